@@ -1,0 +1,278 @@
+"""A corpus on disk: Parquet shards of token ids, a manifest that says what they are, and readers.
+
+The manifest (`corpus.json`) is the truth: a shard counts when the manifest names it with its checksum. Each split is a
+prefix of samples by index, without holes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from faithful.errors import FaithfulError
+from faithful.files import sha256_file, write_atomically, write_json
+
+FORMAT = "faithful corpus 1"
+MANIFEST = "corpus.json"
+SPLITS = {"train": "data", "test": "test"}
+ROW_GROUP = 8192
+
+
+@dataclass(frozen=True)
+class Document:
+    """One row.
+
+    Attributes:
+        index: position in its split; sample i of the seed domain for own corpora.
+        seed: sample seed (0 for external text).
+        token_ids: stored tokens: no BOS, a sampled end-of-text kept.
+        finish_reason: `stop` (ended by end-of-text) or `length`.
+        logprob_p: log p of each token under the model, None for external text.
+        logprob_q: log q where q ≠ p and the engine computes it, else None.
+        doc_id, source: identity of an external document, None for own samples.
+    """
+
+    index: int
+    seed: int
+    token_ids: list[int]
+    finish_reason: str
+    logprob_p: list[float] | None = None
+    logprob_q: list[float] | None = None
+    doc_id: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A committed shard: rows [first, first + rows) of its split.
+
+    Attributes:
+        file: path inside the corpus folder.
+        first: index of the first row.
+        rows: number of rows.
+        tokens: Σ len(token_ids).
+        bytes: size of the file.
+        sha256: of the file.
+        statistics: mergeable sums over the rows.
+    """
+
+    file: str
+    first: int
+    rows: int
+    tokens: int
+    bytes: int
+    sha256: str
+    statistics: dict[str, Any]
+
+
+@dataclass
+class Manifest:
+    """What a corpus is.
+
+    Attributes:
+        name: name of the folder at creation.
+        kind: `own` (sampled from the model), `external` or `derived`.
+        identity: everything that decides the bytes; hashed as `identity_sha256`.
+        provenance: what is known beyond that: BOS and its source, generation_config fields not applied, licence …
+        requested_tokens: the largest training budget asked for.
+        segments: engine identities by first sample; more than one after `--accept-engine-change`.
+        shards: per split, in order.
+        certificate: see `generation.certificate`; None until computed for the present tokens.
+        statistics: see `generation.statistics`; None likewise.
+    """
+
+    name: str
+    kind: str
+    identity: dict[str, Any]
+    provenance: dict[str, Any]
+    requested_tokens: int
+    segments: list[dict[str, Any]] = field(default_factory=list)
+    shards: dict[str, list[Shard]] = field(default_factory=lambda: {split: [] for split in SPLITS})
+    certificate: dict[str, Any] | None = None
+    statistics: dict[str, Any] | None = None
+
+    def tokens(self, split: str = "train") -> int:
+        """Stored tokens of a split."""
+        return sum(shard.tokens for shard in self.shards[split])
+
+    def rows(self, split: str = "train") -> int:
+        """Documents of a split."""
+        return sum(shard.rows for shard in self.shards[split])
+
+
+class Corpus:
+    """A corpus folder, opened for reading.
+
+    Raises:
+        FaithfulError: there is no manifest, or it cannot be read.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
+
+    def tokens(self, split: str = "train") -> int:
+        """Stored tokens of a split."""
+        return self.manifest.tokens(split)
+
+    def batches(self, split: str = "train", columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Arrow batches of at most 8,192 rows in index order; memory is bounded by one row group."""
+        for shard in self.manifest.shards[split]:
+            try:
+                file = pq.ParquetFile(self.folder / shard.file)
+                yield from file.iter_batches(batch_size=ROW_GROUP, columns=columns)
+            except (OSError, pa.ArrowException) as error:
+                raise FaithfulError(
+                    f"Cannot read {self.folder / shard.file}: it is missing or damaged; run the command that made the"
+                    " corpus again to restore it."
+                ) from error
+
+    def documents(self, split: str = "train") -> Iterator[np.ndarray]:
+        """Token ids of each document in index order, int64 arrays."""
+        for batch in self.batches(split, ["token_ids"]):
+            tokens, offsets = flat_tokens(batch)
+            yield from np.split(tokens, offsets[1:-1])
+
+
+def flat_tokens(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids of a batch, joined, and the offsets of its documents.
+
+    Returns:
+        int64 [tokens] and int64 [rows + 1], offsets[0] = 0.
+    """
+    column = batch.column("token_ids")
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    tokens = column.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]].astype(np.int64)
+    return tokens, offsets - offsets[0]
+
+
+def schema(vocab_size: int) -> pa.Schema:
+    """Columns of a shard; token ids are uint16 where the vocabulary allows it."""
+    token = pa.uint16() if vocab_size <= 2**16 else pa.uint32()
+    return pa.schema(
+        [
+            pa.field("index", pa.int64(), nullable=False),
+            pa.field("seed", pa.int64(), nullable=False),
+            pa.field("token_ids", pa.list_(token)),
+            pa.field("text", pa.string()),
+            pa.field("n_tokens", pa.int32(), nullable=False),
+            pa.field("finish_reason", pa.string()),
+            pa.field("logprob_p", pa.list_(pa.float32())),
+            pa.field("logprob_q", pa.list_(pa.float32())),
+            pa.field("doc_id", pa.string()),
+            pa.field("source", pa.string()),
+        ]
+    )
+
+
+def to_table(documents: list[Document], texts: list[str], vocab_size: int) -> pa.Table:
+    """Arrow table of documents with their decoded texts."""
+    columns: dict[str, list[Any]] = {
+        "index": [d.index for d in documents],
+        "seed": [d.seed for d in documents],
+        "token_ids": [d.token_ids for d in documents],
+        "text": texts,
+        "n_tokens": [len(d.token_ids) for d in documents],
+        "finish_reason": [d.finish_reason for d in documents],
+        "logprob_p": [d.logprob_p for d in documents],
+        "logprob_q": [d.logprob_q for d in documents],
+        "doc_id": [d.doc_id for d in documents],
+        "source": [d.source for d in documents],
+    }
+    return pa.table(columns, schema=schema(vocab_size))
+
+
+def from_table(table: pa.Table) -> list[Document]:
+    """The documents of a shard (their texts left out)."""
+    names = ("index", "seed", "token_ids", "finish_reason", "logprob_p", "logprob_q", "doc_id", "source")
+    return [Document(**row) for row in table.select(names).to_pylist()]
+
+
+def shard_path(split: str, number: int) -> str:
+    """File of shard `number` of a split, inside the corpus folder."""
+    return f"{SPLITS[split]}/part-{number:05d}.parquet"
+
+
+def write_shard(folder: Path, split: str, number: int, table: pa.Table, statistics: dict[str, Any]) -> Shard:
+    """Write one shard atomically; it counts once the manifest names it. The bytes depend on the rows alone."""
+    name = shard_path(split, number)
+    numbers = ["token_ids.list.element", "logprob_p.list.element", "logprob_q.list.element"]
+
+    def write(path: Path) -> None:
+        pq.write_table(
+            table,
+            path,
+            compression="zstd",
+            compression_level=3,
+            row_group_size=ROW_GROUP,
+            use_dictionary=["finish_reason", "source"],
+            column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
+            write_page_index=True,
+        )
+
+    write_atomically(folder / name, write)
+    path = folder / name
+    return Shard(
+        file=name,
+        first=table["index"][0].as_py(),
+        rows=table.num_rows,
+        tokens=int(np.sum(table["n_tokens"].to_numpy())),
+        bytes=path.stat().st_size,
+        sha256=sha256_file(path),
+        statistics=statistics,
+    )
+
+
+def identity_hash(identity: dict[str, Any]) -> str:
+    """SHA-256 of an identity's canonical JSON."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `corpus.json`.
+
+    Raises:
+        FaithfulError: missing, damaged, or of an unknown format.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        raise FaithfulError(f"{folder} is not a corpus: it has no {MANIFEST}; make one with `faithful generate`.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["format"] != FORMAT:
+            raise FaithfulError(f"{path} has format '{values['format']}'; this version reads '{FORMAT}'.")
+        if identity_hash(values["identity"]) != values["identity_sha256"]:
+            raise FaithfulError(f"{path} was edited: its identity does not match its hash; restore it from a backup.")
+        shards = {split: [Shard(**shard) for shard in values["shards"][split]] for split in SPLITS}
+        names = ("name", "kind", "identity", "provenance", "requested_tokens", "segments", "certificate", "statistics")
+        return Manifest(**{name: values[name] for name in names}, shards=shards)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FaithfulError(f"{path} is damaged ({error}); restore it, or delete the folder and start over.") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `corpus.json` atomically."""
+    values = asdict(manifest)
+    head = {"format": FORMAT, "identity_sha256": identity_hash(manifest.identity)}
+    write_json(folder / MANIFEST, head | values)
+
+
+def intact_shards(folder: Path, shards: list[Shard]) -> list[bool]:
+    """For each shard whether its file is there and has the recorded checksum."""
+    return [
+        (folder / shard.file).is_file()
+        and (folder / shard.file).stat().st_size == shard.bytes
+        and sha256_file(folder / shard.file) == shard.sha256
+        for shard in shards
+    ]

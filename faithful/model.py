@@ -1,0 +1,330 @@
+"""Causal language models: resolve one to something that cannot change under us, and load it.
+
+Everything here works on Hub ids, on local folders and on preset names; nothing runs a repository's own code.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faithful.catalog import Preset, Shape, find_preset, tiny_path
+from faithful.errors import FaithfulError
+from faithful.files import sha256_file
+
+DTYPES = ("float32", "bfloat16", "float16")
+SAMPLING_FIELDS = (
+    "do_sample", "temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty", "presence_penalty",
+    "frequency_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens", "max_length", "max_new_tokens",
+    "suppress_tokens", "bad_words_ids", "forced_bos_token_id", "forced_eos_token_id",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A causal LM, resolved.
+
+    Attributes:
+        name: preset name, Hub id or folder name: what people call it.
+        source: what loads it, a Hub id or a folder.
+        revision: commit sha on the Hub, or `sha256:…` over the files of a folder.
+        dtype: `float32`, `bfloat16` or `float16`: the type it runs in.
+        bos_id: the token every context begins with.
+        bos_from: where `bos_id` was found.
+        eos_ids: every end-of-text id, sorted.
+        vocab_size: rows of the output matrix; ids ≥ `mapped` have no string.
+        mapped: ids the tokenizer has a string for, `len(tokenizer)`.
+        positions: longest context in tokens.
+        tokenizer_sha256: hash over the pairs (token, id).
+        generation_config: sampling fields of the model's generation_config.json, which are *not* applied.
+        licence: Hub licence tag, None when unknown.
+        language: Hub language tag, None when unknown.
+        family: licence family of the preset, else the model type.
+    """
+
+    name: str
+    source: str
+    revision: str
+    dtype: str
+    bos_id: int
+    bos_from: str
+    eos_ids: tuple[int, ...]
+    vocab_size: int
+    mapped: int
+    positions: int
+    tokenizer_sha256: str
+    generation_config: dict[str, Any]
+    licence: str | None
+    language: str | None
+    family: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether `source` is a folder."""
+        return self.revision.startswith("sha256:")
+
+    def hub_revision(self) -> str | None:
+        """The `revision` argument of from_pretrained."""
+        return None if self.is_local else self.revision
+
+
+def resolve_model(
+    model: str, *, revision: str | None = None, dtype: str | None = None, bos: int | None = None, device: str = "cpu"
+) -> ModelSpec:
+    """Find a model, pin its revision, and read everything that decides what it samples.
+
+    BOS is, in this order: the `bos` given, the tokenizer's, the config's, the tokenizer's end-of-text, the config's.
+
+    Args:
+        model: preset name, Hub id or folder.
+        revision: branch, tag or sha on the Hub; None is `main`.
+        dtype: one of DTYPES; None is float32 on a CPU, elsewhere the preset's or the checkpoint's own type.
+        bos: token id to start from.
+        device: `cpu` or `cuda`: decides the default dtype only.
+
+    Raises:
+        FaithfulError: unknown, gated or unreachable model, not a causal LM we can load, no BOS, a bad dtype.
+    """
+    preset = find_preset(model)
+    source = preset.source if preset else model
+    folder = Path(source)
+    local = folder.is_dir()
+    if not local and (source.startswith((".", "/", "~")) or source.count("/") > 1):
+        raise FaithfulError(f"There is no model folder {source}; check the path.")
+    if local and revision:
+        raise FaithfulError(f"{source} is a folder and has no revisions; leave --revision out.")
+    pinned = _folder_revision(folder) if local else _hub_revision(source, revision)
+    hub_revision = None if local else pinned
+    config, tokenizer = _load_config(source, hub_revision), load_tokenizer(source, hub_revision)
+    text_config = config.get_text_config()
+    generation = _generation_config(source, hub_revision)
+    bos_id, bos_from = _find_bos(bos, tokenizer, text_config, source)
+    vocab_size = int(text_config.vocab_size)
+    if not 0 <= bos_id < vocab_size:
+        raise FaithfulError(f"BOS id {bos_id} is outside the model's vocabulary of {vocab_size}; give another --bos.")
+    stated = (tokenizer.eos_token_id, text_config.eos_token_id, generation.get("eos_token_id"))
+    eos_ids = sorted({i for value in stated for i in _ids(value) if 0 <= i < vocab_size})
+    info = _hub_licence(source, hub_revision) if not local and not preset else None
+    return ModelSpec(
+        name=preset.name if preset else (folder.resolve().name if local else source),
+        source=str(folder.resolve()) if local else source,
+        revision=pinned,
+        dtype=_dtype(dtype, preset, text_config, device),
+        bos_id=bos_id,
+        bos_from=bos_from,
+        eos_ids=tuple(eos_ids),
+        vocab_size=vocab_size,
+        mapped=len(tokenizer),
+        positions=int(getattr(text_config, "max_position_embeddings", None) or getattr(text_config, "n_positions", 0)),
+        tokenizer_sha256=tokenizer_hash(tokenizer),
+        generation_config={k: generation[k] for k in SAMPLING_FIELDS if generation.get(k) is not None},
+        licence=preset.licence if preset else info,
+        language=preset.language if preset else None,
+        family=preset.family if preset else str(text_config.model_type),
+    )
+
+
+def load_tokenizer(source: str, revision: str | None) -> Any:
+    """The tokenizer of a model.
+
+    Raises:
+        FaithfulError: it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+    except Exception as error:
+        raise FaithfulError(f"Cannot load the tokenizer of {source}: {_first_line(error)}.") from error
+
+
+def load_model(spec: ModelSpec, device: str) -> Any:
+    """The causal LM in evaluation mode on `device`, in `spec.dtype`.
+
+    Attention runs through SDPA, but eagerly where the config caps attention logits, which SDPA would ignore.
+
+    Raises:
+        FaithfulError: the weights are missing, incomplete or unreachable.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = _load_config(spec.source, spec.hub_revision())
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            spec.source,
+            revision=spec.hub_revision(),
+            dtype=getattr(torch, spec.dtype),
+            attn_implementation="eager" if capped else "sdpa",
+            trust_remote_code=False,
+        )
+    except Exception as error:
+        raise FaithfulError(f"Cannot load the weights of {spec.source}: {_first_line(error)}.") from error
+    return model.to(device).eval()
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """SHA-256 over the sorted pairs (id, token): equal exactly when two tokenizers give ids the same strings."""
+    pairs = sorted((i, token) for token, i in tokenizer.get_vocab().items())
+    return hashlib.sha256(json.dumps(pairs, ensure_ascii=True).encode()).hexdigest()
+
+
+def shape_of(spec: ModelSpec) -> Shape:
+    """Shape of a resolved model: the preset's, else read from its config (parameters counted on the meta device)."""
+    preset = find_preset(spec.name)
+    if preset:
+        return preset.shape
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = _load_config(spec.source, spec.hub_revision())
+    text = config.get_text_config()
+    heads = int(text.num_attention_heads)
+    with torch.device("meta"):
+        params = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+    return Shape(
+        params=params,
+        layers=int(text.num_hidden_layers),
+        d_model=int(text.hidden_size),
+        kv_heads=int(getattr(text, "num_key_value_heads", None) or heads),
+        head_dim=int(getattr(text, "head_dim", None) or text.hidden_size // heads),
+        vocab=spec.vocab_size,
+        positions=spec.positions,
+    )
+
+
+def _ids(value: Any) -> list[int]:
+    if value is None:
+        return []
+    return [int(i) for i in value] if isinstance(value, list | tuple) else [int(value)]
+
+
+def _find_bos(given: int | None, tokenizer: Any, config: Any, source: str) -> tuple[int, str]:
+    candidates = [
+        ("--bos", given),
+        ("tokenizer.bos_token_id", tokenizer.bos_token_id),
+        ("config.bos_token_id", getattr(config, "bos_token_id", None)),
+        ("tokenizer.eos_token_id", tokenizer.eos_token_id),
+        ("config.eos_token_id", (_ids(getattr(config, "eos_token_id", None)) or [None])[0]),
+    ]
+    for name, value in candidates:
+        if value is not None:
+            return int(value), name
+    raise FaithfulError(
+        f"{source} names no BOS and no end-of-text token to start from; give the id of a start token with --bos."
+    )
+
+
+def _dtype(given: str | None, preset: Preset | None, config: Any, device: str) -> str:
+    if given is not None:
+        if given not in DTYPES:
+            raise FaithfulError(f"'{given}' is not a dtype; choose float32, bfloat16 or float16.")
+        return given
+    if device == "cpu":
+        return "float32"
+    if preset:
+        return preset.dtype
+    name = str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+    return name if name in DTYPES else "float32"
+
+
+def _load_config(source: str, revision: str | None) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+    except Exception as error:
+        raise FaithfulError(f"Cannot load the config of {source}: {_first_line(error)}.") from error
+
+
+def _generation_config(source: str, revision: str | None) -> dict[str, Any]:
+    """The model's generation_config.json as it stands, {} when there is none."""
+    if Path(source).is_dir():
+        path = Path(source) / "generation_config.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        return json.loads(Path(hf_hub_download(source, "generation_config.json", revision=revision)).read_text())
+    except LocalEntryNotFoundError as error:
+        if _offline():
+            return {}
+        raise FaithfulError(f"Cannot read generation_config.json of {source}: {_first_line(error)}.") from error
+    except EntryNotFoundError:
+        return {}
+
+
+def _offline() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _folder_revision(folder: Path) -> str:
+    """SHA-256 over names and contents of the files that decide what a local model samples."""
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json", ".model", ".txt")
+    )
+    if not any(path.name == "config.json" for path in files):
+        raise FaithfulError(f"{folder} holds no config.json; give the folder of a Hugging Face causal LM.")
+    lines = "".join(f"{path.name} {sha256_file(path)}\n" for path in files)
+    return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _hub_revision(repo: str, revision: str | None) -> str:
+    """Commit sha of a Hub revision; without a network the one in the local cache."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    reason = "offline mode is on"
+    if not _offline():
+        try:
+            sha = HfApi().model_info(repo, revision=revision).sha
+            if sha:
+                return sha
+        except GatedRepoError:
+            raise FaithfulError(f"{repo} is gated: accept its licence on the Hub and log in, then run again.") from None
+        except RepositoryNotFoundError:
+            raise FaithfulError(
+                f"There is no model '{repo}' on the Hub (or it is private and you are not logged in);"
+                " `faithful models` lists the short names."
+            ) from None
+        except RevisionNotFoundError:
+            raise FaithfulError(f"{repo} has no revision '{revision}'; check the name.") from None
+        except HfHubHTTPError as error:
+            reason = _first_line(error)
+        except Exception as error:  # no route, name not resolved, time-out: each client library has its own type
+            reason = _first_line(error)
+    try:
+        path = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
+        return Path(path).name
+    except Exception as error:
+        raise FaithfulError(
+            f"Cannot reach the Hub for '{repo}' ({reason}) and it is not in the local cache; connect, or give a folder."
+        ) from error
+
+
+def _hub_licence(repo: str, revision: str | None) -> str | None:
+    """Licence tag of a Hub model, None when it states none or the Hub is out of reach: never guessed."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if _offline():
+        return None
+    try:
+        card = HfApi().model_info(repo, revision=revision).card_data
+    except (HfHubHTTPError, OSError):
+        return None
+    licence = getattr(card, "license", None)
+    return licence if isinstance(licence, str) else None
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
+
+
+__all__ = ["DTYPES", "ModelSpec", "load_model", "load_tokenizer", "resolve_model", "shape_of", "tiny_path"]

@@ -1,0 +1,27 @@
+"""How long work tells what it does, without printing: the command line draws it, tests ignore it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A point in time of a piece of work.
+
+    Attributes:
+        step: what is being done, e.g. `sampling train`.
+        done, total: in `unit`.
+        unit: `tokens` unless said.
+    """
+
+    step: str
+    done: int
+    total: int
+    unit: str = "tokens"
+
+
+Reporter = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """A reporter that says nothing."""

@@ -1,0 +1,174 @@
+"""The transformers engine: batched decoding with a key–value cache, finished rows refilled at once.
+
+Each token is drawn by inverse CDF from one uniform of the sample's own counter-based generator. Which rows share a batch
+at which step follows from the requests alone, so equal request streams give equal bytes on a CPU.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+from generation.engine import Request, Sample
+from generation.rolling_cache import RollingCache
+from generation.sampling import Sampling, draw, log_q
+from generation.seeds import uniforms
+
+
+class TransformersEngine:
+    """Samples from a Hugging Face causal LM.
+
+    Args:
+        model: the causal LM, on its device.
+        spec: the resolved model.
+        sampling: the declared sampling.
+        slots: rows decoded together.
+    """
+
+    def __init__(self, model: Any, spec: ModelSpec, sampling: Sampling, slots: int) -> None:
+        self.model, self.spec, self.sampling, self.slots = model, spec, sampling, slots
+        self.device = next(model.parameters()).device
+        self.layers = int(model.config.get_text_config().num_hidden_layers)
+        self.stop_ids = frozenset(spec.eos_ids) if sampling.mode == "documents" else frozenset()
+
+    @torch.inference_mode()
+    def run(self, requests: Iterator[Request]) -> Iterator[Sample]:
+        """Yield samples as they finish; see `generation.engine.Engine`.
+
+        Raises:
+            FaithfulError: the model gives NaN or infinite log-probabilities.
+        """
+        batch = _Batch(self)
+        more = True
+        while True:
+            if more:
+                more = batch.fill(requests)
+            if not batch.alive:
+                return
+            if not more and len(batch.alive) <= len(batch.rows) // 2:
+                batch.compact()
+            yield from batch.step()
+
+
+class _Batch:
+    """The rows in flight and their tensors; column `now` of the shared time axis is decoded next."""
+
+    def __init__(self, engine: TransformersEngine) -> None:
+        self.engine, self.device = engine, engine.device
+        slots, longest, vocab = engine.slots, engine.sampling.max_tokens, engine.spec.vocab_size
+        self.rows: list[Request | None] = [None] * slots
+        self.start = [0] * slots
+        self.now = 0
+        self.oldest = 0
+        self.cache = RollingCache(engine.layers, longest + 1)
+        self.inputs = torch.full((slots, 1), engine.spec.bos_id, device=self.device)
+        self.starts = torch.zeros(slots, dtype=torch.int64, device=self.device)
+        self.tokens = torch.zeros(slots, longest, dtype=torch.int64, device=self.device)
+        self.log_p = torch.zeros(slots, longest, device=self.device)
+        self.log_q = None if engine.sampling.is_model else torch.zeros_like(self.log_p)
+        self.uniforms = torch.zeros(slots, longest, dtype=torch.float64, device=self.device)
+        penalised = engine.sampling.repetition_penalty != 1
+        self.seen = torch.zeros(slots, vocab, dtype=torch.bool, device=self.device) if penalised else None
+
+    @property
+    def alive(self) -> list[int]:
+        """Slots that hold a sample."""
+        return [slot for slot, row in enumerate(self.rows) if row is not None]
+
+    def fill(self, requests: Iterator[Request]) -> bool:
+        """Put the next requests into free slots, in slot order; False when there are no more."""
+        free = [slot for slot, row in enumerate(self.rows) if row is None]
+        taken = []
+        for slot in free:
+            request = next(requests, None)
+            if request is None:
+                break
+            self.rows[slot], self.start[slot] = request, self.now
+            taken.append(slot)
+        if taken:
+            index = torch.tensor(taken, device=self.device)
+            seeds = np.array([self.rows[slot].seed for slot in taken])  # type: ignore[union-attr]
+            drawn = uniforms(seeds, self.engine.sampling.max_tokens)
+            self.uniforms[index] = torch.from_numpy(drawn).to(self.device)
+            self.inputs[index] = self.engine.spec.bos_id
+            self.starts[index] = self.now
+            if self.seen is not None:
+                self.seen[index] = False
+                self.seen[index, self.engine.spec.bos_id] = True
+        return len(taken) == len(free)
+
+    def compact(self) -> None:
+        """Drop the empty rows from every tensor."""
+        alive = self.alive
+        index = torch.tensor(alive, device=self.device)
+        self.rows, self.start = [self.rows[slot] for slot in alive], [self.start[slot] for slot in alive]
+        for name in ("inputs", "starts", "tokens", "log_p", "log_q", "uniforms", "seen"):
+            tensor = getattr(self, name)
+            if tensor is not None:
+                setattr(self, name, tensor[index])
+        self.cache.keep_rows(alive, self.device)
+
+    def step(self) -> Iterator[Sample]:
+        """Decode one column for every row and yield the samples that it finishes."""
+        sampling, spec = self.engine.sampling, self.engine.spec
+        oldest = min(self.start[slot] for slot in self.alive)
+        self.cache.drop(oldest - self.oldest)
+        self.oldest = oldest
+        ages = (self.now - self.starts).clamp_(max=sampling.max_tokens - 1)
+        columns = torch.arange(oldest, self.now + 1, device=self.device)
+        logits = self.engine.model(
+            input_ids=self.inputs,
+            attention_mask=(columns >= self.starts[:, None]) | (columns == self.now),
+            position_ids=ages[:, None],
+            past_key_values=self.cache,
+            use_cache=True,
+        ).logits[:, -1]
+        log_probs = log_q(logits, sampling, self.seen, spec.mapped)
+        at = ages[:, None]
+        chosen = draw(log_probs, self.uniforms.gather(1, at).squeeze(1))[:, None]
+        drawn_q = log_probs.gather(1, chosen)
+        self.tokens.scatter_(1, at, chosen)
+        if self.log_q is None:
+            self.log_p.scatter_(1, at, drawn_q)
+        else:
+            self.log_q.scatter_(1, at, drawn_q)
+            raw = logits.float()
+            self.log_p.scatter_(1, at, raw.gather(1, chosen) - raw.logsumexp(-1, keepdim=True))
+        self.inputs = chosen
+        if self.seen is not None:
+            self.seen.scatter_(1, chosen, True)
+        drawn = chosen.squeeze(1).tolist()
+        for slot in self.alive:
+            length = self.now - self.start[slot] + 1
+            stopped = drawn[slot] in self.engine.stop_ids
+            if stopped or length == sampling.max_tokens:
+                yield self._finish(slot, length, "stop" if stopped else "length")
+        self.now += 1
+
+    def _finish(self, slot: int, length: int, reason: str) -> Sample:
+        row = self.rows[slot]
+        assert row is not None
+        self.rows[slot] = None
+        log_p: Tensor = self.log_p[slot, :length]
+        if not bool(torch.isfinite(log_p).all()):
+            raise FaithfulError(
+                f"{self.engine.spec.name} gives NaN or infinite logits in {self.engine.spec.dtype} (sample {row.index});"
+                " try --dtype float32, or check the weights."
+            )
+        return Sample(
+            index=row.index,
+            seed=row.seed,
+            token_ids=self.tokens[slot, :length].tolist(),
+            finish_reason=reason,
+            logprob_p=log_p.tolist(),
+            logprob_q=None if self.log_q is None else self.log_q[slot, :length].tolist(),
+        )
+
+
+def cpu_instruction_set() -> str:
+    """The vector instructions that torch uses here: part of what decides the bytes."""
+    return str(torch.backends.cpu.get_cpu_capability())

@@ -1,0 +1,148 @@
+"""The vLLM engine: token ids in and out, every sampling field set, a feed that keeps the engine full.
+
+Always run it in a process of its own (`generation.workers` does): vLLM patches transformers in its process, and its
+settings are environment variables read at import.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+from generation.engine import EngineSettings, Request, Sample
+from generation.sampling import Sampling
+
+FEED = 1.1
+
+
+def set_environment(settings: EngineSettings) -> None:
+    """Set what vLLM reads at import; call before anything imports it."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    os.environ["VLLM_NO_USAGE_STATS"] = "1"
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_CONFIGURE_LOGGING", "1")
+    if settings.device == "cpu":
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+    elif settings.deterministic:
+        os.environ["VLLM_BATCH_INVARIANT"] = "1"
+
+
+def sampling_params(sampling: Sampling, spec: ModelSpec, seed: int) -> Any:
+    """vLLM's SamplingParams for one sample, no field left to a default that a model could change."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    documents = sampling.mode == "documents"
+    fields = {
+        "n": 1,
+        "temperature": 0.0 if sampling.temperature < 0.01 else sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "min_tokens": 0,
+        "max_tokens": sampling.max_tokens,
+        "ignore_eos": not documents,
+        "stop": [],
+        "stop_token_ids": list(spec.eos_ids) if documents else [],
+        "seed": seed,
+        "logprobs": 0,
+        "detokenize": False,
+        "output_kind": RequestOutputKind.FINAL_ONLY,
+        "allowed_token_ids": list(range(spec.mapped)) if sampling.mask_unmapped else None,
+    }
+    known = set(getattr(SamplingParams, "__struct_fields__", fields))
+    if "watermarking" in known:
+        fields["watermarking"] = False
+    return SamplingParams(**fields)
+
+
+class VllmEngine:
+    """Samples through vLLM.
+
+    Args:
+        spec: the resolved model.
+        sampling: the declared sampling.
+        settings: device, slots and determinism.
+
+    Raises:
+        FaithfulError: vLLM cannot load the model.
+    """
+
+    def __init__(self, spec: ModelSpec, sampling: Sampling, settings: EngineSettings) -> None:
+        from vllm import LLM
+
+        self.spec, self.sampling, self.settings = spec, sampling, settings
+        try:
+            llm = LLM(
+                model=spec.source,
+                tokenizer=spec.source,
+                revision=spec.hub_revision(),
+                tokenizer_revision=spec.hub_revision(),
+                skip_tokenizer_init=True,
+                trust_remote_code=False,
+                dtype=spec.dtype,
+                seed=0,
+                generation_config="vllm",
+                logprobs_mode="raw_logprobs",
+                max_model_len=min(spec.positions, sampling.max_tokens + 1),
+                max_num_seqs=settings.slots,
+                enable_prefix_caching=False,
+                enforce_eager=settings.device == "cpu",
+                disable_log_stats=True,
+            )
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise FaithfulError(
+                f"vLLM cannot load {spec.name}: {lines[0]}; try --engine transformers, or a smaller --max-tokens."
+            ) from error
+        self.engine = llm.llm_engine
+
+    def run(self, requests: Iterator[Request]) -> Iterator[Sample]:
+        """Yield samples as they finish; see `generation.engine.Engine`.
+
+        Raises:
+            FaithfulError: the model gives NaN log-probabilities.
+        """
+        waiting: dict[str, Request] = {}
+        room, more = int(self.settings.slots * FEED) + 1, True
+        try:
+            while True:
+                while more and len(waiting) < room:
+                    request = next(requests, None)
+                    if request is None:
+                        more = False
+                        break
+                    name = str(request.index)
+                    params = sampling_params(self.sampling, self.spec, request.seed)
+                    self.engine.add_request(name, {"prompt_token_ids": [self.spec.bos_id]}, params)
+                    waiting[name] = request
+                if not waiting:
+                    return
+                for output in self.engine.step():
+                    if output.finished:
+                        yield self._sample(waiting.pop(output.request_id.split("-")[0]), output.outputs[0])
+        finally:
+            if waiting:
+                self.engine.abort_request(list(waiting))
+
+    def _sample(self, request: Request, output: Any) -> Sample:
+        token_ids = list(output.token_ids)
+        log_p = [step[token].logprob for step, token in zip(output.logprobs, token_ids, strict=True)]
+        if any(value != value or value == float("-inf") for value in log_p):
+            raise FaithfulError(
+                f"{self.spec.name} gives NaN or infinite logits in {self.spec.dtype} (sample {request.index});"
+                " try --dtype float32, or check the weights."
+            )
+        return Sample(
+            index=request.index,
+            seed=request.seed,
+            token_ids=token_ids,
+            finish_reason="stop" if output.finish_reason == "stop" else "length",
+            logprob_p=log_p,
+            logprob_q=None,
+        )

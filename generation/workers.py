@@ -1,0 +1,257 @@
+"""Worker processes: each holds an engine, takes ranges of samples from the coordinator and streams samples back.
+
+The module imports nothing heavy: the environment of a worker is set before its engine is imported.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+from faithful.errors import FaithfulError
+from generation.engine import EngineSettings, Request, Sample
+
+if TYPE_CHECKING:
+    from faithful.model import ModelSpec
+    from generation.sampling import Sampling
+
+MESSAGE_SAMPLES = 16
+
+
+@dataclass(frozen=True)
+class Range:
+    """Work for one worker: some samples of one shard.
+
+    Attributes:
+        split: `train` or `test`.
+        shard: shard number.
+        requests: the samples, in index order.
+    """
+
+    split: str
+    shard: int
+    requests: tuple[Request, ...]
+
+
+class Worker:
+    """The coordinator's end of a worker process.
+
+    Args:
+        number: which worker this is; on a GPU machine it uses the GPU of that number.
+        spec, sampling, settings: what to sample with.
+    """
+
+    def __init__(self, number: int, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.number = number
+        self.connection, other = context.Pipe()
+        self.ranges: list[Range] = []
+        self.idle = False
+        self.process = context.Process(
+            target=_work, args=(other, number, spec, sampling, settings), daemon=False, name=f"worker-{number}"
+        )
+        self.process.start()
+        other.close()
+
+    def assign(self, work: Range) -> None:
+        """Hand over a range."""
+        self.ranges.append(work)
+        self.idle = False
+        self._send(("range", work))
+
+    def decline(self) -> None:
+        """Answer `more`: nothing now."""
+        self._send(("nothing", None))
+
+    def cancel(self) -> None:
+        """Drop everything it is working on."""
+        self.ranges.clear()
+        self._send(("cancel", None))
+
+    def stop(self) -> None:
+        """End the process: ask, then terminate, then kill."""
+        self._send(("stop", None))
+        self.process.join(0.3)
+        for end in (self.process.terminate, self.process.kill):
+            if self.process.is_alive():
+                end()
+                self.process.join(5)
+        self.connection.close()
+
+    def _send(self, message: tuple[str, Any]) -> None:
+        try:
+            self.connection.send(message)
+        except (BrokenPipeError, ConnectionResetError, OSError):
+            pass  # the worker is dead; the coordinator hears of it through its sentinel
+
+
+def messages(workers: list[Worker], seconds: float) -> Iterator[tuple[Worker, str, Any]]:
+    """What the workers say within `seconds`: (worker, kind, content).
+
+    Kinds: `ready`; `want` (work, when there is some), `more` (work or `decline`, at once), `samples` (split, shard and a
+    list of Sample), `error` (a sentence), `died` (exit code).
+    """
+    handles: dict[Any, Worker] = {worker.connection: worker for worker in workers}
+    handles |= {worker.process.sentinel: worker for worker in workers}
+    dead: list[Worker] = []
+    for handle in wait(list(handles), timeout=seconds):
+        worker = handles[handle]
+        if isinstance(handle, Connection):
+            try:
+                while handle.poll():
+                    kind, content = handle.recv()
+                    yield worker, kind, content
+            except (EOFError, OSError):
+                dead.append(worker)
+        else:
+            dead.append(worker)
+    for worker in {id(w): w for w in dead}.values():
+        worker.process.join(5)
+        yield worker, "died", worker.process.exitcode
+
+
+class _Link:
+    """The worker's end of the connection. `want` is answered when there is work, `more` at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.queue: deque[Range | None] = deque()
+        self.cancelled = self.stopped = False
+
+    def say(self, kind: str, content: Any = None) -> None:
+        self.connection.send((kind, content))
+
+    def poll(self) -> None:
+        """Read what has arrived."""
+        while self.connection.poll():
+            self._take(*self.connection.recv())
+
+    def next(self) -> Range | None:
+        """Wait for a range; None when there is nothing now, or on cancel and stop."""
+        while not self.queue and not self.stopped and not self.cancelled:
+            self._take(*self.connection.recv())
+        return self.queue.popleft() if self.queue and not self.stopped else None
+
+    def _take(self, kind: str, content: Range | None) -> None:
+        if kind == "stop":
+            self.stopped = True
+        elif kind == "cancel":
+            self.queue.clear()
+            self.cancelled = True
+        else:
+            self.queue.append(content)
+
+
+def _work(
+    connection: Connection, number: int, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings
+) -> None:
+    """Main function of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_parent()
+    try:
+        engine = _build(number, spec, sampling, settings)
+        connection.send(("ready", None))
+        link = _Link(connection)
+        while not link.stopped:
+            link.cancelled = False
+            _serve(engine, link, settings.deterministic)
+    except FaithfulError as error:
+        _last_words(connection, str(error))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the coordinator is gone: nobody to work for
+    except MemoryError:
+        _last_words(connection, "A worker ran out of memory; use fewer --workers or a smaller --batch.")
+    except Exception as error:  # a worker must say why it ends, whatever the reason
+        if "out of memory" in str(error).lower():
+            _last_words(connection, "The GPU ran out of memory; use a smaller --batch or --max-tokens.")
+        else:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            _last_words(connection, f"A worker failed: {type(error).__name__}: {error} ({where.name}).")
+    finally:
+        sys.stdout.flush()
+        connection.close()
+
+
+def _serve(engine: Any, link: _Link, drain: bool) -> None:
+    """Ask for work and do it: one range (`drain`), or a rolling stream that crosses the borders of ranges."""
+    owner: dict[int, tuple[str, int]] = {}
+    outbox: dict[tuple[str, int], list[Sample]] = {}
+
+    def requests(work: Range | None) -> Iterator[Request]:
+        while work is not None:
+            for place, request in enumerate(work.requests):
+                if not drain and place == len(work.requests) // 2:
+                    link.say("more")
+                owner[request.seed] = (work.split, work.shard)
+                yield request
+            work = None if drain else link.next()
+
+    def flush() -> None:
+        for (split, shard), samples in outbox.items():
+            link.say("samples", (split, shard, samples))
+        outbox.clear()
+
+    link.say("want")
+    first = link.next()
+    if first is None:
+        return
+    running = engine.run(requests(first))
+    for sample in running:
+        outbox.setdefault(owner.pop(sample.seed), []).append(sample)
+        if sum(map(len, outbox.values())) >= MESSAGE_SAMPLES:
+            flush()
+        link.poll()
+        if link.cancelled or link.stopped:
+            running.close()
+            return
+    flush()
+
+
+def _build(number: int, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) -> Any:
+    if settings.device == "cpu":
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(settings.threads)
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    else:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        gpus = visible.split(",") if visible else [str(i) for i in range(number + 1)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+    if settings.name == "vllm":
+        from generation.vllm_engine import VllmEngine, set_environment
+
+        set_environment(settings)
+        return VllmEngine(spec, sampling, settings)
+
+    import torch
+
+    from faithful.model import load_model
+    from generation.transformers_engine import TransformersEngine
+
+    if settings.device == "cpu":
+        torch.set_num_threads(settings.threads)
+    elif settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return TransformersEngine(load_model(spec, settings.device), spec, sampling, settings.slots)
+
+
+def _last_words(connection: Connection, sentence: str) -> None:
+    try:
+        connection.send(("error", sentence))
+    except (BrokenPipeError, ConnectionResetError, OSError):
+        pass  # the coordinator is gone too
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when the coordinator dies, so that no worker outlives a SIGKILL."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+        if os.getppid() == 1:
+            os._exit(1)
