@@ -112,6 +112,9 @@ def find_preset(model: str) -> Preset | None:
     """The preset that a name, a Hub id or the embedded model's path stands for, else None."""
     wanted = model.lower()
     for preset in presets().values():
-        if wanted in (preset.name.lower(), preset.source.lower(), preset.source.split("/")[-1].lower()):
+        names = {preset.name.lower(), preset.source.lower()}
+        if not Path(preset.source).is_absolute():
+            names.add(preset.source.split("/")[-1].lower())
+        if wanted in names:
             return preset
     return None

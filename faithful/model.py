@@ -12,6 +12,7 @@ from typing import Any
 from faithful.catalog import Preset, Shape, find_preset, tiny_path
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
+from faithful.hub import hub_problem
 
 DTYPES = ("float32", "bfloat16", "float16")
 SAMPLING_FIELDS = (
@@ -107,7 +108,7 @@ def resolve_model(
     eos_ids = sorted({i for value in stated for i in _ids(value) if 0 <= i < vocab_size})
     info = _hub_licence(source, hub_revision) if not local and not preset else None
     return ModelSpec(
-        name=preset.name if preset else (folder.resolve().name if local else source),
+        name=preset.name if preset else (_folder_name(folder) if local else source),
         source=str(folder.resolve()) if local else source,
         revision=pinned,
         dtype=_dtype(dtype, preset, text_config, device),
@@ -116,7 +117,7 @@ def resolve_model(
         eos_ids=tuple(eos_ids),
         vocab_size=vocab_size,
         mapped=len(tokenizer),
-        positions=int(getattr(text_config, "max_position_embeddings", None) or getattr(text_config, "n_positions", 0)),
+        positions=int(getattr(text_config, "max_position_embeddings", 0)),
         tokenizer_sha256=tokenizer_hash(tokenizer),
         generation_config={k: generation[k] for k in SAMPLING_FIELDS if generation.get(k) is not None},
         licence=preset.licence if preset else info,
@@ -153,15 +154,22 @@ def load_model(spec: ModelSpec, device: str) -> Any:
     config = _load_config(spec.source, spec.hub_revision())
     capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        auto: Any = AutoModelForCausalLM
+        model, info = auto.from_pretrained(
             spec.source,
             revision=spec.hub_revision(),
             dtype=getattr(torch, spec.dtype),
             attn_implementation="eager" if capped else "sdpa",
             trust_remote_code=False,
+            output_loading_info=True,
         )
     except Exception as error:
         raise FaithfulError(f"Cannot load the weights of {spec.source}: {_first_line(error)}.") from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise FaithfulError(
+            f"The weights of {spec.source} lack {len(missing)} tensors, the first {missing[0]}; download the model again."
+        )
     return model.to(device).eval()
 
 
@@ -173,7 +181,7 @@ def tokenizer_hash(tokenizer: Any) -> str:
 
 def shape_of(spec: ModelSpec) -> Shape:
     """Shape of a resolved model: the preset's, else read from its config (parameters counted on the meta device)."""
-    preset = find_preset(spec.name)
+    preset = find_preset(spec.source)
     if preset:
         return preset.shape
     import torch
@@ -207,7 +215,7 @@ def _find_bos(given: int | None, tokenizer: Any, config: Any, source: str) -> tu
         ("tokenizer.bos_token_id", tokenizer.bos_token_id),
         ("config.bos_token_id", getattr(config, "bos_token_id", None)),
         ("tokenizer.eos_token_id", tokenizer.eos_token_id),
-        ("config.eos_token_id", (_ids(getattr(config, "eos_token_id", None)) or [None])[0]),
+        ("config.eos_token_id", next(iter(_ids(getattr(config, "eos_token_id", None))), None)),
     ]
     for name, value in candidates:
         if value is not None:
@@ -243,24 +251,31 @@ def _generation_config(source: str, revision: str | None) -> dict[str, Any]:
     """The model's generation_config.json as it stands, {} when there is none."""
     if Path(source).is_dir():
         path = Path(source) / "generation_config.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return _read_json(path) if path.exists() else {}
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     try:
-        return json.loads(Path(hf_hub_download(source, "generation_config.json", revision=revision)).read_text())
+        return _read_json(Path(hf_hub_download(source, "generation_config.json", revision=revision)))
     except LocalEntryNotFoundError as error:
-        if _offline():
+        if hub_problem():
             return {}
         raise FaithfulError(f"Cannot read generation_config.json of {source}: {_first_line(error)}.") from error
     except EntryNotFoundError:
         return {}
 
 
-def _offline() -> bool:
-    from huggingface_hub import constants
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise FaithfulError(f"{path} is no valid JSON ({_first_line(error)}); download the model again.") from error
 
-    return bool(constants.HF_HUB_OFFLINE)
+
+def _folder_name(folder: Path) -> str:
+    """Name of a local model: the folder's, told apart from a preset of that name."""
+    name = folder.resolve().name
+    return f"local/{name}" if find_preset(name) else name
 
 
 def _folder_revision(folder: Path) -> str:
@@ -279,8 +294,8 @@ def _hub_revision(repo: str, revision: str | None) -> str:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-    reason = "offline mode is on"
-    if not _offline():
+    reason = hub_problem()
+    if reason is None:
         try:
             sha = HfApi().model_info(repo, revision=revision).sha
             if sha:
@@ -312,7 +327,7 @@ def _hub_licence(repo: str, revision: str | None) -> str | None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    if _offline():
+    if hub_problem():
         return None
     try:
         card = HfApi().model_info(repo, revision=revision).card_data

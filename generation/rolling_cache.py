@@ -69,15 +69,16 @@ class RollingCache(Cache):
     """
 
     def __init__(self, layers: int, window: int) -> None:
-        super().__init__(layers=[RollingLayer(window) for _ in range(layers)])
+        self.rolling = [RollingLayer(window) for _ in range(layers)]
+        super().__init__(layers=list(self.rolling))
 
     def drop(self, columns: int) -> None:
         """Forget the oldest columns in every layer."""
-        for layer in self.layers:
+        for layer in self.rolling:
             layer.drop(columns)
 
     def keep_rows(self, rows: list[int], device: torch.device) -> None:
         """Keep the given rows in every layer."""
         index = torch.tensor(rows, device=device)
-        for layer in self.layers:
+        for layer in self.rolling:
             layer.keep_rows(index)

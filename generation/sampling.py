@@ -86,7 +86,9 @@ class Sampling:
             ("r", self.repetition_penalty, 1.0),
             ("l", self.max_tokens, default_max_tokens),
         ]
-        named = "".join(f"-{letter}{value:g}" for letter, value, default in parts if value != default)
+        named = "".join(
+            f"-{letter}{str(value).removesuffix('.0')}" for letter, value, default in parts if value != default
+        )
         return named + ("-streams" if self.mode == "streams" else "") + ("-mapped" if self.mask_unmapped else "")
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,11 +153,12 @@ def thresholds(values: Tensor, sampling: Sampling) -> Tensor:
 def _nucleus_threshold(values: Tensor, limit: Tensor, top_p: float, first: int = 256) -> Tensor:
     """Score of the least probable token of the nucleus, from the `first` largest scores where those hold its mass."""
     width = values.shape[-1]
-    log_mass = torch.where(values >= limit, values, NEGATIVE_INFINITY).logsumexp(-1, keepdim=True)
+    top = values.amax(-1, keepdim=True)
+    total = (values - top).exp().where(values >= limit, 0.0).sum(-1, keepdim=True, dtype=torch.float64)
     count = min(first, width)
     while True:
         ordered = values.topk(count, dim=-1).values
-        mass = (ordered - log_mass).exp().where(ordered >= limit, 0.0).cumsum(-1, dtype=torch.float64)
+        mass = (ordered - top).exp().where(ordered >= limit, 0.0).cumsum(-1, dtype=torch.float64) / total
         if count == width or bool((mass[..., -1] >= top_p).all()):
             break
         count = min(width, count * 8)

@@ -1,7 +1,7 @@
 """Which samples are still to be drawn for one split, and when a shard is whole.
 
-Shard j covers the samples [jK, (j+1)K). A split is the shortest prefix of samples that holds the tokens asked for, so the
-last shard is usually cut. New shards are committed in order; damaged ones are replaced where they stand.
+Shard j covers the samples [jK, (j+1)K). A split is the shortest prefix of samples that holds the tokens asked for, so
+the last shard is usually cut. New shards are committed in order; damaged ones are replaced where they stand.
 """
 
 from faithful.corpus import Document, Shard

@@ -1,7 +1,7 @@
 """The transformers engine: batched decoding with a key–value cache, finished rows refilled at once.
 
-Each token is drawn by inverse CDF from one uniform of the sample's own counter-based generator. Which rows share a batch
-at which step follows from the requests alone, so equal request streams give equal bytes on a CPU.
+Each token is drawn by inverse CDF from one uniform of the sample's own counter-based generator. Which rows share a
+batch at which step follows from the requests alone, so equal request streams give equal bytes on a CPU.
 """
 
 from collections.abc import Iterator

@@ -35,7 +35,7 @@ def sampling_params(sampling: Sampling, spec: ModelSpec, seed: int) -> Any:
     from vllm.sampling_params import RequestOutputKind
 
     documents = sampling.mode == "documents"
-    fields = {
+    fields: dict[str, Any] = {
         "n": 1,
         "temperature": 0.0 if sampling.temperature < 0.01 else sampling.temperature,
         "top_p": sampling.top_p,
@@ -55,8 +55,7 @@ def sampling_params(sampling: Sampling, spec: ModelSpec, seed: int) -> Any:
         "output_kind": RequestOutputKind.FINAL_ONLY,
         "allowed_token_ids": list(range(spec.mapped)) if sampling.mask_unmapped else None,
     }
-    known = set(getattr(SamplingParams, "__struct_fields__", fields))
-    if "watermarking" in known:
+    if "watermarking" in SamplingParams.__struct_fields__:
         fields["watermarking"] = False
     return SamplingParams(**fields)
 
@@ -76,9 +75,11 @@ class VllmEngine:
     def __init__(self, spec: ModelSpec, sampling: Sampling, settings: EngineSettings) -> None:
         from vllm import LLM
 
+        engine: Any = LLM
+
         self.spec, self.sampling, self.settings = spec, sampling, settings
         try:
-            llm = LLM(
+            llm = engine(
                 model=spec.source,
                 tokenizer=spec.source,
                 revision=spec.hub_revision(),
@@ -123,7 +124,8 @@ class VllmEngine:
                     waiting[name] = request
                 if not waiting:
                     return
-                for output in self.engine.step():
+                outputs: list[Any] = self.engine.step()
+                for output in outputs:
                     if output.finished:
                         yield self._sample(waiting.pop(output.request_id.split("-")[0]), output.outputs[0])
         finally:

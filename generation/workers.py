@@ -3,6 +3,7 @@
 The module imports nothing heavy: the environment of a worker is set before its engine is imported.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -40,7 +41,7 @@ class Range:
 
 
 class Worker:
-    """The coordinator's end of a worker process.
+    """The coordinator's end of a worker process; `owed` holds the sample indices it has yet to deliver, by shard.
 
     Args:
         number: which worker this is; on a GPU machine it uses the GPU of that number.
@@ -51,7 +52,7 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.number = number
         self.connection, other = context.Pipe()
-        self.ranges: list[Range] = []
+        self.owed: dict[tuple[str, int], set[int]] = {}
         self.idle = False
         self.process = context.Process(
             target=_work, args=(other, number, spec, sampling, settings), daemon=False, name=f"worker-{number}"
@@ -61,9 +62,16 @@ class Worker:
 
     def assign(self, work: Range) -> None:
         """Hand over a range."""
-        self.ranges.append(work)
+        self.owed[work.split, work.shard] = {request.index for request in work.requests}
         self.idle = False
         self._send(("range", work))
+
+    def deliver(self, split: str, shard: int, samples: list[Sample]) -> None:
+        """Strike off what has arrived."""
+        owed = self.owed.get((split, shard), set())
+        owed.difference_update(sample.index for sample in samples)
+        if not owed:
+            self.owed.pop((split, shard), None)
 
     def decline(self) -> None:
         """Answer `more`: nothing now."""
@@ -71,7 +79,7 @@ class Worker:
 
     def cancel(self) -> None:
         """Drop everything it is working on."""
-        self.ranges.clear()
+        self.owed.clear()
         self._send(("cancel", None))
 
     def stop(self) -> None:
@@ -85,10 +93,8 @@ class Worker:
         self.connection.close()
 
     def _send(self, message: tuple[str, Any]) -> None:
-        try:
+        with contextlib.suppress(OSError):  # a dead worker is heard of through its sentinel
             self.connection.send(message)
-        except (BrokenPipeError, ConnectionResetError, OSError):
-            pass  # the worker is dead; the coordinator hears of it through its sentinel
 
 
 def messages(workers: list[Worker], seconds: float) -> Iterator[tuple[Worker, str, Any]]:
@@ -241,10 +247,8 @@ def _build(number: int, spec: "ModelSpec", sampling: "Sampling", settings: Engin
 
 
 def _last_words(connection: Connection, sentence: str) -> None:
-    try:
+    with contextlib.suppress(OSError):
         connection.send(("error", sentence))
-    except (BrokenPipeError, ConnectionResetError, OSError):
-        pass  # the coordinator is gone too
 
 
 def _die_with_parent() -> None:

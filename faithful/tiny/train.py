@@ -128,7 +128,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             for parameter in group["params"]:
                 buffer = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
@@ -213,7 +213,8 @@ def main() -> None:
     }
     print(json.dumps(manifest, indent=1), flush=True)
 
-    config = GPT2Config(
+    settings: Any = GPT2Config
+    config = settings(
         vocab_size=args.vocab_size,
         n_positions=CONTEXT,
         n_ctx=CONTEXT,
@@ -254,7 +255,8 @@ def main() -> None:
             optimizer.load_state_dict(saved)
         step, curve = state["step"], state["curve"]
 
-    epoch, rows, cursor = -1, [], 0
+    rows: list[list[int]] = []
+    epoch = -1
     rows_done, start, running, counted = step * args.rows, time.time(), 0.0, 0
     while step < args.steps:
         at_epoch = 0 if not rows else rows_done // len(rows)

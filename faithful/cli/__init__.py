@@ -1,0 +1,23 @@
+"""The command line: parse, call, print. `faithful --help` imports nothing heavy."""
+
+import typer
+
+from faithful.cli import corpus, generate, machine
+
+app = typer.Typer(
+    name="faithful",
+    help="Does the text you train a sparse autoencoder on decide what you find?\n\n"
+    "Sample a faithful corpus from a language model itself, certify it, and describe it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+generate.register(app)
+app.add_typer(corpus.app, name="corpus")
+machine.register(app)
+
+
+def main() -> None:
+    """Entry point of the `faithful` command."""
+    app()

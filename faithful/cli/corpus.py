@@ -1,0 +1,136 @@
+"""`faithful corpus …`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from faithful.cli.show import command, print_json, print_table, progress, say
+
+app = typer.Typer(help="Describe, certify and export corpora.", no_args_is_help=True)
+Folder = Annotated[Path | None, typer.Argument(help="Corpus folder; default: the corpora of the current run.")]
+Run = Annotated[str | None, typer.Option(help="Run to take the corpora from.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+def _folders(folder: Path | None, run: str | None) -> list[Path]:
+    """The folder given, else every corpus of the current run; says on stderr which."""
+    from faithful.errors import FaithfulError
+    from faithful.runs import corpora_of, current_run
+
+    if folder is not None:
+        return [folder]
+    where = current_run(run)
+    found = corpora_of(where)
+    if not found:
+        raise FaithfulError(f"The run {where} holds no corpus; make one with `faithful generate`.")
+    say(f"Run {where}: {', '.join(path.name for path in found)}")
+    return found
+
+
+@app.command()
+@command
+def stats(folder: Folder = None, run: Run = None, as_json: Json = False) -> None:
+    """Print a corpus' statistics: lengths, duplicates, diversity, compression."""
+    from generation.card import statistics_rows
+    from generation.describe import statistics_of
+
+    results = {str(path): statistics_of(path) for path in _folders(folder, run)}
+    if as_json:
+        print_json(next(iter(results.values())) if folder is not None else results)
+        return
+    for name, statistics in results.items():
+        print_table(name, statistics_rows(statistics))
+    say(f"Next: faithful corpus certify {next(iter(results))}")
+
+
+@app.command()
+@command
+def certify(
+    folder: Folder = None,
+    run: Run = None,
+    split: Annotated[str, typer.Option(help="train or test.")] = "train",
+    tokens: Annotated[
+        str | None, typer.Option(help="About how many tokens to score; default 100k on a CPU, 1M on a GPU.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Score the whole split.")] = False,
+    as_temperature: Annotated[float | None, typer.Option(help="Score as if sampled at this temperature.")] = None,
+    as_top_p: Annotated[float | None, typer.Option(help="… with this top-p.")] = None,
+    as_top_k: Annotated[int | None, typer.Option(help="… with this top-k.")] = None,
+    as_min_p: Annotated[float | None, typer.Option(help="… with this min-p.")] = None,
+    as_repetition_penalty: Annotated[float | None, typer.Option(help="… with this repetition penalty.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of the scoring pass; default: the corpus'.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 unless the verdict is `consistent`.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Score a corpus with its model: is it consistent with the declared sampling?"""
+    from faithful.quantities import parse_count
+    from generation.card import certificate_rows, test_rows, write_card
+    from generation.certificate import CONSISTENT
+    from generation.certify import CertifyConfig
+    from generation.certify import certify as run_certify
+
+    consistent = True
+    results = {}
+    for path in _folders(folder, run):
+        config = CertifyConfig(
+            folder=path,
+            split=split,
+            tokens=parse_count(tokens) if tokens else None,
+            everything=everything,
+            as_temperature=as_temperature,
+            as_top_p=as_top_p,
+            as_top_k=as_top_k,
+            as_min_p=as_min_p,
+            as_repetition_penalty=as_repetition_penalty,
+            device=device,
+            dtype=dtype,
+        )
+        with progress(quiet=as_json) as report:
+            result = run_certify(config, report)
+        results[str(path)] = result
+        consistent &= result["verdict"] == CONSISTENT
+        if result.get("stored"):
+            write_card(path)
+        if as_json:
+            continue
+        if "tests" in result:
+            print_table(f"Certificate of {path}", [("verdict", result["verdict"]), ("because", result["reason"])])
+            print_table("Figures", [*certificate_rows(result), ("tokens scored", f"{result['tokens_scored']:,}")])
+            print_table("Tests", list(test_rows(result)), ("test", "statistic", "p", "p (Holm)"))
+        else:
+            print_table(f"Certificate of {path}", [("verdict", result["verdict"])])
+    if as_json:
+        print_json(next(iter(results.values())) if folder is not None else results)
+    else:
+        say(f"Next: faithful corpus export {next(iter(results))} --context 128")
+    if strict and not consistent:
+        raise typer.Exit(1)
+
+
+@app.command()
+@command
+def export(
+    folder: Annotated[Path, typer.Argument(help="Corpus folder.")],
+    context: Annotated[int, typer.Option(help="Tokens per row, BOS included.")],
+    layout: Annotated[
+        str, typer.Option(help="packed (rows of equal length) or aligned (a document per row).")
+    ] = "packed",
+    output_format: Annotated[str, typer.Option("--format", help="input_ids is the only one.")] = "input_ids",
+    out: Annotated[Path | None, typer.Option(help="Target folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write rows of token ids that begin with BOS, for SAELens, sparsify and other trainers."""
+    from faithful.errors import FaithfulError
+    from generation.export import ExportConfig
+    from generation.export import export as run_export
+
+    if output_format != "input_ids":
+        raise FaithfulError(f"'{output_format}' is not an export format; use input_ids.")
+    target, rows = run_export(ExportConfig(folder, context, layout, out))
+    if as_json:
+        print_json({"folder": str(target), "train_rows": rows, "context": context, "layout": layout})
+        return
+    say(f"{rows:,} training rows of {context} tokens in {target}.")
+    say(f'Next: datasets.load_dataset("parquet", data_files="{target}/train.parquet", split="train")')

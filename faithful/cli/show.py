@@ -1,0 +1,133 @@
+"""How commands speak: data on stdout, everything else on stderr, one sentence for an error."""
+
+import functools
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+
+from faithful.errors import FaithfulError
+from faithful.quantities import format_count, format_seconds
+
+P = ParamSpec("P")
+R = TypeVar("R")
+QUIET_SECONDS = 30.0
+
+
+def command(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn a `FaithfulError` into its sentence and exit code 2, and Ctrl-C into a sentence and 130."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        hush()
+        try:
+            return function(*args, **kwargs)
+        except FaithfulError as error:
+            say(f"Error: {error}")
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            say("Stopped. What is finished is kept; run the same command again to go on.")
+            raise typer.Exit(130) from None
+
+    return guarded
+
+
+def hush() -> None:
+    """Keep the libraries' own bars and warnings off the terminal."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", module="multiprocessing.resource_tracker")
+
+
+def say(text: str) -> None:
+    """A message for people, on stderr."""
+    typer.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def print_table(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -> None:
+    """A table on stdout, as wide as it needs."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=bool(header))
+    for place, column in enumerate(header or rows[0]):
+        table.add_column(column if header else "", style="cyan" if place == 0 else "", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.width, 110))
+    console.print(table)
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Callable[[Any], None]]:
+    """A reporter that draws bars with rate and ETA on a terminal, and a line every 30 s elsewhere."""
+    if quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        yield from _bars()
+    else:
+        yield _Lines()
+
+
+def _bars() -> Iterator[Callable[[Any], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[shown]:>20}"),
+        TextColumn("{task.fields[rate]:>14}"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=False) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(point: Any) -> None:
+            if point.step not in tasks:
+                tasks[point.step] = bars.add_task(point.step, total=point.total, shown="", rate="")
+            task = bars.tasks[tasks[point.step]]
+            rate = f"{format_count(task.speed)} {point.unit[:3]}/s" if task.speed else ""
+            shown = f"{format_count(point.done)}/{format_count(point.total)}"
+            bars.update(tasks[point.step], completed=point.done, total=point.total, shown=shown, rate=rate)
+
+        yield report
+
+
+class _Lines:
+    """A plain line per step and every 30 s."""
+
+    def __init__(self) -> None:
+        self.began: dict[str, tuple[float, int]] = {}
+        self.told = 0.0
+
+    def __call__(self, point: Any) -> None:
+        now = time.monotonic()
+        if point.step not in self.began:
+            self.began[point.step] = (now, point.done)
+            self.told = now
+        start, first = self.began[point.step]
+        finished = point.done >= point.total
+        if now - self.told >= QUIET_SECONDS or (finished and now > start):
+            self.told = now if not finished else float("inf")
+            rate = (point.done - first) / max(now - start, 1e-9)
+            left = "" if finished else f", {format_seconds((point.total - point.done) / max(rate, 1e-9))} left"
+            say(f"{point.step}: {point.done:,} of {point.total:,} {point.unit}, {format_count(rate)}/s{left}")

@@ -1,0 +1,319 @@
+"""The dataset card: README.md of a corpus folder, written from the manifest.
+
+Everything between two markers is ours and is rewritten; what people write outside, and the metadata they set, stays.
+"""
+
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from faithful.catalog import find_preset
+from faithful.corpus import Corpus, Manifest, flat_tokens
+from faithful.files import write_text
+from generation.figures import pit_figure
+from generation.identity import sampling_of
+from generation.sampling import Sampling
+
+BEGIN, END = "<!-- faithful: begin -->", "<!-- faithful: end -->"
+SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+OURS = ("configs", "size_categories", "dataset_info")
+SAMPLE_CHARACTERS = 600
+
+
+def write_card(folder: Path) -> Path:
+    """Write or renew README.md (and pit.png where there is a certificate); human edits are kept."""
+    corpus = Corpus(folder)
+    manifest = corpus.manifest
+    if manifest.certificate and "pit_counts" in manifest.certificate:
+        pit_figure(manifest.certificate, folder / "pit.png")
+    path = folder / "README.md"
+    front, body = _parse(path.read_text(encoding="utf-8")) if path.exists() else ({}, "")
+    merged = merge_metadata(front, metadata(corpus))
+    generated = f"{BEGIN}\n{render(corpus)}\n{END}"
+    if BEGIN in body and END in body:
+        body = body[: body.index(BEGIN)] + generated + body[body.index(END) + len(END) :]
+    else:
+        body = generated + ("\n\n" + body.strip() if body.strip() else "") + "\n"
+    header = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
+    write_text(path, f"---\n{header}---\n\n{body.strip()}\n")
+    return path
+
+
+def metadata(corpus: Corpus) -> dict[str, Any]:
+    """The card's YAML: only what is known."""
+    manifest = corpus.manifest
+    model = manifest.provenance["model"]
+    rows = sum(manifest.rows(split) for split in manifest.shards)
+    size = next(
+        (label for label, limit in zip(SIZES, (10**p for p in range(3, 11)), strict=True) if rows < limit), SIZES[-1]
+    )
+    values: dict[str, Any] = {"pretty_name": _title(manifest)}
+    if model.get("language"):
+        values["language"] = [model["language"]]
+    if model.get("licence"):
+        values["license"] = model["licence"] if model["licence"] in _HUB_LICENCES else "other"
+        if values["license"] == "other":
+            values["license_name"] = model["licence"]
+    short = re.sub(r"[^a-z0-9.-]+", "-", manifest.identity["model"]["name"].split("/")[-1].lower())
+    return values | {
+        "annotations_creators": ["no-annotation"],
+        "language_creators": ["machine-generated"],
+        "source_datasets": ["original"],
+        "size_categories": [size],
+        "task_categories": ["text-generation"],
+        "task_ids": ["language-modeling"],
+        "tags": ["synthetic", "faithful", "sparse-autoencoder", short],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": "train", "path": "data/*.parquet"},
+                    {"split": "test", "path": "test/*.parquet"},
+                ],
+            }
+        ],
+    }
+
+
+def merge_metadata(existing: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Existing metadata with ours: file layout and size are ours, tags are joined, everything a person set is kept."""
+    merged = existing | {key: value for key, value in new.items() if key not in existing or key in OURS}
+    merged["tags"] = list(dict.fromkeys([*existing.get("tags", []), *new["tags"]]))
+    return merged
+
+
+def render(corpus: Corpus) -> str:
+    """The generated part of the card, Markdown."""
+    manifest = corpus.manifest
+    identity, sampling = manifest.identity, sampling_of(manifest)
+    model = identity["model"]
+    provenance = manifest.provenance["model"]
+    certificate, statistics = manifest.certificate, manifest.statistics or {}
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False).from_string(
+        (resources.files("data_cards") / "corpus.md.jinja").read_text(encoding="utf-8")
+    )
+    round_trip = statistics.get("round_trip_rate")
+    remark = (
+        f"; {1 - round_trip:.1%} of the samples would change if their text were tokenised again" if round_trip else ""
+    )
+    ended = statistics.get("eos_rate", 0.0)
+    length = (
+        f"{1 - ended:.1%} of the samples were cut at {sampling.max_tokens} tokens and are beginnings of documents."
+        if sampling.mode == "documents"
+        else f"Every sample is a stream of {sampling.max_tokens} tokens that runs over end-of-text."
+    )
+    return template.render(
+        title=_title(manifest),
+        tokens=f"{manifest.tokens():,} training and {manifest.tokens('test'):,} held-out",
+        model=model,
+        identity=identity,
+        sampling=sampling,
+        verdict_sentence=f"Certificate: **{certificate['verdict']}**." if certificate else "",
+        load_path=corpus.folder.as_posix() if not corpus.folder.is_absolute() else corpus.name,
+        round_trip_remark=remark,
+        context=sampling.max_tokens + 1,
+        token_type="uint16" if model["vocab_size"] <= 2**16 else "uint32",
+        sampling_rows=sampling_rows(manifest, sampling),
+        not_applied=", ".join(f"`{k}: {v}`" for k, v in manifest.provenance["generation_config_not_applied"].items()),
+        command=reproduce_command(manifest),
+        promise=_promise(manifest),
+        certificate=certificate
+        and {
+            "verdict": certificate["verdict"],
+            "reason": certificate["reason"],
+            "tokens": f"{certificate['tokens_scored']:,}",
+            "of": f"{certificate['split_tokens']:,}",
+            "part": certificate["part"],
+        },
+        certificate_rows=certificate_rows(certificate) if certificate else [],
+        test_rows=test_rows(certificate) if certificate else [],
+        no_certificate="The sampling has no randomness, so there is nothing to certify."
+        if sampling.deterministic
+        else "Not certified yet: run `faithful corpus certify`.",
+        statistics_rows=statistics_rows(statistics),
+        samples=sample_texts(corpus, 4),
+        length_remark=length,
+        remarks=_remarks(statistics),
+        licence=_licence(provenance),
+    )
+
+
+def sampling_rows(manifest: Manifest, sampling: Sampling) -> list[tuple[str, str]]:
+    """Everything that decides the samples, as a table."""
+    identity = manifest.identity
+    model, engine = identity["model"], identity["engine"]
+    versions = ", ".join(f"{name} {version}" for name, version in engine["versions"].items())
+    return [
+        ("model", f"{model['name']} at `{model['revision']}`"),
+        ("dtype", model["dtype"]),
+        ("start token (BOS)", f"id {model['bos_id']}, from {manifest.provenance['model']['bos_from']}"),
+        ("end-of-text ids", ", ".join(map(str, model["eos_ids"])) or "none"),
+        ("temperature", f"{sampling.temperature:g}"),
+        ("top-p / top-k / min-p", f"{sampling.top_p:g} / {sampling.top_k or 'off'} / {sampling.min_p:g}"),
+        ("repetition penalty", f"{sampling.repetition_penalty:g}"),
+        ("mode", f"{sampling.mode}, at most {sampling.max_tokens} tokens"),
+        ("ids without a string", "masked" if sampling.mask_unmapped else "part of the distribution"),
+        ("run seed", str(identity["seed"])),
+        ("engine", f"{engine['name']} on {engine['device']} ({versions})"),
+    ]
+
+
+def certificate_rows(certificate: dict[str, Any]) -> list[tuple[str, str]]:
+    """Headline figures of a certificate."""
+    low, high = certificate["ci95"]
+    return [
+        ("surprise gap", f"{certificate['surprise_gap']:+.4f} nats/token ({low:+.4f} to {high:+.4f})"),
+        ("smallest corrected p", f"{certificate['p_holm']:.3g}"),
+        ("tokens outside the support", f"{certificate['impossible_share']:.3g}"),
+        ("tokens on its boundary", f"{certificate['boundary_share']:.3g}"),
+        ("cross-entropy, entropy", f"{certificate['ce']:.4f}, {certificate['entropy']:.4f} nats/token"),
+    ]
+
+
+def test_rows(certificate: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """One row per test: name, statistic, p, corrected p."""
+    rows = []
+    for name, test in certificate["tests"].items():
+        if test["p"] is None:
+            rows.append((name, f"left out: {test['left_out']}", "", ""))
+            continue
+        statistic = next(
+            text
+            for key, text in (
+                ("chi2", f"χ² = {test.get('chi2', 0):.1f} on {test.get('df', 0)}"),
+                ("z", f"z = {test.get('z', 0):+.2f}"),
+                ("log_e_value", f"log e-value = {test.get('log_e_value', 0):.2f}"),
+                ("count", f"{test.get('count', 0)} outside"),
+            )
+            if key in test
+        )
+        rows.append((name, statistic, f"{test['p']:.3g}", f"{test['p_holm']:.3g}"))
+    return rows
+
+
+test_rows.__test__ = False  # type: ignore[attr-defined]
+
+
+def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
+    """METRICS' corpus figures as a table."""
+    shares = (
+        "eos_rate",
+        "duplicate_rate",
+        "near_duplicate_rate",
+        "repetition_rate",
+        "round_trip_rate",
+        "unmapped_rate",
+    )
+    rows = []
+    for name, value in statistics.items():
+        if name in ("documents", "tokens"):
+            rows.append((name, f"{value:,}"))
+        elif name in shares and value is not None:
+            rows.append((name.replace("_", " "), f"{value:.2%}"))
+        elif isinstance(value, int | float):
+            rows.append((name.replace("_", " "), f"{value:.4g}"))
+    curves = statistics.get("curves") or {}
+    if curves.get("budgets"):
+        at = f"{curves['budgets'][-1]:,} tokens"
+        rows += [
+            (f"{name.replace('_', ' ')} at {at}", f"{curves[name][-1]:.4g}") for name in curves if name != "budgets"
+        ]
+    return rows
+
+
+def sample_texts(corpus: Corpus, count: int) -> list[str]:
+    """The first samples' texts, shortened; an empty document is shown as such."""
+    texts = []
+    batch = next(corpus.batches("train", ["text", "token_ids"]))
+    for text, length in zip(batch.column("text").to_pylist(), flat_tokens(batch)[1][1:], strict=True):
+        shown = text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS] + " …"
+        texts.append(shown.replace("```", "ʼʼʼ") if shown.strip() else "(empty: end-of-text at once)")
+        if len(texts) == count or length < 0:
+            break
+    return texts
+
+
+def reproduce_command(manifest: Manifest) -> str:
+    """The `faithful generate` command that makes this corpus again."""
+    identity = manifest.identity
+    model, engine = identity["model"], identity["engine"]
+    preset = find_preset(model["name"])
+    default = Sampling(max_tokens=preset.context - 1 if preset else -1 + 512)
+    parts = [f"faithful generate --model {manifest.provenance['model']['source']}"]
+    if not model["revision"].startswith("sha256:"):
+        parts.append(f"--revision {model['revision']}")
+    parts += [f"--tokens {manifest.requested_tokens}", f"--seed {identity['seed']}", f"--dtype {model['dtype']}"]
+    for name, value in identity["sampling"].items():
+        if value != getattr(default, name):
+            flag = f"--{name.replace('_', '-')}"
+            parts.append(flag if value is True else f"{flag} {value}")
+    parts.append(f"--engine {engine['name']} --threads {engine['threads']} --batch {engine['slots']}")
+    parts.append(f"--shard-rows {engine['shard_rows']}" + (" --deterministic" if engine["deterministic"] else ""))
+    return " \\\n  ".join([" ".join(parts[:-2]), " ".join(parts[-2:])])
+
+
+def _promise(manifest: Manifest) -> str:
+    engine = manifest.identity["engine"]
+    if len(manifest.segments) > 1:
+        return "The engine changed while the corpus grew, so equal bytes are not promised: equal seeds, equal distribution."
+    if engine["promise"] == "bytes":
+        return (
+            "The same command gives the same bytes with these package versions and this instruction set"
+            f" ({engine.get('instructions', engine['device'])}), whatever the number of workers and restarts."
+        )
+    return (
+        "The same command gives the same seeds and the same distribution; equal bytes are not promised by this engine."
+    )
+
+
+def _remarks(statistics: dict[str, Any]) -> list[str]:
+    remarks = []
+    if statistics.get("unmapped_rate"):
+        remarks.append(f"{statistics['unmapped_rate']:.3%} of the tokens are ids that the tokenizer has no string for.")
+    if (statistics.get("repetition_rate") or 0) > 0.01:
+        remarks.append(f"{statistics['repetition_rate']:.1%} of the samples end in a loop.")
+    return remarks
+
+
+def _licence(model: dict[str, Any]) -> str:
+    paragraphs = tomllib.loads((resources.files("data_cards") / "licences.toml").read_text(encoding="utf-8"))
+    licence = model.get("licence")
+    if not licence:
+        return str(paragraphs["unknown"])
+    return f"Model licence: `{licence}`. {paragraphs['families'].get(model.get('family', ''), '')}".strip()
+
+
+def _title(manifest: Manifest) -> str:
+    return f"Faithful corpus of {manifest.identity['model']['name'].split('/')[-1]} ({manifest.name})"
+
+
+def _parse(text: str) -> tuple[dict[str, Any], str]:
+    match = re.match(r"---\n(.*?)\n---\n?(.*)", text, re.DOTALL)
+    if not match:
+        return {}, text
+    try:
+        front = yaml.safe_load(match[1])
+    except yaml.YAMLError:
+        return {}, match[2]
+    return (front if isinstance(front, dict) else {}), match[2]
+
+
+_HUB_LICENCES = {
+    "apache-2.0",
+    "mit",
+    "gemma",
+    "llama3.1",
+    "llama3.2",
+    "llama3",
+    "cc-by-4.0",
+    "cc0-1.0",
+    "openrail",
+    "other",
+}
+
+__all__ = ["merge_metadata", "metadata", "render", "write_card"]

@@ -1,0 +1,217 @@
+"""`faithful corpus certify`: score a corpus, or a stated part of it, and write the certificate."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faithful.corpus import Corpus, flat_tokens, read_manifest, write_manifest
+from faithful.errors import FaithfulError
+from faithful.files import append_line, folder_lock
+from faithful.model import ModelSpec, load_model
+from generation.certificate import NO_CERTIFICATE, Evidence, conclude
+from generation.copies import copy_predictions, repeated_documents
+from generation.engine import has_cuda
+from generation.identity import sampling_of, spec_of
+from generation.progress import Progress, Reporter, silent
+from generation.sampling import Sampling
+from generation.scoring import Scorer
+from generation.seeds import sample_seed, uniforms
+
+DEFAULT_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
+ROUNDING_CAP = {"float32": 1e-3, "float16": 0.25, "bfloat16": 0.25}
+CHUNK = 256
+DELTA_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class CertifyConfig:
+    """What to certify and against what.
+
+    Attributes:
+        folder: the corpus.
+        split: `train` or `test`.
+        tokens: about how many tokens to score; None is 100k on a CPU and 1M on a GPU.
+        everything: score the whole split.
+        as_temperature, as_top_p, as_top_k, as_min_p, as_repetition_penalty: score under another declared q.
+        device: `cpu` or `cuda`; by default what the machine has.
+        dtype: type of the scoring pass; by default that of the corpus.
+        seed: of the randomised transform and the bootstrap.
+    """
+
+    folder: Path
+    split: str = "train"
+    tokens: int | None = None
+    everything: bool = False
+    as_temperature: float | None = None
+    as_top_p: float | None = None
+    as_top_k: int | None = None
+    as_min_p: float | None = None
+    as_repetition_penalty: float | None = None
+    device: str | None = None
+    dtype: str | None = None
+    seed: int = 0
+
+    def overrides(self) -> dict[str, Any]:
+        """The sampling fields to score under in place of the declared ones."""
+        names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+        values = {name: getattr(self, f"as_{name}") for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Part:
+    """The documents that are scored, in index order.
+
+    Attributes:
+        documents: token ids of each.
+        indices: int64, their index in the split.
+        log_p: stored log p of each, None where nothing is stored.
+        chosen: how they were chosen, in words.
+    """
+
+    documents: list[np.ndarray]
+    indices: np.ndarray
+    log_p: list[np.ndarray] | None
+    chosen: str
+
+
+def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None) -> dict[str, Any]:
+    """Certificate of a corpus; stored in its manifest when it is scored as declared.
+
+    Args:
+        config: what and how.
+        report: progress.
+        model: the loaded model, to save loading it again.
+
+    Raises:
+        FaithfulError: no corpus, an empty split, damaged shards, a model that cannot be loaded or gives NaN.
+    """
+    corpus = Corpus(config.folder)
+    manifest = corpus.manifest
+    if config.split not in manifest.shards:
+        raise FaithfulError(f"'{config.split}' is not a split; choose train or test.")
+    if corpus.tokens(config.split) == 0:
+        raise FaithfulError(f"{config.folder} holds no {config.split} tokens yet; run `faithful generate` to fill it.")
+    began = time.time()
+    device = config.device or ("cuda" if has_cuda() else "cpu")
+    declared = sampling_of(manifest) if manifest.kind == "own" else Sampling()
+    sampling = replace(declared, **config.overrides())
+    if sampling.deterministic:
+        return {"verdict": NO_CERTIFICATE, "tokens_scored": 0}
+    as_declared = manifest.kind == "own" and sampling == declared
+    spec = spec_of(manifest)
+    if config.dtype:
+        spec = replace(spec, dtype=config.dtype)
+    limit = None if config.everything else config.tokens or DEFAULT_TOKENS[device]
+    part = choose_part(corpus, config.split, limit)
+    model = model if model is not None else load_model(spec, device)
+    result = score_part(part, model, spec, sampling, as_declared=as_declared, seed=config.seed, report=report)
+    result |= {
+        "split": config.split,
+        "split_tokens": corpus.tokens(config.split),
+        "part": part.chosen,
+        "sampling": sampling.to_dict(),
+        "as_declared": as_declared,
+        "seed": config.seed,
+        "dtype": spec.dtype,
+    }
+    if as_declared and config.split == "train":
+        with folder_lock(config.folder):
+            manifest = read_manifest(config.folder)
+            manifest.certificate = result
+            write_manifest(config.folder, manifest)
+            seconds = time.time() - began
+            record = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)), "command": "certify"}
+            rate = {"tokens_per_second": round(result["tokens_scored"] / seconds, 1)}
+            append_line(config.folder / "log.jsonl", record | {"seconds": round(seconds, 2)} | rate)
+        result = result | {"stored": True}
+    return result
+
+
+def choose_part(corpus: Corpus, split: str, limit: int | None) -> Part:
+    """All documents, or about `limit` tokens of whole documents chosen by a hash of their index."""
+    total = corpus.tokens(split)
+    share = 1.0 if limit is None or limit >= total else limit / total
+    documents: list[np.ndarray] = []
+    indices: list[int] = []
+    log_p: list[np.ndarray] = []
+    for batch in corpus.batches(split, ["index", "token_ids", "logprob_p"]):
+        tokens, offsets = flat_tokens(batch)
+        index = batch.column("index").to_numpy()
+        taken = uniforms(index, 1)[:, 0] < share
+        stored = batch.column("logprob_p")
+        for row in np.flatnonzero(taken & (np.diff(offsets) > 0)):
+            documents.append(tokens[offsets[row] : offsets[row + 1]])
+            indices.append(int(index[row]))
+            if stored[row].is_valid:
+                log_p.append(stored[row].values.to_numpy(zero_copy_only=False))
+    if not documents:
+        raise FaithfulError(f"No document of {corpus.folder} falls into the part scored; score more --tokens.")
+    chosen = "every document" if share == 1 else f"{share:.3g} of the documents, chosen by a hash of their index"
+    complete = len(log_p) == len(documents)
+    return Part(documents, np.array(indices), log_p if complete else None, chosen)
+
+
+def score_part(
+    part: Part,
+    model: Any,
+    spec: ModelSpec,
+    sampling: Sampling,
+    *,
+    as_declared: bool,
+    seed: int = 0,
+    report: Reporter = silent,
+) -> dict[str, Any]:
+    """Score documents against a declared sampling and conclude; the numbers behind `certify`."""
+    cap = ROUNDING_CAP[spec.dtype]
+    scorer = Scorer(model, spec, sampling)
+    delta = min(cap, _sample_delta(scorer, part)) if part.log_p is not None else cap
+    scorer.delta = delta
+    lengths = np.array([len(document) for document in part.documents])
+    ends = np.cumsum(lengths)
+    predictions = copy_predictions(np.concatenate(part.documents), lengths)
+    repeated = repeated_documents(part.documents)
+    evidence = Evidence(scorer.first_token(), sampling.truncates)
+    differences: list[np.ndarray] = []
+    done = 0
+    for batch in _batches(scorer, part.documents):
+        documents = [part.documents[place] for place in batch]
+        guesses = np.concatenate([predictions[ends[place] - lengths[place] : ends[place]] for place in batch])
+        scores = scorer.score(documents, guesses)
+        noise = np.concatenate([_pit_uniforms(seed, int(part.indices[place]), lengths[place]) for place in batch])
+        first = np.array([document[0] for document in documents])
+        evidence.add(scores, noise, first, repeated[batch])
+        if part.log_p is not None:
+            stored = np.concatenate([part.log_p[place] for place in batch])
+            differences.append(np.abs(stored - scores.log_p).astype(np.float32))
+        done += len(guesses)
+        report(Progress("scoring", done, int(ends[-1])))
+    mismatch = float(np.percentile(np.concatenate(differences), 99.9)) if differences else None
+    return conclude(evidence, declared=as_declared, delta=delta, mismatch=mismatch, cap=cap, seed=seed)
+
+
+def _batches(scorer: Scorer, documents: list[np.ndarray]) -> Iterator[list[int]]:
+    """Batches of places, chunk by chunk in index order, like lengths together inside a chunk."""
+    for begin in range(0, len(documents), CHUNK):
+        for batch in scorer.batches(documents[begin : begin + CHUNK]):
+            yield [begin + place for place in batch]
+
+
+def _sample_delta(scorer: Scorer, part: Part) -> float:
+    """99.9th percentile of |stored − scored log p| over the first documents."""
+    assert part.log_p is not None
+    lengths = np.cumsum([len(document) for document in part.documents])
+    count = max(1, int(np.searchsorted(lengths, DELTA_TOKENS)))
+    differences = []
+    for batch in _batches(scorer, part.documents[:count]):
+        stored = np.concatenate([part.log_p[place] for place in batch])
+        differences.append(np.abs(stored - scorer.log_p([part.documents[place] for place in batch])))
+    return float(np.percentile(np.concatenate(differences), 99.9))
+
+
+def _pit_uniforms(seed: int, index: int, count: int) -> np.ndarray:
+    return uniforms(np.array([sample_seed(seed, "pit", index)]), int(count))[0]

@@ -1,0 +1,118 @@
+"""The coordinator: hands ranges to workers, gathers samples, commits whole shards. The only writer of a corpus."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+from generation.engine import EngineSettings, Sample
+from generation.progress import Progress, Reporter
+from generation.sampling import Sampling
+from generation.schedule import SplitSchedule
+from generation.workers import Worker, messages
+
+Commit = Callable[[str, int, list[Sample]], None]
+DEATHS_ALLOWED = 3
+
+
+@contextmanager
+def worker_pool(
+    count: int, spec: ModelSpec, sampling: Sampling, settings: EngineSettings
+) -> Iterator[Callable[[int], Worker]]:
+    """Give a function that starts worker `n`; every worker started ends with the context."""
+    started: list[Worker] = []
+
+    def start(number: int) -> Worker:
+        worker = Worker(number % count, spec, sampling, settings)
+        started.append(worker)
+        return worker
+
+    try:
+        yield start
+    finally:
+        for worker in started:
+            worker.stop()
+
+
+def draw_all(
+    schedules: list[SplitSchedule],
+    spec: ModelSpec,
+    sampling: Sampling,
+    settings: EngineSettings,
+    workers: int,
+    commit: Commit,
+    report: Reporter,
+) -> None:
+    """Draw everything that the schedules want.
+
+    A worker that dies gives its ranges back and is replaced, up to three times without a committed shard in between.
+
+    Args:
+        schedules: one per split, worked on in this order.
+        commit: writes a whole shard: (split, number, samples in order) and notes it in the schedule.
+        workers: number of processes.
+        report: told the tokens in hand after each message.
+
+    Raises:
+        FaithfulError: a worker reports an error, or workers keep dying.
+    """
+    by_split = {schedule.split: schedule for schedule in schedules}
+    deaths, told = 0, 0.0
+    with worker_pool(workers, spec, sampling, settings) as start:
+        crew = [start(number) for number in range(workers)]
+        while not all(schedule.done for schedule in schedules):
+            for worker, kind, content in messages(crew, seconds=1.0):
+                if kind == "samples":
+                    split, shard, samples = content
+                    worker.deliver(split, shard, samples)
+                    by_split[split].add(shard, samples)
+                elif kind == "want":
+                    worker.idle = True
+                elif kind == "more" and not _assign(worker, schedules):
+                    worker.decline()
+                elif kind == "error":
+                    raise FaithfulError(content)
+                elif kind == "died":
+                    deaths += 1
+                    if deaths > DEATHS_ALLOWED:
+                        raise FaithfulError(
+                            f"Workers keep dying (last exit code {content}); run again with fewer --workers or a smaller"
+                            " --batch. Committed shards are kept."
+                        )
+                    _give_back(worker, by_split)
+                    crew[crew.index(worker)] = start(worker.number)
+            for schedule in schedules:
+                while whole := schedule.whole():
+                    commit(schedule.split, *whole)
+                    deaths = 0
+            for worker in crew:
+                if any(shard not in by_split[split].open for split, shard in worker.owed):
+                    _give_back(worker, by_split)
+                    worker.cancel()
+                if worker.idle:
+                    _assign(worker, schedules)
+            if time.monotonic() - told > 0.2:
+                told = time.monotonic()
+                _tell(schedules, report)
+        _tell(schedules, report)
+
+
+def _assign(worker: Worker, schedules: list[SplitSchedule]) -> bool:
+    for schedule in schedules:
+        work = schedule.next_range()
+        if work is not None:
+            worker.assign(work)
+            return True
+    return False
+
+
+def _give_back(worker: Worker, by_split: dict[str, SplitSchedule]) -> None:
+    """Put the shards that a worker still owes, and that are still wanted, back into the queue."""
+    for split, shard in worker.owed:
+        by_split[split].give_back(shard)
+
+
+def _tell(schedules: list[SplitSchedule], report: Reporter) -> None:
+    done = sum(schedule.tokens_now() for schedule in schedules)
+    report(Progress("sampling", done, sum(schedule.target for schedule in schedules)))

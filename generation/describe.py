@@ -1,0 +1,53 @@
+"""What every finished corpus gets: statistics, a certificate, a picture of it, and a card."""
+
+from pathlib import Path
+from typing import Any
+
+from faithful.corpus import Corpus, read_manifest, write_manifest
+from faithful.files import folder_lock
+from generation.card import write_card
+from generation.certify import CertifyConfig, certify
+from generation.identity import sampling_of
+from generation.progress import Reporter, silent
+from generation.statistics import corpus_statistics
+
+
+def describe(
+    folder: Path, certify_tokens: int | None = None, report: Reporter = silent, *, device: str | None = None
+) -> bool:
+    """Compute what the manifest lacks for the present tokens and write the card; whether anything was missing.
+
+    Args:
+        folder: an own corpus.
+        certify_tokens: see `CertifyConfig.tokens`; 0 leaves the certificate out.
+        report: progress.
+        device: where to score.
+    """
+    manifest = read_manifest(folder)
+    wants_certificate = certify_tokens != 0 and not sampling_of(manifest).deterministic
+    missing_certificate = manifest.certificate is None and wants_certificate
+    if manifest.statistics is not None and not missing_certificate and (folder / "README.md").exists():
+        return False
+    if manifest.statistics is None:
+        update_statistics(folder)
+    if missing_certificate:
+        certify(CertifyConfig(folder, tokens=certify_tokens, device=device), report)
+    write_card(folder)
+    return True
+
+
+def statistics_of(folder: Path) -> dict[str, Any]:
+    """Statistics of a corpus: from its manifest where they are present, else computed (and stored where that is allowed)."""
+    manifest = read_manifest(folder)
+    return manifest.statistics if manifest.statistics is not None else update_statistics(folder)
+
+
+def update_statistics(folder: Path) -> dict[str, Any]:
+    """Compute METRICS' corpus figures of the training split and store them in the manifest."""
+    corpus = Corpus(folder)
+    statistics = corpus_statistics(corpus, vocab_size=corpus.manifest.identity["model"]["vocab_size"])
+    with folder_lock(folder):
+        manifest = read_manifest(folder)
+        manifest.statistics = statistics
+        write_manifest(folder, manifest)
+    return statistics

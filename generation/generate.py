@@ -1,0 +1,414 @@
+"""`faithful generate`: make, extend or complete the corpus that a model samples from itself."""
+
+import shutil
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from faithful.catalog import DEFAULT_CONTEXT, find_preset
+from faithful.corpus import (
+    MANIFEST,
+    Document,
+    Manifest,
+    Shard,
+    from_table,
+    intact_shards,
+    read_manifest,
+    to_table,
+    write_manifest,
+    write_shard,
+)
+from faithful.errors import FaithfulError
+from faithful.files import append_line, folder_lock, remove_temporaries
+from faithful.model import ModelSpec, load_tokenizer, resolve_model
+from faithful.runs import remember_run, run_folder, run_name
+from generation.coordinator import draw_all
+from generation.describe import describe
+from generation.engine import EngineSettings, Sample, choose_engine, has_cuda
+from generation.identity import (
+    check_engine,
+    corpus_identity,
+    differences,
+    engine_identity,
+    sampling_of,
+    settings_from,
+    spec_of,
+)
+from generation.plan import default_workers, test_tokens
+from generation.progress import Reporter, silent
+from generation.sampling import Sampling
+from generation.schedule import SplitSchedule
+from generation.seeds import EVAL, TRAIN
+from generation.statistics import shard_statistics
+
+DOMAINS = {"train": TRAIN, "test": EVAL}
+SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """What the user stated; None is left to the existing corpus, the preset or the defaults.
+
+    Attributes:
+        model: preset name, Hub id or folder; the embedded `tiny` when nothing says otherwise.
+        tokens: training tokens wanted (the corpus may hold more, never fewer).
+        out: corpus folder; by default `runs/MODEL/corpora/own…`.
+        run: run folder or name to put it in instead of the model's.
+        seed: run seed, default 0.
+        temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, mode, mask_unmapped, greedy: see `Sampling`.
+        revision: Hub revision of the model.
+        dtype: type the model runs in.
+        bos: start token id.
+        engine: `auto`, `vllm` or `transformers`.
+        device: `cpu` or `cuda`; by default what the machine has.
+        threads: CPU threads per worker.
+        batch: samples in flight per worker.
+        shard_rows: samples per shard.
+        deterministic: drain the engine at each shard's border and promise bytes where it can.
+        workers: processes; default one per GPU, or per core as memory allows.
+        accept_engine_change: go on with another engine or version than the corpus was made with.
+        certify_tokens: about how many tokens to certify at the end; 0 skips it, None is `certify`'s default.
+    """
+
+    model: str | None = None
+    tokens: int | None = None
+    out: Path | None = None
+    run: str | None = None
+    seed: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    max_tokens: int | None = None
+    mode: str | None = None
+    mask_unmapped: bool | None = None
+    greedy: bool | None = None
+    revision: str | None = None
+    dtype: str | None = None
+    bos: int | None = None
+    engine: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    batch: int | None = None
+    shard_rows: int | None = None
+    deterministic: bool | None = None
+    workers: int | None = None
+    accept_engine_change: bool = False
+    certify_tokens: int | None = None
+
+    def sampling_changes(self) -> dict[str, Any]:
+        """The sampling fields that were stated."""
+        return {name: getattr(self, name) for name in SAMPLING_OPTIONS if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True)
+class GenerateResult:
+    """What `generate` did.
+
+    Attributes:
+        folder: the corpus.
+        manifest: its manifest.
+        changed: whether anything was written.
+        note: one sentence.
+    """
+
+    folder: Path
+    manifest: Manifest
+    changed: bool
+    note: str
+
+
+def default_max_tokens(model: str, positions: int | None = None) -> int:
+    """Longest sample by default: the preset's context − 1, else min(512, the model's context) − 1."""
+    preset = find_preset(model)
+    if preset:
+        return preset.context - 1
+    return min(DEFAULT_CONTEXT, positions or DEFAULT_CONTEXT) - 1
+
+
+def corpus_folder(config: GenerateConfig, positions: int | None = None) -> Path:
+    """Folder of the corpus: `--out`, else `runs/MODEL/corpora/own` with what its sampling changes in the name."""
+    if config.out:
+        return config.out
+    model = config.model or "tiny"
+    longest = default_max_tokens(model, positions)
+    sampling = Sampling(max_tokens=longest).with_changes(**config.sampling_changes())
+    name = "own" + sampling.suffix(longest) + (f"-s{config.seed}" if config.seed else "")
+    run = run_folder(config.run) if config.run else run_folder(run_name(model))
+    return run / "corpora" / name
+
+
+def generate(config: GenerateConfig, report: Reporter = silent) -> GenerateResult:
+    """Bring the corpus to the tokens asked for. Running it again completes, extends or does nothing.
+
+    Raises:
+        FaithfulError: bad settings, a corpus made otherwise, another engine, no model, no room, a busy folder.
+    """
+    folder, manifest, spec = prepare(config)
+    target, held_out = targets(config, manifest)
+    if manifest.shards["train"] and _complete(folder, manifest, target, held_out):
+        note = _nothing_to_do(folder, manifest, config.tokens)
+        described = describe(folder, config.certify_tokens, report, device=config.device)
+        return GenerateResult(folder, read_manifest(folder), described, note)
+    with folder_lock(folder):
+        if (folder / MANIFEST).exists():
+            manifest = read_manifest(folder)
+            target, held_out = targets(config, manifest)
+        remove_temporaries(folder)
+        manifest.requested_tokens = target
+        changed = _draw(config, folder, manifest, spec, {"train": target, "test": held_out}, report)
+    if not config.out and not config.run:
+        remember_run(folder.parent.parent)
+    describe(folder, config.certify_tokens, report, device=config.device)
+    manifest = read_manifest(folder)
+    tokens = manifest.tokens()
+    note = f"{folder} holds {tokens:,} training tokens in {manifest.rows():,} samples"
+    return GenerateResult(folder, manifest, changed, note + f" and {manifest.tokens('test'):,} held-out tokens.")
+
+
+def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
+    """Resolve everything before work starts: folder, manifest (existing or new) and model.
+
+    On an existing corpus only what is stated is compared, and the network is not asked.
+    """
+    if config.workers is not None and config.workers < 1:
+        raise FaithfulError("--workers must be at least 1.")
+    spec: ModelSpec | None = None
+    positions = None
+    if config.out is None and config.model and find_preset(config.model) is None:
+        spec = _resolve(config)
+        positions = spec.positions
+    folder = corpus_folder(config, positions)
+    if (folder / MANIFEST).exists():
+        manifest = read_manifest(folder)
+        _refuse_differences(config, folder, manifest)
+        return folder, manifest, spec_of(manifest)
+    _refuse_foreign_folder(folder)
+    spec = spec or _resolve(config)
+    sampling = Sampling(max_tokens=default_max_tokens(spec.name, spec.positions)).with_changes(
+        **config.sampling_changes()
+    )
+    if sampling.max_tokens > spec.positions - 1:
+        raise FaithfulError(
+            f"--max-tokens {sampling.max_tokens} does not fit: {spec.name} has a context of {spec.positions} tokens, BOS"
+            f" included; use at most {spec.positions - 1}."
+        )
+    if sampling.mode == "documents" and not spec.eos_ids:
+        raise FaithfulError(f"{spec.name} has no end-of-text token, so documents never end; use --mode streams.")
+    engine = engine_identity(engine_settings(config))
+    manifest = Manifest(
+        name=folder.resolve().name,
+        kind="own",
+        identity=corpus_identity(spec, sampling, config.seed or 0, engine),
+        provenance={"model": _provenance(spec), "generation_config_not_applied": spec.generation_config},
+        requested_tokens=0,
+        segments=[{"train": 0, "test": 0, "engine": engine}],
+    )
+    return folder, manifest, spec
+
+
+def engine_settings(config: GenerateConfig) -> EngineSettings:
+    """Engine settings for a new corpus on this machine: one thread per worker on a CPU, so that bytes can be promised."""
+    device = config.device or ("cuda" if has_cuda() else "cpu")
+    if device not in ("cpu", "cuda"):
+        raise FaithfulError(f"'{device}' is not a device; choose cpu or cuda.")
+    name = choose_engine(config.engine or "auto", device)
+    on_cpu = device == "cpu"
+    deterministic = config.deterministic if config.deterministic is not None else on_cpu and name == "transformers"
+    slots = config.batch or (64 if on_cpu and name == "transformers" else 256)
+    shard_rows = config.shard_rows or (512 if on_cpu else 4096)
+    if min(slots, shard_rows, config.threads or 1) < 1:
+        raise FaithfulError("--batch, --shard-rows and --threads must be at least 1.")
+    return EngineSettings(name, device, config.threads or 1, slots, shard_rows, deterministic)
+
+
+def targets(config: GenerateConfig, manifest: Manifest) -> tuple[int, int]:
+    """Training and held-out tokens to reach: what is asked for, but never less than was asked for before."""
+    preset = find_preset(manifest.identity["model"]["name"])
+    asked = config.tokens or manifest.requested_tokens or (preset.tokens if preset else 50_000_000)
+    wanted = max(asked, manifest.requested_tokens)
+    return wanted, test_tokens(wanted)
+
+
+def decode(tokenizer: Any, rows: list[tuple[list[int], str]], mapped: int) -> list[str]:
+    """Texts of (token ids, finish reason): special tokens kept, a closing end-of-text and ids without a string left out."""
+    bodies = [ids[:-1] if reason == "stop" else ids for ids, reason in rows]
+    bodies = [[token for token in body if token < mapped] for body in bodies]
+    return tokenizer.batch_decode(bodies, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def _resolve(config: GenerateConfig) -> ModelSpec:
+    device = config.device or ("cuda" if has_cuda() else "cpu")
+    return resolve_model(
+        config.model or "tiny", revision=config.revision, dtype=config.dtype, bos=config.bos, device=device
+    )
+
+
+def _provenance(spec: ModelSpec) -> dict[str, Any]:
+    """What is known of the model beyond its identity. A preset's own path is left out: it differs between machines."""
+    values = asdict(spec)
+    if find_preset(spec.name):
+        values["source"] = spec.name
+    return {name: value for name, value in values.items() if name not in ("eos_ids",)}
+
+
+def _refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest) -> None:
+    if manifest.kind != "own":
+        raise FaithfulError(f"{folder} is no corpus sampled from a model; choose another --out.")
+    identity = manifest.identity
+    recorded = {
+        **identity["sampling"],
+        "seed": identity["seed"],
+        "dtype": identity["model"]["dtype"],
+        "bos": identity["model"]["bos_id"],
+        "engine": identity["engine"]["name"],
+        "threads": identity["engine"]["threads"],
+        "batch": identity["engine"]["slots"],
+        "shard_rows": identity["engine"]["shard_rows"],
+        "deterministic": identity["engine"]["deterministic"],
+    }
+    stated = {name: getattr(config, name) for name in recorded}
+    if stated["engine"] == "auto" or config.accept_engine_change:
+        stated["engine"] = None
+    found = differences(stated, recorded)
+    name = identity["model"]["name"]
+    if config.model:
+        preset = find_preset(config.model)
+        asked = preset.name if preset else config.model
+        if asked not in (name, spec_of(manifest).source) and Path(asked).resolve() != Path(spec_of(manifest).source):
+            found.insert(0, f"model {asked} asked for, {name} in the corpus")
+    if config.revision and config.revision != identity["model"]["revision"]:
+        found.append(f"revision {config.revision} asked for, {identity['model']['revision']} in the corpus")
+    if found:
+        raise FaithfulError(
+            f"{folder} was made otherwise: {'; '.join(found)}. Choose another --out; nothing was changed."
+        )
+
+
+def _refuse_foreign_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise FaithfulError(f"{folder} is a file; choose a folder with --out.")
+    if folder.is_dir() and any(path.name != ".lock" and not path.name.endswith(".tmp") for path in folder.iterdir()):
+        raise FaithfulError(f"{folder} is not empty and holds no corpus; choose another --out.")
+
+
+def _complete(folder: Path, manifest: Manifest, target: int, held_out: int) -> bool:
+    enough = manifest.tokens("train") >= target and manifest.tokens("test") >= held_out
+    return enough and all(all(intact_shards(folder, shards)) for shards in manifest.shards.values())
+
+
+def _nothing_to_do(folder: Path, manifest: Manifest, asked: int | None) -> str:
+    tokens = manifest.tokens()
+    if asked and asked < manifest.requested_tokens:
+        return f"{folder} already holds {tokens:,} tokens, more than the {asked:,} asked for: nothing to do."
+    return f"{folder} already holds {tokens:,} tokens: nothing to do."
+
+
+def _draw(
+    config: GenerateConfig,
+    folder: Path,
+    manifest: Manifest,
+    spec: ModelSpec,
+    wanted: dict[str, int],
+    report: Reporter,
+) -> bool:
+    """Draw what is missing under the folder's lock; whether anything was."""
+    began = time.time()
+    before = manifest.tokens("train") + manifest.tokens("test")
+    recorded = manifest.segments[-1]["engine"]
+    settings = settings_from(recorded)
+    if config.accept_engine_change:
+        settings = replace(settings, name=choose_engine(config.engine or settings.name, settings.device))
+    same_engine = check_engine(recorded, engine_identity(settings), config.accept_engine_change)
+    keep_bytes = same_engine and settings.deterministic and len(manifest.segments) == 1
+    if not same_engine:
+        manifest.segments.append(
+            {"train": manifest.rows("train"), "test": manifest.rows("test"), "engine": engine_identity(settings)}
+        )
+    choose_engine(settings.name, settings.device)
+    _refuse_full_disk(folder, sum(wanted.values()) - before, spec)
+    write_manifest(folder, manifest)
+    tokenizer = load_tokenizer(spec.source, spec.hub_revision())
+    replaced: dict[tuple[str, int], Shard] = {}
+    schedules = []
+    for split, domain in DOMAINS.items():
+        shards = manifest.shards[split]
+        intact = intact_shards(folder, shards)
+        damaged = [number for number, whole in enumerate(intact) if not whole]
+        partial = len(shards) - 1
+        kept: list[Document] = []
+        if shards and intact[partial] and not keep_bytes:
+            kept = from_table(pq.read_table(folder / shards[partial].file))
+        replaced |= {(split, number): shards[number] for number in {*damaged, partial} if number >= 0}
+        schedules.append(
+            SplitSchedule(
+                split,
+                domain,
+                manifest.identity["seed"],
+                wanted[split],
+                settings,
+                list(shards),
+                damaged,
+                kept,
+                mean_tokens=manifest.tokens(split) / manifest.rows(split)
+                if shards
+                else _expected_length(sampling_of(manifest)),
+            )
+        )
+    by_split = {schedule.split: schedule for schedule in schedules}
+
+    def commit(split: str, number: int, samples: list[Sample]) -> None:
+        documents = [Document(s.index, s.seed, s.token_ids, s.finish_reason, s.logprob_p, s.logprob_q) for s in samples]
+        texts = decode(tokenizer, [(d.token_ids, d.finish_reason) for d in documents], spec.mapped)
+        table = to_table(documents, texts, spec.vocab_size)
+        statistics = shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped)
+        shard = write_shard(folder, split, number, table, statistics)
+        earlier = replaced.get((split, number))
+        if keep_bytes and earlier and earlier.rows == shard.rows and earlier.sha256 != shard.sha256:
+            raise FaithfulError(
+                f"{folder / shard.file} was made again and differs from its checksum, so this machine does not repeat the"
+                " corpus; go on with --accept-engine-change, or restore the file from a backup."
+            )
+        by_split[split].commit(number, shard)
+        manifest.shards[split] = list(by_split[split].shards)
+        manifest.certificate = manifest.statistics = None
+        write_manifest(folder, manifest)
+
+    if all(schedule.done for schedule in schedules):
+        return False
+    workers = config.workers or default_workers(spec, settings, sum(wanted.values()) - before)
+    draw_all(schedules, spec, sampling_of(manifest), settings, workers, commit, report)
+    seconds = time.time() - began
+    drawn = manifest.tokens("train") + manifest.tokens("test") - before
+    append_line(
+        folder / "log.jsonl",
+        {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+            "command": "generate",
+            "tokens": drawn,
+            "seconds": round(seconds, 2),
+            "tokens_per_second": round(drawn / seconds, 1),
+            "workers": workers,
+        },
+    )
+    return True
+
+
+def _expected_length(sampling: Sampling) -> float:
+    return sampling.max_tokens if sampling.mode == "streams" else 0.6 * sampling.max_tokens
+
+
+def _refuse_full_disk(folder: Path, tokens: int, spec: ModelSpec) -> None:
+    from generation.plan import bytes_on_disk
+
+    free = shutil.disk_usage(folder).free
+    needed = bytes_on_disk(max(tokens, 0), spec.vocab_size)
+    if needed > free:
+        raise FaithfulError(
+            f"The corpus needs about {needed / 2**30:.1f} GiB and {folder} has {free / 2**30:.1f} GiB free; free space or"
+            " choose another --out."
+        )

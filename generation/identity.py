@@ -1,0 +1,111 @@
+"""What decides the bytes of a corpus, and how a stated wish is compared with a corpus that exists."""
+
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+from faithful.catalog import find_preset
+from faithful.corpus import Manifest
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+from generation.engine import EngineSettings
+from generation.sampling import Sampling
+
+
+def model_identity(spec: ModelSpec) -> dict[str, Any]:
+    """The part of a model that decides the bytes: no paths, no licence."""
+    return {
+        "name": spec.name,
+        "revision": spec.revision,
+        "dtype": spec.dtype,
+        "bos_id": spec.bos_id,
+        "eos_ids": list(spec.eos_ids),
+        "vocab_size": spec.vocab_size,
+        "mapped": spec.mapped,
+        "positions": spec.positions,
+        "tokenizer_sha256": spec.tokenizer_sha256,
+    }
+
+
+def engine_identity(settings: EngineSettings) -> dict[str, Any]:
+    """Engine, versions and device kind of this machine under the given settings."""
+    import torch
+
+    from generation.transformers_engine import cpu_instruction_set
+
+    cuda = settings.device == "cuda"
+    device = (
+        {"device": torch.cuda.get_device_name()} if cuda else {"device": "cpu", "instructions": cpu_instruction_set()}
+    )
+    versions = {settings.name: module_version(settings.name), "torch": torch.__version__}
+    return asdict(settings) | device | {"versions": versions, "promise": promise(settings)}
+
+
+def promise(settings: EngineSettings) -> str:
+    """`bytes`: any order of shards, any number of workers and any restart give the same files; else `distribution`."""
+    return "bytes" if settings.deterministic and settings.threads == 1 else "distribution"
+
+
+def module_version(module: str) -> str:
+    """Installed version of a module, whatever its distribution is called."""
+    names = metadata.packages_distributions().get(module)
+    return metadata.version(names[0]) if names else "missing"
+
+
+def corpus_identity(spec: ModelSpec, sampling: Sampling, seed: int, engine: dict[str, Any]) -> dict[str, Any]:
+    """Identity of an own corpus: never times, paths or the token budget."""
+    return {"model": model_identity(spec), "sampling": sampling.to_dict(), "seed": seed, "engine": engine}
+
+
+def settings_from(engine: dict[str, Any]) -> EngineSettings:
+    """Engine settings recorded in an identity."""
+    names = ("name", "threads", "slots", "shard_rows", "deterministic")
+    kind = "cpu" if engine["device"] == "cpu" else "cuda"
+    return EngineSettings(device=kind, **{name: engine[name] for name in names})
+
+
+def differences(stated: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
+    """Sentences-in-short for each stated value that differs: `temperature 0.7 here, 1.0 in the corpus`."""
+    return [
+        f"{name.replace('_', ' ')} {value} asked for, {recorded.get(name)} in the corpus"
+        for name, value in stated.items()
+        if value is not None and value != recorded.get(name)
+    ]
+
+
+def check_engine(recorded: dict[str, Any], current: dict[str, Any], accept: bool) -> bool:
+    """Compare a corpus' engine with this machine's.
+
+    Returns:
+        Whether they are the same.
+
+    Raises:
+        FaithfulError: they differ and that was not accepted.
+    """
+    names = ("device", "instructions", "versions")
+    changed = [
+        f"{name} {recorded.get(name)} → {current.get(name)}"
+        for name in names
+        if recorded.get(name) != current.get(name)
+    ]
+    if changed and not accept:
+        raise FaithfulError(
+            "The corpus was made with another engine: "
+            + "; ".join(changed)
+            + ". Install that version, or go on with --accept-engine-change (equal bytes are then no longer promised)."
+        )
+    return not changed
+
+
+def spec_of(manifest: Manifest) -> ModelSpec:
+    """The resolved model of an own corpus, from its manifest alone."""
+    values = dict(manifest.provenance["model"]) | manifest.identity["model"]
+    preset = find_preset(values["name"])
+    values["source"] = preset.source if preset else values["source"]
+    values["eos_ids"] = tuple(values["eos_ids"])
+    return ModelSpec(**values)
+
+
+def sampling_of(manifest: Manifest) -> Sampling:
+    """The declared sampling of an own corpus."""
+    return Sampling.from_dict(manifest.identity["sampling"])

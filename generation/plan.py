@@ -1,0 +1,175 @@
+"""What a generation will take, before a weight is loaded: samples, shards, disk, memory, time."""
+
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from faithful.catalog import Shape
+from faithful.model import ModelSpec, shape_of
+from generation.engine import EngineSettings
+from generation.sampling import Sampling
+
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 0.05, 20_000, 2_000_000
+WORKER_BASE_BYTES = {"transformers": 700 * 2**20, "vllm": 3 * 2**30}
+DISK_BYTES_PER_TOKEN = 9.0
+GPU_BANDWIDTH = {"H200": 4.3e12, "H100": 3.0e12, "A100": 1.7e12, "L40": 0.8e12, "4090": 0.95e12, "3090": 0.9e12}
+CPU_FLOPS_PER_THREAD = 3e10
+ASSUMED_GPU = "an 80 GB GPU at 3.0 TB/s"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A forecast. Times are estimates from bandwidth or FLOPs; the measured rate replaces them once work runs.
+
+    Attributes:
+        model, revision, dtype, engine, device: what would run (`device` names the assumed GPU where none is here).
+        train_tokens, test_tokens: stored tokens to draw.
+        max_tokens: longest sample.
+        samples, shards: expected numbers.
+        disk_bytes: size of the corpus.
+        weight_bytes: the model in memory.
+        kv_bytes_per_token: key–value cache per token.
+        memory_bytes: per worker: weights, cache at full batch, base.
+        concurrency: samples in flight that the cache has room for, per worker.
+        workers: processes.
+        tokens_per_second, seconds: estimated.
+    """
+
+    model: str
+    revision: str
+    dtype: str
+    engine: str
+    device: str
+    train_tokens: int
+    test_tokens: int
+    max_tokens: int
+    samples: int
+    shards: int
+    disk_bytes: int
+    weight_bytes: int
+    kv_bytes_per_token: int
+    memory_bytes: int
+    concurrency: int
+    workers: int
+    tokens_per_second: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def test_tokens(train_tokens: int) -> int:
+    """Budget of the held-out split: 5 % of the training budget, at least 20k and at most 2M tokens."""
+    return int(min(max(HELD_OUT_SHARE * train_tokens, HELD_OUT_LEAST), HELD_OUT_MOST))
+
+
+test_tokens.__test__ = False  # type: ignore[attr-defined]
+
+
+def bytes_on_disk(tokens: int, vocab_size: int) -> int:
+    """Parquet bytes of a corpus with log-probabilities and text (measured on `tiny`, rounded up)."""
+    return round(tokens * (DISK_BYTES_PER_TOKEN + (2 if vocab_size > 2**16 else 0)))
+
+
+def default_workers(spec: ModelSpec, settings: EngineSettings, tokens: int) -> int:
+    """One process per GPU, or per core as far as memory goes and there are shards to share out."""
+    if settings.device == "cuda":
+        import torch
+
+        return torch.cuda.device_count()
+    per_worker = worker_memory(shape_of(spec), spec.dtype, settings, spec.positions)
+    fitting = max(1, int(0.8 * available_memory() // per_worker))
+    shards = max(1, round(tokens / (settings.shard_rows * 0.3 * min(spec.positions, 512))))
+    return max(1, min(len(os.sched_getaffinity(0)), fitting, shards))
+
+
+def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: int) -> int:
+    """Bytes of one worker: weights, key–value buffers and logits at full batch, and the libraries."""
+    size = BYTES[dtype]
+    cache = shape.kv_bytes_per_token(size) * settings.slots * min(longest, 1024) * 2
+    logits = 6 * 4 * settings.slots * shape.vocab
+    return shape.params * size + cache + logits + WORKER_BASE_BYTES[settings.name]
+
+
+def available_memory() -> int:
+    """Bytes of RAM that can be used without swapping (all of it where the system does not say)."""
+    try:
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def make_plan(
+    *,
+    model: str,
+    revision: str,
+    dtype: str,
+    shape: Shape,
+    sampling: Sampling,
+    settings: EngineSettings,
+    train: int,
+    held_out: int,
+    workers: int | None,
+) -> Plan:
+    """Forecast a generation from the model's shape alone.
+
+    Decoding is memory-bound on a GPU: tokens/s ≤ B · bandwidth / (weight bytes + B · mean length · KV bytes), taken at 60 %.
+    On a CPU it is bound by arithmetic: 2 FLOP per parameter and token.
+    """
+    size = BYTES[dtype]
+    weights, kv = shape.params * size, shape.kv_bytes_per_token(size)
+    mean = sampling.max_tokens if sampling.mode == "streams" else 0.6 * sampling.max_tokens
+    samples = round((train + held_out) / mean) + 1
+    cuda = settings.device == "cuda"
+    memory, bandwidth, device = _gpu() if cuda else (available_memory(), 0.0, "cpu")
+    room = max(0, 0.9 * memory - weights)
+    concurrency = min(settings.slots, max(1, int(room // (kv * (sampling.max_tokens + 1)))))
+    per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1)
+    fitting = max(1, int(0.8 * memory // per_worker))
+    count = workers or (_gpu_count() if cuda else min(len(os.sched_getaffinity(0)), fitting))
+    if cuda:
+        step_seconds = (weights + concurrency * mean / 2 * kv) / (0.6 * bandwidth)
+        rate = count * concurrency / step_seconds
+    else:
+        rate = count * CPU_FLOPS_PER_THREAD * settings.threads / (2 * shape.params)
+    return Plan(
+        model=model,
+        revision=revision,
+        dtype=dtype,
+        engine=settings.name,
+        device=device,
+        train_tokens=train,
+        test_tokens=held_out,
+        max_tokens=sampling.max_tokens,
+        samples=samples,
+        shards=-(-samples // settings.shard_rows),
+        disk_bytes=bytes_on_disk(train + held_out, shape.vocab),
+        weight_bytes=weights,
+        kv_bytes_per_token=kv,
+        memory_bytes=per_worker,
+        concurrency=concurrency,
+        workers=count,
+        tokens_per_second=rate,
+        seconds=(train + held_out) / rate,
+    )
+
+
+def _gpu() -> tuple[float, float, str]:
+    """Memory, bandwidth and name of the GPU here, or of the one assumed where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 80e9, 3.0e12, ASSUMED_GPU
+    name = torch.cuda.get_device_name()
+    bandwidth = next((value for key, value in GPU_BANDWIDTH.items() if key in name), 1e12)
+    return float(torch.cuda.mem_get_info()[1]), bandwidth, name
+
+
+def _gpu_count() -> int:
+    import torch
+
+    return max(1, torch.cuda.device_count())

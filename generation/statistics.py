@@ -1,0 +1,319 @@
+"""What a corpus looks like: the figures of a corpus that need no model.
+
+Each shard carries mergeable sums (`shard_statistics`); `corpus_statistics` merges them and takes the rest from one pass
+over the token ids.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from faithful.corpus import Corpus, Document, flat_tokens
+from faithful.errors import FaithfulError
+from generation.near_duplicates import count_distinct, document_hashes, near_duplicates
+from generation.progress import Progress, Reporter, silent
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+LOOP_TOKENS, LOOP_PERIOD = 64, 16
+ZSTD_LEVEL = 3
+NGRAMS = 4
+
+_DOCUMENTS = ("rows", "ended", "empty", "looping", "round_trip")
+_SIZES = ("tokens", "unmapped", "text_bytes", "compressed_bytes")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What counting every token of a split gives.
+
+    Attributes:
+        lengths: int64 [longest + 1], documents of each length in stored tokens.
+        unigrams: int64 [vocab_size], occurrences of each id.
+        distinct: number of distinct token sequences.
+    """
+
+    lengths: np.ndarray
+    unigrams: np.ndarray
+    distinct: int
+
+    @property
+    def documents(self) -> int:
+        """Number of documents."""
+        return int(self.lengths.sum())
+
+    @property
+    def duplicate_rate(self) -> float:
+        """Share of documents that repeat another: 1 − distinct / documents."""
+        return 1 - self.distinct / self.documents
+
+
+def shard_statistics(
+    documents: list[Document],
+    texts: list[str],
+    tokenizer: "PreTrainedTokenizerBase",
+    eos_ids: Sequence[int],
+    mapped: int,
+) -> dict[str, Any]:
+    """Mergeable sums over the rows of one shard, plain JSON.
+
+    Args:
+        documents: the rows.
+        texts: their decoded ids, a closing end-of-text left out (`without_closing`).
+        tokenizer: gives ids back from the texts.
+        eos_ids: ids that end a document.
+        mapped: ids from here on have no string.
+
+    Returns:
+        Counts of documents (`rows`, `ended`, `empty`: nothing but an end-of-text, `looping`, `round_trip`) and of
+        `tokens`, `unmapped` among them; `text_bytes` of the texts joined by newlines, in UTF-8, and their
+        `compressed_bytes` (zstd level 3); `logprob_p_sum` in nats, None unless every document has log-probabilities;
+        `lengths`, the number of documents by length in stored tokens.
+    """
+    ids = [document.token_ids for document in documents]
+    bodies = [without_closing(row, eos_ids) for row in ids]
+    lengths = Counter(len(row) for row in ids)
+    joined = "\n".join(texts).encode()
+    return {
+        "rows": len(ids),
+        "tokens": sum(len(row) for row in ids),
+        "ended": sum(document.finish_reason == "stop" for document in documents),
+        "empty": sum(not body for body in bodies),
+        "unmapped": sum(token >= mapped for token in chain.from_iterable(ids)),
+        "looping": _count_loops(ids),
+        "round_trip": _count_round_trips(bodies, texts, tokenizer),
+        "text_bytes": len(joined),
+        "compressed_bytes": _compressed_size(joined),
+        "logprob_p_sum": _sum_logprobs(documents),
+        "lengths": {str(length): lengths[length] for length in sorted(lengths)},
+    }
+
+
+def merge(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The sums of several shards' `shard_statistics`, of the same form; those of no shards are zeros."""
+    parts = list(parts)
+    logprobs = [part["logprob_p_sum"] for part in parts]
+    lengths: Counter[int] = Counter()
+    for part in parts:
+        lengths.update({int(length): count for length, count in part["lengths"].items()})
+    return {name: sum(part[name] for part in parts) for name in _DOCUMENTS + _SIZES} | {
+        "logprob_p_sum": None if None in logprobs else math.fsum(logprobs),
+        "lengths": {str(length): lengths[length] for length in sorted(lengths)},
+    }
+
+
+def corpus_statistics(
+    corpus: Corpus,
+    split: str = "train",
+    budget_limit: int = 1_000_000,
+    report: Reporter = silent,
+    *,
+    vocab_size: int,
+) -> dict[str, Any]:
+    """The figures of a split that need no model, JSON-ready; METRICS.md, section "Corpus", defines them.
+
+    Args:
+        corpus: an open corpus whose shards carry `shard_statistics`.
+        split: `train` or `test`.
+        budget_limit: tokens that near-duplicates and curves look at: the curves at exactly that many at most, the
+            near-duplicates at the shortest prefix of whole documents with as many.
+        report: told of progress, in tokens.
+        vocab_size: number of ids of the model.
+
+    Returns:
+        `documents`, `tokens`, `eos_rate`, `length_mean`, `length_median`, `length_p95`, `unmapped_rate`,
+        `round_trip_rate`, `repetition_rate`, `compression_ratio` (None without text), `ce` in nats per token and
+        `perplexity` (None without stored log-probabilities), `duplicate_rate`, `near_duplicate_rate`, `curves` (see
+        `diversity_curves`) and `computed_on`: the tokens seen by what `budget_limit` limits.
+
+    Raises:
+        FaithfulError: the split is empty, or an id lies outside the vocabulary.
+    """
+    if not corpus.tokens(split):
+        raise FaithfulError(f"{corpus.folder} has no {split} tokens to describe yet; generate or add some first.")
+    counter = _Counter(corpus.manifest.rows(split), vocab_size)
+    head = _Head(budget_limit)
+    total, done = corpus.tokens(split), 0
+    for batch in corpus.batches(split, ["token_ids"]):
+        tokens, offsets = flat_tokens(batch)
+        counter.add(tokens, offsets)
+        head.add(tokens, offsets)
+        done += len(tokens)
+        report(Progress(f"statistics {split}", done, total))
+    tokens, offsets = head.joined()
+    cut = min(len(tokens), budget_limit)
+    return _rates(merge(shard.statistics for shard in corpus.manifest.shards[split])) | {
+        "duplicate_rate": counter.result().duplicate_rate,
+        "near_duplicate_rate": float(near_duplicates(tokens, offsets).mean()),
+        "curves": diversity_curves(tokens[:cut], np.minimum(offsets, cut), vocab_size),
+        "computed_on": {"near_duplicate_rate": len(tokens), "curves": cut},
+    }
+
+
+def count_statistics(corpus: Corpus, split: str, vocab_size: int) -> Counts:
+    """Lengths, unigrams and exact duplicates of a split, in one pass; holds a row group and 16 bytes per document.
+
+    Raises:
+        FaithfulError: an id lies outside the vocabulary.
+    """
+    counter = _Counter(corpus.manifest.rows(split), vocab_size)
+    for batch in corpus.batches(split, ["token_ids"]):
+        counter.add(*flat_tokens(batch))
+    return counter.result()
+
+
+def diversity_curves(tokens: np.ndarray, offsets: np.ndarray, vocab_size: int) -> dict[str, list[Any]]:
+    """Diversity of the first N tokens for N = 1k, 2k, 5k, 10k … up to all of them.
+
+    n-grams lie within one document and are told apart exactly. `distinct_1` is `type_token` by definition.
+
+    Args:
+        tokens: int64 [tokens], the documents joined.
+        offsets: int64 [rows + 1].
+        vocab_size: number of ids of the model.
+
+    Returns:
+        Lists of one length: `budgets` (N), `vocab_coverage` (distinct ids / vocab_size), `type_token` (distinct ids /
+        N) and `distinct_1` … `distinct_4` (distinct n-grams / n-grams; Li et al. 2016), 0 where there is no n-gram.
+    """
+    budgets = _budgets(len(tokens))
+    curves: dict[str, list[Any]] = {"budgets": budgets, "vocab_coverage": [], "type_token": []}
+    ends = np.repeat(offsets[1:], np.diff(offsets))
+    ranks = np.zeros(len(tokens), np.int64)
+    for size in range(1, NGRAMS + 1):
+        starts = np.flatnonzero(np.arange(size, len(tokens) + size) <= ends)
+        codes = ranks[starts] * vocab_size + tokens[starts + size - 1]
+        _, first, ranks[starts] = np.unique(codes, return_index=True, return_inverse=True)
+        total = np.searchsorted(starts + size, budgets, side="right")
+        distinct = np.searchsorted(np.sort(starts[first]) + size, budgets, side="right")
+        if size == 1:
+            curves["vocab_coverage"] = (distinct / vocab_size).tolist()
+            curves["type_token"] = (distinct / np.asarray(budgets)).tolist()
+        curves[f"distinct_{size}"] = (distinct / np.maximum(total, 1)).tolist()
+    return curves
+
+
+def without_closing(token_ids: list[int], eos_ids: Sequence[int]) -> list[int]:
+    """A document's ids without the end-of-text that closes it, if one does."""
+    return token_ids[:-1] if token_ids and token_ids[-1] in eos_ids else token_ids
+
+
+class _Counter:
+    """Accumulates `Counts` over batches of joined documents; `rows` is how many there will be."""
+
+    def __init__(self, rows: int, vocab_size: int) -> None:
+        self.lengths = np.zeros(0, np.int64)
+        self.unigrams = np.zeros(vocab_size, np.int64)
+        self.hashes = np.empty((2, rows), np.uint64)
+        self.rows = 0
+
+    def add(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
+        counts = np.bincount(tokens, minlength=len(self.unigrams))
+        if len(counts) > len(self.unigrams):
+            raise FaithfulError(
+                f"The corpus has id {len(counts) - 1}, but the vocabulary ends at {len(self.unigrams) - 1}; give the"
+                " model whose tokenizer made it."
+            )
+        self.unigrams += counts
+        lengths = np.bincount(np.diff(offsets), minlength=len(self.lengths))
+        lengths[: len(self.lengths)] += self.lengths
+        self.lengths = lengths
+        stop = self.rows + len(offsets) - 1
+        self.hashes[:, self.rows : stop] = document_hashes(tokens, offsets)
+        self.rows = stop
+
+    def result(self) -> Counts:
+        return Counts(self.lengths, self.unigrams, count_distinct(self.hashes))
+
+
+class _Head:
+    """Collects the shortest prefix of whole documents with at least `limit` tokens."""
+
+    def __init__(self, limit: int) -> None:
+        self.missing = limit
+        self.tokens: list[np.ndarray] = []
+        self.lengths: list[np.ndarray] = []
+
+    def add(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
+        if self.missing <= 0:
+            return
+        rows = min(int(np.searchsorted(offsets, self.missing)), len(offsets) - 1)
+        self.tokens.append(tokens[: offsets[rows]])
+        self.lengths.append(np.diff(offsets[: rows + 1]))
+        self.missing -= int(offsets[rows])
+
+    def joined(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 [tokens] and offsets, int64 [rows + 1]."""
+        return np.concatenate(self.tokens), np.concatenate([[0], np.cumsum(np.concatenate(self.lengths))])
+
+
+def _rates(sums: dict[str, Any]) -> dict[str, Any]:
+    """Shares and means of merged sums."""
+    rows, tokens, logprob = sums["rows"], sums["tokens"], sums["logprob_p_sum"]
+    ce = None if logprob is None else -logprob / tokens
+    return {
+        "documents": rows,
+        "tokens": tokens,
+        "eos_rate": sums["ended"] / rows,
+        "length_mean": tokens / rows,
+        "length_median": _quantile(sums["lengths"], 0.5),
+        "length_p95": _quantile(sums["lengths"], 0.95),
+        "unmapped_rate": sums["unmapped"] / tokens,
+        "round_trip_rate": sums["round_trip"] / rows,
+        "repetition_rate": sums["looping"] / rows,
+        "compression_ratio": sums["compressed_bytes"] / sums["text_bytes"] if sums["text_bytes"] else None,
+        "ce": ce,
+        "perplexity": None if ce is None else math.exp(ce),
+    }
+
+
+def _quantile(lengths: dict[str, int], share: float) -> float:
+    """Quantile of a histogram, interpolated linearly between documents as `np.quantile` does."""
+    values = sorted(int(length) for length in lengths)
+    ranks = np.cumsum([lengths[str(value)] for value in values])
+    place = share * (int(ranks[-1]) - 1)
+    low, high = (values[int(np.searchsorted(ranks, rank, side="right"))] for rank in (int(place), math.ceil(place)))
+    return low + (high - low) * (place - int(place))
+
+
+def _budgets(tokens: int) -> list[int]:
+    """1k, 2k, 5k, 10k … up to `tokens`."""
+    powers = range(3, len(str(tokens)))
+    return [step * 10**power for power in powers for step in (1, 2, 5) if step * 10**power <= tokens]
+
+
+def _count_loops(ids: list[list[int]]) -> int:
+    """Documents whose last 64 stored tokens repeat with a period ≤ 16."""
+    tails = np.array([row[-LOOP_TOKENS:] for row in ids if len(row) >= LOOP_TOKENS], np.int64).reshape(-1, LOOP_TOKENS)
+    loops = [(tails[:, period:] == tails[:, :-period]).all(axis=1) for period in range(1, LOOP_PERIOD + 1)]
+    return int(np.any(loops, axis=0).sum())
+
+
+def _count_round_trips(bodies: list[list[int]], texts: list[str], tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Documents whose text gives the same ids when tokenised again."""
+    if not texts:
+        return 0
+    again = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return sum(list(new) == list(old) for new, old in zip(again, bodies, strict=True))
+
+
+def _compressed_size(text: bytes) -> int:
+    """Bytes of a zstd frame at level 3; 0 for no text."""
+    import zstandard
+
+    return len(zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(text)) if text else 0
+
+
+def _sum_logprobs(documents: list[Document]) -> float | None:
+    """Σ log p in nats, of the values as stored (float32), exactly rounded to float64; None where any is missing."""
+    rows = [document.logprob_p for document in documents]
+    known = [row for row in rows if row is not None]
+    if len(known) < len(rows):
+        return None
+    return math.fsum(np.fromiter(chain.from_iterable(known), np.float32).tolist())

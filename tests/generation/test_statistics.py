@@ -1,0 +1,351 @@
+"""Corpus statistics against naive reference implementations on small random corpora."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zstandard
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from faithful.corpus import Corpus, Document, Manifest, to_table, write_manifest, write_shard
+from faithful.errors import FaithfulError
+from generation.near_duplicates import count_distinct, document_hashes, near_duplicates, signatures
+from generation.statistics import corpus_statistics, count_statistics, diversity_curves, merge, shard_statistics
+
+EOS = 0
+END = "<|endoftext|>"
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=[END], initial_alphabet=alphabet)
+    tokenizer.train_from_iterator(["the cat sat on the mat and the rat sat on the hat"] * 20, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END)
+
+
+TOKENIZER = byte_tokenizer()
+MAPPED = len(TOKENIZER)
+VOCAB = MAPPED + 20
+
+
+def document(index: int, ids: list[int], logprobs: bool = True) -> Document:
+    """A document that stops where its last id is the end-of-text."""
+    values = np.random.default_rng(index).normal(-3, 1, len(ids)).astype(np.float32).tolist() if logprobs else None
+    return Document(index, index, ids, "stop" if ids and ids[-1] == EOS else "length", values)
+
+
+def decode(documents: list[Document]) -> list[str]:
+    bodies = [d.token_ids[:-1] if d.token_ids[-1:] == [EOS] else d.token_ids for d in documents]
+    return [TOKENIZER.decode(body) for body in bodies]
+
+
+def describe(documents: list[Document]) -> dict:
+    return shard_statistics(documents, decode(documents), TOKENIZER, [EOS], MAPPED)
+
+
+def random_rows(rng: np.random.Generator, rows: int, longest: int = 150) -> list[list[int]]:
+    """Random documents with end-of-texts, empty documents and duplicates among them."""
+    found: list[list[int]] = []
+    for _ in range(rows):
+        kind = rng.random()
+        ids = rng.zipf(1.3, rng.integers(1, longest)).clip(1, VOCAB - 1).tolist()
+        if kind < 0.1:
+            ids = [EOS]
+        elif kind < 0.2 and found:
+            ids = list(found[rng.integers(len(found))])
+        elif kind < 0.6:
+            ids.append(EOS)
+        found.append(ids)
+    return found
+
+
+def write_corpus(folder: Path, rows: list[list[int]], per_shard: int = 30, logprobs: bool = True) -> Corpus:
+    documents = [document(index, ids, logprobs) for index, ids in enumerate(rows)]
+    manifest = Manifest("c", "own", {"model": {"vocab_size": VOCAB}}, {}, 0)
+    for number, start in enumerate(range(0, len(documents), per_shard)):
+        part = documents[start : start + per_shard]
+        table = to_table(part, decode(part), VOCAB)
+        manifest.shards["train"].append(write_shard(folder, "train", number, table, describe(part)))
+    write_manifest(folder, manifest)
+    return Corpus(folder)
+
+
+def join(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    tokens = np.array([token for row in rows for token in row], np.int64)
+    return tokens, np.cumsum([0, *map(len, rows)])
+
+
+def shingles(ids: list[int]) -> set[tuple[int, ...]]:
+    return {tuple(ids[i : i + 5]) for i in range(max(len(ids) - 4, 1))}
+
+
+def jaccard(left: list[int], right: list[int]) -> float:
+    a, b = shingles(left), shingles(right)
+    return len(a & b) / len(a | b)
+
+
+def naive_prefix(rows: list[list[int]], budget: int) -> list[list[int]]:
+    """The first `budget` tokens, the last document cut."""
+    prefix = []
+    for row in rows:
+        prefix.append(row[:budget])
+        budget -= len(prefix[-1])
+    return prefix
+
+
+def naive_distinct(rows: list[list[int]], size: int) -> float:
+    grams = [tuple(row[i : i + size]) for row in rows for i in range(len(row) - size + 1)]
+    return len(set(grams)) / len(grams)
+
+
+def is_loop(ids: list[int]) -> bool:
+    tail = ids[-64:]
+    return len(tail) == 64 and any(tail == (tail[:period] * 64)[:64] for period in range(1, 17))
+
+
+def test_shard_sums_equal_a_naive_count():
+    documents = [document(i, ids) for i, ids in enumerate(random_rows(np.random.default_rng(1), 80))]
+    texts = decode(documents)
+    sums = describe(documents)
+    rows = [d.token_ids for d in documents]
+    raw = "\n".join(texts).encode()
+    assert sums["rows"] == 80
+    assert sums["tokens"] == sum(map(len, rows))
+    assert sums["ended"] == sum(row[-1] == EOS for row in rows) > 10
+    assert sums["empty"] == sum(row == [EOS] for row in rows) > 2
+    assert sums["unmapped"] == sum(token >= MAPPED for row in rows for token in row) > 10
+    assert sums["looping"] == sum(map(is_loop, rows))
+    assert sums["text_bytes"] == len(raw)
+    assert sums["compressed_bytes"] == len(zstandard.ZstdCompressor(level=3).compress(raw))
+    assert sums["logprob_p_sum"] == pytest.approx(sum(x for d in documents for x in d.logprob_p), rel=1e-12)
+    assert sums["lengths"] == {str(n): count for n, count in Counter(map(len, rows)).items()}
+    assert json.loads(json.dumps(sums)) == sums
+
+
+def test_loops_are_the_last_64_tokens_with_a_period_of_at_most_16():
+    noise = list(range(1, 41))
+    cases = {
+        "period 1": ([*noise, *[7] * 64], True),
+        "period 16": (noise + list(range(1, 17)) * 4, True),
+        "period 17": (noise + (list(range(1, 18)) * 4)[:64], False),
+        "64 tokens": ([7] * 64, True),
+        "63 tokens": ([7] * 63, False),
+        "63 tokens after noise": ([*noise, *[7] * 63], False),
+        "broken at the end": ([7] * 80 + [8], False),
+        "not a whole number of periods": (noise + ([1, 2, 3] * 22)[:64], True),
+    }
+    for name, (ids, expected) in cases.items():
+        assert describe([document(0, ids)])["looping"] == expected, name
+
+
+def test_round_trip_leaves_out_the_closing_end_of_text_and_sees_another_tokenisation():
+    canonical = TOKENIZER.encode("the cat sat on the hat")
+    letters = [TOKENIZER.convert_tokens_to_ids(letter) for letter in "the"]
+    assert TOKENIZER.decode(letters) == "the"
+    assert TOKENIZER.encode("the") != letters
+    for ids, expected in [
+        (canonical, 1),
+        ([*canonical, EOS], 1),
+        ([EOS], 1),
+        ([*canonical, EOS, *canonical], 1),
+        (letters, 0),
+        ([*canonical, MAPPED + 3], 0),
+    ]:
+        assert describe([document(0, ids)])["round_trip"] == expected, ids
+
+
+def test_merge_is_associative_and_equals_the_sums_of_all_rows():
+    rows = random_rows(np.random.default_rng(2), 60)
+    documents = [document(i, ids) for i, ids in enumerate(rows)]
+    a, b, c = (describe(documents[i : i + 20]) for i in (0, 20, 40))
+    left, right, whole = merge([merge([a, b]), c]), merge([a, merge([b, c])]), describe(documents)
+    assert left.pop("logprob_p_sum") == pytest.approx(right.pop("logprob_p_sum"), rel=1e-14)
+    assert left == right
+    assert merge([a, merge([])]) == a
+    assert set(left) == set(whole) - {"logprob_p_sum"}
+    for name in set(left) - {"text_bytes", "compressed_bytes"}:
+        assert left[name] == whole[name], name
+    assert left["text_bytes"] == whole["text_bytes"] - 2
+
+
+def test_log_probabilities_are_none_as_soon_as_one_document_has_none():
+    known, unknown = document(0, [1, 2]), document(1, [3, 4], logprobs=False)
+    assert describe([known])["logprob_p_sum"] is not None
+    assert describe([known, unknown])["logprob_p_sum"] is None
+    assert merge([describe([known]), describe([unknown])])["logprob_p_sum"] is None
+
+
+def test_corpus_statistics_equal_naive_ones(tmp_path):
+    rows = random_rows(np.random.default_rng(3), 100)
+    corpus = write_corpus(tmp_path, rows)
+    seen = []
+    values = corpus_statistics(corpus, report=seen.append, vocab_size=VOCAB)
+    lengths, tokens = [len(row) for row in rows], sum(map(len, rows))
+    assert len(corpus.manifest.shards["train"]) == 4
+    assert (values["documents"], values["tokens"]) == (100, tokens)
+    assert values["eos_rate"] == np.mean([row[-1] == EOS for row in rows])
+    assert values["length_mean"] == pytest.approx(np.mean(lengths))
+    assert values["length_median"] == np.median(lengths)
+    assert values["length_p95"] == pytest.approx(np.quantile(lengths, 0.95), rel=1e-12)
+    assert values["unmapped_rate"] == sum(t >= MAPPED for row in rows for t in row) / tokens
+    assert values["duplicate_rate"] == pytest.approx(1 - len(set(map(tuple, rows))) / 100)
+    near = [any(i != j and jaccard(a, b) >= 0.8 for j, b in enumerate(rows)) for i, a in enumerate(rows)]
+    assert values["near_duplicate_rate"] == np.mean(near) > 0
+    logprobs = [x for i, row in enumerate(rows) for x in document(i, row).logprob_p]
+    assert values["ce"] == pytest.approx(-np.mean(logprobs), rel=1e-12)
+    assert values["perplexity"] == pytest.approx(math.exp(-np.mean(logprobs)))
+    assert 0 < values["compression_ratio"] < 1
+    assert values["computed_on"] == {"near_duplicate_rate": tokens, "curves": tokens}
+    assert (seen[-1].done, seen[-1].total, len(seen)) == (tokens, tokens, 4)
+    assert json.loads(json.dumps(values)) == values
+
+
+def test_rates_come_from_the_shards(tmp_path):
+    canonical = TOKENIZER.encode("the cat sat on the mat")
+    corpus = write_corpus(tmp_path, [canonical, [5] * 70, [*canonical, EOS], [MAPPED]], per_shard=1)
+    values = corpus_statistics(corpus, vocab_size=VOCAB)
+    again = [TOKENIZER.encode(TOKENIZER.decode(ids)) == ids for ids in (canonical, [5] * 70)]
+    assert values["repetition_rate"] == 0.25
+    assert values["round_trip_rate"] == (2 * again[0] + again[1]) / 4
+    shards = [shard.statistics for shard in corpus.manifest.shards["train"]]
+    assert values["compression_ratio"] == sum(s["compressed_bytes"] for s in shards) / sum(
+        s["text_bytes"] for s in shards
+    )
+
+
+def test_external_text_has_no_cross_entropy(tmp_path):
+    values = corpus_statistics(write_corpus(tmp_path, [[1, 2, EOS]], logprobs=False), vocab_size=VOCAB)
+    assert values["ce"] is None
+    assert values["perplexity"] is None
+
+
+def test_curves_equal_naive_ones_at_every_budget():
+    rows = random_rows(np.random.default_rng(4), 100)
+    tokens, offsets = join(rows)
+    curves = diversity_curves(tokens, offsets, VOCAB)
+    assert curves["budgets"] == [1000, 2000, 5000]
+    for place, budget in enumerate(curves["budgets"]):
+        prefix = naive_prefix(rows, budget)
+        ids = {token for row in prefix for token in row}
+        assert curves["vocab_coverage"][place] == len(ids) / VOCAB
+        assert curves["type_token"][place] == len(ids) / budget
+        for size in range(1, 5):
+            assert curves[f"distinct_{size}"][place] == naive_distinct(prefix, size), (budget, size)
+
+
+def test_the_budget_limits_near_duplicates_and_curves_and_says_so(tmp_path):
+    rng = np.random.default_rng(5)
+    rows = rng.integers(1, VOCAB, (60, 70)).tolist()
+    rows[-1] = rows[0]
+    corpus = write_corpus(tmp_path, rows, per_shard=7)
+    values = corpus_statistics(corpus, budget_limit=2000, vocab_size=VOCAB)
+    assert values["computed_on"] == {"near_duplicate_rate": 29 * 70, "curves": 2000}
+    assert values["curves"]["budgets"] == [1000, 2000]
+    assert values["curves"]["distinct_2"][1] == naive_distinct(naive_prefix(rows, 2000), 2)
+    assert values["near_duplicate_rate"] == 0
+    assert values["duplicate_rate"] == pytest.approx(1 / 60)
+    assert corpus_statistics(corpus, vocab_size=VOCAB)["near_duplicate_rate"] == pytest.approx(2 / 60)
+
+
+def test_counts_equal_naive_ones(tmp_path):
+    rows = random_rows(np.random.default_rng(6), 200)
+    counts = count_statistics(write_corpus(tmp_path, rows, per_shard=23), "train", VOCAB)
+    assert np.array_equal(counts.lengths, np.bincount([len(row) for row in rows]))
+    assert counts.unigrams.dtype == np.int64
+    assert np.array_equal(counts.unigrams, np.bincount(join(rows)[0], minlength=VOCAB))
+    assert counts.documents == 200
+    assert counts.distinct == len(set(map(tuple, rows))) < 200
+    assert counts.duplicate_rate == 1 - counts.distinct / 200
+
+
+def test_ids_outside_the_vocabulary_and_empty_splits_are_refused(tmp_path):
+    corpus = write_corpus(tmp_path, [[1, 2, 30]])
+    with pytest.raises(FaithfulError, match="id 30, but the vocabulary ends at 29"):
+        count_statistics(corpus, "train", 30)
+    with pytest.raises(FaithfulError, match="no test tokens"):
+        corpus_statistics(corpus, "test", vocab_size=VOCAB)
+
+
+def test_document_hashes_depend_on_content_order_and_length_alone():
+    rows = [[1, 2], [2, 1], [1], [0], [0, 0], [], [1, 2, 0], [1, 2]]
+    hashes = document_hashes(*join(rows))
+    assert hashes.shape == (2, 8)
+    assert hashes[:, 0].tolist() == hashes[:, 7].tolist()
+    for row in hashes:
+        assert len(set(row.tolist())) == 7
+    assert count_distinct(hashes) == 7
+    assert count_distinct(hashes[:, :0]) == 0
+
+
+def test_thue_morse_documents_do_not_collide():
+    word = [1]
+    for _ in range(11):
+        word += [3 - token for token in word]
+    assert count_distinct(document_hashes(*join([word, [3 - token for token in word]]))) == 2
+
+
+def test_distinct_documents_need_only_one_hash_to_differ():
+    hashes = np.array([[5, 5, 5, 6, 5], [1, 2, 1, 1, 2]], np.uint64)
+    assert count_distinct(hashes) == 3
+
+
+def planted_pairs(rng: np.random.Generator, pairs: int, places: list[int]) -> list[list[int]]:
+    """Rows i and i + pairs: 400 random tokens that differ at `places` alone."""
+    originals = rng.integers(0, 50_000, (pairs, 400))
+    copies = originals.copy()
+    copies[:, places] += 50_000
+    return [*originals.tolist(), *copies.tolist()]
+
+
+def test_planted_pairs_at_095_are_found_among_random_documents():
+    rng = np.random.default_rng(7)
+    rows = planted_pairs(rng, 200, [100, 250]) + rng.integers(0, 50_000, (500, 300)).tolist()
+    assert jaccard(rows[0], rows[200]) == pytest.approx(0.95, abs=0.01)
+    assert np.array_equal(near_duplicates(*join(rows)), np.arange(900) < 400)
+
+
+def test_planted_pairs_at_03_are_not_found():
+    rows = planted_pairs(np.random.default_rng(8), 200, list(range(7, 400, 9)))
+    assert jaccard(rows[0], rows[200]) == pytest.approx(0.3, abs=0.03)
+    assert not near_duplicates(*join(rows)).any()
+
+
+def test_signatures_estimate_jaccard_without_bias():
+    rows = planted_pairs(np.random.default_rng(9), 300, list(range(0, 400, 40)))
+    minima = signatures(*join(rows))
+    truth = jaccard(rows[0], rows[300])
+    estimates = (minima[:300] == minima[300:]).mean(axis=1)
+    error = math.sqrt(truth * (1 - truth) / 128)
+    assert 0.7 < truth < 0.85
+    assert estimates.mean() == pytest.approx(truth, abs=4 * error / math.sqrt(300))
+    assert estimates.std() == pytest.approx(error, rel=0.2)
+
+
+def test_signatures_do_not_depend_on_the_other_documents():
+    rows = random_rows(np.random.default_rng(10), 40) + np.random.default_rng(11).integers(0, 9, (3, 40_000)).tolist()
+    together = signatures(*join(rows))
+    assert together.dtype == np.uint32
+    for row, signature in zip(rows, together, strict=True):
+        assert np.array_equal(signatures(*join([row])), [signature])
+
+
+def test_short_documents_are_one_shingle():
+    rows = [[1, 2], [1, 2, 3], [EOS], [1, 2], [EOS], [1, 2, 3, 4], [9] * 6, [9] * 7]
+    assert near_duplicates(*join(rows)).tolist() == [True, False, True, True, True, False, True, True]
+
+
+def test_statistics_are_deterministic(tmp_path):
+    rows = random_rows(np.random.default_rng(12), 60)
+    one, two = write_corpus(tmp_path / "one", rows), write_corpus(tmp_path / "two", rows)
+    assert one.manifest.shards == two.manifest.shards
+    values = [json.dumps(corpus_statistics(corpus, vocab_size=VOCAB)) for corpus in (one, two)]
+    assert len(set(values)) == 1
+    other = write_corpus(tmp_path / "other", [row[::-1] for row in rows])
+    assert json.dumps(corpus_statistics(other, vocab_size=VOCAB)) != values[0]
