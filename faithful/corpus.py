@@ -80,7 +80,7 @@ class Manifest:
         kind: `own` (sampled from the model), `external` or `derived`.
         identity: everything that decides the bytes; hashed as `identity_sha256`.
         provenance: what is known beyond that: BOS and its source, generation_config fields not applied, licence …
-        requested_tokens: the largest training budget asked for.
+        requested: the largest budget asked for, in tokens per split.
         segments: engine identities by first sample; more than one after `--accept-engine-change`.
         shards: per split, in order.
         certificate: see `generation.certificate`; None until computed for the present tokens.
@@ -91,7 +91,7 @@ class Manifest:
     kind: str
     identity: dict[str, Any]
     provenance: dict[str, Any]
-    requested_tokens: int
+    requested: dict[str, int]
     segments: list[dict[str, Any]] = field(default_factory=list)
     shards: dict[str, list[Shard]] = field(default_factory=lambda: {split: [] for split in SPLITS})
     certificate: dict[str, Any] | None = None
@@ -255,7 +255,7 @@ def read_manifest(folder: Path) -> Manifest:
         if identity_hash(values["identity"]) != values["identity_sha256"]:
             raise FaithfulError(f"{path} was edited: its identity does not match its hash; restore it from a backup.")
         shards = {split: [Shard(**shard) for shard in values["shards"][split]] for split in SPLITS}
-        names = ("name", "kind", "identity", "provenance", "requested_tokens", "segments", "certificate", "statistics")
+        names = ("name", "kind", "identity", "provenance", "requested", "segments", "certificate", "statistics")
         return Manifest(**{name: values[name] for name in names}, shards=shards)
     except (KeyError, TypeError, ValueError) as error:
         raise FaithfulError(f"{path} is damaged ({error}); restore it, or delete the folder and start over.") from error

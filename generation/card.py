@@ -247,7 +247,11 @@ def reproduce_command(manifest: Manifest) -> str:
     parts = [f"faithful generate --model {manifest.provenance['model']['source']}"]
     if not model["revision"].startswith("sha256:"):
         parts.append(f"--revision {model['revision']}")
-    parts += [f"--tokens {manifest.requested_tokens}", f"--seed {identity['seed']}", f"--dtype {model['dtype']}"]
+    parts += [
+        f"--tokens {manifest.requested['train']} --held-out {manifest.requested['test']}",
+        f"--seed {identity['seed']}",
+        f"--dtype {model['dtype']}",
+    ]
     for name, value in identity["sampling"].items():
         if value != getattr(default, name):
             flag = f"--{name.replace('_', '-')}"

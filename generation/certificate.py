@@ -211,8 +211,7 @@ def pooled_cells(expected: np.ndarray, least: float = 5.0) -> tuple[np.ndarray, 
         mass += expected[outcome]
         if mass >= least:
             cell, mass = cell + 1, 0.0
-    if mass > 0 and cell > 0:
-        labels[labels == cell] = cell - 1
+    labels[labels == cell] = max(cell - 1, 0)
     return (labels, cell) if cell >= 2 else None
 
 

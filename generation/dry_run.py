@@ -46,7 +46,7 @@ def dry_run(config: GenerateConfig) -> DryRun:
     folder = corpus_folder(config) if preset or config.out else None
     if folder is None or preset is None or (folder / MANIFEST).exists():
         folder, manifest, spec = prepare(config)
-        train, held_out = targets(config, manifest)
+        wanted = targets(config, manifest)
         there = manifest.tokens("train")
         existing = (folder / MANIFEST).exists()
         settings = settings_from(manifest.identity["engine"]) if existing else engine_settings(config)
@@ -57,8 +57,8 @@ def dry_run(config: GenerateConfig) -> DryRun:
             shape=shape_of(spec),
             sampling=sampling_of(manifest),
             settings=settings,
-            train=max(0, train - there),
-            held_out=max(0, held_out - manifest.tokens("test")),
+            train=max(0, wanted["train"] - there),
+            held_out=max(0, wanted["test"] - manifest.tokens("test")),
             workers=config.workers,
         )
         note = f"{folder} already holds {there:,} tokens; the plan is for the rest." if there else ""
@@ -73,7 +73,7 @@ def dry_run(config: GenerateConfig) -> DryRun:
         sampling=Sampling(max_tokens=default_max_tokens(preset.name)).with_changes(**config.sampling_changes()),
         settings=settings,
         train=train,
-        held_out=test_tokens(train),
+        held_out=config.held_out or test_tokens(train),
         workers=config.workers,
     )
     big = settings.device == "cpu" and preset.shape.params > 5e8

