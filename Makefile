@@ -26,7 +26,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/bench_*.py benchmarks/first_token.py benchmarks/calibration.py benchmarks/power.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV)

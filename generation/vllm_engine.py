@@ -101,6 +101,7 @@ class VllmEngine:
             raise FaithfulError(
                 f"vLLM cannot load {spec.name}: {lines[0]}; try --engine transformers, or a smaller --max-tokens."
             ) from error
+        self.llm = llm
         self.engine = llm.llm_engine
 
     def run(self, requests: Iterator[Request]) -> Iterator[Sample]:
