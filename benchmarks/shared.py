@@ -49,11 +49,14 @@ def machine() -> str:
 
 
 def one_thread() -> None:
-    """Keep this process to one torch thread; call it before any work."""
+    """Keep this process to one torch thread and to batches of logits that fit the cache; call it before any work."""
     import torch
+
+    from generation import scoring
 
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    scoring.LOGITS_PER_BATCH["cpu"] = 2**20
 
 
 def read_units(path: Path) -> list[dict[str, Any]]:

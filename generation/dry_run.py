@@ -6,6 +6,7 @@ from typing import Any
 from faithful.catalog import Preset, find_preset
 from faithful.corpus import MANIFEST
 from faithful.model import shape_of
+from generation.engine import has_cuda
 from generation.generate import (
     GenerateConfig,
     corpus_folder,
@@ -48,8 +49,7 @@ def dry_run(config: GenerateConfig) -> DryRun:
         folder, manifest, spec = prepare(config)
         wanted = targets(config, manifest)
         there = manifest.tokens("train")
-        existing = (folder / MANIFEST).exists()
-        settings = settings_from(manifest.identity["engine"]) if existing else engine_settings(config)
+        settings = settings_from(manifest.identity["engine"])
         plan = make_plan(
             model=spec.name,
             revision=spec.revision,
@@ -63,14 +63,18 @@ def dry_run(config: GenerateConfig) -> DryRun:
         )
         note = f"{folder} already holds {there:,} tokens; the plan is for the rest." if there else ""
         return DryRun(**asdict(plan), folder=str(folder), existing_tokens=there, preset=_settings(preset), note=note)
-    settings = engine_settings(config)
+    sampling = Sampling(max_tokens=default_max_tokens(preset.name)).with_changes(**config.sampling_changes())
+    dtype = config.dtype or (
+        "float32" if (config.device or ("cuda" if has_cuda() else "cpu")) == "cpu" else preset.dtype
+    )
+    settings = engine_settings(config, preset.shape, dtype, sampling.max_tokens)
     train = config.tokens or preset.tokens
     plan = make_plan(
         model=preset.name,
         revision=config.revision or "resolved to a commit at the start",
-        dtype=config.dtype or ("float32" if settings.device == "cpu" else preset.dtype),
+        dtype=dtype,
         shape=preset.shape,
-        sampling=Sampling(max_tokens=default_max_tokens(preset.name)).with_changes(**config.sampling_changes()),
+        sampling=sampling,
         settings=settings,
         train=train,
         held_out=config.held_out or test_tokens(train),

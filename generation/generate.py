@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from faithful.catalog import DEFAULT_CONTEXT, DEFAULT_TOKENS, find_preset
+from faithful.catalog import DEFAULT_CONTEXT, DEFAULT_TOKENS, Shape, find_preset
 from faithful.corpus import (
     MANIFEST,
     Document,
@@ -23,7 +23,7 @@ from faithful.corpus import (
 )
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock, remove_temporaries
-from faithful.model import ModelSpec, load_tokenizer, resolve_model
+from faithful.model import ModelSpec, load_tokenizer, resolve_model, shape_of
 from faithful.runs import remember_run, run_folder, run_name
 from generation.coordinator import draw_all
 from generation.describe import describe
@@ -37,7 +37,7 @@ from generation.identity import (
     settings_from,
     spec_of,
 )
-from generation.plan import default_workers, test_tokens
+from generation.plan import bytes_on_disk, default_workers, device_memory, test_tokens, worker_memory
 from generation.progress import Reporter, silent
 from generation.sampling import Sampling
 from generation.schedule import SplitSchedule
@@ -201,7 +201,7 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
         )
     if sampling.mode == "documents" and not spec.eos_ids:
         raise FaithfulError(f"{spec.name} has no end-of-text token, so documents never end; use --mode streams.")
-    engine = engine_identity(engine_settings(config))
+    engine = engine_identity(engine_settings(config, shape_of(spec), spec.dtype, sampling.max_tokens))
     manifest = Manifest(
         name=folder.resolve().name,
         kind="own",
@@ -213,8 +213,11 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
     return folder, manifest, spec
 
 
-def engine_settings(config: GenerateConfig) -> EngineSettings:
-    """Engine settings for a new corpus on this machine: one thread per worker on a CPU, so that bytes can be promised."""
+def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens: int) -> EngineSettings:
+    """Engine settings for a new corpus on this machine: one thread per worker on a CPU, so that bytes can be promised.
+
+    The transformers engine's batch is halved until its key-value buffers fit beside the weights; vLLM manages its own.
+    """
     device = config.device or ("cuda" if has_cuda() else "cpu")
     if device not in ("cpu", "cuda"):
         raise FaithfulError(f"'{device}' is not a device; choose cpu or cuda.")
@@ -225,7 +228,13 @@ def engine_settings(config: GenerateConfig) -> EngineSettings:
     shard_rows = config.shard_rows or (512 if on_cpu else 4096)
     if min(slots, shard_rows, config.threads or 1) < 1:
         raise FaithfulError("--batch, --shard-rows and --threads must be at least 1.")
-    return EngineSettings(name, device, config.threads or 1, slots, shard_rows, deterministic)
+    settings = EngineSettings(name, device, config.threads or 1, slots, shard_rows, deterministic)
+    if config.batch or name == "vllm":
+        return settings
+    memory = device_memory(device)
+    while settings.slots > 1 and worker_memory(shape, dtype, settings, max_tokens + 1) > 0.85 * memory:
+        settings = replace(settings, slots=settings.slots // 2)
+    return settings
 
 
 def targets(config: GenerateConfig, manifest: Manifest) -> dict[str, int]:
@@ -387,7 +396,9 @@ def _draw(
 
     if all(schedule.done for schedule in schedules):
         return False
-    workers = config.workers or default_workers(spec, settings, sum(wanted.values()) - before)
+    workers = config.workers or default_workers(
+        spec, settings, sum(wanted.values()) - before, sampling_of(manifest).max_tokens
+    )
     draw_all(schedules, spec, sampling_of(manifest), settings, workers, commit, report)
     seconds = time.time() - began
     drawn = manifest.tokens("train") + manifest.tokens("test") - before
@@ -410,8 +421,6 @@ def _expected_length(sampling: Sampling) -> float:
 
 
 def _refuse_full_disk(folder: Path, tokens: int, spec: ModelSpec) -> None:
-    from generation.plan import bytes_on_disk
-
     free = shutil.disk_usage(folder).free
     needed = bytes_on_disk(max(tokens, 0), spec.vocab_size)
     if needed > free:

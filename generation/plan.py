@@ -1,5 +1,6 @@
 """What a generation will take, before a weight is loaded: samples, shards, disk, memory, time."""
 
+import math
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ WORKER_BASE_BYTES = {"transformers": 700 * 2**20, "vllm": 3 * 2**30}
 DISK_BYTES_PER_TOKEN = 9.0
 GPU_BANDWIDTH = {"H200": 4.3e12, "H100": 3.0e12, "A100": 1.7e12, "L40": 0.8e12, "4090": 0.95e12, "3090": 0.9e12}
 CPU_FLOPS_PER_THREAD = 3e10
-ASSUMED_GPU = "an 80 GB GPU at 3.0 TB/s"
+ASSUMED_GPU_BYTES, ASSUMED_GPU_BANDWIDTH = 80e9, 3.0e12
 
 
 @dataclass(frozen=True)
@@ -74,22 +75,23 @@ def bytes_on_disk(tokens: int, vocab_size: int) -> int:
     return round(tokens * (DISK_BYTES_PER_TOKEN + (2 if vocab_size > 2**16 else 0)))
 
 
-def default_workers(spec: ModelSpec, settings: EngineSettings, tokens: int) -> int:
+def default_workers(spec: ModelSpec, settings: EngineSettings, tokens: int, max_tokens: int) -> int:
     """One process per GPU, or per core as far as memory goes and there are shards to share out."""
     if settings.device == "cuda":
         import torch
 
         return torch.cuda.device_count()
-    per_worker = worker_memory(shape_of(spec), spec.dtype, settings, spec.positions)
+    per_worker = worker_memory(shape_of(spec), spec.dtype, settings, max_tokens + 1)
     fitting = max(1, int(0.8 * available_memory() // per_worker))
-    shards = max(1, round(tokens / (settings.shard_rows * 0.3 * min(spec.positions, 512))))
+    shards = math.ceil(tokens / (settings.shard_rows * 0.6 * max_tokens))
     return max(1, min(len(os.sched_getaffinity(0)), fitting, shards))
 
 
 def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: int) -> int:
-    """Bytes of one worker: weights, key–value buffers and logits at full batch, and the libraries."""
+    """Bytes of one worker: weights, key–value buffers (twice the window in our engine), logits, and the libraries."""
     size = BYTES[dtype]
-    cache = shape.kv_bytes_per_token(size) * settings.slots * min(longest, 1024) * 2
+    columns = 2 * longest if settings.name == "transformers" else longest
+    cache = shape.kv_bytes_per_token(size) * settings.slots * columns
     logits = 6 * 4 * settings.slots * shape.vocab
     return shape.params * size + cache + logits + WORKER_BASE_BYTES[settings.name]
 
@@ -125,7 +127,8 @@ def make_plan(
     mean = sampling.max_tokens if sampling.mode == "streams" else 0.6 * sampling.max_tokens
     samples = round((train + held_out) / mean) + 1
     cuda = settings.device == "cuda"
-    memory, bandwidth, device = _gpu() if cuda else (available_memory(), 0.0, "cpu")
+    memory = device_memory(settings.device)
+    bandwidth, device = _gpu() if cuda else (0.0, "cpu")
     room = max(0, 0.9 * memory - weights)
     concurrency = min(settings.slots, max(1, int(room // (kv * (sampling.max_tokens + 1)))))
     per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1)
@@ -158,15 +161,23 @@ def make_plan(
     )
 
 
-def _gpu() -> tuple[float, float, str]:
-    """Memory, bandwidth and name of the GPU here, or of the one assumed where there is none."""
+def device_memory(device: str) -> float:
+    """Bytes of memory that a worker can have: free RAM, the GPU's, or the assumed GPU's where none is here."""
+    if device == "cpu":
+        return available_memory()
+    import torch
+
+    return float(torch.cuda.mem_get_info()[1]) if torch.cuda.is_available() else ASSUMED_GPU_BYTES
+
+
+def _gpu() -> tuple[float, str]:
+    """Bandwidth in bytes/s and name of the GPU here, or of the one assumed where there is none."""
     import torch
 
     if not torch.cuda.is_available():
-        return 80e9, 3.0e12, ASSUMED_GPU
+        return ASSUMED_GPU_BANDWIDTH, "an assumed GPU of 80 GB and 3.0 TB/s"
     name = torch.cuda.get_device_name()
-    bandwidth = next((value for key, value in GPU_BANDWIDTH.items() if key in name), 1e12)
-    return float(torch.cuda.mem_get_info()[1]), bandwidth, name
+    return next((value for key, value in GPU_BANDWIDTH.items() if key in name), 1e12), name
 
 
 def _gpu_count() -> int:

@@ -119,7 +119,7 @@ class VllmEngine:
                     if request is None:
                         more = False
                         break
-                    name = str(request.index)
+                    name = str(request.seed)
                     params = sampling_params(self.sampling, self.spec, request.seed)
                     self.engine.add_request(name, {"prompt_token_ids": [self.spec.bos_id]}, params)
                     waiting[name] = request
@@ -128,7 +128,7 @@ class VllmEngine:
                 outputs: list[Any] = self.engine.step()
                 for output in outputs:
                     if output.finished:
-                        yield self._sample(waiting.pop(output.request_id.split("-")[0]), output.outputs[0])
+                        yield self._sample(waiting.pop(output.request_id), output.outputs[0])
         finally:
             if waiting:
                 self.engine.abort_request(list(waiting))

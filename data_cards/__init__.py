@@ -1,0 +1,1 @@
+"""Card templates and rendered cards: text files shipped with the package."""

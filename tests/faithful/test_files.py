@@ -1,0 +1,172 @@
+"""Writes that are whole or absent, and a lock that ends with its holder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from faithful.errors import FaithfulError
+from faithful.files import (
+    append_line,
+    folder_lock,
+    remove_temporaries,
+    sha256_file,
+    write_atomically,
+    write_json,
+    write_text,
+)
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from faithful.files import folder_lock
+with folder_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def half_then_fail(error: BaseException) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise error
+
+    return write
+
+
+def test_text_and_json_are_written_as_they_are(tmp_path: Path) -> None:
+    write_text(tmp_path / "deep" / "er" / "a.txt", "naïve ✓\n")
+    assert (tmp_path / "deep" / "er" / "a.txt").read_bytes() == "naïve ✓\n".encode()
+    write_json(tmp_path / "a.json", {"b": [1, 2.5, None], "ä": "ö"})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"b": [1, 2.5, None], "ä": "ö"}
+    assert "ä" in text
+    assert text.endswith("}\n")
+
+
+def test_json_refuses_what_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_keeps_the_old_content_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(FaithfulError, match="No space left") as caught:
+        write_atomically(path, half_then_fail(OSError(28, "No space left on device")))
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
+def test_any_other_failure_passes_through_and_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(type(error)):
+        write_atomically(path, half_then_fail(error))
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_content_is_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Order of the system calls: fsync of the file, rename, fsync of the folder."""
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        steps.append("fsync " + Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    def noted_replace(self: Path, target: Path) -> Path:
+        steps.append(f"rename {self.name} {target.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    write_text(tmp_path / "a.txt", "x")
+    assert steps == ["fsync .a.txt.tmp", "rename .a.txt.tmp a.txt", f"fsync {tmp_path.name}"]
+
+
+def test_a_path_below_a_file_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FaithfulError, match="Cannot write"):
+        write_text(tmp_path / "file" / "deeper" / "a.txt", "x")
+    with pytest.raises(FaithfulError, match="Cannot write"), folder_lock(tmp_path / "file" / "deeper"):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_a_sentence(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(FaithfulError, match="Cannot write"):
+            write_text(tmp_path / "a.txt", "x")
+        with pytest.raises(FaithfulError, match="Cannot write"), folder_lock(tmp_path):
+            pass
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_refused_open_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a read-only file system answers, also to root."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(FaithfulError, match="Read-only file system"):
+        write_text(tmp_path / "a.txt", "x")
+    with pytest.raises(FaithfulError, match="Read-only file system"), folder_lock(tmp_path):
+        pass
+
+
+def test_checksum_is_that_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_file(tmp_path / "abc") == known
+    (tmp_path / "long").write_bytes(b"abc" * 10**6)
+    assert sha256_file(tmp_path / "long") != known
+
+
+def test_lines_are_appended_and_temporaries_removed(tmp_path: Path) -> None:
+    append_line(tmp_path / "log.jsonl", {"a": 1})
+    append_line(tmp_path / "log.jsonl", {"a": "ä"})
+    assert [json.loads(line)["a"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [1, "ä"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".part-00000.parquet.tmp").write_text("half")
+    (tmp_path / "data" / "mine.tmp").write_text("not ours")
+    remove_temporaries(tmp_path)
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["log.jsonl", "mine.tmp"]
+
+
+def test_the_lock_refuses_a_second_process_and_dies_with_the_first(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(FaithfulError, match=f"pid {holder.pid}") as caught, folder_lock(tmp_path):
+            pass
+        assert "\n" not in str(caught.value)
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    with folder_lock(tmp_path):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+def test_the_lock_is_free_after_use_and_after_an_error(tmp_path: Path) -> None:
+    with folder_lock(tmp_path / "new"):
+        pass
+    with pytest.raises(RuntimeError), folder_lock(tmp_path / "new"):
+        raise RuntimeError
+    with folder_lock(tmp_path / "new"), pytest.raises(FaithfulError, match="Another process"):
+        with folder_lock(tmp_path / "new"):
+            pass
