@@ -1,5 +1,6 @@
 """Writes that are whole or absent, checksums, and the lock of a folder."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -37,8 +38,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         _fsync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if not isinstance(error, OSError):
+            raise
         reason = error.strerror or str(error)
         raise FaithfulError(f"Cannot write {path}: {reason}; free space or fix the folder, then run again.") from error
 

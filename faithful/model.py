@@ -173,6 +173,17 @@ def load_model(spec: ModelSpec, device: str) -> Any:
     return model.to(device).eval()
 
 
+def check_dtype(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        FaithfulError: it is none of DTYPES.
+    """
+    if name not in DTYPES:
+        raise FaithfulError(f"'{name}' is not a dtype; choose float32, bfloat16 or float16.")
+    return name
+
+
 def tokenizer_hash(tokenizer: Any) -> str:
     """SHA-256 over the sorted pairs (id, token): equal exactly when two tokenizers give ids the same strings."""
     pairs = sorted((i, token) for token, i in tokenizer.get_vocab().items())
@@ -227,9 +238,7 @@ def _find_bos(given: int | None, tokenizer: Any, config: Any, source: str) -> tu
 
 def _dtype(given: str | None, preset: Preset | None, config: Any, device: str) -> str:
     if given is not None:
-        if given not in DTYPES:
-            raise FaithfulError(f"'{given}' is not a dtype; choose float32, bfloat16 or float16.")
-        return given
+        return check_dtype(given)
     if device == "cpu":
         return "float32"
     if preset:

@@ -1,6 +1,7 @@
 """Counts, sizes and times as people write and read them."""
 
 import re
+from decimal import Decimal
 
 from faithful.errors import FaithfulError
 
@@ -15,8 +16,8 @@ def parse_count(text: str | int) -> int:
     """
     match = re.fullmatch(r"\s*([0-9][0-9_,]*\.?[0-9]*(?:e\+?[0-9]+)?)\s*([kmbgt]?)\s*", str(text).lower())
     if match:
-        value = float(match[1].replace("_", "").replace(",", "")) * _SUFFIX[match[2]]
-        if value >= 1 and value == int(value) and value < 1e15:
+        value = Decimal(match[1].replace("_", "").replace(",", "")) * _SUFFIX[match[2]]
+        if 1 <= value < 10**15 and value == int(value):
             return int(value)
     raise FaithfulError(f"'{text}' is not a positive whole number; write it like 20000, 20k, 100M or 1e8.")
 
@@ -26,7 +27,7 @@ def format_count(value: float) -> str:
     if abs(value) < 10_000:
         return f"{value:,.0f}"
     for limit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
+        if abs(value) >= 0.9995 * limit:
             return f"{value / limit:.3g}{suffix}"
     raise AssertionError("unreachable")
 

@@ -14,7 +14,7 @@ ROOT = Path("runs")
 def run_name(model: str) -> str:
     """Folder name of a model's run: the preset's name, else the last part of the id or path."""
     preset = find_preset(model)
-    name = preset.name if preset else model.rstrip("/").split("/")[-1]
+    name = preset.name if preset else Path(model).resolve().name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name) or "run"
 
 

@@ -4,6 +4,7 @@ Everything between two markers is ours and is rewritten; what people write outsi
 """
 
 import re
+import shlex
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,8 @@ import jinja2
 import yaml
 
 from faithful.catalog import find_preset
-from faithful.corpus import Corpus, Manifest, flat_tokens
+from faithful.corpus import Corpus, Manifest
+from faithful.errors import FaithfulError
 from faithful.files import write_text
 from generation.figures import pit_figure
 from generation.identity import sampling_of
@@ -83,7 +85,8 @@ def metadata(corpus: Corpus) -> dict[str, Any]:
 def merge_metadata(existing: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Existing metadata with ours: file layout and size are ours, tags are joined, everything a person set is kept."""
     merged = existing | {key: value for key, value in new.items() if key not in existing or key in OURS}
-    merged["tags"] = list(dict.fromkeys([*existing.get("tags", []), *new["tags"]]))
+    tags = existing.get("tags") or []
+    merged["tags"] = list(dict.fromkeys([*([tags] if isinstance(tags, str) else tags), *new["tags"]]))
     return merged
 
 
@@ -99,7 +102,9 @@ def render(corpus: Corpus) -> str:
     )
     round_trip = statistics.get("round_trip_rate")
     remark = (
-        f"; {1 - round_trip:.1%} of the samples would change if their text were tokenised again" if round_trip else ""
+        f"; {1 - round_trip:.1%} of the samples would change if their text were tokenised again"
+        if round_trip is not None
+        else ""
     )
     ended = statistics.get("eos_rate", 0.0)
     length = (
@@ -228,14 +233,10 @@ def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
 
 def sample_texts(corpus: Corpus, count: int) -> list[str]:
     """The first samples' texts, shortened; an empty document is shown as such."""
-    texts = []
-    batch = next(corpus.batches("train", ["text", "token_ids"]))
-    for text, length in zip(batch.column("text").to_pylist(), flat_tokens(batch)[1][1:], strict=True):
-        shown = text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS] + " …"
-        texts.append(shown.replace("```", "ʼʼʼ") if shown.strip() else "(empty: end-of-text at once)")
-        if len(texts) == count or length < 0:
-            break
-    return texts
+    rows = next(corpus.batches("train", ["text", "n_tokens"])).slice(0, count).to_pylist()
+    texts = [row["text"] for row in rows]
+    shown = [text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS] + " …" for text in texts]
+    return [text.replace("```", "ʼʼʼ") if text else "(empty: end-of-text at once)" for text in shown]
 
 
 def reproduce_command(manifest: Manifest) -> str:
@@ -244,7 +245,7 @@ def reproduce_command(manifest: Manifest) -> str:
     model, engine = identity["model"], identity["engine"]
     preset = find_preset(model["name"])
     default = Sampling(max_tokens=preset.context - 1 if preset else -1 + 512)
-    parts = [f"faithful generate --model {manifest.provenance['model']['source']}"]
+    parts = [f"faithful generate --model {shlex.quote(manifest.provenance['model']['source'])}"]
     if not model["revision"].startswith("sha256:"):
         parts.append(f"--revision {model['revision']}")
     parts += [
@@ -252,12 +253,16 @@ def reproduce_command(manifest: Manifest) -> str:
         f"--seed {identity['seed']}",
         f"--dtype {model['dtype']}",
     ]
+    if manifest.provenance["model"]["bos_from"] == "--bos":
+        parts.append(f"--bos {model['bos_id']}")
     for name, value in identity["sampling"].items():
         if value != getattr(default, name):
             flag = f"--{name.replace('_', '-')}"
             parts.append(flag if value is True else f"{flag} {value}")
     parts.append(f"--engine {engine['name']} --threads {engine['threads']} --batch {engine['slots']}")
-    parts.append(f"--shard-rows {engine['shard_rows']}" + (" --deterministic" if engine["deterministic"] else ""))
+    parts.append(
+        f"--shard-rows {engine['shard_rows']} " + ("--deterministic" if engine["deterministic"] else "--rolling")
+    )
     return " \\\n  ".join([" ".join(parts[:-2]), " ".join(parts[-2:])])
 
 
@@ -302,8 +307,10 @@ def _parse(text: str) -> tuple[dict[str, Any], str]:
         return {}, text
     try:
         front = yaml.safe_load(match[1])
-    except yaml.YAMLError:
-        return {}, match[2]
+    except yaml.YAMLError as error:
+        raise FaithfulError(
+            "The card's metadata (between the --- lines of README.md) is no valid YAML; mend it."
+        ) from error
     return (front if isinstance(front, dict) else {}), match[2]
 
 

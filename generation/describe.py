@@ -1,9 +1,11 @@
 """What every finished corpus gets: statistics, a certificate, a picture of it, and a card."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from faithful.corpus import Corpus, read_manifest, write_manifest
+from faithful.errors import FaithfulError
 from faithful.files import folder_lock
 from generation.card import write_card
 from generation.certify import CertifyConfig, certify
@@ -43,11 +45,14 @@ def statistics_of(folder: Path) -> dict[str, Any]:
 
 
 def update_statistics(folder: Path) -> dict[str, Any]:
-    """Compute METRICS' corpus figures of the training split and store them in the manifest."""
+    """Compute METRICS' corpus figures of the training split and store them in the manifest where it can be written."""
     corpus = Corpus(folder)
+    if corpus.tokens() == 0:
+        raise FaithfulError(f"{folder} holds no tokens yet; run `faithful generate` to fill it.")
     statistics = corpus_statistics(corpus, vocab_size=corpus.manifest.identity["model"]["vocab_size"])
-    with folder_lock(folder):
-        manifest = read_manifest(folder)
-        manifest.statistics = statistics
-        write_manifest(folder, manifest)
+    if os.access(folder, os.W_OK):
+        with folder_lock(folder):
+            manifest = read_manifest(folder)
+            manifest.statistics = statistics
+            write_manifest(folder, manifest)
     return statistics

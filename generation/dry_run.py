@@ -5,19 +5,18 @@ from typing import Any
 
 from faithful.catalog import Preset, find_preset
 from faithful.corpus import MANIFEST
-from faithful.model import shape_of
+from faithful.model import check_dtype, shape_of
 from generation.engine import has_cuda
 from generation.generate import (
     GenerateConfig,
     corpus_folder,
-    default_max_tokens,
     engine_settings,
     prepare,
+    stated_sampling,
     targets,
 )
 from generation.identity import sampling_of, settings_from
 from generation.plan import Plan, make_plan, test_tokens
-from generation.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,11 @@ def dry_run(config: GenerateConfig) -> DryRun:
         )
         note = f"{folder} already holds {there:,} tokens; the plan is for the rest." if there else ""
         return DryRun(**asdict(plan), folder=str(folder), existing_tokens=there, preset=_settings(preset), note=note)
-    sampling = Sampling(max_tokens=default_max_tokens(preset.name)).with_changes(**config.sampling_changes())
+    sampling = stated_sampling(config, preset.name, preset.shape.positions)
     dtype = config.dtype or (
         "float32" if (config.device or ("cuda" if has_cuda() else "cpu")) == "cpu" else preset.dtype
     )
+    check_dtype(dtype)
     settings = engine_settings(config, preset.shape, dtype, sampling.max_tokens)
     train = config.tokens or preset.tokens
     plan = make_plan(

@@ -24,7 +24,7 @@ class ExportConfig:
         folder: the corpus.
         context: tokens per row, BOS included.
         layout: `packed` (rows of equal length, what SAELens and sparsify read) or `aligned` (one document per row).
-        out: target folder; default is `FOLDER-input_ids-LAYOUT-CONTEXT` beside the corpus.
+        out: target folder; default `exports/NAME-input_ids-LAYOUT-CONTEXT` in the run, else beside the corpus.
     """
 
     folder: Path
@@ -48,9 +48,10 @@ def export(config: ExportConfig) -> tuple[Path, int]:
     if config.context < 2:
         raise FaithfulError("--context must be at least 2: BOS and one token.")
     name = f"{config.folder.resolve().name}-input_ids-{config.layout}-{config.context}"
-    out = config.out or config.folder.resolve().parent.parent / "exports" / name
-    foreign = [p.name for p in out.iterdir() if p.name not in ("train.parquet", "test.parquet")] if out.is_dir() else []
-    if foreign:
+    home = config.folder.resolve().parent
+    out = config.out or (home.parent / "exports" if home.name == "corpora" else home) / name
+    ours = {"train.parquet", "test.parquet"}
+    if out.is_dir() and any(path.name not in ours and not path.name.endswith(".tmp") for path in out.iterdir()):
         raise FaithfulError(f"{out} is not empty; choose another --out.")
     counts = {split: _write(corpus, split, config, out / f"{split}.parquet") for split in SPLITS}
     if counts["train"] == 0:

@@ -13,7 +13,6 @@ from faithful.corpus import (
     MANIFEST,
     Document,
     Manifest,
-    Shard,
     from_table,
     intact_shards,
     read_manifest,
@@ -42,7 +41,7 @@ from generation.progress import Reporter, silent
 from generation.sampling import Sampling
 from generation.schedule import SplitSchedule
 from generation.seeds import EVAL, TRAIN
-from generation.statistics import shard_statistics
+from generation.statistics import shard_statistics, without_closing
 
 DOMAINS = {"train": TRAIN, "test": EVAL}
 SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
@@ -153,9 +152,11 @@ def generate(config: GenerateConfig, report: Reporter = silent) -> GenerateResul
     folder, manifest, spec = prepare(config)
     wanted = targets(config, manifest)
     if manifest.shards["train"] and _complete(folder, manifest, wanted):
-        note = _nothing_to_do(folder, manifest, config.tokens)
         described = describe(folder, config.certify_tokens, report, device=config.device)
-        return GenerateResult(folder, read_manifest(folder), described, note)
+        _remember(config, folder)
+        return GenerateResult(
+            folder, read_manifest(folder), described, _nothing_to_draw(folder, manifest, config, described)
+        )
     with folder_lock(folder):
         if (folder / MANIFEST).exists():
             manifest = read_manifest(folder)
@@ -163,8 +164,7 @@ def generate(config: GenerateConfig, report: Reporter = silent) -> GenerateResul
         remove_temporaries(folder)
         manifest.requested = wanted
         changed = _draw(config, folder, manifest, spec, wanted, report)
-    if not config.out and not config.run:
-        remember_run(folder.parent.parent)
+    _remember(config, folder)
     describe(folder, config.certify_tokens, report, device=config.device)
     manifest = read_manifest(folder)
     tokens = manifest.tokens()
@@ -177,8 +177,6 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
 
     On an existing corpus only what is stated is compared, and the network is not asked.
     """
-    if config.workers is not None and config.workers < 1:
-        raise FaithfulError("--workers must be at least 1.")
     spec: ModelSpec | None = None
     positions = None
     if config.out is None and config.model and find_preset(config.model) is None:
@@ -191,14 +189,7 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
         return folder, manifest, spec_of(manifest)
     _refuse_foreign_folder(folder)
     spec = spec or _resolve(config)
-    sampling = Sampling(max_tokens=default_max_tokens(spec.name, spec.positions)).with_changes(
-        **config.sampling_changes()
-    )
-    if sampling.max_tokens > spec.positions - 1:
-        raise FaithfulError(
-            f"--max-tokens {sampling.max_tokens} does not fit: {spec.name} has a context of {spec.positions} tokens, BOS"
-            f" included; use at most {spec.positions - 1}."
-        )
+    sampling = stated_sampling(config, spec.name, spec.positions)
     if sampling.mode == "documents" and not spec.eos_ids:
         raise FaithfulError(f"{spec.name} has no end-of-text token, so documents never end; use --mode streams.")
     engine = engine_identity(engine_settings(config, shape_of(spec), spec.dtype, sampling.max_tokens))
@@ -224,17 +215,34 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
     name = choose_engine(config.engine or "auto", device)
     on_cpu = device == "cpu"
     deterministic = config.deterministic if config.deterministic is not None else on_cpu and name == "transformers"
-    slots = config.batch or (64 if on_cpu and name == "transformers" else 256)
-    shard_rows = config.shard_rows or (512 if on_cpu else 4096)
-    if min(slots, shard_rows, config.threads or 1) < 1:
-        raise FaithfulError("--batch, --shard-rows and --threads must be at least 1.")
-    settings = EngineSettings(name, device, config.threads or 1, slots, shard_rows, deterministic)
+    slots = config.batch if config.batch is not None else (64 if on_cpu and name == "transformers" else 256)
+    shard_rows = config.shard_rows if config.shard_rows is not None else (512 if on_cpu else 4096)
+    threads = config.threads if config.threads is not None else 1
+    workers = config.workers if config.workers is not None else 1
+    if min(slots, shard_rows, threads, workers) < 1:
+        raise FaithfulError("--batch, --shard-rows, --threads and --workers must be at least 1.")
+    settings = EngineSettings(name, device, threads, slots, shard_rows, deterministic)
     if config.batch or name == "vllm":
         return settings
     memory = device_memory(device)
     while settings.slots > 1 and worker_memory(shape, dtype, settings, max_tokens + 1) > 0.85 * memory:
         settings = replace(settings, slots=settings.slots // 2)
     return settings
+
+
+def stated_sampling(config: GenerateConfig, model: str, positions: int) -> Sampling:
+    """The sampling of a new corpus: what was stated on top of the model's defaults.
+
+    Raises:
+        FaithfulError: a setting is out of range, or a sample with its BOS would not fit the model's context.
+    """
+    sampling = Sampling(max_tokens=default_max_tokens(model, positions)).with_changes(**config.sampling_changes())
+    if sampling.max_tokens > positions - 1:
+        raise FaithfulError(
+            f"--max-tokens {sampling.max_tokens} does not fit: {model} has a context of {positions} tokens, BOS included;"
+            f" use at most {positions - 1}."
+        )
+    return sampling
 
 
 def targets(config: GenerateConfig, manifest: Manifest) -> dict[str, int]:
@@ -250,11 +258,10 @@ def targets(config: GenerateConfig, manifest: Manifest) -> dict[str, int]:
     return {"train": train, "test": max(held_out, before["test"])}
 
 
-def decode(tokenizer: Any, rows: list[tuple[list[int], str]], mapped: int) -> list[str]:
-    """Texts of (token ids, finish reason): special tokens kept, a closing end-of-text and ids without a string left out."""
-    bodies = [ids[:-1] if reason == "stop" else ids for ids, reason in rows]
-    bodies = [[token for token in body if token < mapped] for body in bodies]
-    return tokenizer.batch_decode(bodies, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+def decode(tokenizer: Any, bodies: list[list[int]], mapped: int) -> list[str]:
+    """Texts of token ids: special tokens kept, ids without a string left out."""
+    known = [[token for token in body if token < mapped] for body in bodies]
+    return tokenizer.batch_decode(known, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
 def _resolve(config: GenerateConfig) -> ModelSpec:
@@ -317,11 +324,16 @@ def _complete(folder: Path, manifest: Manifest, wanted: dict[str, int]) -> bool:
     return enough and all(all(intact_shards(folder, shards)) for shards in manifest.shards.values())
 
 
-def _nothing_to_do(folder: Path, manifest: Manifest, asked: int | None) -> str:
-    tokens = manifest.tokens()
-    if asked and asked < manifest.requested["train"]:
-        return f"{folder} already holds {tokens:,} tokens, more than the {asked:,} asked for: nothing to do."
-    return f"{folder} already holds {tokens:,} tokens: nothing to do."
+def _remember(config: GenerateConfig, folder: Path) -> None:
+    if not config.out:
+        remember_run(folder.parent.parent)
+
+
+def _nothing_to_draw(folder: Path, manifest: Manifest, config: GenerateConfig, described: bool) -> str:
+    tokens = f"{folder} already holds {manifest.tokens():,} tokens"
+    if config.tokens and config.tokens < manifest.requested["train"]:
+        tokens += f", more than the {config.tokens:,} asked for"
+    return f"{tokens}; its description was completed." if described else f"{tokens}: nothing to do."
 
 
 def _draw(
@@ -348,58 +360,17 @@ def _draw(
     choose_engine(settings.name, settings.device)
     _refuse_full_disk(folder, sum(wanted.values()) - before, spec)
     write_manifest(folder, manifest)
-    tokenizer = load_tokenizer(spec.source, spec.hub_revision())
-    replaced: dict[tuple[str, int], Shard] = {}
-    schedules = []
-    for split, domain in DOMAINS.items():
-        shards = manifest.shards[split]
-        intact = intact_shards(folder, shards)
-        damaged = [number for number, whole in enumerate(intact) if not whole]
-        partial = len(shards) - 1
-        kept: list[Document] = []
-        if shards and intact[partial] and not keep_bytes:
-            kept = from_table(pq.read_table(folder / shards[partial].file))
-        replaced |= {(split, number): shards[number] for number in {*damaged, partial} if number >= 0}
-        schedules.append(
-            SplitSchedule(
-                split,
-                domain,
-                manifest.identity["seed"],
-                wanted[split],
-                settings,
-                list(shards),
-                damaged,
-                kept,
-                mean_tokens=manifest.tokens(split) / manifest.rows(split)
-                if shards
-                else _expected_length(sampling_of(manifest)),
-            )
+    changed = False
+    while schedules := _schedules(folder, manifest, settings, wanted, keep_bytes):
+        tokenizer = load_tokenizer(spec.source, spec.hub_revision())
+        commit = _Commit(folder, manifest, spec, tokenizer, schedules, keep_bytes)
+        workers = config.workers or default_workers(
+            spec, settings, sum(wanted.values()) - before, sampling_of(manifest).max_tokens
         )
-    by_split = {schedule.split: schedule for schedule in schedules}
-
-    def commit(split: str, number: int, samples: list[Sample]) -> None:
-        documents = [Document(s.index, s.seed, s.token_ids, s.finish_reason, s.logprob_p, s.logprob_q) for s in samples]
-        texts = decode(tokenizer, [(d.token_ids, d.finish_reason) for d in documents], spec.mapped)
-        table = to_table(documents, texts, spec.vocab_size)
-        statistics = shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped)
-        shard = write_shard(folder, split, number, table, statistics)
-        earlier = replaced.get((split, number))
-        if keep_bytes and earlier and earlier.rows == shard.rows and earlier.sha256 != shard.sha256:
-            raise FaithfulError(
-                f"{folder / shard.file} was made again and differs from its checksum, so this machine does not repeat the"
-                " corpus; go on with --accept-engine-change, or restore the file from a backup."
-            )
-        by_split[split].commit(number, shard)
-        manifest.shards[split] = list(by_split[split].shards)
-        manifest.certificate = manifest.statistics = None
-        write_manifest(folder, manifest)
-
-    if all(schedule.done for schedule in schedules):
+        draw_all(schedules, spec, sampling_of(manifest), settings, workers, commit, report)
+        changed = True
+    if not changed:
         return False
-    workers = config.workers or default_workers(
-        spec, settings, sum(wanted.values()) - before, sampling_of(manifest).max_tokens
-    )
-    draw_all(schedules, spec, sampling_of(manifest), settings, workers, commit, report)
     seconds = time.time() - began
     drawn = manifest.tokens("train") + manifest.tokens("test") - before
     append_line(
@@ -410,10 +381,64 @@ def _draw(
             "tokens": drawn,
             "seconds": round(seconds, 2),
             "tokens_per_second": round(drawn / seconds, 1),
-            "workers": workers,
+            "workers": config.workers or "default",
         },
     )
     return True
+
+
+def _schedules(
+    folder: Path, manifest: Manifest, settings: EngineSettings, wanted: dict[str, int], keep_bytes: bool
+) -> list[SplitSchedule]:
+    """The open work of each split that has any: repairs first, growth once every shard is intact."""
+    schedules = []
+    for split, domain in DOMAINS.items():
+        shards = manifest.shards[split]
+        intact = intact_shards(folder, shards)
+        kept: list[Document] = []
+        if shards and intact[-1] and not keep_bytes:
+            kept = from_table(pq.read_table(folder / shards[-1].file))
+        mean = manifest.tokens(split) / manifest.rows(split) if shards else _expected_length(sampling_of(manifest))
+        damaged = [number for number, whole in enumerate(intact) if not whole]
+        seed = manifest.identity["seed"]
+        schedules.append(SplitSchedule(split, domain, seed, wanted[split], settings, shards, damaged, kept, mean))
+    return [schedule for schedule in schedules if not schedule.done]
+
+
+class _Commit:
+    """Writes whole shards and notes them in the manifest and in their schedule."""
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        spec: ModelSpec,
+        tokenizer: Any,
+        schedules: list[SplitSchedule],
+        keep_bytes: bool,
+    ) -> None:
+        self.folder, self.manifest, self.spec, self.tokenizer = folder, manifest, spec, tokenizer
+        self.schedules = {schedule.split: schedule for schedule in schedules}
+        self.keep_bytes = keep_bytes
+
+    def __call__(self, split: str, number: int, samples: list[Sample]) -> None:
+        spec, schedule = self.spec, self.schedules[split]
+        documents = [
+            Document(s.index, s.seed, s.token_ids, s.finish_reason, s.logprob_p or None, s.logprob_q) for s in samples
+        ]
+        texts = decode(self.tokenizer, [without_closing(d.token_ids, spec.eos_ids) for d in documents], spec.mapped)
+        table = to_table(documents, texts, spec.vocab_size)
+        statistics = shard_statistics(documents, texts, self.tokenizer, spec.eos_ids, spec.mapped)
+        shard = write_shard(self.folder, split, number, table, statistics)
+        if self.keep_bytes and number in schedule.repairs and schedule.shards[number].sha256 != shard.sha256:
+            raise FaithfulError(
+                f"{self.folder / shard.file} was made again and differs from its checksum: this machine does not repeat"
+                " the corpus. Go on with --accept-engine-change, or restore the file from a backup."
+            )
+        schedule.commit(number, shard)
+        self.manifest.shards[split] = list(schedule.shards)
+        self.manifest.certificate = self.manifest.statistics = None
+        write_manifest(self.folder, self.manifest)
 
 
 def _expected_length(sampling: Sampling) -> float:

@@ -11,7 +11,9 @@ from generation.workers import Range
 
 
 class SplitSchedule:
-    """The open work of one split.
+    """The open work of one split: either to make damaged shards again, or to grow.
+
+    Where shards are damaged nothing else is done; the coordinator's caller makes a new schedule afterwards to grow.
 
     Args:
         split: `train` or `test`.
@@ -19,7 +21,7 @@ class SplitSchedule:
         seed: the run's seed.
         target: tokens wanted.
         settings: shard size and whether shards are drained.
-        committed: intact shards of the manifest, in order.
+        committed: shards of the manifest, in order.
         damaged: numbers among `committed` that must be made again.
         kept: documents of a partial last shard that stay as they are (engines that promise no bytes).
         mean_tokens: expected tokens per sample, to plan ahead.
@@ -37,26 +39,19 @@ class SplitSchedule:
         kept: list[Document],
         mean_tokens: float,
     ) -> None:
-        self.split, self.domain, self.seed, self.target, self.settings = split, domain, seed, target, settings
-        self.shards = committed
+        self.split, self.domain, self.seed, self.settings = split, domain, seed, settings
+        self.shards = list(committed)
         self.repairs = {number: committed[number].rows for number in damaged}
+        self.target = 0 if damaged else target
         self.open: dict[int, dict[int, Sample]] = {}
         self.waiting: list[int] = list(damaged)
         self.mean_tokens = mean_tokens
-        self.next_new = len(committed)
         self.seen_rows = self.seen_tokens = 0
-        partial = committed and committed[-1].rows < settings.shard_rows
-        if partial and sum(shard.tokens for shard in committed) < target:
-            self.next_new -= 1
-            last = self.shards.pop()
-            self.repairs.pop(self.next_new, None)
-            self.waiting = [number for number in self.waiting if number != self.next_new]
-            self.replaced: Shard | None = last
-            self.open_with(self.next_new, kept)
-            self.waiting.append(self.next_new)
-            self.next_new += 1
-        else:
-            self.replaced = None
+        if self.committed_tokens < self.target and committed and committed[-1].rows < settings.shard_rows:
+            self.shards.pop()
+            self.waiting.append(len(self.shards))
+            self.open_with(len(self.shards), kept)
+        self.next_new = len(self.shards) + len(self.waiting)
 
     def open_with(self, number: int, documents: list[Document]) -> None:
         """Open a shard that has some rows already."""
@@ -80,8 +75,7 @@ class SplitSchedule:
         if self.done:
             return None
         if not self.waiting:
-            planned = len(self.open) - sum(number in self.repairs for number in self.open)
-            expected = self.committed_tokens + planned * self.settings.shard_rows * self.mean_tokens
+            expected = self.committed_tokens + len(self.open) * self.settings.shard_rows * self.mean_tokens
             if expected >= self.target:
                 return None
             self.waiting.append(self.next_new)
@@ -117,6 +111,8 @@ class SplitSchedule:
             ordered = self._prefix(number, rows)
             if len(ordered) == rows:
                 return number, ordered
+        if self.committed_tokens >= self.target:
+            return None
         number = len(self.shards)
         ordered = self._prefix(number, self.settings.shard_rows)
         tokens = self.committed_tokens
@@ -134,6 +130,8 @@ class SplitSchedule:
             self.shards[number] = shard
         else:
             self.shards.append(shard)
+        if number in self.waiting:
+            self.waiting.remove(number)
         if self.done:
             self.open.clear()
             self.waiting.clear()
@@ -150,4 +148,4 @@ class SplitSchedule:
     def tokens_now(self) -> int:
         """Tokens committed and in hand, for a progress bar."""
         in_hand = sum(len(s.token_ids) for rows in self.open.values() for s in rows.values())
-        return min(self.target, self.committed_tokens + in_hand)
+        return min(self.target, self.committed_tokens + in_hand) if self.target else in_hand

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("vocab_size", "token"), [(300, pa.uint16()), (2**16, pa.uint16()), (2**16 + 1, pa.uint32()), (256_000, pa.uint32())]
+    ("vocab_size", "token"),
+    [(300, pa.uint16()), (2**16, pa.uint16()), (2**16 + 1, pa.uint32()), (256_000, pa.uint32())],
 )
 def test_a_shard_comes_back_as_it_was(tmp_path: Path, vocab_size: int, token: pa.DataType) -> None:
     external = Document(50, 0, [3, 4], "stop", doc_id="https://x/1", source="web")
@@ -196,7 +198,7 @@ def test_flat_tokens_of_a_slice_start_at_zero() -> None:
     batch = to_table(some_documents(30), [""] * 30, 300).to_batches()[0].slice(10, 5)
     tokens, offsets = flat_tokens(batch)
     assert offsets[0] == 0
-    parts = [tokens[a:b].tolist() for a, b in zip(offsets, offsets[1:], strict=False)]
+    parts = [tokens[a:b].tolist() for a, b in pairwise(offsets)]
     assert parts == [d.token_ids for d in some_documents(30)[10:15]]
 
 

@@ -82,7 +82,7 @@ def test_the_content_is_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: 
     fsync, replace = os.fsync, Path.replace
 
     def noted_fsync(descriptor: int) -> None:
-        steps.append("fsync " + Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        steps.append("fsync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
 
     def noted_replace(self: Path, target: Path) -> Path:
@@ -167,6 +167,6 @@ def test_the_lock_is_free_after_use_and_after_an_error(tmp_path: Path) -> None:
         pass
     with pytest.raises(RuntimeError), folder_lock(tmp_path / "new"):
         raise RuntimeError
-    with folder_lock(tmp_path / "new"), pytest.raises(FaithfulError, match="Another process"):
-        with folder_lock(tmp_path / "new"):
-            pass
+    again = folder_lock(tmp_path / "new")
+    with folder_lock(tmp_path / "new"), pytest.raises(FaithfulError, match="Another process"), again:
+        pass

@@ -122,7 +122,9 @@ def test_a_dry_run_of_a_preset_says_its_values_and_writes_nothing(
     assert everything_below(tmp_path) == []
 
 
-def test_a_dry_run_of_a_local_model_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family_folder) -> None:  # type: ignore[no-untyped-def]
+def test_a_dry_run_of_a_local_model_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family_folder
+) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     model = family_folder("llama")
     before = {path: path.stat().st_mtime_ns for path in model.rglob("*")}
