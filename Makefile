@@ -7,18 +7,18 @@ ENGINE_REQUIREMENTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo "-r
 TORCH_BACKEND := $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-fast test-engine lint bench clean
+.PHONY: demo test test-fast test-slow lint bench clean
 
 demo: $(READY)
 	$(BIN)/faithful generate
 
-test: test-fast test-engine
+test: test-fast test-slow
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not engine" --durations=10
+	$(BIN)/python -m pytest -m "not engine and not slow" --durations=10
 
-test-engine: $(READY)
-	$(BIN)/python -m pytest -m engine --durations=5
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m "engine or slow" --durations=10
 
 lint: $(READY)
 	$(BIN)/ruff check .

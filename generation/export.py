@@ -53,11 +53,11 @@ def export(config: ExportConfig) -> tuple[Path, int]:
     ours = {"train.parquet", "test.parquet"}
     if out.is_dir() and any(path.name not in ours and not path.name.endswith(".tmp") for path in out.iterdir()):
         raise FaithfulError(f"{out} is not empty; choose another --out.")
-    counts = {split: _write(corpus, split, config, out / f"{split}.parquet") for split in SPLITS}
-    if counts["train"] == 0:
+    if next(rows(corpus, "train", config), None) is None:
         raise FaithfulError(
             f"{config.folder} has too few tokens for one row of {config.context}; use a smaller --context."
         )
+    counts = {split: _write(corpus, split, config, out / f"{split}.parquet") for split in SPLITS}
     return out, counts["train"]
 
 

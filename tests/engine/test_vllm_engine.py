@@ -28,7 +28,7 @@ pytestmark = [
 
 Folder = Callable[[str], Path]
 Model = Callable[[str], tuple[ModelSpec, Any]]
-COUNT = 300
+COUNT = 150
 OWN = Sampling(max_tokens=31)
 NUCLEUS = Sampling(temperature=0.8, top_p=0.9, max_tokens=31)
 TOP_K = Sampling(top_k=12, max_tokens=31)

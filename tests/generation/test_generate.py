@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner, Result
 
+from faithful.cli import app
 from faithful.corpus import Corpus, read_manifest
 from faithful.errors import FaithfulError
 from generation.generate import GenerateConfig, generate
@@ -43,6 +45,11 @@ def command(model: Path, out: Path, tokens: int = 1500, *more: str) -> list[str]
 
 def run(arguments: list[str], **kwargs: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, capture_output=True, text=True, timeout=240, check=False, **kwargs)  # type: ignore[call-overload, no-any-return]
+
+
+def ask(arguments: list[str]) -> Result:
+    """The command in this process: for what ends before an engine starts."""
+    return CliRunner().invoke(app, arguments[3:])
 
 
 def data_bytes(folder: Path) -> dict[str, bytes]:
@@ -89,6 +96,8 @@ def test_rows_say_what_they_are(corpus: Path) -> None:
             assert row["source"] is None
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_three_workers_give_the_same_bytes(corpus: Path, tmp_path: Path, family_folder: Folder) -> None:
     out = tmp_path / "own"
     arguments = command(family_folder("gpt2"), out)
@@ -106,16 +115,16 @@ def test_grown_equals_direct_and_fewer_is_a_no_op(corpus: Path, tmp_path: Path, 
     assert data_bytes(out) == data_bytes(corpus)
     assert len(small) < len(data_bytes(out))
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    again = run(command(model, out, 700))
-    assert again.returncode == 0
+    again = ask(command(model, out, 700))
+    assert again.exit_code == 0
     assert "nothing to do" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
 def test_the_same_command_does_nothing_and_says_so(corpus: Path, family_folder: Folder) -> None:
     before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
-    again = run(command(family_folder("gpt2"), corpus))
-    assert again.returncode == 0
+    again = ask(command(family_folder("gpt2"), corpus))
+    assert again.exit_code == 0
     assert "nothing to do" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*")} == before
 
@@ -123,8 +132,8 @@ def test_the_same_command_does_nothing_and_says_so(corpus: Path, family_folder: 
 def test_what_is_left_out_comes_from_the_manifest(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "own"
     shutil.copytree(corpus, out)
-    bare = run([sys.executable, "-m", "faithful", "generate", "--out", str(out), "--certify-tokens", "0"])
-    assert bare.returncode == 0, bare.stderr
+    bare = ask([sys.executable, "-m", "faithful", "generate", "--out", str(out), "--certify-tokens", "0"])
+    assert bare.exit_code == 0, bare.stderr
     assert "nothing to do" in bare.stderr
 
 
@@ -142,8 +151,8 @@ def test_other_settings_are_refused_by_name_and_touch_nothing(
     corpus: Path, family_folder: Folder, flags: list[str], named: str
 ) -> None:
     before = {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in corpus.rglob("*")}
-    refused = run([*command(family_folder("gpt2"), corpus), *flags])
-    assert refused.returncode == 2
+    refused = ask([*command(family_folder("gpt2"), corpus), *flags])
+    assert refused.exit_code == 2
     assert named in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
     after = {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in corpus.rglob("*")}
@@ -176,6 +185,8 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_killed_at_every_commit_point_then_rerun(corpus: Path, tmp_path: Path, family_folder: Folder) -> None:
     """One run after the other is killed one point later than the last; what remains must equal the whole."""
     killer = tmp_path / "killer.py"
@@ -195,6 +206,8 @@ def test_killed_at_every_commit_point_then_rerun(corpus: Path, tmp_path: Path, f
     assert not list(out.rglob("*.tmp"))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_killed_at_random_instants_then_rerun(corpus: Path, tmp_path: Path, family_folder: Folder) -> None:
     out = tmp_path / "own"
     arguments = command(family_folder("gpt2"), out)
@@ -207,6 +220,8 @@ def test_killed_at_random_instants_then_rerun(corpus: Path, tmp_path: Path, fami
     assert data_bytes(out) == data_bytes(corpus)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_ctrl_c_is_clean_and_resumable(tmp_path: Path, family_folder: Folder) -> None:
     out = tmp_path / "own"
     arguments = command(family_folder("gpt2"), out, 60_000)
@@ -221,6 +236,8 @@ def test_ctrl_c_is_clean_and_resumable(tmp_path: Path, family_folder: Folder) ->
     assert read_manifest(out).tokens() < 60_000
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("damage", ["truncated", "edited", "missing"])
 def test_a_damaged_shard_is_found_and_made_again(
     corpus: Path, tmp_path: Path, family_folder: Folder, damage: str
@@ -240,6 +257,8 @@ def test_a_damaged_shard_is_found_and_made_again(
     assert data_bytes(out) == data_bytes(corpus)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_dead_worker_is_replaced_and_its_range_done_by_another(
     corpus: Path, tmp_path: Path, family_folder: Folder
 ) -> None:
@@ -264,12 +283,14 @@ def test_two_processes_never_write_one_folder(tmp_path: Path, family_folder: Fol
 
     out = tmp_path / "own"
     with folder_lock(out):
-        refused = run(command(family_folder("gpt2"), out))
-    assert refused.returncode == 2
+        refused = ask(command(family_folder("gpt2"), out))
+    assert refused.exit_code == 2
     assert f"pid {os.getpid()}" in refused.stderr
     assert not (out / "corpus.json").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_full_disk_is_one_sentence_and_resumable(corpus: Path, tmp_path: Path, family_folder: Folder) -> None:
     """A file-size limit makes the writes of shards fail half-way, as a full disk does."""
     out = tmp_path / "own"
@@ -285,19 +306,21 @@ def test_a_full_disk_is_one_sentence_and_resumable(corpus: Path, tmp_path: Path,
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, family_folder: Folder) -> None:
     (tmp_path / "file").write_text("")
-    refused = run(command(family_folder("gpt2"), tmp_path / "file" / "own"))
-    assert refused.returncode == 2
+    refused = ask(command(family_folder("gpt2"), tmp_path / "file" / "own"))
+    assert refused.exit_code == 2
     assert "Traceback" not in refused.stderr
 
 
 def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path, family_folder: Folder) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    refused = run(command(family_folder("gpt2"), tmp_path))
-    assert refused.returncode == 2
+    refused = ask(command(family_folder("gpt2"), tmp_path))
+    assert refused.exit_code == 2
     assert "not empty" in refused.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_nan_weights_end_with_a_sentence(tmp_path: Path) -> None:
     broken = run(command(build_nan(tmp_path / "model"), tmp_path / "own"))
     assert broken.returncode == 2
@@ -305,10 +328,12 @@ def test_nan_weights_end_with_a_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in broken.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_model_without_bos_is_refused_unless_one_is_given(tmp_path: Path) -> None:
     model = build_without_bos(tmp_path / "model")
-    refused = run(command(model, tmp_path / "own"))
-    assert refused.returncode == 2
+    refused = ask(command(model, tmp_path / "own"))
+    assert refused.exit_code == 2
     assert "--bos" in refused.stderr
     streams = run([*command(model, tmp_path / "own"), "--bos", "3", "--mode", "streams"])
     assert streams.returncode == 0, streams.stderr
@@ -316,11 +341,13 @@ def test_a_model_without_bos_is_refused_unless_one_is_given(tmp_path: Path) -> N
 
 
 def test_greedy_is_refused_unless_asked_for(tmp_path: Path, family_folder: Folder) -> None:
-    refused = run([*command(family_folder("gpt2"), tmp_path / "own"), "--temperature", "0"])
-    assert refused.returncode == 2
+    refused = ask([*command(family_folder("gpt2"), tmp_path / "own"), "--temperature", "0"])
+    assert refused.exit_code == 2
     assert "--greedy" in refused.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_another_engine_version_is_refused_then_accepted(corpus: Path, tmp_path: Path, family_folder: Folder) -> None:
     from faithful.corpus import write_manifest
 
@@ -330,8 +357,8 @@ def test_another_engine_version_is_refused_then_accepted(corpus: Path, tmp_path:
     manifest.identity["engine"]["versions"]["torch"] = manifest.segments[0]["engine"]["versions"]["torch"] = "2.0.0"
     write_manifest(out, manifest)
     old = data_bytes(out)
-    refused = run(command(family_folder("gpt2"), out, 2500))
-    assert refused.returncode == 2
+    refused = ask(command(family_folder("gpt2"), out, 2500))
+    assert refused.exit_code == 2
     assert "2.0.0" in refused.stderr
     assert data_bytes(out) == old
     accepted = run([*command(family_folder("gpt2"), out, 2500), "--accept-engine-change"])
@@ -343,6 +370,8 @@ def test_another_engine_version_is_refused_then_accepted(corpus: Path, tmp_path:
     assert first.equals(pq.read_table(corpus / "data" / "part-00000.parquet"))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_function_and_the_command_are_one(corpus: Path, tmp_path: Path, family_folder: Folder) -> None:
     result = generate(
         GenerateConfig(
@@ -357,7 +386,7 @@ def test_the_function_and_the_command_are_one(corpus: Path, tmp_path: Path, fami
 
 
 def test_json_is_one_object(corpus: Path, family_folder: Folder) -> None:
-    done = run([*command(family_folder("gpt2"), corpus), "--json"])
+    done = ask([*command(family_folder("gpt2"), corpus), "--json"])
     answer = json.loads(done.stdout)
     assert answer["changed"] is False
     assert answer["tokens"]["train"] >= 1500
