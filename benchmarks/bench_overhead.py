@@ -18,7 +18,8 @@ from shared import machine
 CHILD = """
 import resource, sys
 from pathlib import Path
-from generation.generate import GenerateConfig, generate
+from generation.generate import generate
+from generation.prepare import GenerateConfig
 if __name__ == "__main__":
     generate(GenerateConfig(model="tiny", out=Path(sys.argv[1]), tokens=int(sys.argv[2]), workers=2))
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -20,7 +20,7 @@ _HOMES = {
     "certify": "generation.certify",
     "ExportConfig": "generation.export",
     "export": "generation.export",
-    "GenerateConfig": "generation.generate",
+    "GenerateConfig": "generation.prepare",
     "generate": "generation.generate",
     "Sampling": "generation.sampling",
     "corpus_statistics": "generation.statistics",
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from faithful.model import ModelSpec, load_model, resolve_model
     from generation.certify import CertifyConfig, certify
     from generation.export import ExportConfig, export
-    from generation.generate import GenerateConfig, generate
+    from generation.generate import generate
+    from generation.prepare import GenerateConfig
     from generation.sampling import Sampling
     from generation.statistics import corpus_statistics
 

@@ -7,7 +7,9 @@ from faithful.catalog import Preset, find_preset
 from faithful.corpus import MANIFEST
 from faithful.model import check_dtype, shape_of
 from generation.engine import has_cuda
-from generation.generate import (
+from generation.identity import sampling_of, settings_from
+from generation.plan import Plan, make_plan, test_tokens
+from generation.prepare import (
     GenerateConfig,
     corpus_folder,
     engine_settings,
@@ -15,8 +17,6 @@ from generation.generate import (
     stated_sampling,
     targets,
 )
-from generation.identity import sampling_of, settings_from
-from generation.plan import Plan, make_plan, test_tokens
 
 
 @dataclass(frozen=True)

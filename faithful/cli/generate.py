@@ -74,7 +74,7 @@ def generate(
     stated["certify_tokens"] = (
         None if certify_tokens is None else 0 if certify_tokens == "0" else parse_count(certify_tokens)
     )
-    from generation.generate import GenerateConfig
+    from generation.prepare import GenerateConfig
 
     config = GenerateConfig(**stated)
     if dry_run:

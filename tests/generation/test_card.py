@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from faithful.cli import app
 from faithful.corpus import Corpus, Shard, read_manifest, write_manifest
 from generation.card import BEGIN, END, SIZES, merge_metadata, metadata, reproduce_command, write_card
-from generation.generate import GenerateConfig, generate
+from generation.generate import generate
+from generation.prepare import GenerateConfig
 
 Folder = Callable[[str], Path]
 LADDER = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")

@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 from faithful.cli import app
 from faithful.corpus import Corpus, read_manifest
 from faithful.errors import FaithfulError
-from generation.generate import GenerateConfig, generate
+from generation.generate import generate
+from generation.prepare import GenerateConfig
 from generation.seeds import sample_seed
 from tests.families import build_nan, build_without_bos
 

@@ -9,8 +9,8 @@ from faithful.catalog import presets
 from faithful.errors import FaithfulError
 from generation.dry_run import dry_run
 from generation.engine import EngineSettings
-from generation.generate import GenerateConfig
 from generation.plan import bytes_on_disk, make_plan, test_tokens, worker_memory
+from generation.prepare import GenerateConfig
 from generation.sampling import Sampling
 
 CPU = EngineSettings("transformers", "cpu", threads=1, slots=64, shard_rows=512, deterministic=True)
