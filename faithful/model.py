@@ -151,6 +151,7 @@ def load_model(spec: ModelSpec, device: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    check_unchanged(spec)
     config = _load_config(spec.source, spec.hub_revision())
     capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
     try:
@@ -171,6 +172,23 @@ def load_model(spec: ModelSpec, device: str) -> Any:
             f"The weights of {spec.source} lack {len(missing)} tensors, the first {missing[0]}; download the model again."
         )
     return model.to(device).eval()
+
+
+def check_unchanged(spec: ModelSpec) -> None:
+    """Make sure that a local model is still the one that was resolved.
+
+    Raises:
+        FaithfulError: its folder is gone, or files in it have changed since.
+    """
+    if not spec.is_local:
+        return
+    if not Path(spec.source).is_dir():
+        raise FaithfulError(f"The model folder {spec.source} is gone; put the model back, or start another corpus.")
+    if _folder_revision(Path(spec.source)) != spec.revision:
+        raise FaithfulError(
+            f"The model in {spec.source} is not the one the corpus was made with ({spec.revision[:19]}…): its files have"
+            " changed. Put the old model back, or start another corpus with --out."
+        )
 
 
 def check_dtype(name: str) -> str:

@@ -3,9 +3,12 @@
 Everything between two markers is ours and is rewritten; what people write outside, and the metadata they set, stays.
 """
 
+import hashlib
+import json
 import re
 import shlex
 import tomllib
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,14 @@ import jinja2
 import yaml
 
 from faithful.catalog import find_preset
-from faithful.corpus import Corpus, Manifest
+from faithful.corpus import Corpus, Manifest, read_manifest
 from faithful.errors import FaithfulError
 from faithful.files import write_text
 from generation.figures import pit_figure
 from generation.identity import sampling_of
 from generation.sampling import Sampling
 
-BEGIN, END = "<!-- faithful: begin -->", "<!-- faithful: end -->"
+BEGIN, END = "<!-- faithful: begin", "<!-- faithful: end -->"
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 OURS = ("configs", "size_categories", "dataset_info")
 SAMPLE_CHARACTERS = 600
@@ -36,7 +39,7 @@ def write_card(folder: Path) -> Path:
     path = folder / "README.md"
     front, body = _parse(path.read_text(encoding="utf-8")) if path.exists() else ({}, "")
     merged = merge_metadata(front, metadata(corpus))
-    generated = f"{BEGIN}\n{render(corpus)}\n{END}"
+    generated = f"{BEGIN} {digest(manifest)} -->\n{render(corpus)}\n{END}"
     if BEGIN in body and END in body:
         body = body[: body.index(BEGIN)] + generated + body[body.index(END) + len(END) :]
     else:
@@ -44,6 +47,19 @@ def write_card(folder: Path) -> Path:
     header = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
     write_text(path, f"---\n{header}---\n\n{body.strip()}\n")
     return path
+
+
+def digest(manifest: Manifest) -> str:
+    """Hash of what the card is made of, kept in its first marker, so that an outdated card is known as such."""
+    parts = [asdict(shard) for shards in manifest.shards.values() for shard in shards]
+    content = json.dumps([parts, manifest.certificate, manifest.statistics], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def card_is_current(folder: Path) -> bool:
+    """Whether the folder's card was written from its present manifest."""
+    path = folder / "README.md"
+    return path.exists() and f"{BEGIN} {digest(read_manifest(folder))} -->" in path.read_text(encoding="utf-8")
 
 
 def metadata(corpus: Corpus) -> dict[str, Any]:
@@ -259,7 +275,8 @@ def reproduce_command(manifest: Manifest) -> str:
         if value != getattr(default, name):
             flag = f"--{name.replace('_', '-')}"
             parts.append(flag if value is True else f"{flag} {value}")
-    parts.append(f"--engine {engine['name']} --threads {engine['threads']} --batch {engine['slots']}")
+    device = "cpu" if engine["device"] == "cpu" else "cuda"
+    parts.append(f"--engine {engine['name']} --device {device} --threads {engine['threads']} --batch {engine['slots']}")
     parts.append(
         f"--shard-rows {engine['shard_rows']} " + ("--deterministic" if engine["deterministic"] else "--rolling")
     )

@@ -73,6 +73,7 @@ class Evidence:
         self.copy_log_wealth = np.zeros(len(COPY_BETS))
         self.copy_bets = self.copies = 0
         self.duplicates = 0
+        self.least_log_prob = DUPLICATE_LOG_PROB
         self.by_document: list[np.ndarray] = []
         self.ce = self.entropy_p = 0.0
 
@@ -105,7 +106,9 @@ class Evidence:
         self.late_variance += [variance.sum(), (position * variance).sum(), (position**2 * variance).sum()]
         self.position_sums += [inside.sum(), position[inside].sum(), (position[inside].astype(float) ** 2).sum()]
         log_prob = -np.add.reduceat(np.where(inside, scores.surprise, 0.0), starts)
-        self.duplicates += int((repeated & (log_prob < DUPLICATE_LOG_PROB)).sum())
+        copied = log_prob[repeated & (log_prob < DUPLICATE_LOG_PROB)]
+        self.duplicates += len(copied)
+        self.least_log_prob = min(self.least_log_prob, float(copied.min(initial=0.0)))
         counts = np.add.reduceat(inside.astype(float), starts)
         self.by_document.append(np.stack([np.add.reduceat(gap, starts), counts], axis=1))
 
@@ -182,7 +185,7 @@ class Evidence:
         p = min(1.0, math.exp(-max(log_wealth, 0.0)))
         if self.duplicates:
             pairs = self.documents * (self.documents - 1) / 2
-            p = min(p, pairs * math.exp(DUPLICATE_LOG_PROB))
+            p = min(p, pairs * math.exp(self.least_log_prob))
         shares = {"count": self.copies, "bets": self.copy_bets, "duplicates": self.duplicates}
         return {"p": p, "log_e_value": log_wealth, **shares, "effect": self.copies / max(self.inside, 1)}
 
@@ -334,11 +337,9 @@ def _verdict(
     if not rejecting:
         if inside:
             return CONSISTENT, f"no test rejects and the surprise gap lies within ±{TOLERANCE:g} nats"
-        if abs(gap) - half < TOLERANCE:
-            room = max(TOLERANCE - abs(gap), 0.2 * TOLERANCE)
-            needed = math.ceil(count * (half / room) ** 2 / 1000) * 1000
-            return TOO_FEW, f"no test rejects, but the interval is too wide; about {needed:,} tokens would do"
-        return NOT_FROM, "no test rejects, but the surprise gap lies outside the tolerance"
+        room = max(TOLERANCE - abs(gap), 0.2 * TOLERANCE)
+        needed = math.ceil(count * (half / room) ** 2 / 1000) * 1000
+        return TOO_FEW, f"no test rejects, but the interval is too wide; about {needed:,} tokens would do"
     named = ", ".join(rejecting)
     small = all(tests[name].get("effect", 1.0) <= NEGLIGIBLE_EFFECT for name in rejecting)
     if inside and impossible < CLOSE_IMPOSSIBLE and small and not {"support", "copy"} & set(rejecting):

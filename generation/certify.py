@@ -1,5 +1,6 @@
 """`faithful corpus certify`: score a corpus, or a stated part of it, and write the certificate."""
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +25,10 @@ from generation.seeds import sample_seed, uniforms
 DEFAULT_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
 ROUNDING_CAP = {"float32": 1e-3, "float16": 0.25, "bfloat16": 0.25}
 CHUNK = 256
+KEYS = (
+    "surprise_gap", "ci95", "z", "p_value", "p_holm", "tests", "impossible_share", "boundary_share", "tokens_scored",
+    "verdict",
+)  # fmt: skip
 DELTA_TOKENS = 4096
 
 
@@ -101,7 +106,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     declared = sampling_of(manifest) if manifest.kind == "own" else Sampling()
     sampling = replace(declared, **config.overrides())
     if sampling.deterministic:
-        return {"verdict": NO_CERTIFICATE, "tokens_scored": 0}
+        return dict.fromkeys(KEYS) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0, "tests": {}}
     as_declared = manifest.kind == "own" and sampling == declared
     spec = spec_of(manifest)
     if config.dtype:
@@ -109,7 +114,10 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     limit = None if config.everything else config.tokens or DEFAULT_TOKENS[device]
     part = choose_part(corpus, config.split, limit)
     model = model if model is not None else load_model(spec, device)
-    result = score_part(part, model, spec, sampling, as_declared=as_declared, seed=config.seed, report=report)
+    sampled_in = manifest.identity["model"]["dtype"]
+    result = score_part(
+        part, model, spec, sampling, as_declared=as_declared, sampled_in=sampled_in, seed=config.seed, report=report
+    )
     result |= {
         "split": config.split,
         "split_tokens": corpus.tokens(config.split),
@@ -119,7 +127,8 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         "seed": config.seed,
         "dtype": spec.dtype,
     }
-    if as_declared and config.split == "train":
+    stored = as_declared and config.split == "train" and spec.dtype == sampled_in
+    if stored and os.access(config.folder, os.W_OK):
         with folder_lock(config.folder):
             manifest = read_manifest(config.folder)
             manifest.certificate = result
@@ -163,11 +172,12 @@ def score_part(
     sampling: Sampling,
     *,
     as_declared: bool,
+    sampled_in: str | None = None,
     seed: int = 0,
     report: Reporter = silent,
 ) -> dict[str, Any]:
     """Score documents against a declared sampling and conclude; the numbers behind `certify`."""
-    cap = ROUNDING_CAP[spec.dtype]
+    cap = max(ROUNDING_CAP[spec.dtype], ROUNDING_CAP[sampled_in or spec.dtype])
     scorer = Scorer(model, spec, sampling)
     delta = min(cap, _sample_delta(scorer, part)) if part.log_p is not None else cap
     scorer.delta = delta

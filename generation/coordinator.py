@@ -1,5 +1,6 @@
 """The coordinator: hands ranges to workers, gathers samples, commits whole shards. The only writer of a corpus."""
 
+import queue
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from generation.engine import EngineSettings, Sample
 from generation.progress import Progress, Reporter
 from generation.sampling import Sampling
 from generation.schedule import SplitSchedule
-from generation.workers import Worker, messages
+from generation.workers import Inbox, Worker, messages
 
 Commit = Callable[[str, int, list[Sample]], None]
 DEATHS_ALLOWED = 3
@@ -18,13 +19,13 @@ DEATHS_ALLOWED = 3
 
 @contextmanager
 def worker_pool(
-    count: int, spec: ModelSpec, sampling: Sampling, settings: EngineSettings
+    count: int, spec: ModelSpec, sampling: Sampling, settings: EngineSettings, inbox: Inbox
 ) -> Iterator[Callable[[int], Worker]]:
     """Give a function that starts worker `n`; every worker started ends with the context."""
     started: list[Worker] = []
 
     def start(number: int) -> Worker:
-        worker = Worker(number % count, spec, sampling, settings)
+        worker = Worker(number % count, spec, sampling, settings, inbox)
         started.append(worker)
         return worker
 
@@ -59,10 +60,11 @@ def draw_all(
     """
     by_split = {schedule.split: schedule for schedule in schedules}
     deaths, told = 0, 0.0
-    with worker_pool(workers, spec, sampling, settings) as start:
+    inbox: Inbox = queue.SimpleQueue()
+    with worker_pool(workers, spec, sampling, settings, inbox) as start:
         crew = [start(number) for number in range(workers)]
         while not all(schedule.done for schedule in schedules):
-            for worker, kind, content in messages(crew, seconds=1.0):
+            for worker, kind, content in messages(inbox, seconds=1.0):
                 if kind == "samples":
                     split, shard, samples = content
                     worker.deliver(split, shard, samples)
@@ -73,7 +75,7 @@ def draw_all(
                     worker.decline()
                 elif kind == "error":
                     raise FaithfulError(content)
-                elif kind == "died":
+                elif kind == "died" and worker in crew:
                     deaths += 1
                     if deaths > DEATHS_ALLOWED:
                         raise FaithfulError(

@@ -7,7 +7,7 @@ from typing import Any
 from faithful.corpus import Corpus, read_manifest, write_manifest
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock
-from generation.card import write_card
+from generation.card import card_is_current, write_card
 from generation.certify import CertifyConfig, certify
 from generation.identity import sampling_of
 from generation.progress import Reporter, silent
@@ -28,7 +28,7 @@ def describe(
     manifest = read_manifest(folder)
     wants_certificate = certify_tokens != 0 and not sampling_of(manifest).deterministic
     missing_certificate = manifest.certificate is None and wants_certificate
-    if manifest.statistics is not None and not missing_certificate and (folder / "README.md").exists():
+    if manifest.statistics is not None and not missing_certificate and card_is_current(folder):
         return False
     if manifest.statistics is None:
         update_statistics(folder)

@@ -21,11 +21,11 @@ from faithful.corpus import (
 )
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock, remove_temporaries
-from faithful.model import ModelSpec, load_tokenizer
+from faithful.model import ModelSpec, check_unchanged, load_tokenizer
 from faithful.runs import remember_run
 from generation.coordinator import draw_all
 from generation.describe import describe
-from generation.engine import EngineSettings, Sample, choose_engine
+from generation.engine import EngineSettings, Sample, choose_engine, has_cuda
 from generation.identity import (
     check_engine,
     engine_identity,
@@ -126,14 +126,18 @@ def _draw(
     recorded = manifest.segments[-1]["engine"]
     settings = settings_from(recorded)
     if config.accept_engine_change:
-        settings = replace(settings, name=choose_engine(config.engine or settings.name, settings.device))
+        device = config.device or ("cuda" if has_cuda() else "cpu")
+        name = config.engine or (settings.name if device == settings.device else "auto")
+        settings = replace(settings, device=device, name=choose_engine(name, device))
     same_engine = check_engine(recorded, engine_identity(settings), config.accept_engine_change)
+    same_engine = same_engine and not config.accept_engine_change
     keep_bytes = same_engine and settings.deterministic and len(manifest.segments) == 1
     if not same_engine:
         manifest.segments.append(
             {"train": manifest.rows("train"), "test": manifest.rows("test"), "engine": engine_identity(settings)}
         )
     choose_engine(settings.name, settings.device)
+    check_unchanged(spec)
     _refuse_full_disk(folder, sum(wanted.values()) - before, spec)
     write_manifest(folder, manifest)
     changed = False

@@ -33,11 +33,12 @@ def engine_identity(settings: EngineSettings) -> dict[str, Any]:
 
     from generation.transformers_engine import cpu_instruction_set
 
-    cuda = settings.device == "cuda"
-    device = (
-        {"device": torch.cuda.get_device_name()} if cuda else {"device": "cpu", "instructions": cpu_instruction_set()}
-    )
-    versions = {settings.name: module_version(settings.name), "torch": torch.__version__}
+    if settings.device == "cpu":
+        device = {"device": "cpu", "instructions": cpu_instruction_set()}
+    else:
+        device = {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU here"}
+    modules = dict.fromkeys((settings.name, "transformers", "tokenizers", "numpy", "pyarrow"))
+    versions = {name: module_version(name) for name in modules} | {"torch": torch.__version__}
     return asdict(settings) | device | {"versions": versions, "promise": promise(settings)}
 
 

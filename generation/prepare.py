@@ -101,6 +101,8 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
 
     On an existing corpus only what is stated is compared, and the network is not asked.
     """
+    if config.workers is not None and config.workers < 1:
+        raise FaithfulError("--workers must be at least 1.")
     spec: ModelSpec | None = None
     positions = None
     if config.out is None and config.model and find_preset(config.model) is None:
@@ -170,16 +172,16 @@ def stated_sampling(config: GenerateConfig, model: str, positions: int) -> Sampl
 
 
 def targets(config: GenerateConfig, manifest: Manifest) -> dict[str, int]:
-    """Tokens to reach per split: what is asked for, but never less than was asked for before.
+    """Tokens to reach per split: what is asked for, else what was asked for last.
 
     The held-out budget follows the training budget by rule unless it was stated.
     """
     preset = find_preset(manifest.identity["model"]["name"])
     before = manifest.requested
-    train = max(config.tokens or before["train"] or (preset.tokens if preset else DEFAULT_TOKENS), before["train"])
+    train = config.tokens or before["train"] or (preset.tokens if preset else DEFAULT_TOKENS)
     by_rule = before["test"] in (0, test_tokens(before["train"]))
     held_out = config.held_out or (test_tokens(train) if by_rule else before["test"])
-    return {"train": train, "test": max(held_out, before["test"])}
+    return {"train": train, "test": held_out}
 
 
 def _resolve(config: GenerateConfig) -> ModelSpec:

@@ -18,7 +18,7 @@ from generation.sampling import NEGATIVE_INFINITY, Sampling, scores, thresholds
 
 INSIDE, BOUNDARY, IMPOSSIBLE = 0, 1, 2
 CLIP = 3.0
-LOGITS_PER_BATCH = {"cpu": 2**23, "cuda": 2**28}
+LOGITS_PER_BATCH = {"cpu": 2**20, "cuda": 2**28}
 
 
 @dataclass(frozen=True)

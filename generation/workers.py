@@ -6,13 +6,15 @@ The module imports nothing heavy: the environment of a worker is set before its 
 import contextlib
 import multiprocessing
 import os
+import queue
 import signal
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from faithful.errors import FaithfulError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from generation.sampling import Sampling
 
 MESSAGE_SAMPLES = 16
+Inbox = queue.SimpleQueue[tuple["Worker", str, Any]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ class Worker:
         spec, sampling, settings: what to sample with.
     """
 
-    def __init__(self, number: int, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) -> None:
+    def __init__(
+        self, number: int, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings, inbox: "Inbox"
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self.number = number
         self.connection, other = context.Pipe()
@@ -57,8 +62,26 @@ class Worker:
         self.process = context.Process(
             target=_work, args=(other, number, spec, sampling, settings), daemon=False, name=f"worker-{number}"
         )
-        self.process.start()
+        # a terminal sends Ctrl-C to the whole group: workers inherit being deaf to it, the coordinator stops them
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if _in_main_thread() else None
+        try:
+            self.process.start()
+        finally:
+            if handler is not None:
+                signal.signal(signal.SIGINT, handler)
         other.close()
+        self.listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
+        self.listener.start()
+
+    def _listen(self, inbox: "Inbox") -> None:
+        """Take what the worker says off the pipe at once, so that neither end ever waits for the other to read."""
+        try:
+            while True:
+                kind, content = self.connection.recv()
+                inbox.put((self, kind, content))
+        except (EOFError, OSError):
+            self.process.join(5)
+            inbox.put((self, "died", self.process.exitcode))
 
     def assign(self, work: Range) -> None:
         """Hand over a range."""
@@ -90,6 +113,7 @@ class Worker:
             if self.process.is_alive():
                 end()
                 self.process.join(5)
+        self.listener.join(5)
         self.connection.close()
 
     def _send(self, message: tuple[str, Any]) -> None:
@@ -97,29 +121,22 @@ class Worker:
             self.connection.send(message)
 
 
-def messages(workers: list[Worker], seconds: float) -> Iterator[tuple[Worker, str, Any]]:
-    """What the workers say within `seconds`: (worker, kind, content).
+def messages(inbox: "Inbox", seconds: float) -> Iterator[tuple[Worker, str, Any]]:
+    """What the workers have said, waiting at most `seconds` for the first message: (worker, kind, content).
 
-    Kinds: `ready`; `want` (work, when there is some), `more` (work or `decline`, at once), `samples` (split, shard and a
-    list of Sample), `error` (a sentence), `died` (exit code).
+    Kinds: `ready`; `want` (work, when there is some), `more` (work or `decline`, at once), `samples` (split, shard and
+    a list of Sample), `error` (a sentence), `died` (exit code).
     """
-    handles: dict[Any, Worker] = {worker.connection: worker for worker in workers}
-    handles |= {worker.process.sentinel: worker for worker in workers}
-    dead: list[Worker] = []
-    for handle in wait(list(handles), timeout=seconds):
-        worker = handles[handle]
-        if isinstance(handle, Connection):
-            try:
-                while handle.poll():
-                    kind, content = handle.recv()
-                    yield worker, kind, content
-            except (EOFError, OSError):
-                dead.append(worker)
-        else:
-            dead.append(worker)
-    for worker in {id(w): w for w in dead}.values():
-        worker.process.join(5)
-        yield worker, "died", worker.process.exitcode
+    try:
+        yield inbox.get(timeout=seconds)
+        while True:
+            yield inbox.get_nowait()
+    except queue.Empty:
+        return
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 class _Link:
@@ -158,8 +175,8 @@ def _work(
     connection: Connection, number: int, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings
 ) -> None:
     """Main function of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
+    os.dup2(2, 1)  # what libraries print must not mix with the command's own answer
     try:
         engine = _build(number, spec, sampling, settings)
         connection.send(("ready", None))
@@ -257,5 +274,6 @@ def _die_with_parent() -> None:
         import ctypes
 
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
-        if os.getppid() == 1:
+        parent = multiprocessing.parent_process()
+        if parent is not None and os.getppid() != parent.pid:
             os._exit(1)

@@ -95,7 +95,7 @@ def certify(
             write_card(path)
         if as_json:
             continue
-        if "tests" in result:
+        if result["tests"]:
             print_table(f"Certificate of {path}", [("verdict", result["verdict"]), ("because", result["reason"])])
             print_table("Figures", [*certificate_rows(result), ("tokens scored", f"{result['tokens_scored']:,}")])
             print_table("Tests", list(test_rows(result)), ("test", "statistic", "p", "p (Holm)"))

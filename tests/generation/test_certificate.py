@@ -227,7 +227,7 @@ def test_verdicts() -> None:
     assert verdict({"support": 1e-5}, 0.0, 0.005)[0] == NOT_FROM
     assert verdict({"surprise": 1e-5}, 0.01, 0.005, impossible=2e-4)[0] == NOT_FROM
     assert verdict({"surprise": 1e-5}, 0.2, 0.005)[0] == NOT_FROM
-    assert verdict(fine, 0.2, 0.01)[0] == NOT_FROM
+    assert verdict(fine, 0.2, 0.01)[0] == TOO_FEW
 
 
 def test_tests_without_enough_evidence_are_left_out_and_say_so(family_model: Model) -> None:

@@ -101,7 +101,7 @@ def test_batches_hold_every_document_once_within_the_bound(family_model: Model) 
     assert sorted(place for batch in batches for place in batch) == list(range(len(documents)))
     padded = [len(batch) * max(len(documents[place]) for place in batch) for batch in batches]
     assert len(batches) > 1
-    assert max(padded) * spec.vocab_size <= 2**23
+    assert max(padded) * spec.vocab_size <= 2**20
 
 
 def test_tokens_outside_are_boundary_within_rounding_and_impossible_beyond(family_model: Model) -> None:
