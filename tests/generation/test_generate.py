@@ -191,7 +191,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_killed_at_every_commit_point_then_rerun(tmp_path: Path, family_folder: Folder) -> None:
     """One run after the other is killed one point later than the last; what remains must equal the whole."""
     killer = tmp_path / "killer.py"
