@@ -26,7 +26,8 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	for script in benchmarks/bench_*.py benchmarks/first_token.py benchmarks/calibration.py benchmarks/power.py; do $(BIN)/python $$script || exit 1; done
+	for name in bench_throughput bench_overhead first_token calibration power; do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf $(VENV)

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from shared import machine
+
+from benchmarks.shared import machine
 
 CHILD = """
 import resource, sys

@@ -13,8 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from shared import machine
-
+from benchmarks.shared import machine
 from faithful.model import load_model, resolve_model
 from generation.engine import EngineSettings, Request
 from generation.sampling import Sampling
@@ -122,7 +121,7 @@ def main() -> None:
             "--repeats",
             str(args.repeats),
         ]
-        done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=None)
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
         lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
         if not lines:
             print(f"{name}: failed: {done.stderr.strip().splitlines()[-1:]}")

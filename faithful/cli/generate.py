@@ -103,6 +103,7 @@ def generate(
     else:
         certificate = result.manifest.certificate
         say(f"Certificate: {certificate['verdict']}." if certificate else "It has no certificate.")
+        say(f"Card: {result.folder / 'README.md'}")
     say(f"Next: faithful corpus stats {result.folder}")
 
 
