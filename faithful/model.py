@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faithful.catalog import Preset, Shape, find_preset, tiny_path
+from faithful.catalog import Preset, Shape, find_preset
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
 from faithful.hub import hub_problem
@@ -369,4 +369,4 @@ def _first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
 
 
-__all__ = ["DTYPES", "ModelSpec", "load_model", "load_tokenizer", "resolve_model", "shape_of", "tiny_path"]
+__all__ = ["DTYPES", "ModelSpec", "load_model", "load_tokenizer", "resolve_model", "shape_of"]

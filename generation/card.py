@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from faithful.catalog import find_preset
+from faithful.catalog import DEFAULT_CONTEXT, find_preset
 from faithful.corpus import Corpus, Manifest, read_manifest
 from faithful.errors import FaithfulError
 from faithful.files import write_text
@@ -260,7 +260,7 @@ def reproduce_command(manifest: Manifest) -> str:
     identity = manifest.identity
     model, engine = identity["model"], identity["engine"]
     preset = find_preset(model["name"])
-    default = Sampling(max_tokens=preset.context - 1 if preset else -1 + 512)
+    default = Sampling(max_tokens=(preset.context if preset else DEFAULT_CONTEXT) - 1)
     parts = [f"faithful generate --model {shlex.quote(manifest.provenance['model']['source'])}"]
     if not model["revision"].startswith("sha256:"):
         parts.append(f"--revision {model['revision']}")

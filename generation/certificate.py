@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from generation.copies import ORDER
 from generation.scoring import BOUNDARY, IMPOSSIBLE, INSIDE, TokenScores
 
 TOLERANCE = 0.05
@@ -363,4 +362,4 @@ def _bootstrap(by_document: np.ndarray, seed: int, draws: int = 1000) -> list[fl
     return [float(low), float(high)]
 
 
-__all__ = ["ORDER", "Evidence", "conclude", "holm", "poisson_binomial_p", "pooled_cells"]
+__all__ = ["Evidence", "conclude", "holm", "poisson_binomial_p", "pooled_cells"]
