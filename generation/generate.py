@@ -15,9 +15,7 @@ from faithful.corpus import (
     from_table,
     intact_shards,
     read_manifest,
-    to_table,
     write_manifest,
-    write_shard,
 )
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock, remove_temporaries
@@ -38,7 +36,7 @@ from generation.progress import Reporter, silent
 from generation.sampling import Sampling
 from generation.schedule import SplitSchedule
 from generation.seeds import EVAL, TRAIN
-from generation.statistics import shard_statistics, without_closing
+from generation.shards import write_documents
 
 DOMAINS = {"train": TRAIN, "test": EVAL}
 
@@ -87,12 +85,6 @@ def generate(config: GenerateConfig, report: Reporter = silent) -> GenerateResul
     tokens = manifest.tokens()
     note = f"{folder} holds {tokens:,} training tokens in {manifest.rows():,} samples"
     return GenerateResult(folder, manifest, changed, note + f" and {manifest.tokens('test'):,} held-out tokens.")
-
-
-def decode(tokenizer: Any, bodies: list[list[int]], mapped: int) -> list[str]:
-    """Texts of token ids: special tokens kept, ids without a string left out."""
-    known = [[token for token in body if token < mapped] for body in bodies]
-    return tokenizer.batch_decode(known, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
 def _complete(folder: Path, manifest: Manifest, wanted: dict[str, int]) -> bool:
@@ -202,14 +194,11 @@ class _Commit:
         self.keep_bytes = keep_bytes
 
     def __call__(self, split: str, number: int, samples: list[Sample]) -> None:
-        spec, schedule = self.spec, self.schedules[split]
+        schedule = self.schedules[split]
         documents = [
             Document(s.index, s.seed, s.token_ids, s.finish_reason, s.logprob_p or None, s.logprob_q) for s in samples
         ]
-        texts = decode(self.tokenizer, [without_closing(d.token_ids, spec.eos_ids) for d in documents], spec.mapped)
-        table = to_table(documents, texts, spec.vocab_size)
-        statistics = shard_statistics(documents, texts, self.tokenizer, spec.eos_ids, spec.mapped)
-        shard = write_shard(self.folder, split, number, table, statistics)
+        shard = write_documents(self.folder, split, number, documents, self.spec, self.tokenizer)
         if self.keep_bytes and number in schedule.repairs and schedule.shards[number].sha256 != shard.sha256:
             raise FaithfulError(
                 f"{self.folder / shard.file} was made again and differs from its checksum: this machine does not repeat"

@@ -27,6 +27,19 @@ def model_identity(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
+def tokenizer_identity(spec: ModelSpec) -> dict[str, Any]:
+    """The part of a model that decides the bytes of a corpus which it only tokenises."""
+    return {name: value for name, value in model_identity(spec).items() if name != "dtype"}
+
+
+def model_provenance(spec: ModelSpec) -> dict[str, Any]:
+    """What is known of the model beyond its identity. A preset's own path is left out: it differs between machines."""
+    values = asdict(spec)
+    if find_preset(spec.name):
+        values["source"] = spec.name
+    return {name: value for name, value in values.items() if name not in ("eos_ids",)}
+
+
 def engine_identity(settings: EngineSettings) -> dict[str, Any]:
     """Engine, versions and device kind of this machine under the given settings."""
     import torch
@@ -99,7 +112,7 @@ def check_engine(recorded: dict[str, Any], current: dict[str, Any], accept: bool
 
 
 def spec_of(manifest: Manifest) -> ModelSpec:
-    """The resolved model of an own corpus, from its manifest alone."""
+    """The resolved model of a corpus, from its manifest alone."""
     values = dict(manifest.provenance["model"]) | manifest.identity["model"]
     preset = find_preset(values["name"])
     values["source"] = preset.source if preset else values["source"]

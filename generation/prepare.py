@@ -1,6 +1,6 @@
 """What a wish to generate comes down to: folder, manifest, model, sampling and engine, checked before work starts."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ from faithful.errors import FaithfulError
 from faithful.model import ModelSpec, resolve_model, shape_of
 from faithful.runs import run_folder, run_name
 from generation.engine import EngineSettings, choose_engine, has_cuda
-from generation.identity import corpus_identity, differences, engine_identity, spec_of
+from generation.identity import corpus_identity, differences, engine_identity, model_provenance, spec_of
 from generation.plan import device_memory, test_tokens, worker_memory
 from generation.sampling import Sampling
+from generation.shards import refuse_foreign_folder
 
 SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
 
@@ -113,7 +114,7 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
         manifest = read_manifest(folder)
         _refuse_differences(config, folder, manifest)
         return folder, manifest, spec_of(manifest)
-    _refuse_foreign_folder(folder)
+    refuse_foreign_folder(folder)
     spec = spec or _resolve(config)
     sampling = stated_sampling(config, spec.name, spec.positions)
     if sampling.mode == "documents" and not spec.eos_ids:
@@ -123,7 +124,7 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
         name=folder.resolve().name,
         kind="own",
         identity=corpus_identity(spec, sampling, config.seed or 0, engine),
-        provenance={"model": _provenance(spec), "generation_config_not_applied": spec.generation_config},
+        provenance={"model": model_provenance(spec), "generation_config_not_applied": spec.generation_config},
         requested={"train": 0, "test": 0},
         segments=[{"train": 0, "test": 0, "engine": engine}],
     )
@@ -191,14 +192,6 @@ def _resolve(config: GenerateConfig) -> ModelSpec:
     )
 
 
-def _provenance(spec: ModelSpec) -> dict[str, Any]:
-    """What is known of the model beyond its identity. A preset's own path is left out: it differs between machines."""
-    values = asdict(spec)
-    if find_preset(spec.name):
-        values["source"] = spec.name
-    return {name: value for name, value in values.items() if name not in ("eos_ids",)}
-
-
 def _refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest) -> None:
     if manifest.kind != "own":
         raise FaithfulError(f"{folder} is no corpus sampled from a model; choose another --out.")
@@ -230,10 +223,3 @@ def _refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest
         raise FaithfulError(
             f"{folder} was made otherwise: {'; '.join(found)}. Choose another --out; nothing was changed."
         )
-
-
-def _refuse_foreign_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise FaithfulError(f"{folder} is a file; choose a folder with --out.")
-    if folder.is_dir() and any(path.name != ".lock" and not path.name.endswith(".tmp") for path in folder.iterdir()):
-        raise FaithfulError(f"{folder} is not empty and holds no corpus; choose another --out.")
