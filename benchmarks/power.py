@@ -345,13 +345,13 @@ class Workshop:
         return {repetition: cut_to(docs, tokens) for repetition, docs in pool.items()}
 
     def _draw(self, truth: str) -> Draw:
-        from faithful.model import load_model
+        from faithful.model import load_model, resolve_model
         from generation.transformers_engine import TransformersEngine
 
         kind = TRUTHS[truth].model
         spec, model = self.spec, self.model
         if kind == "checkpoint":
-            spec = replace(spec, source=str(self.args.checkpoint))
+            spec = resolve_model(str(self.args.checkpoint))
             model = load_model(spec, "cpu")
         elif kind == "bfloat16":
             spec = replace(spec, dtype="bfloat16")

@@ -53,3 +53,15 @@ def format_seconds(value: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
     return f"{seconds / 86400:.1f} days"
+
+
+def parse_numbers(text: str | None, option: str) -> tuple[float, ...]:
+    """Numbers of a list-valued option: `0.7,0.85,1` → (0.7, 0.85, 1.0); nothing for None.
+
+    Raises:
+        FaithfulError: something in it is no number.
+    """
+    try:
+        return tuple(float(part) for part in (text or "").split(",") if part.strip())
+    except ValueError:
+        raise FaithfulError(f"'{text}' is no list of numbers; write {option} 0.7,0.85,1.") from None

@@ -58,10 +58,11 @@ class Evidence:
     Args:
         first_token: float64 [vocab], q(·; BOS).
         truncated: whether q truncates, so that the `support` test says something.
+        population: documents among which copies were looked for.
     """
 
-    def __init__(self, first_token: np.ndarray, truncated: bool) -> None:
-        self.first_token, self.truncated = first_token, truncated
+    def __init__(self, first_token: np.ndarray, truncated: bool, population: int) -> None:
+        self.first_token, self.truncated, self.population = first_token, truncated, population
         self.first_counts = np.zeros(len(first_token), dtype=np.int64)
         self.tokens = self.inside = self.boundary = self.impossible = self.documents = 0
         self.surprise, self.repeat, self.eos, self.serial = _Sum(), _Sum(), _Sum(), _Sum()
@@ -183,7 +184,7 @@ class Evidence:
         log_wealth = top + math.log(np.exp(self.copy_log_wealth - top).mean())
         p = min(1.0, math.exp(-max(log_wealth, 0.0)))
         if self.duplicates:
-            pairs = self.documents * (self.documents - 1) / 2
+            pairs = self.documents * self.population
             p = min(p, pairs * math.exp(self.least_log_prob))
         shares = {"count": self.copies, "bets": self.copy_bets, "duplicates": self.duplicates}
         return {"p": p, "log_e_value": log_wealth, **shares, "effect": self.copies / max(self.inside, 1)}

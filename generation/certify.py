@@ -2,24 +2,27 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from faithful.corpus import Corpus, flat_tokens, read_manifest, write_manifest
+from faithful.corpus import Corpus, Manifest, flat_tokens, intact_shards, read_manifest, write_manifest
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock
 from faithful.model import ModelSpec, load_model
 from generation.certificate import NO_CERTIFICATE, Evidence, conclude
 from generation.copies import copy_predictions, repeated_documents
 from generation.engine import has_cuda
+from generation.excess import BandCounter
 from generation.identity import sampling_of, spec_of
+from generation.near_duplicates import document_hashes, repeats
 from generation.progress import Progress, Reporter, silent
+from generation.reference import find_reference, model_figures, score_reference
 from generation.sampling import Sampling
-from generation.scoring import Scorer
+from generation.scoring import Scorer, TokenScores
 from generation.seeds import sample_seed, uniforms
 
 DEFAULT_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
@@ -76,12 +79,16 @@ class Part:
         indices: int64, their index in the split.
         log_p: stored log p of each, None where nothing is stored.
         chosen: how they were chosen, in words.
+        repeated: bool, whether an exact copy stands earlier in the whole split; None looks for copies among `documents`.
+        population: documents of the whole split; None is their own number.
     """
 
     documents: list[np.ndarray]
     indices: np.ndarray
     log_p: list[np.ndarray] | None
     chosen: str
+    repeated: np.ndarray | None = None
+    population: int | None = None
 
 
 def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None) -> dict[str, Any]:
@@ -101,6 +108,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         raise FaithfulError(f"'{config.split}' is not a split; choose train or test.")
     if corpus.tokens(config.split) == 0:
         raise FaithfulError(f"{config.folder} holds no {config.split} tokens yet; run `faithful generate` to fill it.")
+    refuse_damaged(corpus, config.split)
     began = time.time()
     device = config.device or ("cuda" if has_cuda() else "cpu")
     declared = sampling_of(manifest) if manifest.kind == "own" else Sampling()
@@ -114,10 +122,23 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     limit = None if config.everything else config.tokens or DEFAULT_TOKENS[device]
     part = choose_part(corpus, config.split, limit)
     model = model if model is not None else load_model(spec, device)
-    sampled_in = manifest.identity["model"]["dtype"]
+    sampled_in = manifest.identity["model"]["dtype"] if manifest.kind == "own" else None
+    bands = BandCounter()
     result = score_part(
-        part, model, spec, sampling, as_declared=as_declared, sampled_in=sampled_in, seed=config.seed, report=report
+        part,
+        model,
+        spec,
+        sampling,
+        as_declared=as_declared,
+        sampled_in=sampled_in,
+        seed=config.seed,
+        report=report,
+        watch=bands.add,
     )
+    own = find_reference(config.folder, spec)
+    if own is not None:
+        reference = score_reference(own, model, spec, report=report)
+        result |= model_figures(part.documents, bands.result(), reference, spec, config.seed)
     result |= {
         "split": config.split,
         "split_tokens": corpus.tokens(config.split),
@@ -127,18 +148,49 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         "seed": config.seed,
         "dtype": spec.dtype,
     }
-    stored = as_declared and config.split == "train" and spec.dtype == sampled_in
-    if stored and os.access(config.folder, os.W_OK):
-        with folder_lock(config.folder):
-            manifest = read_manifest(config.folder)
-            manifest.certificate = result
-            write_manifest(config.folder, manifest)
-            seconds = time.time() - began
-            record = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)), "command": "certify"}
-            rate = {"tokens_per_second": round(result["tokens_scored"] / seconds, 1)}
-            append_line(config.folder / "log.jsonl", record | {"seconds": round(seconds, 2)} | rate)
-        result = result | {"stored": True}
+    usual = as_declared or (manifest.kind != "own" and not config.overrides())
+    if (
+        usual
+        and config.split == "train"
+        and spec.dtype == spec_of(manifest).dtype
+        and os.access(config.folder, os.W_OK)
+    ):
+        result = result | {"stored": _store(config.folder, manifest, result, time.time() - began)}
     return result
+
+
+def refuse_damaged(corpus: Corpus, split: str) -> None:
+    """Refuse a split with a shard that is missing or does not have its checksum."""
+    shards = corpus.manifest.shards[split]
+    damaged = [
+        shard.file for shard, whole in zip(shards, intact_shards(corpus.folder, shards), strict=True) if not whole
+    ]
+    if damaged:
+        raise FaithfulError(
+            f"{corpus.folder / damaged[0]} is missing or damaged; run the command that made the corpus again to restore it."
+        )
+
+
+def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: float) -> bool:
+    """Put the certificate into the manifest, unless the corpus has changed or a larger part was certified before."""
+    with folder_lock(folder):
+        manifest = read_manifest(folder)
+        before = manifest.certificate
+        if manifest.shards != scored.shards or (before and before["tokens_scored"] > result["tokens_scored"]):
+            return False
+        manifest.certificate = result
+        write_manifest(folder, manifest)
+        began = time.gmtime(time.time() - seconds)
+        append_line(
+            folder / "log.jsonl",
+            {
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", began),
+                "command": "certify",
+                "seconds": round(seconds, 2),
+                "tokens_per_second": round(result["tokens_scored"] / seconds, 1),
+            },
+        )
+    return True
 
 
 def choose_part(corpus: Corpus, split: str, limit: int | None) -> Part:
@@ -148,8 +200,10 @@ def choose_part(corpus: Corpus, split: str, limit: int | None) -> Part:
     documents: list[np.ndarray] = []
     indices: list[int] = []
     log_p: list[np.ndarray] = []
+    hashes: list[np.ndarray] = []
     for batch in corpus.batches(split, ["index", "token_ids", "logprob_p"]):
         tokens, offsets = flat_tokens(batch)
+        hashes.append(document_hashes(tokens, offsets))
         index = batch.column("index").to_numpy()
         taken = uniforms(index, 1)[:, 0] < share
         stored = batch.column("logprob_p")
@@ -162,7 +216,10 @@ def choose_part(corpus: Corpus, split: str, limit: int | None) -> Part:
         raise FaithfulError(f"No document of {corpus.folder} falls into the part scored; score more --tokens.")
     chosen = "every document" if share == 1 else f"{share:.3g} of the documents, chosen by a hash of their index"
     complete = len(log_p) == len(documents)
-    return Part(documents, np.array(indices), log_p if complete else None, chosen)
+    repeated = repeats(np.concatenate(hashes, axis=1))[np.array(indices)]
+    return Part(
+        documents, np.array(indices), log_p if complete else None, chosen, repeated, corpus.manifest.rows(split)
+    )
 
 
 def score_part(
@@ -175,8 +232,20 @@ def score_part(
     sampled_in: str | None = None,
     seed: int = 0,
     report: Reporter = silent,
+    watch: Callable[[TokenScores], None] = lambda scores: None,
 ) -> dict[str, Any]:
-    """Score documents against a declared sampling and conclude; the numbers behind `certify`."""
+    """Score documents against a declared sampling and conclude; the numbers behind `certify`.
+
+    Args:
+        part: the documents.
+        model, spec: the model.
+        sampling: the q to score against.
+        as_declared: whether the corpus declares that q.
+        sampled_in: dtype of the generating pass, None where unknown.
+        seed: of the randomised transform and the bootstrap.
+        report: progress.
+        watch: called with every batch of scores, for figures beside the certificate.
+    """
     cap = max(ROUNDING_CAP[spec.dtype], ROUNDING_CAP[sampled_in or spec.dtype])
     scorer = Scorer(model, spec, sampling)
     delta = min(cap, _sample_delta(scorer, part)) if part.log_p is not None else cap
@@ -184,8 +253,8 @@ def score_part(
     lengths = np.array([len(document) for document in part.documents])
     ends = np.cumsum(lengths)
     predictions = copy_predictions(np.concatenate(part.documents), lengths)
-    repeated = repeated_documents(part.documents)
-    evidence = Evidence(scorer.first_token(), sampling.truncates)
+    repeated = part.repeated if part.repeated is not None else repeated_documents(part.documents)
+    evidence = Evidence(scorer.first_token(), sampling.truncates, part.population or len(part.documents))
     differences: list[np.ndarray] = []
     done = 0
     for batch in _batches(scorer, part.documents):
@@ -195,6 +264,7 @@ def score_part(
         noise = np.concatenate([_pit_uniforms(seed, int(part.indices[place]), lengths[place]) for place in batch])
         first = np.array([document[0] for document in documents])
         evidence.add(scores, noise, first, repeated[batch])
+        watch(scores)
         if part.log_p is not None:
             stored = np.concatenate([part.log_p[place] for place in batch])
             differences.append(np.abs(stored - scores.log_p).astype(np.float32))

@@ -50,6 +50,15 @@ def count_distinct(hashes: np.ndarray) -> int:
     return 1 + int(np.count_nonzero((ordered[:, 1:] != ordered[:, :-1]).any(axis=0)))
 
 
+def repeats(hashes: np.ndarray) -> np.ndarray:
+    """Which columns of `document_hashes` equal an earlier one: uint64 [2, rows] → bool [rows]."""
+    order = np.lexsort(hashes)
+    same = (hashes[:, order[1:]] == hashes[:, order[:-1]]).all(axis=0)
+    found = np.zeros(hashes.shape[1], bool)
+    found[order[1:][same]] = True
+    return found
+
+
 def near_duplicates(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Which documents have at least one near-duplicate among the others.
 

@@ -12,14 +12,17 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
-from faithful.corpus import Corpus, Document, flat_tokens
+from faithful.corpus import Corpus, Document, flat_tokens, from_table
 from faithful.errors import FaithfulError
 from generation.near_duplicates import count_distinct, document_hashes, near_duplicates
 from generation.progress import Progress, Reporter, silent
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from faithful.model import ModelSpec
 
 LOOP_TOKENS, LOOP_PERIOD = 64, 16
 ZSTD_LEVEL = 3
@@ -156,6 +159,50 @@ def corpus_statistics(
     }
 
 
+def budget_statistics(
+    corpus: Corpus, tokenizer: "PreTrainedTokenizerBase", spec: "ModelSpec", budget: int
+) -> dict[str, Any]:
+    """`corpus_statistics` of the first documents of the training split with `budget` tokens, for a comparison of corpora.
+
+    The curves stop at exactly `budget` tokens; the rest is of the shortest prefix of whole documents with as many.
+
+    Args:
+        corpus: an open corpus with at least so many tokens.
+        tokenizer, spec: of the model that made the ids.
+        budget: tokens.
+
+    Returns:
+        As `corpus_statistics`, and `lengths`: the number of documents by length in stored tokens.
+    """
+    documents, texts = _head_documents(corpus, budget)
+    sums = shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped)
+    tokens = np.fromiter(chain.from_iterable(d.token_ids for d in documents), np.int64)
+    offsets = np.concatenate([[0], np.cumsum([len(d.token_ids) for d in documents])])
+    cut = min(len(tokens), budget)
+    return _rates(sums) | {
+        "duplicate_rate": 1 - count_distinct(document_hashes(tokens, offsets)) / len(documents),
+        "near_duplicate_rate": float(near_duplicates(tokens, offsets).mean()),
+        "curves": diversity_curves(tokens[:cut], np.minimum(offsets, cut), spec.vocab_size, [cut]),
+        "lengths": sums["lengths"],
+    }
+
+
+def _head_documents(corpus: Corpus, budget: int) -> tuple[list[Document], list[str]]:
+    """The shortest prefix of whole documents with at least `budget` tokens, and their texts."""
+    documents: list[Document] = []
+    texts: list[str] = []
+    for batch in corpus.batches("train"):
+        offsets = flat_tokens(batch)[1]
+        rows = min(int(np.searchsorted(offsets, budget)), batch.num_rows)
+        table = pa.Table.from_batches([batch]).slice(0, rows)
+        documents += from_table(table)
+        texts += table["text"].to_pylist()
+        budget -= int(offsets[rows])
+        if budget <= 0:
+            break
+    return documents, texts
+
+
 def count_statistics(corpus: Corpus, split: str, vocab_size: int) -> Counts:
     """Lengths, unigrams and exact duplicates of a split, in one pass; holds a row group and 16 bytes per document.
 
@@ -168,7 +215,9 @@ def count_statistics(corpus: Corpus, split: str, vocab_size: int) -> Counts:
     return counter.result()
 
 
-def diversity_curves(tokens: np.ndarray, offsets: np.ndarray, vocab_size: int) -> dict[str, list[Any]]:
+def diversity_curves(
+    tokens: np.ndarray, offsets: np.ndarray, vocab_size: int, ends_at: Sequence[int] = ()
+) -> dict[str, list[Any]]:
     """Diversity of the first N tokens for N = 1k, 2k, 5k, 10k … up to all of them.
 
     n-grams lie within one document and are told apart exactly. `distinct_1` is `type_token` by definition.
@@ -177,12 +226,13 @@ def diversity_curves(tokens: np.ndarray, offsets: np.ndarray, vocab_size: int) -
         tokens: int64 [tokens], the documents joined.
         offsets: int64 [rows + 1].
         vocab_size: number of ids of the model.
+        ends_at: further N.
 
     Returns:
         Lists of one length: `budgets` (N), `vocab_coverage` (distinct ids / vocab_size), `type_token` (distinct ids /
         N) and `distinct_1` … `distinct_4` (distinct n-grams / n-grams; Li et al. 2016), 0 where there is no n-gram.
     """
-    budgets = _budgets(len(tokens))
+    budgets = sorted({*_budgets(len(tokens)), *ends_at})
     curves: dict[str, list[Any]] = {"budgets": budgets, "vocab_coverage": [], "type_token": []}
     ends = np.repeat(offsets[1:], np.diff(offsets))
     ranks = np.zeros(len(tokens), np.int64)

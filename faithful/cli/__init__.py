@@ -2,7 +2,7 @@
 
 import typer
 
-from faithful.cli import corpus, generate, machine
+from faithful.cli import corpus, generate, machine, study
 
 app = typer.Typer(
     name="faithful",
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 generate.register(app)
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(study.app, name="study")
 machine.register(app)
 
 

@@ -14,12 +14,15 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")
 
 
 def _folders(folder: Path | None, run: str | None) -> list[Path]:
-    """The folder given, else every corpus of the current run; says on stderr which."""
+    """The folder given, else every corpus of the current run."""
+    return [folder] if folder is not None else folders_of(run)
+
+
+def folders_of(run: str | None) -> list[Path]:
+    """Every corpus of the current run; says on stderr which."""
     from faithful.errors import FaithfulError
     from faithful.runs import corpora_of, current_run
 
-    if folder is not None:
-        return [folder]
     where = current_run(run)
     found = corpora_of(where)
     if not found:

@@ -242,5 +242,5 @@ def test_tests_without_enough_evidence_are_left_out_and_say_so(family_model: Mod
 
 
 def test_evidence_of_nothing_is_no_rejection() -> None:
-    evidence = Evidence(np.full(10, 0.1), truncated=False)
+    evidence = Evidence(np.full(10, 0.1), truncated=False, population=1)
     assert all(test["p"] is None or test["p"] == 1 for test in evidence.tests().values())

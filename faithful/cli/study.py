@@ -1,0 +1,91 @@
+"""`faithful study …`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from faithful.cli.show import command, print_json, print_table, progress, say
+
+app = typer.Typer(help="Compare corpora.", no_args_is_help=True)
+
+
+@app.command()
+@command
+def corpora(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Corpora; default: those of the current run.")] = None,
+    model: Annotated[str | None, typer.Option(help="Preset name, Hub id or folder; default: the corpora's.")] = None,
+    own: Annotated[Path | None, typer.Option(help="The model's own T 1 corpus to hold them against.")] = None,
+    tokens: Annotated[
+        str | None, typer.Option(help="Tokens to score each; default 100k on a CPU, 1M on a GPU.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Tokens for diversity; default the smallest corpus, to 1M.")
+    ] = None,
+    temperatures: Annotated[str | None, typer.Option(help="Sweep: 0.7,0.85,1,1.15.")] = None,
+    top_ps: Annotated[str | None, typer.Option(help="Sweep: 0.9,0.95,1.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; default studies/corpora of the run.")] = None,
+    run: Annotated[str | None, typer.Option(help="Run to take corpora from and write to.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of the scoring pass.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstraps and the randomised transform.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """How far does each corpus lie outside the model, and how diverse is it?"""
+    from faithful.cli.corpus import folders_of
+    from faithful.quantities import parse_count, parse_numbers
+    from studies.corpora import CorporaConfig, study_corpora
+
+    chosen = folders or folders_of(run)
+    config = CorporaConfig(
+        folders=tuple(chosen),
+        out=out or study_folder(chosen[0], run, "corpora"),
+        model=model,
+        own=own,
+        tokens=parse_count(tokens) if tokens else None,
+        budget=parse_count(budget) if budget else None,
+        temperatures=parse_numbers(temperatures, "--temperatures"),
+        top_ps=parse_numbers(top_ps, "--top-ps"),
+        device=device,
+        dtype=dtype,
+        seed=seed,
+    )
+    with progress(quiet=as_json) as report:
+        study = study_corpora(config, report)
+    if as_json:
+        print_json(study.summary | {"folder": str(study.folder)})
+        return
+    _show(study.summary)
+    if study.reused:
+        say(f"Taken from an earlier run: {', '.join(study.reused)}.")
+    say(f"Figures and results.parquet: {study.folder}")
+    say(f"Next: faithful train --corpus {chosen[0]}")
+
+
+def study_folder(corpus: Path, run: str | None, name: str) -> Path:
+    """Where a study goes: the run named, else the run that the first corpus lies in, else beside that corpus."""
+    from faithful.runs import run_folder
+
+    if run:
+        return run_folder(run) / "studies" / name
+    parent = corpus.resolve().parent
+    return (parent.parent if parent.name == "corpora" else parent) / "studies" / name
+
+
+def _show(summary: dict[str, Any]) -> None:
+    from studies import corpora_tables as tables
+
+    cells = list(summary["corpora"].values())
+    model, scored, budget = summary["model"]["name"], summary["tokens_scored"], summary["diversity_tokens"]
+    titles = {
+        f"Against {model}'s own text ({summary['reference']}), about {scored:,} tokens each; ± 95 %": (
+            tables.faithfulness_rows
+        ),
+        "Certificate": tables.verdict_rows,
+        "Its tests: corrected p under the model's own distribution": tables.test_rows,
+        f"Diversity at {budget:,} tokens": tables.diversity_rows,
+        f"Documents, in the first {budget:,} tokens": tables.shape_rows,
+    }
+    for title, rows_of in titles.items():
+        header, rows = rows_of(cells)
+        print_table(title, rows, header)

@@ -1,0 +1,145 @@
+"""The model's own T 1 corpus as the point of reference, and the figures that hold another corpus against it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faithful.corpus import MANIFEST, Corpus, Manifest, read_manifest
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+from generation.divergences import MAX_FLOOR_BLOCKS, first_token_divergences, unigram_floor, unigram_js
+from generation.excess import BandCounter, BandSums, excess_ce
+from generation.identity import sampling_of
+from generation.progress import Progress, Reporter, silent
+from generation.sampling import Sampling
+from generation.scoring import Scorer
+
+REFERENCE_TOKENS = {"cpu": 50_000, "cuda": 1_000_000}
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Held-out text of the model's own T 1 corpus, scored.
+
+    Attributes:
+        name: the corpus.
+        sums: surprise and entropy by band of positions.
+        tokens: int64 [tokens], the held-out documents joined.
+        train: int64 [tokens], the head of its training split, at most 20 times as long.
+        first_token: float64 [vocab], q(·; BOS).
+    """
+
+    name: str
+    sums: BandSums
+    tokens: np.ndarray
+    train: np.ndarray
+    first_token: np.ndarray
+
+
+def is_reference(manifest: Manifest, spec: ModelSpec) -> bool:
+    """Whether a corpus is the model's own distribution: T 1, nothing truncated, no penalty, with held-out text."""
+    if manifest.kind != "own" or not manifest.tokens("test"):
+        return False
+    model = manifest.identity["model"]
+    same = (model["revision"], model["bos_id"]) == (spec.revision, spec.bos_id)
+    return same and sampling_of(manifest).is_model
+
+
+def find_reference(folder: Path, spec: ModelSpec) -> Path | None:
+    """The corpus itself if it is a reference, else one beside it, `own` first."""
+    beside = sorted(path.parent for path in folder.resolve().parent.glob(f"*/{MANIFEST}"))
+    candidates = [folder, folder.resolve().parent / "own", *beside]
+    for path in candidates:
+        if (path / MANIFEST).exists() and is_reference(read_manifest(path), spec):
+            return path
+    return None
+
+
+def score_reference(
+    folder: Path, model: Any, spec: ModelSpec, limit: int | None = None, report: Reporter = silent
+) -> Reference:
+    """Score the held-out split of the model's own corpus, its first documents with about `limit` tokens.
+
+    Raises:
+        FaithfulError: the corpus is not the model's own distribution.
+    """
+    corpus = Corpus(folder)
+    if not is_reference(corpus.manifest, spec):
+        raise FaithfulError(
+            f"{folder} is not sampled from {spec.name} at T 1 with nothing truncated, so it cannot be the reference;"
+            f" make one with `faithful generate --model {spec.name}`."
+        )
+    scorer = Scorer(model, spec, Sampling())
+    limit = limit or REFERENCE_TOKENS[scorer.device.type]
+    documents = first_documents(corpus.documents("test"), limit)
+    total = sum(map(len, documents))
+    counter, done = BandCounter(), 0
+    for begin in range(0, len(documents), CHUNK):
+        chunk = documents[begin : begin + CHUNK]
+        for batch in scorer.batches(chunk):
+            chosen = [chunk[place] for place in batch]
+            nothing = np.full(sum(map(len, chosen)), -1)
+            counter.add(scorer.score(chosen, nothing))
+            done += len(nothing)
+            report(Progress("reference", done, total))
+    tokens = np.concatenate(documents)
+    train = np.concatenate(first_documents(corpus.documents(), MAX_FLOOR_BLOCKS * len(tokens)))
+    return Reference(corpus.name, counter.result(), tokens, train, scorer.first_token())
+
+
+def first_documents(documents: Iterable[np.ndarray], tokens: int) -> list[np.ndarray]:
+    """The shortest prefix with at least so many tokens, or all there are; documents without tokens are left out."""
+    chosen: list[np.ndarray] = []
+    for document in documents:
+        if tokens <= 0:
+            break
+        if len(document):
+            chosen.append(document)
+            tokens -= len(document)
+    return chosen
+
+
+def model_figures(
+    documents: list[np.ndarray], sums: BandSums, reference: Reference, spec: ModelSpec, seed: int
+) -> dict[str, Any]:
+    """METRICS' corpus figures that need the model, of scored documents.
+
+    Args:
+        documents: token ids, none empty.
+        sums: their sums from the scoring pass.
+        reference: the model's own text.
+        spec: the model.
+        seed: of the bootstrap.
+
+    Returns:
+        `ce`, `perplexity`, `entropy`, `excess_ce`, `excess_ce_ci95`, `first_token_kl`, `first_token_kl_reverse`,
+        `first_token_js`, `first_token_js_floor` (None with too few documents), `unigram_js` with the number of tokens
+        compared on both sides, its self-floor (mean and largest) and the reference's name.
+    """
+    excess, interval = excess_ce(sums, reference.sums, seed)
+    counts = np.bincount([int(document[0]) for document in documents], minlength=spec.vocab_size)
+    first = first_token_divergences(counts, reference.first_token)
+    tokens = np.concatenate(documents)
+    size = min(len(tokens), len(reference.tokens))
+    floor, largest = unigram_floor(reference.train, reference.tokens[:size], spec.vocab_size)
+    return {
+        "ce": sums.ce,
+        "perplexity": math.exp(sums.ce),
+        "entropy": sums.mean_entropy,
+        "excess_ce": excess,
+        "excess_ce_ci95": interval,
+        "first_token_kl": first and first.kl,
+        "first_token_kl_reverse": first and first.kl_reverse,
+        "first_token_js": first and first.js,
+        "first_token_js_floor": first and first.js_floor,
+        "unigram_js": unigram_js(tokens[:size], reference.tokens[:size], spec.vocab_size),
+        "unigram_js_floor": floor,
+        "unigram_js_floor_max": largest,
+        "unigram_tokens": size,
+        "reference": reference.name,
+    }

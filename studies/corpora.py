@@ -1,0 +1,315 @@
+"""`faithful study corpora`: how far each corpus lies outside the model, and how diverse it is, on equal terms.
+
+Every corpus is scored under the model's own distribution (T 1, nothing truncated) on about the same number of tokens, and
+described on its first N tokens, N the same for all. Nothing is replicated here, so there are intervals but no verdicts
+between corpora; the certificate's verdict says whether a corpus can be the model's own.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faithful.corpus import Corpus, Manifest
+from faithful.errors import FaithfulError
+from faithful.files import folder_lock, write_json
+from faithful.model import ModelSpec, load_model, load_tokenizer, resolve_model
+from generation.certify import DEFAULT_TOKENS, CertifyConfig, certify, choose_part, refuse_damaged, score_part
+from generation.engine import has_cuda
+from generation.excess import BandCounter
+from generation.generate import generate
+from generation.identity import sampling_of, spec_of
+from generation.prepare import GenerateConfig
+from generation.progress import Reporter, silent
+from generation.reference import Reference, find_reference, model_figures, score_reference
+from generation.sampling import Sampling
+from generation.statistics import budget_statistics
+from studies import corpora_figures
+from studies.results import Row, write_results
+
+BUDGET_LIMIT = 1_000_000
+MODEL_FIGURES = (
+    "excess_ce", "surprise_gap", "ce", "entropy", "perplexity", "first_token_kl", "first_token_kl_reverse",
+    "first_token_js", "first_token_js_floor", "unigram_js", "unigram_js_floor", "unigram_js_floor_max", "p_holm",
+)  # fmt: skip
+TEXT_FIGURES = (
+    "vocab_coverage", "type_token", "distinct_1", "distinct_2", "distinct_3", "distinct_4", "compression_ratio",
+    "duplicate_rate", "near_duplicate_rate", "repetition_rate", "round_trip_rate", "unmapped_rate", "eos_rate",
+    "length_mean", "length_median", "length_p95",
+)  # fmt: skip
+CURVES = ("vocab_coverage", "type_token", "distinct_1", "distinct_2", "distinct_3", "distinct_4")
+
+
+@dataclass(frozen=True)
+class CorporaConfig:
+    """What to compare.
+
+    Attributes:
+        folders: the corpora, in the order of the table.
+        out: folder of the study.
+        model: preset name, Hub id or folder; by default the model that the corpora were made for.
+        own: the model's own T 1 corpus; by default one among or beside the corpora.
+        tokens: about how many tokens to score per corpus; None is 100k on a CPU and 1M on a GPU, at most the smallest.
+        budget: tokens that diversity is computed on; by default the smallest corpus', at most 1M.
+        temperatures, top_ps: settings of a sweep: own corpora sampled for it, as large as `budget`.
+        device: `cpu` or `cuda`; by default what the machine has.
+        dtype: type of the scoring pass; by default the model's on this device.
+        seed: of the randomised transform and the bootstraps.
+    """
+
+    folders: tuple[Path, ...]
+    out: Path
+    model: str | None = None
+    own: Path | None = None
+    tokens: int | None = None
+    budget: int | None = None
+    temperatures: tuple[float, ...] = ()
+    top_ps: tuple[float, ...] = ()
+    device: str | None = None
+    dtype: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class CorporaStudy:
+    """What came out.
+
+    Attributes:
+        folder: where results.parquet, summary.json and the figures are.
+        summary: what summary.json holds.
+        reused: corpora whose figures were there already.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    reused: list[str] = field(default_factory=list)
+
+
+def study_corpora(config: CorporaConfig, report: Reporter = silent) -> CorporaStudy:
+    """Compare corpora; running it again takes what is finished as it is.
+
+    Raises:
+        FaithfulError: no corpora, two of one name, different tokenizers, no own corpus to hold them against, a damaged
+            corpus, a model that cannot be loaded.
+    """
+    corpora = _open(config.folders)
+    device = config.device or ("cuda" if has_cuda() else "cpu")
+    spec = _model(config, corpora, device)
+    own = config.own or _own(config.folders, spec)
+    budget = min(config.budget or BUDGET_LIMIT, *(corpus.tokens() for corpus in corpora))
+    swept = _sweep(config, own, spec, budget, report)
+    corpora += [corpus for corpus in _open(swept) if corpus.name not in {c.name for c in corpora}]
+    tokens = min(config.tokens or DEFAULT_TOKENS[device], *(corpus.tokens() for corpus in corpora))
+    with folder_lock(config.out):
+        bench = _Bench(config, spec, own, tokens, budget, device)
+        cells: list[dict[str, Any]] = []
+        for place, corpus in enumerate(corpora):
+            report_one = _numbered(report, f"{corpus.name} ({place + 1}/{len(corpora)})")
+            cells.append(bench.cell(corpus, report_one))
+        summary = {
+            "study": "corpora",
+            "model": {"name": spec.name, "revision": spec.revision, "dtype": spec.dtype},
+            "reference": own.resolve().name,
+            "tokens_scored": tokens,
+            "diversity_tokens": budget,
+            "seed": config.seed,
+            "by_excess_ce": _by_excess_ce(cells),
+            "corpora": {cell["name"]: cell for cell in cells},
+        }
+        write_results(config.out, summary, _rows(cells, budget))
+        corpora_figures.draw(cells, config.out / "figures")
+    return CorporaStudy(config.out, summary, bench.reused)
+
+
+def _open(folders: Sequence[Path]) -> list[Corpus]:
+    corpora = [Corpus(folder) for folder in folders]
+    names = [corpus.name for corpus in corpora]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise FaithfulError(f"Two corpora are named {twice[0]}; a corpus' name is its folder's name, so rename one.")
+    for corpus in corpora:
+        if not corpus.tokens():
+            raise FaithfulError(f"{corpus.folder} holds no train tokens yet; complete it or leave it out.")
+        refuse_damaged(corpus, "train")
+    return corpora
+
+
+def _model(config: CorporaConfig, corpora: list[Corpus], device: str) -> ModelSpec:
+    """The model to score with, checked to have made the ids of every corpus."""
+    if not corpora:
+        raise FaithfulError("There is no corpus to study; name some, or make one with `faithful generate`.")
+    if config.model:
+        spec = resolve_model(config.model, dtype=config.dtype, device=device)
+    else:
+        own = [corpus for corpus in corpora if corpus.manifest.kind == "own"]
+        spec = spec_of((own or corpora)[0].manifest)
+        spec = replace(spec, dtype=config.dtype) if config.dtype else spec
+    for corpus in corpora:
+        model = corpus.manifest.identity["model"]
+        if model["tokenizer_sha256"] != spec.tokenizer_sha256:
+            raise FaithfulError(
+                f"{corpus.folder} was tokenised for {model['name']}, whose tokenizer differs from {spec.name}'s;"
+                f" add it again with `faithful corpus add … --for {spec.name}`."
+            )
+    return spec
+
+
+def _own(folders: Sequence[Path], spec: ModelSpec) -> Path:
+    for folder in folders:
+        found = find_reference(folder, spec)
+        if found is not None:
+            return found
+    raise FaithfulError(
+        f"The corpora are held against {spec.name}'s own text at T 1, and none is among or beside them;"
+        f" make one with `faithful generate --model {spec.name}`, or name it with --own."
+    )
+
+
+def _sweep(config: CorporaConfig, own: Path, spec: ModelSpec, budget: int, report: Reporter) -> list[Path]:
+    """Own corpora at the settings of the sweep, beside the reference, made or completed."""
+    settings: list[dict[str, float]] = [{"temperature": value} for value in config.temperatures]
+    settings += [{"top_p": value} for value in config.top_ps]
+    base = Corpus(own).manifest
+    folders = []
+    for values in settings:
+        sampling = sampling_of(base).with_changes(**values)
+        if sampling == sampling_of(base):
+            folders.append(own)
+            continue
+        seed = base.identity["seed"]
+        folder = own.resolve().parent / ("own" + sampling.suffix(sampling.max_tokens) + (f"-s{seed}" if seed else ""))
+        wish = GenerateConfig(
+            model=base.provenance["model"]["source"],
+            revision=None if spec.is_local else spec.revision,
+            tokens=budget,
+            out=folder,
+            seed=seed,
+            max_tokens=sampling.max_tokens,
+            mode=sampling.mode,
+            dtype=base.identity["model"]["dtype"],
+            device=config.device,
+            certify_tokens=0,
+            **values,  # type: ignore[arg-type]
+        )
+        folders.append(generate(wish, _numbered(report, folder.name)).folder)
+    return folders
+
+
+def _numbered(report: Reporter, name: str) -> Reporter:
+    return lambda point: report(replace(point, step=f"{name}: {point.step}"))
+
+
+class _Bench:
+    """Computes one corpus' figures, and keeps them in `cells/`, so that nothing is computed twice."""
+
+    def __init__(
+        self, config: CorporaConfig, spec: ModelSpec, own: Path, tokens: int, budget: int, device: str
+    ) -> None:
+        self.config, self.spec, self.own = config, spec, own
+        self.tokens, self.budget, self.device = tokens, budget, device
+        self.reused: list[str] = []
+        self._model: Any = None
+        self._reference: Reference | None = None
+        self._tokenizer: Any = None
+
+    def cell(self, corpus: Corpus, report: Reporter) -> dict[str, Any]:
+        """The figures of a corpus."""
+        path = self.config.out / "cells" / f"{corpus.name}.json"
+        key = self._key(corpus)
+        if path.exists():
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            if stored["key"] == key:
+                self.reused.append(corpus.name)
+                return dict(stored)
+        cell = {"key": key} | self._compute(corpus, report)
+        write_json(path, cell)
+        return cell
+
+    def _key(self, corpus: Corpus) -> str:
+        """Hash of everything that decides a cell."""
+        files = [[shard.sha256 for shard in folder.manifest.shards[split]] for folder, split in (
+            (corpus, "train"), (Corpus(self.own), "train"), (Corpus(self.own), "test"),
+        )]  # fmt: skip
+        spec = (self.spec.revision, self.spec.dtype, self.spec.bos_id)
+        parts = [1, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _compute(self, corpus: Corpus, report: Reporter) -> dict[str, Any]:
+        began = time.monotonic()
+        if self._model is None:
+            self._model = load_model(self.spec, self.device)
+            self._tokenizer = load_tokenizer(self.spec.source, self.spec.hub_revision())
+            self._reference = score_reference(self.own, self._model, self.spec, report=report)
+        assert self._reference is not None
+        part = choose_part(corpus, "train", self.tokens)
+        bands = BandCounter()
+        manifest = corpus.manifest
+        drawn_in = manifest.identity["model"]["dtype"] if manifest.kind == "own" else None
+        is_own = manifest.kind == "own" and sampling_of(manifest).is_model
+        result = score_part(
+            part,
+            self._model,
+            self.spec,
+            Sampling(),
+            as_declared=is_own,
+            sampled_in=drawn_in,
+            seed=self.config.seed,
+            report=report,
+            watch=bands.add,
+        )
+        figures = model_figures(part.documents, bands.result(), self._reference, self.spec, self.config.seed)
+        text = budget_statistics(corpus, self._tokenizer, self.spec, self.budget)
+        return {
+            "name": corpus.name,
+            "kind": manifest.kind,
+            "tokens": corpus.tokens(),
+            "sampling": manifest.identity.get("sampling"),
+            "as_model": result | {"part": part.chosen},
+            "as_declared": None if is_own else self._declared(corpus, manifest, report),
+            "figures": figures,
+            "text": text,
+            "seconds": round(time.monotonic() - began, 2),
+        }
+
+    def _declared(self, corpus: Corpus, manifest: Manifest, report: Reporter) -> dict[str, Any] | None:
+        """Verdict of an own corpus under the sampling it declares, where that is not T 1; None for other text."""
+        if manifest.kind != "own":
+            return None
+        result = manifest.certificate
+        if result is None or result["tokens_scored"] < 0.9 * self.tokens:
+            result = certify(CertifyConfig(corpus.folder, tokens=self.tokens, device=self.device), report, self._model)
+        return {name: result[name] for name in ("verdict", "p_holm", "surprise_gap", "ci95", "tokens_scored")}
+
+
+def _rows(cells: list[dict[str, Any]], budget: int) -> list[Row]:
+    """Every figure as a row of results.parquet."""
+    rows: list[Row] = []
+    for cell in cells:
+        name, scored, figures, text = cell["name"], cell["as_model"], cell["figures"], cell["text"]
+        tokens = scored["tokens_scored"]
+        for metric in MODEL_FIGURES:
+            value = figures[metric] if metric in figures else scored[metric]
+            low, high = {"excess_ce": figures["excess_ce_ci95"], "surprise_gap": scored["ci95"]}.get(
+                metric, (None, None)
+            )
+            rows.append(Row(name, metric, value, low, high, tokens))
+        rows += [Row(name, f"p_{test}", found["p"], None, None, tokens) for test, found in scored["tests"].items()]
+        rows += [
+            Row(name, metric, text[metric] if metric in text else text["curves"][metric][-1], None, None, budget)
+            for metric in TEXT_FIGURES
+        ]
+        for metric in CURVES:
+            for at, value in zip(text["curves"]["budgets"][:-1], text["curves"][metric][:-1], strict=True):
+                rows.append(Row(name, metric, value, None, None, at))
+    return rows
+
+
+def _by_excess_ce(cells: list[dict[str, Any]]) -> list[str]:
+    """Names of the corpora by rising excess cross-entropy."""
+    order = np.argsort([cell["figures"]["excess_ce"] for cell in cells])
+    return [cells[place]["name"] for place in order]

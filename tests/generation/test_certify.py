@@ -1,0 +1,115 @@
+"""`faithful corpus certify` on a folder: what is scored, what is stored, what is refused."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faithful.corpus import Corpus, read_manifest
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+from generation.certify import CertifyConfig, certify, choose_part
+from generation.copies import repeated_documents
+from generation.near_duplicates import document_hashes, repeats
+from generation.sampling import Sampling
+from tests.own import write_external, write_own
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
+    spec, model = family_model("gpt2")
+    sizes = {"train": 4000, "test": 3000}
+    return write_own(tmp_path_factory.mktemp("certify") / "own", spec, model, Sampling(max_tokens=31), sizes)
+
+
+@pytest.fixture
+def own(made: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(made, tmp_path / "own"))
+
+
+def test_figures_that_need_the_model_stand_beside_the_certificate(own: Path) -> None:
+    result = certify(CertifyConfig(own, everything=True, device="cpu"))
+    assert result["stored"] and result["reference"] == "own"
+    assert result["tokens_scored"] == Corpus(own).tokens()
+    low, high = result["excess_ce_ci95"]
+    assert low < 0 < high
+    assert result["unigram_js"] < 2 * result["unigram_js_floor_max"]
+    assert read_manifest(own).certificate["excess_ce"] == result["excess_ce"]
+
+
+def test_a_smaller_certificate_does_not_replace_a_larger_one(own: Path) -> None:
+    assert certify(CertifyConfig(own, everything=True, device="cpu"))["stored"]
+    small = certify(CertifyConfig(own, tokens=1000, device="cpu"))
+    assert not small["stored"]
+    assert read_manifest(own).certificate["tokens_scored"] > small["tokens_scored"]
+
+
+def test_another_declaration_is_not_stored(own: Path) -> None:
+    result = certify(CertifyConfig(own, tokens=1000, as_temperature=0.8, device="cpu"))
+    assert "stored" not in result and read_manifest(own).certificate is None
+
+
+def test_a_corpus_that_changed_meanwhile_keeps_no_certificate(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from generation import certify as module
+
+    real = module.score_part
+
+    def grow(*args: Any, **kwargs: Any) -> Any:
+        manifest = read_manifest(own)
+        manifest.shards["train"] = [replace(shard, sha256="other") for shard in manifest.shards["train"]]
+        module.write_manifest(own, manifest)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, "score_part", grow)
+    assert not certify(CertifyConfig(own, tokens=1000, device="cpu"))["stored"]
+    assert read_manifest(own).certificate is None
+
+
+def test_damaged_shards_are_refused_before_the_model_is_loaded(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = own / Corpus(own).manifest.shards["train"][0].file
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data))
+    monkeypatch.setattr("generation.certify.load_model", lambda *_: pytest.fail("a model was loaded"))
+    with pytest.raises(FaithfulError, match="missing or damaged"):
+        certify(CertifyConfig(own, device="cpu"))
+
+
+def test_external_text_gets_no_declared_verdict_but_is_stored(own: Path, family_model: Model) -> None:
+    spec = family_model("gpt2")[0]
+    documents = list(Corpus(own).documents())
+    generator = np.random.default_rng(0)
+    shuffled = write_external(own.parent / "shuffled", spec, {"train": [generator.permutation(d) for d in documents]})
+    result = certify(CertifyConfig(shuffled, everything=True, device="cpu"))
+    assert not result["as_declared"] and result["verdict"] == "not from this distribution"
+    assert result["reference"] == "own" and result["excess_ce_ci95"][0] > 0
+    assert read_manifest(shuffled).certificate["interval_from"] == "bootstrap over documents"
+
+
+def test_copies_are_found_even_when_only_one_of_them_is_scored(own: Path, family_model: Model) -> None:
+    spec = family_model("gpt2")[0]
+    documents = [d for d in Corpus(own).documents() if len(d) > 20]
+    twice = write_external(own.parent / "twice", spec, {"train": documents * 2})
+    part = choose_part(Corpus(twice), "train", Corpus(twice).tokens() // 8)
+    assert len(part.documents) < len(documents) / 2
+    late = part.indices >= len(documents)
+    assert part.repeated is not None and (part.repeated == late).all() and late.any() and not late.all()
+    assert part.population == 2 * len(documents)
+    tokens = Corpus(twice).tokens() // 8
+    result = certify(CertifyConfig(twice, tokens=tokens, device="cpu"))
+    assert result["tests"]["copy"]["p_holm"] < 1e-6
+
+
+def test_repeats_equal_a_set_of_what_was_seen() -> None:
+    generator = np.random.default_rng(1)
+    documents = [generator.integers(0, 3, generator.integers(1, 4)) for _ in range(300)]
+    offsets = np.concatenate([[0], np.cumsum([len(d) for d in documents])])
+    found = repeats(document_hashes(np.concatenate(documents), offsets))
+    assert (found == repeated_documents(documents)).all()

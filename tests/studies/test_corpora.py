@@ -1,0 +1,176 @@
+"""`faithful study corpora` on corpora of a tiny model: what theory says, files, reuse, refusals."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from faithful.cli import app
+from faithful.corpus import Corpus
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+from generation.sampling import Sampling
+from studies import corpora as study
+from studies.corpora import CorporaConfig, study_corpora
+from tests.own import write_external, write_own
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+LONGEST = 31
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
+    """Own, cooler own, token-shuffled own and noise; never change it."""
+    spec, model = family_model("gpt2")
+    root = tmp_path_factory.mktemp("study") / "runs" / "toy"
+    own = Sampling(max_tokens=LONGEST)
+    sizes = {"train": 9000, "test": 6000}
+    write_own(root / "corpora" / "own", spec, model, own, sizes)
+    cool = {"train": 9000, "test": 500}
+    write_own(root / "corpora" / "own-t0.7", spec, model, own.with_changes(temperature=0.7), cool)
+    generator = np.random.default_rng(0)
+    documents = list(Corpus(root / "corpora" / "own").documents())
+    shuffled = [np.append(generator.permutation(d[:-1]), d[-1:]) for d in documents]
+    write_external(root / "corpora" / "shuffled", spec, {"train": shuffled}, "derived")
+    noise = [generator.integers(0, spec.mapped - 1, LONGEST) for _ in range(300)]
+    write_external(root / "corpora" / "noise", spec, {"train": noise})
+    return root
+
+
+NAMES = ("own", "own-t0.7", "shuffled", "noise")
+
+
+@pytest.fixture(scope="module")
+def done(run: Path) -> study.CorporaStudy:
+    """The study of all of them."""
+    return study_corpora(configured(run))
+
+
+def configured(run: Path, **values: Any) -> CorporaConfig:
+    folders = tuple(run / "corpora" / name for name in NAMES)
+    defaults: dict[str, Any] = {"folders": folders, "out": run / "studies" / "corpora", "tokens": 6000, "device": "cpu"}
+    return CorporaConfig(**defaults | values)
+
+
+def cells(done: study.CorporaStudy) -> dict[str, dict[str, Any]]:
+    return dict(done.summary["corpora"])
+
+
+def test_own_text_is_the_models_and_cooler_text_is_so_as_declared(done: study.CorporaStudy) -> None:
+    found = cells(done)
+    assert found["own"]["as_model"]["p_holm"] > 0.001
+    assert found["own"]["as_declared"] is None
+    assert found["own-t0.7"]["as_model"]["verdict"] == "not from this distribution"
+    assert found["own-t0.7"]["as_model"]["ci95"][1] < -0.05
+    assert found["own-t0.7"]["as_declared"]["p_holm"] > 0.001
+    low, high = found["own"]["figures"]["excess_ce_ci95"]
+    assert low < 0 < high
+
+
+def test_excess_cross_entropy_orders_the_corpora_as_theory_says(done: study.CorporaStudy) -> None:
+    assert done.summary["by_excess_ce"] == ["own-t0.7", "own", "shuffled", "noise"]
+    found = cells(done)
+    assert found["shuffled"]["figures"]["excess_ce_ci95"][0] > 0
+    assert found["noise"]["figures"]["excess_ce_ci95"][0] > found["shuffled"]["figures"]["excess_ce_ci95"][1]
+
+
+def test_shuffling_keeps_the_unigrams_and_noise_does_not(done: study.CorporaStudy) -> None:
+    found = {name: cell["figures"] for name, cell in cells(done).items()}
+    assert found["own"]["unigram_js"] < 2 * found["own"]["unigram_js_floor_max"]
+    assert found["shuffled"]["unigram_js"] < 2 * found["own"]["unigram_js_floor_max"]
+    assert found["noise"]["unigram_js"] > 5 * found["own"]["unigram_js_floor_max"]
+    assert found["noise"]["first_token_js"] > found["own"]["first_token_js"]
+
+
+def test_diversity_is_on_equal_terms(done: study.CorporaStudy, run: Path) -> None:
+    found = cells(done)
+    budget = done.summary["diversity_tokens"]
+    assert budget == min(Corpus(run / "corpora" / name).tokens() for name in NAMES)
+    assert {cell["text"]["curves"]["budgets"][-1] for cell in found.values()} == {budget}
+    for name in NAMES:
+        tokens = np.concatenate(list(Corpus(run / "corpora" / name).documents()))[:budget]
+        assert found[name]["text"]["curves"]["type_token"][-1] == pytest.approx(len(set(tokens.tolist())) / budget)
+    assert found["own-t0.7"]["text"]["curves"]["distinct_2"][-1] < found["own"]["text"]["curves"]["distinct_2"][-1]
+
+
+def test_results_hold_every_figure_of_the_summary(done: study.CorporaStudy) -> None:
+    table = pl.read_parquet(done.folder / "results.parquet")
+    assert table.columns == ["corpus", "metric", "value", "low", "high", "tokens"]
+    assert set(table["corpus"]) == set(NAMES)
+    for name, cell in cells(done).items():
+        rows = {row["metric"]: row for row in table.filter(corpus=name).unique("metric", keep="first").to_dicts()}
+        assert rows["excess_ce"]["value"] == cell["figures"]["excess_ce"]
+        assert [rows["excess_ce"]["low"], rows["excess_ce"]["high"]] == cell["figures"]["excess_ce_ci95"]
+        assert rows["surprise_gap"]["value"] == cell["as_model"]["surprise_gap"]
+        assert rows["p_pit"]["value"] == cell["as_model"]["tests"]["pit"]["p"]
+        assert rows["eos_rate"]["value"] == cell["text"]["eos_rate"]
+        assert rows["ce"]["tokens"] == cell["as_model"]["tokens_scored"]
+        curve = table.filter(corpus=name, metric="distinct_3").sort("tokens")
+        assert curve["value"].to_list() == cell["text"]["curves"]["distinct_3"]
+    assert json.loads((done.folder / "summary.json").read_text()) == json.loads(json.dumps(done.summary))
+
+
+def test_every_figure_is_a_picture_that_names_the_corpora(done: study.CorporaStudy) -> None:
+    for name in ("faithfulness", "tests", "diversity", "lengths"):
+        text = (done.folder / "figures" / f"{name}.svg").read_text()
+        ET.fromstring(text)
+        assert all(corpus in text for corpus in NAMES)
+    assert "own-t0.7" not in (sweep := (done.folder / "figures" / "sweep.svg").read_text()) and "T 0.7" in sweep
+
+
+def test_nothing_is_computed_twice(done: study.CorporaStudy, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(study, "load_model", never)
+    again = study_corpora(configured(run))
+    assert again.reused == list(NAMES) and again.summary["corpora"] == done.summary["corpora"]
+
+
+def test_another_seed_or_size_is_computed_anew(done: study.CorporaStudy, run: Path, tmp_path: Path) -> None:
+    one = (run / "corpora" / "own",)
+    first = study_corpora(configured(run, folders=one, out=tmp_path, tokens=3000))
+    other = study_corpora(configured(run, folders=one, out=tmp_path, tokens=2000))
+    assert not other.reused
+    scored = [study_.summary["corpora"]["own"]["as_model"]["tokens_scored"] for study_ in (first, other)]
+    assert scored[0] > scored[1]
+
+
+def test_the_command_takes_the_current_run_and_prints_tables(
+    done: study.CorporaStudy, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.parent.parent)
+    (run.parent / "current").write_text("toy\n")
+    stated = ["--tokens", "6000", "--device", "cpu"]
+    told = CliRunner().invoke(app, ["study", "corpora", *stated])
+    assert told.exit_code == 0, told.output
+    for word in (*NAMES, "excess ce", "distinct 2", "as it was declared"):
+        assert word in told.stdout
+    value = CliRunner().invoke(app, ["study", "corpora", *stated, "--json"])
+    assert json.loads(value.stdout)["corpora"]["own"]["as_model"]["verdict"]
+
+
+def test_refusals(run: Path, tmp_path: Path, family_model: Model) -> None:
+    spec = family_model("gpt_neox")[0]
+    noise = [np.arange(5, 30) for _ in range(9)]
+    foreign = write_external(tmp_path / "foreign", spec, {"train": noise})
+    with pytest.raises(FaithfulError, match="tokenised for"):
+        study_corpora(configured(run, folders=(run / "corpora" / "own", foreign)))
+    with pytest.raises(FaithfulError, match="faithful generate"):
+        study_corpora(configured(run, folders=(foreign,), out=tmp_path / "out"))
+    twin = write_external(tmp_path / "own", spec, {"train": noise})
+    with pytest.raises(FaithfulError, match="Two corpora are named own"):
+        study_corpora(configured(run, folders=(run / "corpora" / "own", twin)))
+    with pytest.raises(FaithfulError, match="no corpus"):
+        study_corpora(configured(run, folders=()))
+    (foreign / "data" / "part-00000.parquet").write_bytes(b"broken")
+    with pytest.raises(FaithfulError, match="missing or damaged"):
+        study_corpora(configured(run, folders=(foreign,)))
+    with pytest.raises(FaithfulError, match="not sampled from"):
+        study_corpora(configured(run, own=run / "corpora" / "noise", out=tmp_path / "other"))
