@@ -119,7 +119,9 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> CorporaSt
             "diversity_tokens": budget,
             "seed": config.seed,
             "by_excess_ce": _by_excess_ce(cells),
-            "corpora": {cell["name"]: cell for cell in cells},
+            "corpora": {cell["name"]: _metrics(cell) for cell in cells},
+            "contrasts": [],
+            "cells": {cell["name"]: cell for cell in cells},
         }
         write_results(config.out, summary, _rows(cells, budget))
         corpora_figures.draw(cells, config.out / "figures")
@@ -286,26 +288,34 @@ class _Bench:
         return {name: result[name] for name in ("verdict", "p_holm", "surprise_gap", "ci95", "tokens_scored")}
 
 
+def _metrics(cell: dict[str, Any]) -> dict[str, Any]:
+    """A corpus' figures by METRICS' names: a number, or a value with its interval."""
+    figures, scored, text = cell["figures"], cell["as_model"], cell["text"]
+    found = {metric: figures[metric] if metric in figures else scored[metric] for metric in MODEL_FIGURES}
+    found |= {f"p_{test}": result["p"] for test, result in scored["tests"].items()}
+    found |= {metric: text[metric] if metric in text else text["curves"][metric][-1] for metric in TEXT_FIGURES}
+    for metric, interval in (("excess_ce", figures["excess_ce_ci95"]), ("surprise_gap", scored["ci95"])):
+        found[metric] = {"value": found[metric], "ci95": interval}
+    return found | {"verdict": scored["verdict"]}
+
+
 def _rows(cells: list[dict[str, Any]], budget: int) -> list[Row]:
-    """Every figure as a row of results.parquet."""
+    """Every figure as a row of results.parquet; the parameter is the number of tokens it was computed on."""
     rows: list[Row] = []
     for cell in cells:
-        name, scored, figures, text = cell["name"], cell["as_model"], cell["figures"], cell["text"]
-        tokens = scored["tokens_scored"]
-        for metric in MODEL_FIGURES:
-            value = figures[metric] if metric in figures else scored[metric]
-            low, high = {"excess_ce": figures["excess_ce_ci95"], "surprise_gap": scored["ci95"]}.get(
-                metric, (None, None)
-            )
-            rows.append(Row(name, metric, value, low, high, tokens))
-        rows += [Row(name, f"p_{test}", found["p"], None, None, tokens) for test, found in scored["tests"].items()]
+        scored = cell["as_model"]["tokens_scored"]
+        for metric, value in _metrics(cell).items():
+            tokens = budget if metric in TEXT_FIGURES else scored
+            if isinstance(value, dict):
+                rows.append(Row("corpora", cell["name"], metric, value["value"], tokens, *value["ci95"]))
+            elif metric != "verdict":
+                rows.append(Row("corpora", cell["name"], metric, value, tokens))
+        curves = cell["text"]["curves"]
         rows += [
-            Row(name, metric, text[metric] if metric in text else text["curves"][metric][-1], None, None, budget)
-            for metric in TEXT_FIGURES
+            Row("corpora", cell["name"], metric, value, at)
+            for metric in CURVES
+            for at, value in zip(curves["budgets"][:-1], curves[metric][:-1], strict=True)
         ]
-        for metric in CURVES:
-            for at, value in zip(text["curves"]["budgets"][:-1], text["curves"][metric][:-1], strict=True):
-                rows.append(Row(name, metric, value, None, None, at))
     return rows
 
 

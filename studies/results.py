@@ -13,19 +13,29 @@ class Row:
     """One figure.
 
     Attributes:
-        corpus: name of the corpus.
+        study: name of the study.
+        corpus: what it is of.
         metric: METRICS' name.
         value: the figure, None where it is not defined.
+        parameter: what the metric depends on (tokens of a curve, a threshold, k), None where nothing.
         low, high: its 95 % interval, None where it has none.
-        tokens: number of tokens it was computed on.
+        other: the corpus it is compared with.
+        seed, other_seed: init seeds of the SAEs.
     """
 
+    study: str
     corpus: str
     metric: str
     value: float | None
-    low: float | None
-    high: float | None
-    tokens: int
+    parameter: float | None = None
+    low: float | None = None
+    high: float | None = None
+    other: str | None = None
+    seed: int | None = None
+    other_seed: int | None = None
+
+
+COLUMNS = ("study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high")
 
 
 def write_results(folder: Path, summary: dict[str, Any], rows: list[Row]) -> None:
@@ -36,8 +46,9 @@ def write_results(folder: Path, summary: dict[str, Any], rows: list[Row]) -> Non
     """
     import polars as pl
 
-    types = {"corpus": pl.String, "metric": pl.String, "tokens": pl.Int64}
-    schema = {f.name: types.get(f.name, pl.Float64) for f in dataclasses.fields(Row)}
-    table = pl.DataFrame([dataclasses.astuple(row) for row in rows], schema=schema, orient="row")
+    types: dict[str, Any] = dict.fromkeys(("parameter", "value", "low", "high"), pl.Float64)
+    types |= dict.fromkeys(("study", "corpus", "other", "metric"), pl.String) | {"seed": pl.Int64}
+    schema = {name: types.get(name, pl.Int64) for name in COLUMNS}
+    table = pl.DataFrame([dataclasses.asdict(row) for row in rows], schema=schema)
     write_atomically(folder / "results.parquet", lambda path: table.write_parquet(path))
     write_json(folder / "summary.json", summary)

@@ -75,7 +75,7 @@ def study_folder(corpus: Path, run: str | None, name: str) -> Path:
 def _show(summary: dict[str, Any]) -> None:
     from studies import corpora_tables as tables
 
-    cells = list(summary["corpora"].values())
+    cells = list(summary["cells"].values())
     model, scored, budget = summary["model"]["name"], summary["tokens_scored"], summary["diversity_tokens"]
     titles = {
         f"Against {model}'s own text ({summary['reference']}), about {scored:,} tokens each; ± 95 %": (

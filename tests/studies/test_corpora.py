@@ -59,7 +59,7 @@ def configured(run: Path, **values: Any) -> CorporaConfig:
 
 
 def cells(done: study.CorporaStudy) -> dict[str, dict[str, Any]]:
-    return dict(done.summary["corpora"])
+    return dict(done.summary["cells"])
 
 
 def test_own_text_is_the_models_and_cooler_text_is_so_as_declared(done: study.CorporaStudy) -> None:
@@ -101,7 +101,9 @@ def test_diversity_is_on_equal_terms(done: study.CorporaStudy, run: Path) -> Non
 
 def test_results_hold_every_figure_of_the_summary(done: study.CorporaStudy) -> None:
     table = pl.read_parquet(done.folder / "results.parquet")
-    assert table.columns == ["corpus", "metric", "value", "low", "high", "tokens"]
+    assert table.columns == [
+        "study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high",
+    ]  # fmt: skip
     assert set(table["corpus"]) == set(NAMES)
     for name, cell in cells(done).items():
         rows = {row["metric"]: row for row in table.filter(corpus=name).unique("metric", keep="first").to_dicts()}
@@ -110,8 +112,8 @@ def test_results_hold_every_figure_of_the_summary(done: study.CorporaStudy) -> N
         assert rows["surprise_gap"]["value"] == cell["as_model"]["surprise_gap"]
         assert rows["p_pit"]["value"] == cell["as_model"]["tests"]["pit"]["p"]
         assert rows["eos_rate"]["value"] == cell["text"]["eos_rate"]
-        assert rows["ce"]["tokens"] == cell["as_model"]["tokens_scored"]
-        curve = table.filter(corpus=name, metric="distinct_3").sort("tokens")
+        assert rows["ce"]["parameter"] == cell["as_model"]["tokens_scored"]
+        curve = table.filter(corpus=name, metric="distinct_3").sort("parameter")
         assert curve["value"].to_list() == cell["text"]["curves"]["distinct_3"]
     assert json.loads((done.folder / "summary.json").read_text()) == json.loads(json.dumps(done.summary))
 
@@ -130,7 +132,7 @@ def test_nothing_is_computed_twice(done: study.CorporaStudy, run: Path, monkeypa
 
     monkeypatch.setattr(study, "load_model", never)
     again = study_corpora(configured(run))
-    assert again.reused == list(NAMES) and again.summary["corpora"] == done.summary["corpora"]
+    assert again.reused == list(NAMES) and again.summary == done.summary
 
 
 def test_another_seed_or_size_is_computed_anew(done: study.CorporaStudy, run: Path, tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_another_seed_or_size_is_computed_anew(done: study.CorporaStudy, run: Pa
     first = study_corpora(configured(run, folders=one, out=tmp_path, tokens=3000))
     other = study_corpora(configured(run, folders=one, out=tmp_path, tokens=2000))
     assert not other.reused
-    scored = [study_.summary["corpora"]["own"]["as_model"]["tokens_scored"] for study_ in (first, other)]
+    scored = [study_.summary["cells"]["own"]["as_model"]["tokens_scored"] for study_ in (first, other)]
     assert scored[0] > scored[1]
 
 
@@ -153,7 +155,11 @@ def test_the_command_takes_the_current_run_and_prints_tables(
     for word in (*NAMES, "excess ce", "distinct 2", "as it was declared"):
         assert word in told.stdout
     value = CliRunner().invoke(app, ["study", "corpora", *stated, "--json"])
-    assert json.loads(value.stdout)["corpora"]["own"]["as_model"]["verdict"]
+    told_json = json.loads(value.stdout)
+    assert told_json["contrasts"] == [] and set(told_json["corpora"]) == set(NAMES)
+    own = told_json["corpora"]["own"]
+    assert own["excess_ce"]["ci95"][0] < own["excess_ce"]["value"] < own["excess_ce"]["ci95"][1]
+    assert isinstance(own["distinct_2"], float)
 
 
 def test_refusals(run: Path, tmp_path: Path, family_model: Model) -> None:
