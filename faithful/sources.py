@@ -1,20 +1,228 @@
 """External text: where a comparison corpus comes from, and its documents as a repeatable stream of rows."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+import re
+import tomllib
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
+from faithful.corpus import MANIFEST
+from faithful.errors import FaithfulError
+from faithful.files import sha256_file
+from faithful.source_rows import Reader, Rows, needed_columns, open_source
+from faithful.source_spec import UNITS, Row, Source
+from faithful.streams import PAUSES, ScriptError, hub_revision, reading_fault, with_retries
+from faithful.task_names import PROBE_TASKS, TASK_COLUMNS
+from faithful.templates import choose, renderer
+from faithful.text_files import PACKED, builder_of, find_files
 
-@dataclass(frozen=True)
-class Row:
-    """One document of a source.
+__all__ = ["Row", "Rows", "Source", "catalog", "resolve_source"]
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
-    Attributes:
-        doc_id: identity of the document inside the source, stable between runs.
-        text: its text, the template applied, never empty.
-        source: what it came from in words of the source (file, task or subset name), else the source's name.
+
+@cache
+def _entries() -> dict[str, Source]:
+    with (resources.files("faithful") / "sources.toml").open("rb") as file:
+        entries = tomllib.load(file)["sources"]
+    lists = ("data_files", "fallback", "columns", "leave_out", "unverified")
+    found = {}
+    for name, entry in entries.items():
+        values = entry | {key: tuple(entry[key]) for key in lists if key in entry}
+        if values["kind"] == "embedded":
+            package = Path(str(resources.files("faithful")))
+            files = tuple(str(package / file) for file in values["data_files"])
+            values |= {"data_files": files, "root": str(package), "builder": "json"}
+        found[name] = Source(name=name, **values)
+    return found
+
+
+def catalog() -> list[Source]:
+    """The comparison corpora known by name, not yet resolved (only some have a revision)."""
+    return list(_entries().values())
+
+
+def resolve_source(
+    name: str,
+    *,
+    config: str | None = None,
+    split: str | None = None,
+    revision: str | None = None,
+    columns: tuple[str, ...] | None = None,
+    template: str | None = None,
+    unit: str | None = None,
+    leave_out: tuple[str, ...] | None = None,
+    pauses: tuple[float, ...] = PAUSES,
+) -> Source:
+    """Find a source, pin it, and make sure that its rows can be read as asked, before any work starts.
+
+    Args:
+        name: name in the catalog, path of a file or folder, or Hub id (`org/name`).
+        config, split, revision: of a Hub set; None takes the catalog's, else the only config, `train` and `main`.
+        columns: columns to read for the text.
+        template: name or format string; see `faithful.templates.choose` for what None means.
+        unit: one of UNITS.
+        leave_out: names of tasks to leave out, () for none; None leaves the probe tasks out where rows name tasks.
+        pauses: seconds to wait between attempts to reach the Hub.
+
+    Raises:
+        FaithfulError: nothing of that name, gated or missing, no such config, split, revision or column, options that
+            do not fit, local files that are damaged, mixed or empty.
     """
+    if unit is not None and unit not in UNITS:
+        raise FaithfulError(f"'{unit}' is not a unit; choose document or passage.")
+    entry = _find_entry(name)
+    hub = {"--config": config, "--split": split, "--revision": revision}
+    reading = {"--column": columns, "--template": template, "--leave-out": leave_out}
+    if entry and entry.kind != "hub":
+        _refuse_options(entry.name, hub | reading)
+        return _resolve_embedded(replace(entry, unit=unit or entry.unit))
+    path = Path(name).expanduser()
+    if entry is None and path.exists():
+        _refuse_options(str(path), {"--config": config, "--revision": revision})
+        source = _local(path, split)
+    elif entry is None and (not _HUB_ID.fullmatch(name) or name.startswith((".", "~")) or builder_of(path)):
+        raise FaithfulError(
+            f"'{name}' is no name of the catalog, no file or folder here, and no Hub id (org/name); `faithful corpus"
+            " list` shows the catalog."
+        )
+    else:
+        source = entry or Source(name=name.split("/")[-1], kind="hub", repo=name)
+        if config and config != source.config:
+            source = replace(source, data_files=(), fallback=())
+        source = replace(source, config=config or source.config, split=split or source.split or "train")
+        source = _pin(source, revision or source.revision, pauses)
+    return _choose_text(replace(source, unit=unit or source.unit), columns, template, leave_out, pauses)
 
-    doc_id: str
-    text: str
-    source: str
+
+def _find_entry(name: str) -> Source | None:
+    """The catalog's entry of a name or of a Hub id."""
+    wanted = name.lower()
+    return next((e for e in catalog() if wanted in (e.name.lower(), (e.repo or e.name).lower())), None)
+
+
+def _refuse_options(where: str, options: dict[str, Any]) -> None:
+    stated = [option for option, value in options.items() if value is not None]
+    if stated:
+        raise FaithfulError(f"{where} takes no {' and no '.join(stated)}; leave that out.")
+
+
+def _resolve_embedded(source: Source) -> Source:
+    missing = [path for path in source.data_files if not Path(path).is_file()]
+    if missing:
+        raise FaithfulError(f"The snapshot {missing[0]} is not there; install the package again.")
+    return replace(source, sha256=tuple(sha256_file(Path(path)) for path in source.data_files))
+
+
+def _local(path: Path, split: str | None) -> Source:
+    """A file or a folder, its files found and hashed."""
+    path = path.resolve()
+    if (path / MANIFEST).exists():
+        raise FaithfulError(
+            f"{path} is a corpus already: use it as it is, or take a part of it with `faithful corpus subsample`."
+        )
+    root, name = (path, path.name) if path.is_dir() else (path.parent, _stem(path))
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        split = _saved_split(path, split)
+        builder, files = "saved", sorted(file for file in (path / (split or "")).rglob("*") if file.is_file())
+    else:
+        _refuse_options(str(path), {"--split": split})
+        builder, files = find_files(path)
+    return Source(
+        name=name,
+        kind="files",
+        unit="passage" if builder == "text" else "document",
+        split=split,
+        data_files=tuple(map(str, files)),
+        sha256=tuple(sha256_file(file) for file in files),
+        root=str(root),
+        builder=builder,
+    )
+
+
+def _stem(path: Path) -> str:
+    """A file's name without the endings that say its type."""
+    return (path.with_suffix("") if path.suffix.lower() in PACKED else path).stem
+
+
+def _saved_split(folder: Path, split: str | None) -> str | None:
+    """The split of a saved folder to read: the one stated, else `train`, else the only one; None where it has none."""
+    if not (folder / "dataset_dict.json").is_file():
+        _refuse_options(str(folder), {"--split": split})
+        return None
+    splits = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+    chosen = split or ("train" if "train" in splits or len(splits) != 1 else splits[0])
+    if chosen not in splits:
+        raise FaithfulError(f"{folder} has no split '{chosen}'; it has {', '.join(splits)}: choose with --split.")
+    return str(chosen)
+
+
+def _pin(source: Source, revision: str | None, pauses: tuple[float, ...]) -> Source:
+    """The source at the commit that a revision stands for now."""
+    repo = str(source.repo)
+    sha, licence = with_retries(lambda: hub_revision(repo, revision), repo, pauses)
+    return replace(source, revision=sha, licence=source.licence or licence)
+
+
+def _choose_text(
+    source: Source,
+    columns: tuple[str, ...] | None,
+    template: str | None,
+    leave_out: tuple[str, ...] | None,
+    pauses: tuple[float, ...],
+) -> Source:
+    """The source with its columns, template and tasks left out, checked against its first row."""
+    where = source.repo or str(source.root if len(source.data_files) != 1 else source.data_files[0])
+    try:
+        reader = with_retries(lambda: open_source(source), where, pauses)
+    except ScriptError:
+        if not source.fallback:
+            raise
+        source = replace(source, data_files=source.fallback, builder="parquet")
+        reader = with_retries(lambda: open_source(source), where, pauses)
+    available = with_retries(lambda: _columns(reader, where), where, pauses)
+    stated = columns is not None or template is not None
+    columns, template = choose(
+        available,
+        columns if stated else source.columns or None,
+        template if stated else source.template,
+        where,
+    )
+    column = source.source_column or next((c for c in TASK_COLUMNS if c in available and c not in columns), None)
+    if column and column.split(".")[0] not in available:
+        raise FaithfulError(
+            f"{where} has no column '{column}' any more; it has {', '.join(available)}: give --revision."
+        )
+    if leave_out and not column:
+        raise FaithfulError(f"{where} has no column that names tasks, so none can be left out; drop --leave-out.")
+    if leave_out is None:
+        leave_out = source.leave_out or (PROBE_TASKS if column and source.source_column is None else ())
+    chosen = replace(source, columns=columns, template=template, source_column=column, leave_out=leave_out)
+    needed = reader.select(needed_columns(chosen))
+    row = with_retries(lambda: _first_row(needed, where), where, pauses)
+    renderer(chosen.template, chosen.columns)(row)
+    return chosen
+
+
+def _columns(reader: Reader, where: str) -> list[str]:
+    try:
+        return reader.columns()
+    except Exception as error:
+        raise reading_fault(error, where) from error
+
+
+def _first_row(reader: Reader, where: str) -> dict[str, Any]:
+    """The first row, to see that rows can be read.
+
+    Raises:
+        FaithfulError: they cannot, or there are none.
+    """
+    try:
+        for file in range(len(reader.names)):
+            for row in reader.rows(file):
+                return row
+    except Exception as error:
+        raise reading_fault(error, where) from error
+    raise FaithfulError(f"{where} holds no rows; choose another split or other files.")

@@ -1,0 +1,45 @@
+"""`faithful corpus list`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from faithful.cli.show import command, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from faithful.sources import Source
+
+HEADER = ("name", "what", "licence", "template", "size")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `faithful corpus`."""
+    app.command("list")(command(sources_list))
+
+
+def sources_list(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
+    """List the comparison corpora known by name."""
+    from faithful.sources import catalog
+
+    if as_json:
+        print_json({source.name: _facts(source) for source in catalog()})
+        return
+    print_table("Comparison corpora", [_row(source) for source in catalog()], HEADER)
+    say("A row is a document unless it says passages; a question mark: not verified. Files and Hub ids work too.")
+    say("Next: faithful corpus add fineweb --for MODEL --tokens 10M")
+
+
+def _facts(source: "Source") -> dict[str, Any]:
+    """What the catalog states, without what only resolving finds out."""
+    from dataclasses import asdict
+
+    facts = asdict(source) | {"data_files": source.data_files if source.kind == "hub" else source.file_names()}
+    return {name: value for name, value in facts.items() if name not in ("name", "sha256", "root", "builder")}
+
+
+def _row(source: "Source") -> tuple[str, ...]:
+    doubt = "?" if "licence" in source.unverified else ""
+    licence = (source.licence or "none stated").replace(" + ", ", ") + doubt
+    template = "same name" if source.template == source.name else source.template or ""
+    about = source.about + (", in passages" if source.unit == "passage" else "")
+    return source.name, about, licence, template, source.size

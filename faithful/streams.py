@@ -1,0 +1,355 @@
+"""Sets read through the `datasets` library: streamed from the Hub, local Parquet and Arrow files, saved folders."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from faithful.errors import FaithfulError
+from faithful.hub import hub_problem
+from faithful.text_files import unpack_zstandard
+
+T = TypeVar("T")
+PAUSES = (1.0, 5.0, 20.0, 60.0)
+PARTS = 64
+_READABLE = ("parquet", "json", "csv", "text", "arrow")
+_BATCH = 256
+_TABLE = 1024
+
+
+class Stream:
+    """Rows of a streamed set, file by file.
+
+    Args:
+        builder: of the `datasets` library.
+        split: name of the split.
+        names: what its files are called in document ids.
+    """
+
+    def __init__(self, builder: Any, split: str, names: list[str]) -> None:
+        self.names = names
+        self._builder, self._split = builder, split
+        self._dataset = builder.as_streaming_dataset()[split]
+
+    def columns(self) -> list[str]:
+        """Names of the columns; where the files do not state them, those of the first row.
+
+        Raises:
+            FaithfulError: there are no rows.
+        """
+        names = self._dataset.column_names
+        if names is None:
+            row = next(self.rows(0), None)
+            if row is None:
+                raise FaithfulError(f"{self.names[0]} holds no rows; choose another split or file.")
+            names = list(row)
+        return list(names)
+
+    def select(self, columns: tuple[str, ...]) -> "Stream":
+        """The same set with these columns only; of Parquet files nothing else is fetched."""
+        if _type_of(self._builder) == "parquet":
+            self._builder.config.columns = list(columns)
+        chosen = Stream(self._builder, self._split, self.names)
+        chosen._dataset = chosen._dataset.select_columns(list(columns))
+        return chosen
+
+    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+        """Rows of a file after the first `skip`, which are read but not kept."""
+        for batch in self._dataset.shard(len(self.names), file).iter(batch_size=_BATCH):
+            size = len(next(iter(batch.values())))
+            for place in range(min(skip, size), size):
+                yield {name: values[place] for name, values in batch.items()}
+            skip = max(skip - size, 0)
+
+
+class Saved:
+    """Rows of a folder written by `save_to_disk`, as up to `PARTS` equal parts.
+
+    Attributes:
+        names: what the parts are called in document ids.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+        self.names = [f"part-{part:02d}" for part in range(min(PARTS, len(dataset)))]
+
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._dataset.column_names)
+
+    def select(self, columns: tuple[str, ...]) -> "Saved":
+        """The same set with these columns only."""
+        return Saved(self._dataset.select_columns(list(columns)))
+
+    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+        """Rows of a part after the first `skip`."""
+        part = self._dataset.shard(len(self.names), file, contiguous=True)
+        if skip < len(part):
+            yield from part.select(range(skip, len(part)))
+
+
+def open_tables(builder: str, paths: list[Path], names: list[str]) -> Stream:
+    """Local Parquet or Arrow files.
+
+    Raises:
+        FaithfulError: a file is damaged or cut off, or its columns are not those of the first.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    library = _library()
+    first: list[str] = []
+    for path in paths:
+        try:
+            found = pq.read_schema(path).names if builder == "parquet" else _arrow_schema(path).names
+        except (pa.ArrowException, OSError) as error:
+            raise FaithfulError(
+                f"{path} cannot be read as {builder} ({first_line(error)}): it is damaged or cut off; replace it."
+            ) from error
+        first = first or found
+        if set(found) != set(first):
+            raise FaithfulError(
+                f"{path} has the columns {', '.join(found)} and {paths[0].name} has {', '.join(first)}; put files of"
+                " the same columns into a folder of their own."
+            )
+    made = library.load_dataset_builder(builder, data_files={"train": [str(path) for path in paths]})
+    return Stream(_small_tables(made), "train", names)
+
+
+def open_saved(folder: Path) -> Saved:
+    """One split written by `save_to_disk`.
+
+    Raises:
+        FaithfulError: it cannot be read, or is empty.
+    """
+    library = _library()
+    try:
+        dataset = library.load_from_disk(str(folder))
+    except Exception as error:
+        raise FaithfulError(f"{folder} cannot be read ({first_line(error)}); write it again.") from error
+    if not len(dataset):
+        raise FaithfulError(f"{folder} holds no rows; check how it was written.")
+    return Saved(dataset)
+
+
+def open_hub(
+    repo: str, config: str | None, split: str, revision: str, data_files: tuple[str, ...], builder: str | None
+) -> Stream:
+    """A split of a Hub set at a revision, as a stream. Connection errors pass through: see `with_retries`.
+
+    Args:
+        repo: `org/name`.
+        config: name of the configuration, None for the only one.
+        split: name of the split.
+        revision: commit sha.
+        data_files: patterns inside the repository instead of its own list of files, () for that list.
+        builder: type of those files where the repository's own metadata must not be asked, else None.
+
+    Raises:
+        FaithfulError: gated or missing, no such config or split, a loading script, or not a set of texts.
+        ScriptError: the set is loaded by a script of its own, which the library refuses.
+    """
+    library = _library()
+    try:
+        if builder:
+            patterns = [f"hf://datasets/{repo}@{revision}/{pattern}" for pattern in data_files]
+            made = library.load_dataset_builder(builder, data_files={split: patterns})
+        else:
+            files = {split: list(data_files)} if data_files else None
+            made = library.load_dataset_builder(repo, name=config, revision=revision, data_files=files)
+        kind = _type_of(made)
+        if kind == "cache":
+            raise ConnectionError(f"the files of {repo} cannot be listed")
+        if kind not in _READABLE:
+            raise FaithfulError(f"{repo} holds files of the type {kind}, not texts in columns; choose another set.")
+        if split not in made.config.data_files:
+            splits = ", ".join(map(str, made.config.data_files))
+            raise FaithfulError(f"{repo} has no split '{split}'; it has {splits}: choose with --split.")
+        names = [_path_in(str(file), repo, revision) for file in made.config.data_files[split]]
+        return Stream(_small_tables(made), split, names)
+    except Exception as error:
+        raise _hub_fault(error, repo, config) from error
+
+
+class ScriptError(FaithfulError):
+    """A set is loaded by a Python script of its own."""
+
+
+def hub_revision(repo: str, revision: str | None) -> tuple[str, str | None]:
+    """Commit sha of a revision (None is `main`) of a Hub set, and its licence tag where it states one.
+
+    Raises:
+        FaithfulError: gated or missing, no such revision, no way to the Hub.
+    """
+    from huggingface_hub import HfApi
+
+    reason = hub_problem()
+    if reason is not None:
+        raise FaithfulError(
+            f"Cannot reach the Hub for '{repo}' ({reason}); connect, or give local files or an embedded set (stdlib,"
+            " prose, noise)."
+        )
+    try:
+        info = HfApi().dataset_info(repo, revision=revision)
+    except Exception as error:
+        raise _hub_fault(error, repo, None, revision) from error
+    licence = getattr(info.card_data, "license", None)
+    return str(info.sha), licence if isinstance(licence, str) else None
+
+
+def with_retries(work: Callable[[], T], what: str, pauses: tuple[float, ...]) -> T:
+    """Do the work; a broken connection is tried again after each of the pauses (in seconds).
+
+    Raises:
+        FaithfulError: the connection broke once more than there are pauses.
+    """
+    for pause in pauses:
+        try:
+            return work()
+        except Exception as error:
+            if not broke(error):
+                raise
+        time.sleep(pause)
+    try:
+        return work()
+    except Exception as error:
+        if not broke(error):
+            raise
+        raise connection_lost(what, len(pauses) + 1, error) from error
+
+
+def connection_lost(what: str, attempts: int, error: BaseException) -> FaithfulError:
+    """The sentence for a connection that did not come back."""
+    return FaithfulError(
+        f"The connection to the Hub broke {attempts} times while reading {what} ({first_line(error)}); run the same"
+        " command again later, it goes on from what is stored."
+    )
+
+
+def broke(error: BaseException) -> bool:
+    """Whether an error is a dropped connection, a time-out, too many requests or a fault of the server."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.utils import httpx
+
+    if isinstance(error, OfflineModeIsEnabled | FaithfulError):
+        return False
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code if error.response is not None else 500
+        return status in (408, 429) or status >= 500
+    return isinstance(error, ConnectionError | TimeoutError | LocalEntryNotFoundError | httpx.RequestError)
+
+
+def reading_fault(error: Exception, what: str) -> Exception:
+    """The sentence for what went wrong while rows were read; a broken connection stays as it is."""
+    if isinstance(error, FaithfulError) or broke(error):
+        return error
+    if _is_gated(error):
+        return _gated(what)
+    if isinstance(error, UnicodeDecodeError):
+        return FaithfulError(
+            f"{what} is not UTF-8 text ({error.reason}); it has to be converted before it can be read."
+        )
+    return FaithfulError(
+        f"{what} cannot be read ({first_line(error)}): it is damaged, cut off or no longer what it was."
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text without the address asked, else the name of its type."""
+    lines = [line.split(" for url ")[0].strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]
+
+
+def _library() -> Any:
+    """The `datasets` library, its bars and its log silenced: what matters reaches the user as a sentence.
+
+    Zstandard files are read to their end: what fsspec opens by default stops after the first frame.
+    """
+    import datasets
+    from fsspec.compression import compr, register_compression
+
+    if compr.get("zstd") is not _zstandard:
+        register_compression("zstd", _zstandard, "zst", force=True)
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    return datasets
+
+
+def _zstandard(packed: Any, mode: str = "rb", **_: Any) -> Any:
+    """An opener for fsspec."""
+    if "r" in mode:
+        return unpack_zstandard(packed)
+    import zstandard
+
+    return zstandard.ZstdCompressor().stream_writer(packed)
+
+
+def _type_of(builder: Any) -> str:
+    """Which of the library's builders it is: parquet, json … or cache, for what it has prepared earlier."""
+    return type(builder).__module__.split(".")[-1]
+
+
+def _small_tables(builder: Any) -> Any:
+    """The builder, its Parquet files in tables of a fixed size, whatever their row groups are."""
+    if _type_of(builder) == "parquet":
+        builder.config.batch_size = _TABLE
+    return builder
+
+
+def _arrow_schema(path: Path) -> Any:
+    import pyarrow as pa
+
+    with path.open("rb") as file:
+        try:
+            return pa.ipc.open_stream(file).schema
+        except (OSError, pa.ArrowInvalid):
+            file.seek(0)
+            return pa.ipc.open_file(file).schema
+
+
+def _path_in(file: str, repo: str, revision: str) -> str:
+    """A file's path inside its repository."""
+    return file.removeprefix(f"hf://datasets/{repo}@{revision}/") if "://" in file else PurePosixPath(file).name
+
+
+def _hub_fault(error: Exception, repo: str, config: str | None, revision: str | None = None) -> Exception:
+    """The sentence for what the Hub or the library said; a broken connection stays as it is."""
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    if isinstance(error, FaithfulError) or broke(error):
+        return error
+    text = str(error)
+    if isinstance(error, RevisionNotFoundError):
+        return FaithfulError(f"{repo} has no revision '{revision}'; check --revision.")
+    if _is_gated(error):
+        return _gated(repo)
+    if "Dataset scripts are no longer supported" in text:
+        return ScriptError(
+            f"{repo} is loaded by a script, which `datasets` refuses; name a revision without one, such as --revision"
+            " refs/convert/parquet."
+        )
+    if "Config name is missing" in text or "BuilderConfig" in text:
+        names = text[text.find("[") : text.find("]") + 1].strip("[]").replace("'", "")
+        stated = f"no config '{config}'" if config else "several configs"
+        return FaithfulError(f"{repo} has {stated}; choose one with --config: {names}.")
+    return FaithfulError(
+        f"{repo} cannot be opened ({first_line(error)}): its files are not laid out as expected; choose another"
+        " --revision, --config or --split."
+    )
+
+
+def _is_gated(error: Exception) -> bool:
+    """Whether the Hub hides something; it answers alike for what is not there."""
+    from datasets.exceptions import DatasetNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    if isinstance(error, RepositoryNotFoundError | DatasetNotFoundError):
+        return True
+    return isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403)
+
+
+def _gated(what: str) -> FaithfulError:
+    return FaithfulError(
+        f"The set '{what}' is gated or missing: check the name, accept its terms on the Hub, and log in with"
+        " `hf auth login`."
+    )

@@ -1,0 +1,230 @@
+"""Local files of text: found, opened (plain, .gz, .zst) and read as rows, strictly: a fault names its file and line."""
+
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from faithful.errors import FaithfulError
+
+BUILDERS = {
+    ".txt": "text",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+}
+PACKED = (".gz", ".zst")
+_SAMPLE = 64
+
+
+def builder_of(path: Path) -> str | None:
+    """Type of a file by its name: text, json, csv, parquet or arrow; None for any other."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in PACKED:
+        found = BUILDERS.get(suffixes[-2]) if len(suffixes) > 1 else None
+        return found if found in ("text", "json", "csv") else None
+    return BUILDERS.get(suffixes[-1]) if suffixes else None
+
+
+def find_files(path: Path) -> tuple[str, list[Path]]:
+    """Type and files of a file or a folder; hidden files and those of no known type are passed over.
+
+    Raises:
+        FaithfulError: an unknown type, an empty folder, or several types in one folder.
+    """
+    known = ", ".join(BUILDERS)
+    if path.is_file():
+        builder = builder_of(path)
+        if builder is None:
+            raise FaithfulError(f"{path} is of no known type; give one of {known} (text types also as .gz or .zst).")
+        return builder, [path]
+    parts = (file for file in sorted(path.rglob("*")) if file.is_file())
+    shown = [file for file in parts if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    by_type: dict[str, list[Path]] = {}
+    for file in shown:
+        builder = builder_of(file)
+        if builder:
+            by_type.setdefault(builder, []).append(file)
+    if not by_type:
+        raise FaithfulError(f"{path} holds no file of a known type ({known}); check the folder.")
+    if len(by_type) > 1:
+        counts = ", ".join(f"{len(files)} {builder} ({files[0].name} …)" for builder, files in sorted(by_type.items()))
+        raise FaithfulError(f"{path} mixes types: {counts}; put those of one type into a folder of their own.")
+    return next(iter(by_type.items()))
+
+
+class TextFiles:
+    """Rows of text, JSON, JSON-lines, CSV and TSV files. A text file is one row with the column `text`.
+
+    Attributes:
+        names: what the files are called in document ids.
+    """
+
+    def __init__(self, builder: str, paths: list[Path], names: list[str]) -> None:
+        self.builder, self.paths, self.names = builder, paths, names
+
+    def columns(self) -> list[str]:
+        """Every column of the first rows of the first file that has any.
+
+        Raises:
+            FaithfulError: a file is damaged, or none holds rows.
+        """
+        for file in range(len(self.paths)):
+            rows = list(islice(self.rows(file), _SAMPLE))
+            if rows:
+                return list(dict.fromkeys(key for row in rows for key in row))
+        raise FaithfulError(f"{self.paths[0].parent if len(self.paths) > 1 else self.paths[0]} holds no rows.")
+
+    def select(self, columns: tuple[str, ...]) -> "TextFiles":
+        """The same files: rows of text files come whole."""
+        return self
+
+    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+        """Rows of a file after the first `skip`.
+
+        Raises:
+            FaithfulError: not UTF-8, not of the type its name says, cut off; names the line.
+        """
+        path = self.paths[file]
+        read = {"text": _whole, "json": _objects, "csv": _table}[self.builder]
+        with _faults_of(path), _open(path) as content:
+            yield from islice(read(path, content), skip, None)
+
+
+def _whole(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
+    text = content.read().decode("utf-8-sig")
+    yield {"text": text.replace("\r\n", "\n").replace("\r", "\n")}
+
+
+def _objects(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
+    """JSON lines, or one JSON list of objects or texts."""
+    for number, line in enumerate(content, 1):
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if number == 1 and line.lstrip().startswith(b"["):
+            values = json.loads((line + content.read()).decode())
+            for place, value in enumerate(values, 1):
+                yield _object(path, f"element {place}", value)
+            return
+        if line.strip():
+            try:
+                value = json.loads(line.decode())
+            except ValueError as error:
+                reason = "UTF-8" if isinstance(error, UnicodeDecodeError) else "JSON"
+                raise FaithfulError(
+                    f"Line {number} of {path} is not {reason}: the file is damaged or cut off; mend or replace it."
+                ) from None
+            yield _object(path, f"line {number}", value)
+
+
+def _object(path: Path, place: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"text": value}
+    if not isinstance(value, dict):
+        raise FaithfulError(f"{path}, {place}: a JSON object with named columns is needed, not {type(value).__name__}.")
+    return value
+
+
+def _table(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(sys.maxsize)
+    lines = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
+    reader = csv.reader(lines, delimiter="\t" if ".tsv" in path.name.lower() else ",", strict=True)
+    header = next(reader, None)
+    if header is None:
+        return
+    for row in reader:
+        if row and len(row) != len(header):
+            raise FaithfulError(
+                f"Line {reader.line_num} of {path} has {len(row)} fields and the header {len(header)}; mend the file."
+            )
+        if row:
+            yield dict(zip(header, row, strict=True))
+
+
+@contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
+    """Faults of a file as one sentence."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise FaithfulError(
+            f"{path} is not UTF-8 text ({error.reason}); convert it, for example with iconv, then run again."
+        ) from None
+    except (ValueError, EOFError, OSError, csv.Error) as error:
+        raise FaithfulError(
+            f"{path} cannot be read ({str(error).splitlines()[0]}): it is damaged, cut off or not what its name says."
+        ) from error
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """The content of a file, unpacked."""
+    with path.open("rb") as packed:
+        if path.suffix.lower() == ".gz":
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=packed))
+        elif path.suffix.lower() == ".zst":
+            yield unpack_zstandard(packed)
+        else:
+            yield packed
+
+
+def unpack_zstandard(packed: BinaryIO) -> BinaryIO:
+    """The content of Zstandard frames; unlike the library's own reader it reads them all and finds what was cut off.
+
+    Raises (while reading):
+        OSError: damaged.
+        EOFError: cut off.
+    """
+    return cast(BinaryIO, io.BufferedReader(_Zstandard(packed), 1 << 20))
+
+
+class _Zstandard(io.RawIOBase):
+    """The bytes behind `unpack_zstandard`."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self.pieces = self._unpack(packed)
+        self.rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not len(self.rest):
+            piece = next(self.pieces, None)
+            if piece is None:
+                return 0
+            self.rest = memoryview(piece)
+        size = min(len(buffer), len(self.rest))
+        buffer[:size], self.rest = self.rest[:size], self.rest[size:]
+        return size
+
+    @staticmethod
+    def _unpack(packed: BinaryIO) -> Iterator[bytes]:
+        import zstandard
+
+        frame, content = None, b""
+        try:
+            while content := content or packed.read(1 << 17):
+                frame = frame or zstandard.ZstdDecompressor().decompressobj()
+                yield frame.decompress(content)
+                content = b""
+                if frame.eof:
+                    content, frame = frame.unused_data, None
+        except zstandard.ZstdError as error:
+            raise OSError(str(error)) from error
+        if frame is not None:
+            raise EOFError("the compressed data ends in the middle")
+
+
+def names_in(root: Path, paths: Iterable[Path]) -> list[str]:
+    """Paths inside a folder as they are written in ids."""
+    return [path.relative_to(root).as_posix() for path in paths]
