@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from faithful.errors import FaithfulError
+from faithful.memory import trim_memory
 from faithful.model import ModelSpec
 from generation.sampling import NEGATIVE_INFINITY, Sampling, scores, thresholds
 
 INSIDE, BOUNDARY, IMPOSSIBLE = 0, 1, 2
 CLIP = 3.0
 LOGITS_PER_BATCH = {"cpu": 2**20, "cuda": 2**28}
+TRIM_EVERY = 8
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Scorer:
     def __init__(self, model: Any, spec: ModelSpec, sampling: Sampling, delta: float = 0.0) -> None:
         self.model, self.spec, self.sampling, self.delta = model, spec, sampling, delta
         self.device = next(model.parameters()).device
+        self.batches_done = 0
         self.eos = torch.tensor(spec.eos_ids, dtype=torch.int64, device=self.device)
 
     @torch.inference_mode()
@@ -83,7 +86,10 @@ class Scorer:
         return self._log_q(logits, seen)[0].exp()[0].double().cpu().numpy()
 
     def batches(self, documents: list[np.ndarray]) -> Iterator[list[int]]:
-        """Group documents of like length into batches that fit the memory bound; every document once."""
+        """Group documents of like length into batches that fit the memory bound; every document once.
+
+        Memory that the caller's work on a batch has freed is given back now and then.
+        """
         limit = LOGITS_PER_BATCH[self.device.type] // self.spec.vocab_size
         order = sorted(range(len(documents)), key=lambda place: len(documents[place]))
         batch: list[int] = []
@@ -91,6 +97,9 @@ class Scorer:
             if batch and (len(batch) + 1) * len(documents[place]) > limit:
                 yield batch
                 batch = []
+                self.batches_done += 1
+                if self.batches_done % TRIM_EVERY == 0:
+                    trim_memory()
             batch.append(place)
         if batch:
             yield batch
