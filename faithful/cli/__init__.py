@@ -2,7 +2,7 @@
 
 import typer
 
-from faithful.cli import corpus, generate, machine, study
+from faithful.cli import corpus, derive, generate, machine, sources_list, study
 
 app = typer.Typer(
     name="faithful",
@@ -14,6 +14,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 generate.register(app)
+sources_list.register(corpus.app)
+derive.register(corpus.app)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(study.app, name="study")
 machine.register(app)
