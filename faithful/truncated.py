@@ -1,0 +1,101 @@
+"""A causal LM cut after a hook: what lies above is never run, and there is no final norm and no LM head."""
+
+import contextlib
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import gelu
+
+from faithful.errors import FaithfulError
+from faithful.hooks import Hook, decoder_layers
+
+
+class _Reached(Exception):
+    """Ends a forward pass at the hook."""
+
+
+class TruncatedModel:
+    """Runs a Hugging Face causal LM up to a hook.
+
+    The weights are the given model's. It is left as it is and may serve others between calls, unless `free_above`. GPT-2's
+    GELU, which transformers spells out in eight operations, runs as the one kernel that PyTorch has for it: a quarter of
+    the time on a CPU, and a difference in rounding.
+
+    Args:
+        model: the causal LM, in evaluation mode, on its device.
+        hook: where to stop.
+        free_above: delete the layers above the hook; the LM head goes with the caller's last reference to the model.
+
+    Attributes:
+        d_in: width of the activation.
+        device, dtype: of the model.
+        path: module and side of the hook, for provenance.
+
+    Raises:
+        FaithfulError: the layer does not exist, or the model is laid out in a way that is not known.
+    """
+
+    def __init__(self, model: Any, hook: Hook, *, free_above: bool = False) -> None:
+        self.hook = hook
+        self.place = hook.place(model)
+        self.path = hook.module_path(model)
+        self.base = model.base_model
+        config = model.config.get_text_config()
+        self.d_in = int(config.hidden_size)
+        weights = next(model.parameters())
+        self.device, self.dtype = weights.device, weights.dtype
+        self._gelus = [m for m in self.base.modules() if type(m).__name__ == "NewGELUActivation"]
+        self._values = _values(config, self.d_in)
+        if free_above:
+            del decoder_layers(model)[1][hook.layer + 1 :]
+
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Activations at the hook.
+
+        Args:
+            input_ids: int64 [rows, L], padding at the right end.
+            attention_mask: [rows, L], 1 for tokens. It may be left out: padding comes after every token, and a causal
+                model never looks there.
+
+        Returns:
+            float32 [rows, L, d_in]; what it holds at padding means nothing.
+        """
+        return self.native(input_ids, attention_mask).float()
+
+    @torch.no_grad()
+    def native(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """The same in the model's dtype, which holds the same values."""
+        taken: list[Tensor] = []
+
+        def stop(hidden: Tensor) -> None:
+            taken.append(hidden)
+            raise _Reached
+
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.place.on(stop).remove)
+            for module in self._gelus:
+                module.forward = _gelu
+                stack.callback(delattr, module, "forward")
+            with contextlib.suppress(_Reached):
+                self.base(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        if not taken:
+            raise FaithfulError(f"{type(self.base).__name__} never came by {self.path}; use another hook.")
+        return taken[0]
+
+    def forward_bytes(self, rows: int, context: int) -> int:
+        """About how many bytes a forward pass of `rows` contexts needs at its peak."""
+        inner, scores = self._values
+        return rows * context * (max(inner, scores * context) + 4 * self.d_in) * self.dtype.itemsize
+
+
+def _gelu(x: Tensor) -> Tensor:
+    return gelu(x, approximate="tanh")
+
+
+def _values(config: Any, d_in: int) -> tuple[int, int]:
+    """Values per token that a layer holds at its peak: an activation function's intermediates; and attention scores per
+    token of context, where they are written out."""
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * d_in
+    eager = getattr(config, "_attn_implementation", "eager") == "eager"
+    return 5 * int(inner), 3 * int(config.num_attention_heads) if eager else 0
