@@ -65,3 +65,18 @@ def parse_numbers(text: str | None, option: str) -> tuple[float, ...]:
         return tuple(float(part) for part in (text or "").split(",") if part.strip())
     except ValueError:
         raise FaithfulError(f"'{text}' is no list of numbers; write {option} 0.7,0.85,1.") from None
+
+
+def parse_integers(text: str | None, option: str) -> tuple[int, ...]:
+    """Whole numbers of a list-valued option, ranges included: `0-2,42` → (0, 1, 2, 42); nothing for None.
+
+    Raises:
+        FaithfulError: something in it is neither a number nor a range.
+    """
+    found: list[int] = []
+    for part in filter(None, (piece.strip() for piece in (text or "").split(","))):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+            raise FaithfulError(f"'{text}' is no list of whole numbers; write {option} 0-5 or {option} 0,1,42.")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)

@@ -1,0 +1,261 @@
+"""SAEs on disk and on the Hub: written as SAELens 6 writes them, read from SAELens and sparsify, exported to others."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faithful.errors import FaithfulError
+from faithful.files import write_atomically, write_json
+from faithful.sae.autoencoder import TENSORS, Autoencoder
+from faithful.sae.formats import from_sae_lens, from_sparsify, layer_of
+from faithful.sae.topk import TopKSAE
+
+CONFIG = "cfg.json"
+WEIGHTS, SPARSITY = "sae_weights.safetensors", "sparsity.safetensors"
+SPARSIFY_CONFIG, SPARSIFY_WEIGHTS = "config.json", "sae.safetensors"
+METADATA: dict[str, Any] = {
+    "sae_lens_version": "6.54.12",
+    "sae_lens_training_version": None,
+    "model_name": None,
+    "hook_name": None,
+    "hook_head_index": None,
+    "context_size": None,
+    "prepend_bos": True,
+    "seqpos_slice": [None],
+    "model_from_pretrained_kwargs": {"center_writing_weights": False},
+    "dataset_path": None,
+    "exclude_special_tokens": True,
+}
+
+
+def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: Tensor | None = None) -> None:
+    """Write an SAE in SAELens 6's layout, float32; each file is whole or absent, cfg.json comes last.
+
+    Args:
+        folder: made where it is missing.
+        sae: what to write.
+        metadata: over the SAE's own and the defaults: `model_name` and `hook_name` in TransformerLens' words,
+            `context_size`, `prepend_bos`, `dataset_path`, and any provenance that JSON can hold.
+        sparsity: [d_sae], log10 of each latent's firing frequency.
+
+    Raises:
+        FaithfulError: weights or sparsity that are not finite or do not fit together, metadata that JSON cannot hold.
+    """
+    folder = Path(folder)
+    check_sae(sae, str(folder))
+    config = {
+        "architecture": "topk",
+        "d_in": sae.d_in,
+        "d_sae": sae.d_sae,
+        "k": int(sae.k),
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "rescale_acts_by_decoder_norm": False,
+        "metadata": METADATA | sae.metadata | dict(metadata),
+    }
+    try:
+        json.dumps(config, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise FaithfulError(f"The metadata for {folder} cannot be written as JSON ({error}); mend it.") from error
+    if sparsity is not None:
+        if sparsity.shape != (sae.d_sae,) or not bool(torch.isfinite(sparsity).all()):
+            raise FaithfulError(f"The sparsity for {folder} is not {sae.d_sae} finite numbers; compute it again.")
+        _write_tensors(folder / SPARSITY, {"sparsity": sparsity})
+    _write_tensors(folder / WEIGHTS, {name: getattr(sae, name) for name in TENSORS})
+    write_json(folder / CONFIG, config)
+
+
+def load_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Autoencoder:
+    """Read an SAE of SAELens (topk, jumprelu, standard) or sparsify, in float32 on the CPU.
+
+    What SAELens does at run time is folded into the weights, so that one rule computes them all.
+
+    Args:
+        source: a folder, or the name of a Hub repository.
+        subfolder: place of the SAE inside it.
+        revision: of the repository.
+
+    Raises:
+        FaithfulError: nothing there, an architecture that is not supported, weights that are damaged or not finite.
+    """
+    folder = Path(source) / (subfolder or "")
+    if folder.is_dir():
+        return _load_folder(folder)
+    name = str(source)
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise FaithfulError(f"There is no folder {folder}; give the folder of an SAE or the name of a Hub repository.")
+    return _load_folder(_download(name, subfolder, revision))
+
+
+def export_sparsify(sae: TopKSAE, folder: Path) -> None:
+    """Write an SAE as EleutherAI's sparsify does: cfg.json and sae.safetensors.
+
+    Name the folder RUN/HOOKPOINT, the hookpoint being the module whose output is reconstructed (`layers.7` for
+    `blocks.8.hook_resid_pre`; `h.7` for GPT-2): `SparseCoder.load_many(RUN, local=True)` reads the names.
+
+    Raises:
+        FaithfulError: weights that are not finite or do not fit together.
+    """
+    check_sae(sae, str(folder))
+    tensors = {"encoder.weight": sae.W_enc.T, "encoder.bias": sae.b_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec}
+    _write_tensors(Path(folder) / SPARSIFY_WEIGHTS, tensors)
+    config = {
+        "activation": "topk",
+        "expansion_factor": max(1, sae.d_sae // sae.d_in),
+        "normalize_decoder": True,
+        "num_latents": sae.d_sae,
+        "k": int(sae.k),
+        "multi_topk": False,
+        "skip_connection": False,
+        "transcode": False,
+        "d_in": sae.d_in,
+    }
+    write_json(Path(folder) / CONFIG, config)
+
+
+def export_dictionary_learning(sae: TopKSAE, folder: Path) -> None:
+    """Write an SAE as saprmarks' dictionary_learning does: ae.pt and config.json, for `load_dictionary(folder)`.
+
+    Raises:
+        FaithfulError: weights that are not finite or do not fit together.
+    """
+    check_sae(sae, str(folder))
+    tensors = {
+        "b_dec": sae.b_dec,
+        "k": torch.tensor(int(sae.k), dtype=torch.int32),
+        "threshold": torch.tensor(-1.0),
+        "decoder.weight": sae.W_dec.T,
+        "encoder.weight": sae.W_enc.T,
+        "encoder.bias": sae.b_enc,
+    }
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(Path(folder) / "ae.pt", lambda path: torch.save(state, path))
+    metadata = sae.metadata
+    trainer = {
+        "trainer_class": "TopKTrainer",
+        "dict_class": "AutoEncoderTopK",
+        "lr": metadata.get("lr"),
+        "steps": metadata.get("steps"),
+        "seed": metadata.get("faithful_seed"),
+        "activation_dim": sae.d_in,
+        "dict_size": sae.d_sae,
+        "k": int(sae.k),
+        "device": "cpu",
+        "layer": layer_of(sae.hook_name),
+        "lm_name": sae.model_name,
+        "wandb_name": "AutoEncoderTopK",
+        "submodule_name": sae.hook_name,
+    }
+    buffer = {"d_submodule": sae.d_in, "io": "out", "ctx_len": metadata.get("context_size"), "device": "cpu"}
+    write_json(Path(folder) / "config.json", {"trainer": trainer, "buffer": buffer})
+
+
+def check_sae(sae: Autoencoder, where: str) -> None:
+    """Refuse an SAE that cannot be right.
+
+    Raises:
+        FaithfulError: shapes that do not fit together, numbers that are not finite, a k out of range.
+    """
+    d_sae, d_in = sae.W_dec.shape if sae.W_dec.dim() == 2 else (-1, -1)
+    expected = {
+        "W_enc": (d_in, d_sae),
+        "b_enc": (d_sae,),
+        "W_dec": (d_sae, d_in),
+        "b_dec": (d_in,),
+        "threshold": (d_sae,),
+    }
+    for name, shape in expected.items():
+        tensor = getattr(sae, name, None)
+        if tensor is None:
+            continue
+        if tuple(tensor.shape) != shape:
+            raise FaithfulError(f"{name} of {where} has shape {tuple(tensor.shape)}, its decoder wants {shape}.")
+        if not bool(torch.isfinite(tensor).all()):
+            raise FaithfulError(
+                f"{name} of {where} holds numbers that are not finite; train or download the SAE again."
+            )
+    if sae.k is not None and not 1 <= sae.k <= d_sae:
+        raise FaithfulError(f"k of {where} is {sae.k}, and it has {d_sae} latents.")
+
+
+def _load_folder(folder: Path) -> Autoencoder:
+    where = str(folder)
+    config = _read_config(folder / CONFIG)
+    if (folder / SPARSIFY_WEIGHTS).exists():
+        run = folder.parent / SPARSIFY_CONFIG
+        sae: Autoencoder = from_sparsify(config, _read_tensors(folder / SPARSIFY_WEIGHTS), folder.name, where)
+        sae.metadata["model_name"] = _read_config(run).get("model") if run.exists() else None
+    else:
+        sae = from_sae_lens(config, _read_tensors(folder / WEIGHTS), where)
+    check_sae(sae, where)
+    return sae
+
+
+def _download(repo: str, subfolder: str | None, revision: str | None) -> Path:
+    """Folder of a Hub repository's SAE in the local cache, with the files that are there."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    place = f"{repo}/{subfolder}" if subfolder else repo
+
+    def fetch(name: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(repo, name, revision=revision))
+        except LocalEntryNotFoundError as error:
+            raise FaithfulError(f"{place} is not in the local cache and the Hub cannot be reached; connect.") from error
+        except EntryNotFoundError:
+            return None
+        except Exception as error:  # no such repository, gated, a dropped line: each has its own type
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise FaithfulError(f"Cannot download {place}: {reason.rstrip('.')}.") from error
+
+    prefix = f"{subfolder}/" if subfolder else ""
+    config = fetch(prefix + CONFIG)
+    if config is None:
+        raise FaithfulError(f"{place} holds no {CONFIG}; name the SAE's place in the repository.")
+    if "num_latents" in _read_config(config) or "expansion_factor" in _read_config(config):
+        weights = fetch(prefix + SPARSIFY_WEIGHTS)
+        fetch("/".join([*prefix.split("/")[:-2], SPARSIFY_CONFIG]))
+    else:
+        weights = fetch(prefix + WEIGHTS)
+    if weights is None:
+        raise FaithfulError(f"{place} holds no weights beside its {CONFIG}; name another SAE.")
+    return config.parent
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FaithfulError(f"{path.parent} holds no {path.name}; give the folder of one SAE.") from None
+    except (OSError, ValueError) as error:
+        raise FaithfulError(f"Cannot read {path}: {error}; download or export the SAE again.") from error
+    if not isinstance(config, dict):
+        raise FaithfulError(f"{path} is not the config of an SAE; give the folder of one SAE.")
+    return config
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise FaithfulError(f"{path.parent} holds no {path.name}; download or export the SAE again.") from None
+    except (OSError, SafetensorError) as error:
+        raise FaithfulError(f"Cannot read {path}: {error}; download or export the SAE again.") from error
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, lambda temporary: save_file(plain, temporary))

@@ -1,0 +1,279 @@
+"""S TopK SAEs of one shape, trained in step on the same activations with exact sparse gradients."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faithful.errors import FaithfulError
+from faithful.sae.adam import clip_and_step, normalise
+from faithful.sae.autoencoder import TENSORS
+from faithful.sae.auxk import DeadLatents, revive, spread
+from faithful.sae.buffers import PIECE, SCORES, Scratch, parts, stacked
+from faithful.sae.config import Codes, Phase, StackConfig
+from faithful.sae.gradients import Backward, row_gradients
+from faithful.sae.sparse import by_latent, decode, row_dots, scalar_sums, top_k
+from faithful.sae.topk import TopKSAE
+
+FVU_MEMORY = 0.99
+FIGURES = ("loss", "fvu", "aux", "objective", "l0", "grad_norm")
+COUNTERS = ("silent", "fvu", "sums")
+
+
+class Stack:
+    """The weights, Adam's moments and the counters of S cells.
+
+    The loss of a cell is its fvu in the batch, Σ‖x − x̂‖² / Σ‖x − mean(x)‖², plus the weighted AuxK loss and the weighted
+    extra objective. Gradients are clipped, and steps made, per cell: on a CPU a cell's bits do not depend on the others.
+
+    Args:
+        config: shape, seeds and schedules.
+        mean: [d_in], mean of the raw activations: decoder biases start there.
+        scale: factor that gives raw activations unit root mean square; `sae` folds it into the biases.
+        device: where everything lives.
+
+    Attributes:
+        weights, first, second: parameters and Adam's moments, [S, …], encoders by latent as decoders are: [S, F, d].
+        silent: [S, F], int64, tokens since each latent fired.
+
+    Raises:
+        FaithfulError: the mean has another shape.
+    """
+
+    def __init__(self, config: StackConfig, mean: Tensor, scale: float, device: torch.device | str) -> None:
+        self.config, self.scale, self.device = config, scale, torch.device(device)
+        cells, d_in, d_sae = len(config.init_seeds), config.d_in, config.d_sae
+        if mean.shape != (d_in,):
+            raise FaithfulError(f"The mean activation has shape {tuple(mean.shape)}; give one of [{d_in}].")
+        shapes = dict(zip(TENSORS, [(d_sae, d_in), (d_sae,), (d_sae, d_in), (d_in,)], strict=True))
+        self.weights, self.first, self.second = (
+            {name: stacked(cells, shape, self.device) for name, shape in shapes.items()} for _ in range(3)
+        )
+        for cell, seed in enumerate(config.init_seeds):
+            rows = init_weights(seed, d_in, d_sae)
+            self.weights["W_enc"][cell] = self.weights["W_dec"][cell] = rows
+            self.weights["b_dec"][cell] = mean * scale
+        self.silent = torch.zeros(cells, d_sae, dtype=torch.int64, device=self.device)
+        self.fvu = torch.zeros(cells, device=self.device)
+        self.sums = torch.zeros(cells, len(FIGURES), dtype=torch.float64, device=self.device)
+        self.made = self.summed = 0
+        self._dead = [_Dead(self.silent[cell] > 0) for cell in range(cells)]
+        self._steps = torch.zeros((), device=self.device)
+        self._gemm_dtype: torch.dtype = getattr(torch, config.gemm_dtype or "float32")
+        self._scratch = Scratch(self.device)
+
+    @torch.no_grad()
+    def step(self, x: Tensor) -> None:
+        """Train every cell on one batch; on a GPU this queues the work and returns.
+
+        Args:
+            x: [N, d_in], raw activations of any float type.
+
+        Raises:
+            FaithfulError: the batch has another shape.
+        """
+        if x.dim() != 2 or x.shape[1] != self.config.d_in or not len(x):
+            raise FaithfulError(f"A batch has shape {tuple(x.shape)}; give one of [N, {self.config.d_in}].")
+        x = torch.mul(x.to(self.device, torch.float32), self.scale, out=self._scratch.take("x", *x.shape))
+        variance, phase = spread(x), self.config.phase(self.made)
+        self._steps.fill_(self.made + 1)
+        for cell in range(len(self.config.init_seeds)):
+            self._step_cell(cell, x, variance, phase)
+        self.made += 1
+        self.summed += 1
+
+    def _step_cell(self, cell: int, x: Tensor, variance: Tensor, phase: Phase) -> None:
+        config, take, weights = self.config, self._scratch.take, [self.weights[name][cell] for name in TENSORS]
+        W_enc, b_enc, W_dec, b_dec = weights
+        centred = torch.sub(x, b_dec, out=take("centred", *x.shape))
+        silent = self._dead[cell].latents() if phase.auxk else None
+        values, latents, dead = self._encode(centred, W_enc, b_enc, phase.k, silent)
+        active = values > 0
+        self._count_silence(cell, latents, active)
+
+        error = take("error", *x.shape)
+        for part in parts(len(x), PIECE // config.d_in, self.device):
+            torch.sub(decode(values[part], latents[part], W_dec), centred[part], out=error[part])
+        fvu = torch.linalg.vector_norm(error).square() / variance
+        self.fvu[cell].lerp_(fvu, 1 - FVU_MEMORY if self.made else 1.0)
+        aux_k = config.auxk_k or max(1, config.d_in // 2)
+        revival = revive(dead, W_dec, error, centred, aux_k, phase.auxk, self._matmul) if dead else None
+
+        error.mul_(2 / variance)
+        d_values = row_dots(error, W_dec, latents)
+        objective, d_rows = self._objective(cell, values, latents, d_values, phase.objective)
+        codes = by_latent(latents, config.d_sae)
+        ordered = d_values.mul_(active).flatten()[codes.order]
+        d_b_enc = scalar_sums(codes.starts, ordered)
+        d_b_dec = error.sum(0) - d_b_enc @ W_enc
+        d_enc, d_dec = take("d_enc", *W_enc.shape), take("d_dec", *W_dec.shape)
+        if revival is not None or d_rows is not None:
+            d_enc.zero_()
+            d_dec.copy_(d_rows) if d_rows is not None else d_dec.zero_()
+        if revival is not None:
+            d_b_enc.index_add_(0, revival.latents, revival.b_enc)
+            d_enc.index_copy_(0, revival.latents, revival.rows_enc)
+            d_dec.index_add_(0, revival.latents, revival.rows_dec)
+        row_gradients(
+            Backward(codes, ordered, values.flatten()[codes.order], centred, error),
+            W_dec,
+            d_enc,
+            d_dec,
+            add=revival is not None or d_rows is not None,
+            atomics=x.is_cuda and not config.deterministic,
+        )
+        norm = clip_and_step(
+            weights,
+            [d_enc, d_b_enc, d_dec, d_b_dec],
+            [self.first[name][cell] for name in TENSORS],
+            [self.second[name][cell] for name in TENSORS],
+            self._steps,
+            lr=config.learning_rate(self.made),
+            betas=config.betas,
+            eps=config.eps,
+            clip=config.clip,
+        )
+        normalise(W_dec)
+        aux = revival.loss if revival else torch.zeros_like(fvu)
+        loss = fvu + phase.auxk * aux + phase.objective * objective
+        self.sums[cell] += torch.stack([loss, fvu, aux, objective, active.sum() / len(x), norm])
+
+    def _encode(
+        self, centred: Tensor, W_enc: Tensor, b_enc: Tensor, k: int, silent: Tensor | None
+    ) -> tuple[Tensor, Tensor, DeadLatents | None]:
+        """Values and latents [N, k] of the codes, and what the dead latents say, by one dense product."""
+        rows, d_sae, dtype = len(centred), self.config.d_sae, self._gemm_dtype
+        values, latents = centred.new_empty(rows, k), torch.empty(rows, k, dtype=torch.int64, device=self.device)
+        dead = DeadLatents(silent, self._scratch.take("dead", rows, len(silent))) if silent is not None else None
+        columns, bias = W_enc.to(dtype).T, b_enc.to(dtype)
+        for part in parts(rows, SCORES // d_sae, self.device):
+            scores = self._scratch.take("scores", part.stop - part.start, d_sae, dtype=dtype)
+            torch.addmm(bias, centred[part].to(dtype), columns, out=scores)
+            values[part], latents[part] = top_k(scores, k)
+            if dead is not None:
+                dead.scores[part] = scores.index_select(1, dead.latents)
+        if dtype != torch.float32:
+            values = row_dots(centred, W_enc, latents).add_(b_enc[latents])
+        return values.relu_(), latents, dead
+
+    def _count_silence(self, cell: int, latents: Tensor, active: Tensor) -> None:
+        silent = self.silent[cell]
+        fired = torch.zeros(self.config.d_sae, dtype=torch.int32, device=self.device)
+        fired.index_add_(0, latents.flatten(), active.flatten().int())
+        silent.add_(len(latents)).masked_fill_(fired > 0, 0)
+        self._dead[cell] = _Dead(silent >= self.config.dead_tokens)
+
+    def _objective(
+        self, cell: int, values: Tensor, latents: Tensor, d_values: Tensor, weight: float
+    ) -> tuple[Tensor, Tensor | None]:
+        """The extra objective and its weighted gradient for decoder rows; that for the values is added to `d_values`."""
+        if self.config.objective is None or not weight:
+            return values.new_zeros(()), None
+        with torch.enable_grad():
+            leaves = tuple(tensor.detach().requires_grad_() for tensor in (values, self.weights["W_dec"][cell]))
+            fraction = self.made / self.config.steps
+            objective = self.config.objective(Codes(leaves[0], latents, leaves[1], fraction, self.fvu[cell]))
+            gradients = torch.autograd.grad(weight * objective, leaves, allow_unused=True, materialize_grads=True)
+        d_values += gradients[0]
+        return objective.detach(), gradients[1]
+
+    def _matmul(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a.to(self._gemm_dtype) @ b.to(self._gemm_dtype)).float()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Means per cell over the steps since the last call, and the state now; the one synchronisation.
+
+        Returns:
+            For each cell `loss`, `fvu`, `aux` and `objective` (without weights), `l0`, `grad_norm` (before clipping),
+            `dead` (latents silent for the window), `lr` and `k` of the last step.
+
+        Raises:
+            FaithfulError: no step was made since the last call.
+        """
+        if not self.summed:
+            raise FaithfulError("There are no metrics without a training step; make one first.")
+        means = (self.sums / self.summed).tolist()
+        dead = (self.silent >= self.config.dead_tokens).sum(1).tolist()
+        last = self.made - 1
+        now = {"lr": self.config.learning_rate(last), "k": self.config.phase(last).k}
+        self.sums.zero_()
+        self.summed = 0
+        return [
+            dict(zip(FIGURES, row, strict=True)) | {"dead": count} | now for row, count in zip(means, dead, strict=True)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that decides the rest of the training; tensors are not copied."""
+        return {
+            "shape": self._shape(),
+            "scale": self.scale,
+            "made": self.made,
+            "summed": self.summed,
+            **{name: getattr(self, name) for name in (*COUNTERS, "weights", "first", "second")},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`.
+
+        Raises:
+            FaithfulError: it is the state of another stack.
+        """
+        if state["shape"] != self._shape():
+            raise FaithfulError(
+                f"The checkpoint is of {state['shape']}, this stack of {self._shape()}; delete the checkpoint to start anew."
+            )
+        self.scale, self.made, self.summed = state["scale"], state["made"], state["summed"]
+        for name in COUNTERS:
+            getattr(self, name).copy_(state[name])
+        for group in ("weights", "first", "second"):
+            for name in TENSORS:
+                getattr(self, group)[name].copy_(state[group][name])
+        self._dead = [_Dead(silent >= self.config.dead_tokens) for silent in self.silent]
+
+    def sae(self, cell: int) -> TopKSAE:
+        """A copy of a cell as it stands, for raw activations: biases are divided by the scale, rows keep unit norm."""
+        W_enc, b_enc, W_dec, b_dec = (self.weights[name][cell] for name in TENSORS)
+        return TopKSAE(
+            W_enc.T.contiguous(),
+            b_enc / self.scale,
+            W_dec.clone(),
+            b_dec / self.scale,
+            self.config.phase(max(0, self.made - 1)).k,
+        )
+
+    def _shape(self) -> dict[str, Any]:
+        config = self.config
+        return {name: getattr(config, name) for name in ("d_in", "d_sae", "k", "init_seeds", "steps")}
+
+
+class _Dead:
+    """Which latents of a cell are dead; on a GPU the count travels to the host while the step goes on."""
+
+    def __init__(self, mask: Tensor) -> None:
+        self.mask, self.event = mask, None
+        count = mask.sum()
+        if mask.is_cuda:
+            self.count = torch.empty((), dtype=count.dtype, pin_memory=True).copy_(count, non_blocking=True)
+            self.event = torch.cuda.Event()
+            self.event.record()
+        else:
+            self.count = count
+
+    def latents(self) -> Tensor | None:
+        """Their indices in ascending order, None where there are none."""
+        if self.event is not None:
+            self.event.synchronize()
+        count = int(self.count)
+        return self.mask.byte().sort(descending=True, stable=True).indices[:count] if count else None
+
+
+def init_weights(seed: int, d_in: int, d_sae: int) -> Tensor:
+    """Unit-norm rows [d_sae, d_in], float32, in random directions: where decoder and encoder start.
+
+    A pure function of its arguments.
+    """
+    rows = np.random.default_rng([seed, d_in, d_sae]).standard_normal((d_sae, d_in), dtype=np.float32)
+    tensor = torch.from_numpy(rows)
+    normalise(tensor)
+    return tensor

@@ -1,0 +1,60 @@
+"""A TopK sparse autoencoder as plain tensors."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faithful.sae.autoencoder import TENSORS, Autoencoder
+from faithful.sae.buffers import SCORES, parts
+from faithful.sae.sparse import decode, top_k
+
+
+@dataclass
+class TopKSAE(Autoencoder):
+    """f = ReLU(TopK_k(pre-activations)): latents that the ReLU zeroes are not active.
+
+    Attributes:
+        W_enc: [d_in, d_sae].
+        b_enc: [d_sae].
+        W_dec: [d_sae, d_in].
+        b_dec: [d_in].
+        k: latents kept per token.
+        metadata: where it comes from, in SAELens' words.
+    """
+
+    W_enc: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    b_dec: Tensor
+    k: int
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "TopKSAE":
+        """The same elsewhere or in another type."""
+        moved = {name: getattr(self, name).to(device=device, dtype=dtype) for name in TENSORS}
+        return replace(self, **moved)
+
+    def encode_sparse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Values [..., k] (≥ 0, in no order) and latents [..., k] (int64) of x [..., d_in]."""
+        flat = x.reshape(-1, self.d_in)
+        slices = parts(len(flat), SCORES // self.d_sae, flat.device)
+        found = [top_k(self.pre_activations(flat[part]), self.k) for part in slices]
+        shape = (*x.shape[:-1], self.k)
+        values, latents = (torch.cat(pieces).view(shape) for pieces in zip(*found, strict=True))
+        return values.relu(), latents
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Dense codes [..., d_sae] of x [..., d_in]."""
+        values, latents = self.encode_sparse(x)
+        return values.new_zeros(*x.shape[:-1], self.d_sae).scatter_(-1, latents, values)
+
+    def decode_sparse(self, values: Tensor, latents: Tensor) -> Tensor:
+        """Reconstructions [..., d_in] of `encode_sparse`'s codes."""
+        flat = decode(values.reshape(-1, values.shape[-1]), latents.reshape(-1, latents.shape[-1]), self.W_dec)
+        return flat.view(*values.shape[:-1], self.d_in) + self.b_dec
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """x̂ [..., d_in] of x [..., d_in]."""
+        return self.decode_sparse(*self.encode_sparse(x))

@@ -1,0 +1,161 @@
+"""One cell of a grid on disk: is it finished, what does it say of itself, and what may not be written."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from faithful import __version__
+from faithful.errors import FaithfulError
+from faithful.files import write_text
+from faithful.model import ModelSpec
+from faithful.sae.files import save_sae
+from faithful.sae.topk import TopKSAE
+from faithful.train_config import Settings, identity_sha256, shape_name
+
+RECORD = "faithful"
+NOT_TRAINED = "the training left no trace, so no SAE was written"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place in the grid.
+
+    Attributes:
+        folder: `OUT/CORPUS/resid_pre.8-f12288-k16/seed-0`.
+        d_sae, k, seed: its settings.
+        identity: everything that decides its weights.
+    """
+
+    folder: Path
+    d_sae: int
+    k: int
+    seed: int
+    identity: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the identity."""
+        return identity_sha256(self.identity)
+
+    @property
+    def name(self) -> str:
+        """`f1024-k16 seed 0`, for tables."""
+        return f"f{self.d_sae}-k{self.k} seed {self.seed}"
+
+
+def cell_folder(out: Path, corpus: str, settings: Settings, d_sae: int, k: int, seed: int) -> Path:
+    """Where a cell lies."""
+    return out / corpus / shape_name(settings.hook, d_sae, k) / f"seed-{seed}"
+
+
+def finished(cell: Cell) -> bool:
+    """Whether the cell is on disk as wished.
+
+    Raises:
+        FaithfulError: the folder holds an SAE trained otherwise, or one of another tool.
+    """
+    path = cell.folder / "cfg.json"
+    if not path.exists():
+        return False
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))["metadata"][RECORD]
+        trained = record["identity"]
+    except (ValueError, KeyError, TypeError):
+        raise FaithfulError(
+            f"{cell.folder} holds an SAE that `faithful train` did not write; choose another --out."
+        ) from None
+    changed = [
+        f"{name.replace('_', ' ')} {cell.identity.get(name)} asked for, {trained.get(name)} there"
+        for name in dict.fromkeys([*cell.identity, *trained])
+        if cell.identity.get(name) != trained.get(name) and name != "prefix_sha256"
+    ]
+    if not changed and cell.identity["prefix_sha256"] != trained.get("prefix_sha256"):
+        changed = ["the corpus' text is another now"]
+    if changed:
+        raise FaithfulError(f"{cell.folder} was trained otherwise: {'; '.join(changed[:6])}. Choose another --out.")
+    return (cell.folder / "sae_weights.safetensors").exists()
+
+
+def refuse_untrained(cell: Cell, log: list[dict[str, Any]], quality: dict[str, Any]) -> None:
+    """Refuse to write a record that shows no training.
+
+    Raises:
+        FaithfulError: no step was made, the loss is not finite or not lower than at the start, nothing fires, or the
+            output is zero.
+    """
+    first, last = (log[0]["loss"], log[-1]["loss"]) if log else (math.nan, math.nan)
+    wrong = [
+        (not log or log[-1]["step"] == 0, "it made no step"),
+        (not math.isfinite(last), f"its loss is {last}"),
+        (last >= first, f"its loss went from {first:.4g} to {last:.4g}"),
+        (quality["l0"] == 0, "no latent fires on the held-out text"),
+        (quality["l2_ratio"] == 0, "its output is zero"),
+    ]
+    for happened, what in wrong:
+        if happened:
+            raise FaithfulError(
+                f"{cell.folder}: {NOT_TRAINED}: {what}; train on more tokens, or with another --lr or --batch."
+            )
+
+
+def write_log(cell: Cell, log: list[dict[str, Any]]) -> None:
+    """Write train.jsonl: a line per interval."""
+    write_text(cell.folder / "train.jsonl", "".join(json.dumps(row) + "\n" for row in log))
+
+
+def transformer_lens_name(model: ModelSpec) -> str:
+    """What TransformerLens, and so SAELens and SAEBench, call a model; a local one keeps its own name."""
+    if model.is_local:
+        return model.name
+    if model.source == "openai-community/gpt2":
+        return "gpt2-small"
+    short = model.source.removeprefix("openai-community/").removeprefix("EleutherAI/")
+    return short.removeprefix("google/") if model.family == "gemma" else short
+
+
+def write_cell(
+    cell: Cell,
+    sae: TopKSAE,
+    settings: Settings,
+    hook_path: str,
+    log: list[dict[str, Any]],
+    quality: dict[str, Any],
+    density: Tensor,
+    provenance: dict[str, Any],
+) -> None:
+    """Write a finished SAE: log first, cfg.json last, so that a cell is finished or not there."""
+    refuse_untrained(cell, log, quality)
+    write_log(cell, log)
+    model = settings.model
+    metadata = {
+        "model_name": transformer_lens_name(model),
+        "hook_name": settings.hook.tl_name,
+        "context_size": settings.context,
+        "prepend_bos": True,
+        "dataset_path": cell.identity["corpus"],
+        "exclude_special_tokens": True,
+        "faithful_seed": cell.seed,
+        "data_seed": settings.data_seed,
+        "corpus": cell.identity["corpus"],
+        "steps": log[-1]["step"],
+        "tokens": log[-1]["tokens"],
+        "l0": quality["l0"],
+        "fvu": quality["fvu"],
+        "never_fired": quality["never_fired"],
+        RECORD: {
+            "version": __version__,
+            "identity": cell.identity,
+            "identity_sha256": cell.sha256,
+            "hook_module": hook_path,
+            "training": log[-1],
+            "first_loss": log[0]["loss"],
+            "evaluation": quality,
+            **provenance,
+        },
+    }
+    sparsity = density.clamp(min=1e-10).log10().float()
+    save_sae(cell.folder, sae, metadata, sparsity)

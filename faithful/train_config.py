@@ -1,0 +1,262 @@
+"""What a wish to train comes down to: model, hook, corpora, grid of cells and budget, checked before work starts."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from faithful.catalog import DEFAULT_CONTEXT, find_preset, sae_defaults
+from faithful.corpus import Corpus
+from faithful.errors import FaithfulError
+from faithful.hooks import Hook
+from faithful.model import ModelSpec, resolve_model, shape_of
+from faithful.token_rows import Plan, plan_tokens
+
+SEEDS = (0, 1, 2, 3, 4, 5)
+LEAST_BATCH, LARGEST_BATCH, STEPS_WANTED = 256, 4096, 256
+BUFFER_BATCHES = 32
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What the user stated; None is left to the corpora, the preset or the defaults.
+
+    Attributes:
+        corpora: corpus folders; every one trains the same grid.
+        out: folder of the SAEs: `OUT/CORPUS/HOOK-fF-kK/seed-S/`.
+        model: preset name, Hub id or folder; by default the model that the corpora were made for.
+        seeds: init seeds.
+        layer, hook: where activations are taken: `resid_pre`, `resid_post`, `attn_out` or `mlp_out` of a layer.
+        d_sae, k: widths and numbers of active latents; all pairs are trained.
+        lr: learning rate; the preset's, scaled by 1/√d_sae, else 2e-4/√(d_sae/2^14).
+        tokens: stored tokens of the contexts consumed, per corpus; by default the smallest corpus', at most the preset's.
+        epochs: passes over the corpus, in place of `tokens`.
+        context, layout: tokens per context, BOS included; `aligned` or `packed`.
+        data_seed: of the order of the data, the same for all cells.
+        batch: activations per step; by default a power of two that gives at least 256 steps, 256 to 4,096.
+        buffer: activations kept for mixing; by default 32 batches.
+        drop_outliers: leave out activations with more than ten times the median norm.
+        dtype, device: of the model; by default float32 on a CPU, else the preset's type.
+        eval_tokens: held-out tokens to evaluate on; None is 20k on a CPU, 200k on a GPU.
+        workers: processes, one per GPU; each takes corpora and shapes.
+        threads: CPU threads of a process; by default the cores.
+        deterministic: no atomics on a GPU (a CPU has none).
+        checkpoint_minutes: time between checkpoints.
+        log: `none`, `wandb` or `tensorboard`, beside train.jsonl.
+    """
+
+    corpora: tuple[Path, ...]
+    out: Path
+    model: str | None = None
+    seeds: tuple[int, ...] = SEEDS
+    layer: int | None = None
+    hook: str = "resid_pre"
+    d_sae: tuple[int, ...] = ()
+    k: tuple[int, ...] = ()
+    lr: float | None = None
+    tokens: int | None = None
+    epochs: float | None = None
+    context: int | None = None
+    layout: str = "aligned"
+    data_seed: int = 0
+    batch: int | None = None
+    buffer: int | None = None
+    drop_outliers: bool = False
+    dtype: str | None = None
+    device: str | None = None
+    eval_tokens: int | None = None
+    workers: int = 1
+    threads: int | None = None
+    deterministic: bool = False
+    checkpoint_minutes: float = 10.0
+    log: str = "none"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a grid's weights, the same for all its cells.
+
+    Attributes:
+        model: the resolved model.
+        hook: where activations are taken.
+        context, layout, tokens, epochs, data_seed, batch, buffer, drop_outliers: see `TrainConfig`; `tokens` counts all
+            epochs, and `epochs` is 1 where none were asked for.
+        shapes: (d_sae, k) pairs.
+        lrs: learning rate of each shape.
+        seeds: init seeds.
+        deterministic: see `TrainConfig`.
+    """
+
+    model: ModelSpec
+    hook: Hook
+    context: int
+    layout: str
+    tokens: int
+    epochs: float
+    data_seed: int
+    batch: int
+    buffer: int
+    drop_outliers: bool
+    shapes: tuple[tuple[int, int], ...]
+    lrs: tuple[float, ...]
+    seeds: tuple[int, ...]
+    deterministic: bool
+
+
+def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]]:
+    """Resolve everything.
+
+    Raises:
+        FaithfulError: no corpora, two of one name, a layer that does not exist, k > d_sae, a corpus made with another
+            tokenizer, a budget larger than a corpus, an empty held-out split; each names the fix.
+    """
+    corpora = _open(config.corpora)
+    spec = _model(config, corpora, device)
+    shape, preset = shape_of(spec), find_preset(spec.name)
+    rule = sae_defaults(shape.layers, shape.d_model)
+    layer = config.layer if config.layer is not None else preset.layer if preset else int(rule["layer"])
+    if not 0 <= layer < shape.layers:
+        raise FaithfulError(f"{spec.name} has layers 0 to {shape.layers - 1}, not {layer}; choose one with --layer.")
+    widths = config.d_sae or ((preset.d_sae,) if preset else (int(rule["d_sae"]),))
+    actives = config.k or ((preset.k,) if preset else (int(rule["k"]),))
+    shapes = tuple((d_sae, k) for d_sae in dict.fromkeys(widths) for k in dict.fromkeys(actives))
+    for d_sae, k in shapes:
+        if not 1 <= k <= d_sae:
+            raise FaithfulError(f"k {k} does not fit {d_sae} latents; give a --k from 1 to --d-sae.")
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
+        raise FaithfulError("Name each seed once: --seeds 0-5.")
+    context = config.context or (preset.context if preset else min(DEFAULT_CONTEXT, spec.positions))
+    if not 2 <= context <= spec.positions:
+        raise FaithfulError(f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions}.")
+    usable = {corpus.folder: plan_tokens(corpus, context, config.layout) for corpus in corpora}
+    tokens = _budget(config, corpora, usable, preset.tokens if preset else None)
+    batch = config.batch or _batch(tokens)
+    base = preset.lr * math.sqrt(preset.d_sae) if preset else 2e-4 * math.sqrt(2**14)
+    return Settings(
+        model=spec,
+        hook=Hook(layer, config.hook),
+        context=context,
+        layout=config.layout,
+        tokens=tokens,
+        epochs=config.epochs or 1.0,
+        data_seed=config.data_seed,
+        batch=batch,
+        buffer=config.buffer or max(BUFFER_BATCHES * batch, 2 * context),
+        drop_outliers=config.drop_outliers,
+        shapes=shapes,
+        lrs=tuple(config.lr or base / math.sqrt(d_sae) for d_sae, _ in shapes),
+        seeds=config.seeds,
+        deterministic=config.deterministic,
+    ), usable
+
+
+def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: int, k: int, seed: int) -> dict[str, Any]:
+    """What decides a cell's weights: model, hook, the tokens it reads and their order, its own settings."""
+    model = settings.model
+    lr = settings.lrs[settings.shapes.index((d_sae, k))]
+    return {
+        "model": model.name,
+        "revision": model.revision,
+        "dtype": model.dtype,
+        "bos_id": model.bos_id,
+        "hook": settings.hook.name,
+        "corpus": corpus,
+        "prefix_sha256": prefix_sha256,
+        "tokens": settings.tokens,
+        "epochs": settings.epochs,
+        "context": settings.context,
+        "layout": settings.layout,
+        "data_seed": settings.data_seed,
+        "batch": settings.batch,
+        "buffer": settings.buffer,
+        "drop_outliers": settings.drop_outliers,
+        "d_sae": d_sae,
+        "k": k,
+        "lr": lr,
+        "init_seed": seed,
+    }
+
+
+def identity_sha256(identity: dict[str, Any]) -> str:
+    """SHA-256 of an identity's canonical JSON."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def shape_name(hook: Hook, d_sae: int, k: int) -> str:
+    """Folder of a shape: `resid_pre.8-f12288-k16`."""
+    return f"{hook.name}-f{d_sae}-k{k}"
+
+
+def _open(folders: tuple[Path, ...]) -> list[Corpus]:
+    if not folders:
+        raise FaithfulError(
+            "There is no corpus to train on; name one with --corpus, or make one with `faithful generate`."
+        )
+    corpora = [Corpus(folder) for folder in folders]
+    names = [corpus.name for corpus in corpora]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise FaithfulError(f"Two corpora are named {twice[0]}; a corpus' name is its folder's name, so rename one.")
+    for corpus in corpora:
+        for split, need in (("train", "training"), ("test", "held-out")):
+            if not corpus.tokens(split):
+                raise FaithfulError(
+                    f"{corpus.folder} holds no {need} tokens; complete it with the command that made it."
+                )
+    return corpora
+
+
+def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec:
+    manifest = corpora[0].manifest
+    recorded = manifest.identity["model"]
+    source = config.model
+    if source is None:
+        preset = find_preset(recorded["name"])
+        source = preset.name if preset else str(manifest.provenance["model"]["source"])
+    spec = resolve_model(source, dtype=config.dtype, device=device)
+    if config.model is None and spec.revision != recorded["revision"]:
+        spec = replace(
+            resolve_model(source, revision=recorded["revision"], dtype=config.dtype, device=device),
+        )
+    for corpus in corpora:
+        made_for = corpus.manifest.identity["model"]
+        if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:
+            raise FaithfulError(
+                f"{corpus.folder} was tokenised for {made_for['name']}, whose tokenizer differs from {spec.name}'s;"
+                f" train with --model {made_for['name']}, or add the corpus again for {spec.name}."
+            )
+    return spec
+
+
+def _budget(config: TrainConfig, corpora: list[Corpus], usable: dict[Path, Plan], preset: int | None) -> int:
+    """Stored tokens to consume per corpus.
+
+    `--tokens N` is served by every corpus of N stored tokens, so what lies beyond the contexts is forgiven: the budget is
+    then what such a corpus can give.
+    """
+    smallest = min(usable.values(), key=lambda found: found.usable)
+    if config.epochs is not None and config.tokens is not None:
+        raise FaithfulError("Give --tokens or --epochs, not both.")
+    if config.epochs is not None:
+        if config.epochs <= 0:
+            raise FaithfulError("--epochs must be above 0.")
+        return int(config.epochs * smallest.usable)
+    if config.tokens is None:
+        return min(smallest.usable, preset) if preset else smallest.usable
+    for corpus in corpora:
+        have = usable[corpus.folder]
+        if config.tokens > have.usable + have.unusable:
+            epochs = config.tokens / have.usable
+            raise FaithfulError(
+                f"{corpus.name} holds {have.usable:,} tokens inside contexts, and {config.tokens:,} are asked for:"
+                f" that is {epochs:.3g} passes; say so with --epochs {math.ceil(epochs * 100) / 100:g}, or make the corpus"
+                " larger."
+            )
+    return min(config.tokens, smallest.usable)
+
+
+def _batch(tokens: int) -> int:
+    batch = 2 ** int(math.log2(max(tokens / STEPS_WANTED, 1)))
+    return min(max(batch, LEAST_BATCH), LARGEST_BATCH)

@@ -1,0 +1,259 @@
+"""`faithful train`: the contract as written, independence of cells, resume, refusals, files that SAELens reads."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from faithful import train as module
+from faithful.cli import app
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+from faithful.sae.files import load_sae
+from faithful.train import TrainConfig, train
+from faithful.train_cell import Cell, refuse_untrained, transformer_lens_name
+from faithful.train_plan import plan_training
+from generation.sampling import Sampling
+from tests.own import write_own
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+TOKENS = 6000
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> dict[str, Path]:
+    """Two own corpora of a tiny GPT-2."""
+    spec, model = family_model("gpt2")
+    root = tmp_path_factory.mktemp("train") / "corpora"
+    sampling = Sampling(max_tokens=31)
+    sizes = {"train": 7000, "test": 1500}
+    return {
+        "own": write_own(root / "own", spec, model, sampling, sizes),
+        "cool": write_own(root / "cool", spec, model, sampling.with_changes(temperature=0.7), sizes, seed=3),
+    }
+
+
+def configured(made: dict[str, Path], out: Path, **values: Any) -> TrainConfig:
+    defaults: dict[str, Any] = {
+        "corpora": (made["own"],), "out": out, "seeds": (0, 1), "layer": 1, "d_sae": (96,), "k": (4,), "lr": 3e-3,
+        "tokens": TOKENS, "context": 32, "batch": 256, "device": "cpu", "eval_tokens": 1000,
+    }  # fmt: skip
+    return TrainConfig(**defaults | values)
+
+
+@pytest.fixture(scope="module")
+def trained(corpora: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of one shape; never change it."""
+    out = tmp_path_factory.mktemp("saes")
+    train(configured(corpora, out))
+    return out
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "sae_weights.safetensors")
+
+
+def equal(one: Path, other: Path) -> bool:
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+SHAPE = "own/resid_pre.1-f96-k4"
+
+
+def test_cells_lie_where_the_contract_says_and_training_shows(trained: Path) -> None:
+    for seed in (0, 1):
+        folder = trained / SHAPE / f"seed-{seed}"
+        record = json.loads((folder / "cfg.json").read_text())["metadata"]
+        rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+        assert rows[-1]["step"] == record["steps"] > 10
+        assert rows[-1]["loss"] < rows[0]["loss"]
+        assert record["hook_name"] == "blocks.1.hook_resid_pre" and record["faithful_seed"] == seed
+        found = record["faithful"]["evaluation"]
+        assert 0 < found["fvu"] < 1 and 0 < found["l0"] <= 4 and found["ce_recovered"] <= 1
+        assert (folder / "sparsity.safetensors").exists()
+    assert not equal(trained / SHAPE / "seed-0", trained / SHAPE / "seed-1")
+
+
+def test_the_same_again_does_nothing(trained: Path, corpora: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    result = train(configured(corpora, trained))
+    assert result.trained == [] and len(result.skipped) == 2 and "nothing to do" in result.note
+
+
+def test_adding_cells_trains_only_them_and_changes_none(
+    trained: Path, corpora: dict[str, Path], tmp_path: Path
+) -> None:
+    """A cell alone, one added later and cells of a larger grid with another shape are equal to the bit."""
+    shutil.copytree(trained, tmp_path / "saes")
+    before = (tmp_path / "saes" / SHAPE / "seed-0" / "cfg.json").stat().st_mtime_ns
+    result = train(configured(corpora, tmp_path / "saes", seeds=(0, 1, 2)))
+    assert [path.name for path in result.trained] == ["seed-2"]
+    assert (tmp_path / "saes" / SHAPE / "seed-0" / "cfg.json").stat().st_mtime_ns == before
+    train(configured(corpora, tmp_path / "grid", seeds=(2, 1), d_sae=(96, 55), k=(4, 3)))
+    for seed in (1, 2):
+        assert equal(tmp_path / "grid" / SHAPE / f"seed-{seed}", tmp_path / "saes" / SHAPE / f"seed-{seed}")
+    train(configured(corpora, tmp_path / "alone", seeds=(1,)))
+    assert equal(tmp_path / "alone" / SHAPE / "seed-1", trained / SHAPE / "seed-1")
+
+
+def test_growing_the_corpus_changes_no_cell(
+    trained: Path, corpora: dict[str, Path], family_model: Model, tmp_path: Path
+) -> None:
+    spec, model = family_model("gpt2")
+    sizes = {"train": 9000, "test": 1500}
+    grown = write_own(tmp_path / "corpora" / "own", spec, model, Sampling(max_tokens=31), sizes)
+    train(configured({"own": grown}, tmp_path / "saes", seeds=(0,)))
+    assert equal(tmp_path / "saes" / SHAPE / "seed-0", trained / SHAPE / "seed-0")
+
+
+def test_killed_anywhere_and_run_again_equals_the_uninterrupted_run(
+    trained: Path, corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module.Stack.step
+    config = configured(corpora, tmp_path, checkpoint_minutes=1e-9)
+    for stop in (3, 9, 9):
+        made = iter(range(1000))
+
+        def step(self: Any, x: Any, made: Any = made, stop: int = stop) -> None:
+            if next(made) == stop:
+                raise KeyboardInterrupt
+            real(self, x)
+
+        monkeypatch.setattr(module.Stack, "step", step)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    monkeypatch.setattr(module.Stack, "step", real)
+    train(config)
+    for seed in (0, 1):
+        assert equal(tmp_path / SHAPE / f"seed-{seed}", trained / SHAPE / f"seed-{seed}")
+        lines = [(tmp_path / SHAPE / f"seed-{seed}" / "train.jsonl").read_text().splitlines() for _ in range(2)]
+        steps = [json.loads(line)["step"] for line in lines[0]]
+        assert steps == sorted(set(steps))
+    assert not list((tmp_path / "own" / ".checkpoints").glob("*.pt"))
+
+
+def test_saelens_reads_what_we_wrote(trained: Path) -> None:
+    sae_lens = pytest.importorskip("sae_lens")
+    folder = trained / SHAPE / "seed-0"
+    theirs, ours = sae_lens.SAE.load_from_disk(str(folder)), load_sae(folder)
+    x = torch.randn(64, ours.d_in, generator=torch.Generator().manual_seed(0)) * 3
+    assert torch.allclose(theirs(x), ours.reconstruct(x), atol=1e-5)
+
+
+def test_all_corpora_get_the_same_number_of_tokens(corpora: dict[str, Path], tmp_path: Path) -> None:
+    both = (corpora["own"], corpora["cool"])
+    plan = plan_training(configured(corpora, tmp_path, corpora=both, tokens=None))
+    assert plan.cells == 4 and 6900 <= plan.tokens <= 7100
+    train(configured(corpora, tmp_path, corpora=both, seeds=(0,)))
+    steps = [
+        json.loads((tmp_path / name / "resid_pre.1-f96-k4" / "seed-0" / "cfg.json").read_text())["metadata"]["steps"]
+        for name in ("own", "cool")
+    ]
+    assert abs(steps[0] - steps[1]) <= 1
+
+
+def test_epochs_and_what_lies_beyond_the_context(corpora: dict[str, Path], tmp_path: Path) -> None:
+    one = plan_training(configured(corpora, tmp_path, tokens=None, epochs=2.0))
+    assert one.tokens == pytest.approx(2 * 7000, rel=0.02)
+    cut = plan_training(configured(corpora, tmp_path, tokens=7000, context=16))
+    assert cut.unusable["own"] > 1000 and cut.tokens < 7000
+    result = train(configured(corpora, tmp_path, epochs=1.5, tokens=None, seeds=(0,)))
+    record = json.loads((result.trained[0] / "cfg.json").read_text())["metadata"]
+    assert record["tokens"] == pytest.approx(1.5 * 7000, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"layer": 2}, "layers 0 to 1"),
+        ({"k": (97,)}, "does not fit 96 latents"),
+        ({"tokens": 10**6}, "passes; say so with --epochs"),
+        ({"tokens": 100, "epochs": 2.0}, "not both"),
+        ({"seeds": (1, 1)}, "each seed once"),
+        ({"context": 4096}, "does not fit"),
+        ({"corpora": ()}, "no corpus"),
+        ({"log": "paper"}, "not a logger"),
+        ({"workers": 0}, "at least 1"),
+        ({"lr": 1e30}, "smaller --lr"),
+    ],
+)
+def test_refusals(stated: dict[str, Any], said: str, corpora: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(FaithfulError, match=said):
+        train(configured(corpora, tmp_path / "out", **stated))
+    assert not list((tmp_path / "out").rglob("cfg.json"))
+
+
+def test_a_cell_trained_otherwise_is_refused_with_the_difference(trained: Path, corpora: dict[str, Path]) -> None:
+    with pytest.raises(FaithfulError, match=r"lr 0\.001 asked for, 0\.003 there"):
+        train(configured(corpora, trained, lr=1e-3))
+
+
+def test_a_corpus_of_another_tokenizer_is_refused(
+    corpora: dict[str, Path], family_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(FaithfulError, match="tokenised for"):
+        train(configured(corpora, tmp_path, model=str(family_folder("llama"))))
+
+
+@pytest.mark.parametrize(
+    ("log", "quality", "said"),
+    [
+        ([], {"l0": 1, "l2_ratio": 1}, "no step"),
+        ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": 1.0}], {"l0": 1, "l2_ratio": 1}, "its loss went"),
+        ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": float("nan")}], {"l0": 1, "l2_ratio": 1}, "nan"),
+        ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": 0.5}], {"l0": 0, "l2_ratio": 1}, "no latent fires"),
+        ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": 0.5}], {"l0": 1, "l2_ratio": 0}, "output is zero"),
+    ],
+)
+def test_a_record_without_training_cannot_be_written(
+    log: Any, quality: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FaithfulError, match=said):
+        refuse_untrained(Cell(tmp_path, 8, 2, 0, {}), log, quality)
+
+
+@pytest.mark.parametrize(
+    ("source", "family", "said"),
+    [
+        ("openai-community/gpt2", "gpt2", "gpt2-small"),
+        ("EleutherAI/pythia-1.4b", "pythia", "pythia-1.4b"),
+        ("google/gemma-2-2b", "gemma", "gemma-2-2b"),
+        ("meta-llama/Llama-3.2-3B", "llama", "meta-llama/Llama-3.2-3B"),
+        ("someone/model", "qwen2", "someone/model"),
+    ],
+)
+def test_names_are_those_of_transformer_lens(source: str, family: str, said: str, family_model: Model) -> None:
+    spec = replace(family_model("gpt2")[0], name=source, source=source, family=family, revision="a" * 40)
+    assert transformer_lens_name(spec) == said
+
+
+@pytest.mark.slow
+def test_workers_train_the_same_cells(trained: Path, corpora: dict[str, Path], tmp_path: Path) -> None:
+    config = configured(corpora, tmp_path, workers=2, d_sae=(96, 55), threads=torch.get_num_threads())
+    train(config)
+    assert equal(tmp_path / SHAPE / "seed-0", trained / SHAPE / "seed-0")
+    assert train(replace(config, workers=1)).trained == []
+
+
+def test_the_command_as_typed(corpora: dict[str, Path], tmp_path: Path) -> None:
+    stated = [
+        "train", "--corpus", str(corpora["own"]), "--seeds", "0,1", "--layer", "1", "--d-sae", "96", "--k", "4",
+        "--tokens", "6k", "--out", str(tmp_path), "--context", "32", "--batch", "256", "--eval-tokens", "1k",
+    ]  # fmt: skip
+    told = CliRunner().invoke(app, stated)
+    assert told.exit_code == 0, told.output
+    assert (tmp_path / SHAPE / "seed-0" / "cfg.json").exists() and "ce_recovered" in told.stdout
+    again = CliRunner().invoke(app, [*stated, "--json"])
+    assert json.loads(again.stdout)["trained"] == []
+    dry = CliRunner().invoke(app, [*stated, "--dry-run", "--json"])
+    assert json.loads(dry.stdout)["cells"] == 2
+    bad = CliRunner().invoke(app, [*stated, "--seeds", "a"])
+    assert bad.exit_code == 2
