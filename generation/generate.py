@@ -1,11 +1,13 @@
 """`faithful generate`: make, extend or complete the corpus that a model samples from itself."""
 
+import contextlib
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faithful.corpus import (
@@ -18,24 +20,21 @@ from faithful.corpus import (
     write_manifest,
 )
 from faithful.errors import FaithfulError
-from faithful.files import append_line, folder_lock, remove_temporaries
+from faithful.files import append_line, folder_lock, reason_of, remove_temporaries
 from faithful.model import ModelSpec, check_unchanged, load_tokenizer
 from faithful.runs import remember_run
 from generation.coordinator import draw_all
 from generation.describe import describe
-from generation.engine import EngineSettings, Sample, choose_engine, has_cuda
-from generation.identity import (
-    check_engine,
-    engine_identity,
-    sampling_of,
-    settings_from,
-)
+from generation.engine import EngineSettings, Sample
+from generation.identity import promise, sampling_of, spec_of
 from generation.plan import bytes_on_disk, default_workers
-from generation.prepare import GenerateConfig, prepare, targets
+from generation.prepare import GenerateConfig, prepare, refuse_differences, targets
 from generation.progress import Reporter, silent
+from generation.recovery import restore_last_shard
 from generation.sampling import Sampling
 from generation.schedule import SplitSchedule
 from generation.seeds import EVAL, TRAIN
+from generation.segments import note_repair, open_segment, settle_engine
 from generation.shards import write_documents
 
 DOMAINS = {"train": TRAIN, "test": EVAL}
@@ -72,15 +71,16 @@ def generate(config: GenerateConfig, report: Reporter = silent) -> GenerateResul
         return GenerateResult(
             folder, read_manifest(folder), described, _nothing_to_draw(folder, manifest, config, described)
         )
-    with folder_lock(folder):
-        if (folder / MANIFEST).exists():
-            manifest = read_manifest(folder)
-            wanted = targets(config, manifest)
+    settings, segment = settle_engine(config, manifest)
+    with folder_lock(folder, shared_below=True):
+        if (folder / MANIFEST).exists() and (found := read_manifest(folder)) != manifest:
+            refuse_differences(config, folder, found)
+            manifest, spec, wanted = found, spec_of(found), targets(config, found)
+            settings, segment = settle_engine(config, manifest)
         remove_temporaries(folder)
-        manifest.requested = wanted
-        changed = _draw(config, folder, manifest, spec, wanted, report)
-    _remember(config, folder)
-    describe(folder, config.certify_tokens, report, device=config.device)
+        changed = _draw(config, folder, manifest, spec, wanted, settings, segment, report)
+        _remember(config, folder)
+        describe(folder, config.certify_tokens, report, device=config.device)
     manifest = read_manifest(folder)
     tokens = manifest.tokens()
     note = f"{folder} holds {tokens:,} training tokens in {manifest.rows():,} samples"
@@ -110,29 +110,22 @@ def _draw(
     manifest: Manifest,
     spec: ModelSpec,
     wanted: dict[str, int],
+    settings: EngineSettings,
+    segment: dict[str, Any] | None,
     report: Reporter,
 ) -> bool:
-    """Draw what is missing under the folder's lock; whether anything was."""
+    """Draw what is missing under the folder's lock; whether anything was written."""
     began = time.time()
     before = manifest.tokens("train") + manifest.tokens("test")
-    recorded = manifest.segments[-1]["engine"]
-    settings = settings_from(recorded)
-    if config.accept_engine_change:
-        device = config.device or ("cuda" if has_cuda() else "cpu")
-        name = config.engine or (settings.name if device == settings.device else "auto")
-        settings = replace(settings, device=device, name=choose_engine(name, device))
-    same_engine = check_engine(recorded, engine_identity(settings), config.accept_engine_change)
-    same_engine = same_engine and not config.accept_engine_change
-    keep_bytes = same_engine and settings.deterministic and len(manifest.segments) == 1
-    if not same_engine:
-        manifest.segments.append(
-            {"train": manifest.rows("train"), "test": manifest.rows("test"), "engine": engine_identity(settings)}
-        )
-    choose_engine(settings.name, settings.device)
     check_unchanged(spec)
     _refuse_full_disk(folder, sum(wanted.values()) - before, spec)
+    if segment:
+        open_segment(manifest, segment)
+    keep_bytes = promise(settings) == "bytes" and len(manifest.segments) == 1
+    manifest.requested = {split: _requested(manifest, split, tokens) for split, tokens in wanted.items()}
     write_manifest(folder, manifest)
-    changed = False
+    restored = [restore_last_shard(folder, split, manifest.shards[split], spec.vocab_size) for split in manifest.shards]
+    drawn = False
     while schedules := _schedules(folder, manifest, settings, wanted, keep_bytes):
         tokenizer = load_tokenizer(spec.source, spec.hub_revision())
         commit = _Commit(folder, manifest, spec, tokenizer, schedules, keep_bytes)
@@ -140,23 +133,34 @@ def _draw(
             spec, settings, sum(wanted.values()) - before, sampling_of(manifest).max_tokens
         )
         draw_all(schedules, spec, sampling_of(manifest), settings, workers, commit, report)
-        changed = True
-    if not changed:
-        return False
+        drawn = True
+    if drawn:
+        tokens = manifest.tokens("train") + manifest.tokens("test") - before
+        _log(folder, began, tokens, config.workers)
+    return drawn or any(restored)
+
+
+def _requested(manifest: Manifest, split: str, wanted: int) -> int:
+    """The largest budget that the split reached or is to reach."""
+    before = manifest.requested[split]
+    return max(wanted, before) if manifest.tokens(split) >= before else wanted
+
+
+def _log(folder: Path, began: float, tokens: int, workers: int | None) -> None:
+    """Note what varies from run to run; a log that cannot be written must not spoil a corpus that is finished."""
     seconds = time.time() - began
-    drawn = manifest.tokens("train") + manifest.tokens("test") - before
-    append_line(
-        folder / "log.jsonl",
-        {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
-            "command": "generate",
-            "tokens": drawn,
-            "seconds": round(seconds, 2),
-            "tokens_per_second": round(drawn / seconds, 1),
-            "workers": config.workers or "default",
-        },
-    )
-    return True
+    with contextlib.suppress(FaithfulError):
+        append_line(
+            folder / "log.jsonl",
+            {
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+                "command": "generate",
+                "tokens": tokens,
+                "seconds": round(seconds, 2),
+                "tokens_per_second": round(tokens / seconds, 1),
+                "workers": workers or "default",
+            },
+        )
 
 
 def _schedules(
@@ -169,12 +173,19 @@ def _schedules(
         intact = intact_shards(folder, shards)
         kept: list[Document] = []
         if shards and intact[-1] and not keep_bytes:
-            kept = from_table(pq.read_table(folder / shards[-1].file))
+            kept = _read_documents(folder / shards[-1].file)
         mean = manifest.tokens(split) / manifest.rows(split) if shards else _expected_length(sampling_of(manifest))
         damaged = [number for number, whole in enumerate(intact) if not whole]
         seed = manifest.identity["seed"]
         schedules.append(SplitSchedule(split, domain, seed, wanted[split], settings, shards, damaged, kept, mean))
     return [schedule for schedule in schedules if not schedule.done]
+
+
+def _read_documents(path: Path) -> list[Document]:
+    try:
+        return from_table(pq.read_table(path))
+    except (OSError, pa.ArrowException) as error:
+        raise FaithfulError(f"Cannot read {path}, which is whole: {error}; mend the disk, then run again.") from error
 
 
 class _Commit:
@@ -204,6 +215,8 @@ class _Commit:
                 f"{self.folder / shard.file} was made again and differs from its checksum: this machine does not repeat"
                 " the corpus. Go on with --accept-engine-change, or restore the file from a backup."
             )
+        if number in schedule.repairs:
+            note_repair(self.manifest, split, shard)
         schedule.commit(number, shard)
         self.manifest.shards[split] = list(schedule.shards)
         self.manifest.certificate = self.manifest.statistics = None
@@ -215,7 +228,10 @@ def _expected_length(sampling: Sampling) -> float:
 
 
 def _refuse_full_disk(folder: Path, tokens: int, spec: ModelSpec) -> None:
-    free = shutil.disk_usage(folder).free
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise FaithfulError(f"Cannot look at {folder}: {reason_of(error)}; choose another --out.") from error
     needed = bytes_on_disk(max(tokens, 0), spec.vocab_size)
     if needed > free:
         raise FaithfulError(

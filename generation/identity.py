@@ -1,6 +1,8 @@
 """What decides the bytes of a corpus, and how a stated wish is compared with a corpus that exists."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -56,14 +58,24 @@ def engine_identity(settings: EngineSettings) -> dict[str, Any]:
 
 
 def promise(settings: EngineSettings) -> str:
-    """`bytes`: any order of shards, any number of workers and any restart give the same files; else `distribution`."""
-    return "bytes" if settings.deterministic and settings.threads == 1 else "distribution"
+    """`bytes`: any order of shards, any number of workers and any restart give the same files; else `distribution`.
+
+    Only our own engine on one CPU thread promises bytes: GPU kernels that sum in any order are allowed, and what vLLM
+    computes together depends on settings of its own.
+    """
+    own_cpu = settings.name == "transformers" and settings.device == "cpu" and settings.threads == 1
+    return "bytes" if settings.deterministic and own_cpu else "distribution"
 
 
 def module_version(module: str) -> str:
     """Installed version of a module, whatever its distribution is called."""
-    names = metadata.packages_distributions().get(module)
+    names = _distributions().get(module)
     return metadata.version(names[0]) if names else "missing"
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
 
 
 def corpus_identity(spec: ModelSpec, sampling: Sampling, seed: int, engine: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,14 @@ from faithful.errors import FaithfulError
 from faithful.model import ModelSpec, resolve_model, shape_of
 from faithful.runs import run_folder, run_name
 from generation.engine import EngineSettings, choose_engine, has_cuda
-from generation.identity import corpus_identity, differences, engine_identity, model_provenance, spec_of
+from generation.identity import (
+    corpus_identity,
+    differences,
+    engine_identity,
+    model_provenance,
+    settings_from,
+    spec_of,
+)
 from generation.plan import device_memory, test_tokens, worker_memory
 from generation.sampling import Sampling
 from generation.shards import refuse_foreign_folder
@@ -112,7 +119,7 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
     folder = corpus_folder(config, positions)
     if (folder / MANIFEST).exists():
         manifest = read_manifest(folder)
-        _refuse_differences(config, folder, manifest)
+        refuse_differences(config, folder, manifest)
         return folder, manifest, spec_of(manifest)
     refuse_foreign_folder(folder)
     spec = spec or _resolve(config)
@@ -136,9 +143,7 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
 
     The transformers engine's batch is halved until its key-value buffers fit beside the weights; vLLM manages its own.
     """
-    device = config.device or ("cuda" if has_cuda() else "cpu")
-    if device not in ("cpu", "cuda"):
-        raise FaithfulError(f"'{device}' is not a device; choose cpu or cuda.")
+    device = _device(config)
     name = choose_engine(config.engine or "auto", device)
     on_cpu = device == "cpu"
     deterministic = config.deterministic if config.deterministic is not None else on_cpu and name == "transformers"
@@ -155,6 +160,39 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
     while settings.slots > 1 and worker_memory(shape, dtype, settings, max_tokens + 1) > 0.85 * memory:
         settings = replace(settings, slots=settings.slots // 2)
     return settings
+
+
+def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettings:
+    """Engine settings to go on with: those last used, on the stated engine and device where a change is accepted.
+
+    Raises:
+        FaithfulError: an engine that is not installed.
+    """
+    settings = settings_from(manifest.segments[-1]["engine"])
+    if config.accept_engine_change:
+        device = _device(config)
+        name = config.engine or (settings.name if device == settings.device else "auto")
+        settings = replace(settings, device=device, name=name)
+    return replace(settings, name=choose_engine(settings.name, settings.device))
+
+
+def refuse_missing_gpus(settings: EngineSettings, workers: int | None) -> None:
+    """Refuse work on GPUs that are not there: every worker has one of its own.
+
+    Raises:
+        FaithfulError: torch sees no GPU, or fewer than `workers`.
+    """
+    if settings.device != "cuda":
+        return
+    import torch
+
+    gpus = torch.cuda.device_count() if has_cuda() else 0
+    if not gpus:
+        raise FaithfulError("torch sees no GPU here; use --device cpu, or run this on a machine with a GPU.")
+    if workers is not None and workers > gpus:
+        raise FaithfulError(
+            f"--workers {workers} are more than the GPUs here, and each worker has one of its own; use at most {gpus}."
+        )
 
 
 def stated_sampling(config: GenerateConfig, model: str, positions: int) -> Sampling:
@@ -185,31 +223,45 @@ def targets(config: GenerateConfig, manifest: Manifest) -> dict[str, int]:
     return {"train": train, "test": held_out}
 
 
-def _resolve(config: GenerateConfig) -> ModelSpec:
+def _device(config: GenerateConfig) -> str:
     device = config.device or ("cuda" if has_cuda() else "cpu")
+    if device not in ("cpu", "cuda"):
+        raise FaithfulError(f"'{device}' is not a device; choose cpu or cuda.")
+    return device
+
+
+def _resolve(config: GenerateConfig) -> ModelSpec:
     return resolve_model(
-        config.model or "tiny", revision=config.revision, dtype=config.dtype, bos=config.bos, device=device
+        config.model or "tiny", revision=config.revision, dtype=config.dtype, bos=config.bos, device=_device(config)
     )
 
 
-def _refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest) -> None:
+def refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest) -> None:
+    """Compare what was stated with a corpus that exists.
+
+    Raises:
+        FaithfulError: they differ, or the corpus is no sampled one; says in what.
+    """
     if manifest.kind != "own":
         raise FaithfulError(f"{folder} is no corpus sampled from a model; choose another --out.")
-    identity = manifest.identity
+    identity, engine = manifest.identity, manifest.segments[-1]["engine"]
     recorded = {
         **identity["sampling"],
         "seed": identity["seed"],
         "dtype": identity["model"]["dtype"],
         "bos": identity["model"]["bos_id"],
-        "engine": identity["engine"]["name"],
-        "threads": identity["engine"]["threads"],
-        "batch": identity["engine"]["slots"],
-        "shard_rows": identity["engine"]["shard_rows"],
-        "deterministic": identity["engine"]["deterministic"],
+        "engine": engine["name"],
+        "device": settings_from(engine).device,
+        "threads": engine["threads"],
+        "batch": engine["slots"],
+        "shard_rows": engine["shard_rows"],
+        "deterministic": engine["deterministic"],
     }
     stated = {name: getattr(config, name) for name in recorded}
     if stated["engine"] == "auto" or config.accept_engine_change:
         stated["engine"] = None
+    if config.accept_engine_change:
+        stated["device"] = None
     found = differences(stated, recorded)
     name = identity["model"]["name"]
     if config.model:

@@ -23,7 +23,7 @@ class SplitSchedule:
         settings: shard size and whether shards are drained.
         committed: shards of the manifest, in order.
         damaged: numbers among `committed` that must be made again.
-        kept: documents of a partial last shard that stay as they are (engines that promise no bytes).
+        kept: documents of a partial last shard that stay as they are (where no bytes are promised).
         mean_tokens: expected tokens per sample, to plan ahead.
     """
 
@@ -43,6 +43,7 @@ class SplitSchedule:
         self.shards = list(committed)
         self.repairs = {number: committed[number].rows for number in damaged}
         self.target = 0 if damaged else target
+        self.kept: dict[int, dict[int, Sample]] = {}
         self.open: dict[int, dict[int, Sample]] = {}
         self.waiting: list[int] = list(damaged)
         self.mean_tokens = mean_tokens
@@ -50,15 +51,12 @@ class SplitSchedule:
         if self.committed_tokens < self.target and committed and committed[-1].rows < settings.shard_rows:
             self.shards.pop()
             self.waiting.append(len(self.shards))
-            self.open_with(len(self.shards), kept)
+            self.kept[len(self.shards)] = {
+                d.index: Sample(d.index, d.seed, d.token_ids, d.finish_reason, d.logprob_p or [], d.logprob_q)
+                for d in kept
+            }
+            self._reopen(len(self.shards))
         self.next_new = len(self.shards) + len(self.waiting)
-
-    def open_with(self, number: int, documents: list[Document]) -> None:
-        """Open a shard that has some rows already."""
-        self.open[number] = {
-            d.index: Sample(d.index, d.seed, d.token_ids, d.finish_reason, d.logprob_p or [], d.logprob_q)
-            for d in documents
-        }
 
     @property
     def committed_tokens(self) -> int:
@@ -90,11 +88,15 @@ class SplitSchedule:
         return Range(self.split, number, tuple(Request(i, sample_seed(self.seed, self.domain, i)) for i in wanted))
 
     def give_back(self, number: int) -> None:
-        """A worker died: its shard waits again, without the rows that only a whole run of it may hold."""
+        """A worker died: its shard waits again, without the rows of a run that must be whole; rows kept stay."""
         if number in self.open:
             if self.settings.deterministic:
-                self.open[number] = {}
+                self._reopen(number)
             self.waiting.insert(0, number)
+
+    def _reopen(self, number: int) -> None:
+        """Begin a shard anew, with the rows of it that stay."""
+        self.open[number] = dict(self.kept.get(number, {}))
 
     def add(self, number: int, samples: list[Sample]) -> None:
         """Take samples of an open shard; those of a shard no longer wanted are dropped."""

@@ -1,6 +1,6 @@
 """Worker processes: each holds an engine, takes ranges of samples from the coordinator and streams samples back.
 
-The module imports nothing heavy: the environment of a worker is set before its engine is imported.
+The environment of a worker is set before its interpreter starts: what it imports first, and when, does not matter.
 """
 
 import contextlib
@@ -10,14 +10,18 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from faithful.errors import FaithfulError
+from faithful.files import reason_of
 from generation.engine import EngineSettings, Request, Sample
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from generation.sampling import Sampling
 
 MESSAGE_SAMPLES = 16
+GRACE_SECONDS, END_SECONDS = 0.3, 5.0
 Inbox = queue.SimpleQueue[tuple["Worker", str, Any]]
 
 
@@ -49,6 +54,10 @@ class Worker:
     Args:
         number: which worker this is; on a GPU machine it uses the GPU of that number.
         spec, sampling, settings: what to sample with.
+        inbox: where to put what it says.
+
+    Raises:
+        FaithfulError: the system gives no process or pipe.
     """
 
     def __init__(
@@ -56,19 +65,18 @@ class Worker:
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self.number = number
-        self.connection, other = context.Pipe()
         self.owed: dict[tuple[str, int], set[int]] = {}
         self.idle = False
-        self.process = context.Process(
-            target=_work, args=(other, number, spec, sampling, settings), daemon=False, name=f"worker-{number}"
-        )
-        # a terminal sends Ctrl-C to the whole group: workers inherit being deaf to it, the coordinator stops them
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if _in_main_thread() else None
         try:
-            self.process.start()
-        finally:
-            if handler is not None:
-                signal.signal(signal.SIGINT, handler)
+            self.connection, other = context.Pipe()
+            self.process = context.Process(
+                target=_work, args=(other, spec, sampling, settings), daemon=False, name=f"worker-{number}"
+            )
+            # a terminal sends Ctrl-C to the whole group: workers are born deaf to it, the coordinator stops them
+            with _deaf_to_interrupts(), environment(worker_environment(number, settings)):
+                self.process.start()
+        except OSError as error:
+            raise FaithfulError(f"Cannot start a worker: {reason_of(error)}; use fewer --workers.") from error
         other.close()
         self.listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
         self.listener.start()
@@ -105,20 +113,82 @@ class Worker:
         self.owed.clear()
         self._send(("cancel", None))
 
-    def stop(self) -> None:
-        """End the process: ask, then terminate, then kill."""
+    def ask_to_stop(self) -> None:
+        """Ask the process to end after its present step."""
         self._send(("stop", None))
-        self.process.join(0.3)
-        for end in (self.process.terminate, self.process.kill):
-            if self.process.is_alive():
-                end()
-                self.process.join(5)
-        self.listener.join(5)
+
+    def close(self) -> None:
+        """Let go of a process that has ended."""
+        self.listener.join(END_SECONDS)
         self.connection.close()
 
     def _send(self, message: tuple[str, Any]) -> None:
         with contextlib.suppress(OSError):  # a dead worker is heard of through its sentinel
             self.connection.send(message)
+
+
+def stop_all(workers: Sequence[Worker]) -> None:
+    """End workers, all at the same time: ask, then terminate, then kill."""
+    for worker in workers:
+        worker.ask_to_stop()
+    processes = [worker.process for worker in workers]
+    _wait(processes, GRACE_SECONDS)
+    for process in processes:
+        if process.is_alive():
+            process.terminate()
+    _wait(processes, END_SECONDS)
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+    _wait(processes, END_SECONDS)
+    for worker in workers:
+        worker.close()
+
+
+def _wait(processes: Sequence[BaseProcess], seconds: float) -> None:
+    """Wait until all have ended, at most `seconds` altogether."""
+    deadline = time.monotonic() + seconds
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+
+
+def worker_environment(number: int, settings: EngineSettings) -> dict[str, str]:
+    """Environment variables of worker `number`: its threads on a CPU, or its GPU."""
+    if settings.device == "cpu":
+        threads = str(settings.threads)
+        policy = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+        return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": policy}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [str(i) for i in range(number + 1)]
+    values = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]}
+    if settings.deterministic:
+        values["CUBLAS_WORKSPACE_CONFIG"] = os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return values
+
+
+@contextmanager
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables, which a process started meanwhile is born with, and restore them."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if _in_main_thread() else None
+    try:
+        yield
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
 
 
 def messages(inbox: "Inbox", seconds: float) -> Iterator[tuple[Worker, str, Any]]:
@@ -171,14 +241,12 @@ class _Link:
             self.queue.append(content)
 
 
-def _work(
-    connection: Connection, number: int, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings
-) -> None:
+def _work(connection: Connection, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) -> None:
     """Main function of a worker process."""
     _die_with_parent()
     os.dup2(2, 1)  # what libraries print must not mix with the command's own answer
     try:
-        engine = _build(number, spec, sampling, settings)
+        engine = _build(spec, sampling, settings)
         connection.send(("ready", None))
         link = _Link(connection)
         while not link.stopped:
@@ -236,14 +304,7 @@ def _serve(engine: Any, link: _Link, drain: bool) -> None:
     flush()
 
 
-def _build(number: int, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) -> Any:
-    if settings.device == "cpu":
-        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(settings.threads)
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    else:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        gpus = visible.split(",") if visible else [str(i) for i in range(number + 1)]
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+def _build(spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) -> Any:
     if settings.name == "vllm":
         from generation.vllm_engine import VllmEngine, set_environment
 
@@ -258,7 +319,6 @@ def _build(number: int, spec: "ModelSpec", sampling: "Sampling", settings: Engin
     if settings.device == "cpu":
         torch.set_num_threads(settings.threads)
     elif settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     return TransformersEngine(load_model(spec, settings.device), spec, sampling, settings.slots)
 

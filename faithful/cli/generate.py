@@ -98,12 +98,7 @@ def generate(
             }
         )
         return
-    if result.changed:
-        _summary(result.folder)
-    else:
-        certificate = result.manifest.certificate
-        say(f"Certificate: {certificate['verdict']}." if certificate else "It has no certificate.")
-        say(f"Card: {result.folder / 'README.md'}")
+    _summary(result.folder)
     say(f"Next: faithful corpus stats {result.folder}")
 
 
@@ -148,4 +143,6 @@ def _summary(folder: Path) -> None:
         print_table("Certificate", certificate_rows(manifest.certificate))
         print_table("Tests", list(test_rows(manifest.certificate)), ("test", "statistic", "p", "p (Holm)"))
         say(f"Verdict: {manifest.certificate['verdict']}: {manifest.certificate['reason']}.")
+    else:
+        say(f"It has no certificate; `faithful corpus certify {folder}` makes one.")
     say(f"Card: {folder / 'README.md'}")

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import typer
 
 from faithful.errors import FaithfulError
+from faithful.files import reason_of
 from faithful.quantities import format_count, format_seconds
 
 P = ParamSpec("P")
@@ -21,7 +22,7 @@ QUIET_SECONDS = 30.0
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn a `FaithfulError` into its sentence and exit code 2, and Ctrl-C into a sentence and 130."""
+    """Turn a `FaithfulError`, and what else the system refuses, into one sentence and exit code 2; Ctrl-C into 130."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -30,6 +31,12 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except FaithfulError as error:
             say(f"Error: {error}")
+            raise typer.Exit(2) from None
+        except BrokenPipeError:
+            raise  # whoever read our output has enough: no error
+        except OSError as error:
+            about = f"{error.filename}: " if error.filename else ""
+            say(f"Error: {about}{reason_of(error)}; mend that and run the same command again.")
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             say("Stopped. What is finished is kept; run the same command again to go on.")
@@ -62,12 +69,13 @@ def print_table(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, 
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=bool(header))
     for place, column in enumerate(header or rows[0]):
         table.add_column(column if header else "", style="cyan" if place == 0 else "", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # not strings: samples may hold what looks like markup
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=max(console.width, 110))
@@ -117,6 +125,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self.began: dict[str, tuple[float, int]] = {}
+        self.finished: set[str] = set()
         self.told = 0.0
 
     def __call__(self, point: Any) -> None:
@@ -126,8 +135,12 @@ class _Lines:
             self.told = now
         start, first = self.began[point.step]
         finished = point.done >= point.total
+        if point.step in self.finished:
+            return
         if now - self.told >= QUIET_SECONDS or (finished and now > start):
-            self.told = now if not finished else float("inf")
+            self.told = now
+            if finished:
+                self.finished.add(point.step)
             rate = (point.done - first) / max(now - start, 1e-9)
-            left = "" if finished else f", {format_seconds((point.total - point.done) / max(rate, 1e-9))} left"
+            left = "" if finished or not rate else f", {format_seconds((point.total - point.done) / rate)} left"
             say(f"{point.step}: {point.done:,} of {point.total:,} {point.unit}, {format_count(rate)}/s{left}")

@@ -160,7 +160,7 @@ def test_the_command_samples_grows_and_certifies_with_vllm(tmp_path: Path, famil
     assert np.mean([np.array_equal(a, b) for a, b in zip(grown, direct, strict=True)]) > 0.99
 
 
-def test_two_workers_deterministic_promise_bytes(tmp_path: Path, family_folder: Folder) -> None:
+def test_two_workers_deterministic_give_the_same_bytes_unpromised(tmp_path: Path, family_folder: Folder) -> None:
     files = []
     for workers in ("1", "2"):
         out = tmp_path / workers
@@ -189,6 +189,6 @@ def test_two_workers_deterministic_promise_bytes(tmp_path: Path, family_folder: 
         arguments += ["--out", str(out), "--tokens", "3000", "--deterministic", "--certify-tokens", "0"]
         done = subprocess.run(arguments, capture_output=True, text=True, env=ENVIRONMENT, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
-        assert read_manifest(out).identity["engine"]["promise"] == "bytes"
+        assert read_manifest(out).identity["engine"]["promise"] == "distribution"
         files.append({path.relative_to(out): path.read_bytes() for path in sorted(out.rglob("part-*.parquet"))})
     assert files[0] == files[1]

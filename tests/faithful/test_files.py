@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from faithful.files import (
     write_json,
     write_text,
 )
+from tests.unprivileged import unprivileged
 
 HOLDER = """
 import sys, time
@@ -28,6 +30,43 @@ from faithful.files import folder_lock
 with folder_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
+"""
+
+WRITER = """
+import sys
+from pathlib import Path
+from faithful.errors import FaithfulError
+from faithful.files import append_line, folder_lock, remove_temporaries, write_text
+folder = Path(sys.argv[1])
+for write in (
+    lambda: write_text(folder / "a.txt", "x"),
+    lambda: append_line(folder / "log.jsonl", {}),
+    lambda: remove_temporaries(folder),
+    lambda: folder_lock(folder).__enter__(),
+):
+    try:
+        write()
+    except FaithfulError as error:
+        print(error)
+"""
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from faithful.errors import FaithfulError
+from faithful.files import append_line, folder_lock
+log, folder = Path(sys.argv[1]), Path(sys.argv[2])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + 5, resource.RLIM_INFINITY))
+try:
+    append_line(log, {"a": "longer than what is free"})
+except FaithfulError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+try:
+    folder_lock(folder).__enter__()
+except FaithfulError as error:
+    print(error)
 """
 
 
@@ -103,16 +142,21 @@ def test_a_path_below_a_file_is_a_sentence(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("")
+    (tmp_path / "log.jsonl").chmod(0o400)
+    (tmp_path / ".a.txt.tmp").write_text("half")
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(FaithfulError, match="Cannot write"):
-            write_text(tmp_path / "a.txt", "x")
-        with pytest.raises(FaithfulError, match="Cannot write"), folder_lock(tmp_path):
-            pass
+        done = subprocess.run(
+            unprivileged([sys.executable, "-c", WRITER, str(tmp_path)]), capture_output=True, text=True, check=False
+        )
     finally:
         tmp_path.chmod(0o700)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == 4
+    assert all(line.startswith("Cannot write") and "Permission denied" in line for line in said), said
 
 
 def test_a_refused_open_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +191,42 @@ def test_lines_are_appended_and_temporaries_removed(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["log.jsonl", "mine.tmp"]
 
 
+def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    append_line(log, {"a": 1})
+    with log.open("a") as file:
+        file.write('{"a": ')
+    append_line(log, {"a": 3})
+    append_line(log, {"a": 4})
+    assert log.read_text().splitlines() == ['{"a": 1}', '{"a": ', '{"a": 3}', '{"a": 4}']
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_whole_lines(tmp_path: Path) -> None:
+    """A limit on file sizes makes writes fail half-way, as a full disk does."""
+    with pytest.raises(FaithfulError, match="No space left"):
+        append_line(Path("/dev/full"), {"a": 1})
+    log = tmp_path / "log.jsonl"
+    append_line(log, {"a": 1})
+    before = log.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(log), str(tmp_path / "corpus")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == 2
+    assert str(log) in said[0]
+    assert said[1].startswith(f"Cannot write to {tmp_path / 'corpus'}")
+    assert log.read_bytes() == before
+
+
+def test_what_cannot_be_read_or_deleted_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(FaithfulError, match=r"gone: No such file"):
+        sha256_file(tmp_path / "gone")
+    (tmp_path / ".a.tmp").mkdir()
+    with pytest.raises(FaithfulError, match=r"\.a\.tmp"):
+        remove_temporaries(tmp_path)
+
+
 def test_the_lock_refuses_a_second_process_and_dies_with_the_first(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
@@ -170,3 +250,23 @@ def test_the_lock_is_free_after_use_and_after_an_error(tmp_path: Path) -> None:
     again = folder_lock(tmp_path / "new")
     with folder_lock(tmp_path / "new"), pytest.raises(FaithfulError, match="Another process"), again:
         pass
+
+
+def test_a_shared_lock_lets_in_what_is_called_below_it_and_nobody_else(tmp_path: Path) -> None:
+    def refused() -> bool:
+        try:
+            with folder_lock(tmp_path):
+                return False
+        except FaithfulError:
+            return True
+
+    with ThreadPoolExecutor(1) as other:
+        with folder_lock(tmp_path, shared_below=True):
+            assert not refused()
+            assert other.submit(refused).result()
+            with folder_lock(tmp_path / "below"):
+                assert not refused()
+            assert other.submit(refused).result()
+        assert not other.submit(refused).result()
+        with folder_lock(tmp_path):
+            assert refused()

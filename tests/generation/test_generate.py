@@ -3,71 +3,23 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner, Result
 
-from faithful.cli import app
 from faithful.corpus import Corpus, read_manifest
 from faithful.errors import FaithfulError
+from generation.card import sample_texts
 from generation.generate import generate
 from generation.prepare import GenerateConfig
 from generation.seeds import sample_seed
+from tests.command import ask, command, data_bytes, run
 from tests.families import build_nan, build_without_bos
 
 Folder = Callable[[str], Path]
-SMALL = [
-    "--shard-rows",
-    "24",
-    "--batch",
-    "8",
-    "--max-tokens",
-    "31",
-    "--certify-tokens",
-    "0",
-    "--seed",
-    "7",
-    "--held-out",
-    "300",
-]
-
-
-def command(model: Path, out: Path, tokens: int = 1500, *more: str) -> list[str]:
-    head = [sys.executable, "-m", "faithful", "generate", "--model", str(model), "--out", str(out)]
-    return [*head, "--tokens", str(tokens), *SMALL, "--workers", "1", *more]
-
-
-def run(arguments: list[str], **kwargs: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=240, check=False, **kwargs)  # type: ignore[call-overload, no-any-return]
-
-
-def ask(arguments: list[str]) -> Result:
-    """The command in this process: for what ends before an engine starts."""
-    return CliRunner().invoke(app, arguments[3:])
-
-
-def data_bytes(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for split in ("data", "test")
-        for path in sorted((folder / split).glob("*"))
-    }
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory, family_folder: Folder) -> Path:
-    """A corpus of 1,500 tokens made at once by one worker; never change it: copy it first."""
-    out = tmp_path_factory.mktemp("corpus") / "own"
-    done = run(command(family_folder("gpt2"), out))
-    assert done.returncode == 0, done.stderr
-    return out
 
 
 def test_a_corpus_is_the_shortest_prefix_with_the_tokens(corpus: Path) -> None:
@@ -127,6 +79,9 @@ def test_the_same_command_does_nothing_and_says_so(corpus: Path, family_folder: 
     again = ask(command(family_folder("gpt2"), corpus))
     assert again.exit_code == 0
     assert "nothing to do" in again.stderr
+    assert all(title in again.stdout for title in ("Samples", "Sampling", "Statistics"))
+    assert sample_texts(Corpus(corpus), 1)[0][:20] in again.stdout
+    assert f"Card: {corpus / 'README.md'}" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*")} == before
 
 
@@ -145,6 +100,7 @@ def test_what_is_left_out_comes_from_the_manifest(corpus: Path, tmp_path: Path) 
         (["--seed", "8"], "seed 8"),
         (["--dtype", "bfloat16"], "dtype bfloat16"),
         (["--batch", "9"], "batch 9"),
+        (["--device", "cuda"], "device cuda asked for, cpu in the corpus"),
         (["--model", "gpt2"], "model gpt2"),
     ],
 )
@@ -158,87 +114,6 @@ def test_other_settings_are_refused_by_name_and_touch_nothing(
     assert len(refused.stderr.strip().splitlines()) == 1
     after = {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in corpus.rglob("*")}
     assert after == before
-
-
-KILLER = """
-import os, signal, sys
-from pathlib import Path
-
-replace, fsync, left = Path.replace, os.fsync, 0
-
-def point():
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def killing_replace(self, target):
-    point()
-    result = replace(self, target)
-    point()
-    return result
-
-def killing_fsync(descriptor):
-    point()
-    fsync(descriptor)
-
-if __name__ == "__main__":
-    left = int(sys.argv.pop(1))
-    Path.replace, os.fsync = killing_replace, killing_fsync
-    from faithful.cli import main
-    main()
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_killed_at_every_commit_point_then_rerun(tmp_path: Path, family_folder: Folder) -> None:
-    """One run after the other is killed one point later than the last; what remains must equal the whole."""
-    killer = tmp_path / "killer.py"
-    killer.write_text(KILLER)
-    out, whole = tmp_path / "own", tmp_path / "whole"
-    arguments = command(family_folder("gpt2"), out, 500, "--held-out", "100")
-    assert run(command(family_folder("gpt2"), whole, 500, "--held-out", "100")).returncode == 0
-    deaths = 0
-    for point in range(1, 40):
-        done = run([sys.executable, str(killer), str(point), *arguments[3:]])
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        deaths += 1
-    assert deaths >= 9
-    assert data_bytes(out) == data_bytes(whole)
-    assert not list(out.rglob("*.tmp"))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_killed_at_random_instants_then_rerun(corpus: Path, tmp_path: Path, family_folder: Folder) -> None:
-    out = tmp_path / "own"
-    arguments = command(family_folder("gpt2"), out)
-    for seconds in (2.0, 4.5, 6.0, 7.5):
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert run(arguments).returncode == 0
-    assert data_bytes(out) == data_bytes(corpus)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_ctrl_c_is_clean_and_resumable(tmp_path: Path, family_folder: Folder) -> None:
-    out = tmp_path / "own"
-    arguments = command(family_folder("gpt2"), out, 60_000)
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not (out / "data").exists():
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.strip().splitlines()[-1].startswith("Stopped.")
-    assert "Traceback" not in errors
-    assert read_manifest(out).tokens() < 60_000
 
 
 @pytest.mark.slow
@@ -262,27 +137,6 @@ def test_a_damaged_shard_is_found_and_made_again(
     assert data_bytes(out) == data_bytes(corpus)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_dead_worker_is_replaced_and_its_range_done_by_another(
-    corpus: Path, tmp_path: Path, family_folder: Folder
-) -> None:
-    out = tmp_path / "own"
-    process = subprocess.Popen(command(family_folder("gpt2"), out), stderr=subprocess.PIPE, text=True)
-    victim = None
-    while victim is None and process.poll() is None:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        victim = next((c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()), None)
-        time.sleep(0.05)
-    assert victim is not None
-    while not (out / "data" / "part-00000.parquet").exists() and process.poll() is None:
-        time.sleep(0.02)
-    os.kill(int(victim), signal.SIGKILL)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert data_bytes(out) == data_bytes(corpus)
-
-
 def test_two_processes_never_write_one_folder(tmp_path: Path, family_folder: Folder) -> None:
     from faithful.files import folder_lock
 
@@ -292,21 +146,6 @@ def test_two_processes_never_write_one_folder(tmp_path: Path, family_folder: Fol
     assert refused.exit_code == 2
     assert f"pid {os.getpid()}" in refused.stderr
     assert not (out / "corpus.json").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_full_disk_is_one_sentence_and_resumable(corpus: Path, tmp_path: Path, family_folder: Folder) -> None:
-    """A file-size limit makes the writes of shards fail half-way, as a full disk does."""
-    out = tmp_path / "own"
-    arguments = command(family_folder("gpt2"), out)
-    limited = run(["bash", "-c", 'trap "" XFSZ; ulimit -f 4; exec "$@"', "bash", *arguments])
-    assert limited.returncode == 2
-    assert "Cannot write" in limited.stderr
-    assert "Traceback" not in limited.stderr
-    assert not list(out.rglob("*.tmp"))
-    assert run(arguments).returncode == 0
-    assert data_bytes(out) == data_bytes(corpus)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, family_folder: Folder) -> None:

@@ -73,12 +73,14 @@ class World:
         deaths: float = 0.0,
         ahead: int = 2,
         version: int = 0,
+        keeps: bool | None = None,
     ) -> None:
         self.draw = random.Random(seed)
         self.deaths, self.ahead, self.version = deaths, ahead, version
         self.disk = committed_for(before)
         self.target, self.damaged, self.workers = target, damaged, workers
         self.settings = EngineSettings("transformers", "cpu", 1, 4, ROWS, deterministic)
+        self.keeps = not deterministic if keeps is None else keeps
         self.requested: list[int] = []
         self.most_open = 0
         self.plan()
@@ -88,7 +90,7 @@ class World:
         shards = [shard_of(number, rows) for number, rows in sorted(self.disk.items())]
         last = len(shards) - 1
         kept = []
-        if shards and not self.settings.deterministic and last not in self.damaged:
+        if shards and self.keeps and last not in self.damaged:
             kept = [Document(s.index, s.seed, s.token_ids, s.finish_reason, s.logprob_p) for s in self.disk[last]]
         damaged, self.damaged = list(self.damaged), ()
         self.schedule = SplitSchedule("train", DOMAIN, SEED, self.target, self.settings, shards, damaged, kept, 6.0)
@@ -195,6 +197,22 @@ def test_a_drained_partial_shard_is_drawn_as_a_whole_again() -> None:
     assert work is not None
     first = len(rows) // ROWS * ROWS
     assert [request.index for request in work.requests] == list(range(first, first + ROWS))
+
+
+def test_rows_kept_after_an_engine_change_stay_whatever_dies() -> None:
+    """A drained shard of which some rows are an older engine's: a death takes the new rows alone."""
+    before = 45
+    kept = direct(before)
+    assert len(kept) % ROWS
+    deaths = 0
+    for seed in range(40):
+        world = World(seed, 300, before=before, deaths=0.15, version=1, keeps=True)
+        world.run()
+        assert world.result[: len(kept)] == kept
+        assert not set(world.requested) & set(range(len(kept)))
+        assert [row.index for row in world.result] == list(range(len(world.result)))
+        deaths += len(world.requested) > len(set(world.requested))
+    assert deaths > 10, "too few deaths for the test to mean anything"
 
 
 @pytest.mark.parametrize("deterministic", [True, False], ids=["drained", "rolling"])

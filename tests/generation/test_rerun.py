@@ -1,0 +1,342 @@
+"""Running `generate` again: after a kill, after an engine change, beside another process, on another machine.
+
+The engine is a stand-in that gives other rows each time, so that a row drawn twice is seen; the rest is real.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from faithful.corpus import Document, from_table, intact_shards, read_manifest, write_manifest
+from faithful.errors import FaithfulError
+from generation import generate as generating
+from generation import prepare
+from generation.engine import EngineSettings, Request, Sample
+from generation.generate import GenerateResult, generate
+from generation.identity import promise
+from generation.prepare import GenerateConfig, refuse_missing_gpus
+from generation.recovery import restore_last_shard
+from generation.schedule import SplitSchedule
+from generation.seeds import sample_seed
+from generation.shards import write_documents
+
+ROWS = 24
+Folder = Callable[[str], Path]
+
+
+class Killed(BaseException):
+    """Ends a run on the spot, past every handler of errors."""
+
+
+class Engine:
+    """Takes the place of `draw_all`: rows of `version`, one to twelve tokens each, drawn shard after shard."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.asked: dict[str, set[int]] = {"train": set(), "test": set()}
+
+    def row(self, request: Request) -> Sample:
+        count = request.seed % 12 + 1
+        ids = [(request.seed + self.version) % 97 + 3] * count
+        return Sample(request.index, request.seed, ids, "length", [-1.0 - self.version] * count, None)
+
+    def draw_all(self, schedules: list[SplitSchedule], *arguments: Any) -> None:
+        commit = arguments[4]
+        for schedule in schedules:
+            while not schedule.done:
+                if work := schedule.next_range():
+                    self.asked[schedule.split].update(request.index for request in work.requests)
+                    schedule.add(work.shard, [self.row(request) for request in work.requests])
+                while whole := schedule.whole():
+                    commit(schedule.split, *whole)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The stand-in; descriptions, which need real text, are left out."""
+    engine = Engine()
+    monkeypatch.setattr(generating, "draw_all", engine.draw_all)
+    monkeypatch.setattr(generating, "describe", lambda *_, **__: False)
+    return engine
+
+
+@pytest.fixture
+def config(tmp_path: Path, family_folder: Folder) -> GenerateConfig:
+    """A rolling corpus whose last shard is partial."""
+    return GenerateConfig(
+        model=str(family_folder("gpt2")), out=tmp_path / "own", tokens=500, held_out=100, seed=7, shard_rows=ROWS,
+        max_tokens=31, deterministic=False, certify_tokens=0,
+    )  # fmt: skip
+
+
+def make(config: GenerateConfig, engine: Engine, version: int = 0) -> GenerateResult:
+    """Run `generate` with an engine that now gives rows of `version`."""
+    engine.version = version
+    engine.asked = {"train": set(), "test": set()}
+    return generate(config)
+
+
+def rows(folder: Path, split: str = "train") -> list[Document]:
+    shards = read_manifest(folder).shards[split]
+    assert all(intact_shards(folder, shards))
+    return [document for shard in shards for document in from_table(pq.read_table(folder / shard.file))]
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def kill_before_the_second_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is written as work begins, the second after the first shard."""
+    calls = []
+
+    def write(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise Killed
+        write_manifest(*arguments)
+
+    monkeypatch.setattr(generating, "write_manifest", write)
+
+
+@pytest.mark.parametrize("tokens", [500, 900], ids=["as many tokens as before", "more tokens"])
+def test_rows_survive_a_kill_between_a_longer_shard_and_its_checksum(
+    config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    folder = make(config, engine).folder
+    before = rows(folder)
+    assert len(before) % ROWS
+    assert len(before) > ROWS
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_before_the_second_manifest(patch)
+        make(replace(config, tokens=900), engine, version=1)
+    last = read_manifest(folder).shards["train"][-1]
+    assert pq.read_metadata(folder / last.file).num_rows > last.rows
+    assert make(replace(config, tokens=tokens), engine, version=2).changed
+    assert rows(folder)[: len(before)] == before
+    assert not engine.asked["train"] & set(range(len(before)))
+    assert sum(len(row.token_ids) for row in rows(folder)) >= tokens
+
+
+def test_a_longer_shard_with_other_rows_is_not_taken_for_the_recorded_one(
+    config: GenerateConfig, engine: Engine, family_folder: Folder
+) -> None:
+    folder = make(config, engine).folder
+    manifest = read_manifest(folder)
+    shards = manifest.shards["train"]
+    last, number = shards[-1], len(shards) - 1
+    path = folder / last.file
+    documents = from_table(pq.read_table(path))
+    longer = [*documents, replace(documents[0], index=last.first + last.rows)]
+    spec = prepare.spec_of(manifest)
+    tokenizer = generating.load_tokenizer(spec.source, None)
+    write_documents(folder, "train", number, longer, spec, tokenizer)
+    assert restore_last_shard(folder, "train", shards, spec.vocab_size)
+    assert intact_shards(folder, shards) == [True] * len(shards)
+    assert not restore_last_shard(folder, "train", shards, spec.vocab_size)
+
+    other = replace(documents[0], token_ids=[5] * len(documents[0].token_ids))
+    write_documents(folder, "train", number, [other, *longer[1:]], spec, tokenizer)
+    for content in (path.read_bytes(), path.read_bytes()[:200], b""):
+        path.write_bytes(content)
+        assert not restore_last_shard(folder, "train", shards, spec.vocab_size)
+        assert path.read_bytes() == content
+    path.unlink()
+    assert not restore_last_shard(folder, "train", shards, spec.vocab_size)
+
+
+def on_an_older_engine(folder: Path) -> None:
+    """Make a corpus look as if it was drawn by another version of torch."""
+    manifest = read_manifest(folder)
+    manifest.identity["engine"]["versions"]["torch"] = manifest.segments[0]["engine"]["versions"]["torch"] = "2.0.0"
+    write_manifest(folder, manifest)
+
+
+def test_repairs_after_an_engine_change_are_recorded_under_the_engine_that_made_them(
+    config: GenerateConfig, engine: Engine
+) -> None:
+    folder = make(config, engine).folder
+    before = rows(folder)
+    on_an_older_engine(folder)
+    first, second, *_, last = (folder / shard.file for shard in read_manifest(folder).shards["train"])
+    second.write_bytes(b"broken")
+    with pytest.raises(FaithfulError, match=r"2\.0\.0"):
+        make(config, engine, version=1)
+    accepted = replace(config, accept_engine_change=True)
+    make(replace(accepted, tokens=900), engine, version=1)
+    segments = read_manifest(folder).segments
+    assert [segment["train"] for segment in segments] == [0, len(before)]
+    assert segments[0].get("repaired") is None
+    assert segments[1]["repaired"] == {"train": [[ROWS, 2 * ROWS]]}
+    after = rows(folder)
+    assert after[:ROWS] == before[:ROWS]
+    assert all(row.logprob_p == [-2.0] * len(row.token_ids) for row in after[ROWS : 2 * ROWS])
+    assert after[2 * ROWS : len(before)] == before[2 * ROWS :]
+    assert all(row.logprob_p == [-2.0] * len(row.token_ids) for row in after[len(before) :])
+
+    for broken in (first, second, last):
+        broken.unlink()
+        make(replace(config, tokens=900), engine, version=2)
+    segments = read_manifest(folder).segments
+    border = [len(before) // ROWS * ROWS, len(before)]
+    assert segments[1]["repaired"] == {"train": [[ROWS, 2 * ROWS], [0, ROWS], border]}
+    assert len(segments) == 2
+
+
+def test_accepting_a_change_opens_one_segment_and_only_where_something_was_drawn(
+    config: GenerateConfig, engine: Engine
+) -> None:
+    accepted = replace(config, accept_engine_change=True)
+    folder = make(accepted, engine).folder
+    assert len(read_manifest(folder).segments) == 1
+    count = len(rows(folder))
+    for tokens in (700, 900, 1100):
+        make(replace(accepted, tokens=tokens), engine)
+    assert [segment["train"] for segment in read_manifest(folder).segments] == [0, count]
+
+
+def test_kept_rows_of_a_drained_shard_stay_after_an_engine_change(config: GenerateConfig, engine: Engine) -> None:
+    drained = replace(config, deterministic=True)
+    folder = make(drained, engine).folder
+    before = rows(folder)
+    on_an_older_engine(folder)
+    make(replace(drained, tokens=900, accept_engine_change=True), engine, version=1)
+    assert rows(folder)[: len(before)] == before
+
+
+def test_another_first_run_that_was_quicker_is_compared_under_the_lock(
+    config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch, family_folder: Folder
+) -> None:
+    """Both find an empty folder; the other one has the lock first and is done when this one gets it."""
+    real = prepare.prepare
+
+    def prepare_then_be_overtaken(mine: GenerateConfig) -> Any:
+        prepared = real(mine)
+        monkeypatch.setattr(generating, "prepare", real)
+        generate(config)
+        return prepared
+
+    monkeypatch.setattr(generating, "prepare", prepare_then_be_overtaken)
+    with pytest.raises(FaithfulError, match=r"temperature 0\.7 asked for, 1\.0 in the corpus"):
+        generate(replace(config, temperature=0.7))
+    assert config.out is not None
+    before = files(config.out)
+    assert read_manifest(config.out).identity["sampling"]["temperature"] == 1.0
+
+    monkeypatch.setattr(generating, "prepare", prepare_then_be_overtaken)
+    with pytest.raises(FaithfulError, match="tiny-llama asked for"):
+        generate(replace(config, model=str(family_folder("llama"))))
+    assert files(config.out) == before
+
+
+def test_what_another_first_run_chose_is_taken_over(
+    config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = prepare.prepare
+
+    def prepare_then_be_overtaken(mine: GenerateConfig) -> Any:
+        prepared = real(mine)
+        monkeypatch.setattr(generating, "prepare", real)
+        generate(config)
+        return prepared
+
+    monkeypatch.setattr(generating, "prepare", prepare_then_be_overtaken)
+    result = generate(GenerateConfig(model=config.model, out=config.out, tokens=900, certify_tokens=0))
+    assert result.manifest.identity["seed"] == 7
+    assert result.manifest.tokens() >= 900
+    assert [row.seed for row in rows(result.folder)[:3]] == [sample_seed(7, "train", index) for index in range(3)]
+
+
+def test_a_device_that_is_stated_is_compared(config: GenerateConfig, engine: Engine) -> None:
+    folder = make(config, engine).folder
+    before = files(folder)
+    with pytest.raises(FaithfulError, match="device cuda asked for, cpu in the corpus"):
+        generate(replace(config, device="cuda"))
+    assert files(folder) == before
+    assert not generate(replace(config, device="cpu")).changed
+    assert not generate(replace(config, device="cuda", accept_engine_change=True)).changed
+
+
+def test_more_workers_than_gpus_are_refused(
+    config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = EngineSettings("transformers", "cuda", 1, 8, ROWS, deterministic=False)
+    with pytest.raises(FaithfulError, match="sees no GPU"):
+        refuse_missing_gpus(settings, None)
+    monkeypatch.setattr(prepare, "has_cuda", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    refuse_missing_gpus(settings, None)
+    refuse_missing_gpus(settings, 2)
+    refuse_missing_gpus(replace(settings, device="cpu"), 3)
+    with pytest.raises(FaithfulError, match=r"--workers 3 .* use at most 2"):
+        generate(replace(config, device="cuda", engine="transformers", workers=3))
+    assert config.out is not None
+    assert not config.out.exists()
+    assert generate(replace(config, device="cuda", engine="transformers", workers=2)).changed
+
+
+def test_a_log_that_cannot_be_written_does_not_spoil_the_corpus(config: GenerateConfig, engine: Engine) -> None:
+    folder = make(config, engine).folder
+    log = folder / "log.jsonl"
+    log.unlink()
+    log.symlink_to("/dev/full")
+    grown = make(replace(config, tokens=900), engine)
+    assert grown.changed
+    assert grown.manifest.tokens() >= 900
+    assert not make(replace(config, tokens=900), engine).changed
+
+
+def test_a_disk_that_cannot_be_asked_is_a_sentence(
+    config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(generating.shutil, "disk_usage", refuse)
+    with pytest.raises(FaithfulError, match="Input/output error"):
+        make(config, engine)
+
+
+def test_a_whole_shard_that_cannot_be_parsed_is_a_sentence(
+    config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(config, engine)
+
+    def refuse(_: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(generating.pq, "read_table", refuse)
+    with pytest.raises(FaithfulError, match=r"part-\d+\.parquet.*Input/output error"):
+        make(replace(config, tokens=900), engine)
+
+
+def test_the_budget_recorded_is_the_largest_that_was_reached(config: GenerateConfig, engine: Engine) -> None:
+    """The card's command is made from it."""
+    folder = make(replace(config, tokens=900), engine).folder
+    first = folder / read_manifest(folder).shards["train"][0].file
+    first.unlink()
+    make(replace(config, tokens=500), engine)
+    assert read_manifest(folder).requested["train"] == 900
+    assert sum(len(row.token_ids) for row in rows(folder)) >= 900
+
+
+@pytest.mark.parametrize(
+    ("change", "promised"),
+    [
+        ({}, "bytes"),
+        ({"threads": 2}, "distribution"),
+        ({"deterministic": False}, "distribution"),
+        ({"device": "cuda"}, "distribution"),
+        ({"name": "vllm"}, "distribution"),
+        ({"name": "vllm", "device": "cuda"}, "distribution"),
+    ],
+    ids=str,
+)
+def test_bytes_are_promised_by_our_engine_on_one_thread_of_a_cpu_alone(change: dict[str, Any], promised: str) -> None:
+    settings = EngineSettings("transformers", "cpu", 1, 8, ROWS, deterministic=True)
+    assert promise(EngineSettings(**(asdict(settings) | change))) == promised
