@@ -13,21 +13,28 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 
 from faithful.catalog import DEFAULT_CONTEXT, find_preset
 from faithful.corpus import Corpus, Manifest, read_manifest
 from faithful.errors import FaithfulError
 from faithful.files import write_text
+from generation.card_parts import (
+    SIZES,
+    layout,
+    licence_tags,
+    model_tag,
+    render_template,
+    sample_texts,
+    statistics_rows,
+)
+from generation.external_card import external_metadata, render_external
 from generation.figures import pit_figure
 from generation.identity import sampling_of
 from generation.sampling import Sampling
 
 BEGIN, END = "<!-- faithful: begin", "<!-- faithful: end -->"
-SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 OURS = ("configs", "size_categories", "dataset_info")
-SAMPLE_CHARACTERS = 600
 
 
 def write_card(folder: Path) -> Path:
@@ -64,38 +71,12 @@ def card_is_current(folder: Path) -> bool:
 
 def metadata(corpus: Corpus) -> dict[str, Any]:
     """The card's YAML: only what is known."""
-    manifest = corpus.manifest
-    model = manifest.provenance["model"]
-    rows = sum(manifest.rows(split) for split in manifest.shards)
-    size = next(
-        (label for label, limit in zip(SIZES, (10**p for p in range(3, 11)), strict=True) if rows < limit), SIZES[-1]
-    )
-    values: dict[str, Any] = {"pretty_name": _title(manifest)}
-    if model.get("language"):
-        values["language"] = [model["language"]]
-    if model.get("licence"):
-        values["license"] = model["licence"] if model["licence"] in _HUB_LICENCES else "other"
-        if values["license"] == "other":
-            values["license_name"] = model["licence"]
-    short = re.sub(r"[^a-z0-9.-]+", "-", manifest.identity["model"]["name"].split("/")[-1].lower())
-    return values | {
-        "annotations_creators": ["no-annotation"],
-        "language_creators": ["machine-generated"],
-        "source_datasets": ["original"],
-        "size_categories": [size],
-        "task_categories": ["text-generation"],
-        "task_ids": ["language-modeling"],
-        "tags": ["synthetic", "faithful", "sparse-autoencoder", short],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [
-                    {"split": "train", "path": "data/*.parquet"},
-                    {"split": "test", "path": "test/*.parquet"},
-                ],
-            }
-        ],
-    }
+    return _own_metadata(corpus) if corpus.manifest.kind == "own" else external_metadata(corpus)
+
+
+def render(corpus: Corpus) -> str:
+    """The generated part of the card, Markdown."""
+    return _render_own(corpus) if corpus.manifest.kind == "own" else render_external(corpus)
 
 
 def merge_metadata(existing: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -106,16 +87,27 @@ def merge_metadata(existing: dict[str, Any], new: dict[str, Any]) -> dict[str, A
     return merged
 
 
-def render(corpus: Corpus) -> str:
-    """The generated part of the card, Markdown."""
+def _own_metadata(corpus: Corpus) -> dict[str, Any]:
+    manifest = corpus.manifest
+    model = manifest.provenance["model"]
+    values: dict[str, Any] = {"pretty_name": _title(manifest)}
+    if model.get("language"):
+        values["language"] = [model["language"]]
+    return values | {
+        **licence_tags(model.get("licence")),
+        "annotations_creators": ["no-annotation"],
+        "language_creators": ["machine-generated"],
+        "source_datasets": ["original"],
+        **layout(manifest, ["synthetic", "faithful", "sparse-autoencoder", model_tag(manifest)]),
+    }
+
+
+def _render_own(corpus: Corpus) -> str:
     manifest = corpus.manifest
     identity, sampling = manifest.identity, sampling_of(manifest)
     model = identity["model"]
     provenance = manifest.provenance["model"]
     certificate, statistics = manifest.certificate, manifest.statistics or {}
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False).from_string(
-        (resources.files("data_cards") / "corpus.md.jinja").read_text(encoding="utf-8")
-    )
     round_trip = statistics.get("round_trip_rate")
     remark = (
         f"; {1 - round_trip:.1%} of the samples would change if their text were tokenised again"
@@ -128,7 +120,8 @@ def render(corpus: Corpus) -> str:
         if sampling.mode == "documents"
         else f"Every sample is a stream of {sampling.max_tokens} tokens that runs over end-of-text."
     )
-    return template.render(
+    return render_template(
+        "corpus.md.jinja",
         title=_title(manifest),
         tokens=f"{manifest.tokens():,} training and {manifest.tokens('test'):,} held-out",
         model=model,
@@ -220,41 +213,6 @@ def test_rows(certificate: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 test_rows.__test__ = False  # type: ignore[attr-defined]
 
 
-def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
-    """METRICS' corpus figures as a table."""
-    shares = (
-        "eos_rate",
-        "duplicate_rate",
-        "near_duplicate_rate",
-        "repetition_rate",
-        "round_trip_rate",
-        "unmapped_rate",
-    )
-    rows = []
-    for name, value in statistics.items():
-        if name in ("documents", "tokens"):
-            rows.append((name, f"{value:,}"))
-        elif name in shares and value is not None:
-            rows.append((name.replace("_", " "), f"{value:.2%}"))
-        elif isinstance(value, int | float):
-            rows.append((name.replace("_", " "), f"{value:.4g}"))
-    curves = statistics.get("curves") or {}
-    if curves.get("budgets"):
-        at = f"{curves['budgets'][-1]:,} tokens"
-        rows += [
-            (f"{name.replace('_', ' ')} at {at}", f"{curves[name][-1]:.4g}") for name in curves if name != "budgets"
-        ]
-    return rows
-
-
-def sample_texts(corpus: Corpus, count: int) -> list[str]:
-    """The first samples' texts, shortened; an empty document is shown as such."""
-    rows = next(corpus.batches("train", ["text", "n_tokens"])).slice(0, count).to_pylist()
-    texts = [row["text"] for row in rows]
-    shown = [text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS] + " …" for text in texts]
-    return [text.replace("```", "ʼʼʼ") if text else "(empty: end-of-text at once)" for text in shown]
-
-
 def reproduce_command(manifest: Manifest) -> str:
     """The `faithful generate` command that makes this corpus again."""
     identity = manifest.identity
@@ -331,17 +289,19 @@ def _parse(text: str) -> tuple[dict[str, Any], str]:
     return (front if isinstance(front, dict) else {}), match[2]
 
 
-_HUB_LICENCES = {
-    "apache-2.0",
-    "mit",
-    "gemma",
-    "llama3.1",
-    "llama3.2",
-    "llama3",
-    "cc-by-4.0",
-    "cc0-1.0",
-    "openrail",
-    "other",
-}
-
-__all__ = ["merge_metadata", "metadata", "render", "write_card"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "SIZES",
+    "card_is_current",
+    "certificate_rows",
+    "merge_metadata",
+    "metadata",
+    "render",
+    "reproduce_command",
+    "sample_texts",
+    "sampling_rows",
+    "statistics_rows",
+    "test_rows",
+    "write_card",
+]

@@ -1,4 +1,4 @@
-"""What every finished corpus gets: statistics, a certificate, a picture of it, and a card."""
+"""What every finished corpus gets: statistics, a certificate and a picture of it where it is the model's own, and a card."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 from faithful.corpus import Corpus, read_manifest, write_manifest
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock
+from generation.across import near_duplicates_across
 from generation.card import card_is_current, write_card
 from generation.certify import CertifyConfig, certify
 from generation.identity import sampling_of
@@ -20,13 +21,13 @@ def describe(
     """Compute what the manifest lacks for the present tokens and write the card; whether anything was missing.
 
     Args:
-        folder: an own corpus.
+        folder: the corpus. One that is not the model's own gets no certificate.
         certify_tokens: see `CertifyConfig.tokens`; 0 leaves the certificate out.
         report: progress.
         device: where to score.
     """
     manifest = read_manifest(folder)
-    wants_certificate = certify_tokens != 0 and not sampling_of(manifest).deterministic
+    wants_certificate = manifest.kind == "own" and certify_tokens != 0 and not sampling_of(manifest).deterministic
     missing_certificate = manifest.certificate is None and wants_certificate
     if manifest.statistics is not None and not missing_certificate and card_is_current(folder):
         return False
@@ -45,11 +46,16 @@ def statistics_of(folder: Path) -> dict[str, Any]:
 
 
 def update_statistics(folder: Path) -> dict[str, Any]:
-    """Compute METRICS' corpus figures of the training split and store them in the manifest where it can be written."""
+    """Compute METRICS' corpus figures of the training split and store them in the manifest where it can be written.
+
+    A corpus that is not the model's own also gets `across`: see `near_duplicates_across`.
+    """
     corpus = Corpus(folder)
     if corpus.tokens() == 0:
-        raise FaithfulError(f"{folder} holds no tokens yet; run `faithful generate` to fill it.")
+        raise FaithfulError(f"{folder} holds no tokens yet; run the command that makes it again to fill it.")
     statistics = corpus_statistics(corpus, vocab_size=corpus.manifest.identity["model"]["vocab_size"])
+    if corpus.manifest.kind != "own":
+        statistics["across"] = near_duplicates_across(corpus)
     if os.access(folder, os.W_OK):
         with folder_lock(folder):
             manifest = read_manifest(folder)

@@ -2,7 +2,7 @@
 
 import typer
 
-from faithful.cli import corpus, derive, generate, machine, sources_list, study
+from faithful.cli import add, corpus, derive, generate, machine, sources_list, study, train
 
 app = typer.Typer(
     name="faithful",
@@ -14,9 +14,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 generate.register(app)
+add.register(corpus.app)
 sources_list.register(corpus.app)
 derive.register(corpus.app)
 app.add_typer(corpus.app, name="corpus")
+train.register(app)
 app.add_typer(study.app, name="study")
 machine.register(app)
 

@@ -1,0 +1,103 @@
+"""Texts as the token ids of documents: the first tokens of each text, in parallel batches, special strings as plain text."""
+
+import copy
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+
+SLACK = 64
+_HEAD_CHARACTERS_PER_TOKEN, _HEAD_LEAST = 6, 512
+
+
+class Encoder:
+    """Makes documents of texts: their first `limit` tokens, or all of them and one end-of-text where both fit.
+
+    A string that looks like a special token, `<|endoftext|>` written in a text, becomes the tokens of its characters: only
+    a real end of a document gives an end-of-text id.
+
+    Attributes:
+        backend: the tokenizer, its own copy, set up so.
+        limit: most tokens of a document.
+        eos_id: id that closes a document, None where the model has none.
+
+    Raises:
+        FaithfulError: the model has no fast tokenizer, or one that takes such a string for a special token all the same.
+    """
+
+    def __init__(self, tokenizer: Any, spec: ModelSpec, limit: int) -> None:
+        if not isinstance(getattr(tokenizer, "backend_tokenizer", None), Tokenizer):
+            raise FaithfulError(f"{spec.name} has no fast tokenizer (tokenizer.json); choose a model that has one.")
+        self.backend: Tokenizer = copy.deepcopy(tokenizer.backend_tokenizer)
+        self.backend.no_truncation()
+        self.backend.no_padding()
+        ends = [self.backend.id_to_token(token) for token in spec.eos_ids]
+        self.backend.add_special_tokens([end for end in ends if end is not None])
+        self.backend.encode_special_tokens = True
+        for end, token in zip(ends, spec.eos_ids, strict=True):
+            if end is not None and token in self.backend.encode(f"a {end} b", add_special_tokens=False).ids:
+                raise FaithfulError(
+                    f"The tokenizer of {spec.name} takes '{end}' written in a text for its end; choose another model."
+                )
+        self.limit = limit
+        stated = tokenizer.eos_token_id
+        self.eos_id = stated if stated in spec.eos_ids else next(iter(spec.eos_ids), None)
+
+    def encode(self, texts: list[str]) -> list[tuple[np.ndarray, bool]]:
+        """The documents of texts. Of a long text only a beginning is tokenised, however long it is.
+
+        Returns:
+            For each text its ids, uint32 [≤ limit], and whether an end-of-text closes them: not where the text was cut
+            for length, nor where the model has none. No ids for a text without tokens.
+        """
+        found: list[np.ndarray | None] = [None] * len(texts)
+        size = _HEAD_CHARACTERS_PER_TOKEN * self.limit + _HEAD_LEAST
+        open_ = list(range(len(texts)))
+        while open_:
+            heads = [_head(texts[place], size) for place in open_]
+            encodings = self.backend.encode_batch_fast(heads, add_special_tokens=False)
+            longer = []
+            for place, head, encoding in zip(open_, heads, encodings, strict=True):
+                if len(head) < len(texts[place]) and len(encoding) < self.limit + SLACK:
+                    longer.append(place)
+                else:
+                    found[place] = np.array(encoding.ids[: self.limit], np.uint32)
+            open_, size = longer, 2 * size
+        return [self.close(ids) for ids in found if ids is not None]
+
+    def close(self, ids: np.ndarray) -> tuple[np.ndarray, bool]:
+        """A text's ids, cut to the limit or closed by an end-of-text, and whether they are closed."""
+        if self.eos_id is None or not 0 < len(ids) < self.limit:
+            return ids[: self.limit], False
+        return np.append(ids, np.uint32(self.eos_id)), True
+
+
+def _head(text: str, size: int) -> str:
+    """At most the first `size` characters, up to a blank where there is one: tokens do not reach across it.
+
+    What is used of them are the first tokens, at least 64 before the end, so that where it ends does not show.
+    """
+    if len(text) <= size:
+        return text
+    blank = text.rfind(" ", size // 2, size)
+    return text[: blank if blank > 0 else size]
+
+
+@contextmanager
+def parallel_tokenising() -> Iterator[None]:
+    """Let tokenizers use every core; the command line turns that off for what forks."""
+    before = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+        else:
+            os.environ["TOKENIZERS_PARALLELISM"] = before
