@@ -22,6 +22,7 @@ from faithful.sae.stack import Stack, StackConfig
 from faithful.token_rows import TokenRows
 from faithful.train_cell import Cell, cell_folder, finished, write_cell, write_log
 from faithful.train_config import Settings, TrainConfig, cell_identity, settle
+from faithful.train_corpora import remember_corpora
 from faithful.train_log import open_logger
 
 CHECKPOINTS = ".checkpoints"
@@ -85,6 +86,7 @@ def train(config: TrainConfig, report: Any = _silent) -> TrainResult:
     settings, _ = settle(config, device)
     cells = {folder: grid(config.out, Corpus(folder), settings) for folder in config.corpora}
     skipped = [cell.folder for group in cells.values() for cell in group if finished(cell)]
+    remember_corpora(config.out, config.corpora)
     missing = {folder: [cell for cell in group if cell.folder not in skipped] for folder, group in cells.items()}
     jobs = [job for folder, group in missing.items() for job in _jobs(folder, group, config.workers)]
     if not jobs:

@@ -21,6 +21,7 @@ class Row:
         low, high: its 95 % interval, None where it has none.
         other: the corpus it is compared with.
         seed, other_seed: init seeds of the SAEs.
+        shape: hook, width and k of the SAEs, `resid_pre.8-f12288-k16`.
     """
 
     study: str
@@ -33,9 +34,10 @@ class Row:
     other: str | None = None
     seed: int | None = None
     other_seed: int | None = None
+    shape: str | None = None
 
 
-COLUMNS = ("study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high")
+COLUMNS = ("study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high", "shape")
 
 
 def write_results(folder: Path, summary: dict[str, Any], rows: list[Row]) -> None:
@@ -47,7 +49,7 @@ def write_results(folder: Path, summary: dict[str, Any], rows: list[Row]) -> Non
     import polars as pl
 
     types: dict[str, Any] = dict.fromkeys(("parameter", "value", "low", "high"), pl.Float64)
-    types |= dict.fromkeys(("study", "corpus", "other", "metric"), pl.String) | {"seed": pl.Int64}
+    types |= dict.fromkeys(("study", "corpus", "other", "metric", "shape"), pl.String) | {"seed": pl.Int64}
     schema = {name: types.get(name, pl.Int64) for name in COLUMNS}
     table = pl.DataFrame([dataclasses.asdict(row) for row in rows], schema=schema)
     write_atomically(folder / "results.parquet", lambda path: table.write_parquet(path))

@@ -85,13 +85,34 @@ def load_sae(source: str | Path, subfolder: str | None = None, *, revision: str 
     Raises:
         FaithfulError: nothing there, an architecture that is not supported, weights that are damaged or not finite.
     """
+    return _load_folder(locate_sae(source, subfolder, revision=revision))
+
+
+def locate_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Path:
+    """Folder of an SAE: as given, or in the local cache after its files were fetched from the Hub.
+
+    Raises:
+        FaithfulError: neither a folder nor a Hub repository's name, or the files cannot be fetched.
+    """
     folder = Path(source) / (subfolder or "")
     if folder.is_dir():
-        return _load_folder(folder)
+        return folder
     name = str(source)
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise FaithfulError(f"There is no folder {folder}; give the folder of an SAE or the name of a Hub repository.")
-    return _load_folder(_download(name, subfolder, revision))
+    return _download(name, subfolder, revision)
+
+
+def weights_file(folder: Path) -> Path:
+    """The weights of the SAE in a folder, in SAELens' or sparsify's name.
+
+    Raises:
+        FaithfulError: there are none.
+    """
+    for name in (WEIGHTS, SPARSIFY_WEIGHTS):
+        if (folder / name).exists():
+            return folder / name
+    raise FaithfulError(f"{folder} holds no weights beside its {CONFIG}; name another SAE.")
 
 
 def export_sparsify(sae: TopKSAE, folder: Path) -> None:

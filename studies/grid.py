@@ -1,0 +1,163 @@
+"""The SAEs that a study looks at: found on disk or on the Hub, each with its corpus, shape and seed."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from faithful.errors import FaithfulError
+from faithful.files import sha256_file
+from faithful.sae.autoencoder import Autoencoder
+from faithful.sae.files import CONFIG, load_sae, locate_sae, weights_file
+from faithful.sae.formats import hook_name, layer_of
+
+HUB_PLACE = re.compile(r"[\w.-]+/[\w.-]+(/.+)?")
+SEED_FOLDER = re.compile(r"seed-(\d+)")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained SAE.
+
+    Attributes:
+        folder: where its files are.
+        source: what the user would name it by: the folder, or `USER/REPO/place`.
+        corpus: name of the corpus it was trained on; for SAEs from elsewhere that of the data set they name, else of
+            their folder.
+        shape: hook, width and k: `resid_pre.8-f12288-k16`.
+        seed: init seed, None where the file does not say.
+    """
+
+    folder: Path
+    source: str
+    corpus: str
+    shape: str
+    seed: int | None
+
+    @property
+    def name(self) -> str:
+        """`own seed 0`."""
+        return self.corpus if self.seed is None else f"{self.corpus} seed {self.seed}"
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the weights and of the config, which may change what they compute."""
+        return sha256_file(weights_file(self.folder)) + sha256_file(self.folder / CONFIG)[:16]
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What `faithful train` wrote about it; empty for SAEs from elsewhere."""
+        metadata = _config(self.folder).get("metadata") or {}
+        return dict(metadata.get("faithful") or {})
+
+    def load(self) -> Autoencoder:
+        """The SAE, float32 on the CPU.
+
+        Raises:
+            FaithfulError: see `load_sae`.
+        """
+        return load_sae(self.folder)
+
+
+def find_saes(sources: Sequence[str | Path]) -> list[Trained]:
+    """SAEs at the given places, by corpus, shape and seed.
+
+    Args:
+        sources: folders at any level (`runs/NAME/saes`, a corpus', a shape's, one SAE's) or Hub places
+            (`USER/REPO`, `USER/REPO/own/resid_pre.8-f12288-k16`).
+
+    Raises:
+        FaithfulError: a place that holds none, two SAEs of one corpus, shape and seed, files that cannot be read.
+    """
+    found: dict[Path, Trained] = {}
+    for source in sources:
+        folders = _on_disk(Path(source)) if Path(source).is_dir() else _on_hub(str(source))
+        for folder, name in folders:
+            found.setdefault(folder.resolve(), _describe(folder, name))
+    saes = sorted(found.values(), key=lambda sae: (sae.corpus, sae.shape, -1 if sae.seed is None else sae.seed))
+    for one, two in pairwise(saes):
+        if one.seed is not None and (one.corpus, one.shape, one.seed) == (two.corpus, two.shape, two.seed):
+            raise FaithfulError(f"{one.source} and {two.source} are both {one.name} of {one.shape}; name one of them.")
+    return saes
+
+
+def by_shape(saes: Iterable[Trained]) -> dict[str, list[Trained]]:
+    """SAEs of each shape."""
+    groups: dict[str, list[Trained]] = {}
+    for sae in saes:
+        groups.setdefault(sae.shape, []).append(sae)
+    return groups
+
+
+def by_corpus(saes: Iterable[Trained]) -> dict[str, list[Trained]]:
+    """SAEs of each corpus."""
+    groups: dict[str, list[Trained]] = {}
+    for sae in saes:
+        groups.setdefault(sae.corpus, []).append(sae)
+    return groups
+
+
+def _on_disk(source: Path) -> list[tuple[Path, str]]:
+    folders = sorted({path.parent for path in source.rglob(CONFIG) if ".checkpoints" not in path.parts})
+    if not folders:
+        raise FaithfulError(f"{source} holds no SAEs; train some with `faithful train`, or name another folder.")
+    return [(folder, str(folder)) for folder in folders]
+
+
+def _on_hub(source: str) -> list[tuple[Path, str]]:
+    if source.startswith((".", "/", "~")) or not HUB_PLACE.fullmatch(source):
+        raise FaithfulError(f"There is no folder {source}; train SAEs with `faithful train`, or name another place.")
+    from huggingface_hub import HfApi
+
+    repo, place = "/".join(source.split("/")[:2]), "/".join(source.split("/")[2:])
+    try:
+        files = HfApi().list_repo_files(repo)
+    except Exception as error:  # no such repository, gated, a dropped line: each has its own type
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise FaithfulError(f"There is no folder {source}, and the Hub answers: {reason.rstrip('.')}.") from error
+    parents = sorted(
+        name.removesuffix(CONFIG).rstrip("/") for name in files if name == CONFIG or name.endswith("/" + CONFIG)
+    )
+    places = [parent for parent in parents if not place or parent == place or parent.startswith(place + "/")]
+    if not places:
+        raise FaithfulError(f"{source} on the Hub holds no SAEs; name another place.")
+    return [(locate_sae(repo, parent or None), f"{repo}/{parent}".rstrip("/")) for parent in places]
+
+
+def _describe(folder: Path, source: str) -> Trained:
+    config = _config(folder)
+    metadata = config.get("metadata") or {}
+    identity = (metadata.get("faithful") or {}).get("identity") or {}
+    seed = SEED_FOLDER.fullmatch(folder.name)
+    hook = str(metadata.get("hook_name") or config.get("hook_name") or hook_name(folder.name) or folder.name)
+    layer = layer_of(hook)
+    kind = hook.rpartition("hook_")[2] if layer is not None else hook
+    width = config.get("d_sae") or config.get("num_latents")
+    if width is None:
+        width = load_sae(folder).d_sae
+    k = config.get("k")
+    shape = f"{kind}{'' if layer is None else f'.{layer}'}-f{width}" + (f"-k{k}" if k else "")
+    dataset = str(metadata.get("dataset_path") or config.get("dataset_path") or "").rpartition("/")[2]
+    return Trained(
+        folder=folder,
+        source=source,
+        corpus=str(identity.get("corpus") or dataset or _corpus_folder(folder)),
+        shape=shape,
+        seed=identity.get("init_seed", int(seed[1]) if seed else None),
+    )
+
+
+def _corpus_folder(folder: Path) -> str:
+    """Name for the corpus of an SAE that does not say: `CORPUS/SHAPE/seed-N` as here, else its own folder."""
+    return folder.parent.parent.name if SEED_FOLDER.fullmatch(folder.name) else folder.name
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise FaithfulError(f"Cannot read {folder / CONFIG}: {error}; download or train the SAE again.") from error

@@ -1,0 +1,188 @@
+"""What a study over SAEs works with: the SAEs, the model and hook they read, and the corpora that make its panel."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from faithful.catalog import DEFAULT_CONTEXT, find_preset
+from faithful.corpus import MANIFEST, Corpus
+from faithful.errors import FaithfulError
+from faithful.hooks import KINDS, Hook
+from faithful.model import ModelSpec, load_model, load_tokenizer, resolve_model
+from faithful.sae.formats import layer_of
+from faithful.train_corpora import trained_corpora
+from faithful.truncated import TruncatedModel
+from generation.engine import has_cuda
+from generation.identity import sampling_of, spec_of
+from studies.grid import Trained, find_saes
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """What every study over SAEs is told; None and empty are left to the SAEs.
+
+    Attributes:
+        saes: folders or Hub places of SAEs.
+        out: folder of the study.
+        corpora: corpora whose held-out parts make the panel; by default those the SAEs were trained on, where they are
+            still found.
+        model: preset name, Hub id or folder.
+        own: name of the own corpus, which the others are contrasted with.
+        tokens: tokens of the panel in all; None is 20k on a CPU and 200k on a GPU.
+        context, layout: tokens per context, BOS included; `aligned` or `packed`.
+        device, dtype: of the model.
+        seed: of every random choice of the study.
+    """
+
+    saes: tuple[str | Path, ...]
+    out: Path
+    corpora: tuple[Path, ...] = ()
+    model: str | None = None
+    own: str | None = None
+    tokens: int | None = None
+    context: int | None = None
+    layout: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class StudyInput:
+    """The same, resolved.
+
+    Attributes:
+        saes: by corpus, shape and seed.
+        spec: the model that reads the text.
+        hook: where the SAEs take their activations.
+        corpora: folder of each corpus of the panel, by name; may be empty.
+        own: name of the own corpus among the SAEs' and the panel's; None where there is none.
+        context, layout: of the panel's contexts.
+        device: of the model.
+    """
+
+    saes: tuple[Trained, ...]
+    spec: ModelSpec
+    hook: Hook
+    corpora: dict[str, Path]
+    own: str | None
+    context: int
+    layout: str
+    device: str
+
+    @cached_property
+    def model(self) -> Any:
+        """The whole causal LM on its device, loaded once."""
+        return load_model(self.spec, self.device)
+
+    @cached_property
+    def truncated(self) -> TruncatedModel:
+        """The same up to the hook."""
+        return TruncatedModel(self.model, self.hook)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return load_tokenizer(self.spec.source, self.spec.hub_revision())
+
+    @property
+    def names(self) -> list[str]:
+        """Corpora that the SAEs were trained on, own first."""
+        return sorted({sae.corpus for sae in self.saes}, key=lambda name: (name != self.own, name))
+
+
+def resolve_input(config: StudyConfig) -> StudyInput:
+    """Find the SAEs, their model, their hook and the panel's corpora.
+
+    Raises:
+        FaithfulError: no SAEs, several models or hooks, a model that is not known, a corpus of another tokenizer.
+    """
+    saes = find_saes(config.saes)
+    corpora = _corpora(config, saes)
+    device = config.device or ("cuda" if has_cuda() else "cpu")
+    spec = _model(config, saes, corpora, device)
+    for corpus in corpora.values():
+        made_for = corpus.manifest.identity["model"]
+        if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:
+            raise FaithfulError(
+                f"{corpus.folder} was tokenised for {made_for['name']}, whose tokenizer differs from {spec.name}'s;"
+                f" add it again with `faithful corpus add … --for {spec.name}`."
+            )
+    trained = [sae.record["identity"] for sae in saes if sae.record]
+    preset = find_preset(spec.name)
+    context = config.context or next((one["context"] for one in trained), None) or (preset and preset.context)
+    return StudyInput(
+        saes=tuple(saes),
+        spec=spec,
+        hook=_hook(saes),
+        corpora={name: corpus.folder for name, corpus in corpora.items()},
+        own=_own(config, saes, corpora, spec),
+        context=min(context or DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT),
+        layout=config.layout or next((one["layout"] for one in trained), "aligned"),
+        device=device,
+    )
+
+
+def _corpora(config: StudyConfig, saes: Sequence[Trained]) -> dict[str, Corpus]:
+    folders = list(config.corpora)
+    if not folders:
+        wanted = {sae.corpus for sae in saes}
+        known: dict[str, Path] = {}
+        for source in config.saes:
+            known |= trained_corpora(Path(source))
+        folders = [known[name] for name in sorted(wanted & set(known)) if (known[name] / MANIFEST).exists()]
+    corpora = [Corpus(folder) for folder in folders]
+    return {corpus.name: corpus for corpus in corpora}
+
+
+def _model(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus], device: str) -> ModelSpec:
+    """The model named, else that of the corpora (the own one's first), else that of the SAEs."""
+    if config.model:
+        return resolve_model(config.model, dtype=config.dtype, device=device)
+    manifests = sorted((corpus.manifest for corpus in corpora.values()), key=lambda found: found.kind != "own")
+    if manifests:
+        spec = spec_of(manifests[0])
+        dtype = next((sae.record["identity"]["dtype"] for sae in saes if sae.record), spec.dtype)
+        return replace(spec, dtype=config.dtype or dtype)
+    names = sorted({sae.load().model_name or "" for sae in saes})
+    if len(names) != 1 or not names[0]:
+        what = f"name {', '.join(names)}" if any(names) else "name no model"
+        raise FaithfulError(f"The SAEs {what}; say which model reads the text with --model.")
+    return resolve_model(names[0], dtype=config.dtype, device=device)
+
+
+def _hook(saes: Sequence[Trained]) -> Hook:
+    """The one hook of all SAEs."""
+    names = sorted({sae.load().hook_name or "" for sae in saes})
+    if len(names) > 1:
+        raise FaithfulError(
+            f"The SAEs read different places ({', '.join(name or 'one that does not say' for name in names)}), whose"
+            " features cannot be compared; name the SAEs of one place."
+        )
+    layer, kind = layer_of(names[0]), names[0].rpartition("hook_")[2]
+    if layer is None or kind not in KINDS:
+        raise FaithfulError(f"The SAEs read '{names[0]}', which is none of {', '.join(KINDS)}; name other SAEs.")
+    return Hook(layer, kind)
+
+
+def _own(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus], spec: ModelSpec) -> str | None:
+    """The model's own T 1 corpus: as named, else among the panel's corpora, else the one called `own`."""
+    names = {sae.corpus for sae in saes}
+    if config.own:
+        if config.own not in names:
+            raise FaithfulError(f"No SAE was trained on '{config.own}'; the corpora are {', '.join(sorted(names))}.")
+        return config.own
+    for name, corpus in corpora.items():
+        manifest = corpus.manifest
+        if manifest.kind == "own" and name in names and sampling_of(manifest).is_model:
+            return name
+    return "own" if "own" in names else None
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """summary.json of a finished study; None where there is none."""
+    path = folder / "summary.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
