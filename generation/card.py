@@ -21,6 +21,7 @@ from faithful.errors import FaithfulError
 from faithful.files import write_text
 from generation.card_parts import (
     SIZES,
+    figures_beside,
     layout,
     licence_tags,
     model_tag,
@@ -108,6 +109,7 @@ def _render_own(corpus: Corpus) -> str:
     model = identity["model"]
     provenance = manifest.provenance["model"]
     certificate, statistics = manifest.certificate, manifest.statistics or {}
+    embedded = provenance["source"] == "tiny"
     round_trip = statistics.get("round_trip_rate")
     remark = (
         f"; {1 - round_trip:.1%} of the samples would change if their text were tokenised again"
@@ -130,6 +132,9 @@ def _render_own(corpus: Corpus) -> str:
         verdict_sentence=f"Certificate: **{certificate['verdict']}**." if certificate else "",
         load_path=corpus.folder.as_posix() if not corpus.folder.is_absolute() else corpus.name,
         round_trip_remark=remark,
+        model_import="from faithful.catalog import tiny_path\n" if embedded else "",
+        model_id="str(tiny_path())" if embedded else json.dumps(provenance["source"]),
+        training_tokens=manifest.tokens(),
         context=sampling.max_tokens + 1,
         token_type="uint16" if model["vocab_size"] <= 2**16 else "uint32",
         sampling_rows=sampling_rows(manifest, sampling),
@@ -149,7 +154,7 @@ def _render_own(corpus: Corpus) -> str:
         no_certificate="The sampling has no randomness, so there is nothing to certify."
         if sampling.deterministic
         else "Not certified yet: run `faithful corpus certify`.",
-        statistics_rows=statistics_rows(statistics),
+        statistics_rows=statistics_rows(statistics | figures_beside(certificate)),
         samples=sample_texts(corpus, 4),
         length_remark=length,
         remarks=_remarks(statistics),

@@ -10,6 +10,9 @@ from faithful.corpus import SPLITS, Corpus, Manifest
 
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 SAMPLE_CHARACTERS = 600
+BESIDE = (
+    "ce", "perplexity", "entropy", "excess_ce", "first_token_kl", "first_token_js", "unigram_js", "unigram_js_floor",
+)  # fmt: skip
 
 
 def render_template(name: str, **values: Any) -> str:
@@ -79,6 +82,12 @@ def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
             (f"{name.replace('_', ' ')} at {at}", f"{curves[name][-1]:.4g}") for name in curves if name != "budgets"
         ]
     return rows
+
+
+def figures_beside(certificate: dict[str, Any] | None) -> dict[str, float]:
+    """METRICS' corpus figures that need the model, as they were found in the scoring pass; {} before it."""
+    found = certificate or {}
+    return {name: found[name] for name in BESIDE if found.get(name) is not None}
 
 
 def sample_texts(corpus: Corpus, count: int) -> list[str]:

@@ -9,6 +9,7 @@ from faithful.errors import FaithfulError
 from faithful.files import folder_lock
 from generation.across import near_duplicates_across
 from generation.card import card_is_current, write_card
+from generation.card_parts import figures_beside
 from generation.certify import CertifyConfig, certify
 from generation.identity import sampling_of
 from generation.progress import Reporter, silent
@@ -40,9 +41,13 @@ def describe(
 
 
 def statistics_of(folder: Path) -> dict[str, Any]:
-    """Statistics of a corpus: from its manifest where they are present, else computed (and stored where that is allowed)."""
+    """Statistics of a corpus: from its manifest where they are present, else computed (and stored where that is allowed).
+
+    The figures that need the model stand beside them once the corpus is certified.
+    """
     manifest = read_manifest(folder)
-    return manifest.statistics if manifest.statistics is not None else update_statistics(folder)
+    statistics = manifest.statistics if manifest.statistics is not None else update_statistics(folder)
+    return statistics | figures_beside(manifest.certificate)
 
 
 def update_statistics(folder: Path) -> dict[str, Any]:

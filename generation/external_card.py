@@ -5,7 +5,15 @@ from typing import Any
 
 from faithful.catalog import DEFAULT_CONTEXT, find_preset
 from faithful.corpus import Corpus, Manifest
-from generation.card_parts import layout, licence_tags, model_tag, render_template, sample_texts, statistics_rows
+from generation.card_parts import (
+    figures_beside,
+    layout,
+    licence_tags,
+    model_tag,
+    render_template,
+    sample_texts,
+    statistics_rows,
+)
 from generation.identity import spec_of
 from generation.origins import RANDOM, Origin, origins
 from generation.plan import test_tokens
@@ -55,7 +63,7 @@ def render_external(corpus: Corpus) -> str:
         rows=source_rows(manifest) if external else derivation_rows(manifest),
         how=_how(manifest) if external else [],
         command=add_command(manifest) if external else derive_command(manifest),
-        statistics_rows=statistics_rows(statistics),
+        statistics_rows=statistics_rows(statistics | figures_beside(manifest.certificate)),
         across=_across(statistics),
         samples=sample_texts(corpus, 4),
         remarks=_remarks(manifest, statistics),

@@ -12,8 +12,11 @@ import pytest
 from faithful.corpus import Corpus, read_manifest
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
+from generation.card import write_card
+from generation.card_parts import BESIDE
 from generation.certify import CertifyConfig, certify, choose_part
 from generation.copies import repeated_documents
+from generation.describe import statistics_of
 from generation.near_duplicates import document_hashes, repeats
 from generation.sampling import Sampling
 from tests.own import write_external, write_own
@@ -42,6 +45,16 @@ def test_figures_that_need_the_model_stand_beside_the_certificate(own: Path) -> 
     assert low < 0 < high
     assert result["unigram_js"] < 2 * result["unigram_js_floor_max"]
     assert read_manifest(own).certificate["excess_ce"] == result["excess_ce"]
+
+
+def test_statistics_show_the_figures_that_need_the_model(own: Path) -> None:
+    before = statistics_of(own)
+    certificate = certify(CertifyConfig(own, device="cpu"))
+    shown = statistics_of(own)
+    assert {name: shown[name] for name in BESIDE} == {name: certificate[name] for name in BESIDE}
+    assert before.keys() <= shown.keys()
+    assert "excess_ce" not in before
+    assert "| excess ce |" in write_card(own).read_text(encoding="utf-8")
 
 
 def test_a_smaller_certificate_does_not_replace_a_larger_one(own: Path) -> None:

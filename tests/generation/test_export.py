@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from datasets import Dataset, load_dataset
 
 from faithful.corpus import Corpus
 from faithful.errors import FaithfulError
 from generation.export import ExportConfig, export
+from generation.generate import generate
+from generation.prepare import GenerateConfig
 from tests.faithful.test_corpus import BOS, EOS, build_corpus
 
 CONTEXT = 16
@@ -114,11 +115,31 @@ def test_a_folder_in_use_is_refused(folder: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory, family_folder: Callable[[str], Path]) -> Path:
+    """A corpus that a tiny GPT-2 sampled, its packed rows beside it; never change it."""
+    out = tmp_path_factory.mktemp("sampled") / "own"
+    stated = {"tokens": 4000, "held_out": 200, "max_tokens": CONTEXT - 1, "certify_tokens": 0}
+    generate(GenerateConfig(model=str(family_folder("gpt2")), out=out, workers=1, device="cpu", **stated))  # type: ignore[arg-type]
+    export(ExportConfig(out, CONTEXT, out=out.parent / "rows"))
+    return out
+
+
+def run_snippet(sampled: Path, title: str) -> dict[str, Any]:
+    """Run the code under a title of the card beside the exported rows; its names."""
+    card = (sampled / "README.md").read_text(encoding="utf-8")
+    code = card.split(title, 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
+    Path("input_ids").symlink_to(sampled.parent / "rows")
+    names: dict[str, Any] = {}
+    exec(compile(code, title, "exec"), names)
+    return names
+
+
 @pytest.fixture
-def rows(exported: Path, tmp_path: Path) -> Dataset:
-    """As the card loads them."""
-    path = str(exported / "train.parquet")
-    return load_dataset("parquet", data_files=path, split="train", cache_dir=str(tmp_path / "cache"))
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, with caches of one's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -134,10 +155,8 @@ def no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PreTrainedTokenizerFast, "_encode_plus", never)
 
 
-@pytest.mark.usefixtures("no_tokenizer")
-def test_saelens_trains_on_the_rows_as_they_are(
-    exported: Path, rows: Dataset, tmp_path: Path, family_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_tokenizer", "empty_folder")
+def test_saelens_trains_on_the_rows_as_they_are(sampled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sae_lens = pytest.importorskip("sae_lens")
     store = sae_lens.ActivationsStore
     seen: list[list[int]] = []
@@ -149,60 +168,34 @@ def test_saelens_trains_on_the_rows_as_they_are(
         return batch
 
     monkeypatch.setattr(store, "get_batch_tokens", noted)
-    config = sae_lens.LanguageModelSAERunnerConfig(
-        sae=sae_lens.TopKTrainingSAEConfig(d_in=64, d_sae=128, k=4),
-        model_name=str(family_folder("gpt2")),
-        model_class_name="AutoModelForCausalLM",
-        hook_name="transformer.h.1",
-        dataset_path="",
-        is_dataset_tokenized=True,
-        prepend_bos=True,
-        context_size=CONTEXT,
-        training_tokens=2048,
-        train_batch_size_tokens=256,
-        store_batch_size_prompts=8,
-        n_batches_in_buffer=64,
-        n_checkpoints=0,
-        checkpoint_path=str(tmp_path / "checkpoints"),
-        output_path=str(tmp_path / "sae"),
-        device="cpu",
-        logger=sae_lens.LoggingConfig(log_to_wandb=False),
-    )
-    sae = sae_lens.LanguageModelSAETrainingRunner(config, override_dataset=rows).run()
-    ours = ids(exported / "train.parquet")
-    assert len(seen) >= 2048 // CONTEXT
+    sae = run_snippet(sampled, "With SAELens:")["sae"]
+    ours = ids(sampled.parent / "rows" / "train.parquet")
+    assert len(seen) >= Corpus(sampled).tokens() // CONTEXT
     assert seen == list(islice(ours * (len(seen) // len(ours) + 1), len(seen)))
     assert sae.cfg.metadata.prepend_bos is True
-    assert sae.cfg.d_sae == 128
+    assert sae.cfg.d_sae == 8 * 64
 
 
-@pytest.mark.usefixtures("no_tokenizer")
+@pytest.mark.usefixtures("no_tokenizer", "empty_folder")
 def test_sparsify_trains_on_the_rows_as_they_are(
-    exported: Path, rows: Dataset, tmp_path: Path, family_model: Callable[[str], tuple[Any, Any]]
+    sampled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sparsify = pytest.importorskip("sparsify")
-    model = family_model("gpt2")[1]
     seen: list[list[int]] = []
+    fit = sparsify.Trainer.fit
+
+    def noted(self: Any) -> None:
+        self.model.base_model.register_forward_pre_hook(note, with_kwargs=True)
+        fit(self)
 
     def note(_: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         batch = arguments[0] if arguments else keywords["input_ids"]
         if tuple(batch.shape) == (8, CONTEXT):
             seen.extend(batch.tolist())
 
-    config = sparsify.TrainConfig(
-        sparsify.SaeConfig(k=4, num_latents=128),
-        batch_size=8,
-        layers=[1],
-        log_to_wandb=False,
-        save_dir=str(tmp_path),
-        run_name="run",
-    )
-    trainer = sparsify.Trainer(config, rows.with_format("torch").select(range(80)), model)
-    handle = model.base_model.register_forward_pre_hook(note, with_kwargs=True)
-    try:
-        trainer.fit()
-    finally:
-        handle.remove()
-        model.requires_grad_(True)
-    assert seen == ids(exported / "train.parquet")[:80]
-    assert list(tmp_path.glob("run/**/sae.safetensors"))
+    monkeypatch.setattr(sparsify.Trainer, "fit", noted)
+    run_snippet(sampled, "With sparsify:")
+    ours = ids(sampled.parent / "rows" / "train.parquet")
+    whole = len(ours) // 8 * 8
+    assert seen[:whole] == ours[:whole]
+    assert list(tmp_path.glob("**/sae.safetensors"))
