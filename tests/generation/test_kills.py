@@ -23,22 +23,6 @@ Folder = Callable[[str], Path]
 
 KILLS = 20
 LAUNCHER = """
-import os, sys
-
-if __name__ == "__main__":
-    import matplotlib.figure, transformers.models.gpt2.modeling_gpt2
-    import generation.describe, generation.generate, generation.transformers_engine
-    from faithful.cli import main
-    for folder in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            sys.argv += ["--out", folder.strip()]
-            main()
-        print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
-KILLER = """
 import os, signal, sys
 from pathlib import Path
 
@@ -61,30 +45,21 @@ def killing_fsync(descriptor):
     fsync(descriptor)
 
 if __name__ == "__main__":
-    left = int(sys.argv.pop(1))
-    Path.replace, os.fsync = killing_replace, killing_fsync
+    import matplotlib.figure, transformers.models.gpt2.modeling_gpt2
+    import generation.describe, generation.generate, generation.transformers_engine
     from faithful.cli import main
-    main()
+    for line in sys.stdin:
+        folder, points = line.rstrip().rsplit(" ", 1)
+        pid = os.fork()
+        if pid == 0:
+            left = int(points)
+            Path.replace, os.fsync = killing_replace, killing_fsync
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.argv += ["--out", folder]
+            main()
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
-
-
-def test_killed_at_every_commit_point_then_rerun(tmp_path: Path, family_folder: Folder) -> None:
-    """One run after the other is killed one point later than the last; what remains must equal the whole."""
-    killer = tmp_path / "killer.py"
-    killer.write_text(KILLER)
-    out, whole = tmp_path / "own", tmp_path / "whole"
-    arguments = command(family_folder("gpt2"), out, 500, "--held-out", "100")
-    assert run(command(family_folder("gpt2"), whole, 500, "--held-out", "100")).returncode == 0
-    deaths = 0
-    for point in range(1, 40):
-        done = run([sys.executable, str(killer), str(point), *arguments[3:]])
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        deaths += 1
-    assert deaths >= 9
-    assert data_bytes(out) == data_bytes(whole)
-    assert not list(out.rglob("*.tmp"))
 
 
 class Launcher:
@@ -103,11 +78,12 @@ class Launcher:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
 
-    def run(self, folder: Path, until: float) -> tuple[int, float]:
-        """Exit code of a run into `folder`, killed after `until` seconds, and the seconds until there was a card."""
+    def run(self, folder: Path, until: float = float("inf"), point: int = 0) -> tuple[int, float]:
+        """Exit code of a run into `folder`, killed after `until` seconds or before its `point`-th step of a commit, and the
+        seconds until there was a card."""
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(f"{folder}\n")
+        self.process.stdin.write(f"{folder} {point}\n")
         self.process.stdin.flush()
         pid, used, carded = int(self.process.stdout.readline()), 0.0, 0.0
         while used < until:
@@ -131,12 +107,30 @@ class Launcher:
         self.process.communicate()
 
 
+def test_killed_at_every_commit_point_then_rerun(tmp_path: Path, family_folder: Folder) -> None:
+    """One run after the other is killed one point later than the last; what remains must equal the whole."""
+    out, whole = tmp_path / "own", tmp_path / "whole"
+    arguments = command(family_folder("gpt2"), tmp_path, 500, "--held-out", "100")[3:]
+    deaths = 0
+    with Launcher(tmp_path / "launcher.py", arguments) as launcher:
+        assert launcher.run(whole)[0] == 0, launcher.errors.read_text()
+        for point in range(1, 40):
+            code, _ = launcher.run(out, point=point)
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL, launcher.errors.read_text()
+            deaths += 1
+    assert deaths >= 9
+    assert data_bytes(out) == data_bytes(whole)
+    assert not list(out.rglob("*.tmp"))
+
+
 def test_killed_at_random_instants_then_rerun(tmp_path: Path, family_folder: Folder) -> None:
     """Instants from every part of a whole run, in random order, from its start to its card; once a folder has all that
     it shall have, the next run begins with nothing."""
     arguments = command(family_folder("gpt2"), tmp_path, 5000, "--certify-tokens", "1000")[3:]
     with Launcher(tmp_path / "launcher.py", arguments) as launcher:
-        code, duration = launcher.run(tmp_path / "whole" / "own", float("inf"))
+        code, duration = launcher.run(tmp_path / "whole" / "own")
         assert code == 0, launcher.errors.read_text()
         expected = lasting_bytes(tmp_path / "whole" / "own")
         assert {"corpus.json", "README.md", "pit.png", "data/part-00000.parquet"} <= set(expected)
@@ -157,10 +151,17 @@ def test_killed_at_random_instants_then_rerun(tmp_path: Path, family_folder: Fol
     assert whole >= 1
 
 
+def _listen() -> None:
+    """Take Ctrl-C as at a terminal: what runs in the background of a shell script ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_is_clean_and_resumable(tmp_path: Path, family_folder: Folder) -> None:
     out = tmp_path / "own"
     arguments = command(family_folder("gpt2"), out, 60_000)
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=_listen
+    )
     while process.poll() is None and not (out / "data").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
