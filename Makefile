@@ -29,7 +29,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	for name in bench_throughput bench_overhead first_token calibration power; do \
+	for name in bench_throughput bench_overhead bench_tokenise bench_training first_token calibration power; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:

@@ -5,6 +5,20 @@ from typing import Any
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
+def corpora_tables(summary: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """All tables of the study: title, header, rows."""
+    cells = list(summary["cells"].values())
+    model, scored, budget = summary["model"]["name"], summary["tokens_scored"], summary["diversity_tokens"]
+    titles = {
+        f"Against {model}'s own text ({summary['reference']}), about {scored:,} tokens each; ± 95 %": faithfulness_rows,
+        "Certificate": verdict_rows,
+        "Its tests: corrected p under the model's own distribution": test_rows,
+        f"Diversity at {budget:,} tokens": diversity_rows,
+        f"Documents, in the first {budget:,} tokens": shape_rows,
+    }
+    return [(title, *rows_of(cells)) for title, rows_of in titles.items()]
+
+
 def faithfulness_rows(cells: list[dict[str, Any]]) -> Table:
     """How far each corpus lies outside the model."""
     header = ("corpus", "excess ce", "surprise gap", "ce", "entropy", "first-token JS", "floor", "unigram JS", "floor")

@@ -85,7 +85,7 @@ def train(
     if dry_run:
         _dry_run(config, as_json)
         return
-    from faithful.train import train as run_train
+    from faithful.training import train as run_train
 
     with _table(as_json) as report:
         result = run_train(config, report)

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from faithful import train as module
+from faithful import training as module
 from faithful.cli import app
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
 from faithful.sae.files import load_sae
-from faithful.train import TrainConfig, train
+from faithful.training import TrainConfig, train
 from faithful.train_cell import Cell, refuse_untrained, transformer_lens_name
 from faithful.train_plan import plan_training
 from generation.sampling import Sampling
