@@ -127,10 +127,16 @@ class Corpus:
         return self.manifest.tokens(split)
 
     def batches(self, split: str = "train", columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Arrow batches of at most 8,192 rows in index order; memory is bounded by one row group."""
+        """Arrow batches of at most 8,192 rows in index order; memory is bounded by one row group.
+
+        Raises:
+            FaithfulError: a shard is missing or damaged, or is no longer the one that the manifest named when it was read.
+        """
         for shard in self.manifest.shards[split]:
             try:
                 file = pq.ParquetFile(self.folder / shard.file)
+                if file.metadata.num_rows != shard.rows:
+                    raise FaithfulError(f"{self.folder} changed while it was read; run the same command again.")
                 yield from file.iter_batches(batch_size=ROW_GROUP, columns=columns)
             except (OSError, pa.ArrowException) as error:
                 raise FaithfulError(

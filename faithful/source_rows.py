@@ -58,7 +58,8 @@ class Rows:
         pauses: seconds to wait between attempts to reach the Hub.
 
     Attributes:
-        dropped: how many rows were left out, by reason: `empty`, `task` (see `Source.leave_out`), `not unicode`.
+        dropped: how many rows were left out, by reason: `empty`, `task` (see `Source.leave_out`), `not unicode` (the text
+            or the name of its task).
 
     Raises:
         FaithfulError: noise has no rows; while iterating: a damaged file, or a connection that does not come back.
@@ -104,12 +105,16 @@ class Rows:
                 return
             except Exception as error:
                 what = f"{self.source.name}, {reader.names[file]}"
-                if not broke(error):
+                if not (broke(error) or self._vanished(error)):
                     raise reading_fault(error, what) from error
                 if broken == len(self.pauses):
                     raise connection_lost(what, broken + 1, error) from error
             time.sleep(self.pauses[broken])
             broken += 1
+
+    def _vanished(self, error: Exception) -> bool:
+        """Whether a file of a pinned revision seems to be gone: it cannot be, so the Hub answered wrongly."""
+        return self.source.kind == "hub" and isinstance(error, FileNotFoundError)
 
     def _items(self, reader: Reader, file: int, skip: int) -> Iterator[tuple[int, Row | str]]:
         rows = reader.rows(file, skip)
@@ -136,7 +141,7 @@ class Rows:
         if not text.strip():
             return "empty"
         try:
-            text.encode()
+            (text + origin).encode()
         except UnicodeEncodeError:
             return "not unicode"
         return Row(doc_id, text, origin)

@@ -17,9 +17,9 @@ from faithful.source_spec import UNITS, Row, Source
 from faithful.streams import PAUSES, ScriptError, hub_revision, reading_fault, with_retries
 from faithful.task_names import PROBE_TASKS, TASK_COLUMNS
 from faithful.templates import choose, renderer
-from faithful.text_files import PACKED, builder_of, find_files
+from faithful.text_files import PACKED, TextFiles, builder_of, find_files, refuse_undecodable
 
-__all__ = ["Row", "Rows", "Source", "catalog", "resolve_source"]
+__all__ = ["Row", "Rows", "Source", "catalog", "find_entry", "resolve_source"]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -73,7 +73,7 @@ def resolve_source(
     """
     if unit is not None and unit not in UNITS:
         raise FaithfulError(f"'{unit}' is not a unit; choose document or passage.")
-    entry = _find_entry(name)
+    entry = find_entry(name)
     hub = {"--config": config, "--split": split, "--revision": revision}
     reading = {"--column": columns, "--template": template, "--leave-out": leave_out}
     if entry and entry.kind != "hub":
@@ -97,8 +97,8 @@ def resolve_source(
     return _choose_text(replace(source, unit=unit or source.unit), columns, template, leave_out, pauses)
 
 
-def _find_entry(name: str) -> Source | None:
-    """The catalog's entry of a name or of a Hub id."""
+def find_entry(name: str) -> Source | None:
+    """The catalog's entry of a name or of a Hub id, None where it has none."""
     wanted = name.lower()
     return next((e for e in catalog() if wanted in (e.name.lower(), (e.repo or e.name).lower())), None)
 
@@ -130,6 +130,7 @@ def _local(path: Path, split: str | None) -> Source:
     else:
         _refuse_options(str(path), {"--split": split})
         builder, files = find_files(path)
+    refuse_undecodable(files)
     return Source(
         name=name,
         kind="files",
@@ -190,7 +191,11 @@ def _choose_text(
         template if stated else source.template,
         where,
     )
-    column = source.source_column or next((c for c in TASK_COLUMNS if c in available and c not in columns), None)
+    tasks = [name for name in TASK_COLUMNS if name not in columns]
+    column = source.source_column or next((name for name in tasks if name in available), None)
+    if column is None and isinstance(reader, TextFiles):
+        column = reader.later_column(tasks)
+        available = [*available, *([column] if column else [])]
     if column and column.split(".")[0] not in available:
         raise FaithfulError(
             f"{where} has no column '{column}' any more; it has {', '.join(available)}: give --revision."

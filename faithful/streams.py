@@ -32,14 +32,14 @@ class Stream:
         self._dataset = builder.as_streaming_dataset()[split]
 
     def columns(self) -> list[str]:
-        """Names of the columns; where the files do not state them, those of the first row.
+        """Names of the columns; where the files do not state them, those of the first row there is.
 
         Raises:
             FaithfulError: there are no rows.
         """
         names = self._dataset.column_names
         if names is None:
-            row = next(self.rows(0), None)
+            row = next((row for file in range(len(self.names)) for row in self.rows(file)), None)
             if row is None:
                 raise FaithfulError(f"{self.names[0]} holds no rows; choose another split or file.")
             names = list(row)
@@ -218,9 +218,13 @@ def with_retries(work: Callable[[], T], what: str, pauses: tuple[float, ...]) ->
         raise connection_lost(what, len(pauses) + 1, error) from error
 
 
-def connection_lost(what: str, attempts: int, error: BaseException) -> FaithfulError:
+class ConnectionLostError(FaithfulError):
+    """A connection did not come back; what is stored can be gone on from."""
+
+
+def connection_lost(what: str, attempts: int, error: BaseException) -> ConnectionLostError:
     """The sentence for a connection that did not come back."""
-    return FaithfulError(
+    return ConnectionLostError(
         f"The connection to the Hub broke {attempts} times while reading {what} ({first_line(error)}); run the same"
         " command again later, it goes on from what is stored."
     )

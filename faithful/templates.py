@@ -154,15 +154,15 @@ def choose(
         if len(columns) != len(wanted):
             raise FaithfulError(f"The template '{template}' takes {len(wanted)} columns ({', '.join(wanted)}).")
     elif columns:
-        template = "\n".join(f"{{{name}}}" for name in columns) if len(columns) > 1 else None
+        template = _joined(columns) if len(columns) > 1 else None
     elif "text" in available:
         columns = ("text",)
     elif "messages" in available:
         columns, template = ("messages",), "chat"
     else:
-        raise FaithfulError(
-            f"{where} has the columns {names}, and none is called text; choose with --column or --template."
-        )
+        fitting = [name for name, known in TEMPLATES.items() if set(known.columns) <= set(available)]
+        how = f"they fit --template {' or '.join(fitting)}" if fitting else "choose with --column or --template"
+        raise FaithfulError(f"{where} has the columns {names}, and none is called text; {how}.")
     missing = [name for name in columns if name not in available]
     if missing:
         raise FaithfulError(f"{where} has no column '{missing[0]}'; it has {names}.")
@@ -192,6 +192,14 @@ def rule(template: str | None) -> str:
     if template is None:
         return "one column as it stands"
     return TEMPLATES[template].rule if template in TEMPLATES else f"format string {template!r}"
+
+
+def _joined(columns: tuple[str, ...]) -> str:
+    """The format string that puts columns one below the other."""
+    for name in columns:
+        if name and set(name) & set("{}!:["):
+            raise FaithfulError(f"The column '{name}' cannot stand in a format string; rename it, or read it alone.")
+    return "\n".join(f"{{{name}}}" for name in columns)
 
 
 def _fields(template: str) -> tuple[str, ...]:

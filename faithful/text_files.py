@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -63,6 +63,20 @@ def find_files(path: Path) -> tuple[str, list[Path]]:
     return next(iter(by_type.items()))
 
 
+def refuse_undecodable(paths: Iterable[Path]) -> None:
+    """Refuse files whose names are not UTF-8: they cannot stand in ids.
+
+    Raises:
+        FaithfulError: one is not; names it.
+    """
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            shown = str(path).encode("utf-8", "backslashreplace").decode()
+            raise FaithfulError(f"The name of {shown} is not UTF-8; rename it.") from None
+
+
 class TextFiles:
     """Rows of text, JSON, JSON-lines, CSV and TSV files. A text file is one row with the column `text`.
 
@@ -84,6 +98,23 @@ class TextFiles:
             if rows:
                 return list(dict.fromkeys(key for row in rows for key in row))
         raise FaithfulError(f"{self.paths[0].parent if len(self.paths) > 1 else self.paths[0]} holds no rows.")
+
+    def later_column(self, names: Sequence[str]) -> str | None:
+        """The first of these columns that any row has, the files read to their end; only JSON rows may differ.
+
+        Raises:
+            FaithfulError: a file is damaged.
+        """
+        if self.builder != "json":
+            return None
+        keys = [json.dumps(name).encode() for name in names]
+        found: set[str] = set()
+        for file, path in enumerate(self.paths):
+            with _faults_of(path), _open(path) as content:
+                possible = any(key in line for line in content for key in keys)
+            if possible:
+                found.update(name for row in self.rows(file) for name in names if name in row)
+        return next((name for name in names if name in found), None)
 
     def select(self, columns: tuple[str, ...]) -> "TextFiles":
         """The same files: rows of text files come whole."""

@@ -14,6 +14,7 @@ from faithful.files import append_line, folder_lock, remove_temporaries
 from faithful.model import ModelSpec, check_unchanged, load_tokenizer
 from faithful.runs import remember_run
 from faithful.sources import Source
+from faithful.streams import ConnectionLostError
 from faithful.tiny.stdlib_seen import passage_hash, seen_passages
 from generation.add_config import AddConfig, leaves_out_seen, prepare, refuse_differences, reopen, targets
 from generation.describe import describe
@@ -24,6 +25,8 @@ from generation.shards import CorpusWriter
 from generation.taking import Reading, take_noise
 from generation.tokenise import Encoder, parallel_tokenising
 from generation.windows import Cutter
+
+UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -57,18 +60,18 @@ def add(config: AddConfig, report: Reporter = silent) -> AddResult:
     folder, manifest, spec, source = prepare(config)
     wanted = targets(config, manifest)
     if manifest.shards["train"] and _complete(folder, manifest, wanted):
-        _refuse_more_than_there_is(config, folder, manifest)
-        described = describe(folder, report=report)
-        _remember(config, folder)
-        return AddResult(folder, read_manifest(folder), described, _nothing_to_add(folder, manifest, config, described))
+        return _already_there(config, folder, manifest, report)
     is_new = not folder.exists()
     with folder_lock(folder, shared_below=True):
         if (folder / MANIFEST).exists() and (found := read_manifest(folder)) != manifest:
             refuse_differences(config, folder, found)
+            source = reopen(config, folder, found)
             manifest, spec, wanted = found, spec_of(found), targets(config, found)
+            if manifest.shards["train"] and _complete(folder, manifest, wanted):
+                return _already_there(config, folder, manifest, report)
         remove_temporaries(folder)
-        grows = bool(manifest.shards["train"])
-        with _nothing_half_written(folder, manifest, is_new):
+        grows = _grows(manifest)
+        with _nothing_half_written(folder, manifest, is_new, grows=grows):
             source = source or reopen(config, folder, manifest)
             _take(config, folder, manifest, spec, source, wanted, report)
         _remember(config, folder)
@@ -81,6 +84,14 @@ def add(config: AddConfig, report: Reporter = silent) -> AddResult:
 
 class TooSmallError(FaithfulError):
     """A source has fewer tokens than were asked for."""
+
+
+def _already_there(config: AddConfig, folder: Path, manifest: Manifest, report: Reporter) -> AddResult:
+    """What is asked for is there; a description that is missing is made."""
+    _refuse_more_than_there_is(config, folder, manifest)
+    described = describe(folder, report=report)
+    _remember(config, folder)
+    return AddResult(folder, read_manifest(folder), described, _nothing_to_add(folder, manifest, config, described))
 
 
 def _take(
@@ -101,7 +112,8 @@ def _take(
     goals = {split: before[split] if split in known_end else max(wanted[split], before[split]) for split in SPLITS}
     limit = manifest.identity["context"] - 1
     noise = Noise(tokenizer, spec, manifest.identity["seed"], limit) if source.kind == "noise" else None
-    encoder = Encoder(tokenizer, spec, limit)
+    grows = _grows(manifest)
+    manifest.provenance[UNFINISHED] = {"grows": grows}
     manifest.requested = {split: _requested(manifest, split, wanted[split]) for split in SPLITS}
     write_manifest(folder, manifest)
     writer = CorpusWriter(folder, manifest, spec, tokenizer, dict(goals), manifest.identity["shard_rows"])
@@ -110,7 +122,7 @@ def _take(
             take_noise(writer, noise, report)
             ended = False
         else:
-            cutter = Cutter(encoder, source.unit)
+            cutter = Cutter(Encoder(tokenizer, spec, limit), source.unit)
             if leaves_out_seen(source):
                 cutter = replace(cutter, leaves_out=lambda text: passage_hash(text) in seen_passages())
             ended = Reading(writer, source, cutter, report).run()
@@ -120,8 +132,9 @@ def _take(
     }
     manifest.provenance["exhausted"] = sorted(exhausted)
     if writer.wants("train"):
-        _refuse_too_little(config, spec, source, writer, grows=before["train"] > 0)
+        _refuse_too_little(config, spec, source, writer, grows=grows)
     writer.finish()
+    del manifest.provenance[UNFINISHED]
     write_manifest(folder, manifest)
     seconds, tokens = time.time() - began, sum(manifest.tokens(split) - before[split] for split in SPLITS)
     with contextlib.suppress(FaithfulError):  # a log that cannot be written must not spoil a corpus that is finished
@@ -143,21 +156,32 @@ def _requested(manifest: Manifest, split: str, wanted: int) -> int:
     return max(wanted, before) if manifest.tokens(split) >= before else wanted
 
 
+def _grows(manifest: Manifest) -> bool:
+    """Whether an earlier run reached its budget, or all there is, however often a later one was stopped since."""
+    unfinished = manifest.provenance.get(UNFINISHED)
+    return bool(unfinished["grows"]) if unfinished else bool(manifest.shards["train"])
+
+
 def _complete(folder: Path, manifest: Manifest, wanted: dict[str, int]) -> bool:
+    if UNFINISHED in manifest.provenance:
+        return False
     exhausted = manifest.provenance.get("exhausted", [])
     enough = all(manifest.tokens(split) >= tokens or split in exhausted for split, tokens in wanted.items())
     return enough and all(all(intact_shards(folder, shards)) for shards in manifest.shards.values())
 
 
 @contextmanager
-def _nothing_half_written(folder: Path, manifest: Manifest, is_new: bool) -> Iterator[None]:
-    """On an error leave no part of a corpus that was empty before, unless a broken connection can be gone on from."""
+def _nothing_half_written(folder: Path, manifest: Manifest, is_new: bool, *, grows: bool) -> Iterator[None]:
+    """On an error leave no part of a corpus that was empty before, unless a broken connection can be gone on from.
+
+    Of a source that is too small nothing is left either, however often the first run was stopped.
+    """
     was_empty = not manifest.rows("train") and not manifest.rows("test")
     try:
         yield
-    except FaithfulError as error:
-        resumable = manifest.identity["source"]["kind"] == "hub" and not isinstance(error, TooSmallError)
-        if was_empty and not (resumable and manifest.rows("train") + manifest.rows("test")):
+    except Exception as error:
+        resumable = isinstance(error, ConnectionLostError) and manifest.rows("train") + manifest.rows("test")
+        if (was_empty and not resumable) or (isinstance(error, TooSmallError) and not grows):
             for part in SPLITS.values():
                 shutil.rmtree(folder / part, ignore_errors=True)
             for name in (MANIFEST, *([".lock"] if is_new else [])):
@@ -191,7 +215,7 @@ def _refuse_too_little(
 
 def _refuse_more_than_there_is(config: AddConfig, folder: Path, manifest: Manifest) -> None:
     tokens = manifest.tokens()
-    if config.tokens and config.tokens > tokens and "train" in manifest.provenance["exhausted"]:
+    if config.tokens and config.tokens > tokens and "train" in manifest.provenance.get("exhausted", []):
         raise TooSmallError(
             f"{folder} holds the {tokens:,} training tokens that {manifest.provenance['source']['name']} gives, fewer than"
             f" the {config.tokens:,} asked for; ask for --tokens {tokens} at most."
@@ -207,13 +231,13 @@ def _nothing_to_add(folder: Path, manifest: Manifest, config: AddConfig, describ
     tokens = f"{folder} already holds {manifest.tokens():,} tokens"
     if config.tokens and config.tokens < manifest.requested["train"]:
         tokens += f", more than the {config.tokens:,} asked for"
-    elif not config.tokens and "train" in manifest.provenance["exhausted"]:
+    elif not config.tokens and "train" in manifest.provenance.get("exhausted", []):
         tokens += f", all that {manifest.provenance['source']['name']} gives"
     return f"{tokens}; its description was completed." if described else f"{tokens}: nothing to do."
 
 
 def _note(folder: Path, manifest: Manifest) -> str:
-    name, exhausted = manifest.provenance["source"]["name"], manifest.provenance["exhausted"]
+    name, exhausted = manifest.provenance["source"]["name"], manifest.provenance.get("exhausted", [])
     note = (
         f"{folder} holds {manifest.tokens():,} training tokens in {manifest.rows():,} documents and"
         f" {manifest.tokens('test'):,} held-out tokens."

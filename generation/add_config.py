@@ -12,7 +12,7 @@ from faithful.errors import FaithfulError
 from faithful.files import sha256_file
 from faithful.model import ModelSpec, resolve_model
 from faithful.runs import run_folder, run_name
-from faithful.sources import Source, catalog, resolve_source
+from faithful.sources import Source, find_entry, resolve_source
 from faithful.text_files import PACKED, builder_of
 from generation.engine import has_cuda
 from generation.identity import differences, model_provenance, spec_of, tokenizer_identity
@@ -78,19 +78,13 @@ def corpus_folder(config: AddConfig) -> Path:
 
 def source_name(name: str) -> str:
     """Short name of a source, as a folder name: the catalog's, else the last part of a path or Hub id."""
-    entry = catalog_entry(name)
+    entry = find_entry(name)
     if entry:
         return entry.name
     path = Path(name).expanduser()
     if builder_of(path) and not path.is_dir():
         path = (path.with_suffix("") if path.suffix.lower() in PACKED else path).with_suffix("")
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name) or "corpus"
-
-
-def catalog_entry(name: str) -> Source | None:
-    """The entry of the catalog with that name or Hub id."""
-    wanted = name.lower()
-    return next((e for e in catalog() if wanted in (e.name.lower(), (e.repo or e.name).lower())), None)
 
 
 def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None]:
@@ -129,6 +123,31 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
         shard_rows=config.shard_rows or SHARD_ROWS,
     )
     return folder, open_corpus(folder, "external", identity, _provenance(config, spec, source)), spec, source
+
+
+@dataclass(frozen=True)
+class AddPlan:
+    """What `add` would do.
+
+    Attributes:
+        folder: the corpus.
+        manifest: its manifest as it is, or as it would begin.
+        tokens: to reach, per split; fewer where the source ends before.
+    """
+
+    folder: Path
+    manifest: Manifest
+    tokens: dict[str, int]
+
+
+def plan_add(config: AddConfig) -> AddPlan:
+    """Look at the source and the folder without writing anything.
+
+    Raises:
+        FaithfulError: what `add` would refuse before it starts.
+    """
+    folder, manifest, _, _ = prepare(config)
+    return AddPlan(folder, manifest, targets(config, manifest))
 
 
 def external_identity(
@@ -201,7 +220,8 @@ def stated_context(config: AddConfig, spec: ModelSpec) -> int:
         FaithfulError: it does not fit the model.
     """
     preset = find_preset(spec.name)
-    context = config.context or (preset.context if preset else min(DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT))
+    default = preset.context if preset else min(DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT)
+    context = default if config.context is None else config.context
     if not 2 <= context <= (spec.positions or context):
         raise FaithfulError(
             f"--context {context} does not fit: {spec.name} has a context of {spec.positions} tokens, BOS included; use 2 to"
@@ -243,7 +263,7 @@ def _asks_for_the_same(config: AddConfig, manifest: Manifest) -> bool:
 def _asked(name: str) -> str:
     """What a name stands for: an absolute path, the catalog's name, or a Hub id."""
     path = Path(name).expanduser()
-    entry = catalog_entry(name)
+    entry = find_entry(name)
     if entry:
         return entry.name
     return str(path.resolve()) if path.exists() or builder_of(path) else name

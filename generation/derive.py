@@ -4,8 +4,11 @@
 what they refuse, what makes a corpus the same, how it is written, killed and completed.
 """
 
+import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ from faithful.corpus import (
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock, remove_temporaries
 from faithful.model import ModelSpec, load_tokenizer, tokenizer_hash
-from generation.derive_inputs import Input, refuse_damage
+from generation.derive_inputs import Input, refuse_damage, said_of_unfinished
 from generation.describe import describe
 from generation.identity import spec_of
 from generation.progress import Progress, Reporter
@@ -153,17 +156,20 @@ def derive(derivation: Derivation, report: Reporter) -> DeriveResult:
             f"The tokenizer of {spec.source} is not the one that {derivation.inputs[0].corpus.folder} was made with; put"
             " the old one back."
         )
+    is_new = not out.exists()
     with folder_lock(out, shared_below=True):
         manifest = _open(derivation)
         remove_temporaries(out)
         manifest.requested = {split: selection.tokens for split, selection in choice.splits.items()}
         manifest.provenance["counts"] = choice.counts
-        write_manifest(out, manifest)
-        _write(derivation, choice, manifest, spec, tokenizer, report)
+        with _nothing_half_written(out, manifest, is_new):
+            write_manifest(out, manifest)
+            _write(derivation, choice, manifest, spec, tokenizer, report)
         describe(out, report=report)
     manifest = read_manifest(out)
     note = f"{out} holds {manifest.tokens():,} training tokens in {manifest.rows():,} documents"
-    return DeriveResult(out, manifest, True, f"{note} and {manifest.tokens('test'):,} held-out tokens. {choice.note}")
+    note += f" and {manifest.tokens('test'):,} held-out tokens. {choice.note}"
+    return DeriveResult(out, manifest, True, note + said_of_unfinished(derivation.inputs))
 
 
 def _write(
@@ -181,19 +187,40 @@ def _write(
             writer.add(split, document)
             if not writer.open[split]:
                 report(Progress(f"{derivation.operation} {split}", writer.tokens[split], selection.tokens))
+    for entry in derivation.all_inputs:
+        refuse_damage(entry.corpus)
     writer.finish()
     seconds = time.time() - began
     written = manifest.tokens("train") + manifest.tokens("test") - before
-    append_line(
-        derivation.out / "log.jsonl",
-        {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
-            "command": f"corpus {derivation.operation}",
-            "tokens": written,
-            "seconds": round(seconds, 2),
-            "tokens_per_second": round(written / seconds, 1),
-        },
-    )
+    with contextlib.suppress(FaithfulError):  # a log that cannot be written must not spoil a corpus that is finished
+        append_line(
+            derivation.out / "log.jsonl",
+            {
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+                "command": f"corpus {derivation.operation}",
+                "tokens": written,
+                "seconds": round(seconds, 2),
+                "tokens_per_second": round(written / seconds, 1),
+            },
+        )
+
+
+@contextmanager
+def _nothing_half_written(out: Path, manifest: Manifest, is_new: bool) -> Iterator[None]:
+    """On an error leave no part of a corpus that was empty before: of inputs that changed it could not be completed."""
+    was_empty = not any(manifest.shards.values())
+    try:
+        yield
+    except Exception:
+        if was_empty:
+            for part in SPLITS.values():
+                shutil.rmtree(out / part, ignore_errors=True)
+            for name in (MANIFEST, *([".lock"] if is_new else [])):
+                (out / name).unlink(missing_ok=True)
+            if is_new:
+                with contextlib.suppress(OSError):
+                    out.rmdir()
+        raise
 
 
 def _documents(derivation: Derivation, split: str, selection: Selection, start: int) -> Iterator[Document]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from faithful.corpus import SPLITS, Corpus, identity_hash, intact_shards
+from faithful.corpus import SPLITS, Corpus, identity_hash, intact_shards, read_manifest
 from faithful.errors import FaithfulError
 from faithful.quantities import format_count, parse_count
 
@@ -94,8 +94,10 @@ def refuse_damage(corpus: Corpus) -> None:
     """Compare every shard of both splits with its checksum.
 
     Raises:
-        FaithfulError: one is missing or damaged; names it.
+        FaithfulError: one is missing or damaged, or the corpus has grown since it was opened; names it.
     """
+    if read_manifest(corpus.folder).shards != corpus.manifest.shards:
+        raise FaithfulError(f"{corpus.folder} changed while it was read; run the same command again.")
     for shards in corpus.manifest.shards.values():
         for shard, intact in zip(shards, intact_shards(corpus.folder, shards), strict=True):
             if not intact:
@@ -103,6 +105,18 @@ def refuse_damage(corpus: Corpus) -> None:
                     f"{corpus.folder / shard.file} is missing or damaged; run the command that made the corpus again to"
                     " restore it."
                 )
+
+
+def said_of_unfinished(inputs: tuple[Input, ...]) -> str:
+    """A sentence, after a blank, on corpora that have not reached the tokens asked for; "" when all have."""
+    found = []
+    for entry in inputs:
+        manifest = entry.corpus.manifest
+        for split, wanted in manifest.requested.items():
+            there, ended = manifest.tokens(split), split in manifest.provenance.get("exhausted", [])
+            if there < wanted and not ended:
+                found.append(f"{entry.name} has reached {there:,} of the {wanted:,} {split} tokens asked for")
+    return f" It is made of what was there: {'; '.join(found)}." if found else ""
 
 
 def _refuse_other_tokenizer(first: Input, other: Input) -> None:

@@ -14,6 +14,8 @@ MAX_FLOOR_BLOCKS = 20
 class FirstToken:
     """Empirical first tokens p̂ of N documents against q(·; BOS), over cells of expectation ≥ 5, in nats.
 
+    More documents make finer cells, which show more of a difference: compare figures of about equally many documents.
+
     Attributes:
         kl: KL(p̂ ‖ q) less its bias under p̂ ~ q, (cells − 1)/2N; may be slightly below 0.
         kl_reverse: KL(q ‖ p̂) with half a count added to each cell of p̂, less the same bias.

@@ -183,11 +183,14 @@ def _how(manifest: Manifest) -> list[str]:
         f"{passages} definitions, as long as {limit} tokens allow."
         if source["unit"] == "passage"
         else "A document is the beginning of one text of the source.",
+        f"The source's files are read from their beginnings, up to {source['open_files']} of them in turn, in an order that"
+        " the seed decides; where there is a single file, these are its first texts.",
         f"It holds the first {limit} tokens of its text and no BOS. One end-of-text closes it where the whole text and that"
         " token fit; a document cut for length has none. Strings that look like special tokens are plain text here.",
-        f"Windows of {identity['window']:,} consecutive documents were shuffled, each by itself. A text is held out when a"
-        f" hash of it falls into {identity['test_share']:.3g} of the range, so that equal texts fall on one side; each split"
-        " is the shortest prefix of its documents with the tokens asked for.",
+        f"Windows of {identity['window']:,} consecutive documents were shuffled, each by itself. A document is set aside for"
+        f" `test` when a hash of its tokens falls into {identity['test_share']:.3g} of the range, so that equal documents"
+        " fall on one side; each split is the shortest prefix of its documents with the tokens asked for: what is set aside"
+        " beyond that is in neither.",
     ]
     if "left_out_sha256" in identity:
         rule.append("Passages that also stand in the text `tiny` was trained on were left out.")
@@ -243,7 +246,7 @@ def _option(value: Any) -> str:
     """An option's value as typed."""
     if isinstance(value, list):
         return ",".join(map(_option, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _words(value: Any) -> str:

@@ -33,7 +33,8 @@ def lacking(wanted: np.ndarray, supply: np.ndarray) -> np.ndarray:
 def largest_match(histogram: np.ndarray, supply: np.ndarray) -> int:
     """How many documents can have the lengths of `histogram` when each comes from one at least as long.
 
-    Found by bisection: one more document, shared out anew, is more than there are.
+    Found by bisection: one more document, shared out anew, is more than there are. Shares are rounded, so that now and then
+    a smaller number does not fit (see `next_match`) or a larger one would again.
 
     Args:
         histogram, supply: int64 [lengths]; the longest document of `supply` is as long as the longest of `histogram`.
@@ -57,6 +58,19 @@ def smallest_match(histogram: np.ndarray, tokens: int) -> int:
     while int(apportion(histogram, documents) @ sizes) < tokens:
         documents += 1
     return documents
+
+
+def next_match(histogram: np.ndarray, supply: np.ndarray, documents: int, most: int) -> int:
+    """The first number of documents from `documents` on, at most `most`, whose rounded shares there are documents for.
+
+    Args:
+        histogram, supply: see `largest_match`, which found `most`.
+        documents: at least so many.
+        most: a number that fits.
+    """
+    while documents < most and len(lacking(apportion(histogram, documents), supply)):
+        documents += 1
+    return min(documents, most)
 
 
 def assign(lengths: np.ndarray, priority: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

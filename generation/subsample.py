@@ -10,7 +10,15 @@ from faithful.corpus import SPLITS
 from faithful.errors import FaithfulError
 from generation.derive import Choice, Derivation, DeriveResult, Selection, derive
 from generation.derive_inputs import Input, document_lengths, open_inputs, short_count, sibling
-from generation.length_match import apportion, assign, lacking, largest_match, smallest_match, total_variation
+from generation.length_match import (
+    apportion,
+    assign,
+    lacking,
+    largest_match,
+    next_match,
+    smallest_match,
+    total_variation,
+)
 from generation.plan import test_tokens
 from generation.progress import Reporter, silent
 from generation.seeds import sample_seed, uniforms
@@ -110,7 +118,7 @@ def _choose_like(config: SubsampleConfig, entry: Input, like: Input) -> Choice:
             documents = smallest_match(histogram, config.tokens if split == "train" else test_tokens(config.tokens))
             if split == "train" and documents > most:
                 raise FaithfulError(_too_few(entry, like, histogram, supply, most))
-            documents = min(documents, most)
+            documents = next_match(histogram, supply, documents, most)
         wanted = apportion(histogram, documents) if documents else np.zeros(longest + 1, np.int64)
         rows, kept = assign(lengths, ranks(config.seed, split, len(lengths)), wanted)
         splits[split] = Selection(np.zeros(len(rows), np.int16), rows, kept)

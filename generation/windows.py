@@ -1,7 +1,8 @@
 """Rows of text as shuffled windows of documents, a pure function of the source, the seed and the tokenizer.
 
 A document is a row of the source, or a passage of one. They are taken in windows of so many consecutive ones; each window
-is shuffled by itself and each document falls into `train` or `test` by a hash of its text, so equal texts fall on one side.
+is shuffled by itself and each document falls into `train` or `test` by a hash of the tokens that are kept of it, so equal
+documents fall on one side.
 No more than a window, a batch of rows and the longest text are in memory.
 """
 
@@ -154,11 +155,13 @@ def windows(
         yield Window(place, _shuffled(waiting, seed, place.window), dropped())
 
 
-def split_of(text: str) -> str:
-    """`test` for one text in eight, by a hash of it: the same text always falls on the same side."""
-    digest = hashlib.blake2b(digest_size=8, person=b"faithful split")
-    for begin in range(0, len(text), PART):
-        digest.update(text[begin : begin + PART].encode())
+def split_of(token_ids: np.ndarray) -> str:
+    """`test` for one document in eight, by a hash of its tokens: equal documents always fall on the same side.
+
+    Args:
+        token_ids: integers [tokens], all that are kept but the end-of-text that closes them.
+    """
+    digest = hashlib.blake2b(token_ids.astype("<u4").tobytes(), digest_size=8, person=b"faithful split")
     return "test" if int.from_bytes(digest.digest(), "big") < TEST_SHARE * 2**64 else "train"
 
 
@@ -181,7 +184,7 @@ def _documents(batch: list[Row], cutter: Cutter, dropped: Counter[str]) -> Itera
     if cutter.unit == "document":
         encoded = cutter.encoder.encode([row.text for row in batch])
         units = [
-            Unit(row.doc_id, row.source, split_of(row.text), ids, closed)
+            _unit(row.doc_id, row.source, ids, closed)
             for row, (ids, closed) in zip(batch, encoded, strict=True)
             if len(ids)
         ]
@@ -201,8 +204,11 @@ def _documents(batch: list[Row], cutter: Cutter, dropped: Counter[str]) -> Itera
 
 def _passage(row: Row, number: int, passage: Passage, encoder: Encoder) -> Unit:
     ids = passage.token_ids[:-1] if passage.complete else passage.token_ids
-    document = encoder.close(np.array(ids, np.uint32))
-    return Unit(f"{row.doc_id}#{number}", row.source, split_of(passage.text), *document)
+    return _unit(f"{row.doc_id}#{number}", row.source, *encoder.close(np.array(ids, np.uint32)))
+
+
+def _unit(doc_id: str, source: str, ids: np.ndarray, closed: bool) -> Unit:
+    return Unit(doc_id, source, split_of(ids[:-1] if closed else ids), ids, closed)
 
 
 def _parts(text: str) -> Iterator[str]:

@@ -19,7 +19,8 @@ from faithful.corpus import Corpus, Manifest
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock, write_json
 from faithful.model import ModelSpec, load_model, load_tokenizer, resolve_model
-from generation.certify import DEFAULT_TOKENS, CertifyConfig, certify, choose_part, refuse_damaged, score_part
+from generation.certificate import NO_CERTIFICATE
+from generation.certify import DEFAULT_TOKENS, Part, choose_part, refuse_damaged, score_part
 from generation.engine import has_cuda
 from generation.excess import BandCounter
 from generation.generate import generate
@@ -42,6 +43,7 @@ TEXT_FIGURES = (
     "duplicate_rate", "near_duplicate_rate", "repetition_rate", "round_trip_rate", "unmapped_rate", "eos_rate",
     "length_mean", "length_median", "length_p95",
 )  # fmt: skip
+DECLARED = ("verdict", "p_holm", "surprise_gap", "ci95", "tokens_scored")
 CURVES = ("vocab_coverage", "type_token", "distinct_1", "distinct_2", "distinct_3", "distinct_4")
 
 
@@ -199,7 +201,7 @@ def _sweep(config: CorporaConfig, own: Path, spec: ModelSpec, budget: int, repor
             **values,  # type: ignore[arg-type]
         )
         folders.append(generate(wish, _numbered(report, folder.name)).folder)
-    return folders
+    return list(dict.fromkeys(folders))
 
 
 def _numbered(report: Reporter, name: str) -> Reporter:
@@ -238,7 +240,7 @@ class _Bench:
             (corpus, "train"), (Corpus(self.own), "train"), (Corpus(self.own), "test"),
         )]  # fmt: skip
         spec = (self.spec.revision, self.spec.dtype, self.spec.bos_id)
-        parts = [1, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
+        parts = [2, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _compute(self, corpus: Corpus, report: Reporter) -> dict[str, Any]:
@@ -252,7 +254,8 @@ class _Bench:
         bands = BandCounter()
         manifest = corpus.manifest
         drawn_in = manifest.identity["model"]["dtype"] if manifest.kind == "own" else None
-        is_own = manifest.kind == "own" and sampling_of(manifest).is_model
+        declares = _declared_sampling(manifest, self.spec)
+        is_own = declares is not None and declares.is_model
         result = score_part(
             part,
             self._model,
@@ -272,20 +275,35 @@ class _Bench:
             "tokens": corpus.tokens(),
             "sampling": manifest.identity.get("sampling"),
             "as_model": result | {"part": part.chosen},
-            "as_declared": None if is_own else self._declared(corpus, manifest, report),
+            "as_declared": None if declares is None or is_own else self._declared(part, declares, drawn_in, report),
             "figures": figures,
             "text": text,
             "seconds": round(time.monotonic() - began, 2),
         }
 
-    def _declared(self, corpus: Corpus, manifest: Manifest, report: Reporter) -> dict[str, Any] | None:
-        """Verdict of an own corpus under the sampling it declares, where that is not T 1; None for other text."""
-        if manifest.kind != "own":
-            return None
-        result = manifest.certificate
-        if result is None or result["tokens_scored"] < 0.9 * self.tokens:
-            result = certify(CertifyConfig(corpus.folder, tokens=self.tokens, device=self.device), report, self._model)
-        return {name: result[name] for name in ("verdict", "p_holm", "surprise_gap", "ci95", "tokens_scored")}
+    def _declared(self, part: Part, sampling: Sampling, drawn_in: str | None, report: Reporter) -> dict[str, Any]:
+        """Verdict of an own corpus under the sampling it declares, by the study's model; the corpus itself is not touched."""
+        if sampling.deterministic:
+            return dict.fromkeys(DECLARED) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0}
+        result = score_part(
+            part,
+            self._model,
+            self.spec,
+            sampling,
+            as_declared=True,
+            sampled_in=drawn_in,
+            seed=self.config.seed,
+            report=report,
+        )
+        return {name: result[name] for name in DECLARED}
+
+
+def _declared_sampling(manifest: Manifest, spec: ModelSpec) -> Sampling | None:
+    """The sampling that an own corpus of this very model declares, None for any other text."""
+    model = manifest.identity["model"]
+    if manifest.kind != "own" or (model["revision"], model["bos_id"]) != (spec.revision, spec.bos_id):
+        return None
+    return sampling_of(manifest)
 
 
 def _metrics(cell: dict[str, Any]) -> dict[str, Any]:

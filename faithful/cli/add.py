@@ -53,6 +53,7 @@ def add(
     shard_rows: Annotated[int | None, typer.Option(**Making, help="Documents per shard; default 4,096.")] = None,
     bos: Annotated[int | None, typer.Option(help="Id of the start token, where the model names none.")] = None,
     model_revision: Annotated[str | None, typer.Option(help="Hub revision of the model.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do; write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Bring a comparison corpus in: same schema, tokenizer, contexts and budget as a sampled one.
@@ -84,6 +85,9 @@ def add(
         window=window,
         shard_rows=shard_rows,
     )
+    if dry_run:
+        _dry_run(wish, as_json)
+        return
     with progress(quiet=as_json) as report:
         result = run_add(wish, report)
     say(result.note)
@@ -103,6 +107,25 @@ def add(
         return
     _summary(result.folder)
     say(f"Next: faithful corpus stats {result.folder}")
+
+
+def _dry_run(wish: Any, as_json: bool) -> None:
+    from generation.add_config import plan_add
+    from generation.external_card import source_rows
+
+    plan = plan_add(wish)
+    there = {split: plan.manifest.tokens(split) for split in plan.tokens}
+    if as_json:
+        print_json(
+            {"folder": str(plan.folder), "tokens": plan.tokens, "there": there, "identity": plan.manifest.identity}
+        )
+        return
+    rows = [("folder", str(plan.folder))]
+    rows += [
+        (f"{split} tokens", f"{tokens:,}, {there[split]:,} of them there") for split, tokens in plan.tokens.items()
+    ]
+    print_table("Plan", rows + [row for row in source_rows(plan.manifest) if row[0] != "texts left out"])
+    say("Nothing was written. Next: the same command without --dry-run")
 
 
 def _summary(folder: Path) -> None:

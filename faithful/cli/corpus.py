@@ -7,7 +7,7 @@ import typer
 
 from faithful.cli.show import command, print_json, print_table, progress, say
 
-app = typer.Typer(help="Describe, certify and export corpora.", no_args_is_help=True)
+app = typer.Typer(help="Add, derive, describe, certify and export corpora.", no_args_is_help=True)
 Folder = Annotated[Path | None, typer.Argument(help="Corpus folder; default: the corpora of the current run.")]
 Run = Annotated[str | None, typer.Option(help="Run to take the corpora from.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]

@@ -42,6 +42,8 @@ def mix(
 
     shares = parse_numbers(",".join(weights or []), "--weights")
     chosen = tuple(folders or _of_run(run))
+    if not folders:
+        say(f"Corpora: {', '.join(map(str, chosen)) or 'none'}")
     config = MixConfig(chosen, shares or None, parse_count(tokens) if tokens is not None else None, out)
     with progress(quiet=as_json) as report:
         _show(run_mix(config, report), as_json)

@@ -3,9 +3,11 @@
 import gzip
 import hashlib
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -23,6 +25,7 @@ from faithful import source_rows
 from faithful.cli.sources_list import register
 from faithful.errors import FaithfulError
 from faithful.sources import Row, Rows, Source, catalog, resolve_source
+from faithful.streams import Stream
 from faithful.templates import TEMPLATES
 
 # name: repository, config, columns, template, licence as the checked facts have them.
@@ -333,6 +336,93 @@ def test_broken_connections_wait_longer_each_time_and_start_over_after_a_row(
     faults[1] = 4
     with pytest.raises(FaithfulError, match=r"broke 4 times while reading a, a.jsonl \(reset by peer\)"):
         list(Rows(source, 0, pauses=(1, 2, 3)))
+
+
+def test_a_file_of_a_pinned_revision_that_seems_gone_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Hub's answer to a file it has lost for a moment; a local file that is gone stays gone."""
+    write(tmp_path / "a.jsonl", ["0", "1"])
+    local = resolve_source(str(tmp_path / "a.jsonl"))
+    faults: list[Exception] = []
+
+    class Gone:
+        names = ("a.jsonl",)
+
+        def select(self, columns: tuple[str, ...]) -> "Gone":
+            return self
+
+        def rows(self, file: int, skip: int = 0) -> Any:
+            for row in range(skip, 2):
+                if row and faults:
+                    raise faults.pop()
+                yield {"text": str(row)}
+
+    monkeypatch.setattr(source_rows, "open_source", lambda source: Gone())
+    monkeypatch.setattr(source_rows.time, "sleep", lambda seconds: None)
+    faults += [FileNotFoundError("hf://a.jsonl")] * 2
+    assert [row.text for row in Rows(replace(local, kind="hub", revision="f" * 40), 0)] == ["0", "1"]
+    faults += [FileNotFoundError("a.jsonl")]
+    with pytest.raises(FaithfulError, match="cannot be read"):
+        list(Rows(local, 0))
+
+
+def test_names_that_are_not_unicode_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path / "texts") + b"/caf\xe9.jsonl")).write_text('{"text": "a"}\n')
+    said = refused(tmp_path / "texts")
+    assert said.endswith("caf\\udce9.jsonl is not UTF-8; rename it.")
+
+
+def test_a_column_that_names_tasks_is_found_however_late_it_comes(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"text": f'no "task" in {place}', "meta": {"task": "x"}} for place in range(200)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert resolve_source(str(tmp_path / "a.jsonl")).source_column is None
+    (tmp_path / "b.jsonl").write_text(json.dumps({"text": "b", "task": "glue/sst2"}) + "\n")
+    source = resolve_source(str(tmp_path))
+    assert (source.source_column, source.leave_out[0]) == ("task", "sst2")
+    found = Rows(source, 0)
+    assert len(list(found)) == 200
+    assert found.dropped == {"task": 1}
+
+
+def test_columns_are_those_of_the_first_file_that_has_rows() -> None:
+    class Streamed:
+        """What the library makes of JSON files whose columns are not stated."""
+
+        column_names = None
+
+        def __init__(self, files: list[list[dict[str, Any]]]) -> None:
+            self.files = files
+
+        def as_streaming_dataset(self) -> dict[str, "Streamed"]:
+            return {"train": self}
+
+        def shard(self, number: int, file: int) -> "Streamed":
+            return Streamed([self.files[file]])
+
+        def iter(self, batch_size: int) -> Any:
+            return iter([{name: [row[name] for row in rows] for name in rows[0]} for rows in self.files if rows])
+
+    assert Stream(Streamed([[], [{"text": "a", "n": 1}]]), "train", ["a", "b"]).columns() == ["text", "n"]
+    with pytest.raises(FaithfulError, match="holds no rows"):
+        Stream(Streamed([[], []]), "train", ["a", "b"]).columns()
+
+
+def test_tasks_whose_names_are_not_unicode_are_counted(tmp_path: Path) -> None:
+    rows = [{"text": "a", "task": "x\ud800"}, {"text": "b", "task": "y"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = Rows(resolve_source(str(tmp_path / "a.jsonl")), 0)
+    assert [row.text for row in found] == ["b"]
+    assert found.dropped == {"not unicode": 1}
+
+
+@pytest.mark.parametrize("name", ["q:1", "q!r", "q[0", "q{", "q}"])
+def test_columns_that_would_mean_something_in_a_format_string(tmp_path: Path, name: str) -> None:
+    (tmp_path / "qa.csv").write_text(f"{name},a\nWhy?,So\n")
+    said = refused(tmp_path / "qa.csv", columns=(name, "a"))
+    assert said == f"The column '{name}' cannot stand in a format string; rename it, or read it alone."
+    assert [row.text for row in Rows(resolve_source(str(tmp_path / "qa.csv"), columns=(name,)), 0)] == ["Why?"]
 
 
 def damaged_files(where: Path) -> dict[str, tuple[Path, str]]:

@@ -71,6 +71,8 @@ def test_what_is_read_when_nothing_is_stated() -> None:
     assert choose(["id", "messages", "text"], None, None, "it") == (("text",), None)
     assert choose(["id", "messages"], None, None, "it") == (("messages",), "chat")
     assert choose(["q", "a"], ("q", "a"), None, "it") == (("q", "a"), "{q}\n{a}")
+    with pytest.raises(FaithfulError, match="none is called text; they fit --template alpaca"):
+        choose(["instruction", "input", "output"], None, None, "it")
     with pytest.raises(FaithfulError, match="it has the columns q, a, and none is called text"):
         choose(["q", "a"], None, None, "it")
 

@@ -27,6 +27,8 @@ from faithful.corpus import SPLITS, Corpus, Manifest, read_manifest
 from faithful.errors import FaithfulError
 from faithful.model import load_tokenizer, resolve_model
 from faithful.sources import Row, Rows
+from faithful.streams import connection_lost
+from generation import add as add_module
 from generation import shards, taking
 from generation import windows as windows_module
 from generation.across import matched, near_duplicates_across
@@ -39,6 +41,7 @@ from generation.origins import Origin, origins
 from generation.shuffle import ShuffleConfig, shuffle
 from generation.tokenise import Encoder
 from generation.windows import Cutter, Place, Window, split_of, windows
+from tests.faithful.hub_server import SHA, Hub, serving
 from tests.families import TEXT, build_without_bos
 
 Folder = Callable[[str], Path]
@@ -110,6 +113,11 @@ def rows_of(folder: Path, split: str) -> list[dict[str, Any]]:
     ]
 
 
+def side_of(text: str, model: Path) -> str:
+    """The split that a short text falls into."""
+    return split_of(np.array(load_tokenizer(str(model), None)(text, add_special_tokens=False)["input_ids"]))
+
+
 def command(arguments: list[str]) -> Result:
     """`faithful corpus add …` as the command line runs it."""
     app = typer.Typer()
@@ -142,7 +150,8 @@ def test_rows_say_what_they_are(corpus: Path, source: Path, family_folder: Folde
             assert (row["index"], row["seed"], row["source"]) == (place, 0, "words.jsonl")
             assert row["logprob_p"] is None
             assert row["logprob_q"] is None
-            digest = hashlib.blake2b(text.encode(), digest_size=8, person=b"faithful split").digest()
+            kept = np.array(ids[:LIMIT], "<u4").tobytes()
+            digest = hashlib.blake2b(kept, digest_size=8, person=b"faithful split").digest()
             assert (digest[0] < 32) == (split == "test")
             seen.add(row["doc_id"])
     assert len(seen) == sum(read_manifest(corpus).rows(split) for split in SPLITS)
@@ -162,12 +171,19 @@ def test_another_seed_gives_another_order(corpus: Path, wish: AddConfig, tmp_pat
     assert first != second
 
 
-def test_equal_texts_fall_on_one_side(corpus: Path) -> None:
-    sides = {
-        split: {row["text"] for row in rows_of(corpus, split) if row["finish_reason"] == "stop"} for split in SPLITS
-    }
+@pytest.mark.parametrize("unit", ["document", "passage"])
+def test_equal_documents_fall_on_one_side(wish: AddConfig, tmp_path: Path, unit: str) -> None:
+    """Texts that are equal, and texts that share no more than what is kept of them."""
+    long = [f"{number} " + " ".join(WORDS[number : number + 40]) for number in range(40)]
+    texts = [f"{beginning} {number}" for number in range(4) for beginning in long] + some_texts(200)
+    path = write_texts(tmp_path / "shared.jsonl", texts)
+    whole = replace(wish, name=str(path), tokens=None, held_out=None, out=tmp_path / "shared", unit=unit)
+    folder = add(whole).folder
+    sides = {split: {tuple(row["token_ids"]) for row in rows_of(folder, split)} for split in SPLITS}
     assert not sides["train"] & sides["test"]
-    assert min(map(len, sides.values())) > 3
+    assert min(map(len, sides.values())) > 10
+    cut = {split: {ids for ids in sides[split] if len(ids) == LIMIT} for split in SPLITS}
+    assert min(map(len, cut.values())) > 1
 
 
 AWKWARD = [
@@ -551,7 +567,79 @@ def test_other_folders_are_left_alone(corpus: Path, wish: AddConfig, tmp_path: P
         add(replace(wish, name=str(corpus), out=tmp_path / "again"))
 
 
-HELD_OUT_TEXT = next(text for text in map(str, range(100)) if split_of(text) == "test")
+def test_what_a_killed_run_did_not_close_is_closed_by_the_next(
+    corpus: Path, wish: AddConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped between the last shard and the manifest that closes the corpus."""
+    out, write, calls = tmp_path / "words", add_module.write_manifest, []
+
+    def stopping(folder: Path, manifest: Manifest) -> None:
+        calls.append(folder)
+        if len(calls) == 2:
+            raise Stopped
+        write(folder, manifest)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(add_module, "write_manifest", stopping)
+        add(replace(wish, out=out))
+    assert read_manifest(out).shards == read_manifest(corpus).shards
+    add(replace(wish, tokens=None, held_out=None, out=out))
+    assert contents(out) == contents(corpus)
+    manifest = read_manifest(out)
+    del manifest.provenance["exhausted"]
+    write(out, manifest)
+    assert "nothing to do" in add(replace(wish, tokens=None, held_out=None, out=out)).note
+
+
+def test_two_at_once_do_not_mix_their_sources(
+    corpus: Path, wish: AddConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process makes the corpus after this one has looked, before it takes the lock."""
+    path = write_texts(tmp_path / "other.jsonl", some_texts(400, 9))
+    out, look = tmp_path / "words", add_module.prepare
+
+    def late(config: AddConfig) -> Any:
+        found = look(config)
+        with monkeypatch.context() as patch:
+            patch.setattr(add_module, "prepare", look)
+            add(replace(wish, out=out))
+        return found
+
+    monkeypatch.setattr(add_module, "prepare", late)
+    with pytest.raises(FaithfulError, match=r"was made otherwise.*source\.files"):
+        add(replace(wish, name=str(path), out=out, tokens=2 * TOKENS))
+    assert contents(out) == contents(corpus)
+    shutil.rmtree(out)
+    same = add(replace(wish, out=out))
+    assert not same.changed
+    assert "nothing to do" in same.note
+    assert contents(out) == contents(corpus)
+
+
+@pytest.mark.parametrize("stop", [2, 5])
+def test_a_source_that_is_too_small_leaves_the_same_however_often_it_is_stopped(
+    wish: AddConfig, tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped_at(number: int, tokens: int, out: Path) -> None:
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            stop_at(patch, number, after=True)
+            add(replace(wish, tokens=tokens, held_out=100, out=out))
+        assert read_manifest(out).rows() > 0
+
+    new, grown, direct = (tmp_path / name / "words" for name in ("new", "grown", "direct"))
+    stopped_at(stop, 900_000, new)
+    with pytest.raises(FaithfulError, match="Nothing was written"):
+        add(replace(wish, tokens=900_000, held_out=100, out=new))
+    assert not (new / "corpus.json").exists()
+    for out in (grown, direct):
+        add(replace(wish, tokens=600, held_out=100, out=out))
+    stopped_at(stop, 900_000, grown)
+    for out in (grown, direct):
+        with pytest.raises(FaithfulError, match=r"holds the .* training tokens that words gives"):
+            add(replace(wish, tokens=900_000, held_out=100, out=out))
+    assert contents(grown) == contents(direct)
+
+
 BAD = {
     "too small": (
         "",
@@ -561,8 +649,9 @@ BAD = {
     ),
     "empty": ("", None, [], "holds no rows"),
     "all empty": ("", ["", " \n", ""], [], "gives no documents: all its texts are left out (3 empty)"),
-    "one text": ("", [HELD_OUT_TEXT], [], "all of them fall into the held-out split"),
+    "one text": ("", ["held out"], [], "all of them fall into the held-out split"),
     "context": ("", [], ["--context", "129"], "--context 129 does not fit: tiny-gpt2 has a context of 128 tokens"),
+    "context 0": ("", [], ["--context", "0"], "--context 0 does not fit"),
     "context 1": ("", [], ["--context", "1"], "--context 1 does not fit"),
     "column": ("", [], ["--column", "body"], "body"),
     "seed": ("", [], ["--seed", "-1"], "--seed must not be negative"),
@@ -579,6 +668,8 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(
 ) -> None:
     name, texts, options, said = BAD[case]
     path = tmp_path / (name or "texts.jsonl")
+    if case == "one text":
+        texts = [next(text for text in map(str, range(100)) if side_of(text, family_folder("gpt2")) == "test")]
     if not name:
         write_texts(path, texts or []) if texts or texts is None else path.write_bytes(source.read_bytes())
     elif case == "not utf-8":
@@ -669,9 +760,16 @@ def test_a_broken_connection_keeps_what_is_stored(
         def __iter__(self) -> Iterator[Row]:
             for number, row in enumerate(super().__iter__()):
                 if number == 100:
-                    raise FaithfulError("The connection to the Hub broke 5 times.")
+                    raise fault
                 yield row
 
+    for fault in (FaithfulError("what.parquet cannot be read."), ValueError("of the library's")):
+        with monkeypatch.context() as patch, pytest.raises(type(fault)):
+            patch.setattr(taking, "Rows", Breaking)
+            patch.setattr(windows_module, "ROWS", 8)
+            add(replace(wish, out=out))
+        assert not out.exists()
+    fault = connection_lost("words", 5, TimeoutError())
     with monkeypatch.context() as patch, pytest.raises(FaithfulError, match="broke 5 times"):
         patch.setattr(taking, "Rows", Breaking)
         patch.setattr(windows_module, "ROWS", 8)
@@ -685,6 +783,42 @@ def test_a_broken_connection_keeps_what_is_stored(
     assert options_of[-1] == {"revision": "f" * 40}, "the revision it was made with, not the latest"
     add(replace(wish, out=tmp_path / "direct"))
     assert contents(out)["data/part-00003.parquet"] == contents(tmp_path / "direct")["data/part-00003.parquet"]
+
+
+@pytest.mark.slow
+def test_a_set_on_the_hub_becomes_a_corpus(tmp_path: Path, family_folder: Folder) -> None:
+    """The command in a process of its own against a Hub on this machine; what is there needs no Hub any more."""
+    hub = Hub()
+    texts = some_texts(300)
+    hub.files["open/words"] = {
+        f"train-{file}.jsonl": "".join(json.dumps({"text": text}) + "\n" for text in texts[file::3]).encode()
+        for file in range(3)
+    }
+    environment = {name: value for name, value in os.environ.items() if "OFFLINE" not in name and name != "HF_TOKEN"}
+    environment |= {"HF_HOME": str(tmp_path / "cache"), "HF_UPDATE_DOWNLOAD_COUNTS": "0", "NO_PROXY": "127.0.0.1"}
+    line = (
+        f"corpus add open/words --for {family_folder('gpt2')} --tokens 1000 --held-out 100 --out {tmp_path / 'words'}"
+    )
+    with serving(hub) as address:
+        done = subprocess.run(
+            [sys.executable, "-m", "faithful", *line.split()],
+            env=environment | {"HF_ENDPOINT": address},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    manifest = read_manifest(tmp_path / "words")
+    assert manifest.identity["source"]["revision"] == SHA
+    assert manifest.identity["source"]["repo"] == "open/words"
+    assert manifest.provenance["source"]["licence"] == "odc-by"
+    for split in SPLITS:
+        for row in rows_of(tmp_path / "words", split):
+            file, place = row["doc_id"].removeprefix("train-").split(".jsonl:")
+            assert texts[int(file) :: 3][int(place)].startswith(row["text"])
+    before = times(tmp_path / "words")
+    assert "nothing to do" in command(line.split()[2:]).stderr
+    assert times(tmp_path / "words") == before
 
 
 def test_names_become_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: AddConfig) -> None:
@@ -755,7 +889,7 @@ def test_near_duplicates_across_equal_a_comparison_of_all_pairs() -> None:
 def test_planted_near_duplicates_are_counted(wish: AddConfig, tmp_path: Path) -> None:
     texts = [" ".join(f"{number}-{place}" for place in range(9)) for number in range(200)]
     near = [text + ending for text in texts for ending in ("", "!")]
-    sides = [split_of(text) for text in near]
+    sides = [side_of(text, Path(str(wish.model))) for text in near]
     expected = sum("test" in pair and "train" in pair for pair in zip(sides[::2], sides[1::2], strict=True))
     path = write_texts(tmp_path / "near.jsonl", near)
     result = add(replace(wish, name=str(path), tokens=None, held_out=None, context=128, out=tmp_path / "near"))
@@ -868,6 +1002,25 @@ def test_a_card_that_is_gone_is_written_again(corpus: Path, wish: AddConfig, tmp
     result: AddResult = add(replace(wish, out=out))
     assert "its description was completed" in result.note
     assert contents(out) == contents(corpus)
+
+
+def test_a_dry_run_says_what_it_would_do_and_writes_nothing(
+    corpus: Path, source: Path, tmp_path: Path, family_folder: Folder
+) -> None:
+    arguments = [str(source), "--for", str(family_folder("gpt2")), "--dry-run"]
+    told = command([*arguments, "--tokens", "1k", "--out", str(tmp_path / "words")])
+    assert told.exit_code == 0, told.stderr
+    assert "Nothing was written" in told.stderr
+    assert str(tmp_path / "words") in told.stdout.replace("\n", "")
+    before = times(corpus)
+    grown = command([*arguments, "--tokens", "9k", "--seed", "3", "--out", str(corpus), "--context", "32", "--json"])
+    plan = json.loads(grown.stdout)
+    assert plan["tokens"]["train"] == 9000
+    assert plan["there"] == {split: read_manifest(corpus).tokens(split) for split in SPLITS}
+    assert plan["identity"]["context"] == 32
+    assert command([*arguments, "--column", "body", "--out", str(tmp_path / "words")]).exit_code == 2
+    assert not list(tmp_path.iterdir())
+    assert times(corpus) == before
 
 
 def test_the_command_line_summary(source: Path, tmp_path: Path, family_folder: Folder) -> None:

@@ -20,14 +20,17 @@ from faithful.corpus import SPLITS, Corpus, Document, from_table, read_manifest,
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock
 from faithful.model import ModelSpec, load_tokenizer, resolve_model
+from generation import derive as derive_module
 from generation.dedup import DedupConfig, dedup, follows_near_duplicate
 from generation.derive import DeriveResult
+from generation.external_card import derive_command
 from generation.identity import model_identity, model_provenance, tokenizer_identity
 from generation.length_match import (
     apportion,
     assign,
     lacking,
     largest_match,
+    next_match,
     smallest_match,
     total_variation,
 )
@@ -358,6 +361,29 @@ def test_lengths_are_apportioned_and_documents_assigned_as_a_naive_search_would(
     assert int((kept == lengths[rows]).sum()) == int(np.minimum(wanted, np.bincount(lengths)[: longest + 1]).sum())
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_every_number_of_tokens_that_lengths_allow_can_be_had(seed: int) -> None:
+    """Rounded shares do not grow with the number of documents: a smaller number may not fit where a larger one does."""
+    draw = np.random.default_rng(seed)
+    histogram, supply = draw.integers(0, 30, 6), draw.integers(0, 12, 6)
+    if not seed:
+        histogram, supply = np.array([0, 26, 7, 21, 4, 3]), np.array([0, 3, 11, 11, 10, 1])
+    histogram[0], supply[0], histogram[-1], supply[-1] = 0, 0, max(histogram[-1], 1), max(supply[-1], 1)
+    lengths = np.repeat(np.arange(6), supply).astype(np.int32)
+    most, sizes, skipped = largest_match(histogram, supply), np.arange(6), 0
+    for tokens in range(1, int(apportion(histogram, most) @ sizes) + 1):
+        fewest = smallest_match(histogram, tokens)
+        if fewest > most:
+            continue
+        documents = next_match(histogram, supply, fewest, most)
+        skipped += documents - fewest
+        wanted = apportion(histogram, documents)
+        assert not len(lacking(wanted, supply))
+        assert all(len(lacking(apportion(histogram, count), supply)) for count in range(fewest, documents))
+        assert len(assign(lengths, draw.random(len(lengths)), wanted)[0]) == documents
+    assert skipped or seed
+
+
 def test_total_variation() -> None:
     assert total_variation(np.array([0, 2, 2]), np.array([0, 5, 5, 0])) == 0
     assert total_variation(np.array([1]), np.array([0, 0, 7])) == 1
@@ -646,6 +672,49 @@ def test_a_shard_that_is_no_parquet_is_refused_as_it_is_read(corpora: dict[str, 
     assert "part-00002.parquet" in sentence
 
 
+@pytest.mark.parametrize("name", ["shuffle", "dedup", "dedup near", "like"])
+@pytest.mark.parametrize("after", ["refuse_damage", "load_tokenizer", "CorpusWriter"])
+def test_an_input_that_grows_meanwhile_is_refused_and_leaves_nothing(
+    corpora: dict[str, Path], maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, after: str
+) -> None:
+    """After the inputs were checked, after documents were chosen, and as they are written."""
+    grown = {label: shutil.copytree(corpora[label], tmp_path / label) for label in corpora}
+    more = {"train": [*read(grown["own"]), *maker.documents(11, 40)], "test": read(grown["own"], "test")}
+    real: Any = getattr(derive_module, after)
+
+    def growing(*arguments: Any) -> Any:
+        done = real(*arguments)
+        monkeypatch.undo()
+        maker.write(grown["own"], more)
+        return done
+
+    monkeypatch.setattr(derive_module, after, growing)
+    sentence = refused(lambda: OPERATIONS[name](grown, tmp_path / "out"))
+    assert sentence == f"{grown['own']} changed while it was read; run the same command again."
+    assert not (tmp_path / "out").exists()
+    assert OPERATIONS[name](grown, tmp_path / "out").changed
+
+
+def test_an_input_that_is_not_finished_is_said(corpora: dict[str, Path], tmp_path: Path) -> None:
+    own = shutil.copytree(corpora["own"], tmp_path / "own")
+    manifest = read_manifest(own)
+    manifest.requested = {"train": manifest.tokens() + 1, "test": 0}
+    write_manifest(own, manifest)
+    note = shuffle(ShuffleConfig(own)).note
+    assert note.endswith(
+        f"own has reached {manifest.tokens():,} of the {manifest.tokens() + 1:,} train tokens asked for."
+    )
+    manifest.provenance["exhausted"] = ["train"]
+    write_manifest(own, manifest)
+    assert "asked for" not in shuffle(ShuffleConfig(own, seed=1)).note
+
+
+def test_weights_on_the_card_are_exact(corpora: dict[str, Path], tmp_path: Path) -> None:
+    weights = (0.123456789, 3)
+    manifest = mix(MixConfig((corpora["own"], corpora["web"]), weights, out=tmp_path / "mix")).manifest
+    assert "--weights 0.123456789,3 " in derive_command(manifest)
+
+
 def test_other_parameters_and_changed_inputs_are_named(corpora: dict[str, Path], maker: Maker, tmp_path: Path) -> None:
     own, web = (shutil.copytree(corpora[name], tmp_path / name) for name in ("own", "web"))
     out = tmp_path / "out"
@@ -789,5 +858,7 @@ def test_without_a_folder_the_run_s_corpora_are_meant(
     several = call("shuffle", "--run", "r")
     assert several.exit_code == 2
     assert "own, web" in several.stderr
-    assert call("mix", "--run", "r").exit_code == 0
+    mixed = call("mix", "--run", "r")
+    assert mixed.exit_code == 0
+    assert mixed.stderr.splitlines()[0] == f"Corpora: {Path('runs/r/corpora/own')}, {Path('runs/r/corpora/web')}"
     assert (home / "mix-own-web" / "corpus.json").exists()

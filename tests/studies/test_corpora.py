@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ def test_results_hold_every_figure_of_the_summary(done: study.CorporaStudy) -> N
     table = pl.read_parquet(done.folder / "results.parquet")
     assert table.columns == [
         "study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high",
+        "shape",
     ]  # fmt: skip
     assert set(table["corpus"]) == set(NAMES)
     for name, cell in cells(done).items():
@@ -139,9 +141,39 @@ def test_another_seed_or_size_is_computed_anew(done: study.CorporaStudy, run: Pa
     one = (run / "corpora" / "own",)
     first = study_corpora(configured(run, folders=one, out=tmp_path, tokens=3000))
     other = study_corpora(configured(run, folders=one, out=tmp_path, tokens=2000))
+    seeded = study_corpora(configured(run, folders=one, out=tmp_path, tokens=2000, seed=1))
     assert not other.reused
+    assert not seeded.reused
+    intervals = [study_.summary["cells"]["own"]["figures"]["excess_ce_ci95"] for study_ in (other, seeded)]
+    assert intervals[0] != intervals[1]
     scored = [study_.summary["cells"]["own"]["as_model"]["tokens_scored"] for study_ in (first, other)]
     assert scored[0] > scored[1]
+
+
+def test_declared_verdicts_are_the_study_s_own_and_leave_the_corpora_alone(
+    run: Path, tmp_path: Path, family_model: Model
+) -> None:
+    spec, model = family_model("gpt2")
+    cool = Sampling(max_tokens=LONGEST, temperature=0.7)
+    for name, made_for in (("cool", spec), ("elsewhere", replace(spec, revision="another"))):
+        write_own(tmp_path / name, made_for, model, cool, {"train": 2500, "test": 0})
+    folders = (run / "corpora" / "own", tmp_path / "cool", tmp_path / "elsewhere")
+    before = {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.name != ".lock"
+              if path.is_file()}  # fmt: skip
+    done = study_corpora(configured(run, folders=folders, out=tmp_path / "out", tokens=1500, dtype="bfloat16"))
+    assert done.summary["model"]["dtype"] == "bfloat16"
+    found = cells(done)
+    assert found["cool"]["as_declared"]["tokens_scored"] == found["cool"]["as_model"]["tokens_scored"]
+    assert found["elsewhere"]["as_declared"] is None
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_both_sweeps_share_the_neutral_value(run: Path, tmp_path: Path) -> None:
+    one = (run / "corpora" / "own",)
+    swept = study_corpora(
+        configured(run, folders=one, out=tmp_path, tokens=500, budget=300, temperatures=(1,), top_ps=(1,))
+    )
+    assert list(swept.summary["corpora"]) == ["own"]
 
 
 def test_the_command_takes_the_current_run_and_prints_tables(
