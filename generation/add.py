@@ -16,7 +16,16 @@ from faithful.runs import remember_run
 from faithful.sources import Source
 from faithful.streams import ConnectionLostError
 from faithful.tiny.stdlib_seen import passage_hash, seen_passages
-from generation.add_config import AddConfig, leaves_out_seen, prepare, refuse_differences, reopen, targets
+from generation.add_config import (
+    AddConfig,
+    corpus_folder,
+    leaves_out_seen,
+    prepare,
+    refuse_differences,
+    reopen,
+    targets,
+)
+from generation.adopt import adopt, find_published
 from generation.describe import describe
 from generation.identity import spec_of
 from generation.noise import Noise
@@ -49,6 +58,8 @@ class AddResult:
 def add(config: AddConfig, report: Reporter = silent) -> AddResult:
     """Bring the corpus to the tokens asked for. Running it again completes, extends or does nothing.
 
+    A data set that `faithful publish` made is taken as it was published.
+
     Takes the memory of the source's longest text, and beside it: one window of documents (4 bytes per token), one shard
     of each split (about 36 bytes per token until it is written) and a piece of text being tokenised, about 100 MB.
 
@@ -57,6 +68,11 @@ def add(config: AddConfig, report: Reporter = silent) -> AddResult:
             usable text or with fewer tokens than asked for. A folder that held no tokens before then holds nothing, but
             for a connection that broke: the next run goes on.
     """
+    if not is_external(corpus_folder(config)):
+        published = find_published(config.name, config.config, config.revision)
+        if published is not None:
+            adopted = adopt(config, published, report)
+            return AddResult(adopted.folder, adopted.manifest, adopted.changed, adopted.note)
     folder, manifest, spec, source = prepare(config)
     wanted = targets(config, manifest)
     if manifest.shards["train"] and _complete(folder, manifest, wanted):
@@ -80,6 +96,11 @@ def add(config: AddConfig, report: Reporter = silent) -> AddResult:
     if grows:
         _refuse_more_than_there_is(config, folder, manifest)
     return AddResult(folder, manifest, True, _note(folder, manifest))
+
+
+def is_external(folder: Path) -> bool:
+    """Whether a folder holds external text already: the network is not asked what its name stands for."""
+    return (folder / MANIFEST).exists() and read_manifest(folder).kind == "external"
 
 
 class TooSmallError(FaithfulError):

@@ -2,7 +2,19 @@
 
 import typer
 
-from faithful.cli import add, corpus, derive, generate, machine, sources_list, study, train
+from faithful.cli import (
+    add,
+    corpus,
+    derive,
+    generate,
+    machine,
+    publish,
+    recipe,
+    sae_studies,
+    sources_list,
+    study,
+    train,
+)
 
 app = typer.Typer(
     name="faithful",
@@ -19,7 +31,10 @@ sources_list.register(corpus.app)
 derive.register(corpus.app)
 app.add_typer(corpus.app, name="corpus")
 train.register(app)
+sae_studies.register(study.app)
 app.add_typer(study.app, name="study")
+recipe.register(app)
+publish.register(app)
 machine.register(app)
 
 

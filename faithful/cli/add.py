@@ -105,7 +105,8 @@ def add(
             }
         )
         return
-    _summary(result.folder)
+    if manifest.kind == "external":
+        _summary(result.folder)
     say(f"Next: faithful corpus stats {result.folder}")
 
 

@@ -1,13 +1,13 @@
 """`faithful study …`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from faithful.cli.show import command, print_json, print_table, progress, say
 
-app = typer.Typer(help="Compare corpora.", no_args_is_help=True)
+app = typer.Typer(help="Compare corpora, and the SAEs trained on them.", no_args_is_help=True)
 
 
 @app.command()
@@ -35,6 +35,7 @@ def corpora(
     from faithful.cli.corpus import folders_of
     from faithful.quantities import parse_count, parse_numbers
     from studies.corpora import CorporaConfig, study_corpora
+    from studies.corpora_tables import corpora_tables
 
     chosen = folders or folders_of(run)
     config = CorporaConfig(
@@ -55,7 +56,8 @@ def corpora(
     if as_json:
         print_json(study.summary | {"folder": str(study.folder)})
         return
-    _show(study.summary)
+    for title, header, rows in corpora_tables(study.summary):
+        print_table(title, rows, header)
     if study.reused:
         say(f"Taken from an earlier run: {', '.join(study.reused)}.")
     say(f"Figures and results.parquet: {study.folder}")
@@ -70,22 +72,3 @@ def study_folder(corpus: Path, run: str | None, name: str) -> Path:
         return run_folder(run) / "studies" / name
     parent = corpus.resolve().parent
     return (parent.parent if parent.name == "corpora" else parent) / "studies" / name
-
-
-def _show(summary: dict[str, Any]) -> None:
-    from studies import corpora_tables as tables
-
-    cells = list(summary["cells"].values())
-    model, scored, budget = summary["model"]["name"], summary["tokens_scored"], summary["diversity_tokens"]
-    titles = {
-        f"Against {model}'s own text ({summary['reference']}), about {scored:,} tokens each; ± 95 %": (
-            tables.faithfulness_rows
-        ),
-        "Certificate": tables.verdict_rows,
-        "Its tests: corrected p under the model's own distribution": tables.test_rows,
-        f"Diversity at {budget:,} tokens": tables.diversity_rows,
-        f"Documents, in the first {budget:,} tokens": tables.shape_rows,
-    }
-    for title, rows_of in titles.items():
-        header, rows = rows_of(cells)
-        print_table(title, rows, header)

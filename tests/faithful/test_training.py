@@ -17,9 +17,9 @@ from faithful.cli import app
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
 from faithful.sae.files import load_sae
-from faithful.training import TrainConfig, train
 from faithful.train_cell import Cell, refuse_untrained, transformer_lens_name
 from faithful.train_plan import plan_training
+from faithful.training import TrainConfig, train
 from generation.sampling import Sampling
 from tests.own import write_own
 

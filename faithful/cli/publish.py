@@ -1,0 +1,160 @@
+"""`faithful publish …`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from faithful.cli.show import command, print_json, print_table, progress, say
+
+app = typer.Typer(help="Publish corpora, SAEs and runs on the Hugging Face Hub.", no_args_is_help=True)
+SHOWN = 40
+
+Name = Annotated[str, typer.Argument(metavar="USER/REPO", help="Repository on the Hub.")]
+Private = Annotated[bool, typer.Option("--private", help="Make a new repository private.")]
+Revision = Annotated[str | None, typer.Option(help="Tag of this publication; default the next free vN.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Write over what faithful did not make; delete what is gone.")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="List files, bytes, commits and the card; send nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Licence = Annotated[bool, typer.Option("--accept-licence", help="The terms of the text, as shown, are met.")]
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the commands."""
+    parent.add_typer(app, name="publish")
+
+
+@app.command()
+@command
+def corpus(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the corpus.")],
+    name: Name,
+    private: Private = False,
+    revision: Revision = None,
+    accept_licence: Licence = False,
+    yes: Yes = False,
+    dry_run: Dry = False,
+    as_json: Json = False,
+) -> None:
+    """Publish a corpus as a data set, in one commit."""
+    from faithful.publish import PublishConfig, publish_corpus
+
+    config = PublishConfig(path, name, private, revision, yes, accept_licence)
+    _run(publish_corpus, config, dry_run, as_json, f'load_dataset("{name}"), or faithful corpus add {name}')
+
+
+@app.command()
+@command
+def saes(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the SAEs, runs/NAME/saes.")],
+    name: Name,
+    private: Private = False,
+    revision: Revision = None,
+    yes: Yes = False,
+    dry_run: Dry = False,
+    as_json: Json = False,
+) -> None:
+    """Publish a grid of SAEs as a model that SAELens loads from, in one commit."""
+    from faithful.publish import PublishConfig, publish_saes
+
+    _run(
+        publish_saes,
+        PublishConfig(path, name, private, revision, yes),
+        dry_run,
+        as_json,
+        f"faithful study seeds {name}",
+    )
+
+
+@app.command()
+@command
+def run(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the run, runs/NAME.")],
+    name: Name,
+    private: Private = False,
+    revision: Revision = None,
+    include_external: Annotated[
+        bool, typer.Option("--include-external", help="Publish corpora of other people's text too.")
+    ] = False,
+    accept_licence: Licence = False,
+    yes: Yes = False,
+    dry_run: Dry = False,
+    as_json: Json = False,
+) -> None:
+    """Publish a run: its corpora as a data set, its SAEs and results as a model, linked to each other."""
+    from faithful.publish import PublishConfig, publish_run
+    from faithful.runs import run_folder
+
+    folder = path if path.is_dir() else run_folder(str(path))
+    config = PublishConfig(folder, name, private, revision, yes, accept_licence, include_external)
+    _run(publish_run, config, dry_run, as_json, f"faithful study seeds {name}")
+
+
+def _run(publish: Any, config: Any, dry_run: bool, as_json: bool, following: str) -> None:
+    with progress(quiet=as_json or dry_run) as report:
+        result = publish(config, report, dry_run=dry_run)
+    if as_json:
+        print_json({"repositories": [_plain(plan, dry_run) for plan in result.plans], "unread": result.unread}
+                   | {"published": [vars(done) for done in result.published]})  # fmt: skip
+        return
+    if dry_run:
+        _show_plans(result, config)
+        return
+    for plan, done in zip(result.plans, result.published, strict=True):
+        for note in plan.bundle.notes:
+            say(note)
+        _say_done(done)
+    say(f"Next: {following}")
+
+
+def _say_done(done: Any) -> None:
+    from faithful.quantities import format_bytes
+
+    if done.changed:
+        say(
+            f"Published {done.address} at {done.revision}: {done.files} files, {format_bytes(done.size)}; checksums agree."
+        )
+    else:
+        say(f"{done.address} holds all this already, at {done.revision}: nothing to do.")
+
+
+def _show_plans(result: Any, config: Any) -> None:
+    from faithful.quantities import format_bytes
+
+    if result.unread:
+        say(f"The Hub was not asked, so everything counts as new. {result.unread}")
+    for plan in result.plans:
+        rows = [(file.path, format_bytes(file.size)) for file in plan.send[:SHOWN]]
+        if len(plan.send) > SHOWN:
+            rows.append((f"… and {len(plan.send) - SHOWN} more", ""))
+        rows += [(f"{path} (to delete)", "") for path in plan.delete]
+        title = f"{plan.bundle.kind} {plan.bundle.name}, revision {plan.revision}"
+        print_table(title, rows or [("nothing to send", "")], ("file", "size"))
+        totals = [("files to send", f"{len(plan.send)} of {len(plan.files)}"), ("bytes", format_bytes(plan.size))]
+        totals += [("commits", str(plan.commits)), ("tag", plan.revision if plan.wants_tag else "there already")]
+        print_table("Total", totals)
+        typer.echo(plan.card)
+        for note in (*plan.bundle.notes, *(f"Needs --yes: {text}." for text in plan.objections)):
+            say(note)
+        for found in plan.bundle.conditions:
+            say(
+                f"Needs --accept-licence: {found.corpus}: {found.origin}, licence {found.licence or 'unknown'}. {found.terms}"
+            )
+    say("Nothing was sent. Next: the same command without --dry-run")
+
+
+def _plain(plan: Any, with_card: bool) -> dict[str, Any]:
+    found = {
+        "name": plan.bundle.name,
+        "kind": plan.bundle.kind,
+        "revision": plan.revision,
+        "files": {file.path: file.size for file in plan.send},
+        "delete": list(plan.delete),
+        "bytes": plan.size,
+        "commits": plan.commits,
+        "tag": plan.wants_tag,
+        "objections": list(plan.objections),
+        "conditions": [vars(condition) for condition in plan.bundle.conditions],
+        "notes": list(plan.bundle.notes),
+    }
+    return found | ({"card": plan.card} if with_card else {})

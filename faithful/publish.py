@@ -1,0 +1,167 @@
+"""`faithful publish corpus|saes|run`: onto the Hub in one commit each, or not at all."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from faithful.errors import FaithfulError
+from faithful.files import folder_lock
+from faithful.publish_bundles import corpus_bundle, run_bundles, saes_bundle
+from faithful.publish_commit import Published, send
+from faithful.publish_hub import Remote, Repository
+from faithful.publish_plan import Bundle, Plan, check_name, make_plan
+from faithful.runs import corpora_of
+from generation.progress import Reporter, silent
+
+
+@dataclass(frozen=True)
+class PublishConfig:
+    """What to publish where.
+
+    Attributes:
+        path: folder of the corpus, of the SAEs or of the run.
+        name: `USER/REPO`.
+        private: make the repository private, where it does not exist yet.
+        revision: tag; by default the next free `vN`, and none where nothing changed.
+        yes: write over what `faithful publish` did not make, another publication, or files to be deleted.
+        accept_licence: the terms that were shown are accepted.
+        include_external: of a run, publish corpora of other people's text too.
+    """
+
+    path: Path
+    name: str
+    private: bool = False
+    revision: str | None = None
+    yes: bool = False
+    accept_licence: bool = False
+    include_external: bool = False
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What publishing did, or would do.
+
+    Attributes:
+        plans: one per repository.
+        published: what became of them; empty of a plan only.
+        unread: why the Hub could not be asked, None when it was; then everything counts as new.
+    """
+
+    plans: tuple[Plan, ...]
+    published: tuple[Published, ...] = ()
+    unread: str | None = None
+
+
+def publish_corpus(config: PublishConfig, report: Reporter = silent, *, dry_run: bool = False) -> Publication:
+    """Publish a corpus as a data set: shards, manifest and card in one commit, checked, tagged.
+
+    Running it again completes what was interrupted, or does nothing.
+
+    Raises:
+        FaithfulError: no finished corpus there, no right to write, terms not accepted, a repository made by others, a Hub
+            that gave up; in one sentence, and main holds the whole publication or what it held before.
+    """
+    check_name(config.name)
+    return _publish(config, lambda: [corpus_bundle(config.path, config.name)], [config.path], report, dry_run)
+
+
+def publish_saes(config: PublishConfig, report: Reporter = silent, *, dry_run: bool = False) -> Publication:
+    """Publish a grid of SAEs as a model repository that SAELens loads from; see `publish_corpus`.
+
+    Raises:
+        FaithfulError: no SAEs there, or as `publish_corpus`.
+    """
+    check_name(config.name)
+    return _publish(config, lambda: [saes_bundle(config.path, config.name)], [], report, dry_run)
+
+
+def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bool = False) -> Publication:
+    """Publish a run: its corpora as the data set USER/REPO, its SAEs and results as the model USER/REPO.
+
+    Running it again completes whichever is missing.
+
+    Raises:
+        FaithfulError: nothing to publish there, or as `publish_corpus`.
+    """
+    check_name(config.name)
+
+    def bundles() -> list[Bundle]:
+        endpoint = Repository(config.name, "model").api.endpoint
+        found = run_bundles(config.path, config.name, include_external=config.include_external, endpoint=endpoint)
+        return [bundle for bundle in (found.dataset, found.model) if bundle]
+
+    if not config.path.is_dir():
+        raise FaithfulError(f"There is no run {config.path}; name the folder of one.")
+    return _publish(config, bundles, corpora_of(config.path), report, dry_run)
+
+
+def _publish(
+    config: PublishConfig,
+    bundles: Callable[[], list[Bundle]],
+    locked: list[Path],
+    report: Reporter,
+    dry_run: bool,
+) -> Publication:
+    with _held(locked):
+        found = bundles()
+        places = [Repository(bundle.name, bundle.kind) for bundle in found]
+        if dry_run:
+            return _dry_run(config, found, places)
+        _check_terms(config, found)
+        places[0].check_right_to_write()
+        plans = [make_plan(bundle, place.read(), config.revision) for bundle, place in zip(found, places, strict=True)]
+        for plan in plans:
+            _check(config, plan)
+        done = [
+            send(plan, place, private=config.private, report=report) for plan, place in zip(plans, places, strict=True)
+        ]
+    return Publication(tuple(plans), tuple(done))
+
+
+def _dry_run(config: PublishConfig, bundles: list[Bundle], places: list[Repository]) -> Publication:
+    plans, unread = [], None
+    for bundle, place in zip(bundles, places, strict=True):
+        remote = Remote()
+        if unread is None:
+            try:
+                remote = place.read()
+            except FaithfulError as error:
+                unread = str(error)
+        plans.append(make_plan(bundle, remote, config.revision))
+    return Publication(tuple(plans), unread=unread)
+
+
+def _check_terms(config: PublishConfig, bundles: list[Bundle]) -> None:
+    conditions = [condition for bundle in bundles for condition in bundle.conditions]
+    if conditions and not config.accept_licence:
+        shown = " ".join(
+            f"[{found.corpus}: {found.origin}, licence {found.licence or 'unknown'}] {found.terms}"
+            for found in conditions
+        )
+        raise FaithfulError(
+            f"Nothing was sent: passing these tokens on is under conditions. {shown} Read them, and add --accept-licence when"
+            " they are met."
+        )
+
+
+def _check(config: PublishConfig, plan: Plan) -> None:
+    if plan.objections and not config.yes:
+        raise FaithfulError(
+            f"Nothing was sent: {'; '.join(plan.objections)}; choose another name, or add --yes to go on."
+        )
+    if config.private and plan.private is False:
+        raise FaithfulError(
+            f"Nothing was sent: {plan.bundle.name} is public already; make it private on its page, or leave --private out."
+        )
+
+
+@contextmanager
+def _held(folders: list[Path]) -> Iterator[None]:
+    """Keep the corpora as they are meanwhile; those that cannot be written need no lock."""
+    with ExitStack() as stack:
+        for folder in folders:
+            if folder.is_dir() and os.access(folder, os.W_OK):
+                stack.enter_context(folder_lock(folder, shared_below=True))
+        yield

@@ -1,0 +1,376 @@
+"""What belongs into the repositories of a corpus, of a grid of SAEs, of a run: files, cards, terms to accept."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from faithful.corpus import MANIFEST, SPLITS, Corpus, Manifest, identity_hash, read_manifest
+from faithful.errors import FaithfulError
+from faithful.publish_cards import corpus_card, markdown_table, wrapped
+from faithful.publish_plan import Bundle, Condition, LocalFile, measured
+from faithful.runs import corpora_of
+from faithful.sae_card import (
+    SaeCell,
+    corpora_beside,
+    licence_paragraph,
+    model_facts,
+    read_cells,
+    render_saes,
+    sae_metadata,
+)
+
+if TYPE_CHECKING:
+    from generation.origins import Origin
+
+PERMISSIVE = ("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "unlicense", "cc0-1.0")
+UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True)
+class RunBundles:
+    """A run's two repositories; either is None where the run has nothing for it."""
+
+    dataset: Bundle | None
+    model: Bundle | None
+
+
+def corpus_bundle(folder: Path, name: str) -> Bundle:
+    """The data set of one corpus.
+
+    Raises:
+        FaithfulError: no corpus, not finished, damaged.
+    """
+    corpus = open_finished(folder)
+    return Bundle(
+        name=name,
+        kind="dataset",
+        holds="corpus",
+        subject=identity_hash(corpus.manifest.identity),
+        files=corpus_files(corpus, ""),
+        card=corpus_card(folder, name, section=_study_section(folder)),
+        folders=tuple(f"{part}/" for part in SPLITS.values()),
+        conditions=conditions_of(corpus),
+        notes=_notes(corpus),
+    )
+
+
+def saes_bundle(folder: Path, name: str) -> Bundle:
+    """The model repository of a grid of SAEs.
+
+    Raises:
+        FaithfulError: no SAEs, half an SAE, SAEs of several models.
+    """
+    cells = _placed(folder, read_cells(folder))
+    corpora = corpora_beside(folder)
+    model = model_facts(cells, corpora)
+    title = f"SAEs of {model['name'].split('/')[-1]}"
+    metadata = sae_metadata(model, _source_sets(cells, corpora))
+    card = wrapped(metadata, render_saes(name, cells, model, title), folder / "README.md")
+    return Bundle(name, "model", "saes", model["name"], _sae_files(cells), card, notes=_unfinished_cells(folder))
+
+
+def run_bundles(folder: Path, name: str, *, include_external: bool, endpoint: str) -> RunBundles:
+    """Both repositories of a run, linked to each other.
+
+    Args:
+        folder: the run.
+        name: `USER/REPO`, of both.
+        include_external: publish corpora of other people's text too.
+        endpoint: address of the Hub, for the links between the two.
+
+    Raises:
+        FaithfulError: nothing to publish, or a part that is not finished.
+    """
+    everything = [(path, read_manifest(path)) for path in corpora_of(folder)]
+    chosen = [path for path, manifest in everything if include_external or _is_own(manifest)]
+    left_out = [path.name for path, _ in everything if path not in chosen]
+    corpora = [open_finished(path) for path in chosen]
+    cells = read_cells(folder / "saes") if (folder / "saes").is_dir() else []
+    if not corpora and not cells:
+        raise FaithfulError(
+            f"{folder} holds nothing to publish: no SAEs, and no corpus that may go without --include-external."
+        )
+    notes: tuple[str, ...] = ()
+    if left_out:
+        notes = (f"Not published here, being made of other people's text: {', '.join(left_out)}.",)
+    dataset = _run_dataset(corpora, name, endpoint if cells else None, notes) if corpora else None
+    model = (
+        _run_model(folder, everything, cells, name, endpoint if corpora else None, corpora, notes) if cells else None
+    )
+    return RunBundles(dataset, model)
+
+
+def open_finished(folder: Path) -> Corpus:
+    """A corpus that is complete, its card current.
+
+    Raises:
+        FaithfulError: it is not, or it cannot be read.
+    """
+    from generation.card import card_is_current, write_card
+
+    corpus = Corpus(folder)
+    manifest = corpus.manifest
+    exhausted = manifest.provenance.get("exhausted", [])
+    short = [s for s in SPLITS if manifest.tokens(s) < manifest.requested.get(s, 0) and s not in exhausted]
+    if UNFINISHED in manifest.provenance or short or not manifest.tokens():
+        raise FaithfulError(f"{folder} is not finished; run the command that makes it again, then publish it.")
+    if not card_is_current(folder):
+        write_card(folder)
+    return corpus
+
+
+def corpus_files(corpus: Corpus, below: str) -> tuple[LocalFile, ...]:
+    """Manifest, shards and picture of a corpus, each as the manifest has it. Logs, locks and temporary files are not there.
+
+    Raises:
+        FaithfulError: a shard is missing or damaged.
+    """
+    shards = {below + shard.file: shard for split in corpus.manifest.shards.values() for shard in split}
+    missing = [shard.file for shard in shards.values() if not (corpus.folder / shard.file).is_file()]
+    files = () if missing else measured((path, corpus.folder / shard.file) for path, shard in shards.items())
+    wrong = missing or [shards[file.path].file for file in files if file.sha256 != shards[file.path].sha256]
+    if wrong:
+        raise FaithfulError(
+            f"{corpus.folder / wrong[0]} is missing or damaged; run the command that makes the corpus again to restore it."
+        )
+    extra = [name for name in (MANIFEST, "pit.png") if (corpus.folder / name).is_file()]
+    return (*files, *measured((below + name, corpus.folder / name) for name in extra))
+
+
+def conditions_of(corpus: Corpus) -> tuple[Condition, ...]:
+    """Terms of every text in a corpus that forbid passing its tokens on, or set a condition, or are not known."""
+    from generation.origins import MODEL, RANDOM, origins
+
+    found = []
+    for origin in origins(corpus.manifest):
+        is_free = origin.kind == RANDOM or (origin.kind == MODEL and (origin.licence or "").lower() in PERMISSIVE)
+        if not is_free:
+            found.append(Condition(corpus.name, origin.name, origin.licence, " ".join(_terms(corpus, origin).split())))
+    return tuple(found)
+
+
+def _terms(corpus: Corpus, origin: "Origin") -> str:
+    """What passing texts of an origin on asks; for samples of a model, what is known of its licence's word on outputs."""
+    from generation.origins import MODEL
+
+    model = corpus.manifest.provenance.get("model", {})
+    if origin.kind != MODEL:
+        return origin.terms
+    return licence_paragraph({"licence": origin.licence, "family": model.get("family", "")})
+
+
+def _is_own(manifest: Manifest) -> bool:
+    """Whether nothing but samples of models and random ids is in a corpus."""
+    from generation.origins import MODEL, RANDOM, origins
+
+    return all(origin.kind in (MODEL, RANDOM) for origin in origins(manifest))
+
+
+def _notes(corpus: Corpus) -> tuple[str, ...]:
+    source = str(corpus.manifest.provenance.get("model", {}).get("source", ""))
+    if source.startswith("/"):
+        return (f"{corpus.name}/{MANIFEST} names the folder of the local model, {source}, and is published as it is.",)
+    return ()
+
+
+def _sae_files(cells: Sequence[SaeCell]) -> tuple[LocalFile, ...]:
+    return measured((f"{cell.place}/{path.name}", path) for cell in cells for path in cell.files)
+
+
+def _placed(folder: Path, cells: list[SaeCell]) -> list[SaeCell]:
+    """Cells at the place they have in a grid, also when `folder` is a corpus' or a shape's or one SAE's part of it."""
+    root = next(
+        (path for path in (folder.resolve(), *folder.resolve().parents[:3]) if (path / "corpora.json").is_file()), None
+    )
+    if root is None or root == folder.resolve():
+        if any(not cell.place for cell in cells):
+            raise FaithfulError(f"{folder} is a single SAE outside a grid; name the folder that holds it.")
+        return cells
+    below = folder.resolve().relative_to(root).as_posix()
+    return [replace(cell, place=f"{below}/{cell.place}".rstrip("/")) for cell in cells]
+
+
+def _source_sets(cells: Sequence[SaeCell], corpora: dict[str, Manifest]) -> list[str]:
+    """Hub ids of the sets whose text the SAEs were trained on."""
+    from generation.origins import origins
+
+    used = {cell.corpus for cell in cells}
+    found = [origin.repo for name, manifest in corpora.items() if name in used for origin in origins(manifest)]
+    return list(dict.fromkeys(repo for repo in found if repo))
+
+
+def _unfinished_cells(folder: Path) -> tuple[str, ...]:
+    found = {path.parent for path in folder.rglob("*.safetensors") if not (path.parent / "cfg.json").exists()}
+    count = sum(not any(part.startswith(".") for part in path.relative_to(folder).parts) for path in found)
+    return (f"{count} SAEs are not finished and were left out.",) if count else ()
+
+
+def _run_dataset(corpora: list[Corpus], name: str, model_endpoint: str | None, notes: tuple[str, ...]) -> Bundle:
+    from generation.card_parts import SIZES, licence_tags, model_tag, render_template
+    from generation.origins import MODEL, RANDOM, origins
+
+    texts = list(
+        dict.fromkeys(
+            replace(origin, terms=_terms(corpus, origin)) for corpus in corpora for origin in origins(corpus.manifest)
+        )
+    )
+    licences = list(dict.fromkeys(text.licence for text in texts if text.kind != RANDOM))
+    manifests = [corpus.manifest for corpus in corpora]
+    first, title = manifests[0], f"Corpora for {manifests[0].identity['model']['name'].split('/')[-1]}"
+    rows = sum(manifest.rows(split) for manifest in manifests for split in manifest.shards)
+    size = next((label for label, power in zip(SIZES, range(3, 11), strict=True) if rows < 10**power), SIZES[-1])
+    kinds = (
+        ("machine-generated", any(text.synthetic for text in texts)),
+        ("found", any(not t.synthetic for t in texts)),
+    )
+    metadata: dict[str, Any] = {"pretty_name": title}
+    if None not in licences:
+        metadata |= licence_tags(" + ".join(map(str, licences)))
+    default = next((corpus.name for corpus in corpora if corpus.manifest.kind == "own"), corpora[0].name)
+    metadata |= {
+        "annotations_creators": ["no-annotation"],
+        "language_creators": [label for label, there in kinds if there],
+        "size_categories": [size],
+        "task_categories": ["text-generation"],
+        "task_ids": ["language-modeling"],
+        "tags": [*(["synthetic"] if kinds[0][1] else []), "faithful", "sparse-autoencoder", model_tag(first)],
+        "configs": [_config(corpus, default) for corpus in corpora],
+    }
+    if any(text.kind == MODEL for text in texts):
+        metadata["source_datasets"] = ["original"]
+    text = render_template(
+        "corpora.md.jinja",
+        title=title,
+        intro=f"{len(corpora)} {'corpus' if len(corpora) == 1 else 'corpora'} of token ids for the language model"
+        f" **{first.identity['model']['name']}**, one config each: training and held-out split, one schema, one tokenizer.",
+        repo=name,
+        example=default,
+        bos_id=first.identity["model"]["bos_id"],
+        model_address=f"{model_endpoint}/{name}" if model_endpoint else None,
+        corpora=_corpora_table([(corpus.name, corpus.manifest) for corpus in corpora], links=True),
+        notes=notes,
+        origins=texts,
+    )
+    files: list[LocalFile] = []
+    for corpus in corpora:
+        files += corpus_files(corpus, f"{corpus.name}/")
+        card = corpus_card(corpus.folder, name, corpus.name, _study_section(corpus.folder))
+        files.append(LocalFile.of(f"{corpus.name}/README.md", card.encode()))
+    return Bundle(
+        name=name,
+        kind="dataset",
+        holds="run",
+        subject=first.identity["model"]["name"],
+        files=tuple(files),
+        card=wrapped(metadata, text),
+        folders=tuple(f"{corpus.name}/{part}/" for corpus in corpora for part in SPLITS.values()),
+        conditions=tuple(condition for corpus in corpora for condition in conditions_of(corpus)),
+        notes=(*notes, *(note for corpus in corpora for note in _notes(corpus))),
+    )
+
+
+def _config(corpus: Corpus, default: str) -> dict[str, Any]:
+    shards = corpus.manifest.shards
+    files = [{"split": s, "path": f"{corpus.name}/{part}/*.parquet"} for s, part in SPLITS.items() if shards[s]]
+    entry: dict[str, Any] = {"config_name": corpus.name, "data_files": files}
+    return entry | ({"default": True} if corpus.name == default else {})
+
+
+def _run_model(
+    folder: Path,
+    everything: list[tuple[Path, Manifest]],
+    cells: list[SaeCell],
+    name: str,
+    dataset_endpoint: str | None,
+    published: list[Corpus],
+    notes: tuple[str, ...],
+) -> Bundle:
+    from generation.card_parts import render_template
+
+    manifests = {path.name: manifest for path, manifest in everything}
+    model = model_facts(cells, manifests | corpora_beside(folder / "saes"))
+    short = model["name"].split("/")[-1]
+    title = f"SAEs of {short} by training corpus"
+    studies = _studies(folder)
+    sets = [*([name] if dataset_endpoint else []), *_source_sets(cells, manifests)]
+    text = render_template(
+        "run.md.jinja",
+        title=title,
+        intro=f"{len(cells)} TopK sparse autoencoders (SAEs) of **{model['name']}**, the same grid trained on"
+        f" {len({cell.corpus for cell in cells})} corpora, and what comes out when they are compared.",
+        repo=name,
+        dataset=f"{dataset_endpoint}/datasets/{name}" if dataset_endpoint else None,
+        has_report=(folder / "report.html").is_file(),
+        corpora=_corpora_table(list(manifests.items())),
+        notes=notes,
+        studies=studies,
+        saes=render_saes(name, cells, model, None),
+    )
+    extra = [path for path in (folder / "report.html", folder / "recipe.toml") if path.is_file()]
+    for study in sorted((folder / "studies").glob("*/summary.json")):
+        extra += [study, *sorted((study.parent / "figures").glob("*.svg"))]
+        extra += [path for path in (study.parent / "results.parquet",) if path.is_file()]
+    files = [*_sae_files(cells), *measured((path.relative_to(folder).as_posix(), path) for path in extra)]
+    card = wrapped(sae_metadata(model, list(dict.fromkeys(sets))), text)
+    return Bundle(
+        name, "model", "run", model["name"], tuple(files), card, notes=(*notes, *_unfinished_cells(folder / "saes"))
+    )
+
+
+def _corpora_table(corpora: list[tuple[str, Manifest]], *, links: bool = False) -> str:
+    rows = []
+    for name, manifest in corpora:
+        verdict = (manifest.certificate or {}).get("verdict", "none")
+        shown = f"[`{name}`]({name}/README.md)" if links else f"`{name}`"
+        counts = (f"{manifest.tokens():,}", f"{manifest.tokens('test'):,}", f"{manifest.rows():,}")
+        rows.append((shown, manifest.kind, *counts, str(verdict)))
+    header = ("corpus", "kind", "training tokens", "held-out tokens", "training documents", "certificate")
+    return markdown_table(header, rows)
+
+
+def _studies(folder: Path) -> list[dict[str, Any]]:
+    """Tables and figures of every study of a run that is there."""
+    from studies.catalog import STUDIES
+
+    found = []
+    for name, study in STUDIES.items():
+        path = folder / "studies" / name / "summary.json"
+        if path.is_file():
+            tables = study.tables(_summary(path))
+            figures = sorted((path.parent / "figures").glob("*.svg"))
+            found.append(
+                {
+                    "question": study.question,
+                    "tables": [(title, markdown_table(header, rows)) for title, header, rows in tables],
+                    "figures": [{"title": _words(p.stem), "path": p.relative_to(folder).as_posix()} for p in figures],
+                }
+            )
+    return found
+
+
+def _study_section(folder: Path) -> str:
+    """What the corpus study of the run says of a corpus, "" where there is none."""
+    from studies.catalog import STUDIES
+
+    path = folder.resolve().parent.parent / "studies" / "corpora" / "summary.json"
+    if not path.is_file() or folder.resolve().parent.name != "corpora":
+        return ""
+    parts = []
+    for title, header, rows in STUDIES["corpora"].tables(_summary(path)):
+        own = [row for row in rows if row[0] == folder.resolve().name]
+        parts += [f"**{title}**", markdown_table(header, own)] if own else []
+    return "## Beside the other corpora of its run\n\n" + "\n\n".join(parts) if parts else ""
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise FaithfulError(f"Cannot read {path}: {error}; run the study again.") from error
+
+
+def _words(stem: str) -> str:
+    return re.sub(r"[-_]+", " ", stem)

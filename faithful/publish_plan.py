@@ -1,0 +1,232 @@
+"""What a publication would send: files and checksums against what the Hub holds, and what stands against it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faithful.errors import FaithfulError
+from faithful.files import sha256_file
+from faithful.publish_cards import merge_cards, metadata_of
+from faithful.publish_hub import CARD, RECORD, Remote, RemoteFile
+
+FORMAT = "faithful publication 1"
+HASHERS = 4
+NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+MADE_BY_THE_HUB = (".gitattributes",)
+VERSION = re.compile(r"v(\d+)")
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file to publish.
+
+    Attributes:
+        path: in the repository.
+        source: file on disk, or the content.
+        size: in bytes.
+        sha256: of the content.
+    """
+
+    path: str
+    source: Path | bytes
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: str, source: Path | bytes) -> "LocalFile":
+        """Measure a file."""
+        if isinstance(source, bytes):
+            return cls(path, source, len(source), hashlib.sha256(source).hexdigest())
+        return cls(path, source, source.stat().st_size, sha256_file(source))
+
+    def is_at(self, remote: RemoteFile | None) -> bool:
+        """Whether this very content is there."""
+        if remote is None or remote.size != self.size:
+            return False
+        if remote.sha256 is not None:
+            return remote.sha256 == self.sha256
+        content = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == remote.blob_id
+
+
+def measured(files: Iterable[tuple[str, Path]]) -> tuple[LocalFile, ...]:
+    """Files on disk, by (path in the repository, file), hashed by a few threads in their order."""
+    with ThreadPoolExecutor(HASHERS) as pool:
+        return tuple(pool.map(lambda pair: LocalFile.of(*pair), files))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Terms that somebody must accept before tokens are passed on."""
+
+    corpus: str
+    origin: str
+    licence: str | None
+    terms: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What belongs into one repository.
+
+    Attributes:
+        name: `USER/REPO`.
+        kind: `dataset` or `model`.
+        holds: `corpus`, `saes` or `run`.
+        subject: what it is of, so that another corpus or model is not put in its place.
+        files: everything but the card and the record.
+        card: README.md as it would be in an empty repository.
+        folders: where nothing but this publication's files may be (`data/`).
+        conditions: terms to be accepted.
+        notes: what is left out, and why.
+    """
+
+    name: str
+    kind: str
+    holds: str
+    subject: str
+    files: tuple[LocalFile, ...]
+    card: str
+    folders: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would happen to one repository.
+
+    Attributes:
+        bundle: what belongs there.
+        head: the commit that main is at, None where the repository has to be made.
+        files: all files of the bundle, card and record included.
+        send: those that are not there yet; none means no commit.
+        delete: files of an earlier publication that are no longer part of it.
+        revision: the tag that names this publication.
+        wants_tag: whether it has to be made.
+        objections: what is only done when the user says yes.
+        private: whether the repository is, None where it does not exist.
+    """
+
+    bundle: Bundle
+    head: str | None
+    files: tuple[LocalFile, ...]
+    send: tuple[LocalFile, ...]
+    delete: tuple[str, ...]
+    revision: str
+    wants_tag: bool
+    objections: tuple[str, ...]
+    private: bool | None
+
+    @property
+    def commits(self) -> int:
+        """How many commits it takes: one or none."""
+        return int(bool(self.send or self.delete))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files to send."""
+        return sum(file.size for file in self.send)
+
+    @property
+    def card(self) -> str:
+        """The rendered README.md."""
+        content = next(file.source for file in self.files if file.path == CARD)
+        assert isinstance(content, bytes)
+        return content.decode()
+
+
+def make_plan(bundle: Bundle, remote: Remote, revision: str | None = None) -> Plan:
+    """Compare a bundle with the repository as it is.
+
+    Args:
+        bundle: what belongs there.
+        remote: what is there.
+        revision: tag to give; by default the next free `vN` where anything changed.
+
+    Raises:
+        FaithfulError: the tag names another revision already.
+    """
+    old = remote.record or {}
+    card = merge_cards(bundle.card, remote.card, old.get("card"))
+    files = (*bundle.files, LocalFile.of(CARD, card.encode()))
+    by_path = sorted(bundle.files, key=lambda file: file.path)
+    same = {
+        "format": FORMAT,
+        "holds": bundle.holds,
+        "subject": bundle.subject,
+        "card": metadata_of(bundle.card),
+        "files": {file.path: {"bytes": file.size, "sha256": file.sha256} for file in by_path},
+    }
+    mine = {file.path for file in files} | {RECORD}
+    was = [path for path in old.get("files") or {} if path in remote.files]
+    inside = [path for path in remote.files if bundle.folders and path.startswith(bundle.folders)]
+    delete = tuple(sorted({*was, *inside} - mine))
+    send = [file for file in files if not file.is_at(remote.files.get(file.path))]
+    unchanged = not send and not delete and {key: old.get(key) for key in same} == same
+    tag = revision or (str(old["revision"]) if unchanged and old.get("revision") else _next_version(remote))
+    record = LocalFile.of(RECORD, (json.dumps(same | {"revision": tag}, indent=1, ensure_ascii=False) + "\n").encode())
+    if not unchanged:
+        send.append(record)
+    wants_tag = tag not in remote.tags
+    is_recorded = unchanged and (old.get("revision") == tag or remote.tags.get(tag) == remote.head)
+    if not wants_tag and not is_recorded:
+        raise FaithfulError(
+            f"{bundle.name} has a revision {tag} already, which holds something else; choose another --revision."
+        )
+    return Plan(
+        bundle=bundle,
+        head=remote.head,
+        files=(*files, record) if not unchanged else files,
+        send=tuple(send),
+        delete=delete,
+        revision=tag,
+        wants_tag=wants_tag,
+        objections=_objections(bundle, remote, delete),
+        private=remote.private if remote.head else None,
+    )
+
+
+def is_there(plan: Plan, files: dict[str, RemoteFile]) -> list[str]:
+    """Files of a plan that a revision lacks or holds otherwise, and files that should be gone; [] when all is well."""
+    wrong = [file.path for file in plan.files if not file.is_at(files.get(file.path))]
+    return wrong + [path for path in plan.delete if path in files]
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a repository.
+
+    Raises:
+        FaithfulError: it is not USER/REPO.
+    """
+    if not NAME.fullmatch(name):
+        raise FaithfulError(f"'{name}' is not the name of a repository; write USER/REPO.")
+
+
+def _objections(bundle: Bundle, remote: Remote, delete: tuple[str, ...]) -> tuple[str, ...]:
+    if remote.head is None:
+        return ()
+    found, old = [], remote.record
+    strangers = [path for path in remote.files if path not in MADE_BY_THE_HUB]
+    if old is None and strangers:
+        found.append(f"{bundle.name} was not made by `faithful publish` and holds {len(strangers)} files")
+    if old is not None and (old.get("holds"), old.get("subject")) != (bundle.holds, bundle.subject):
+        found.append(f"{bundle.name} holds another publication ({old.get('holds')} {_short(old.get('subject'))})")
+    if delete:
+        names = ", ".join(delete[:3]) + (" …" if len(delete) > 3 else "")
+        found.append(f"{len(delete)} files of {bundle.name} would be deleted ({names})")
+    return tuple(found)
+
+
+def _short(subject: Any) -> str:
+    return str(subject)[:16]
+
+
+def _next_version(remote: Remote) -> str:
+    numbers = [int(match[1]) for tag in remote.tags if (match := VERSION.fullmatch(tag))]
+    return f"v{max(numbers, default=0) + 1}"

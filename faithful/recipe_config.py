@@ -1,0 +1,238 @@
+"""Recipes: a whole run as one TOML file (model, corpora, SAEs, studies), read and checked before work starts."""
+
+import json
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from faithful.errors import FaithfulError
+from faithful.quantities import parse_count, parse_integers, parse_numbers
+from faithful.train_config import TrainConfig
+from generation.add_config import AddConfig
+from generation.prepare import GenerateConfig
+from generation.shuffle import ShuffleConfig
+from generation.subsample import SubsampleConfig
+from studies.catalog import find_study
+
+SOURCES = ("add", "like", "shuffle")
+NOT_STATED = {"out", "run", "model", "folder", "name", "saes", "corpora", "folders", "own", "seeds"}
+LEAST_SEEDS = 6
+
+
+@dataclass(frozen=True)
+class CorpusPlan:
+    """One corpus of a run.
+
+    Attributes:
+        name: of its folder.
+        how: `generate`, `add` (external text), `like` (a part of another one with the lengths of a third) or `shuffle`.
+        source: what is added or whose lengths are taken or what is shuffled; '' for the model's own.
+        of: for `like`, the corpus that is cut.
+        train: whether SAEs are trained on it.
+        options: further settings of the command that makes it.
+    """
+
+    name: str
+    how: str
+    source: str = ""
+    of: str = ""
+    train: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Corpora that must be there before."""
+        return (self.of, self.source) if self.how == "like" else (self.source,) if self.how == "shuffle" else ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run.
+
+    Attributes:
+        name: of the run's folder, unless another is given.
+        model: preset name, Hub id or folder.
+        seeds: init seeds of the SAEs.
+        tokens: stored tokens per corpus, for training and for every corpus that states none of its own.
+        corpora: in the order they are made.
+        train: settings of `TrainConfig`.
+        studies: settings of each study, in the order they are done.
+    """
+
+    name: str
+    model: str
+    seeds: tuple[int, ...]
+    tokens: int | None
+    corpora: tuple[CorpusPlan, ...]
+    train: dict[str, Any] = field(default_factory=dict)
+    studies: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Recipes of this package by name."""
+    folder = Path(str(resources.files("faithful") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_recipe(source: str | Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        source: name of a shipped recipe, or a file.
+        changes: values by dotted name that replace the file's: `{"train.d_sae": "512", "corpora.own.tokens": "20k"}`.
+
+    Raises:
+        FaithfulError: no such recipe, TOML that cannot be read, names or values that are not known, fewer than two
+            corpora or a corpus made from one that is not there.
+    """
+    shipped = shipped_recipes()
+    path = shipped.get(str(source), Path(source))
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FaithfulError(f"There is no recipe '{source}'; name a file, or one of {', '.join(shipped)}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise FaithfulError(f"{path} is no recipe: {error}; mend it.") from error
+    for name, value in (changes or {}).items():
+        _change(table, name, value)
+    return parse_recipe(table, path.stem)
+
+
+def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
+    """A recipe from a table as TOML gives it.
+
+    Raises:
+        FaithfulError: see `load_recipe`.
+    """
+    unknown = sorted(set(table) - {field.name for field in fields(Recipe)})
+    if unknown:
+        raise FaithfulError(f"The recipe '{name}' states '{unknown[0]}', which is not known; leave it out.")
+    if not table.get("model"):
+        raise FaithfulError(f"The recipe '{name}' names no model; add `model = \"…\"`.")
+    seeds = parse_integers(str(table.get("seeds", "0-5")), "seeds =")
+    tokens = parse_count(table["tokens"]) if table.get("tokens") else None
+    corpora = tuple(_corpus(key, dict(value)) for key, value in table.get("corpora", {}).items())
+    there: set[str] = set()
+    for corpus in corpora:
+        for needed in corpus.needs:
+            if needed not in there:
+                raise FaithfulError(f"The corpus '{corpus.name}' is made from '{needed}', which must stand before it.")
+        there.add(corpus.name)
+    if not any(corpus.train for corpus in corpora):
+        raise FaithfulError(f"The recipe '{name}' trains on no corpus; add one as `[corpora.own]`.")
+    return Recipe(
+        name=str(table.get("name", name)),
+        model=str(table["model"]),
+        seeds=seeds,
+        tokens=tokens,
+        corpora=corpora,
+        train=read_values(TrainConfig, table.get("train", {}), "train"),
+        studies={
+            key: read_values(find_study(key).load()[0], value, f"studies.{key}")
+            for key, value in table.get("studies", {}).items()
+        },
+    )
+
+
+def read_values(config: type[Any], table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Values of a table as fields of a configuration: counts as people write them, lists as tuples.
+
+    Raises:
+        FaithfulError: a name that is no field of it, or a value of another kind.
+    """
+    hints = get_type_hints(config)
+    allowed = [field.name for field in fields(config) if field.name not in NOT_STATED]
+    values = {}
+    for name, value in table.items():
+        if name not in allowed:
+            raise FaithfulError(f"{where} states '{name}', which is not known; choose among {', '.join(allowed)}.")
+        values[name] = _convert(hints[name], value, f"{where}.{name}")
+    return values
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe as TOML that `load_recipe` reads."""
+    lines = [f"{name} = {_literal(getattr(recipe, name))}" for name in ("name", "model")]
+    lines.append(f'seeds = "{",".join(map(str, recipe.seeds))}"')
+    if recipe.tokens is not None:
+        lines.append(f"tokens = {recipe.tokens}")
+    for corpus in recipe.corpora:
+        lines += ["", f"[corpora.{_key(corpus.name)}]"]
+        if corpus.how != "generate":
+            lines.append(f"{corpus.how} = {_literal(corpus.source)}")
+        if corpus.of:
+            lines.append(f"of = {_literal(corpus.of)}")
+        if not corpus.train:
+            lines.append("train = false")
+        lines += _lines(corpus.options)
+    lines += ["", "[train]", *_lines(recipe.train)]
+    for name, values in recipe.studies.items():
+        lines += ["", f"[studies.{name}]", *_lines(values)]
+    return "\n".join(lines) + "\n"
+
+
+def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:
+    stated = [how for how in SOURCES if how in table]
+    if len(stated) > 1:
+        raise FaithfulError(f"The corpus '{name}' states {' and '.join(stated)}; keep one.")
+    how = stated[0] if stated else "generate"
+    source, of, train = str(table.pop(how, "")), str(table.pop("of", "")), bool(table.pop("train", True))
+    if how == "like" and not of:
+        of = "own"
+    config: Any = {"generate": GenerateConfig, "add": AddConfig, "like": SubsampleConfig, "shuffle": ShuffleConfig}[how]
+    return CorpusPlan(name, how, source, of, train, read_values(config, table, f"corpora.{name}"))
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """A value of TOML or of `--set` as the type wants it."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    try:
+        for kind in kinds:
+            if get_origin(kind) is tuple:
+                inner = get_args(kind)[0]
+                if isinstance(value, str) and inner is int:
+                    return parse_integers(value, where)
+                if isinstance(value, str) and inner is float:
+                    return parse_numbers(value, where)
+                if isinstance(value, str):
+                    return tuple(part.strip() for part in value.split(","))
+                return tuple(value if isinstance(value, list) else [value])
+            if kind is int and not isinstance(value, bool):
+                return value if isinstance(value, int) else int(value) if value == "0" else parse_count(value)
+            if kind is bool:
+                return value if isinstance(value, bool) else {"true": True, "false": False}[value]
+            if kind in (float, str):
+                return kind(value)
+            if kind is Path:
+                return Path(value)
+    except (TypeError, ValueError, KeyError):
+        pass
+    raise FaithfulError(f"{where} cannot be {value!r}; see the documentation of this setting.")
+
+
+def _change(table: dict[str, Any], name: str, value: Any) -> None:
+    *above, last = name.split(".")
+    for part in above:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise FaithfulError(f"'{name}' does not name a setting of a recipe; write it like train.d_sae.")
+    table[last] = value
+
+
+def _lines(values: Mapping[str, Any]) -> list[str]:
+    return [f"{name} = {_literal(value)}" for name, value in values.items()]
+
+
+def _literal(value: Any) -> str:
+    """TOML of a plain value; JSON writes strings, numbers, booleans and lists as TOML does."""
+    if isinstance(value, Path):
+        value = str(value)
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    return name if name.replace("-", "").replace("_", "").isalnum() else json.dumps(name)

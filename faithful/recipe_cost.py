@@ -1,0 +1,145 @@
+"""What each step of a recipe would take: tokens, arithmetic and time, from the model's shape alone."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from faithful.catalog import DEFAULT_CONTEXT, Shape, find_preset, sae_defaults
+from faithful.model import resolve_model, shape_of
+from faithful.quantities import format_count, format_seconds
+from faithful.recipe_config import CorpusPlan, Recipe
+from faithful.train_plan import CPU_FLOPS_PER_THREAD, GPU_FLOPS, GPU_SHARE, sae_flops
+from generation.dry_run import dry_run
+from generation.engine import has_cuda
+from generation.prepare import GenerateConfig
+
+READ_RATE = 200_000
+REFERENCE_TOKENS = 50_000
+PANEL_TOKENS = {"cpu": 20_000, "cuda": 200_000}
+SCORED_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
+TASKS, EXAMPLES = 4, 2_000
+COST_HEADER = ("step", "tokens", "FLOPs", "time (estimate)")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A forecast of one step; times are estimates.
+
+    Attributes:
+        step: its name.
+        tokens: that a model reads or writes, or that are read from a source.
+        flops: floating-point operations; 0 where nothing is computed to speak of.
+        seconds: on this machine, downloads left out.
+    """
+
+    step: str
+    tokens: int
+    flops: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def costs(recipe: Recipe, folder: Path, device: str | None = None) -> list[Cost]:
+    """Forecast every step of a recipe; a preset's shape needs no network.
+
+    Raises:
+        FaithfulError: a model that is not known.
+    """
+    import torch
+
+    device = device or ("cuda" if has_cuda() else "cpu")
+    rate = GPU_FLOPS * GPU_SHARE if device == "cuda" else CPU_FLOPS_PER_THREAD * torch.get_num_threads()
+    preset = find_preset(recipe.model)
+    shape = preset.shape if preset else shape_of(resolve_model(recipe.model, device=device))
+    rule = sae_defaults(shape.layers, shape.d_model)
+    tokens = recipe.tokens or (preset.tokens if preset else 0)
+    found = [_corpus(recipe, corpus, folder, device, tokens) for corpus in recipe.corpora]
+    work = _Work(recipe, shape, preset, rule, device)
+    for name, (read, flops) in work.steps(tokens).items():
+        found.append(Cost(name, read, flops, flops / rate))
+    return [*found, Cost("report", 0, 0.0, 2.0)]
+
+
+def cost_rows(found: Sequence[Cost]) -> list[tuple[str, ...]]:
+    """The forecast as a table, with its sum."""
+    rows = [
+        (
+            one.step,
+            format_count(one.tokens) if one.tokens else "–",
+            format_count(one.flops) if one.flops else "–",
+            format_seconds(one.seconds),
+        )
+        for one in found
+    ]
+    total = (
+        "all",
+        "",
+        format_count(sum(one.flops for one in found)),
+        format_seconds(sum(one.seconds for one in found)),
+    )
+    return [*rows, total]
+
+
+def _corpus(recipe: Recipe, corpus: CorpusPlan, folder: Path, device: str, tokens: int) -> Cost:
+    wanted = int(corpus.options.get("tokens") or tokens)
+    step = f"corpus {corpus.name}"
+    if corpus.how != "generate":
+        return Cost(step, wanted, 0.0, wanted / READ_RATE)
+    values = {"tokens": wanted} | corpus.options
+    plan = dry_run(GenerateConfig(model=recipe.model, out=folder / "corpora" / corpus.name, device=device, **values))
+    preset = find_preset(recipe.model)
+    size = preset.shape.params if preset else 0
+    return Cost(step, wanted, 2.0 * size * wanted, plan.seconds or 0.0)
+
+
+class _Work:
+    """Arithmetic of what reads activations: per token two FLOPs per weight, and the SAEs'."""
+
+    def __init__(self, recipe: Recipe, shape: Shape, preset: Any, rule: Any, device: str) -> None:
+        train = recipe.train
+        layer = train.get("layer", preset.layer if preset else int(rule["layer"]))
+        widths = train.get("d_sae") or (preset.d_sae if preset else int(rule["d_sae"]),)
+        ks = train.get("k") or (preset.k if preset else int(rule["k"]),)
+        self.recipe, self.device = recipe, device
+        self.trained = sum(corpus.train for corpus in recipe.corpora)
+        self.context = train.get("context", preset.context if preset else DEFAULT_CONTEXT)
+        self.full = 2.0 * shape.params
+        below = max(shape.params - shape.vocab * shape.d_model, 0) * layer / shape.layers
+        self.forward = 2.0 * below
+        seeds = len(recipe.seeds)
+        self.shapes = [(d_sae, k) for d_sae in widths for k in ks]
+        self.saes = self.trained * seeds * len(self.shapes)
+        self.step = sum(seeds * sae_flops(shape.d_model, d_sae, k) for d_sae, k in self.shapes)
+        self.encode = self.trained * sum(seeds * 2.0 * shape.d_model * d_sae for d_sae, _ in self.shapes)
+        within = self.trained * seeds * (seeds - 1) // 2
+        across = self.trained * (self.trained - 1) // 2 * seeds * (seeds - 1)
+        self.match = (within + across) * sum(4.0 * d_sae**2 * shape.d_model for d_sae, _ in self.shapes)
+
+    def steps(self, tokens: int) -> dict[str, tuple[int, float]]:
+        """Tokens read and FLOPs of the training and of each study."""
+        found = {"train": (self.trained * tokens, self.trained * tokens * (self.forward + self.step))}
+        for name, values in self.recipe.studies.items():
+            panel = int(values.get("tokens") or PANEL_TOKENS[self.device])
+            noise = int(values.get("noise_tokens") or panel)
+            read = {
+                "corpora": len(self.recipe.corpora) * int(values.get("tokens") or SCORED_TOKENS[self.device])
+                + REFERENCE_TOKENS,
+                "seeds": panel,
+                "fakes": 4 * panel + noise,
+                "reconstruction": panel,
+                "probes": TASKS * EXAMPLES * self.context,
+            }[name]
+            levels = len(values.get("ks") or (1, 2, 4)) if name == "reconstruction" else 1
+            flops = {
+                "corpora": read * self.full,
+                "seeds": read * (self.forward + self.encode) + self.match,
+                "fakes": read * (self.forward + self.encode),
+                "reconstruction": read * (levels * self.saes + 3) * (self.full - self.forward) + read * self.encode,
+                "probes": read * (self.forward + self.encode),
+            }[name]
+            found[f"study {name}"] = (read, flops)
+        return found

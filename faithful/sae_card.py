@@ -1,0 +1,250 @@
+"""The card of a grid of SAEs: what each reaches, how to load it, how it was trained, whose licence to look at."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from faithful.catalog import find_preset
+from faithful.corpus import MANIFEST, Manifest, read_manifest
+from faithful.errors import FaithfulError
+from faithful.publish_cards import markdown_table
+from faithful.sae.files import CONFIG, SPARSITY, WEIGHTS
+
+FILES = (CONFIG, WEIGHTS, SPARSITY, "train.jsonl")
+PER_CELL = ("corpus", "init_seed", "d_sae", "k", "prefix_sha256", "hook")
+SETTINGS = (
+    ("revision", "model revision"), ("dtype", "model dtype"), ("hook", "hook"), ("context", "context, BOS included"),
+    ("layout", "layout"), ("tokens", "stored tokens per corpus"), ("epochs", "epochs"), ("batch", "activations per step"),
+    ("buffer", "activations in the mixing buffer"), ("lr", "learning rate"), ("data_seed", "seed of the data order"),
+    ("drop_outliers", "activations with outlying norms left out"),
+)  # fmt: skip
+FIGURES = (("fvu", ".4f"), ("l0", ".2f"), ("ce_recovered", ".4f"), ("never_fired", ",d"))
+
+
+@dataclass(frozen=True)
+class SaeCell:
+    """An SAE of a grid.
+
+    Attributes:
+        place: its folder below the grid's: `own/resid_pre.8-f12288-k16/seed-0`.
+        folder: on disk.
+        config: its cfg.json.
+    """
+
+    place: str
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `faithful train` wrote about it; empty for SAEs from elsewhere."""
+        return dict((self.config.get("metadata") or {}).get("faithful") or {})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides its weights."""
+        return dict(self.record.get("identity") or {})
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """METRICS' figures on held-out text."""
+        return dict(self.record.get("evaluation") or {})
+
+    @property
+    def corpus(self) -> str:
+        """Name of its training corpus."""
+        metadata = self.config.get("metadata") or {}
+        return str(self.identity.get("corpus") or metadata.get("dataset_path") or "unknown")
+
+    @property
+    def files(self) -> list[Path]:
+        """What is published of it."""
+        return [self.folder / name for name in FILES if (self.folder / name).is_file()]
+
+
+def read_cells(folder: Path) -> list[SaeCell]:
+    """Every finished SAE below a folder, by place; half-trained ones have no cfg.json and are not there.
+
+    Raises:
+        FaithfulError: there is none, or one that cannot be read or lacks its weights.
+    """
+    found = []
+    for path in sorted(folder.rglob(CONFIG)):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            place = path.parent.relative_to(folder).as_posix()
+            found.append(SaeCell("" if place == "." else place, path.parent, dict(config)))
+        except (OSError, ValueError, TypeError) as error:
+            raise FaithfulError(f"Cannot read {path}: {error}; train the SAE again.") from error
+        if not (path.parent / WEIGHTS).is_file():
+            raise FaithfulError(f"{path.parent} holds no {WEIGHTS}; train the SAE again, or take its folder away.")
+    if not found:
+        raise FaithfulError(f"{folder} holds no SAEs; train some with `faithful train`, or name another folder.")
+    return found
+
+
+def corpora_beside(folder: Path) -> dict[str, Manifest]:
+    """Manifests of the corpora that a grid was trained on, as far as they are still there."""
+    try:
+        places = dict(json.loads((folder / "corpora.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+    paths = {name: folder / place for name, place in places.items()}
+    return {name: read_manifest(path) for name, path in paths.items() if (path / MANIFEST).is_file()}
+
+
+def model_facts(cells: Sequence[SaeCell], corpora: dict[str, Manifest]) -> dict[str, Any]:
+    """Name, Hub id (None for a local model), revision, licence and family of the model, as far as they are known."""
+    names = sorted({str(cell.identity.get("model") or _metadata(cell, "model_name") or "unknown") for cell in cells})
+    if len(names) > 1:
+        raise FaithfulError(f"The SAEs are of several models ({', '.join(names)}); publish each model's by themselves.")
+    name = names[0]
+    known: dict[str, Any] = {}
+    for manifest in corpora.values():
+        if manifest.provenance.get("model", {}).get("name") == name:
+            known = manifest.provenance["model"]
+    preset = find_preset(name)
+    source = str(known.get("source") or (preset.source if preset else name))
+    revision = str(next((cell.identity["revision"] for cell in cells if cell.identity.get("revision")), ""))
+    is_on_hub = source.count("/") == 1 and not source.startswith((".", "/", "~")) and not revision.startswith("sha256:")
+    return {
+        "name": name,
+        "hub": source if is_on_hub else None,
+        "revision": revision,
+        "licence": known.get("licence") or (preset.licence if preset else None),
+        "family": known.get("family") or (preset.family if preset else ""),
+    }
+
+
+def sae_metadata(model: dict[str, Any], datasets: Sequence[str]) -> dict[str, Any]:
+    """The card's YAML: only what is known. The licence of the SAEs is for whoever publishes them to state."""
+    values: dict[str, Any] = {"library_name": "saelens"}
+    if model["hub"]:
+        values["base_model"] = [model["hub"]]
+    if datasets:
+        values["datasets"] = list(datasets)
+    short = model["name"].split("/")[-1].lower()
+    return values | {"tags": ["sparse-autoencoder", "mechanistic-interpretability", "faithful", "topk", short]}
+
+
+def render_saes(name: str, cells: Sequence[SaeCell], model: dict[str, Any], title: str | None) -> str:
+    """The generated part of the card, Markdown.
+
+    Args:
+        name: `USER/REPO`.
+        cells: the SAEs.
+        model: see `model_facts`.
+        title: heading; None for a part of another card.
+    """
+    from generation.card_parts import render_template
+
+    shared = _shared(cells)
+    hooks = list(dict.fromkeys(str(_metadata(cell, "hook_name")) for cell in cells))
+    return render_template(
+        "saes.md.jinja",
+        title=title,
+        count=len(cells),
+        model=model["name"],
+        hooks=", ".join(f"`{hook}`" for hook in hooks),
+        corpora=list(dict.fromkeys(cell.corpus for cell in cells)),
+        seeds=len({cell.identity.get("init_seed") for cell in cells}),
+        repo=name,
+        example=cells[0].place,
+        normalised=model["family"] in ("gpt2", "pythia"),
+        cells=cells_table(cells),
+        settings=[
+            ("model", model["name"]),
+            *((label, _value(shared[key])) for key, label in SETTINGS if key in shared),
+        ],
+        command=train_command(cells, model, shared),
+        licence=licence_paragraph(model),
+    )
+
+
+def cells_table(cells: Sequence[SaeCell]) -> str:
+    """One row per SAE: where it is, and METRICS' figures."""
+    rows = [
+        (f"`{cell.place}`", *(_figure(cell.evaluation.get(name), form) for name, form in FIGURES)) for cell in cells
+    ]
+    return markdown_table(("SAE", *(name for name, _ in FIGURES)), rows)
+
+
+def train_command(cells: Sequence[SaeCell], model: dict[str, Any], shared: dict[str, Any]) -> str | None:
+    """The `faithful train` command that makes the grid again, None where it was not one grid."""
+    needed = {
+        "hook",
+        "tokens",
+        "epochs",
+        "context",
+        "layout",
+        "data_seed",
+        "batch",
+        "buffer",
+        "lr",
+        "dtype",
+        "drop_outliers",
+    }
+    identities = [cell.identity for cell in cells]
+    if not needed <= set(shared) or not all(identities):
+        return None
+    kind, _, layer = str(shared["hook"]).partition(".")
+    lists = {
+        name: sorted({identity[name] for identity in identities}) for name in ("corpus", "init_seed", "d_sae", "k")
+    }
+    cells_expected = 1
+    for values in lists.values():
+        cells_expected *= len(values)
+    if cells_expected != len(cells):
+        return None
+    parts = [f"faithful train --model {model['hub'] or model['name']}"]
+    parts += [f"--corpus {corpus}" for corpus in lists["corpus"]]
+    parts += [
+        f"--{flag} {','.join(map(str, lists[key]))}"
+        for flag, key in (("seeds", "init_seed"), ("d-sae", "d_sae"), ("k", "k"))
+    ]
+    parts += [f"--layer {layer}", f"--hook {kind}", f"--lr {shared['lr']:g}"]
+    parts.append(f"--tokens {shared['tokens']}" if shared["epochs"] == 1 else f"--epochs {shared['epochs']:g}")
+    parts += [
+        f"--{flag.replace('_', '-')} {shared[flag]}"
+        for flag in ("context", "layout", "data_seed", "batch", "buffer", "dtype")
+    ]
+    if shared["drop_outliers"]:
+        parts.append("--drop-outliers")
+    return " \\\n  ".join([" ".join(parts[: 1 + len(lists["corpus"])]), " ".join(parts[1 + len(lists["corpus"]) :])])
+
+
+def licence_paragraph(model: dict[str, Any]) -> str:
+    """What is known of the licences that bear on the SAEs: facts to check."""
+    paragraphs = tomllib.loads((resources.files("data_cards") / "licences.toml").read_text(encoding="utf-8"))
+    if not model["licence"]:
+        return str(paragraphs["unknown"])
+    return f"Model licence: `{model['licence']}`. {paragraphs['families'].get(model['family'], '')}".strip()
+
+
+def _shared(cells: Sequence[SaeCell]) -> dict[str, Any]:
+    """Settings that all cells have alike."""
+    identities = [cell.identity for cell in cells]
+    keys = dict.fromkeys(key for identity in identities for key in identity)
+    return {
+        key: identities[0].get(key) for key in keys if all(i.get(key) == identities[0].get(key) for i in identities)
+    }
+
+
+def _metadata(cell: SaeCell, name: str) -> Any:
+    return (cell.config.get("metadata") or {}).get(name)
+
+
+def _figure(value: Any, form: str) -> str:
+    return "" if value is None else format(int(value) if form.endswith("d") else value, form)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else f"`{value}`"

@@ -1,0 +1,201 @@
+"""Take a corpus that was published with `faithful publish` as it is: the same bytes, the same certificate."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faithful.corpus import MANIFEST, SPLITS, Manifest, identity_hash, read_manifest
+from faithful.errors import FaithfulError
+from faithful.files import folder_lock, remove_temporaries, sha256_file
+from faithful.publish_hub import CARD, RECORD, Repository
+from faithful.runs import remember_run, run_folder, run_name
+from faithful.sources import find_entry
+from generation.add_config import AddConfig
+from generation.progress import Progress, Reporter, silent
+
+ARRIVING = ".arriving"
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+TAKEN = ("name", "model", "out", "run", "config", "revision")
+
+
+@dataclass(frozen=True)
+class PublishedCorpus:
+    """A corpus on the Hub.
+
+    Attributes:
+        repository: where it is.
+        revision: commit.
+        below: its folder there, "" or `own/`.
+        files: checksum and size by path inside the corpus folder; the card is not among them.
+    """
+
+    repository: Repository
+    revision: str
+    below: str
+    files: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What `adopt` did: the fields of `AddResult`."""
+
+    folder: Path
+    manifest: Manifest
+    changed: bool
+    note: str
+
+
+def find_published(name: str, config: str | None = None, revision: str | None = None) -> PublishedCorpus | None:
+    """The corpus that a Hub id stands for, None where it is no publication of ours (or nothing, which others report).
+
+    Args:
+        name: as typed; names of the catalog and paths are not looked up.
+        config: which of a run's corpora.
+        revision: tag or commit.
+
+    Raises:
+        FaithfulError: a publication without corpora, several corpora and no config, a Hub that gave up.
+    """
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if not HUB_ID.fullmatch(name) or find_entry(name) or Path(name).exists():
+        return None
+    repository = Repository(name, "dataset")
+    try:
+        info = repository.patiently(repository.api.dataset_info, name, revision=revision)
+        siblings = {found.rfilename for found in info.siblings or []}
+        if RECORD not in siblings:
+            return None
+        record = repository.record(str(info.sha))
+    except FaithfulError as error:
+        nothing = (EntryNotFoundError, GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError)
+        if isinstance(error.__cause__, nothing):
+            return None
+        raise
+    if record is None:
+        return None
+    below = _below(name, list(record["files"]), config)
+    files = {path.removeprefix(below): facts for path, facts in record["files"].items() if path.startswith(below)}
+    parts = (*(f"{part}/" for part in SPLITS.values()), MANIFEST, "pit.png", CARD)
+    return PublishedCorpus(
+        repository, str(info.sha), below, {path: facts for path, facts in files.items() if path.startswith(parts)}
+    )
+
+
+def adopt(config: AddConfig, found: PublishedCorpus, report: Reporter = silent) -> Adopted:
+    """Bring a published corpus here. Running it again completes it, takes what was added on the Hub, or does nothing.
+
+    Raises:
+        FaithfulError: options that would make it another corpus, another corpus in its folder, files that arrived damaged.
+    """
+    stated = [name for name, value in vars(config).items() if value is not None and name not in TAKEN]
+    if stated:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in stated)
+        raise FaithfulError(f"{config.name} is a finished corpus and is taken as it is; leave {options} out.")
+    there = _manifest_of(found)
+    if config.model and config.model not in (there.identity["model"]["name"], there.provenance["model"].get("source")):
+        raise FaithfulError(f"{config.name} is made for {there.identity['model']['name']}, not for {config.model}.")
+    folder = _folder(config, found, there)
+    _refuse_another(config, folder, there)
+    if _is_there(folder, there):
+        _remember(config, folder)
+        return Adopted(
+            folder, read_manifest(folder), False, f"{folder} holds all of {config.name} already: nothing to do."
+        )
+    if folder.exists() and not (folder / MANIFEST).exists() and any(path.name[0] != "." for path in folder.iterdir()):
+        raise FaithfulError(f"{folder} is not empty and holds no corpus; choose another --out.")
+    with folder_lock(folder):
+        _refuse_another(config, folder, there)
+        remove_temporaries(folder)
+        _fetch(found, folder, report)
+    _remember(config, folder)
+    manifest = read_manifest(folder)
+    note = (
+        f"{folder} holds {manifest.tokens():,} training and {manifest.tokens('test'):,} held-out tokens of {config.name} at"
+        f" {found.revision[:12]}, as they were published."
+    )
+    return Adopted(folder, manifest, True, note)
+
+
+def _below(name: str, paths: list[str], config: str | None) -> str:
+    corpora = sorted(path.removesuffix(MANIFEST).rstrip("/") for path in paths if path.split("/")[-1] == MANIFEST)
+    if not corpora:
+        raise FaithfulError(f"{name} holds no corpus; name a data set that `faithful publish corpus` or `run` made.")
+    if corpora == [""]:
+        if config not in (None, "default"):
+            raise FaithfulError(f"{name} is a single corpus and has no config {config}; leave --config out.")
+        return ""
+    if config is None and len(corpora) > 1:
+        raise FaithfulError(f"{name} holds {len(corpora)} corpora; choose one with --config: {', '.join(corpora)}.")
+    if config is not None and config not in corpora:
+        raise FaithfulError(f"{name} has no config {config}; choose {', '.join(corpora)}.")
+    return f"{config or corpora[0]}/"
+
+
+def _manifest_of(found: PublishedCorpus) -> Manifest:
+    """The manifest as published, from the client's cache."""
+    path = found.repository.fetch(found.below + MANIFEST, found.revision)
+    return read_manifest(path.parent)
+
+
+def _folder(config: AddConfig, found: PublishedCorpus, there: Manifest) -> Path:
+    if config.out:
+        return config.out
+    run = run_folder(config.run) if config.run else run_folder(run_name(there.identity["model"]["name"]))
+    return run / "corpora" / (found.below.rstrip("/") or there.name)
+
+
+def _refuse_another(config: AddConfig, folder: Path, there: Manifest) -> None:
+    if not (folder / MANIFEST).exists():
+        return
+    here = read_manifest(folder)
+    if identity_hash(here.identity) != identity_hash(there.identity):
+        raise FaithfulError(f"{folder} holds another corpus than {config.name}; choose another --out.")
+
+
+def _is_there(folder: Path, there: Manifest) -> bool:
+    """Whether the folder holds at least what was published, undamaged."""
+    if not (folder / MANIFEST).exists():
+        return False
+    here = read_manifest(folder)
+    if any(here.tokens(split) < there.tokens(split) for split in SPLITS):
+        return False
+    shards = [shard for split in here.shards.values() for shard in split]
+    return all((folder / s.file).is_file() and sha256_file(folder / s.file) == s.sha256 for s in shards)
+
+
+def _fetch(found: PublishedCorpus, folder: Path, report: Reporter) -> None:
+    """Files into a folder of their own, checked; then each to its place, the manifest last."""
+    arriving, total = folder / ARRIVING, sum(facts["bytes"] for facts in found.files.values())
+    done, step = 0, f"fetching {found.repository.name}"
+    report(Progress(step, 0, total, "bytes"))
+    for path, facts in found.files.items():
+        arrived = folder / path
+        if not (arrived.is_file() and sha256_file(arrived) == facts["sha256"]):
+            arrived = found.repository.fetch(found.below + path, found.revision, arriving)
+            if sha256_file(arrived) != facts["sha256"]:
+                arrived.unlink()
+                raise FaithfulError(f"{path} of {found.repository.name} arrived damaged; run the same command again.")
+        done += facts["bytes"]
+        report(Progress(step, done, total, "bytes"))
+    if CARD not in found.files:
+        found.repository.fetch(found.below + CARD, found.revision, arriving)
+    last = [path for path in (*found.files, CARD) if path != MANIFEST] + [MANIFEST]
+    for path in dict.fromkeys(last):
+        source = arriving / (found.below + path)
+        if source.is_file():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            source.replace(folder / path)
+    shutil.rmtree(arriving, ignore_errors=True)
+
+
+def _remember(config: AddConfig, folder: Path) -> None:
+    if not config.out:
+        remember_run(folder.parent.parent)

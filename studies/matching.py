@@ -1,0 +1,217 @@
+"""How alike two SAEs are: METRICS' seed robustness of a pair, from their directions and their codes on the panel."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studies.assignment import Assignment, assign
+from studies.codes import Codes
+
+THRESHOLD = 0.7
+CURVE = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+VARIANCE_KEPT = 0.9
+PIECE = 4096
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Decoder and encoder rows of an SAE.
+
+    Attributes:
+        decoder: float32 [d_sae, d_in], any length.
+        encoder: the same for the encoder; None where it is not looked at.
+    """
+
+    decoder: Tensor
+    encoder: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two SAEs matched by their decoders.
+
+    Attributes:
+        assignment: partners, by decoder.
+        alive: the same among latents that fire on the panel; None without densities, or where none fires.
+        encoder_cosines: float64 [pairs], cosines of the partners' encoder rows; None without encoders.
+        densities: of both, float64 [d_sae] each, on the panel; None without a panel.
+        encoders: the assignment of the encoders by themselves.
+    """
+
+    assignment: Assignment
+    alive: Assignment | None
+    encoder_cosines: np.ndarray | None
+    densities: tuple[np.ndarray, np.ndarray] | None
+    encoders: Assignment | None
+
+    @cached_property
+    def shared(self) -> np.ndarray:
+        """Bool [pairs], whose cosine is above 0.7."""
+        return self.assignment.cosines > THRESHOLD
+
+    def figures(self) -> dict[str, Any]:
+        """`shared_feature_ratio`, `sfr_curve` (a list, at `CURVE`), `pw_mcc`, `top1_ratio`; with encoders `sfr_encoder` and
+        `sfr_both`; with densities `sfr_alive` and `sfr_weighted` (None where nothing fires)."""
+        cosines = self.assignment.cosines
+        found: dict[str, Any] = {
+            "shared_feature_ratio": float(self.shared.mean()),
+            "sfr_curve": [float((cosines > at).mean()) for at in CURVE],
+            "pw_mcc": float(cosines.mean()),
+            "top1_ratio": float(
+                (
+                    (self.assignment.best_of_rows > THRESHOLD).mean()
+                    + (self.assignment.best_of_columns > THRESHOLD).mean()
+                )
+                / 2
+            ),
+        }
+        if self.encoders is not None and self.encoder_cosines is not None:
+            found["sfr_encoder"] = float((self.encoders.cosines > THRESHOLD).mean())
+            found["sfr_both"] = float((self.shared & (self.encoder_cosines > THRESHOLD)).mean())
+        if self.densities is not None:
+            found["sfr_alive"] = None if self.alive is None else float((self.alive.cosines > THRESHOLD).mean())
+            one, other = self.densities
+            weights = (one[self.assignment.rows] + other[self.assignment.columns]) / 2
+            total = weights.sum()
+            found["sfr_weighted"] = float((weights * self.shared).sum() / total) if total else None
+        return found
+
+
+def match(one: Directions, other: Directions, densities: tuple[np.ndarray, np.ndarray] | None = None) -> Match:
+    """Match two SAEs; widths may differ, the smaller one's latents all get a partner.
+
+    Args:
+        one, other: their directions, of one d_in.
+        densities: share of panel tokens on which each latent fires, float64 [d_sae], of both.
+
+    Raises:
+        FaithfulError: see `assign`.
+    """
+    found = assign(one.decoder, other.decoder)
+    alive = None
+    if densities is not None:
+        a, b = (torch.from_numpy(np.flatnonzero(density > 0)) for density in densities)
+        if len(a) == len(densities[0]) and len(b) == len(densities[1]):
+            alive = found
+        elif len(a) and len(b):
+            alive = assign(one.decoder[a], other.decoder[b])
+    encoders = cosines = None
+    if one.encoder is not None and other.encoder is not None:
+        encoders = assign(one.encoder, other.encoder)
+        cosines = _cosines(one.encoder[found.rows], other.encoder[found.columns])
+    return Match(found, alive, cosines, densities, encoders)
+
+
+def panel_figures(
+    found: Match, codes: tuple[Codes, Codes], decoders: tuple[Tensor, Tensor], seed: int
+) -> dict[str, float | None]:
+    """What the pair does on the panel.
+
+    Args:
+        found: the pair, matched.
+        codes: of both on the same tokens.
+        decoders: float32 [d_sae, d_in] of both.
+        seed: of the latents drawn for `unmatched_random`.
+
+    Returns:
+        `activation_correlation`: mean Pearson r of matched latents' activations, over pairs in which both vary.
+        `unmatched_explained`: of u = Σ f_i w_i over the latents of the first that are not shared, the share of its
+        variance inside the subspace that holds 90 % of the variance of the second's u. `unmatched_random`: the same
+        subspace made of equally many latents of the second, drawn at random. The two are means over both directions, None
+        where all latents are shared.
+    """
+    rows, columns = found.assignment.rows, found.assignment.columns
+    dense = [_columns(code) for code in codes]
+    r = _correlations(dense[0], dense[1], rows, columns)
+    result: dict[str, float | None] = {"activation_correlation": float(np.nanmean(r)) if np.isfinite(r).any() else None}
+    rng = np.random.default_rng(seed)
+    left = [np.ones(code.d_sae, bool) for code in codes]
+    left[0][rows[found.shared]] = False
+    left[1][columns[found.shared]] = False
+    explained, random = [], []
+    for a, b in ((0, 1), (1, 0)):
+        if not left[a].any() or not left[b].any():
+            continue
+        of_a = _covariance(dense[a], decoders[a], left[a])
+        of_b = _covariance(dense[b], decoders[b], left[b])
+        drawn = np.zeros(len(left[b]), bool)
+        drawn[rng.choice(len(drawn), int(left[b].sum()), replace=False)] = True
+        explained.append(_share(of_a, of_b))
+        random.append(_share(of_a, _covariance(dense[b], decoders[b], drawn)))
+    for name, values in (("unmatched_explained", explained), ("unmatched_random", random)):
+        known = [value for value in values if value is not None]
+        result[name] = float(np.mean(known)) if known else None
+    return result
+
+
+def random_rows(d_sae: int, d_in: int, generator: torch.Generator) -> Tensor:
+    """Rows of `floor_random`: unit Gaussian, float32 [d_sae, d_in]."""
+    return torch.nn.functional.normalize(torch.randn(d_sae, d_in, generator=generator), dim=1)
+
+
+def covariance_rows(d_sae: int, covariance: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows of `floor_covariance`: drawn from N(0, covariance) and normalised, float32 [d_sae, d_in]."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    root = (vectors * values.clamp(min=0).sqrt()).float()
+    return torch.nn.functional.normalize(torch.randn(d_sae, len(covariance), generator=generator) @ root.T, dim=1)
+
+
+def _cosines(one: Tensor, other: Tensor) -> np.ndarray:
+    unit = [torch.nn.functional.normalize(rows.double(), dim=1) for rows in (one, other)]
+    return (unit[0] * unit[1]).sum(1).cpu().numpy()
+
+
+def _columns(codes: Codes) -> Any:
+    """Codes as a sparse matrix [tokens, d_sae], float64."""
+    from scipy.sparse import csc_matrix
+
+    tokens, width = codes.values.shape
+    places = np.repeat(np.arange(tokens), width)
+    values, latents = codes.values.numpy().ravel().astype(np.float64), codes.latents.numpy().ravel()
+    kept = values > 0
+    return csc_matrix((values[kept], (places[kept], latents[kept])), shape=(tokens, codes.d_sae))
+
+
+def _correlations(one: Any, other: Any, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Pearson r of column rows[i] of the one with column columns[i] of the other; nan where one does not vary."""
+    a, b = one[:, rows], other[:, columns]
+    tokens = a.shape[0]
+    products = np.asarray(a.multiply(b).sum(0)).ravel() / tokens
+    means = [np.asarray(x.sum(0)).ravel() / tokens for x in (a, b)]
+    squares = [np.asarray(x.multiply(x).sum(0)).ravel() / tokens for x in (a, b)]
+    variances = [square - mean**2 for square, mean in zip(squares, means, strict=True)]
+    varies = [variance > ROUNDING * square for variance, square in zip(variances, squares, strict=True)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = (products - means[0] * means[1]) / np.sqrt(variances[0] * variances[1])
+    return np.where(varies[0] & varies[1], r, np.nan)
+
+
+def _covariance(codes: Any, decoder: Tensor, chosen: np.ndarray) -> np.ndarray:
+    """Covariance of Σ f_i w_i over the chosen latents, float64 [d_in, d_in], summed over pieces of tokens."""
+    latents = np.flatnonzero(chosen)
+    rows = decoder.cpu().numpy()[latents].astype(np.float64)
+    part = codes[:, latents].tocsr()
+    tokens, d_in = part.shape[0], rows.shape[1]
+    total, products = np.zeros(d_in), np.zeros((d_in, d_in))
+    for first in range(0, tokens, PIECE):
+        u = part[first : first + PIECE] @ rows
+        total += u.sum(0)
+        products += u.T @ u
+    return products / tokens - np.outer(total, total) / tokens**2
+
+
+def _share(of_a: np.ndarray, of_b: np.ndarray) -> float | None:
+    """Share of a's variance inside the smallest principal subspace of b with 90 % of b's variance."""
+    whole = np.trace(of_a)
+    values, vectors = np.linalg.eigh(of_b)
+    kept = np.cumsum(values[::-1].clip(min=0))
+    if whole <= 0 or kept[-1] <= 0:
+        return None
+    rank = int(np.searchsorted(kept, VARIANCE_KEPT * kept[-1])) + 1
+    basis = vectors[:, ::-1][:, :rank]
+    return float(np.einsum("ir,ij,jr->", basis, of_a, basis, optimize=True) / whole)

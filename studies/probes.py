@@ -1,0 +1,450 @@
+"""`faithful study probes`: how much do the features of an SAE tell about the text, beside the activations they are made of?
+
+One probe each reads the activations h (the baseline), the codes f and the reconstructions ĥ, pooled over the tokens of a
+text. Every text is read by the model once for all SAEs; what is finished for an SAE and a task is kept by their hashes.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faithful.catalog import tiny_path
+from faithful.corpus import Corpus, identity_hash
+from faithful.errors import FaithfulError
+from faithful.files import folder_lock, write_json
+from studies import probe_figures
+from studies.embedded_tasks import EmbeddedText
+from studies.estimates import estimate
+from studies.grid import Trained, by_shape
+from studies.inference import summarise
+from studies.inputs import StudyConfig, StudyInput, resolve_input
+from studies.panel import load_panel, ordinary_ids
+from studies.probe_cells import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
+from studies.probe_features import POOLINGS, pool_features, pooled_bytes, text_rows
+from studies.probe_fit import CS
+from studies.probe_overlap import GRAM, Overlap, overlaps
+from studies.probe_tables import probes_tables
+from studies.probe_tasks import Draw, TaskData, embedded_names, find_task, hub_names, load_task
+from studies.results import Row, write_results
+
+Told = Callable[[str, int, int], None]
+Entries = list[dict[str, Any]]
+FORMAT = 1
+SIZES = {"cpu": 256, "cuda": 2000}
+CEILING = 0.95
+BASELINE = "no SAE"
+SCORES = ("accuracy", "macro_f1")
+
+
+@dataclass(frozen=True)
+class ProbesConfig(StudyConfig):
+    """What to probe. `tokens` is the held-out text that the corpora's positions are compared on.
+
+    Attributes:
+        tasks: names, or `PLACE:TEXT:LABEL` (see `studies.probe_tasks`); () is the four on the Hub, for the embedded model
+            those made of the embedded text.
+        text_column, label_column: of places that state none; `text` and `label`.
+        pooling: `mean`, `last` or `max`, over the tokens of a text that are no special ones.
+        train_size, test_size: examples of a task, at most; None is 256 each on a CPU and 2,000 each on a GPU.
+        curve_points: training-set sizes, each a quarter of the next; the last is all.
+        ks: features of the k-sparse probes.
+        folds: of the cross-validation of C.
+    """
+
+    tasks: tuple[str, ...] = ()
+    text_column: str | None = None
+    label_column: str | None = None
+    pooling: str = "mean"
+    train_size: int | None = None
+    test_size: int | None = None
+    curve_points: int = 3
+    ks: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
+    folds: int = 4
+
+
+@dataclass(frozen=True)
+class ProbesStudy:
+    """What came out.
+
+    Attributes:
+        folder: where results.parquet, summary.json and the figures are.
+        summary: what summary.json holds.
+        reused: pairs of an SAE (or none) and a task that were finished before.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    reused: int = 0
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    return None
+
+
+def study_probes(config: ProbesConfig, report: Told = _silent) -> ProbesStudy:
+    """Probe every SAE on every task.
+
+    Memory: the texts of one source at a time, 4 bytes × texts × Σ (d_sae + 2 d_in) over the SAEs at most, less where codes
+    are sparse (`sizes.feature_bytes_at_most`).
+
+    Raises:
+        FaithfulError: settings that make no probe; what `resolve_input`, `find_task`, `load_task` and `load_panel` refuse.
+    """
+    _refuse(config)
+    found = resolve_input(config)
+    with folder_lock(config.out):
+        study = _Probes(config, found, report)
+        summary = study.run()
+        write_results(config.out, summary, study.rows())
+        probe_figures.draw(summary, config.out / "figures")
+    return ProbesStudy(config.out, summary, summary["reused"])
+
+
+class _Probes:
+    """The study.
+
+    Attributes:
+        data: the tasks by name.
+        plans: how each is probed.
+        cells: entries of `probe_cell` by (task, place of the SAE, None for the activations alone).
+    """
+
+    def __init__(self, config: ProbesConfig, found: StudyInput, report: Told) -> None:
+        self.config, self.found, self.report = config, found, report
+        self.saes = found.saes
+        self.embedded = EmbeddedText(lambda: found.tokenizer, found.spec, found.context)
+        self.data = self._load()
+        self.plans = {
+            name: plan_probes(data, config.folds, config.curve_points, config.ks, config.seed)
+            for name, data in self.data.items()
+        }
+        self.cells: dict[tuple[str, int | None], Entries] = {}
+        self.reused = self.feature_bytes = 0
+
+    def run(self) -> dict[str, Any]:
+        """Probe what is not finished, and summarise."""
+        for names in self._same_texts():
+            self._probe(names)
+        self.overlap = self._overlaps()
+        self.marked = [name for name in self.data if self._baseline(name)["accuracy"] > CEILING]
+        self.unmarked = [name for name in self.data if name not in self.marked]
+        shapes = by_shape(self.saes)
+        order = sorted(shapes, key=lambda name: (-len(shapes[name]), -shapes[name][0].load().d_sae))
+        positions = self._positions()
+        found = {name: self._shape(shapes[name], positions) for name in order}
+        spec = self.found.spec
+        return {
+            "study": "probes",
+            "model": {"name": spec.name, "revision": spec.revision, "dtype": spec.dtype},
+            "hook": self.found.hook.name,
+            "own": self.found.own,
+            "shape": order[0],
+            "seed": self.config.seed,
+            "sizes": self._sizes(),
+            **found[order[0]],
+            "shapes": found,
+            "tasks": {name: self._task(name) for name in self.data},
+            "unmarked": self.unmarked,
+            "reused": self.reused,
+        }
+
+    def rows(self) -> list[Row]:
+        """Every score as rows of results.parquet: `accuracy:TASK:INPUT` over training sizes, `k_sparse_…` over k."""
+        rows = []
+        for (name, place), entries in self.cells.items():
+            sae = None if place is None else self.saes[place]
+            corpus, seed, shape = (sae.corpus, sae.seed, sae.shape) if sae else (BASELINE, None, None)
+            for entry in entries:
+                for metric in SCORES:
+                    full = entry["probe"] == FULL
+                    label = f"{'' if full else 'k_sparse_'}{metric}:{name}:{entry['input']}"
+                    low, high = entry[f"{metric}_ci95"]
+                    at = float(entry["size"] if full else entry["k"])
+                    rows.append(Row("probes", corpus, label, entry[metric], at, low, high, seed=seed, shape=shape))
+        for name, data in self.data.items():
+            rows.append(Row("probes", BASELINE, f"majority:{name}", data.majority))
+            for corpus, sides in self.overlap.get(name, {}).items():
+                for side, one in sides.items():
+                    rows.append(Row("probes", corpus, f"overlap_texts:{name}:{side}", one["texts"]))
+                    rows.append(Row("probes", corpus, f"overlap_13grams:{name}:{side}", one["grams"]))
+        return rows
+
+    def _load(self) -> dict[str, TaskData]:
+        config, size = self.config, SIZES["cpu" if self.found.device == "cpu" else "cuda"]
+        draw = Draw(config.train_size or size, config.test_size or size, config.seed, config.folds)
+        is_tiny = Path(self.found.spec.source) == tiny_path()
+        wishes = config.tasks or tuple(embedded_names() if is_tiny else hub_names())
+        tasks = [find_task(wish, config.text_column, config.label_column) for wish in wishes]
+        data: dict[str, TaskData] = {}
+        for done, task in enumerate(tasks):
+            if task.name in data:
+                raise FaithfulError(f"Two tasks are called {task.name}; leave one out, or rename its file.")
+            data[task.name] = load_task(task, draw, self.embedded, config.out / "tasks")
+            self.report("tasks", done + 1, len(tasks))
+        return data
+
+    def _same_texts(self) -> list[list[str]]:
+        """Tasks by name, those of the same texts together: they are read together."""
+        groups: dict[str, list[str]] = {}
+        for name, data in self.data.items():
+            groups.setdefault(_digest(data.texts), []).append(name)
+        return list(groups.values())
+
+    def _probe(self, names: Sequence[str]) -> None:
+        """Take finished cells of some tasks as they are, and make the others from one forward pass."""
+        places: list[int | None] = [None, *range(len(self.saes))]
+        missing = []
+        for name in names:
+            for place in places:
+                path = self._path(name, place)
+                if path.exists():
+                    self.cells[name, place] = json.loads(path.read_text(encoding="utf-8"))
+                    self.reused += 1
+                else:
+                    missing.append((name, place))
+        if not missing:
+            return
+        wanted = sorted({place for _, place in missing if place is not None})
+        saes = [self.saes[place].load() for place in wanted]
+        texts = self.data[names[0]].texts
+        self.feature_bytes = max(self.feature_bytes, pooled_bytes(saes, len(texts)))
+        title = "+".join(names)
+        pooled = pool_features(
+            self.found.truncated,
+            saes,
+            text_rows(texts, self.embedded.encoder, self.found.spec.bos_id),
+            ordinary_ids(self.found.spec),
+            self.config.pooling,
+            lambda done, total: self.report(f"features {title}", done, total),
+        )
+        for done, (name, place) in enumerate(missing):
+            inputs: dict[str, Any] = {"h": pooled.h}
+            if place is not None:
+                at = wanted.index(place)
+                inputs = {"f": pooled.codes[at], "h_hat": pooled.rebuilt[at]}
+            entries = probe_cell(inputs, self.data[name], self.plans[name], ("h", "f"))
+            write_json(self._path(name, place), entries)
+            self.cells[name, place] = entries
+            self.report(f"probes {title}", done + 1, len(missing))
+
+    def _path(self, name: str, place: int | None) -> Path:
+        """File of a cell, named by the hash of all that decides it."""
+        config, spec = self.config, self.found.spec
+        identity = [
+            FORMAT, None if place is None else self.saes[place].sha256, self.data[name].sha256, spec.revision, spec.dtype,
+            self.found.hook.name, self.found.context, config.pooling, config.folds, config.curve_points, sorted(config.ks),
+            config.seed,
+        ]  # fmt: skip
+        return self.config.out / "cells" / f"{name}-{_digest(identity)[:24]}.json"
+
+    def _baseline(self, name: str, probe: str = FULL, **at: Any) -> dict[str, Any]:
+        return _entry(self.cells[name, None], "h", probe, **at or {"size": self.plans[name].sizes[-1]})
+
+    def _shape(self, saes: Sequence[Trained], positions: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Statistics of the SAEs of one shape."""
+        seeds = self._seeds(saes)
+        of_sae = {place: self._figures(place) for place in seeds}
+        figures: dict[str, dict[str, dict[int, float | None]]] = {}
+        for place, found in of_sae.items():
+            corpus, seed = seeds[place]
+            for metric, value in found.items():
+                figures.setdefault(metric, {}).setdefault(corpus, {})[seed] = value
+        names = [name for name in self.found.names if any(sae.corpus == name for sae in saes)]
+        ordered = {metric: {name: by[name] for name in names if name in by} for metric, by in figures.items()}
+        statistics = summarise("probes", ordered, self.found.own, positions=positions)
+        for corpus in statistics["corpora"].values():
+            for metric in SCORES:
+                corpus[f"{metric}_h"] = _mean([self._baseline(name)[metric] for name in self.unmarked])
+            corpus["majority"] = _mean([self.data[name].majority for name in self.unmarked])
+        return statistics | {"by_task": {name: self._by_task(name, seeds, names) for name in self.data}}
+
+    def _seeds(self, saes: Sequence[Trained]) -> dict[int, tuple[str, int]]:
+        """Corpus and seed by the SAE's place; those that state none get −1, −2 … in their corpus."""
+        chosen = {place: sae for place, sae in enumerate(self.saes) if sae in saes}
+        unnamed: dict[str, int] = {}
+        found = {}
+        for place, sae in chosen.items():
+            seed = sae.seed
+            if seed is None:
+                seed = unnamed[sae.corpus] = unnamed.get(sae.corpus, 0) - 1
+            found[place] = (sae.corpus, seed)
+        return found
+
+    def _figures(self, place: int) -> dict[str, float | None]:
+        """One SAE's figures: means over the unmarked tasks, and the accuracy on each task."""
+        full = {name: self.plans[name].sizes[-1] for name in self.data}
+        found: dict[str, float | None] = {}
+        for input_, suffix in (("f", ""), ("h_hat", "_h_hat")):
+            for metric in SCORES:
+                found[metric + suffix] = _mean(
+                    [_entry(self.cells[name, place], input_, FULL, size=full[name])[metric] for name in self.unmarked]
+                )
+        for k in self._ks(place):
+            found[f"accuracy_k{k}"] = _mean(
+                [_entry(self.cells[name, place], "f", SPARSE, k=k)["accuracy"] for name in self.unmarked]
+            )
+        for name in self.data:
+            found[f"accuracy:{name}"] = _entry(self.cells[name, place], "f", FULL, size=full[name])["accuracy"]
+        return found
+
+    def _ks(self, place: int | None) -> list[int]:
+        """Sizes of the k-sparse probes, which a narrow SAE may not all have."""
+        name, input_ = next(iter(self.data)), "h" if place is None else "f"
+        entries = self.cells[name, place]
+        return [one["k"] for one in entries if one["input"] == input_ and one["probe"] == SPARSE]
+
+    def _by_task(self, name: str, seeds: Mapping[int, tuple[str, int]], names: Sequence[str]) -> dict[str, Any]:
+        """Estimates of each corpus on one task: both inputs over training sizes, and k-sparse probes over k."""
+
+        def of(corpus: str, input_: str, probe: str, metric: str, **at: Any) -> dict[str, Any]:
+            values = {
+                seed: _entry(self.cells[name, place], input_, probe, **at)[metric]
+                for place, (own, seed) in seeds.items()
+                if own == corpus
+            }
+            return estimate(values).summary()
+
+        found = {}
+        for corpus in names:
+            ks = self._ks(next(place for place, (own, _) in seeds.items() if own == corpus))
+            found[corpus] = {
+                input_: {
+                    metric: [
+                        {"size": size, **of(corpus, input_, FULL, metric, size=size)} for size in self.plans[name].sizes
+                    ]
+                    for metric in SCORES
+                }
+                for input_ in ("f", "h_hat")
+            } | {"k_sparse": [{"k": k, **of(corpus, "f", SPARSE, "accuracy", k=k)} for k in ks]}
+        return found
+
+    def _task(self, name: str) -> dict[str, Any]:
+        """What is known of a task, its floor and its baseline."""
+        data, plan = self.data[name], self.plans[name]
+        task, baseline = data.task, self._baseline(name)
+        lengths = [len(text) for text in data.texts]
+        return {
+            "about": task.about,
+            "place": Path(task.place).name if task.kind == "files" else task.place,
+            "kind": task.kind,
+            "revision": data.revision,
+            "remarks": task.remarks,
+            "labels": list(data.labels),
+            "train": len(data.train.y),
+            "test": len(data.test.y),
+            "train_groups": None if data.train.groups is None else len(set(data.train.groups)),
+            "test_groups": None if data.test.groups is None else len(set(data.test.groups)),
+            "mean_characters": float(np.mean(lengths)),
+            "left_out": data.left_out,
+            "majority": data.majority,
+            "ceiling": name in self.marked,
+            "baseline": {key: baseline[key] for key in ("accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95", "c")}
+            | {
+                "curve": [
+                    {"size": size} | {metric: self._baseline(name, size=size)[metric] for metric in SCORES}
+                    for size in plan.sizes
+                ],
+                "k_sparse": [
+                    {"k": k, "accuracy": self._baseline(name, SPARSE, k=k)["accuracy"]} for k in self._ks(None)
+                ],
+            },
+            "c_at_edge": float(
+                np.mean([entry["c_at_edge"] for (of, _), cell in self.cells.items() if of == name for entry in cell])
+            ),
+            "overlap": self.overlap[name],
+        }
+
+    def _overlaps(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """By task, corpus and side: examples that stand in the corpus' training text."""
+        found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in self.data}
+        for done, (corpus, folder) in enumerate(self.found.corpora.items()):
+            opened = Corpus(folder)
+            shards = [shard.sha256 for shard in opened.manifest.shards["train"]]
+            identity = [FORMAT, identity_hash(opened.manifest.identity), shards, self.found.context]
+            identity += [data.sha256 for data in self.data.values()]
+            path = self.config.out / "overlap" / f"{corpus}-{_digest(identity)[:24]}.json"
+            if path.exists():
+                values = json.loads(path.read_text(encoding="utf-8"))
+            else:
+                values = [vars(one) for one in self._overlap(opened)]
+                write_json(path, values)
+            for place, name in enumerate(self.data):
+                found[name][corpus] = {"train": values[2 * place], "test": values[2 * place + 1]}
+            self.report("overlap", done + 1, len(self.found.corpora))
+        return found
+
+    def _overlap(self, corpus: Corpus) -> list[Overlap]:
+        sides = []
+        for data in self.data.values():
+            for side in (data.train, data.test):
+                rows = text_rows(side.texts, self.embedded.encoder, self.found.spec.bos_id)
+                sides.append((side.origins, [row[1:] for row in rows]))
+        return overlaps(corpus, sides)
+
+    def _positions(self) -> dict[str, np.ndarray]:
+        """Histogram of positions of each corpus' contexts."""
+        if not self.found.corpora:
+            return {}
+        parts = load_panel(self.found, self.config.tokens).parts
+        at = np.arange(1, self.found.context)
+        return {
+            name: (np.array([len(row) for row in rows])[:, None] > at).sum(0)
+            for name, rows in parts.items()
+            if name in self.found.names
+        }
+
+    def _sizes(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "saes": len(self.saes),
+            "train": {name: len(data.train.y) for name, data in self.data.items()},
+            "test": {name: len(data.test.y) for name, data in self.data.items()},
+            "curve": {name: list(plan.sizes) for name, plan in self.plans.items()},
+            "ks": sorted(config.ks),
+            "folds": config.folds,
+            "cs": list(CS),
+            "pooling": config.pooling,
+            "context": self.found.context,
+            "bootstrap_draws": DRAWS,
+            "overlap_run_tokens": GRAM,
+            "feature_bytes_at_most": self.feature_bytes,
+        }
+
+
+def _refuse(config: ProbesConfig) -> None:
+    if config.pooling not in POOLINGS:
+        raise FaithfulError(f"'{config.pooling}' is no pooling; choose {', '.join(POOLINGS)}.")
+    for name, value, least in (
+        ("train_size", config.train_size, 4),
+        ("test_size", config.test_size, 2),
+        ("curve_points", config.curve_points, 1),
+        ("folds", config.folds, 2),
+        *(("ks", k, 1) for k in config.ks),
+    ):
+        if value is not None and value < least:
+            raise FaithfulError(f"{name} is at least {least}; {value} makes no probe.")
+
+
+def _entry(entries: Entries, input_: str, probe: str, **at: Any) -> dict[str, Any]:
+    """The entry of an input's probe at a size or a k."""
+    return next(
+        one
+        for one in entries
+        if one["input"] == input_ and one["probe"] == probe and all(one[key] == value for key, value in at.items())
+    )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+__all__ = ["Plan", "ProbesConfig", "ProbesStudy", "probes_tables", "study_probes"]

@@ -1,0 +1,346 @@
+"""`faithful study reconstruction`: how well SAEs of each corpus rebuild the activations of every corpus, at k and below."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faithful.activations import kept_activations
+from faithful.errors import FaithfulError
+from faithful.files import folder_lock, write_json
+from faithful.metrics import Quality, spliced_losses
+from faithful.sae.autoencoder import Autoencoder
+from faithful.sae.sparse import decode
+from studies import reconstruction_figures
+from studies.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
+from studies.grid import Trained, by_shape
+from studies.inference import EXPLORATORY, estimate, summarise
+from studies.inputs import StudyConfig, StudyInput, resolve_input
+from studies.panel import Panel, load_panel
+from studies.results import Row, write_results
+
+Told = Callable[[str, int, int], None]
+PANEL = "panel"
+MATRICES = ("fvu", "ce_diff", "ce_recovered", "kl")
+
+
+@dataclass(frozen=True)
+class ReconstructionConfig(StudyConfig):
+    """What to measure.
+
+    Attributes:
+        ks: divisors of k; (1, 2, 4) measures each SAE with k, k/2 and k/4 latents per token. SAEs without a k of their own
+            are measured as they are.
+    """
+
+    ks: tuple[int, ...] = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class ReconstructionStudy:
+    """What came out.
+
+    Attributes:
+        folder: where results.parquet, summary.json and the figures are.
+        summary: what summary.json holds.
+        reused: SAEs whose figures were there already.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    reused: int = 0
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    return None
+
+
+def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -> ReconstructionStudy:
+    """Measure every SAE on the held-out text of every corpus, and on all of it together (the panel).
+
+    The panel's figures come from its own sums over all parts, not from the parts' means. Per SAE and divisor one pass above
+    the hook is made over the panel; an SAE's figures are kept by its hash.
+
+    Raises:
+        FaithfulError: a divisor below 1, no divisor 1, and what `resolve_input` and `load_panel` refuse.
+    """
+    if 1 not in config.ks or min(config.ks) < 1:
+        raise FaithfulError("The divisors of k are whole numbers of at least 1, 1 among them; write ks = [1, 2, 4].")
+    found = resolve_input(config)
+    panel = load_panel(found, config.tokens)
+    with folder_lock(config.out):
+        bench = _Bench(config, found, panel, report)
+        cells = bench.cells()
+        groups = by_shape(found.saes)
+        order = sorted(groups, key=lambda name: (-len(groups[name]), name))
+        shapes = {name: _summary(found, panel, groups[name], cells) for name in order}
+        for name in order[1:]:
+            for one in shapes[name]["contrasts"]:
+                one |= {"headline": False, "verdict": EXPLORATORY, "p_holm": None}
+        summary = {
+            "study": "reconstruction",
+            "model": {"name": found.spec.name, "revision": found.spec.revision, "dtype": found.spec.dtype},
+            "hook": found.hook.name,
+            "own": found.own,
+            "shape": order[0],
+            "seed": config.seed,
+            "sizes": {
+                "saes": len(found.saes),
+                "panel_tokens": panel.tokens,
+                "k_divisors": list(config.ks),
+                "context": found.context,
+                "layout": found.layout,
+            },
+            **shapes[order[0]],
+            "shapes": shapes,
+        }
+        write_results(config.out, summary, _rows(found, cells))
+        reconstruction_figures.draw(summary, config.out / "figures")
+    return ReconstructionStudy(config.out, summary, bench.reused)
+
+
+def reconstruction_tables(summary: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """Tables for the terminal and the report: title, header, rows."""
+    tables = []
+    for metric in MATRICES:
+        matrix = summary["matrices"][metric]
+        places = list(next(iter(matrix.values())))
+        rows: list[tuple[str, ...]] = [
+            (name, *(_shown(values.get(place)) for place in places)) for name, values in matrix.items()
+        ]
+        tables.append((f"{metric}: SAEs trained on (row), text of (column)", ("trained on", *places), rows))
+    ladder = summary["reduced_k"]
+    ks = list(next(iter(ladder.values())))
+    rows = [(name, *(_shown(values[k]["ce_recovered"]) for k in ks)) for name, values in ladder.items()]
+    tables.append(
+        ("ce_recovered on the panel with fewer latents per token", ("trained on", *(f"k {k}" for k in ks)), rows)
+    )
+    contrasts: list[tuple[str, ...]] = [
+        (
+            f"{one['a']} − {one['b']}",
+            f"{one['difference']:+.4f}",
+            "–" if one["ci95"] is None else f"{one['ci95'][0]:.4f} to {one['ci95'][1]:.4f}",
+            "–" if one["p_holm"] is None else f"{one['p_holm']:.3g}",
+            one["verdict"],
+        )
+        for one in summary["contrasts"]
+        if one["headline"] and one["difference"] is not None
+    ]
+    if contrasts:
+        tables.append(
+            (
+                "ce_recovered on the panel: contrasts",
+                ("corpora", "difference", "95 % interval", "p (Holm)", "verdict"),
+                contrasts,
+            )
+        )
+    return tables
+
+
+class _Reduced:
+    """An SAE that keeps its `k` largest codes; None keeps all."""
+
+    def __init__(self, sae: Autoencoder, k: int | None) -> None:
+        self.sae, self.k = sae, k
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.of(*sparse_codes(self.sae, x))
+
+    def of(self, values: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """The largest of given codes."""
+        if self.k is None or self.k >= values.shape[1]:
+            return values, latents
+        kept = torch.topk(values, self.k, dim=1)
+        return kept.values, latents.gather(1, kept.indices)
+
+    def decode(self, codes: tuple[Tensor, Tensor]) -> Tensor:
+        return decode(codes[0], codes[1], self.sae.W_dec) + self.sae.b_dec
+
+
+class _Bench:
+    """Measures SAEs that are not measured yet, all of them from shared forward passes."""
+
+    def __init__(self, config: ReconstructionConfig, found: StudyInput, panel: Panel, report: Told) -> None:
+        self.config, self.found, self.panel, self.report = config, found, panel, report
+        self.reused = 0
+        digest = hashlib.sha256(json.dumps([1, list(config.ks), found.spec.revision, found.spec.dtype]).encode())
+        for name, rows in panel.parts.items():
+            digest.update(name.encode())
+            for row in rows:
+                digest.update(row.tobytes())
+        self.text = digest.hexdigest()
+
+    def cells(self) -> dict[str, Any]:
+        """Figures of every SAE by its hash: {place: {k: {metric: value}}}."""
+        done: dict[str, Any] = {}
+        missing = []
+        for sae in self.found.saes:
+            path = self._path(sae)
+            if path.exists():
+                done[sae.sha256] = json.loads(path.read_text(encoding="utf-8"))
+                self.reused += 1
+            else:
+                missing.append(sae)
+        if missing:
+            for sae, figures in zip(missing, self._measure(missing), strict=True):
+                write_json(self._path(sae), figures)
+                done[sae.sha256] = figures
+        return done
+
+    def _path(self, sae: Trained) -> Path:
+        return self.config.out / "cells" / f"{hashlib.sha256((self.text + sae.sha256).encode()).hexdigest()[:32]}.json"
+
+    @torch.no_grad()
+    def _measure(self, saes: Sequence[Trained]) -> list[dict[str, Any]]:
+        device = self.found.truncated.device
+        loaded = [sae.load().to(device=device) for sae in saes]
+        levels = [[None if sae.k is None else max(1, sae.k // by) for by in self._divisors(sae)] for sae in loaded]
+        reduced = [[_Reduced(sae, k) for k in ks] for sae, ks in zip(loaded, levels, strict=True)]
+        flat = [one for group in reduced for one in group]
+        figures: list[dict[str, Any]] = [{} for _ in saes]
+        sums: dict[str, list[Quality]] = {}
+        whole = self._qualities(flat, device)
+        for name, rows in self.panel.parts.items():
+            sums[name] = self._qualities(flat, device)
+            self._reconstruct(rows, loaded, reduced, [sums[name], whole], name)
+        sums[PANEL] = whole
+        losses: dict[str, list[dict[str, float]]] = {}
+        for name, rows in self.panel.parts.items():
+            mean = whole[0].mean
+            losses[name] = spliced_losses(self.found.model, self.found.hook, flat, rows, mean, self.panel.ordinary)
+            self.report(f"cross-entropy on {name}", len(rows), len(rows))
+        losses[PANEL] = [_pooled([losses[name][place] for name in self.panel.parts]) for place in range(len(flat))]
+        for name, qualities in sums.items():
+            place = 0
+            for which, ks in enumerate(levels):
+                for k in ks:
+                    values = qualities[place].result() | losses[name][place]
+                    figures[which].setdefault(name, {})[str(k or "all")] = {
+                        metric: value if math.isfinite(value) else None for metric, value in values.items()
+                    }
+                    place += 1
+        return figures
+
+    def _divisors(self, sae: Autoencoder) -> tuple[int, ...]:
+        if sae.k is None:
+            return (1,)
+        return tuple({max(1, sae.k // by): by for by in sorted(self.config.ks, reverse=True)}.values())[::-1]
+
+    def _qualities(self, flat: Sequence[_Reduced], device: torch.device) -> list[Quality]:
+        return [Quality(self.found.truncated.d_in, one.sae.d_sae, device) for one in flat]
+
+    def _reconstruct(
+        self,
+        rows: Sequence[np.ndarray],
+        loaded: Sequence[Autoencoder],
+        reduced: Sequence[Sequence[_Reduced]],
+        sums: Sequence[Sequence[Quality]],
+        name: str,
+    ) -> None:
+        """Add the reconstructions of some contexts to every sum; the codes are computed once for all divisors."""
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            chunk = rows[first : first + ROWS_AT_ONCE]
+            for _, native in kept_activations(self.found.truncated, chunk, self.panel.ordinary, ROWS_PER_FORWARD):
+                h = native.float()
+                place = 0
+                for sae, group in zip(loaded, reduced, strict=True):
+                    full = sparse_codes(sae, h)
+                    for one in group:
+                        codes = one.of(*full)
+                        h_hat = one.decode(codes)
+                        for qualities in sums:
+                            qualities[place].update(h, h_hat, codes)
+                        place += 1
+            self.report(f"reconstruction of {name}", first + len(chunk), len(rows))
+
+
+def _pooled(parts: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Losses over several texts, weighted by their scored tokens; what is derived is derived anew."""
+    weights = np.array([part["scored_tokens"] for part in parts], np.float64)
+    names = ("ce_clean", "ce_sae", "ce_zero", "ce_mean", "kl")
+    found = {name: float(np.average([part[name] for part in parts], weights=weights)) for name in names}
+    clean, with_sae, zero = found["ce_clean"], found["ce_sae"], found["ce_zero"]
+    return found | {
+        "ce_diff": with_sae - clean,
+        "ce_recovered": (zero - with_sae) / (zero - clean) if zero != clean else math.nan,
+        "scored_tokens": float(weights.sum()),
+    }
+
+
+def _summary(found: StudyInput, panel: Panel, saes: Sequence[Trained], cells: dict[str, Any]) -> dict[str, Any]:
+    """Statistics, matrices and the ladder of k of one shape."""
+    names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
+    places = [*panel.parts, PANEL]
+    full = _full(cells[saes[0].sha256])
+
+    def figures(metric: str, place: str, k: str) -> dict[str, dict[int, float | None]]:
+        return {
+            name: {
+                -1 if sae.seed is None else sae.seed: cells[sae.sha256][place][k][metric]
+                for sae in saes
+                if sae.corpus == name
+            }
+            for name in names
+        }
+
+    on_panel = {metric: figures(metric, PANEL, full) for metric in (*MATRICES, "l0", "mse", "cosine", "l2_ratio")}
+    headline = "ce_recovered"
+    parts = {place: figures(headline, place, full) for place in panel.parts}
+    statistics = summarise("reconstruction", on_panel, found.own, parts=parts, positions=_positions(found, panel))
+    matrices = {
+        metric: {
+            name: {place: estimate(figures(metric, place, full)[name]).summary() for place in places} for name in names
+        }
+        for metric in MATRICES
+    }
+    ladder = {
+        name: {
+            k: {metric: estimate(figures(metric, PANEL, k)[name]).summary() for metric in MATRICES}
+            for k in cells[saes[0].sha256][PANEL]
+        }
+        for name in names
+    }
+    return statistics | {"matrices": matrices, "reduced_k": ladder}
+
+
+def _full(figures: dict[str, Any]) -> str:
+    """The name of the largest k measured."""
+    return max(figures[PANEL], key=lambda k: math.inf if k == "all" else int(k))
+
+
+def _positions(found: StudyInput, panel: Panel) -> dict[str, np.ndarray]:
+    """How many tokens of each corpus' contexts stand at each position."""
+    return {
+        name: np.bincount(np.concatenate([np.arange(1, len(row)) for row in rows]), minlength=found.context)
+        for name, rows in panel.parts.items()
+        if name in found.names
+    }
+
+
+def _rows(found: StudyInput, cells: dict[str, Any]) -> list[Row]:
+    """Every figure of every SAE on every text; the parameter is k."""
+    rows = []
+    for sae in found.saes:
+        base = Row("reconstruction", sae.corpus, "", None, seed=sae.seed, shape=sae.shape)
+        for place, by_k in cells[sae.sha256].items():
+            for k, values in by_k.items():
+                at = None if k == "all" else float(k)
+                rows += [
+                    replace(base, metric=metric, value=value, parameter=at, other=place)
+                    for metric, value in values.items()
+                ]
+    return rows
+
+
+def _shown(value: Any) -> str:
+    if value is None or value["value"] is None:
+        return "–"
+    ends = value["ci95"]
+    return f"{value['value']:.4f}" + (f" ± {(ends[1] - ends[0]) / 2:.4f}" if ends else "")

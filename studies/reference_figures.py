@@ -1,0 +1,159 @@
+"""The first author's draft results, shipped with the package, to stand beside a study where model and setting agree."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from faithful.catalog import find_preset
+
+FILE = "reference/faithfulsae_notes.json"
+MODELS = {"gpt2-small": "gpt2"}
+CORPORA = {"fineweb": "fineweb", "pile-uncopyrighted": "pile", "FLAN": "flan"}
+TASKS = {"stanfordnlp/sst2": "sst2", "nyu-mll/glue/cola": "cola", "ag_news": "ag_news", "yelp_polarity": "yelp"}
+RULES = ("fake_contrast", "fake_notes", "fake_code")
+DENSITY = re.compile(r"fake_density_[\d.]+")
+INPUTS = (("baseline", "h"), ("sae", "f"), ("recon", "ĥ"))
+Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+
+
+@dataclass(frozen=True)
+class DraftRun:
+    """One run of the notes.
+
+    Attributes:
+        model: preset name.
+        corpus: as the notes call it.
+        own: whether it is the model's own text.
+        shape: hook, width and k, `resid_pre.8-f12288-k16`.
+        lr, context, seeds: of its SAEs.
+        fake_counts: fake features of each seed; () where there are none.
+        fake_ratio: their mean share of the latents.
+        accuracies: by task and input (`h`, `f`, `ĥ`), means over the seeds.
+    """
+
+    model: str
+    corpus: str
+    own: bool
+    shape: str
+    lr: float
+    context: int
+    seeds: tuple[int, ...]
+    fake_counts: tuple[int, ...]
+    fake_ratio: float | None
+    accuracies: dict[str, dict[str, float]]
+
+
+@cache
+def draft_source() -> str:
+    """Where the notes come from and what they are not, in their own words."""
+    return str(_notes()["source"])
+
+
+@cache
+def draft_runs() -> tuple[DraftRun, ...]:
+    """All runs of the notes."""
+    return tuple(_run(values) for values in _notes()["runs"])
+
+
+def drafts_like(model: str, shape: str) -> list[DraftRun]:
+    """The draft runs of a model at a hook, width and k.
+
+    Args:
+        model: preset name or Hub id.
+        shape: `resid_pre.8-f12288-k16`.
+    """
+    preset = find_preset(model)
+    name = preset.name if preset else model
+    return [run for run in draft_runs() if (run.model, run.shape) == (name, shape)]
+
+
+def reference_tables(study: str, summary: Mapping[str, Any]) -> list[Table]:
+    """Draft figures beside a study's, one table per shape that agrees; none where nothing does.
+
+    Args:
+        study: `fakes` or `probes`; the notes hold nothing for the others.
+        summary: its summary.json.
+    """
+    if study not in ("fakes", "probes"):
+        return []
+    shapes = summary.get("shapes") or {summary["shape"]: summary}
+    tables = []
+    for shape, found in shapes.items():
+        drafts = drafts_like(summary["model"]["name"], shape)
+        if drafts:
+            own = summary.get("own")
+            if study == "fakes":
+                header, rows = _fake_rows(drafts, found["corpora"], own)
+            else:
+                header, rows = _probe_rows(drafts, found["by_task"], summary["tasks"], own)
+            one = drafts[0]
+            setting = f"draft: lr {one.lr:g}, context {one.context}, seeds {' and '.join(map(str, one.seeds))}"
+            tables += [(f"Author's draft beside ours, {shape} ({setting})", header, rows)] if rows else []
+    return tables
+
+
+def _fake_rows(
+    drafts: list[DraftRun], corpora: Mapping[str, Any], own: str | None
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    known = next(iter(corpora.values()))
+    metrics = [name for name in known if name in RULES or DENSITY.fullmatch(name)]
+    rows = []
+    for draft in drafts:
+        if not draft.fake_counts:
+            continue
+        ours = corpora.get(_corpus(draft, own), {})
+        counts = ", ".join(map(str, draft.fake_counts))
+        rows.append((draft.corpus, counts, f"{draft.fake_ratio:.3%}", *(_share(ours.get(name)) for name in metrics)))
+    return ("corpus in the draft", "draft count", "draft share", *(f"our {name}" for name in metrics)), rows
+
+
+def _probe_rows(
+    drafts: list[DraftRun], by_task: Mapping[str, Any], tasks: Mapping[str, Any], own: str | None
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    rows = []
+    for draft in drafts:
+        for task, accuracies in draft.accuracies.items():
+            ours = by_task.get(task, {}).get(_corpus(draft, own))
+            of_sae = [ours[kind]["accuracy"][-1] if ours else None for kind in ("f", "h_hat")]
+            baseline = tasks[task]["baseline"]["accuracy"] if task in tasks else None
+            drafted = [_share(accuracies[kind], 1) for _, kind in INPUTS]
+            rows.append((draft.corpus, task, *drafted, *(_share(figure, 1) for figure in (baseline, *of_sae))))
+    header = ("corpus in the draft", "task", *(f"draft {kind}" for _, kind in INPUTS))
+    return (*header, *(f"our {kind}" for _, kind in INPUTS)), rows
+
+
+def _corpus(draft: DraftRun, own: str | None) -> str:
+    """Our name of a draft run's corpus, '' where we have none."""
+    return (own if draft.own else CORPORA.get(draft.corpus)) or ""
+
+
+def _share(figure: Any, decimals: int = 3) -> str:
+    value = figure["value"] if isinstance(figure, Mapping) else figure
+    return "–" if value is None else f"{value:.{decimals}%}"
+
+
+def _run(values: Mapping[str, Any]) -> DraftRun:
+    layer, kind = values["hook_point"].split(".")[1], values["hook_point"].rpartition("hook_")[2]
+    fakes, probes = values["fake_features"] or {}, values["probing"] or {}
+    name = values["model"].lower()
+    return DraftRun(
+        model=MODELS.get(name, name),
+        corpus=values["corpus"],
+        own=values["own_corpus"],
+        shape=f"{kind}.{layer}-f{values['d_sae']}-k{values['k']}",
+        lr=values["lr"],
+        context=values["context_length"],
+        seeds=tuple(values["seeds"]),
+        fake_counts=tuple(fakes[name] for name in ("fake_feature_count1", "fake_feature_count2") if name in fakes),
+        fake_ratio=fakes.get("avg_fake_feature_ratio"),
+        accuracies={TASKS[task]: {kind: found[f"{key}_acc"] for key, kind in INPUTS} for task, found in probes.items()},
+    )
+
+
+@cache
+def _notes() -> dict[str, Any]:
+    return dict(json.loads((resources.files("faithful") / FILE).read_text(encoding="utf-8")))

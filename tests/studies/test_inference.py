@@ -1,0 +1,546 @@
+"""The statistics of the studies: hand-checked figures, refusals, verdicts, sentences, and a short calibration."""
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faithful.errors import FaithfulError
+from studies.components import mean_of_pairs, sign_flip_p
+from studies.estimates import t_reach
+from studies.inference import (
+    CONDITIONAL,
+    HEADLINES,
+    Comparison,
+    Estimate,
+    bootstrap_ci95,
+    contrast,
+    depends_on_panel,
+    estimate,
+    judge,
+    summarise,
+    verdict,
+)
+
+OWN = {seed: 0.50 + 0.01 * value for seed, value in enumerate((0, 2, 1, 3, 1, 2))}
+PILE = {seed: 0.47 + 0.01 * value for seed, value in enumerate((1, 0, 2, 1, 0, 2))}
+PAIRS = list(itertools.combinations(range(6), 2))
+
+
+def as_pairs(x: np.ndarray, seeds: tuple[int, ...] | None = None) -> dict[tuple[int, int], float]:
+    names = seeds or tuple(range(len(x)))
+    return {(names[i], names[j]): float(x[i, j]) for i, j in itertools.combinations(range(len(x)), 2)}
+
+
+def random_pairs(seed: int, n: int, seed_part: float = 1.0, noise: float = 1.0) -> np.ndarray:
+    return many_pairs(seed, 1, n, seed_part, noise)[0] + 0.4
+
+
+def many_pairs(seed: int, count: int, n: int, seed_part: float, noise: float) -> np.ndarray:
+    """Simulated figures of pairs around 0, [count, n, n]."""
+    rng = np.random.default_rng(seed)
+    effects = math.sqrt(seed_part) * rng.standard_normal((count, n))
+    upper = np.triu(math.sqrt(noise) * rng.standard_normal((count, n, n)), 1)
+    return effects[:, :, None] + effects[:, None, :] + upper + upper.transpose(0, 2, 1)
+
+
+# figures per seed
+
+
+def test_seed_contrast_is_the_paired_t_test() -> None:
+    from scipy.stats import ttest_rel
+
+    found = contrast(OWN, PILE)
+    theirs = ttest_rel(list(OWN.values()), list(PILE.values()))
+    low, high = theirs.confidence_interval(0.95)
+    assert found.value == pytest.approx(np.mean(list(OWN.values())) - np.mean(list(PILE.values())))
+    assert found.ci95 == pytest.approx((low, high))
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert found.seeds == (0, 1, 2, 3, 4, 5) and found.left_out == () and found.jackknife_ci95 is None
+    assert found.sign_flip_least == 2 / 64
+
+
+def test_seed_estimate_is_a_t_interval() -> None:
+    from scipy.stats import t
+
+    values = np.array(list(OWN.values()))
+    found = estimate(OWN)
+    assert found.ci95 == pytest.approx(t.interval(0.95, 5, values.mean(), values.std(ddof=1) / math.sqrt(6)))
+    assert found.summary() == {"value": found.value, "ci95": list(found.ci95 or ()), "seeds": 6}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 9])
+def test_sign_flips_are_counted_exactly(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for values in (rng.standard_normal(n), rng.integers(-2, 4, n).astype(float), np.abs(rng.standard_normal(n)) + 0.1):
+        sums = [abs(float(np.dot(signs, values))) for signs in itertools.product((-1, 1), repeat=n)]
+        expected = np.mean([total >= abs(values.sum()) - 1e-9 for total in sums])
+        assert sign_flip_p(values) == pytest.approx(expected)
+    assert sign_flip_p(np.full(n, 0.3)) == 2 / 2**n
+    assert sign_flip_p(np.zeros(n)) == 1.0
+
+
+def test_sign_flips_of_many_seeds_are_still_exact() -> None:
+    assert sign_flip_p(np.full(30, 0.1)) == 2 / 2**30
+    assert sign_flip_p(np.array([1.0] * 29 + [-1.0])) == (2 + 2 * 30) / 2**30
+    assert sign_flip_p(np.ones(41)) is None
+
+
+# figures per pair
+
+
+@pytest.mark.parametrize("n", [4, 6, 9])
+def test_components_are_those_of_least_squares(n: int) -> None:
+    x = random_pairs(n, n, 4.0)
+    pairs = list(itertools.combinations(range(n), 2))
+    design = np.zeros((len(pairs), n))
+    for row, pair in enumerate(pairs):
+        design[row, list(pair)] = 1
+    y = np.array([x[pair] for pair in pairs])
+    effects = np.linalg.lstsq(design, y, rcond=None)[0]
+    pair = float(((y - design @ effects) ** 2).sum()) / (len(pairs) - n)
+    seed = float(effects.var(ddof=1)) - pair / (n - 2)
+    found = mean_of_pairs(x)
+    assert seed > 0
+    assert float(found.value) == pytest.approx(y.mean())
+    assert float(found.pair_variance) == pytest.approx(pair)
+    assert float(found.seed_variance) == pytest.approx(seed)
+    assert float(found.error) ** 2 == pytest.approx(4 * seed / n + 2 * pair / (n * (n - 1)))
+
+
+def test_jackknife_leaves_out_one_seed_at_a_time() -> None:
+    x, n = random_pairs(1, 6), 6
+    without = [mean_of_pairs(np.delete(np.delete(x, i, 0), i, 1)).value for i in range(n)]
+    expected = math.sqrt((n - 1) / n * sum((float(one) - np.mean(without)) ** 2 for one in without))
+    found = contrast(as_pairs(x), dict.fromkeys(PAIRS, 0.1))
+    assert found.value is not None and found.jackknife_ci95 is not None
+    assert found.jackknife_ci95[1] - found.value == pytest.approx(t_reach(5) * expected)
+    assert mean_of_pairs(x).pseudo.mean() == pytest.approx(x[np.triu_indices(n, 1)].mean())
+
+
+def test_pure_seed_effects_weigh_as_seeds_and_not_as_pairs() -> None:
+    x = random_pairs(3, 6, noise=0.0)
+    effects = (mean_of_pairs(x).pseudo - x[np.triu_indices(6, 1)].mean()) / 2
+    found = estimate(as_pairs(x))
+    assert found.error == pytest.approx(2 * effects.std(ddof=1) / math.sqrt(6))
+    naive = x[np.triu_indices(6, 1)].std(ddof=1) / math.sqrt(15)
+    assert found.error is not None and found.error > 1.5 * naive
+
+
+def test_components_are_unbiased_before_the_floor() -> None:
+    found = mean_of_pairs(many_pairs(0, 8000, 8, 9.0, 4.0))
+    assert found.pair_variance.mean() == pytest.approx(4.0, rel=0.02)
+    assert found.seed_variance.mean() == pytest.approx(9.0, rel=0.06)
+    assert (found.error**2).mean() == pytest.approx(found.value.var(), rel=0.08)
+
+
+def test_floor_leaves_the_pair_noise() -> None:
+    x = next(x for x in (random_pairs(s, 6, 0.0) for s in range(50)) if mean_of_pairs(x).seed_variance == 0)
+    found = mean_of_pairs(x)
+    assert float(found.error) ** 2 == pytest.approx(2 * float(found.pair_variance) / 30)
+    assert found.jackknife > 0
+
+
+def test_three_seeds_lay_all_spread_to_the_seeds() -> None:
+    found = estimate(as_pairs(random_pairs(2, 3)))
+    assert found.ci95 is not None and found.jackknife_ci95 == pytest.approx(found.ci95)
+
+
+def test_pair_contrast_is_over_differences_of_the_same_pair() -> None:
+    shared, small = random_pairs(4, 6, 100.0, 100.0), 0.01 * random_pairs(5, 6)
+    found = contrast(as_pairs(shared + small), as_pairs(shared))
+    alone = estimate(as_pairs(small))
+    assert found.value == pytest.approx(alone.value) and found.ci95 == pytest.approx(alone.ci95)
+    assert found.p == pytest.approx(alone.p) and found.sign_flip_p == alone.sign_flip_p
+
+
+def test_order_of_a_pair_does_not_matter() -> None:
+    one, other = random_pairs(6, 6), random_pairs(7, 6)
+    turned = {(j, i): value for (i, j), value in as_pairs(other).items()}
+    assert contrast(as_pairs(one), turned) == contrast(as_pairs(one), as_pairs(other))
+
+
+def test_ordered_pairs_are_averaged_over_both_directions() -> None:
+    rng = np.random.default_rng(8)
+    y = rng.standard_normal((6, 6)) + 2 * rng.standard_normal(6)[:, None]
+    ordered = {(i, j): float(y[i, j]) for i, j in itertools.permutations(range(6), 2)}
+    found = estimate(ordered)
+    assert found.value == pytest.approx(np.mean(list(ordered.values())))
+    assert found == estimate(as_pairs((y + y.T) / 2))
+    within = as_pairs(random_pairs(9, 6))
+    assert contrast(within, ordered) == contrast(within, as_pairs((y + y.T) / 2))
+
+
+# degenerate input
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, math.inf])
+def test_seed_without_a_figure_is_left_out_on_both_sides(missing: float | None) -> None:
+    found = contrast(OWN | {3: missing}, PILE)
+    kept = [seed for seed in OWN if seed != 3]
+    assert found.left_out == (3,) and found.seeds == (0, 1, 2, 4, 5)
+    assert found == contrast({s: OWN[s] for s in kept} | {3: None}, {s: PILE[s] for s in kept})
+
+
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_missing_pair_leaves_out_a_seed(missing: float | None) -> None:
+    one, other = as_pairs(random_pairs(10, 7)), as_pairs(random_pairs(11, 7))
+    found = contrast(one | {(2, 5): missing}, other)
+    assert found.left_out == (5,) and len(found.seeds) == 6
+    absent = {pair: value for pair, value in other.items() if 3 not in pair}
+    assert contrast(one, absent).left_out == (3,)
+    rest = {pair: value for pair, value in one.items() if 5 not in pair}
+    assert found.value == pytest.approx(np.mean([rest[pair] - other[pair] for pair in rest]))
+
+
+def test_ordered_pair_needs_both_directions() -> None:
+    ordered = {pair: 0.1 * sum(pair) for pair in itertools.permutations(range(6), 2)}
+    del ordered[4, 1]
+    assert estimate(ordered).left_out == (4,)
+
+
+def test_one_and_two_seeds_have_no_interval() -> None:
+    for n in (1, 2):
+        found = contrast({s: OWN[s] for s in range(n)}, {s: PILE[s] + 0.01 * s for s in range(n)})
+        assert found.value == pytest.approx(np.mean([OWN[s] - PILE[s] - 0.01 * s for s in range(n)]))
+        assert (found.ci95, found.p, found.error, found.sign_flip_p) == (None, None, None, None)
+        assert len(found.seeds) == n
+    one_pair = contrast({(0, 1): 0.5}, {(0, 1): 0.25})
+    assert one_pair.value == 0.25 and one_pair.ci95 is None and one_pair.seeds == (0, 1)
+    assert contrast({}, {}).value is None and contrast({0: 1.0}, {1: 1.0}).left_out == (0, 1)
+
+
+def test_equal_figures_are_no_difference() -> None:
+    nearly = {seed: 0.1 + 0.2 if seed % 2 else 0.3 for seed in range(6)}
+    found = contrast(nearly, dict.fromkeys(range(6), 0.3))
+    assert (found.value, found.ci95, found.p, found.sign_flip_p) == (0.0, (0.0, 0.0), 1.0, 1.0)
+    assert not found.varies and verdict(found, 1.0, 0.01) == "no relevant difference"
+    pairs = contrast(dict.fromkeys(PAIRS, 0.1 + 0.2), dict.fromkeys(PAIRS, 0.3))
+    assert (pairs.value, pairs.ci95, pairs.p) == (0.0, (0.0, 0.0), 1.0)
+
+
+def test_difference_that_no_seed_changes_has_no_p() -> None:
+    for keys in (range(6), PAIRS):
+        found = contrast(dict.fromkeys(keys, 0.7), dict.fromkeys(keys, 0.4))
+        assert found.value == pytest.approx(0.3) and found.p is None and not found.varies
+        assert found.sign_flip_p == found.sign_flip_least == 2 / 64
+        assert verdict(found, None, 0.01) == "cannot be decided: every seed gives the same difference"
+
+
+def test_refusals() -> None:
+    with pytest.raises(FaithfulError, match="leave out seed 3 with itself"):
+        estimate({(3, 3): 1.0, (1, 2): 0.5})
+    with pytest.raises(FaithfulError, match="cannot be contrasted"):
+        contrast(OWN, {(0, 1): 0.5})
+    with pytest.raises(FaithfulError, match="mixed"):
+        estimate({0: 1.0, (0, 1): 0.5})  # type: ignore[dict-item]
+    with pytest.raises(FaithfulError, match="fvu is not the headline of the study seeds"):
+        judge("seeds", [Comparison("own", "pile", "fvu", OWN, PILE, headline=True)])
+    with pytest.raises(FaithfulError, match="at least one example"):
+        bootstrap_ci95(0, lambda counts: 0.0, 0)
+
+
+# verdicts
+
+
+def made(low: float, high: float, seeds: int = 6) -> Estimate:
+    ends = (low, high)
+    return Estimate((low + high) / 2, 0.1, ends, 0.5, None, 0.5, 2 / 2**seeds, tuple(range(seeds)), (), True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p_holm", "seeds", "said"),
+    [
+        (0.012, 0.05, 0.01, 6, "differs"),
+        (-0.05, -0.001, 0.049, 6, "differs"),
+        (0.001, 0.009, 0.02, 6, "differs by less than the margin"),
+        (-0.004, 0.006, 0.6, 6, "no relevant difference"),
+        (0.001, 0.009, 0.06, 8, "no relevant difference"),
+        (-0.01, 0.01, 1.0, 6, "no relevant difference"),
+        (-0.004, 0.011, 0.6, 6, "cannot tell"),
+        (0.001, 0.03, 0.05, 6, "cannot tell"),
+        (0.012, 0.05, 0.0001, 5, "cannot be decided: 5 seeds"),
+        (0.012, 0.05, 0.0001, 1, "cannot be decided: 1 seed"),
+    ],
+)
+def test_verdicts(low: float, high: float, p_holm: float, seeds: int, said: str) -> None:
+    assert verdict(made(low, high, seeds), p_holm, 0.01) == said
+
+
+def test_margins_are_those_of_metrics() -> None:
+    assert {study: (one.metric, one.margin) for study, one in HEADLINES.items()} == {
+        "seeds": ("shared_feature_ratio", 0.01),
+        "fakes": ("fake_contrast", 0.001),
+        "probes": ("accuracy", 0.01),
+        "reconstruction": ("ce_recovered", 0.005),
+    }
+
+
+def noisy(mean: float, spread: float, seed: int, n: int = 6) -> dict[int, float]:
+    """Figures with exactly this mean and standard deviation."""
+    values = np.random.default_rng(seed).standard_normal(n)
+    values = (values - values.mean()) / values.std(ddof=1)
+    return {i: float(value) for i, value in enumerate(mean + spread * values)}
+
+
+FLAT = dict.fromkeys(range(6), 0.0)
+
+
+def headline(study: str, difference: float, spread: float, b: str = "pile", n: int = 6) -> dict[str, Any]:
+    figures = noisy(difference, spread, 0, n)
+    return judge(study, [Comparison("own", b, HEADLINES[study].metric, figures, FLAT, headline=True)])[0]
+
+
+def test_holm_is_over_the_headlines_alone() -> None:
+    others = {"b": 0.03, "c": 0.02, "d": 0.001}
+    comparisons = [Comparison("own", n, "accuracy", noisy(m, 0.015, 1), FLAT, headline=True) for n, m in others.items()]
+    explored = [Comparison("own", n, "majority", noisy(m, 0.015, 1), FLAT) for n, m in others.items()]
+    entries = judge("probes", [*explored, *comparisons])
+    p = [entry["p"] for entry in entries[3:]]
+    assert p == sorted(p)
+    assert [entry["p_holm"] for entry in entries[3:]] == pytest.approx(
+        [3 * p[0], max(3 * p[0], 2 * p[1]), max(3 * p[0], 2 * p[1], p[2])]
+    )
+    for entry in entries[:3]:
+        assert (entry["p_holm"], entry["margin"], entry["verdict"], entry["headline"]) == (
+            None, None, "exploratory", False,
+        )  # fmt: skip
+
+
+def test_a_headline_without_p_counts_in_the_family() -> None:
+    comparisons = [
+        Comparison("own", "b", "accuracy", noisy(0.03, 0.015, 1), FLAT, headline=True),
+        Comparison("own", "c", "accuracy", {0: 0.1}, FLAT, headline=True),
+    ]
+    entries = judge("probes", comparisons)
+    assert entries[0]["p_holm"] == pytest.approx(2 * entries[0]["p"])
+    assert (entries[1]["p_holm"], entries[1]["verdict"]) == (None, "cannot be decided: 1 seed")
+
+
+# sentences
+
+
+@pytest.mark.parametrize(
+    ("study", "difference", "spread", "sentence"),
+    [
+        (
+            "seeds", 0.031, 0.018,
+            "own-corpus SAEs share 3.1 points more features across seeds than pile-corpus SAEs"
+            " (1.2 to 5.0; Holm p 0.0083; 6 seeds)",
+        ),
+        (
+            "seeds", -0.031, 0.018,
+            "own-corpus SAEs share 3.1 points fewer features across seeds than pile-corpus SAEs"
+            " (1.2 to 5.0; Holm p 0.0083; 6 seeds)",
+        ),
+        (
+            "seeds", 0.001, 0.005,
+            "no relevant difference between own and pile in features shared across seeds (−0.4 to 0.6 points; 6 seeds)",
+        ),
+        (
+            "seeds", 0.02, 0.03,
+            "cannot tell own and pile apart in features shared across seeds (−1.1 to 5.1 points; Holm p 0.16; 6 seeds)",
+        ),
+        (
+            "fakes", -0.0035, 0.0012,
+            "own-corpus SAEs have fewer fake features than pile-corpus SAEs, by 0.35 points of all latents"
+            " (0.22 to 0.48; Holm p 0.00083; 6 seeds)",
+        ),
+        (
+            "probes", 0.005, 0.003,
+            "probes on the codes of own-corpus SAEs are 0.5 points more accurate than on those of pile-corpus SAEs"
+            " (0.2 to 0.8; Holm p 0.0095; 6 seeds), by less than the margin of 1 point",
+        ),
+        (
+            "reconstruction", -0.012, 0.003,
+            "own-corpus SAEs recover 0.012 less of the cross-entropy than pile-corpus SAEs"
+            " (0.009 to 0.015; Holm p 0.00019; 6 seeds)",
+        ),
+    ],
+)  # fmt: skip
+def test_sentences(study: str, difference: float, spread: float, sentence: str) -> None:
+    assert headline(study, difference, spread)["sentence"] == sentence
+
+
+def test_sentences_without_a_decision() -> None:
+    few = headline("seeds", -0.031, 0.018, n=4)["sentence"]
+    assert few == (
+        "cannot be decided: 4 seeds; own-corpus SAEs share 3.1 points fewer features across seeds than pile-corpus SAEs"
+        " (0.2 to 6.0; 4 seeds; seeds 4, 5 left out)"
+    )
+    assert "(no interval; 2 seeds; " in headline("seeds", 0.031, 0.018, n=2)["sentence"]
+    nothing = judge("seeds", [Comparison("own", "pile", "shared_feature_ratio", {}, {}, headline=True)])[0]
+    assert nothing["difference"] is None and nothing["verdict"] == "cannot be decided: 0 seeds"
+    assert nothing["sentence"].endswith("shared_feature_ratio of own and pile has no figures to compare (0 seeds)")
+    explored = judge("seeds", [Comparison("own", "pile", "pw_mcc", noisy(-0.02, 0.01, 0), FLAT)])[0]["sentence"]
+    assert explored == "pw_mcc, own minus pile: −0.02 (−0.03049 to −0.009506; 6 seeds; exploratory)"
+
+
+def test_small_numbers_are_not_rounded_away_and_p_not_onto_alpha() -> None:
+    assert "share 0.03 points more" in headline("seeds", 0.0003, 0.0001)["sentence"]
+    difference = 0.0104943 * t_reach(5) / 2.5705818
+    sentence = headline("probes", difference, 0.01)["sentence"]
+    p = re.search(r"Holm p ([\d.]+)", sentence)
+    assert p is not None and float(p[1]) != 0.05 and float(p[1]) == pytest.approx(0.05, abs=2e-4)
+
+
+# the panel and positions
+
+
+def test_depends_on_the_panel() -> None:
+    def said(verdict: str, difference: float) -> dict[str, Any]:
+        return {"verdict": verdict, "difference": difference}
+
+    whole = said("differs", 0.03)
+    parts = {
+        "same": said("differs by less than the margin", 0.005),
+        "reverse": said("differs", -0.03),
+        "none": said("no relevant difference", 0.001),
+        "unclear": said("cannot tell", 0.02),
+        "few": said("cannot be decided: 4 seeds", 0.02),
+    }
+    assert depends_on_panel(whole, parts) == ["reverse", "none", "unclear"]
+    assert depends_on_panel(said("cannot be decided: 4 seeds", 0.03), parts) == []
+    assert depends_on_panel(said("cannot tell", 0.03), {"a": said("cannot tell", -0.03)}) == []
+
+
+def test_parts_of_the_panel_are_judged_as_families_of_their_own() -> None:
+    whole = {"own": noisy(0.95, 0.001, 1), "pile": noisy(0.90, 0.002, 2), "web": noisy(0.90, 0.003, 3)}
+    parts = {"own": whole, "pile": whole | {"pile": noisy(0.97, 0.001, 4)}}
+    summary = summarise("reconstruction", {"ce_recovered": whole, "fvu": whole}, "own", parts)
+    pile, web = (entry for entry in summary["contrasts"] if entry["headline"])
+    assert pile["depends_on_panel"] == ["pile"] and web["depends_on_panel"] == []
+    assert pile["sentence"].endswith("; depends on the panel (pile: differs)")
+    assert pile["parts"]["pile"]["difference"] == pytest.approx(-0.02)
+    assert pile["parts"]["own"]["p_holm"] == pile["p_holm"]
+    assert all("parts" not in entry for entry in summary["contrasts"] if not entry["headline"])
+
+
+def test_corpora_that_fill_other_positions_are_named() -> None:
+    positions = {"own": np.array([0, 50, 50]), "pile": np.array([0, 50, 30, 20]), "web": np.array([0, 55, 45])}
+    figures = {"accuracy": {name: noisy(0.8, 0.01, i) for i, name in enumerate(positions)}}
+    pile, web = summarise("probes", figures, "own", positions=positions)["contrasts"]
+    assert pile["position_distance"] == pytest.approx(0.2) and "position_distance" not in web
+    assert "own and pile fill different positions (total variation 0.20; control: a length-matched" in pile["sentence"]
+    assert "positions" not in web["sentence"]
+
+
+# the summary
+
+
+def test_summary_is_plain_json_of_the_agreed_shape() -> None:
+    names = ("web", "own", "pile")
+    shared = {name: as_pairs(0.1 * random_pairs(i, 6)) for i, name in enumerate(names)}
+    broken: Mapping[str, Any] = {name: {np.int64(s): math.nan for s in range(6)} for name in names}
+    summary = summarise("seeds", {"shared_feature_ratio": shared, "pw_mcc": shared, "broken": broken}, "own")
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summary["conditional_on"] == CONDITIONAL
+    assert set(summary["corpora"]) == set(names)
+    assert set(summary["corpora"]["own"]["pw_mcc"]) == {"value", "ci95", "seeds"}
+    assert summary["corpora"]["own"]["broken"]["left_out"] == list(range(6))
+    contrasts = summary["contrasts"]
+    assert [(one["a"], one["b"]) for one in contrasts] == [("own", "web"), ("own", "pile")] * 3
+    assert [one["headline"] for one in contrasts] == [True, True] + [False] * 4
+    assert set(contrasts[0]) == {
+        "a", "b", "metric", "difference", "ci95", "p", "p_holm", "verdict", "sign_flip_p", "sign_flip_least",
+        "jackknife_ci95", "seeds", "left_out", "headline", "margin", "sentence",
+    }  # fmt: skip
+    assert contrasts[0]["jackknife_ci95"] is not None and contrasts[0]["seeds"] == 6
+
+
+def test_without_an_own_corpus_everything_is_exploratory() -> None:
+    figures = {"shared_feature_ratio": {name: as_pairs(random_pairs(i, 6)) for i, name in enumerate("abc")}}
+    contrasts = summarise("seeds", figures, None)["contrasts"]
+    assert [(one["a"], one["b"]) for one in contrasts] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert not any(one["headline"] for one in contrasts)
+    assert summarise("seeds", figures, "elsewhere")["contrasts"] == []
+
+
+def test_shapes_are_one_family() -> None:
+    comparisons = [
+        Comparison("own", "pile", "accuracy", noisy(0.03, 0.015, i), FLAT, headline=True, shape=f"resid_pre.2-f{i}")
+        for i in (1, 2)
+    ]
+    entries = judge("probes", comparisons)
+    assert [entry["shape"] for entry in entries] == ["resid_pre.2-f1", "resid_pre.2-f2"]
+    assert entries[0]["p_holm"] == pytest.approx(2 * entries[0]["p"])
+
+
+# bootstrap
+
+
+def test_bootstrap_of_a_mean_is_close_to_theory() -> None:
+    values = np.random.default_rng(0).standard_normal(400)
+    ends = bootstrap_ci95(
+        400, lambda counts: np.array([counts @ values, (counts @ values**2)]) / 400, seed=1, draws=4000
+    )
+    half = 1.96 * values.std() / 20
+    assert ends.shape == (2, 2)
+    assert ends[:, 0] == pytest.approx([values.mean() - half, values.mean() + half], abs=0.1 * half)
+    assert ends[0, 1] < (values**2).mean() < ends[1, 1]
+
+
+def test_bootstrap_has_a_generator_of_its_own() -> None:
+    values = np.arange(20.0)
+    before = np.random.get_state()[1].copy()  # type: ignore[union-attr,index]  # noqa: NPY002
+    first, again, other = (bootstrap_ci95(20, lambda counts: float(counts @ values), seed) for seed in (3, 3, 4))
+    assert (first == again).all() and (first != other).any()
+    assert (np.random.get_state()[1] == before).all()  # type: ignore[index]  # noqa: NPY002
+
+
+def test_bootstrap_leaves_out_resamples_without_a_figure() -> None:
+    def share(counts: np.ndarray) -> np.ndarray:
+        seen = counts[0] + counts[1]
+        return np.array([counts[0] / seen if seen else math.nan, math.nan])
+
+    ends = bootstrap_ci95(4, share, seed=0)
+    assert ends[:, 0] == pytest.approx([0, 1]) and np.isnan(ends[:, 1]).all()
+
+
+# calibration: the full tables are those of benchmarks/inference_calibration.py
+
+SIMULATIONS = 2000
+
+
+@pytest.mark.parametrize("n", [6, 8])
+@pytest.mark.parametrize(
+    ("seed_part", "noise", "most", "least"), [(1, 0, 0.07, 0.03), (1, 1, 0.075, 0.03), (0, 1, 0.04, 0)]
+)
+def test_pair_intervals_hold_their_level(n: int, seed_part: float, noise: float, most: float, least: float) -> None:
+    """Bounds are the benchmark's figures (5.0, at most 5.5, about 1.5 %) and four standard errors of 2,000 tries."""
+    from scipy.special import stdtr
+
+    x = many_pairs(n, SIMULATIONS, n, seed_part, noise)
+    found = mean_of_pairs(x)
+    rejected = (2 * stdtr(found.freedom, -np.abs(found.value) / found.error) < 0.05).mean()
+    assert least <= rejected <= most
+    effect = 3 * math.sqrt(4 * seed_part / n + 2 * noise / (n * (n - 1)))
+    assert found.value.mean() + effect == pytest.approx(effect, rel=0.05)
+    if seed_part:
+        upper = np.triu_indices(n, 1)
+        naive = x[:, upper[0], upper[1]]
+        errors = naive.std(-1, ddof=1) / math.sqrt(naive.shape[1])
+        too_often = (2 * stdtr(naive.shape[1] - 1, -np.abs(naive.mean(-1)) / errors) < 0.05).mean()
+        assert too_often > 0.15
+
+
+def test_contrasts_hold_their_level_and_find_what_is_planted() -> None:
+    rng = np.random.default_rng(5)
+    rejected, flipped, found = 0, 0, 0
+    for _ in range(SIMULATIONS):
+        shared = 0.5 + rng.standard_normal(6)
+        a, b = (dict(enumerate(shared + 0.1 * rng.standard_normal(6))) for _ in range(2))
+        null = contrast(a, b)
+        moved = contrast({seed: value + 0.25 for seed, value in a.items()}, b)
+        assert null.p is not None and moved.p is not None and null.sign_flip_p is not None
+        rejected += null.p < 0.05
+        flipped += null.sign_flip_p <= 0.05
+        found += moved.p < 0.05
+    assert 0.03 < rejected / SIMULATIONS < 0.07
+    assert 0.015 < flipped / SIMULATIONS < 0.05
+    assert found / SIMULATIONS > 0.85

@@ -1,0 +1,289 @@
+"""The exact assignment of decoders and its proof, against scipy's dense solver on easy, hard and degenerate decoders."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from faithful.errors import FaithfulError
+from studies import assignment
+from studies.assignment import Assignment, assign, prove
+from studies.codes import Codes
+from studies.matching import Directions, match, panel_figures
+
+KINDS = (
+    "trained", "random", "one_direction", "few_directions", "flat", "zeros", "one_dead_direction", "all_equal",
+    "two_subspaces",
+)  # fmt: skip
+
+
+def decoders(kind: str, rows: int, columns: int, width: int = 48, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Two decoders.
+
+    `trained`: noisy copies of shared directions and unrelated ones, with a falling spectrum. `one_direction`: nearly all
+    variance in one, so that two clusters of unequal size face each other. `few_directions`: each of twenty, many times.
+    `flat`: points of a circle. `zeros`: a tenth of each has length 0. `one_dead_direction`: half of each is one vector.
+    `two_subspaces`: cosines of very unlike size, in which sums of float64 would round.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = max(rows, columns)
+    spectrum = torch.arange(1, width + 1) ** -0.5
+
+    def draw(count: int, scale: Tensor | float = 1.0) -> Tensor:
+        return torch.nn.functional.normalize(torch.randn(count, width, generator=generator) * scale, dim=1)
+
+    one, other = draw(size, spectrum), draw(size, spectrum)
+    copied = torch.rand(size, generator=generator) < 0.6
+    other[copied] = (one + 1.5 * torch.rand(size, 1, generator=generator) * other)[copied]
+    if kind == "random":
+        one, other = draw(size), draw(size)
+    elif kind == "one_direction":
+        one, other = (draw(size, torch.where(torch.arange(width) == 0, 100.0, 1.0)) for _ in range(2))
+    elif kind == "few_directions":
+        centres = draw(20)
+        one, other = (centres[torch.randint(20, (size,), generator=generator)] for _ in range(2))
+    elif kind == "flat":
+        one, other = (draw(size)[:, :2] for _ in range(2))
+    elif kind == "zeros":
+        for side in (one, other):
+            side[torch.rand(size, generator=generator) < 0.1] = 0
+    elif kind == "one_dead_direction":
+        dead = draw(1)
+        for side in (one, other):
+            side[torch.rand(size, generator=generator) < 0.5] = dead
+    elif kind == "two_subspaces":
+        for side in (one, other):
+            inside = torch.rand(size, generator=generator) < 0.5
+            side[inside, : width // 2] *= 1e-9
+            side[~inside, width // 2 :] *= 1e-9
+    elif kind == "all_equal":
+        one = other = draw(1).expand(size, -1)
+    return one[:rows], other[torch.randperm(size, generator=generator)][:columns]
+
+
+def cosines_of(one: Tensor, other: Tensor) -> np.ndarray:
+    """float64 [m, n], 0 for rows of length 0."""
+    unit = [side.double() / side.double().norm(dim=1, keepdim=True).clamp(min=1e-300) for side in (one, other)]
+    return (unit[0] @ unit[1].T).numpy()
+
+
+def best_sum(cosines: np.ndarray) -> float:
+    return float(cosines[linear_sum_assignment(cosines, maximize=True)].sum())
+
+
+def check(found: Assignment, one: Tensor, other: Tensor) -> None:
+    """A full matching, the optimum's sum, and potentials that prove it."""
+    cosines, pairs = cosines_of(one, other), min(len(one), len(other))
+    assert len(np.unique(found.rows)) == len(np.unique(found.columns)) == len(found.rows) == pairs
+    assert (np.diff(found.rows) > 0).all()
+    assert found.cosines == pytest.approx(cosines[found.rows, found.columns], abs=1e-6)
+    assert found.cosines.sum() == pytest.approx(best_sum(cosines), abs=1e-6 * pairs)
+    assert found.best_of_rows == pytest.approx(cosines.max(1), abs=1e-6)
+    assert found.best_of_columns == pytest.approx(cosines.max(0), abs=1e-6)
+    assert found.proof == assignment.Proof(0, 0)
+    bounds = found.row_potentials[:, None] + found.column_potentials
+    assert (bounds >= cosines - 1e-6).all()
+    assert bounds[found.rows, found.columns] == pytest.approx(found.cosines, abs=1e-9)
+    longer, ends = (
+        (found.column_potentials, found.columns) if len(one) < len(other) else (found.row_potentials, found.rows)
+    )
+    if len(one) != len(other):
+        assert (longer >= 0).all() and (np.delete(longer, ends) == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("rows", "columns"), [(240, 240), (240, 243), (200, 240), (240, 90)])
+@pytest.mark.parametrize("candidates", [4, 16])
+def test_the_optimum_of_scipy(kind: str, rows: int, columns: int, candidates: int) -> None:
+    one, other = decoders(kind, rows, columns)
+    check(assign(one, other, candidates), one, other)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 7), (7, 1), (2, 2), (3, 40), (200, 260)])
+@pytest.mark.parametrize("kind", ["trained", "zeros", "all_equal"])
+def test_small_ones_look_at_all_pairs(kind: str, rows: int, columns: int) -> None:
+    one, other = decoders(kind, rows, columns, 8)
+    found = assign(one, other)
+    assert found.path == "all pairs"
+    check(found, one, other)
+
+
+@pytest.mark.parametrize("kind", ["trained", "random", "one_direction"])
+def test_the_optimum_at_usual_settings(kind: str) -> None:
+    one, other = decoders(kind, 1200, 1200, 96)
+    found = assign(one, other)
+    assert found.path.startswith("candidates 64")
+    check(found, one, other)
+
+
+def test_random_decoders_need_one_round() -> None:
+    assert assign(*decoders("random", 1500, 1500, 96)).path == "candidates 64"
+
+
+def test_missed_pairs_are_found_and_added() -> None:
+    """Two clusters of unequal size: nobody's best partners are in the other one, but some must go there."""
+    one, other = decoders("one_direction", 400, 400)
+    found = assign(one, other, 8)
+    assert found.path.startswith("candidates 8 + ")
+    assert found.cosines.min() < 0
+    check(found, one, other)
+
+
+def test_more_ties_than_are_kept_hide_no_better_pair() -> None:
+    one, other = decoders("one_dead_direction", 1000, 1000)
+    found = assign(one, other, 2)
+    assert found.path.startswith("candidates 2 + ")
+    check(found, one, other)
+
+
+@pytest.mark.timeout(60)
+def test_points_of_a_circle_end() -> None:
+    """On their candidates, a band, scipy's search for a maximum matching takes exponential time unless it is given one."""
+    one, other = decoders("flat", 1000, 1000, seed=4)
+    check(assign(one, other, 32), one, other)
+
+
+@pytest.mark.parametrize("kind", ["one_direction", "one_dead_direction", "zeros"])
+@pytest.mark.parametrize(("rows", "columns"), [(300, 300), (300, 320), (320, 300)])
+def test_the_dense_solver_is_proven_too(kind: str, rows: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assignment, "ROUNDS", 1)
+    one, other = decoders(kind, rows, columns)
+    found = assign(one, other, 2)
+    assert found.path == "dense"
+    check(found, one, other)
+
+
+def test_where_the_dense_matrix_is_too_large_rounds_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assignment, "ROUNDS", 1)
+    monkeypatch.setattr(assignment, "DENSE_BYTES", 0)
+    one, other = decoders("one_direction", 300, 300)
+    found = assign(one, other, 2)
+    assert found.path.count("+") >= 1
+    check(found, one, other)
+
+
+@pytest.mark.parametrize("kind", ["trained", "one_direction", "zeros"])
+def test_products_that_are_not_kept_give_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = decoders(kind, 400, 430)
+    kept = assign(one, other, 8)
+    monkeypatch.setattr(assignment, "HELD_BYTES", 0)
+    monkeypatch.setattr(assignment, "ROWS_PER_PRODUCT", 128)
+    monkeypatch.setattr(assignment, "PIECE", {"cpu": 7 * 430})
+    found = assign(one, other, 8)
+    check(found, one, other)
+    assert found.cosines.sum() == pytest.approx(kept.cosines.sum(), abs=1e-5)
+    monkeypatch.setattr(assignment, "ROUNDS", 1)
+    dense = assign(one, other, 2)
+    assert dense.path == "dense"
+    check(dense, one, other)
+
+
+def test_a_permuted_copy_finds_itself() -> None:
+    one, _ = decoders("random", 700, 700)
+    order = torch.randperm(700, generator=torch.Generator().manual_seed(1))
+    found = assign(one, one[order])
+    assert (order[found.columns] == torch.arange(700)).all()
+    assert found.cosines == pytest.approx(np.ones(700), abs=1e-6)
+
+
+@pytest.mark.parametrize("columns", [500, 530])
+def test_another_assignment_is_no_optimum(columns: int) -> None:
+    """Two partners exchanged: the proof's gap is what that costs."""
+    one, other = decoders("trained", 500, columns)
+    found = assign(one, other)
+    assert prove(one, other, found) == assignment.Proof(0, 0)
+    exchanged = found.columns.copy()
+    exchanged[[3, 141]] = exchanged[[141, 3]]
+    cosines = cosines_of(one, other)
+    loss = best_sum(cosines) - cosines[found.rows, exchanged].sum()
+    assert loss > 0.01
+    wrong = assignment.replace(found, columns=exchanged)
+    assert prove(one, other, wrong).gap == pytest.approx(loss, abs=1e-5)
+
+
+def test_a_column_left_over_that_is_better_shows_in_the_gap() -> None:
+    one, other = decoders("trained", 300, 400)
+    found = assign(one, other)
+    free = np.setdiff1d(np.arange(400), found.columns)
+    moved = found.columns.copy()
+    moved[5] = free[0]
+    cosines = cosines_of(one, other)
+    loss = best_sum(cosines) - cosines[found.rows, moved].sum()
+    assert prove(one, other, assignment.replace(found, columns=moved)).gap == pytest.approx(loss, abs=1e-5)
+
+
+def test_potentials_that_are_too_low_are_found_out() -> None:
+    one, other = decoders("trained", 500, 500)
+    found = assign(one, other)
+    lower = found.row_potentials.copy()
+    lower[7] -= 0.25
+    proof = prove(one, other, assignment.replace(found, row_potentials=lower))
+    assert proof.excess == pytest.approx(0.25, abs=1e-9)
+    assert proof.gap == pytest.approx(0, abs=1e-9)
+
+
+def test_negative_potentials_of_columns_left_over_prove_nothing() -> None:
+    one, other = decoders("trained", 300, 400)
+    found = assign(one, other)
+    shifted = assignment.replace(
+        found, row_potentials=found.row_potentials + 0.1, column_potentials=found.column_potentials - 0.1
+    )
+    assert prove(one, other, shifted).gap > 0.1
+
+
+def test_the_order_of_the_two_does_not_matter() -> None:
+    one, other = decoders("trained", 300, 360)
+    forth, back = assign(one, other), assign(other, one)
+    assert prove(other, one, back) == assignment.Proof(0, 0)
+    order = np.argsort(back.columns)
+    assert (back.rows[order] == forth.columns).all()
+    assert (back.best_of_rows == forth.best_of_columns).all()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_lengths_and_types_do_not_matter(scale: float, dtype: torch.dtype) -> None:
+    one, other = (side.to(dtype) for side in decoders("trained", 300, 300))
+    lengths = scale * torch.rand(300, 1, dtype=torch.float64)
+    stretched = (one.double() * lengths).to(dtype)
+    tolerance = 0.05 if dtype == torch.bfloat16 else 1e-5
+    assert assign(stretched, other).cosines == pytest.approx(assign(one, other).cosines, abs=tolerance)
+
+
+def test_rows_of_length_zero_have_cosine_zero() -> None:
+    one, other = decoders("zeros", 400, 400)
+    found = assign(one, other, 8)
+    empty = (one[found.rows] == 0).all(1) | (other[found.columns] == 0).all(1)
+    assert 40 < empty.sum() < 120
+    assert (found.cosines[empty.numpy()] == 0).all()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_values_that_are_not_finite_are_refused(value: float, side: int) -> None:
+    both = decoders("trained", 30, 30)
+    both[side][4, 2] = value
+    with pytest.raises(FaithfulError, match="not finite"):
+        assign(*both)
+
+
+@pytest.mark.parametrize(("one", "other"), [((0, 8), (5, 8)), ((5, 8), (0, 8)), ((5, 8), (5, 9))])
+def test_decoders_that_do_not_fit_are_refused(one: tuple[int, int], other: tuple[int, int]) -> None:
+    with pytest.raises(FaithfulError, match="cannot be matched"):
+        assign(torch.ones(one), torch.ones(other))
+
+
+def test_a_latent_that_does_not_vary_has_no_correlation() -> None:
+    """Its variance is rounding noise."""
+    rows = torch.eye(3)
+    found = match(Directions(rows), Directions(rows))
+    values = np.random.default_rng(0).random((997, 3))
+    values[:, 1] = 0.1
+    other = np.hstack([values[:, :1], values[:, 1:2], 1 - values[:, 2:]])
+    latents = torch.arange(3).expand(997, -1).int()
+    codes = tuple(Codes(torch.from_numpy(side).float(), latents, 3) for side in (values, other))
+    figures = panel_figures(found, (codes[0], codes[1]), (rows, rows), seed=0)
+    assert figures["activation_correlation"] == pytest.approx(0, abs=1e-5)
