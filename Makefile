@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: demo test test-fast test-slow lint bench clean
 
 demo: $(READY)
-	$(BIN)/faithful generate
+	$(BIN)/faithful run demo
 
 test: test-fast test-slow
 
@@ -29,7 +29,8 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	for name in bench_throughput bench_overhead bench_tokenise bench_training first_token calibration power; do \
+	for name in bench_throughput bench_overhead bench_tokenise bench_training bench_matching bench_probes bench_publish \
+		inference_calibration first_token calibration power; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:

@@ -1,0 +1,191 @@
+"""The report's first paragraph and its verdicts, put together from the headline contrasts of every study."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from studies.catalog import STUDIES
+from studies.inference import CONDITIONAL, SEEDS_FOR_VERDICT
+from studies.report_run import RunFound
+from studies.sentences import DIFFERS, DIFFERS_LITTLE, SAME, UNCLEAR, UNDECIDED, WORDINGS
+
+QUESTION = "Does the text that a sparse autoencoder is trained on decide what it finds?"
+KINDS = {DIFFERS: "differs", DIFFERS_LITTLE: "little", SAME: "same", UNCLEAR: "unclear", UNDECIDED: "undecided"}
+FLOORS = ("floor_random", "floor_covariance", "floor_init", "floor_gaussian")
+COUNTED = {
+    DIFFERS: ("differs", "differ"),
+    DIFFERS_LITTLE: ("differs by less than the margin", "differ by less than the margin"),
+    SAME: ("shows no relevant difference", "show no relevant difference"),
+    UNCLEAR: ("cannot tell", "cannot tell"),
+    UNDECIDED: ("cannot be decided", "cannot be decided"),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the report says first.
+
+    Attributes:
+        question: what was asked.
+        short: the answer in a few words.
+        paragraph: what it rests on.
+        remarks: what to bear in mind.
+    """
+
+    question: str
+    short: str
+    paragraph: str
+    remarks: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One verdict of a study.
+
+    Attributes:
+        kind: `differs`, `little`, `same`, `unclear`, `undecided` or `plain`: how it is coloured.
+        label: the verdict in words.
+        sentence: what it says.
+    """
+
+    kind: str
+    label: str
+    sentence: str
+
+
+def headlines(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A study's headline contrasts."""
+    return [entry for entry in summary["contrasts"] if entry["headline"]]
+
+
+def conclusion(entry: Mapping[str, Any]) -> str:
+    """The verdict of a headline contrast without its reason."""
+    said = str(entry["verdict"])
+    return UNDECIDED if said.startswith(UNDECIDED) else said
+
+
+def verdicts(name: str, summary: Mapping[str, Any]) -> list[Verdict]:
+    """The verdicts of a study: of its headline contrasts, for the study of corpora those of the certificates."""
+    if name == "corpora":
+        return [
+            Verdict("plain", cell["as_model"]["verdict"], f"{cell['name']}: {cell['as_model']['reason']}")
+            for cell in summary["cells"].values()
+        ]
+    found = [
+        Verdict(KINDS.get(conclusion(entry), "plain"), conclusion(entry), entry["sentence"])
+        for entry in headlines(summary)
+    ]
+    return found + [Verdict("plain", "note", note) for note in floor_notes(summary)]
+
+
+def floor_notes(summary: Mapping[str, Any]) -> list[str]:
+    """Which corpora's SAEs share no more features across seeds than some floor does; empty for other studies."""
+    low = []
+    for name, found in summary["corpora"].items():
+        floors = [found[floor] for floor in FLOORS if found.get(floor) is not None]
+        ratio = found.get("shared_feature_ratio")
+        if floors and ratio and ratio["ci95"] and ratio["ci95"][0] <= max(floors):
+            low.append(name)
+    if not low:
+        return []
+    return [
+        f"The shared feature ratio of {_and(low)} is not above what chance gives (the highest floor lies inside or above its"
+        " interval), so that a comparison says little."
+    ]
+
+
+def answer(run: RunFound) -> Answer:
+    """The question and what the run's studies say to it."""
+    entries = [(name, entry) for name, study in run.studies.items() for entry in headlines(study.summary)]
+    said = [conclusion(entry) for _, entry in entries]
+    sentences = [*_basis(entries, said), *_differing(entries), *_remaining(entries)]
+    remarks = [note for study in run.studies.values() for note in floor_notes(study.summary)]
+    remarks += _excess(run)
+    remarks += [CONDITIONAL] if entries else []
+    missing = [name for name in STUDIES if name not in run.studies]
+    if missing:
+        remarks.append(f"Not studied in this run: {', '.join(missing)}.")
+    return Answer(QUESTION, _short(run, said), " ".join(sentences), " ".join(remarks))
+
+
+def _short(run: RunFound, said: list[str]) -> str:
+    total, differing = len(said), said.count(DIFFERS)
+    if not total:
+        of_saes = [name for name in run.studies if name in STUDIES and STUDIES[name].of_saes]
+        if of_saes:
+            return "No answer: no SAEs of the model's own text were compared with SAEs of other text."
+        return "No answer yet: no study of SAEs is finished."
+    if said.count(UNDECIDED) == total:
+        return "It cannot be decided."
+    if differing == total:
+        return "Yes, in everything that was compared."
+    if differing:
+        return f"In part: {differing} of {total} comparisons {'differs' if differing == 1 else 'differ'}."
+    if UNCLEAR in said or UNDECIDED in said:
+        return "Not shown: nothing differs by a relevant amount, but not every comparison can tell."
+    if DIFFERS_LITTLE in said:
+        return "Hardly: what differs does so by less than is relevant."
+    return "No: no relevant difference in anything that was compared."
+
+
+def _basis(entries: list[tuple[str, dict[str, Any]]], said: list[str]) -> list[str]:
+    """How many comparisons came to which verdict, and why none did."""
+    if not entries:
+        return []
+    a, b = _names(entry["a"] for _, entry in entries), _names(entry["b"] for _, entry in entries)
+    counts = [f"{said.count(kind)} {words[said.count(kind) != 1]}" for kind, words in COUNTED.items() if kind in said]
+    plural = "s" if len(entries) > 1 else ""
+    found = [
+        f"Of {len(entries)} headline comparison{plural} of SAEs trained on {a} with SAEs trained on {b}, {_and(counts)}."
+    ]
+    few = sorted({entry["seeds"] for _, entry in entries if entry["seeds"] < SEEDS_FOR_VERDICT})
+    if few:
+        found.append(f"A verdict needs at least {SEEDS_FOR_VERDICT} init seeds; here some have {_and(map(str, few))}.")
+    return found
+
+
+def _differing(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """The sentences of the contrasts that differ."""
+    return [f"{entry['sentence']}." for _, entry in entries if conclusion(entry) in (DIFFERS, DIFFERS_LITTLE)]
+
+
+def _remaining(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """What does not differ, by verdict and subject."""
+    found = []
+    for kind, begin in ((SAME, "No relevant difference"), (UNCLEAR, "Cannot tell"), (UNDECIDED, "Cannot be decided")):
+        parts = []
+        for study in dict.fromkeys(name for name, _ in entries):
+            chosen = [entry for name, entry in entries if name == study and conclusion(entry) == kind]
+            if chosen:
+                subject = WORDINGS[study].subject if study in WORDINGS else study
+                parts.append(f"{subject} ({_names(entry['a'] for entry in chosen)} against {_each(chosen)})")
+        if parts:
+            found.append(f"{begin}: {'; '.join(parts)}.")
+    return found
+
+
+def _each(entries: list[dict[str, Any]]) -> str:
+    flips = [entry["b"] for entry in entries if entry.get("depends_on_panel")]
+    return _names(entry["b"] for entry in entries) + (f"; depends on the panel for {_names(flips)}" if flips else "")
+
+
+def _excess(run: RunFound) -> list[str]:
+    """How far outside the model the corpora lie."""
+    if "corpora" not in run.studies:
+        return []
+    summary = run.studies["corpora"].summary
+    parts = [f"{name} {_signed(summary['corpora'][name]['excess_ce']['value'])}" for name in summary["by_excess_ce"]]
+    return [f"Excess cross-entropy of the corpora under the model, nats/token: {', '.join(parts)}."]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def _names(names: Iterable[str]) -> str:
+    return _and(dict.fromkeys(names))
+
+
+def _and(parts: Iterable[str]) -> str:
+    *head, last = parts
+    return f"{', '.join(head)} and {last}" if head else last

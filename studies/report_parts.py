@@ -1,0 +1,472 @@
+"""The parts of the report, as values that the HTML and the Markdown template lay out alike."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faithful import __version__
+from studies.catalog import STUDIES
+from studies.reference_figures import draft_source, reference_tables
+from studies.report_answer import Verdict, verdicts
+from studies.report_figures import draw_corpus_map, draw_pit, draw_positions, draw_training, position_counts
+from studies.report_run import RunFound, SaeFound, StudyFound
+
+Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+MEANING = {
+    "corpora": "Excess cross-entropy is how much worse the model predicts a corpus than its own text at the same positions;"
+    " the certificate asks whether the text could have been sampled from the model.",
+    "seeds": "The decoder rows of two SAEs that differ in their init seed are matched one to one; the shared feature ratio is"
+    " the share of pairs with a cosine above 0.7. Floors are what chance alone gives.",
+    "fakes": "A fake feature fires on random tokens and not on text: on more than 1 % of the former and on less than a tenth"
+    " of that of the latter. The headline is their share of all latents.",
+    "probes": "A logistic regression reads a label off the SAE's codes (f), beside the same on the activations (h) and on the"
+    " reconstruction (ĥ). The headline is the accuracy on the codes.",
+    "reconstruction": "The reconstruction takes the activation's place inside the model; ce_recovered is the share of the"
+    " cross-entropy, between zeroed and clean activations, that it brings back.",
+}
+CAPTIONS = {
+    "faithfulness": "Distance of each corpus from the model, with 95 % intervals",
+    "tests": "Which test tells which corpus from the model's own text",
+    "diversity": "Diversity at equal numbers of tokens",
+    "lengths": "Lengths of the documents",
+    "sweep": "Diversity and faithfulness over sampling settings",
+    "sfr_curves": "Shared features against the threshold, with intervals and floors",
+    "matched_cosines": "How alike matched features are",
+    "across_corpora": "Features shared within and across corpora",
+    "contrast": "Density of each latent on random tokens and on text",
+    "sweeps": "Fake features over the rules' thresholds",
+    "forest": "Accuracy of the probes on each task",
+    "learning_curves": "Accuracy over the number of training examples",
+    "k_sparse": "Accuracy of probes on few latents",
+    "matrices": "SAEs of each corpus on the text of each corpus",
+    "reduced_k": "Quality with fewer active latents",
+}
+CHECKS = (
+    "contrast", "metric", "difference", "95 % interval", "p", "Holm p", "sign-flip p (least)", "jackknife 95 %", "seeds",
+    "verdict",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure.
+
+    Attributes:
+        title: its caption.
+        path: of the SVG.
+    """
+
+    title: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Something that is closed until it is asked for.
+
+    Attributes:
+        title: what is inside.
+        tables: those inside.
+        note: what stands before them.
+    """
+
+    title: str
+    tables: list[Table]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A context in which a latent is active.
+
+    Attributes:
+        corpus: where the context is from.
+        tokens: each with its activation as a share of the largest one of the context, and the activation itself.
+        note: what is said of the latent.
+    """
+
+    corpus: str
+    tokens: list[tuple[str, float, float]]
+    note: str
+
+
+@dataclass(frozen=True)
+class StudyPart:
+    """A study, or that it was not done.
+
+    Attributes:
+        name: of its folder.
+        question: what it answers.
+        done: whether it is there.
+        meaning: what its headline figure is; '' for studies that are not ours.
+        verdicts: of its headline contrasts.
+        tables, folds, pictures: its figures.
+        examples: titles and contexts.
+        draft: what is said of the author's draft figures among the tables, '' where there are none.
+    """
+
+    name: str
+    question: str
+    done: bool
+    meaning: str
+    verdicts: list[Verdict]
+    tables: list[Table]
+    folds: list[Fold]
+    pictures: list[Picture]
+    examples: list[tuple[str, list[Example]]]
+    draft: str
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some texts of a corpus."""
+
+    corpus: str
+    texts: list[str]
+
+
+def study_parts(run: RunFound) -> list[StudyPart]:
+    """Every study that there is to do, and what else lies among the run's studies."""
+    names = [*STUDIES, *(name for name in run.studies if name not in STUDIES)]
+    return [_study(name, run.studies.get(name)) for name in names]
+
+
+def _study(name: str, found: StudyFound | None) -> StudyPart:
+    known = STUDIES.get(name)
+    question, meaning = known.question if known else name, MEANING.get(name, "")
+    if found is None:
+        return StudyPart(name, question, False, meaning, [], [], [], [], [], "")
+    summary = found.summary
+    tables = known.tables(summary) if known else [_metrics(f"Figures of {name}", summary["corpora"])]
+    drafts = reference_tables(name, summary)
+    return StudyPart(
+        name=name,
+        question=question,
+        done=True,
+        meaning=meaning,
+        verdicts=verdicts(name, summary),
+        tables=[*tables, *drafts],
+        folds=_folds(summary),
+        pictures=[Picture(CAPTIONS.get(path.stem, _words(path.stem).capitalize()), path) for path in found.figures],
+        examples=[
+            (block["title"], [_example(row) for row in block["rows"]]) for block in summary.get("examples") or ()
+        ],
+        draft=draft_source() if drafts else "",
+    )
+
+
+def _folds(summary: Mapping[str, Any]) -> list[Fold]:
+    """All contrasts with every check, the parts of the panel, the further shapes."""
+    headline = [entry for entry in summary["contrasts"] if entry["headline"]]
+    others = [entry for entry in summary["contrasts"] if not entry["headline"]]
+    folds = []
+    if headline:
+        tables: list[Table] = [("", CHECKS, [_checks(entry) for entry in headline])]
+        parts = _panel_rows(headline)
+        if parts:
+            header = ("contrast", "part of the panel", "difference", "95 % interval", "Holm p", "verdict")
+            tables.append(("On each part of the panel alone", header, parts))
+        note = (
+            f"Margin of relevance: {headline[0]['margin']:g}. Holm p is corrected over the study's headline contrasts; the"
+            " exact sign-flip p, the least it can be with so many seeds, and the jackknife are checks, not corrected."
+        )
+        folds.append(Fold("Headline contrasts with every check", tables, note))
+    if others:
+        folds.append(
+            Fold(
+                f"{len(others)} exploratory contrast{'s' if len(others) > 1 else ''}",
+                [("", CHECKS, [_checks(entry) for entry in others])],
+                "Not corrected for their number: something to look into, no verdict.",
+            )
+        )
+    for shape, found in (summary.get("shapes") or {}).items():
+        if shape != summary.get("shape"):
+            rows = [_checks(entry) for entry in found["contrasts"]]
+            tables = [_metrics("", found["corpora"])] + ([("Contrasts", CHECKS, rows)] if rows else [])
+            folds.append(Fold(f"SAEs of {shape}", tables))
+    return folds
+
+
+def _checks(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    flip = f"{_p(entry['sign_flip_p'])} ({_p(entry['sign_flip_least'])})"
+    return (
+        f"{entry['a']} − {entry['b']}",
+        entry["metric"],
+        _number(entry["difference"], sign=True),
+        _ends(entry["ci95"]),
+        _p(entry["p"]),
+        _p(entry["p_holm"]),
+        flip if entry["sign_flip_p"] is not None else "–",
+        _ends(entry["jackknife_ci95"]),
+        str(entry["seeds"]),
+        entry["verdict"],
+    )
+
+
+def _panel_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{entry['a']} − {entry['b']}",
+            name,
+            _number(part["difference"], sign=True),
+            _ends(part["ci95"]),
+            _p(part["p_holm"]),
+            part["verdict"],
+        )
+        for entry in entries
+        for name, part in entry.get("parts", {}).items()
+    ]
+
+
+def _metrics(title: str, corpora: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Every figure of every corpus, metrics down."""
+    metrics = dict.fromkeys(metric for found in corpora.values() for metric in found)
+    rows = [(metric, *(_figure(found.get(metric)) for found in corpora.values())) for metric in metrics]
+    return title, ("metric", *corpora), rows
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, Mapping):
+        ends = value.get("ci95")
+        return _number(value["value"]) + (f" ({_ends(ends)})" if ends else "")
+    return value if isinstance(value, str) else _number(value)
+
+
+def _example(row: Mapping[str, Any]) -> Example:
+    largest = max([abs(value) for value in row["values"]], default=0.0) or 1.0
+    tokens = [
+        (token, max(0.0, value) / largest, value) for token, value in zip(row["tokens"], row["values"], strict=True)
+    ]
+    return Example(row["corpus"], tokens, row.get("note") or "")
+
+
+def overview(run: RunFound) -> list[tuple[str, str]]:
+    """What the run is of, in a few lines."""
+    seeds = sorted({str(sae.identity["init_seed"]) for sae in run.saes if "init_seed" in sae.identity}, key=int)
+    shapes = list(dict.fromkeys(sae.shape for sae in run.saes))
+    rows = [("model", _model(run, short=True))]
+    if run.corpora:
+        rows.append(("corpora", ", ".join(corpus.name for corpus in run.corpora)))
+    if run.saes:
+        rows.append(("SAEs", f"{len(run.saes)}: {', '.join(shapes)}"))
+    if seeds:
+        rows.append(("init seeds", ", ".join(seeds)))
+    done = [name for name in STUDIES if name in run.studies]
+    rows.append(("studies", ", ".join(done) or "none yet"))
+    return rows
+
+
+def corpora_table(run: RunFound) -> Table:
+    """Size and certificate of each corpus."""
+    rows: list[tuple[str, ...]] = []
+    for corpus in run.corpora:
+        manifest, certificate = corpus.manifest, corpus.manifest.certificate or {}
+        gap, ends = certificate.get("surprise_gap"), certificate.get("ci95")
+        rows.append(
+            (
+                corpus.name,
+                manifest.kind,
+                f"{manifest.tokens():,}",
+                f"{manifest.tokens('test'):,}",
+                f"{manifest.rows():,}",
+                certificate.get("verdict", "–"),
+                "–" if gap is None else f"{_number(gap, sign=True)} ({_ends(ends)})",
+                _p(certificate.get("p_holm")),
+                f"{certificate['tokens_scored']:,}" if certificate.get("tokens_scored") else "–",
+            )
+        )
+    header = (
+        "corpus", "kind", "training tokens", "held-out tokens", "documents", "certificate", "surprise gap, nats/token",
+        "Holm p", "tokens scored",
+    )  # fmt: skip
+    return "Corpora and their certificates", header, rows
+
+
+def saes_table(run: RunFound) -> Table:
+    """What each SAE reaches on held-out text."""
+    metrics = ("fvu", "ce_recovered", "l0", "never_fired")
+    rows = []
+    for sae in run.saes:
+        found = sae.record.get("evaluation") or {}
+        tokens, seconds = sae.identity.get("tokens"), sae.record.get("seconds")
+        rows.append(
+            (
+                sae.place,
+                *(_number(found.get(metric)) for metric in metrics),
+                "–" if tokens is None else f"{tokens:,}",
+                "–" if seconds is None else f"{seconds:,.0f}",
+            )
+        )
+    return "SAEs on held-out text of their own corpus", ("SAE", *metrics, "training tokens", "seconds"), rows
+
+
+def samples(run: RunFound) -> list[Samples]:
+    """Four texts of each corpus whose data is here."""
+    return [Samples(corpus.name, texts) for corpus in run.corpora if (texts := corpus.samples())]
+
+
+def run_pictures(run: RunFound, folder: Path) -> dict[str, Picture]:
+    """The report's own figures, drawn into `folder`, by name; those without data are left out."""
+    study = run.studies.get("corpora")
+    certificates = {c.name: c.manifest.certificate for c in run.corpora if c.manifest.certificate}
+    if study:
+        certificates |= {name: cell["as_model"] for name, cell in study.summary["cells"].items()}
+    found: dict[str, Picture] = {}
+    shares = _positions(run)
+    for name, title, drawn in (
+        ("corpus_map", "Corpora by diversity and distance from the model",
+         lambda path: study is not None and draw_corpus_map(study.summary, path)),
+        ("pit", "PIT histograms: flat is faithful, tilted another temperature, cut off truncated; grey is chance",
+         lambda path: draw_pit(certificates, path)),
+        ("positions", "Where the training tokens stand in their contexts",
+         lambda path: len(shares) > 0 and draw_positions(shares, path)),
+        ("training", "Training curves, one line per SAE", lambda path: draw_training(run.saes, path)),
+    ):  # fmt: skip
+        path = folder / f"{name}.svg"
+        if drawn(path):
+            found[name] = Picture(title, path)
+    return found
+
+
+def position_notes(run: RunFound) -> list[str]:
+    """What form the contexts have, and which corpora fill different positions."""
+    from studies.inference import FAR_POSITIONS, position_distances
+
+    layouts = sorted({sae.identity["layout"] for sae in run.saes if "layout" in sae.identity})
+    notes = (
+        [f"Contexts for training are {' and '.join(layouts)}, with {_contexts(run.saes)} tokens."] if layouts else []
+    )
+    far: dict[tuple[str, str], float] = {}
+    for (one, other), distance in position_distances(_positions(run)).items():
+        if one < other and distance > FAR_POSITIONS:
+            far[one, other] = distance
+    for study in run.studies.values():
+        for entry in study.summary["contrasts"]:
+            if "position_distance" in entry:
+                pair = (min(entry["a"], entry["b"]), max(entry["a"], entry["b"]))
+                far.setdefault(pair, entry["position_distance"])
+    notes += [
+        f"Warning: {one} and {other} fill different positions of their contexts (total variation {distance:.2f}, above"
+        f" {FAR_POSITIONS:g}), so a difference between them may be one of lengths; the control is a length-matched own"
+        " corpus."
+        for (one, other), distance in sorted(far.items())
+    ]
+    return notes
+
+
+def sizes_table(run: RunFound) -> Table:
+    """Every size that decides how much the figures can say."""
+    rows: list[tuple[str, ...]] = [
+        ("training", "stored tokens per corpus", _sizes(sae.identity.get("tokens") for sae in run.saes))
+    ]
+    rows += [("training", "activations per step", _sizes(sae.identity.get("batch") for sae in run.saes))]
+    for name, study in run.studies.items():
+        found = dict(study.summary.get("sizes") or {})
+        reduced = study.summary.get("reduced")
+        found |= reduced if isinstance(reduced, Mapping) else {}
+        found |= {key: study.summary[key] for key in ("tokens_scored", "diversity_tokens") if key in study.summary}
+        rows += [(name, _words(str(key)), _size(value)) for key, value in found.items()]
+    return "Sizes of this run", ("step", "size", "value"), [row for row in rows if row[2]]
+
+
+def provenance_table(run: RunFound) -> Table:
+    """Versions, revisions and hashes."""
+    from faithful.corpus import identity_hash
+
+    rows: list[tuple[str, ...]] = [("report", "faithful", __version__), ("model", "name, revision", _model(run))]
+    for corpus in run.corpora:
+        identity = corpus.manifest.identity
+        rows.append((f"corpus {corpus.name}", "identity, SHA-256", identity_hash(identity)))
+        engine = identity.get("engine")
+        if engine:
+            versions = ", ".join(f"{name} {version}" for name, version in engine["versions"].items())
+            rows.append((f"corpus {corpus.name}", "engine", f"{engine['name']} on {engine['device']} ({versions})"))
+    for label, key in (("faithful", "version"), ("torch", "torch"), ("device", "device"), ("threads", "threads")):
+        values = dict.fromkeys(str(sae.record[key]) for sae in run.saes if key in sae.record)
+        rows += [("SAEs", label, ", ".join(values))] if values else []
+    rows += [
+        (f"study {name}", "seed", str(study.summary["seed"]))
+        for name, study in run.studies.items()
+        if "seed" in study.summary
+    ]
+    return "What it was made with", ("of", "what", "value"), rows
+
+
+def commands(run: RunFound) -> str:
+    """The commands that make the run again."""
+    if run.recipe is not None:
+        return f"faithful run recipe.toml --run {run.name}"
+    lines = [corpus.command for corpus in run.corpora]
+    if run.saes:
+        from faithful.sae_card import SaeCell, model_facts, train_command
+
+        cells = [SaeCell(sae.place, sae.folder, sae.config) for sae in run.saes]
+        facts = model_facts(cells, {corpus.name: corpus.manifest for corpus in run.corpora})
+        lines.append(train_command(cells, facts, _shared(run.saes)))
+    lines += [f"faithful study {name} --run {run.name}" for name in STUDIES if name in run.studies]
+    return "\n".join(line for line in [*lines, f"faithful report {run.name}"] if line)
+
+
+def steps_table(run: RunFound) -> Table:
+    """Seconds of each step of the recipe."""
+    rows: list[tuple[str, ...]] = [(name, f"{seconds:,.1f}") for name, seconds in run.steps.items()]
+    return "Seconds per step", ("step", "seconds"), [*rows, ("all", f"{sum(run.steps.values()):,.1f}")] if rows else []
+
+
+def _shared(saes: Sequence[SaeFound]) -> dict[str, Any]:
+    """Settings that all SAEs have alike."""
+    first = saes[0].identity
+    return {key: value for key, value in first.items() if all(sae.identity.get(key) == value for sae in saes)}
+
+
+def _positions(run: RunFound) -> dict[str, Any]:
+    """Histogram of positions of each corpus that SAEs were trained on with aligned contexts."""
+    aligned = {sae.corpus: int(sae.identity["context"]) for sae in run.saes if sae.identity.get("layout") == "aligned"}
+    counts = {c.name: position_counts(c.manifest, aligned[c.name]) for c in run.corpora if c.name in aligned}
+    return {name: values for name, values in counts.items() if values.sum()}
+
+
+def _contexts(saes: Iterable[SaeFound]) -> str:
+    return " or ".join(
+        str(one) for one in sorted({sae.identity["context"] for sae in saes if "context" in sae.identity})
+    )
+
+
+def _model(run: RunFound, short: bool = False) -> str:
+    found = run.model
+    values = [str(found[key]) for key in ("name", "revision", "dtype") if found.get(key)]
+    return ", ".join(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{8,}\b", r"\1…", value) if short else value for value in values)
+
+
+def _sizes(values: Iterable[Any]) -> str:
+    return ", ".join(f"{value:,}" for value in dict.fromkeys(values) if value is not None)
+
+
+def _size(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " · ".join(f"{key} {_size(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_size(one) for one in value)
+    if isinstance(value, bool) or value is None:
+        return "–" if value is None else "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _number(value: float | None, sign: bool = False) -> str:
+    if value is None:
+        return "–"
+    return format(value, f"{'+' if sign else ''}{',d' if isinstance(value, int) else '.4g'}").replace("-", "−")
+
+
+def _ends(ends: Sequence[float] | None) -> str:
+    return "–" if ends is None else f"{_number(ends[0])} to {_number(ends[1])}"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def _words(stem: str) -> str:
+    return stem.replace("_", " ").replace("-", " ")

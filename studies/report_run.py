@@ -1,0 +1,207 @@
+"""What a run folder holds, read without a model: corpora, SAEs with their training logs, studies, recipe."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faithful.corpus import Manifest, read_manifest
+from faithful.errors import FaithfulError
+from faithful.runs import corpora_of
+from studies.catalog import STUDIES
+
+SAMPLES = 4
+LOG_POINTS = 300
+PER_SEED = re.compile(r"seed-\d+")
+
+
+@dataclass(frozen=True)
+class CorpusFound:
+    """A corpus of a run.
+
+    Attributes:
+        name: of its folder.
+        folder: where it is.
+        manifest: its corpus.json.
+    """
+
+    name: str
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def command(self) -> str | None:
+        """The command on its card that makes it again; None where there is no card."""
+        card = self.folder / "README.md"
+        if not card.is_file():
+            return None
+        blocks = re.findall(r"```bash\n(faithful .*?)\n```", card.read_text(encoding="utf-8"), re.DOTALL)
+        return next((block for block in blocks if not block.startswith("faithful corpus export")), None)
+
+    def samples(self) -> list[str]:
+        """Its first texts, shortened; none where its data is not here."""
+        from faithful.corpus import Corpus
+        from generation.card_parts import sample_texts
+
+        if not self.manifest.rows() or not (self.folder / self.manifest.shards["train"][0].file).is_file():
+            return []
+        return sample_texts(Corpus(self.folder), SAMPLES)
+
+
+@dataclass(frozen=True)
+class SaeFound:
+    """An SAE of a run.
+
+    Attributes:
+        place: its folder below `saes/`: `own/resid_pre.8-f12288-k16/seed-0`.
+        folder: where it is.
+        config: its cfg.json.
+    """
+
+    place: str
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `faithful train` wrote about it; empty for SAEs from elsewhere."""
+        return dict((self.config.get("metadata") or {}).get("faithful") or {})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides its weights."""
+        return dict(self.record.get("identity") or {})
+
+    @property
+    def corpus(self) -> str:
+        """Name of its training corpus."""
+        stated = (self.config.get("metadata") or {}).get("dataset_path")
+        return str(self.identity.get("corpus") or stated or self.place.split("/")[0])
+
+    @property
+    def shape(self) -> str:
+        """Name of its hook, width and k."""
+        parts = self.place.split("/")
+        return parts[-2] if len(parts) > 1 and PER_SEED.fullmatch(parts[-1]) else parts[-1]
+
+    def log(self) -> list[dict[str, Any]]:
+        """At most about 300 lines of its train.jsonl, evenly chosen, the last among them; a torn line is left out."""
+        path = self.folder / "train.jsonl"
+        if not path.is_file():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines()
+        stride = max(1, len(lines) // LOG_POINTS)
+        points = []
+        for place in sorted({*range(0, len(lines), stride), len(lines) - 1} - {-1}):
+            try:
+                points.append(dict(json.loads(lines[place])))
+            except ValueError:
+                continue
+        return points
+
+
+@dataclass(frozen=True)
+class StudyFound:
+    """A finished study of a run.
+
+    Attributes:
+        name: of its folder.
+        folder: where it is.
+        summary: its summary.json.
+    """
+
+    name: str
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def figures(self) -> list[Path]:
+        """Its SVG figures by name."""
+        return sorted((self.folder / "figures").glob("*.svg"))
+
+
+@dataclass(frozen=True)
+class RunFound:
+    """A run.
+
+    Attributes:
+        folder: where it is.
+        corpora, saes: by name and place.
+        studies: by name; only those that are finished.
+        recipe: text of its recipe.toml, None where there is none.
+        steps: seconds of each step of its recipe.
+    """
+
+    folder: Path
+    corpora: list[CorpusFound]
+    saes: list[SaeFound]
+    studies: dict[str, StudyFound]
+    recipe: str | None = None
+    steps: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return self.folder.resolve().name
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """`name`, `revision` and `dtype` of the model, as far as they are known."""
+        for study in self.studies.values():
+            if "model" in study.summary:
+                return dict(study.summary["model"])
+        for corpus in self.corpora:
+            return dict(corpus.manifest.identity["model"])
+        names = {sae.identity.get("model") or (sae.config.get("metadata") or {}).get("model_name") for sae in self.saes}
+        return {"name": ", ".join(sorted(filter(None, names))) or "unknown"}
+
+
+def read_run(folder: Path) -> RunFound:
+    """Read a run.
+
+    Raises:
+        FaithfulError: no such folder, nothing in it to report on, or a file that cannot be read.
+    """
+    if not folder.is_dir():
+        raise FaithfulError(f"There is no run {folder}; name one, or start with `faithful run demo`.")
+    steps = read_json(folder / "steps.json") if (folder / "steps.json").is_file() else {}
+    recipe = folder / "recipe.toml"
+    found = RunFound(
+        folder=folder,
+        corpora=[CorpusFound(path.name, path, read_manifest(path)) for path in corpora_of(folder)],
+        saes=_saes(folder / "saes"),
+        studies=_studies(folder / "studies"),
+        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else None,
+        steps={name: float(step["seconds"]) for name, step in steps.items()},
+    )
+    if not (found.corpora or found.saes or found.studies):
+        raise FaithfulError(
+            f"{folder} holds no corpora, SAEs or studies to report on; name another run, or start with `faithful run demo`."
+        )
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        FaithfulError: it cannot be read.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise FaithfulError(f"Cannot read {path}: {error}; delete it and run what made it again.") from error
+
+
+def _studies(folder: Path) -> dict[str, StudyFound]:
+    """Finished studies, ours in the catalogue's order first."""
+    paths = {path.parent.name: path for path in sorted(folder.glob("*/summary.json"))}
+    order = [*(name for name in STUDIES if name in paths), *(name for name in paths if name not in STUDIES)]
+    return {name: StudyFound(name, paths[name].parent, read_json(paths[name])) for name in order}
+
+
+def _saes(folder: Path) -> list[SaeFound]:
+    paths = sorted(folder.rglob("cfg.json"))
+    visible = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return [SaeFound(path.parent.relative_to(folder).as_posix(), path.parent, read_json(path)) for path in visible]

@@ -1,0 +1,370 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from faithful.corpus import Document, Manifest, to_table, write_manifest, write_shard
+from faithful.errors import FaithfulError
+from studies.inference import Comparison, judge, summarise
+from studies.reference_figures import draft_runs, drafts_like, reference_tables
+from studies.report import ReportConfig, write_report
+from studies.report_answer import answer, floor_notes
+from studies.report_figures import position_counts
+from studies.report_parts import CHECKS, position_notes, study_parts
+from studies.report_run import RunFound, SaeFound, StudyFound, read_run
+from studies.report_svg import inline_svg
+
+SHAPE = "resid_pre.3-f8-k2"
+MODEL = {"name": "tiny", "revision": "sha256:" + "a1" * 32, "dtype": "float32"}
+EVIL = "<script>alert('x')</script> & <b onclick=y>"
+SVG = (
+    '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="90pt"'
+    ' height="45pt" viewBox="0 0 90 45" onload="go()"><style>*{x:y}</style><script>go()</script><defs>'
+    '<path id="m" d="M 0 0"/>'
+    '<clipPath id="c"><rect width="1" height="1"/></clipPath></defs><g clip-path="url(#c)"><use xlink:href="#m" x="1"/></g>'
+    '<image xlink:href="data:image/png;base64,AAAA"/><image xlink:href="https://example.org/a.png"/>'
+    '<rect style="fill: url(https://example.org/b)"/><text onclick="go()">a &lt; b</text></svg>'
+)
+
+
+class Page(HTMLParser):
+    """Elements of a page with their attributes, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def write_corpus(folder: Path, kind: str, texts: list[str], lengths: list[int]) -> None:
+    documents = [Document(i, 0, [1] * n, "length") for i, n in enumerate(lengths)]
+    counts = {str(n): lengths.count(n) for n in sorted(set(lengths))}
+    shard = write_shard(folder, "train", 0, to_table(documents, texts, 64), {"lengths": counts})
+    edges = [0.0, 0.01, 0.5, 0.99, 1.0]
+    certificate = {
+        "verdict": "consistent with the declared sampling", "surprise_gap": -0.01, "ci95": [-0.02, 0.01], "p_holm": 0.4,
+        "tokens_scored": 1000, "pit_edges": edges, "pit_counts": [10, 490, 490, 10],
+    }  # fmt: skip
+    manifest = Manifest(folder.name, kind, {"model": MODEL}, {"model": MODEL}, {"train": sum(lengths), "test": 0})
+    manifest.shards["train"] = [shard]
+    manifest.certificate = certificate if kind == "own" else None
+    write_manifest(folder, manifest)
+    command = "faithful generate --model tiny" if kind == "own" else f"faithful corpus add {folder.name} --for tiny"
+    card = f"```bash\nfaithful corpus export {folder.name}\n```\n\n```bash\n{command}\n```\n"
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def write_sae(folder: Path, corpus: str, seed: int) -> None:
+    folder.mkdir(parents=True)
+    identity = {
+        "model": "tiny", "corpus": corpus, "hook": "resid_pre.3", "init_seed": seed, "context": 9, "layout": "aligned",
+        "tokens": 1234, "batch": 16, "d_sae": 8, "k": 2, "lr": 1e-3,
+    }  # fmt: skip
+    record = {"version": "0.1.0", "identity": identity, "evaluation": {"fvu": 0.25}, "torch": "2.9", "seconds": 3.0}
+    config = {"d_sae": 8, "k": 2, "metadata": {"dataset_path": corpus, "faithful": record}}
+    (folder / "cfg.json").write_text(json.dumps(config))
+    lines = [json.dumps({"step": step, "fvu": 1 / step, "dead": step}) for step in range(1, 700)]
+    (folder / "train.jsonl").write_text("\n".join(lines) + '\n{"step": 700, "fv')
+
+
+def pairs(base: float, step: float, seeds: int) -> dict[Any, float]:
+    return {(i, j): base + step * (i + 2 * j) for i in range(seeds) for j in range(i + 1, seeds)}
+
+
+def seeds_summary(seeds: int = 6) -> dict[str, Any]:
+    figures = {
+        "shared_feature_ratio": {
+            "own": pairs(0.5, 0.002, seeds), "prose": pairs(0.4, 0.003, seeds), "stdlib": pairs(0.5, 0.0021, seeds),
+        },
+        "pw_mcc": {"own": pairs(0.6, 0.001, seeds), "prose": pairs(0.5, 0.001, seeds)},
+    }  # fmt: skip
+    positions = {"own": np.array([5, 5, 5]), "prose": np.array([9, 1, 1]), "stdlib": np.array([5, 5, 5])}
+    statistics = summarise("seeds", figures, "own", positions=positions)
+    for name in statistics["corpora"]:
+        statistics["corpora"][name]["floor_random"] = 0.01
+    example = {"title": f"own: {EVIL}", "rows": [
+        {"corpus": "prose", "tokens": ["a", EVIL, "\n"], "values": [0.0, 2.0, 0.5], "note": "latent 7 <i>"},
+    ]}  # fmt: skip
+    other = {"corpora": {"own": {"pw_mcc": {"value": 0.125, "ci95": None, "seeds": 2}}}, "contrasts": []}
+    return {
+        "study": "seeds", "model": MODEL, "hook": "resid_pre.3", "own": "own", "shape": SHAPE, "seed": 3,
+        "sizes": {"saes": 18, "panel_tokens": {"own": 2724, "prose": 2689}}, **statistics, "across": {},
+        "shapes": {SHAPE: {}, "resid_pre.3-f16-k2": other}, "examples": [example],
+    }  # fmt: skip
+
+
+def write_study(run: Path, name: str, summary: dict[str, Any], figures: tuple[str, ...] = ()) -> None:
+    folder = run / "studies" / name
+    (folder / "figures").mkdir(parents=True)
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    for figure in figures:
+        (folder / "figures" / f"{figure}.svg").write_text(SVG, encoding="utf-8")
+
+
+def write_run(run: Path, seeds: int = 6) -> Path:
+    write_corpus(run / "corpora" / "own", "own", [EVIL, "two", "three"], [2, 4, 8])
+    write_corpus(run / "corpora" / "prose", "external", ["Emma felt", "x", "y"], [8, 8, 8])
+    for corpus in ("own", "prose"):
+        for seed in range(2):
+            write_sae(run / "saes" / corpus / SHAPE / f"seed-{seed}", corpus, seed)
+    write_study(run, "seeds", seeds_summary(seeds), ("sfr_curves", "a <odd> name"))
+    extra = {"study": "extra", "corpora": {"own": {"height": {"value": 1.5, "ci95": [1.0, 2.0]}}}, "contrasts": []}
+    write_study(run, "extra", extra)
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "demo")
+
+
+@pytest.fixture(scope="module")
+def html(run: Path) -> str:
+    path = write_report(ReportConfig(run))
+    assert path == run / "report.html"
+    return path.read_text(encoding="utf-8")
+
+
+def entry(verdict: str, b: str = "prose", **more: Any) -> dict[str, Any]:
+    return {
+        "a": "own",
+        "b": b,
+        "metric": "m",
+        "headline": True,
+        "verdict": verdict,
+        "sentence": f"{verdict} {b}",
+    } | more
+
+
+def run_of(**studies: list[dict[str, Any]]) -> RunFound:
+    found = {name: StudyFound(name, Path(name), {"contrasts": c, "corpora": {}}) for name, c in studies.items()}
+    return RunFound(Path("demo"), [], [], found)
+
+
+def test_the_page_fetches_and_runs_nothing(html: str) -> None:
+    page = Page(html)
+    tags = {tag for tag, _ in page.elements}
+    assert tags.isdisjoint({"script", "link", "iframe", "object", "embed", "base", "form"}) and "svg" in tags
+    for tag, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        for name, value in attributes.items():
+            if name in ("src", "href", "xlink:href", "srcset"):
+                assert (value or "").startswith(("#", "data:image/png")), (tag, name, value)
+    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
+    assert style and "url(" not in style[1] and "@import" not in style[1]
+    assert "http:" not in html and "https:" not in html
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(html: str) -> None:
+    elements = Page(html).elements
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    wanted = [attributes["href"] for _, attributes in elements if (attributes.get("href") or "").startswith("#")]
+    wanted += ["#" + name for name in re.findall(r"url\(#([^)\"']+)", html)]
+    assert len(ids) == len(set(ids)) > 20
+    assert len(wanted) > 20 and {one[1:] for one in wanted if one} <= set(ids)
+
+
+def test_the_answer_stands_before_everything_and_verdicts_before_tables(html: str) -> None:
+    text = Page(html).text
+    order = [
+        "Does the text that a sparse autoencoder is trained on decide what it finds?", "In part: 1 of 2 comparisons",
+        "own-corpus SAEs share", "Verdicts", "Not done: faithful study fakes", "Within a corpus", "Sizes", "Reproduce it",
+    ]  # fmt: skip
+    place = 0
+    for one in order:
+        assert one in text[place:], one
+        place = text.index(one, place)
+    assert "Not studied in this run: corpora, fakes, probes, reconstruction." in text
+
+
+def test_data_is_shown_as_it_is_and_never_as_markup(html: str) -> None:
+    assert "<script" not in html and "<b onclick" not in html and "<odd>" not in html
+    text = Page(html).text
+    assert text.count(EVIL) == 3
+    assert "latent 7 <i>" in text and "A <odd> name" in text
+
+
+def test_what_a_reader_needs_is_there(html: str) -> None:
+    text = Page(html).text
+    for wanted in (
+        *CHECKS, "exploratory contrast", "SAEs of resid_pre.3-f16-k2", "0.125", "own 2,724 · prose 2,689", "1,234",
+        "3 samples of own", "faithful generate --model tiny", "faithful corpus add prose --for tiny", "a1" * 32,
+        "consistent with the declared sampling", "faithful study seeds --run demo", "1.5 (1 to 2)", "height",
+    ):  # fmt: skip
+        assert wanted in text, wanted
+    assert "faithful corpus export" not in text
+    assert "Warning: own and prose fill different positions" in text
+    top = next(attributes for tag, attributes in Page(html).elements if tag == "b" and attributes.get("class") == "top")
+    assert top["title"] == "2"
+
+
+def test_the_same_run_gives_the_same_bytes(run: Path, html: str, tmp_path: Path) -> None:
+    again = write_report(ReportConfig(run, out=tmp_path / "other.html"))
+    assert again == tmp_path / "other.html" and again.read_text(encoding="utf-8") == html
+
+
+def test_markdown_links_figures_that_exist(run: Path) -> None:
+    path = write_report(ReportConfig(run, markdown=True))
+    text = path.read_text(encoding="utf-8")
+    links = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    assert len(links) == 5 and all((run / unquote(link)).is_file() for link in links)
+    outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    assert "<" not in outside and "In part: 1 of 2 comparisons" in outside
+    tables = re.findall(r"(?:^\|.*\n)+", outside, re.MULTILINE)
+    assert len(tables) > 6
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+    assert f"⟦{EVIL}⟧" in text
+
+
+def test_a_recipe_is_the_way_to_make_the_run_again(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "other")
+    (run / "recipe.toml").write_text('model = "tiny"\nseeds = "0,1"\n')
+    (run / "steps.json").write_text(json.dumps({"train": {"key": "k", "seconds": 61.25}, "report": {"seconds": 1}}))
+    text = write_report(ReportConfig(run, markdown=True)).read_text(encoding="utf-8")
+    assert (
+        "faithful run recipe.toml --run other" in text and 'seeds = "0,1"' in text and "faithful generate" not in text
+    )
+    assert "| train | 61.2 |" in text and "| all | 62.2 |" in text
+
+
+def test_a_run_with_nothing_but_text_that_is_elsewhere(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "run" / "corpora" / "own", "own", ["gone"], [3])
+    (tmp_path / "run" / "corpora" / "own" / "data" / "part-00000.parquet").unlink()
+    text = Page(write_report(ReportConfig(tmp_path / "run")).read_text(encoding="utf-8")).text
+    assert "No answer yet: no study of SAEs is finished." in text and "samples of own" not in text
+    assert "No SAEs in this run." in text and "PIT histograms" in text
+
+
+@pytest.mark.parametrize(
+    ("found", "short"),
+    [
+        ([entry("differs"), entry("differs", "c")], "Yes, in everything that was compared."),
+        ([entry("differs"), entry("cannot tell", "c")], "In part: 1 of 2 comparisons differs."),
+        ([entry("no relevant difference")], "No: no relevant difference in anything that was compared."),
+        ([entry("differs by less than the margin"), entry("no relevant difference", "c")], "Hardly: what differs"),
+        ([entry("cannot tell"), entry("no relevant difference", "c")], "Not shown: nothing differs"),
+        ([entry("cannot be decided: 4 seeds", seeds=4)], "It cannot be decided."),
+        ([entry("exploratory", headline=False)], "No answer: no SAEs of the model's own text"),
+    ],
+)  # fmt: skip
+def test_the_short_answer_follows_the_verdicts(found: list[dict[str, Any]], short: str) -> None:
+    given = answer(run_of(seeds=[one | {"seeds": one.get("seeds", 6)} for one in found]))
+    assert given.short.startswith(short)
+
+
+def test_the_paragraph_counts_quotes_and_groups() -> None:
+    fakes = [entry("no relevant difference", b, seeds=6) for b in ("c", "d")]
+    fakes[1]["depends_on_panel"] = ["c"]
+    given = answer(run_of(seeds=[entry("differs", seeds=6), entry("cannot tell", "c", seeds=6)], fakes=fakes)).paragraph
+    assert given.startswith(
+        "Of 4 headline comparisons of SAEs trained on own with SAEs trained on prose, c and d, 1 differs,"
+    )
+    assert "2 show no relevant difference and 1 cannot tell." in given and "differs prose." in given
+    assert "No relevant difference: fake features (own against c and d; depends on the panel for d)." in given
+    assert "Cannot tell: features shared across seeds (own against c)." in given
+
+
+def test_fewer_than_six_seeds_cannot_be_decided() -> None:
+    few = judge("seeds", [Comparison("own", "b", "shared_feature_ratio", pairs(0.9, 0, 4), pairs(0.1, 0.001, 4), True)])
+    given = answer(run_of(seeds=few))
+    assert (
+        given.short == "It cannot be decided." and "needs at least 6 init seeds; here some have 4." in given.paragraph
+    )
+
+
+def test_shared_features_no_better_than_chance_are_said_to_be_so() -> None:
+    ratio = {"value": 0.02, "ci95": [0.005, 0.03], "seeds": 6}
+    corpora = {"own": {"shared_feature_ratio": ratio, "floor_init": 0.01}, "b": {"shared_feature_ratio": ratio}}
+    assert "The shared feature ratio of own is not above" in floor_notes({"corpora": corpora})[0]
+    corpora["own"]["floor_init"] = 0.001
+    assert floor_notes({"corpora": corpora}) == []
+
+
+def test_parts_of_the_panel_are_tabled() -> None:
+    figures = {i: 0.5 + 0.001 * i for i in range(6)}
+    other = {i: 0.5 + 0.0011 * i * (-1) ** i for i in range(6)}
+    lower = {i: value - 0.3 for i, value in other.items()}
+    entries = judge("fakes", [Comparison("own", "b", "fake_contrast", figures, other, True, {"b": (figures, lower)})])
+    study = run_of(extra=entries)
+    table = next(part for part in study_parts(study) if part.name == "extra").folds[0].tables[1]
+    assert table[0] == "On each part of the panel alone" and table[2][0][:2] == ("own − b", "b")
+    assert table[2][0][-1] == "differs"
+
+
+def test_svg_keeps_what_draws_and_drops_what_runs(tmp_path: Path) -> None:
+    (tmp_path / "a.svg").write_text(SVG)
+    one = inline_svg(tmp_path / "a.svg", "f1-", 'a "title"')
+    assert 'id="f1-m"' in one and 'href="#f1-m"' in one and "url(#f1-c)" in one and "a &lt; b" in one
+    assert "data:image/png;base64,AAAA" in one and 'aria-label="a &quot;title&quot;"' in one
+    for gone in ("script", "onload", "onclick", "example.org", "<style", "xmlns", 'width="90pt"'):
+        assert gone not in one
+    (tmp_path / "b.svg").write_text("<svg><g></svg>")
+    with pytest.raises(FaithfulError, match="run the study again"):
+        inline_svg(tmp_path / "b.svg", "", "")
+    (tmp_path / "c.svg").write_text("<html/>")
+    with pytest.raises(FaithfulError, match="no SVG"):
+        inline_svg(tmp_path / "c.svg", "", "")
+
+
+def test_draft_figures_stand_beside_ours_where_model_and_setting_agree() -> None:
+    assert len(draft_runs()) == 29
+    shape = "resid_pre.8-f12288-k16"
+    assert [run.corpus for run in drafts_like("openai-community/gpt2", shape)] == [
+        "faithful-gpt2-small", "fineweb", "pile-uncopyrighted",
+    ]  # fmt: skip
+    corpora = {"mine": {"fake_contrast": {"value": 0.004}, "fake_density_1": 0.2, "fake_density_1_of_bound": 0.3}}
+    summary = {"model": {"name": "gpt2"}, "own": "mine", "shape": shape, "corpora": corpora}
+    title, header, rows = reference_tables("fakes", summary)[0]
+    assert "lr 0.0003, context 128, seeds 42 and 49" in title
+    assert header == ("corpus in the draft", "draft count", "draft share", "our fake_contrast", "our fake_density_1")
+    assert rows[0] == ("faithful-gpt2-small", "36, 38", "0.301%", "0.400%", "20.000%")
+    assert rows[1] == ("fineweb", "34, 33", "0.273%", "–", "–")
+    score = {"accuracy": [{"size": 9, "value": 0.1}, {"size": 99, "value": 0.75}]}
+    probes = summary | {
+        "by_task": {"sst2": {"mine": {"f": score, "h_hat": score}}},
+        "tasks": {"sst2": {"baseline": {"accuracy": 0.8}}},
+    }
+    assert reference_tables("probes", probes)[0][2][0] == (
+        "faithful-gpt2-small", "sst2", "76.0%", "63.8%", "58.2%", "80.0%", "75.0%", "75.0%",
+    )  # fmt: skip
+    assert reference_tables("fakes", summary | {"shape": "resid_pre.8-f12288-k32"}) == []
+    assert reference_tables("fakes", summary | {"model": {"name": "pythia-1.4b"}}) == []
+    assert reference_tables("seeds", summary) == []
+
+
+def test_positions_are_counted_as_aligned_contexts_fill_them(run: Path) -> None:
+    corpora = {corpus.name: corpus.manifest for corpus in read_run(run).corpora}
+    assert position_counts(corpora["own"], 6).tolist() == [3, 3, 2, 2, 1]
+    assert position_counts(corpora["prose"], 6).tolist() == [3] * 5
+    assert position_notes(read_run(run))[0] == "Contexts for training are aligned, with 9 tokens."
+
+
+def test_training_logs_are_thinned_and_torn_lines_left_out(run: Path) -> None:
+    steps = [point["step"] for point in read_run(run).saes[0].log()]
+    assert steps[0] == 1 and 300 < len(steps) <= 352 and steps == sorted(steps)
+    assert SaeFound("x", run / "nowhere", {}).log() == []
+
+
+def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FaithfulError, match="There is no run"):
+        write_report(ReportConfig(tmp_path / "none"))
+    with pytest.raises(FaithfulError, match="no corpora, SAEs or studies"):
+        write_report(ReportConfig(tmp_path))
+    write_study(tmp_path, "seeds", {})
+    (tmp_path / "studies" / "seeds" / "summary.json").write_text("{")
+    with pytest.raises(FaithfulError, match=r"Cannot read .*summary\.json"):
+        write_report(ReportConfig(tmp_path))
+    assert not list(tmp_path.glob("report*"))
