@@ -29,7 +29,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	for name in bench_throughput bench_overhead bench_tokenise bench_training bench_matching bench_probes bench_publish \
+	for name in bench_throughput bench_overhead bench_tokenise bench_training bench_publish \
 		inference_calibration first_token calibration power; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
