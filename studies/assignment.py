@@ -24,7 +24,7 @@ ROWS_PER_PRODUCT = 2048
 PIECE = {"cpu": 2**19, "cuda": 2**25}
 SAMPLED_ROWS = 192
 SPARE_PAIRS = 2**23
-GRID = 2.0**40
+STEPS = (2.0**-8, 2.0**-26)
 
 Offers = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -49,7 +49,7 @@ class Assignment:
     Attributes:
         rows: int64 [min(m, n)], ascending rows of the first decoder.
         columns: int64 [min(m, n)], the partner of each, a row of the second.
-        cosines: float64 [min(m, n)], their cosines as float32 products gave them.
+        cosines: float64 [min(m, n)], their cosines: float32 products, rounded to multiples of 2⁻²⁶ (1.5e-8).
         best_of_rows: float64 [m], largest cosine of each row of the first with any of the second.
         best_of_columns: float64 [n], the same for the second.
         row_potentials, column_potentials: float64 [m] and [n], u and v of the proof.
@@ -213,9 +213,7 @@ class _Search:
         pairs, path = self._first()
         pairs, partners = self._completed(pairs)
         for turn in count(1):
-            partners = _best_partners(pairs, partners, u, v)
-            matched = pairs.values[pairs.places(np.arange(rows), partners)]
-            u, v = _potentials(_Offers(pairs, rows), partners, matched, columns)
+            partners, matched, u, v = _solve(pairs, partners, u, v)
             near, proof = self._near(u, v, partners, matched)
             if proof.gap == 0:
                 break
@@ -391,6 +389,23 @@ def _greedy(pairs: _Pairs, height: int) -> np.ndarray:
     return partners
 
 
+def _solve(
+    pairs: _Pairs, partners: np.ndarray, u: np.ndarray, v: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The best full matching of the pairs and its potentials, from any of both: partners, their cosines, u, v.
+
+    Coarse cosines first: among near ties the solver's prices fall by the difference between them each time, up to what the
+    next best pair is worth. From coarse potentials that is not far.
+    """
+    rows = np.arange(len(partners))
+    for step in STEPS:
+        rounded = replace(pairs, values=np.round(pairs.values / step) * step)
+        partners = _best_partners(rounded, partners, u, v)
+        matched = rounded.values[rounded.places(rows, partners)]
+        u, v = _potentials(_Offers(rounded, len(rows)), partners, matched, pairs.columns)
+    return partners, matched, u, v
+
+
 def _best_partners(pairs: _Pairs, known: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """The best full matching of the pairs, int64 [m].
 
@@ -425,8 +440,8 @@ def _best_partners(pairs: _Pairs, known: np.ndarray, u: np.ndarray, v: np.ndarra
 
 
 def _exact(cosines: Tensor) -> np.ndarray:
-    """float64 multiples of 2⁻⁴⁰ (5e-13 off at most): sums and differences of them do not round, so that a proof is one."""
-    return cosines.double().mul_(GRID).round_().div_(GRID).cpu().numpy()
+    """float64 multiples of 2⁻²⁶, what float32 resolves at 1/4: sums and differences do not round, so that a proof is one."""
+    return cosines.double().div_(STEPS[-1]).round_().mul_(STEPS[-1]).cpu().numpy()
 
 
 def _gathered(found: list[tuple[int, Tensor, Tensor]], columns: int) -> _Pairs:

@@ -21,7 +21,7 @@ from torch.nn.functional import softplus
 
 from faithful.errors import FaithfulError
 
-CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+CS = tuple(round(10 ** (half / 2), 3) for half in range(-2, 7))
 STEPS, MEMORY = 500, 10
 ARMIJO, SLACK = 1e-4, 1e-14
 ROUGH, FINE = 1e-2, 1e-4

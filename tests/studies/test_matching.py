@@ -16,7 +16,7 @@ from studies.matching import Directions, match, panel_figures
 
 KINDS = (
     "trained", "random", "one_direction", "few_directions", "flat", "zeros", "one_dead_direction", "all_equal",
-    "two_subspaces",
+    "two_subspaces", "near_ties",
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ def decoders(kind: str, rows: int, columns: int, width: int = 48, seed: int = 0)
     `trained`: noisy copies of shared directions and unrelated ones, with a falling spectrum. `one_direction`: nearly all
     variance in one, so that two clusters of unequal size face each other. `few_directions`: each of twenty, many times.
     `flat`: points of a circle. `zeros`: a tenth of each has length 0. `one_dead_direction`: half of each is one vector.
-    `two_subspaces`: cosines of very unlike size, in which sums of float64 would round.
+    `two_subspaces`: cosines of very unlike size. `near_ties`: half of each is one vector up to 1e-6.
     """
     generator = torch.Generator().manual_seed(seed)
     size = max(rows, columns)
@@ -50,10 +50,12 @@ def decoders(kind: str, rows: int, columns: int, width: int = 48, seed: int = 0)
     elif kind == "zeros":
         for side in (one, other):
             side[torch.rand(size, generator=generator) < 0.1] = 0
-    elif kind == "one_dead_direction":
+    elif kind in ("one_dead_direction", "near_ties"):
         dead = draw(1)
         for side in (one, other):
             side[torch.rand(size, generator=generator) < 0.5] = dead
+        if kind == "near_ties":
+            one, other = (side + 1e-6 * draw(size) for side in (one, other))
     elif kind == "two_subspaces":
         for side in (one, other):
             inside = torch.rand(size, generator=generator) < 0.5
