@@ -66,15 +66,16 @@ class EmbeddedText:
         tokenizer: loads the model's, once it is needed.
         spec: the model.
         context: tokens per context, BOS included; passages are one shorter.
-
-    Attributes:
-        identity: what decides how they are cut.
     """
 
     def __init__(self, tokenizer: Callable[[], Any], spec: ModelSpec, context: int) -> None:
         self._tokenizer, self._spec, self._context = tokenizer, spec, context
-        self.identity = [spec.tokenizer_sha256, context, LEAST_TOKENS]
         self._cut: dict[str, list[Excerpt]] = {}
+
+    @property
+    def identity(self) -> list[Any]:
+        """What decides how they are cut, beside the source."""
+        return [self._spec.tokenizer_sha256, self._context, LEAST_TOKENS]
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -115,7 +115,7 @@ def _pool(tokens: Tensor, owners: Tensor, count: int, pooling: str) -> Tensor:
     """Tokens [t, d] of `count` texts pooled, [count, d]; 0 for texts without tokens."""
     found = tokens.new_zeros(count, tokens.shape[1])
     if pooling == "max":
-        return found.index_reduce_(0, owners, tokens, "amax", include_self=False)
+        return found.scatter_reduce_(0, owners[:, None].expand_as(tokens), tokens, "amax", include_self=False)
     share = owners.bincount(minlength=count).clamp(min=1)
     return found.index_add_(0, owners, tokens) / share[:, None]
 

@@ -428,7 +428,7 @@ def _data(
     """A task of what was drawn; test examples of a class that no training example has are left out."""
     rows, held = train.items(), test.items()
     found = {label for _, (_, label, _) in rows}
-    names = list(task.labels) or sorted(map(str, found), key=lambda name: (not name.isdigit(), name.zfill(20)))
+    names = list(task.labels) or sorted(map(str, found), key=_numbers_first)
     if len(names) > MOST_CLASSES:
         raise FaithfulError(
             f"The column '{task.label}' of {task.place} has {len(names)} values, too many to be classes; name another."
@@ -450,6 +450,10 @@ def _data(
         )
 
     return TaskData(task, tuple(names), examples(kept), examples(known), dict(left_out), revision)
+
+
+def _numbers_first(name: str) -> tuple[bool, int, str]:
+    return not name.isdecimal(), int(name) if name.isdecimal() else 0, name
 
 
 def _refuse_too_few(data: TaskData, draw: Draw) -> None:
