@@ -24,7 +24,7 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest -m "engine or slow" --durations=10
 
 lint: $(READY)
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 

@@ -74,9 +74,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one self-contained page about a run."""
-    from studies.report import ReportConfig, write_report
-
     from faithful.runs import current_run
+    from studies.report import ReportConfig, write_report
 
     path = write_report(ReportConfig(run=current_run(name), out=out, markdown=markdown))
     if as_json:

@@ -79,10 +79,9 @@ def _study_command(name: str) -> Any:
 
 def everything(run: Run = None, device: Device = None, seed: Seed = 0, as_json: Json = False) -> None:
     """Every study of a run with its defaults, then the report."""
-    from studies.report import ReportConfig, write_report
-
     from faithful.cli.corpus import folders_of
     from studies.catalog import STUDIES
+    from studies.report import ReportConfig, write_report
 
     saes = saes_of(run)
     home = saes.parent

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -769,11 +770,12 @@ def test_all_saes_share_one_pass_and_only_new_cells_are_made(
     monkeypatch.setattr(probes, "pool_features", spied)
     tasks = tuple(f"{run / name}.csv:text:label" for name in ("easy", "odd"))
     small = configured(run, tmp_path, tasks=tasks, ks=(), curve_points=1)
-    one = study_probes(replace(small, saes=(run / "saes" / "own",)))
-    assert len(calls) == 1 and calls[0][0] == 3
-    assert [one["verdict"] for one in one.summary["contrasts"]] == []
-    both = study_probes(small)
-    assert len(calls) == 2 and calls[1][0] == 3 and both.reused == 2 * 4
+    first, second = (run / "saes" / name / SHAPE / "seed-0" for name in ("own", "web"))
+    one = study_probes(replace(small, saes=(first,)))
+    assert len(calls) == 1 and calls[0][0] == 1
+    assert one.summary["contrasts"] == []
+    both = study_probes(replace(small, saes=(first, second)))
+    assert len(calls) == 2 and calls[1] == calls[0] and both.reused == 2 * 2
     assert both.summary["corpora"]["own"]["accuracy:odd"] == one.summary["corpora"]["own"]["accuracy:odd"]
     assert both.summary["tasks"]["odd"]["labels"] == ["even", "odd"]
 
@@ -800,9 +802,13 @@ def test_two_tasks_of_one_name_are_refused(run: Path, tmp_path: Path) -> None:
         study_probes(configured(run, tmp_path, tasks=tasks))
 
 
-def test_where_every_task_is_at_its_ceiling_nothing_is_concluded(run: Path, tmp_path: Path) -> None:
-    config = configured(run, tmp_path, tasks=(f"{run / 'easy'}.csv:text:label",), ks=(), curve_points=1)
-    summary = study_probes(config).summary
+def test_where_every_task_is_at_its_ceiling_nothing_is_concluded(
+    run: Path, studied: probes.ProbesStudy, tmp_path: Path
+) -> None:
+    shutil.copytree(studied.folder / "cells", tmp_path / "cells")
+    done = study_probes(configured(run, tmp_path, tasks=(f"{run / 'easy'}.csv:text:label",)))
+    summary = done.summary
+    assert done.reused == 7
     assert summary["unmarked"] == [] and summary["corpora"]["own"]["accuracy"]["value"] is None
     headline = next(one for one in summary["contrasts"] if one["headline"])
     assert headline["difference"] is None and headline["verdict"].startswith("cannot be decided")
