@@ -213,7 +213,7 @@ def equality(work: Workload, folder: Path) -> dict[str, Any]:
     for x in batches:
         stack.step(x)
         expected, found = reference.step(x), stack.metrics()[1]
-        dead = max(dead, found["dead"])
+        dead = max(dead, found["dead_in_training"])
         for name in apart:
             apart[name] = max(apart[name], abs(found[name] - expected[name]) / max(abs(expected[name]), 1e-6))
     theirs = {name: getattr(reference, name).detach() for name in stack.weights}

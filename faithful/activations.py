@@ -86,7 +86,7 @@ class Moments(NamedTuple):
 
     Attributes:
         mean: float32 [d_in].
-        scale: the factor that gives activations unit root mean square per dimension.
+        scale: the factor that gives activations a norm of 1 in the root mean square.
     """
 
     mean: Tensor
@@ -167,7 +167,7 @@ class ActivationStream:
         the buffer's bytes in `memory_plan`."""
         return {
             "of": self._identity(),
-            "counts": asdict(self.counts),
+            "counts": asdict(self.counts) | {"positions": torch.from_numpy(self.counts.positions.copy())},
             "buffer": None if self._buffer is None else self._buffer.state(),
             "moments": None if self._moments is None else (self._moments.mean.cpu(), self._moments.scale),
         }
@@ -180,7 +180,7 @@ class ActivationStream:
         """
         if state["of"] != self._identity():
             raise FaithfulError("The checkpoint is of another corpus or other settings; delete it to start over.")
-        self.counts = Counts(**state["counts"] | {"positions": np.array(state["counts"]["positions"])})
+        self.counts = Counts(**state["counts"] | {"positions": state["counts"]["positions"].numpy().copy()})
         self._buffer = self._moments = None
         if state["moments"] is not None:
             mean, scale = state["moments"]
@@ -258,7 +258,7 @@ class ActivationStream:
             x = buffer.read(piece).double()
             total += x.sum(0)
             squares += x.square().sum(0)
-        mean_square = float(squares.mean()) / len(slots)
+        mean_square = float(squares.sum()) / len(slots)
         if not mean_square:
             raise FaithfulError(
                 f"Activations of {self.spec.name} at {self.config.hook.name} are all 0; use another hook, or check its"

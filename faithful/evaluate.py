@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,22 @@ from faithful.truncated import TruncatedModel
 EVAL_TOKENS = {"cpu": 20_000, "cuda": 200_000}
 ROWS_AT_ONCE = 256
 ROWS_PER_FORWARD = 32
+
+
+class Evaluation(NamedTuple):
+    """What an SAE does on held-out text.
+
+    Attributes:
+        figures: `Quality.result` with `spliced_losses`, None where a figure is not defined.
+        density: float64 [d_sae], share of the activations that each latent fires on.
+        hook_module: module whose output or input was read.
+        weights_sha256: of the SAE that was measured.
+    """
+
+    figures: dict[str, Any]
+    density: Tensor
+    hook_module: str
+    weights_sha256: str
 
 
 class _Sparse:
@@ -46,7 +62,7 @@ def evaluate(
     layout: str = "aligned",
     tokens: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
-) -> list[tuple[dict[str, Any], Tensor]]:
+) -> list[Evaluation]:
     """Figures of each SAE on a corpus' held-out split, its first documents.
 
     Args:
@@ -60,8 +76,7 @@ def evaluate(
         report: told the contexts done and their number.
 
     Returns:
-        For each SAE `Quality.result` with `spliced_losses` (None where a figure is not defined), and the density of its
-        latents, float64 [d_sae].
+        One `Evaluation` per SAE.
 
     Raises:
         FaithfulError: no held-out text.
@@ -88,7 +103,8 @@ def evaluate(
     losses = spliced_losses(model, hook, [_Sparse(sae) for sae in saes], rows, qualities[0].mean, held_out.ordinary)
     report(2 * count, 2 * count)
     return [
-        (_finite(quality.result() | loss), quality.density) for quality, loss in zip(qualities, losses, strict=True)
+        Evaluation(_finite(quality.result() | loss), quality.density, truncated.path, sae.sha256())
+        for sae, quality, loss in zip(saes, qualities, losses, strict=True)
     ]
 
 

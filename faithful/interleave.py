@@ -1,4 +1,4 @@
-"""Many files as one stream: permuted by a seed, several open at once, one item from each in turn."""
+"""Many files, or parts of files, as one stream: permuted by a seed, several open at once, one item from each in turn."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from faithful.errors import FaithfulError
 from faithful.interleave import RoundRobin
+from faithful.parts import Part, whole_files
 from faithful.source_spec import Row, Source
 from faithful.streams import (
     PAUSES,
@@ -41,6 +42,12 @@ class Reader(Protocol):
     def select(self, columns: tuple[str, ...]) -> "Reader":
         """The same files, of which no more than these columns are needed."""
 
+    def division(self, unit: str) -> str | None:
+        """How `parts` cuts the files, in words; None where they can only be read from their beginnings."""
+
+    def parts(self) -> list[Part]:
+        """The files in parts, in the order of their rows."""
+
     def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
         """Rows of a file after the first `skip`."""
 
@@ -48,8 +55,9 @@ class Reader(Protocol):
 class Rows:
     """Documents of a source in an order fixed by (source, seed) alone.
 
-    The files are permuted by the seed and up to `Source.open_files` of them are read in turn, a row of each. Iterating
-    again goes on where the last iteration stopped. A broken connection is tried again, from the row after the last.
+    The files, or their parts (`Source.parts`), are permuted by the seed and up to `Source.open_files` of them are read in
+    turn, a row of each. Iterating again goes on where the last iteration stopped. A broken connection is tried again, from
+    the row after the last.
 
     Args:
         source: resolved; not noise.
@@ -81,10 +89,8 @@ class Rows:
         self._text = renderer(source.template, source.columns)
 
     def __iter__(self) -> Iterator[Row]:
-        reader = with_retries(
-            lambda: open_source(self.source).select(needed_columns(self.source)), self.source.name, self.pauses
-        )
-        for item in self._place.items(len(reader.names), lambda file, skip: self._file(reader, file, skip)):
+        parts = with_retries(self._open, self.source.name, self.pauses)
+        for item in self._place.items(len(parts), lambda number, skip: self._part(parts[number], skip)):
             if isinstance(item, Row):
                 yield item
             else:
@@ -94,17 +100,27 @@ class Rows:
         """The place after the last row yielded, as JSON values."""
         return {**self._place.state(), "dropped": dict(self.dropped)}
 
-    def _file(self, reader: Reader, file: int, skip: int) -> Iterator[tuple[int, Row | str]]:
-        """Pairs (rows of the file consumed, row or the reason to drop it), through broken connections."""
+    def _open(self) -> list[Part]:
+        """What is read in turn."""
+        reader = open_source(self.source).select(needed_columns(self.source))
+        if not self.source.parts:
+            return whole_files(reader)
+        try:
+            return reader.parts()
+        except Exception as error:
+            raise reading_fault(error, self.source.name) from error
+
+    def _part(self, part: Part, skip: int) -> Iterator[tuple[int, Row | str]]:
+        """Pairs (rows of the part consumed, row or the reason to drop it), through broken connections."""
         broken = 0
         while True:
             try:
-                for consumed, item in self._items(reader, file, skip):
+                for consumed, item in self._items(part, skip):
                     skip, broken = consumed, 0
                     yield consumed, item
                 return
             except Exception as error:
-                what = f"{self.source.name}, {reader.names[file]}"
+                what = f"{self.source.name}, {part.name}"
                 if not (broke(error) or self._vanished(error)):
                     raise reading_fault(error, what) from error
                 if broken == len(self.pauses):
@@ -116,21 +132,21 @@ class Rows:
         """Whether a file of a pinned revision seems to be gone: it cannot be, so the Hub answered wrongly."""
         return self.source.kind == "hub" and isinstance(error, FileNotFoundError)
 
-    def _items(self, reader: Reader, file: int, skip: int) -> Iterator[tuple[int, Row | str]]:
-        rows = reader.rows(file, skip)
+    def _items(self, part: Part, skip: int) -> Iterator[tuple[int, Row | str]]:
+        rows = part.rows(skip)
         if self.source.template == WIKITEXT:
             for count, text in articles(self._text(row) for row in rows):
-                yield skip + count, self._item(text, {}, f"{reader.names[file]}:{skip + count}", reader.names[file])
+                yield skip + count, self._item(text, {}, part.name, skip + count)
             return
         for number, row in enumerate(rows, skip):
-            yield number + 1, self._item(self._text(row), row, f"{reader.names[file]}:{number}", reader.names[file])
+            yield number + 1, self._item(self._text(row), row, part.name, part.first + number)
 
-    def _item(self, text: str, row: dict[str, Any], doc_id: str, file: str) -> Row | str:
-        source = self.source
+    def _item(self, text: str, row: dict[str, Any], file: str, number: int) -> Row | str:
+        source, doc_id = self.source, f"{file}:{number}"
         origin = source.name if source.kind == "hub" or source.builder == "saved" else file
         if source.kind == "embedded":
             origin = doc_id = str(row["path"])
-        elif source.builder == "text":
+        elif source.builder == "text" and not number:
             doc_id = file
         if source.source_column:
             task = _field(row, source.source_column)

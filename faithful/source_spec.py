@@ -46,7 +46,8 @@ class Source:
         template: name or format string that makes text of them, None for one column as it stands.
         source_column: column, or `column.field`, that names the task or subset of a row.
         leave_out: tasks left out by that name.
-        open_files: how many files are read in turn.
+        open_files: how many files, or parts of files, are read in turn.
+        parts: how the files are cut into the parts that are read in turn, in words; None where they are read whole.
         licence: tag as stated by the publisher, None when unknown.
         size: how much there is, in a few words, "" when unknown.
         remarks: traps worth knowing.
@@ -71,6 +72,7 @@ class Source:
     source_column: str | None = None
     leave_out: tuple[str, ...] = ()
     open_files: int = OPEN_FILES
+    parts: str | None = None
     licence: str | None = None
     size: str = ""
     remarks: str = ""
@@ -80,7 +82,7 @@ class Source:
         """What decides the rows and their order: JSON values, no paths of this machine."""
         if self.kind == "noise":
             return {"kind": self.kind}
-        text = {
+        text: dict[str, Any] = {
             "columns": list(self.columns),
             "template": self.template,
             "source_column": self.source_column,
@@ -88,6 +90,8 @@ class Source:
             "unit": self.unit,
             "open_files": self.open_files,
         }
+        if self.parts:
+            text["parts"] = self.parts
         if self.kind == "hub":
             where: dict[str, Any] = {
                 "repo": self.repo,

@@ -16,7 +16,7 @@ from faithful.source_rows import Reader, Rows, needed_columns, open_source
 from faithful.source_spec import UNITS, Row, Source
 from faithful.streams import PAUSES, ScriptError, hub_revision, reading_fault, with_retries
 from faithful.task_names import PROBE_TASKS, TASK_COLUMNS
-from faithful.templates import choose, renderer
+from faithful.templates import WIKITEXT, choose, renderer
 from faithful.text_files import PACKED, TextFiles, builder_of, find_files, refuse_undecodable
 
 __all__ = ["Row", "Rows", "Source", "catalog", "find_entry", "resolve_source"]
@@ -208,7 +208,14 @@ def _choose_text(
     needed = reader.select(needed_columns(chosen))
     row = with_retries(lambda: _first_row(needed, where), where, pauses)
     renderer(chosen.template, chosen.columns)(row)
-    return chosen
+    return replace(chosen, parts=_division(reader, chosen))
+
+
+def _division(reader: Reader, source: Source) -> str | None:
+    """How to cut the files of a source that has fewer than are read in turn; its articles lie across lines, so never."""
+    if source.template == WIKITEXT or len(reader.names) >= source.open_files:
+        return None
+    return reader.division(source.unit)
 
 
 def _columns(reader: Reader, where: str) -> list[str]:

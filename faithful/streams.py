@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from faithful.errors import FaithfulError
 from faithful.hub import hub_problem
+from faithful.parts import ROW_GROUPS, Part, whole_files
 from faithful.text_files import unpack_zstandard
 
 T = TypeVar("T")
@@ -15,6 +18,7 @@ PARTS = 64
 _READABLE = ("parquet", "json", "csv", "text", "arrow")
 _BATCH = 256
 _TABLE = 1024
+_BUFFER = 1 << 22
 
 
 class Stream:
@@ -57,9 +61,42 @@ class Stream:
         """Rows of a file after the first `skip`, which are read but not kept."""
         for batch in self._dataset.shard(len(self.names), file).iter(batch_size=_BATCH):
             size = len(next(iter(batch.values())))
-            for place in range(min(skip, size), size):
-                yield {name: values[place] for name, values in batch.items()}
+            yield from islice(_rows_of(batch), min(skip, size), None)
             skip = max(skip - size, 0)
+
+    def division(self, unit: str) -> str | None:
+        """Parquet files are cut into their row groups; no other file can be entered in the middle."""
+        return ROW_GROUPS if _type_of(self._builder) == "parquet" else None
+
+    def parts(self) -> list[Part]:
+        """The row groups of every file; reads the files' ends, where they are listed."""
+        import pyarrow.parquet as pq
+
+        found = []
+        for name, file in zip(self.names, map(str, self._builder.config.data_files[self._split]), strict=True):
+            with _opened(file) as content:
+                metadata = pq.read_metadata(content)
+            first = 0
+            for group in range(metadata.num_row_groups):
+                rows = metadata.row_group(group).num_rows
+                found += [Part(name, first, partial(self._row_group, file, metadata, group))] if rows else []
+                first += rows
+        return found
+
+    def _row_group(self, file: str, metadata: Any, group: int, skip: int) -> Iterator[dict[str, Any]]:
+        """Rows of a row group after the first `skip`, typed as the rest of the set is; only its own bytes are fetched."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        from datasets.table import table_cast
+
+        library, features = _library(), self._dataset.features
+        with _opened(file) as content:
+            parquet = pq.ParquetFile(content, metadata=metadata, buffer_size=_BUFFER)
+            for batch in parquet.iter_batches(_TABLE, row_groups=[group], columns=list(features)):
+                if skip < batch.num_rows:
+                    table = table_cast(pa.Table.from_batches([batch.slice(skip)]), features.arrow_schema)
+                    yield from _rows_of(library.Dataset(table, fingerprint=file)[:])
+                skip = max(skip - batch.num_rows, 0)
 
 
 class Saved:
@@ -86,6 +123,14 @@ class Saved:
         part = self._dataset.shard(len(self.names), file, contiguous=True)
         if skip < len(part):
             yield from part.select(range(skip, len(part)))
+
+    def division(self, unit: str) -> str | None:
+        """None: they are parts already."""
+        return None
+
+    def parts(self) -> list[Part]:
+        """The parts."""
+        return whole_files(self)
 
 
 def open_tables(builder: str, paths: list[Path], names: list[str]) -> Stream:
@@ -286,6 +331,20 @@ def _zstandard(packed: Any, mode: str = "rb", **_: Any) -> Any:
     import zstandard
 
     return zstandard.ZstdCompressor().stream_writer(packed)
+
+
+def _rows_of(batch: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of a batch of columns."""
+    return (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
+
+
+def _opened(file: str) -> BinaryIO:
+    """A file here or on the Hub, opened to be read in pieces."""
+    if "://" not in file:
+        return Path(file).open("rb")
+    import fsspec
+
+    return cast(BinaryIO, fsspec.open(file, "rb").open())
 
 
 def _type_of(builder: Any) -> str:

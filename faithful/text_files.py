@@ -7,11 +7,13 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from faithful.errors import FaithfulError
+from faithful.parts import BOM, Part, Span, is_long, span_rule, spans
 
 BUILDERS = {
     ".txt": "text",
@@ -25,6 +27,7 @@ BUILDERS = {
 }
 PACKED = (".gz", ".zst")
 _SAMPLE = 64
+_BEGINNING = 4096
 
 
 def builder_of(path: Path) -> str | None:
@@ -120,6 +123,50 @@ class TextFiles:
         """The same files: rows of text files come whole."""
         return self
 
+    def division(self, unit: str) -> str | None:
+        """How the files are cut into parts, in words; None where they can only be read from their beginnings.
+
+        Packed files and JSON lists cannot be entered in the middle, nor CSV, whose quoted fields may hold line breaks. A
+        text file is cut only where its documents are passages.
+        """
+        borders = {"json": "line borders", "text": "blank lines" if unit == "passage" else None, "csv": None}
+        border = borders[self.builder]
+        return span_rule(border) if border and any(map(self._divides, self.paths)) else None
+
+    def parts(self) -> list[Part]:
+        """The files in the parts that `division` names; files that cannot be cut as one part each.
+
+        Raises:
+            FaithfulError: a file cannot be read.
+        """
+        found = []
+        for file, (path, name) in enumerate(zip(self.paths, self.names, strict=True)):
+            if not self._divides(path):
+                found.append(Part(name, 0, partial(self.rows, file)))
+                continue
+            with _faults_of(path), path.open("rb") as content:
+                cut = spans(content, at_blank_lines=self.builder == "text")
+            for number, span in enumerate(cut):
+                first = number if self.builder == "text" else span.row
+                found.append(Part(name, first, partial(self._span, path, span)))
+        return found
+
+    def _divides(self, path: Path) -> bool:
+        """Whether a file is longer than a part and can be entered in the middle."""
+        if path.suffix.lower() in PACKED or not is_long(path):
+            return False
+        with path.open("rb") as content:
+            return self.builder != "json" or not _begins_list(content.readline(_BEGINNING).removeprefix(BOM))
+
+    def _span(self, path: Path, span: Span, skip: int) -> Iterator[dict[str, Any]]:
+        with _faults_of(path), path.open("rb") as content:
+            content.seek(span.begin)
+            if self.builder == "text":
+                rows = _whole(content, span.end - span.begin, is_beginning=span.begin == 0)
+            else:
+                rows = _lines(path, islice(content, span.lines), span.line + 1)
+            yield from islice(rows, skip, None)
+
     def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
         """Rows of a file after the first `skip`.
 
@@ -127,25 +174,38 @@ class TextFiles:
             FaithfulError: not UTF-8, not of the type its name says, cut off; names the line.
         """
         path = self.paths[file]
-        read = {"text": _whole, "json": _objects, "csv": _table}[self.builder]
         with _faults_of(path), _open(path) as content:
-            yield from islice(read(path, content), skip, None)
+            if self.builder == "text":
+                rows = _whole(content)
+            else:
+                rows = (_objects if self.builder == "json" else _table)(path, content)
+            yield from islice(rows, skip, None)
 
 
-def _whole(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
-    text = content.read().decode("utf-8-sig")
+def _whole(content: BinaryIO, size: int = -1, *, is_beginning: bool = True) -> Iterator[dict[str, Any]]:
+    text = content.read(size).decode("utf-8-sig" if is_beginning else "utf-8")
     yield {"text": text.replace("\r\n", "\n").replace("\r", "\n")}
 
 
 def _objects(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
     """JSON lines, or one JSON list of objects or texts."""
-    for number, line in enumerate(content, 1):
-        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        if number == 1 and line.lstrip().startswith(b"["):
-            values = json.loads((line + content.read()).decode())
-            for place, value in enumerate(values, 1):
-                yield _object(path, f"element {place}", value)
-            return
+    first = content.readline().removeprefix(BOM)
+    if not _begins_list(first):
+        yield from _lines(path, chain([first], content), 1)
+        return
+    for place, value in enumerate(json.loads((first + content.read()).decode()), 1):
+        yield _object(path, f"element {place}", value)
+
+
+def _begins_list(line: bytes) -> bool:
+    """Whether a file's first line, without a byte order mark, begins a JSON list."""
+    return line.lstrip().startswith(b"[")
+
+
+def _lines(path: Path, lines: Iterable[bytes], first: int) -> Iterator[dict[str, Any]]:
+    """JSON lines from line `first` of a file on; blank ones are passed over."""
+    for number, line in enumerate(lines, first):
+        line = line.removeprefix(BOM) if number == 1 else line
         if line.strip():
             try:
                 value = json.loads(line.decode())

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from faithful import __version__
 from faithful.errors import FaithfulError
+from faithful.evaluate import Evaluation
 from faithful.files import write_text
 from faithful.model import ModelSpec
 from faithful.sae.files import save_sae
@@ -80,13 +79,16 @@ def finished(cell: Cell) -> bool:
     return (cell.folder / "sae_weights.safetensors").exists()
 
 
-def refuse_untrained(cell: Cell, log: list[dict[str, Any]], quality: dict[str, Any]) -> None:
+def refuse_untrained(
+    cell: Cell, log: list[dict[str, Any]], found: Evaluation, hook_module: str, weights_sha256: str
+) -> None:
     """Refuse to write a record that shows no training.
 
     Raises:
         FaithfulError: no step was made, the loss is not finite or not lower than at the start, nothing fires, or the
-            output is zero.
+            output is zero, or the evaluation is of another hook or other weights.
     """
+    quality = found.figures
     first, last = (log[0]["loss"], log[-1]["loss"]) if log else (math.nan, math.nan)
     wrong = [
         (not log or log[-1]["step"] == 0, "it made no step"),
@@ -94,6 +96,8 @@ def refuse_untrained(cell: Cell, log: list[dict[str, Any]], quality: dict[str, A
         (last >= first, f"its loss went from {first:.4g} to {last:.4g}"),
         (quality["l0"] == 0, "no latent fires on the held-out text"),
         (quality["l2_ratio"] == 0, "its output is zero"),
+        (found.hook_module != hook_module, f"it was evaluated at {found.hook_module}, not at {hook_module}"),
+        (found.weights_sha256 != weights_sha256, "other weights than its own were evaluated"),
     ]
     for happened, what in wrong:
         if happened:
@@ -121,15 +125,16 @@ def write_cell(
     cell: Cell,
     sae: TopKSAE,
     settings: Settings,
-    hook_path: str,
+    hook_module: str,
     log: list[dict[str, Any]],
-    quality: dict[str, Any],
-    density: Tensor,
+    found: Evaluation,
     provenance: dict[str, Any],
 ) -> None:
     """Write a finished SAE: log first, cfg.json last, so that a cell is finished or not there."""
-    refuse_untrained(cell, log, quality)
+    weights_sha256 = sae.sha256()
+    refuse_untrained(cell, log, found, hook_module, weights_sha256)
     write_log(cell, log)
+    quality = found.figures | {"dead_in_training": log[-1]["dead_in_training"]}
     model = settings.model
     metadata = {
         "model_name": transformer_lens_name(model),
@@ -150,12 +155,13 @@ def write_cell(
             "version": __version__,
             "identity": cell.identity,
             "identity_sha256": cell.sha256,
-            "hook_module": hook_path,
+            "hook_module": hook_module,
+            "weights_sha256": weights_sha256,
             "training": log[-1],
             "first_loss": log[0]["loss"],
             "evaluation": quality,
             **provenance,
         },
     }
-    sparsity = density.clamp(min=1e-10).log10().float()
+    sparsity = found.density.clamp(min=1e-10).log10().float()
     save_sae(cell.folder, sae, metadata, sparsity)

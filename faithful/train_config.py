@@ -3,20 +3,27 @@
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from faithful.catalog import DEFAULT_CONTEXT, find_preset, sae_defaults
 from faithful.corpus import Corpus
 from faithful.errors import FaithfulError
 from faithful.hooks import Hook
 from faithful.model import ModelSpec, resolve_model, shape_of
+from faithful.sae.config import Codes, Phase, StackConfig
 from faithful.token_rows import Plan, plan_tokens
 
 SEEDS = (0, 1, 2, 3, 4, 5)
 LEAST_BATCH, LARGEST_BATCH, STEPS_WANTED = 256, 4096, 256
 BUFFER_BATCHES = 32
+DEAD_SHARE, DEAD_MOST = 0.05, 10_000_000
+ALGORITHM = 2
+"""Counts changes of the training that give the same settings other weights."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class TrainConfig:
         deterministic: no atomics on a GPU (a CPU has none).
         checkpoint_minutes: time between checkpoints.
         log: `none`, `wandb` or `tensorboard`, beside train.jsonl.
+        objective, schedule: of `StackConfig`, named functions of a module; None is none.
     """
 
     corpora: tuple[Path, ...]
@@ -72,6 +80,8 @@ class TrainConfig:
     deterministic: bool = False
     checkpoint_minutes: float = 10.0
     log: str = "none"
+    objective: Callable[[Codes], Tensor] | None = None
+    schedule: Callable[[float], Phase] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,8 @@ class Settings:
         shapes: (d_sae, k) pairs.
         lrs: learning rate of each shape.
         seeds: init seeds.
-        deterministic: see `TrainConfig`.
+        deterministic, objective, schedule: see `TrainConfig`.
+        gemm_dtype: of the SAEs' dense products: `bfloat16` on a GPU, None (float32) on a CPU.
     """
 
     model: ModelSpec
@@ -103,6 +114,25 @@ class Settings:
     lrs: tuple[float, ...]
     seeds: tuple[int, ...]
     deterministic: bool
+    gemm_dtype: str | None
+    objective: Callable[[Codes], Tensor] | None
+    schedule: Callable[[float], Phase] | None
+
+    def stack(self, d_in: int, d_sae: int, k: int, init_seeds: tuple[int, ...], steps: int) -> StackConfig:
+        """How the cells of one shape train."""
+        return StackConfig(
+            d_in=d_in,
+            d_sae=d_sae,
+            k=k,
+            init_seeds=init_seeds,
+            steps=steps,
+            lr=self.lrs[self.shapes.index((d_sae, k))],
+            dead_tokens=max(1, min(DEAD_MOST, int(DEAD_SHARE * self.tokens))),
+            deterministic=self.deterministic,
+            gemm_dtype=self.gemm_dtype,
+            objective=self.objective,
+            schedule=self.schedule,
+        )
 
 
 def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]]:
@@ -127,9 +157,11 @@ def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]
             raise FaithfulError(f"k {k} does not fit {d_sae} latents; give a --k from 1 to --d-sae.")
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise FaithfulError("Name each seed once: --seeds 0-5.")
-    context = config.context or (preset.context if preset else min(DEFAULT_CONTEXT, spec.positions))
-    if not 2 <= context <= spec.positions:
-        raise FaithfulError(f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions}.")
+    context = config.context or (preset.context if preset else min(DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT))
+    if context < 2 or (spec.positions and context > spec.positions):
+        raise FaithfulError(
+            f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions or 'any number'}."
+        )
     usable = {corpus.folder: plan_tokens(corpus, context, config.layout) for corpus in corpora}
     tokens = _budget(config, corpora, usable, preset.tokens if preset else None)
     batch = config.batch or _batch(tokens)
@@ -149,13 +181,16 @@ def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]
         lrs=tuple(config.lr or base / math.sqrt(d_sae) for d_sae, _ in shapes),
         seeds=config.seeds,
         deterministic=config.deterministic,
+        gemm_dtype="bfloat16" if device.startswith("cuda") else None,
+        objective=config.objective,
+        schedule=config.schedule,
     ), usable
 
 
 def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: int, k: int, seed: int) -> dict[str, Any]:
     """What decides a cell's weights: model, hook, the tokens it reads and their order, its own settings."""
     model = settings.model
-    lr = settings.lrs[settings.shapes.index((d_sae, k))]
+    how = settings.stack(1, d_sae, k, (seed,), 1)
     return {
         "model": model.name,
         "revision": model.revision,
@@ -174,9 +209,34 @@ def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: in
         "drop_outliers": settings.drop_outliers,
         "d_sae": d_sae,
         "k": k,
-        "lr": lr,
+        "lr": how.lr,
         "init_seed": seed,
+        "algorithm": ALGORITHM,
+        "betas": list(how.betas),
+        "eps": how.eps,
+        "clip": how.clip,
+        "warmup": how.warmup,
+        "decay": how.decay,
+        "auxk": how.auxk,
+        "dead_tokens": how.dead_tokens,
+        "gemm_dtype": how.gemm_dtype or "float32",
+        "objective": _named(settings.objective),
+        "schedule": _named(settings.schedule),
     }
+
+
+def _named(function: Callable[..., Any] | None) -> str | None:
+    """What a function is called, module and all.
+
+    Raises:
+        FaithfulError: it has no name to find it by.
+    """
+    if function is None:
+        return None
+    name = getattr(function, "__qualname__", "<")
+    if "<" in name:
+        raise FaithfulError("An objective or schedule decides the weights and must be a function of a module, by name.")
+    return f"{function.__module__}.{name}"
 
 
 def identity_sha256(identity: dict[str, Any]) -> str:

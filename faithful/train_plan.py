@@ -1,17 +1,21 @@
 """What a training will take, before a weight is loaded: memory, arithmetic, time."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from faithful.activations import FORWARD_TOKENS
 from faithful.catalog import Shape
 from faithful.model import shape_of
 from faithful.quantities import format_bytes, format_count, format_seconds
+from faithful.token_rows import Plan
 from faithful.train_config import Settings, TrainConfig, settle
 
 CPU_FLOPS_PER_THREAD = 3e10
 GPU_FLOPS, GPU_SHARE = 990e12, 0.4
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-WEIGHTS_MOMENTS_GRADIENTS = 4
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class TrainPlan:
         tokens, unusable: stored tokens per corpus, and those beyond the contexts, by corpus.
         steps, batch: about so many steps per corpus.
         forward_flops, sae_flops: per token: the truncated forward pass, and all SAEs of a corpus.
-        weight_bytes, buffer_bytes, sae_bytes: memory.
+        weight_bytes, buffer_bytes, forward_bytes, sae_bytes: memory of one process; that of the SAEs with the copies of a
+            batch.
         seconds: estimated, all corpora.
     """
 
@@ -41,6 +46,7 @@ class TrainPlan:
     sae_flops: float
     weight_bytes: int
     buffer_bytes: int
+    forward_bytes: int
     sae_bytes: int
     seconds: float
 
@@ -55,16 +61,21 @@ def plan_training(config: TrainConfig) -> TrainPlan:
     Raises:
         FaithfulError: as `settle`.
     """
-    import torch
-
     device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    settings, usable = settle(config, device)
+    return forecast(*settle(config, device), device)
+
+
+def forecast(settings: Settings, usable: dict[Path, Plan], device: str) -> TrainPlan:
+    """Forecast what `settle` found.
+
+    Memory is that of one process that trains all shapes. A forward pass holds about eight activations per token.
+    """
     shape = shape_of(settings.model)
     forward = forward_flops(shape, settings)
     seeds = len(settings.seeds)
     sae = sum(seeds * sae_flops(shape.d_model, d_sae, k) for d_sae, k in settings.shapes)
     rate = GPU_FLOPS * GPU_SHARE if device == "cuda" else CPU_FLOPS_PER_THREAD * torch.get_num_threads()
-    parameters = sum(seeds * (2 * d_sae * shape.d_model + d_sae + shape.d_model) for d_sae, _ in settings.shapes)
+    stacks = [settings.stack(shape.d_model, *pair, settings.seeds, 1) for pair in settings.shapes]
     size = BYTES[settings.model.dtype]
     return TrainPlan(
         model=settings.model.name,
@@ -80,7 +91,8 @@ def plan_training(config: TrainConfig) -> TrainPlan:
         sae_flops=sae,
         weight_bytes=shape.params * size,
         buffer_bytes=settings.buffer * shape.d_model * size,
-        sae_bytes=parameters * 4 * WEIGHTS_MOMENTS_GRADIENTS,
+        forward_bytes=FORWARD_TOKENS[device[:4]] * 8 * shape.d_model * size,
+        sae_bytes=sum(stack.memory(settings.batch) for stack in stacks),
         seconds=len(usable) * settings.tokens * (forward + sae) / rate,
     )
 
@@ -110,7 +122,8 @@ def plan_rows(plan: TrainPlan) -> list[tuple[str, ...]]:
         ("tokens beyond contexts", unusable),
         ("memory: model", format_bytes(plan.weight_bytes)),
         ("memory: mixing buffer", format_bytes(plan.buffer_bytes)),
-        ("memory: SAEs", f"{format_bytes(plan.sae_bytes)} (weights, moments, gradients)"),
+        ("memory: forward pass", f"about {format_bytes(plan.forward_bytes)}"),
+        ("memory: SAEs", f"{format_bytes(plan.sae_bytes)} (weights, moments, gradients, a batch)"),
         ("FLOPs per token", f"{format_count(plan.forward_flops)} forward, {format_count(plan.sae_flops)} SAEs"),
         ("time", f"about {format_seconds(plan.seconds)} (estimate)"),
     ]

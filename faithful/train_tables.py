@@ -21,17 +21,23 @@ def quality_rows(folders: list[Path]) -> tuple[tuple[str, ...], list[tuple[str, 
     return ("corpus", "shape", "seed", *FIGURES), rows
 
 
-def live_table(point: Any, began: float) -> Any:
-    """A rich table of a `TrainProgress`: a row per cell, and time left; `began` is when the step did, monotonic seconds."""
+def live_table(point: Any, began: float, before: int) -> Any:
+    """A rich table of a `TrainProgress`: a row per cell, and time left.
+
+    Args:
+        point: where it is.
+        began: when the step did, monotonic seconds.
+        before: what was done by then, of this run or an earlier one.
+    """
     from rich.table import Table
 
-    left = (time.monotonic() - began) * (point.total - point.done) / max(point.done, 1)
+    left = (time.monotonic() - began) * (point.total - point.done) / max(point.done - before, 1)
     title = (
         f"{point.step}: {format_count(point.done)} of {format_count(point.total)} {point.unit},"
         f" {format_seconds(left)} left"
     )
     table = Table(title=title, title_justify="left")
-    for name in ("cell", "activations/s", "fvu", "l0", "dead", "loss"):
+    for name in ("cell", "activations/s", "fvu", "l0", "dead_in_training", "loss"):
         table.add_column(name, justify="left" if name == "cell" else "right")
     for cell in point.cells:
         table.add_row(
@@ -39,7 +45,7 @@ def live_table(point: Any, began: float) -> Any:
             format_count(cell["speed"]),
             f"{cell['fvu']:.4f}",
             f"{cell['l0']:.1f}",
-            f"{cell['dead']:,}",
+            f"{cell['dead_in_training']:,}",
             f"{cell['loss']:.4f}",
         )
     return table

@@ -14,7 +14,6 @@ from torch import Tensor
 from faithful.errors import FaithfulError
 from faithful.sae.stack import Stack, StackConfig, init_weights
 from faithful.sae.topk import TopKSAE
-from faithful.training import DEAD_MOST, DEAD_SHARE
 from faithful.truncated import TruncatedModel
 from studies.codes import activations_of
 
@@ -68,7 +67,7 @@ def gaussian_saes(
 
     Args:
         moments: of the activations.
-        identity: what `faithful train` recorded: `d_sae`, `k`, `lr`, `batch`, `tokens`.
+        identity: what `faithful train` recorded: `d_sae`, `k`, `lr`, `batch`, `dead_tokens`.
         steps: of the recorded training.
         seeds: init seeds.
         seed: of the draws.
@@ -78,7 +77,7 @@ def gaussian_saes(
     values, vectors = torch.linalg.eigh(moments.covariance)
     root = (vectors * values.clamp(min=0).sqrt()).float()
     mean = moments.mean.float()
-    scale = float((d_in / (moments.covariance.trace() + moments.mean.square().sum())).sqrt())
+    scale = float((moments.covariance.trace() + moments.mean.square().sum()).rsqrt())
     config = StackConfig(
         d_in=d_in,
         d_sae=identity["d_sae"],
@@ -86,7 +85,7 @@ def gaussian_saes(
         init_seeds=tuple(seeds),
         steps=steps,
         lr=identity["lr"],
-        dead_tokens=min(DEAD_MOST, int(DEAD_SHARE * identity["tokens"])),
+        dead_tokens=identity["dead_tokens"],
     )
     stack = Stack(config, mean, scale, "cpu")
     generator = torch.Generator().manual_seed(seed)

@@ -24,7 +24,7 @@ def draw_training(saes: Sequence[SaeFound], path: Path) -> bool:
     for shape, axes in zip(shapes, np.reshape(grid, (-1, 2)), strict=True):
         for one, metric, title in (
             (axes[0], "fvu", "share of variance unexplained"),
-            (axes[1], "dead", "dead latents"),
+            (axes[1], "dead_in_training", "latents dead in training"),
         ):
             labelled: set[str] = set()
             for sae, points in logs:

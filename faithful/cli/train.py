@@ -85,10 +85,15 @@ def train(
     if dry_run:
         _dry_run(config, as_json)
         return
+    from faithful.train_plan import plan_rows
     from faithful.training import train as run_train
 
+    def announce(plan: Any) -> None:
+        if not as_json:
+            print_table("To train", plan_rows(plan))
+
     with _table(as_json) as report:
-        result = run_train(config, report)
+        result = run_train(config, report, announce)
     if as_json:
         print_json(
             {
@@ -139,5 +144,7 @@ def _table(quiet: bool) -> Iterator[Any]:
     from faithful.train_tables import live_table
 
     with Live(console=Console(stderr=True), refresh_per_second=4) as live:
-        began: dict[str, float] = {}
-        yield lambda point: live.update(live_table(point, began.setdefault(point.step, time.monotonic())))
+        began: dict[str, tuple[float, int]] = {}
+        yield lambda point: live.update(
+            live_table(point, *began.setdefault(point.step, (time.monotonic(), point.done)))
+        )

@@ -30,7 +30,8 @@ class Stack:
     Args:
         config: shape, seeds and schedules.
         mean: [d_in], mean of the raw activations: decoder biases start there.
-        scale: factor that gives raw activations unit root mean square; `sae` folds it into the biases.
+        scale: factor that gives raw activations a norm of 1 in the root mean square; `sae` folds it into the biases. A
+            step of Adam has the size of the learning rate: beside larger activations the biases would hardly move.
         device: where everything lives.
 
     Attributes:
@@ -186,7 +187,7 @@ class Stack:
 
         Returns:
             For each cell `loss`, `fvu`, `aux` and `objective` (without weights), `l0`, `grad_norm` (before clipping),
-            `dead` (latents silent for the window), `lr` and `k` of the last step.
+            `dead_in_training` (latents silent for the window), `lr` and `k` of the last step.
 
         Raises:
             FaithfulError: no step was made since the last call.
@@ -200,7 +201,8 @@ class Stack:
         self.sums.zero_()
         self.summed = 0
         return [
-            dict(zip(FIGURES, row, strict=True)) | {"dead": count} | now for row, count in zip(means, dead, strict=True)
+            dict(zip(FIGURES, row, strict=True)) | {"dead_in_training": count} | now
+            for row, count in zip(means, dead, strict=True)
         ]
 
     def state_dict(self) -> dict[str, Any]:
@@ -266,6 +268,19 @@ class _Dead:
             self.event.synchronize()
         count = int(self.count)
         return self.mask.byte().sort(descending=True, stable=True).indices[:count] if count else None
+
+
+def select_cells(state: dict[str, Any], init_seeds: tuple[int, ...]) -> dict[str, Any]:
+    """The part of a `Stack.state_dict` that belongs to some of its cells: cells do not depend on each other.
+
+    Args:
+        state: of a stack that holds these cells.
+        init_seeds: theirs, in the order wanted.
+    """
+    places = [state["shape"]["init_seeds"].index(seed) for seed in init_seeds]
+    groups = {group: {name: state[group][name][places] for name in TENSORS} for group in ("weights", "first", "second")}
+    counters = {name: state[name][places] for name in COUNTERS}
+    return state | counters | groups | {"shape": state["shape"] | {"init_seeds": init_seeds}}
 
 
 def init_weights(seed: int, d_in: int, d_sae: int) -> Tensor:

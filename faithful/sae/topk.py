@@ -1,5 +1,6 @@
 """A TopK sparse autoencoder as plain tensors."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +36,13 @@ class TopKSAE(Autoencoder):
         """The same elsewhere or in another type."""
         moved = {name: getattr(self, name).to(device=device, dtype=dtype) for name in TENSORS}
         return replace(self, **moved)
+
+    def sha256(self) -> str:
+        """Of the weights' bytes."""
+        digest = hashlib.sha256()
+        for name in TENSORS:
+            digest.update(getattr(self, name).detach().cpu().contiguous().numpy().data)
+        return digest.hexdigest()
 
     def encode_sparse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Values [..., k] (≥ 0, in no order) and latents [..., k] (int64) of x [..., d_in]."""

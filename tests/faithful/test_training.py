@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +14,13 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from faithful import training as module
+from faithful import train_pass as module
+from faithful import training
 from faithful.cli import app
 from faithful.errors import FaithfulError
+from faithful.evaluate import Evaluation
 from faithful.model import ModelSpec
+from faithful.sae.config import Codes, Phase
 from faithful.sae.files import load_sae
 from faithful.train_cell import Cell, refuse_untrained, transformer_lens_name
 from faithful.train_plan import plan_training
@@ -25,6 +30,12 @@ from tests.own import write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 TOKENS = 6000
+TRAINED = [{"step": 1, "loss": 1.0}, {"step": 9, "loss": 0.5}]
+
+
+def evaluation(hook_module: str = "h.1", weights_sha256: str = "a", **figures: float) -> Evaluation:
+    """One that shows a training, but for what is given."""
+    return Evaluation({"l0": 1.0, "l2_ratio": 1.0} | figures, torch.zeros(8), hook_module, weights_sha256)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +94,7 @@ def test_cells_lie_where_the_contract_says_and_training_shows(trained: Path) -> 
 
 
 def test_the_same_again_does_nothing(trained: Path, corpora: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(training, "load_model", lambda *_: pytest.fail("a model was loaded"))
     result = train(configured(corpora, trained))
     assert result.trained == [] and len(result.skipped) == 2 and "nothing to do" in result.note
 
@@ -138,6 +149,127 @@ def test_killed_anywhere_and_run_again_equals_the_uninterrupted_run(
         steps = [json.loads(line)["step"] for line in lines[0]]
         assert steps == sorted(set(steps))
     assert not list((tmp_path / "own" / ".checkpoints").glob("*.pt"))
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> Callable[..., None]:
+    """Make the next training stop after so many steps of a stack; the real step comes back."""
+    real, made = module.Stack.step, iter(range(10_000))
+
+    def step(self: Any, x: Any) -> None:
+        if next(made) == after:
+            raise KeyboardInterrupt
+        real(self, x)
+
+    monkeypatch.setattr(module.Stack, "step", step)
+    return real
+
+
+def test_a_checkpoint_serves_fewer_seeds_other_orders_and_many_cells(
+    trained: Path, corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty-four cells stop half way; a part of them, asked for in another order, goes on from there."""
+    config = configured(corpora, tmp_path, checkpoint_minutes=1e-9, seeds=tuple(range(6)), d_sae=(96, 55), k=(4, 3))
+    real = interrupt(monkeypatch, 50)
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    [file] = (tmp_path / "own" / ".checkpoints").glob("*.pt")
+    steps = []
+
+    def counted(self: Any, x: Any) -> None:
+        steps.append(self.made)
+        real(self, x)
+
+    monkeypatch.setattr(module.Stack, "step", counted)
+    train(replace(config, seeds=(1, 0), d_sae=(96,), k=(4,)))
+    assert min(steps) == 12 and file.exists()
+    for seed in (0, 1):
+        assert equal(tmp_path / SHAPE / f"seed-{seed}", trained / SHAPE / f"seed-{seed}")
+    steps.clear()
+    assert len(train(config).trained) == 22
+    assert min(steps) == 12 and not file.exists()
+
+
+def test_a_cell_that_diverges_costs_the_others_nothing(
+    trained: Path, corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module.Stack.step
+
+    def step(self: Any, x: Any) -> None:
+        if self.made == 5:
+            self.weights["W_enc"][0] = float("nan")
+        real(self, x)
+
+    monkeypatch.setattr(module.Stack, "step", step)
+    with pytest.raises(FaithfulError, match=r"seed 0 is nan .* other 1 SAEs"):
+        train(configured(corpora, tmp_path))
+    assert not (tmp_path / SHAPE / "seed-0" / "cfg.json").exists()
+    assert equal(tmp_path / SHAPE / "seed-1", trained / SHAPE / "seed-1")
+    monkeypatch.setattr(module.Stack, "step", real)
+    train(configured(corpora, tmp_path))
+    assert equal(tmp_path / SHAPE / "seed-0", trained / SHAPE / "seed-0")
+
+
+def test_a_training_goes_on_with_its_threads_and_a_damaged_checkpoint_is_named(
+    corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = torch.get_num_threads()
+    config = configured(corpora, tmp_path, checkpoint_minutes=1e-9)
+    real = interrupt(monkeypatch, 4)
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    monkeypatch.setattr(module.Stack, "step", real)
+    try:
+        with pytest.raises(FaithfulError, match=f"begun with {threads} threads"):
+            train(replace(config, threads=threads + 1))
+    finally:
+        torch.set_num_threads(threads)
+    [file] = (tmp_path / "own" / ".checkpoints").glob("*.pt")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(FaithfulError, match="delete it to start those SAEs anew"):
+        train(config)
+
+
+def small_values(codes: Codes) -> torch.Tensor:
+    """An extra objective."""
+    return codes.values.sum() / len(codes.values)
+
+
+def fewer(fraction: float) -> Phase:
+    """A schedule."""
+    return Phase(k=4 if fraction < 0.5 else 2, auxk=1 / 32)
+
+
+def test_objective_and_schedule_reach_the_cells_and_their_identity(
+    trained: Path, corpora: dict[str, Path], tmp_path: Path
+) -> None:
+    config = configured(corpora, tmp_path, seeds=(0,), objective=small_values, schedule=fewer)
+    train(config)
+    folder = tmp_path / SHAPE / "seed-0"
+    record = json.loads((folder / "cfg.json").read_text())["metadata"]
+    assert record["faithful"]["identity"]["objective"] == f"{__name__}.small_values"
+    assert record["l0"] == pytest.approx(2, abs=0.1) and load_sae(folder).k == 2
+    assert record["faithful"]["training"]["objective"] > 0
+    with pytest.raises(FaithfulError, match=r"objective None asked for, .*small_values there"):
+        train(replace(config, objective=None))
+    with pytest.raises(FaithfulError, match="by name"):
+        train(replace(config, out=tmp_path / "other", objective=lambda codes: codes.values.sum()))
+
+
+@pytest.mark.parametrize("name", ["wandb", "tensorboard"])
+def test_loggers_get_every_interval_of_every_cell(
+    name: str, corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two packages' interfaces, as far as they are used."""
+    told: list[Any] = []
+    run = SimpleNamespace(log=lambda values, step: told.extend((key, step) for key in values), finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=lambda **_: run))
+    writer = SimpleNamespace(add_scalar=lambda key, value, step: told.append((key, step)), close=lambda: None)
+    board = SimpleNamespace(SummaryWriter=lambda folder: writer)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
+    train(configured(corpora, tmp_path, log=name))
+    lines = (tmp_path / SHAPE / "seed-0" / "train.jsonl").read_text().splitlines()
+    assert sum(key.endswith("fvu") for key, _ in told) == 2 * len(lines)
+    assert {step for _, step in told} == {json.loads(line)["step"] for line in lines}
 
 
 def test_saelens_reads_what_we_wrote(trained: Path) -> None:
@@ -206,6 +338,8 @@ def test_a_corpus_of_another_tokenizer_is_refused(
 @pytest.mark.parametrize(
     ("log", "quality", "said"),
     [
+        (TRAINED, {"hook_module": "h.2"}, "evaluated at h.2, not at h.1"),
+        (TRAINED, {"weights_sha256": "b"}, "other weights"),
         ([], {"l0": 1, "l2_ratio": 1}, "no step"),
         ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": 1.0}], {"l0": 1, "l2_ratio": 1}, "its loss went"),
         ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": float("nan")}], {"l0": 1, "l2_ratio": 1}, "nan"),
@@ -217,7 +351,11 @@ def test_a_record_without_training_cannot_be_written(
     log: Any, quality: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(FaithfulError, match=said):
-        refuse_untrained(Cell(tmp_path, 8, 2, 0, {}), log, quality)
+        refuse_untrained(Cell(tmp_path, 8, 2, 0, {}), log, evaluation(**quality), "h.1", "a")
+
+
+def test_a_record_of_a_training_can_be_written(tmp_path: Path) -> None:
+    refuse_untrained(Cell(tmp_path, 8, 2, 0, {}), TRAINED, evaluation(), "h.1", "a")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +376,9 @@ def test_names_are_those_of_transformer_lens(source: str, family: str, said: str
 @pytest.mark.slow
 def test_workers_train_the_same_cells(trained: Path, corpora: dict[str, Path], tmp_path: Path) -> None:
     config = configured(corpora, tmp_path, workers=2, d_sae=(96, 55), threads=torch.get_num_threads())
-    train(config)
+    told: list[Any] = []
+    train(config, told.append)
+    assert {cell["cell"].split()[0] for point in told for cell in point.cells} == {"f96-k4", "f55-k4"}
     assert equal(tmp_path / SHAPE / "seed-0", trained / SHAPE / "seed-0")
     assert train(replace(config, workers=1)).trained == []
 

@@ -75,7 +75,7 @@ def write_sae(folder: Path, corpus: str, seed: int) -> None:
     record = {"version": "0.1.0", "identity": identity, "evaluation": {"fvu": 0.25}, "torch": "2.9", "seconds": 3.0}
     config = {"d_sae": 8, "k": 2, "metadata": {"dataset_path": corpus, "faithful": record}}
     (folder / "cfg.json").write_text(json.dumps(config))
-    lines = [json.dumps({"step": step, "fvu": 1 / step, "dead": step}) for step in range(1, 700)]
+    lines = [json.dumps({"step": step, "fvu": 1 / step, "dead_in_training": step}) for step in range(1, 700)]
     (folder / "train.jsonl").write_text("\n".join(lines) + '\n{"step": 700, "fv')
 
 

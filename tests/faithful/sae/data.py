@@ -22,7 +22,7 @@ def batches(count: int, tokens: int, d_in: int, seed: int = 0) -> list[Tensor]:
 
 def moments(x: Tensor) -> tuple[Tensor, float]:
     """Mean and scale that a stack is set up with."""
-    return x.mean(0), float(1 / x.square().mean().sqrt())
+    return x.mean(0), float(1 / x.square().sum(1).mean().sqrt())
 
 
 def stack_for(config: StackConfig, x: Tensor) -> Stack:

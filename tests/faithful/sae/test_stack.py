@@ -174,13 +174,13 @@ def test_silence_is_counted_in_tokens_and_survives_a_resume() -> None:
         other = stack_for(config, data[0])
         other.load_state_dict(stack.state_dict())
         stack = other
-        dead.append(stack.metrics()[0]["dead"])
+        dead.append(stack.metrics()[0]["dead_in_training"])
     assert dead[:2] == [0, 0]
     assert dead[2] >= 1
     assert int(stack.silent[0, 17]) == 50
 
 
-def with_dead(config: StackConfig, x: Tensor, handicap: float = 1.0) -> tuple[Stack, list[int]]:
+def with_dead(config: StackConfig, x: Tensor, handicap: float = 0.2) -> tuple[Stack, list[int]]:
     """A stack with 30 latents that have been silent for long and are seldom chosen."""
     stack = stack_for(config, x)
     dead = list(range(0, 90, 3))
@@ -220,7 +220,7 @@ def test_auxk_is_nothing_when_no_latent_is_dead() -> None:
 def test_auxk_revives() -> None:
     data = batches(60, 64, 24)
     config = replace(CONFIG, steps=60, lr=0.01, dead_tokens=128, auxk_k=12)
-    (aided, dead), (plain, _) = with_dead(config, data[0], 2.0), with_dead(replace(config, auxk=0.0), data[0], 2.0)
+    (aided, dead), (plain, _) = with_dead(config, data[0], 0.4), with_dead(replace(config, auxk=0.0), data[0], 0.4)
     for x in data:
         aided.step(x)
         plain.step(x)

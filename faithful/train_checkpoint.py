@@ -1,0 +1,100 @@
+"""Checkpoints of a corpus' training: which cells they hold, and how some of these go on."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faithful.errors import FaithfulError
+from faithful.files import write_atomically
+from faithful.sae.stack import select_cells
+from faithful.train_cell import Cell
+
+FOLDER = ".checkpoints"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training that was not finished.
+
+    Attributes:
+        path: its file.
+        step: steps made.
+        cells: the SHA-256 of each cell's identity → its folder below the corpus'.
+    """
+
+    path: Path
+    step: int
+    cells: dict[str, str]
+
+
+def checkpoint_path(cells: list[Cell]) -> Path:
+    """Where the training of some cells of a corpus, in this order or another, keeps its state."""
+    names = json.dumps(sorted(cell.sha256 for cell in cells))
+    return _corpus_folder(cells) / FOLDER / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.pt"
+
+
+def save_checkpoint(path: Path, cells: list[Cell], step: int, state: dict[str, Any]) -> None:
+    """Write a state of plain values and tensors, atomically."""
+    root = _corpus_folder(cells)
+    held = {cell.sha256: cell.folder.relative_to(root).as_posix() for cell in cells}
+    write_atomically(path, lambda file: torch.save({"cells": held, "step": step} | state, file))
+
+
+def load_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
+    """What `save_checkpoint` wrote, on the CPU; with `mmap` tensors are read when they are used.
+
+    Raises:
+        FaithfulError: the file is damaged or of another version.
+    """
+    try:
+        state = dict(torch.load(path, map_location="cpu", weights_only=True, mmap=mmap))
+        cells, step = state["cells"], state["step"]
+    except Exception as error:
+        raise FaithfulError(
+            f"The checkpoint {path} cannot be read ({error}); delete it to start those SAEs anew."
+        ) from None
+    return state | {"cells": cells, "step": step}
+
+
+def split_by_checkpoint(cells: list[Cell]) -> list[tuple[list[Cell], Checkpoint | None]]:
+    """Cells of a corpus that go on together, each group with the checkpoint it goes on from; the rest starts anew."""
+    groups: list[tuple[list[Cell], Checkpoint | None]] = []
+    rest = list(cells)
+    for checkpoint in sorted(_checkpoints(cells), key=lambda found: -found.step):
+        group = [cell for cell in rest if cell.sha256 in checkpoint.cells]
+        if group:
+            groups.append((group, checkpoint))
+            rest = [cell for cell in rest if cell not in group]
+    return [*groups, (rest, None)] if rest else groups
+
+
+def stack_state(state: dict[str, Any], d_sae: int, k: int, init_seeds: tuple[int, ...]) -> dict[str, Any]:
+    """The state of some cells of one shape, whatever cells shared their stack."""
+    for stack in state["stacks"]:
+        if (stack["shape"]["d_sae"], stack["shape"]["k"]) == (d_sae, k):
+            return select_cells(stack, init_seeds)
+    raise KeyError((d_sae, k))
+
+
+def remove_finished(cells: list[Cell]) -> None:
+    """Delete the checkpoints that hold finished cells only."""
+    root = _corpus_folder(cells)
+    for checkpoint in _checkpoints(cells):
+        if all((root / folder / "cfg.json").exists() for folder in checkpoint.cells.values()):
+            checkpoint.path.unlink(missing_ok=True)
+
+
+def _checkpoints(cells: list[Cell]) -> list[Checkpoint]:
+    found = []
+    for path in sorted((_corpus_folder(cells) / FOLDER).glob("*.pt")):
+        state = load_checkpoint(path, mmap=True)
+        found.append(Checkpoint(path, state["step"], state["cells"]))
+    return found
+
+
+def _corpus_folder(cells: list[Cell]) -> Path:
+    return cells[0].folder.parent.parent

@@ -1,0 +1,223 @@
+"""One pass over a corpus that trains some cells of its grid together, evaluates them and writes them."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faithful.activations import ActivationStream, StreamConfig
+from faithful.errors import FaithfulError
+from faithful.evaluate import evaluate
+from faithful.files import append_line
+from faithful.sae.stack import Stack
+from faithful.train_cell import Cell, write_cell, write_log
+from faithful.train_checkpoint import (
+    Checkpoint,
+    checkpoint_path,
+    load_checkpoint,
+    remove_finished,
+    save_checkpoint,
+    stack_state,
+)
+from faithful.train_config import Settings, TrainConfig
+from faithful.train_log import open_logger
+
+INTERVALS = 100
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """A point in time of a training, for a table with a row per cell.
+
+    Attributes:
+        step: what is being done.
+        done, total: stored tokens.
+        cells: name and latest figures of each cell.
+        unit: of `done` and `total`.
+    """
+
+    step: str
+    done: int
+    total: int
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    unit: str = "tokens"
+
+
+class TrainingPass:
+    """One pass over a corpus for some cells of it.
+
+    Args:
+        config, settings: what was asked for, and what it comes down to.
+        corpus: folder.
+        cells: those to train, all of this corpus.
+        device: where.
+        model: the causal LM there.
+        checkpoint: what to go on from.
+
+    Raises:
+        FaithfulError: the checkpoint was made with another number of CPU threads than --threads states.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        settings: Settings,
+        corpus: Path,
+        cells: list[Cell],
+        device: str,
+        model: Any,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        shapes = dict.fromkeys((cell.d_sae, cell.k) for cell in cells)
+        self.cells = [cell for shape in shapes for cell in cells if (cell.d_sae, cell.k) == shape]
+        self.config, self.settings, self.corpus = config, settings, corpus
+        self.device, self.model = device, model
+        self.checkpoint = checkpoint_path(cells)
+        state = load_checkpoint(checkpoint.path) if checkpoint else None
+        if state:
+            self._keep_threads(state["threads"], checkpoint)
+        self.stream = self._stream()
+        if state:
+            self.stream.load_state(state["stream"])
+        self.rows: list[list[dict[str, Any]]] = [state["rows"][cell.sha256] if state else [] for cell in self.cells]
+        self.step: int = state["step"] if state else 0
+        self.seconds: float = state["seconds"] if state else 0.0
+        mean, scale = self.stream.moments()
+        self.stacks = []
+        for shape in shapes:
+            seeds = tuple(cell.seed for cell in self.cells if (cell.d_sae, cell.k) == shape)
+            stack = Stack(settings.stack(len(mean), *shape, seeds, self.stream.steps), mean, scale, device)
+            if state:
+                stack.load_state_dict(stack_state(state, *shape, seeds))
+            self.stacks.append(stack)
+        self.noted = 0
+        self.failed: dict[int, str] = {}
+
+    def run(self, report: Any) -> None:
+        """Train to the end, then evaluate and write every cell.
+
+        A cell that diverges or shows no training is left out; the others are finished.
+
+        Raises:
+            FaithfulError: what was wrong with the first cell that was left out.
+        """
+        logger = open_logger(self.config.log, self.cells, self.settings)
+        every = max(1, self.stream.steps // INTERVALS)
+        began = saved = time.monotonic()
+        before = self.seconds
+        for x in self.stream:
+            for stack in self.stacks:
+                stack.step(x)
+            self.step += 1
+            if self.step == 1 or self.step % every == 0:
+                self.seconds = before + time.monotonic() - began
+                self._note(report, logger)
+            if time.monotonic() - saved > 60 * self.config.checkpoint_minutes and self.step < self.stream.steps:
+                self._save()
+                saved = time.monotonic()
+        if self.noted < self.step:
+            self.seconds = before + time.monotonic() - began
+            self._note(report, logger)
+        logger.close()
+        self._finish(report)
+
+    def _keep_threads(self, threads: int, checkpoint: Checkpoint | None) -> None:
+        """Go on with as many CPU threads as before: another number may change the order of sums, and so bits."""
+        if checkpoint and self.config.threads and self.config.threads != threads:
+            raise FaithfulError(
+                f"The training in {checkpoint.path} was begun with {threads} threads; go on with --threads {threads}, or"
+                " delete the file to start anew."
+            )
+        torch.set_num_threads(threads)
+
+    def _stream(self) -> ActivationStream:
+        s = self.settings
+        stream = StreamConfig(
+            hook=s.hook,
+            context=s.context,
+            layout=s.layout,
+            tokens=s.tokens,
+            epochs=s.epochs,
+            data_seed=s.data_seed,
+            batch=s.batch,
+            buffer=s.buffer,
+            drop_outliers=s.drop_outliers,
+        )
+        return ActivationStream(self.model, s.model, self.corpus, "train", stream)
+
+    def _note(self, report: Any, logger: Any) -> None:
+        """Read the metrics (the only synchronisation), keep them, and tell."""
+        found = [row for stack in self.stacks for row in stack.metrics()]
+        tokens = self.stream.counts.tokens
+        speed = self.step * self.settings.batch / max(self.seconds, 1e-9)
+        for place, (cell, rows, row) in enumerate(zip(self.cells, self.rows, found, strict=True)):
+            if not math.isfinite(row["loss"]):
+                self.failed.setdefault(
+                    place,
+                    f"The loss of {cell.name} is {row['loss']} at step {self.step}; train with a smaller --lr than"
+                    f" {cell.identity['lr']:.2g}, or check the model's weights.",
+                )
+            if place not in self.failed:
+                rows.append({"step": self.step, "tokens": tokens, "seconds": round(self.seconds, 2)} | row)
+                write_log(cell, rows)
+        if len(self.failed) == len(self.cells):
+            raise FaithfulError(self.failed[0])
+        self.noted = self.step
+        logger.log(self.step, found)
+        shown = [{"cell": c.name, "speed": speed} | row for c, row in zip(self.cells, found, strict=True)]
+        report(TrainProgress(f"training {self.corpus.name}", tokens, self.settings.tokens, shown))
+
+    def _save(self) -> None:
+        if self.failed:
+            return
+        state = {
+            "seconds": self.seconds,
+            "threads": torch.get_num_threads(),
+            "rows": {cell.sha256: rows for cell, rows in zip(self.cells, self.rows, strict=True)},
+            "stream": self.stream.state(),
+            "stacks": [stack.state_dict() for stack in self.stacks],
+        }
+        save_checkpoint(self.checkpoint, self.cells, self.step, state)
+
+    def _finish(self, report: Any) -> None:
+        counts, s = self.stream.counts, self.settings
+        provenance = {
+            "threads": torch.get_num_threads(),
+            "device": self.device,
+            "deterministic": s.deterministic or self.device == "cpu",
+            "torch": torch.__version__,
+            "seconds": round(self.seconds, 2),
+            "special_tokens_left_out": counts.special,
+            "outliers": counts.outliers,
+        }
+        every = [stack.sae(place) for stack in self.stacks for place in range(len(stack.config.init_seeds))]
+        kept = [place for place in range(len(self.cells)) if place not in self.failed]
+        found = evaluate(
+            self.model, s.model, s.hook, self.corpus, [every[place] for place in kept], s.context, s.layout,
+            self.config.eval_tokens,
+            lambda done, total: report(TrainProgress(f"evaluating {self.corpus.name}", done, total, unit="contexts")),
+        )  # fmt: skip
+        for place, evaluation in zip(kept, found, strict=True):
+            cell, rows = self.cells[place], self.rows[place]
+            try:
+                write_cell(cell, every[place], s, self.stream.hook_path, rows, evaluation, provenance)
+            except FaithfulError as error:
+                self.failed[place] = str(error)
+        append_line(
+            self.config.out / "log.jsonl",
+            {
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "corpus": self.corpus.name,
+                "cells": len(self.cells) - len(self.failed),
+                "tokens": s.tokens,
+                "seconds": round(self.seconds, 2),
+            },
+        )
+        self.checkpoint.unlink(missing_ok=True)
+        remove_finished(self.cells)
+        if self.failed:
+            first = self.failed[min(self.failed)]
+            raise FaithfulError(f"{first} The other {len(self.cells) - len(self.failed)} SAEs of the corpus were kept.")
