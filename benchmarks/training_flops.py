@@ -260,7 +260,7 @@ def _gpu_rates(work: Workload, model: Any, rows: Tensor, cells: int) -> tuple[fl
 
         return _gpu_rate(step, rows.numel(), GPU_STEPS // 4)
 
-    mean, scale = activations().mean(0), float(activations().square().mean().rsqrt())
+    mean, scale = activations().mean(0), float(activations().square().sum(1).mean().rsqrt())
     config = StackConfig(
         work.d_in, work.d_sae, work.k, tuple(range(cells)), 10 * GPU_STEPS, work.lr, DEAD_TOKENS, gemm_dtype="bfloat16"
     )

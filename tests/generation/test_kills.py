@@ -47,6 +47,9 @@ def killing_fsync(descriptor):
 if __name__ == "__main__":
     import matplotlib.figure, transformers.models.gpt2.modeling_gpt2
     import generation.describe, generation.generate, generation.transformers_engine
+    import multiprocessing
+    forking = multiprocessing.get_context("fork")
+    multiprocessing.get_context = lambda method=None: forking
     from faithful.cli import main
     for line in sys.stdin:
         folder, points = line.rstrip().rsplit(" ", 1)
@@ -63,7 +66,8 @@ if __name__ == "__main__":
 
 
 class Launcher:
-    """Runs the command again and again without importing everything each time: forks a process that has it all.
+    """Runs the command again and again without importing everything each time: forks a process that has it all, and so do
+    its workers.
 
     A process's own processor time is the clock: it stands still while workers work, and the machine's load does not
     bend it. The coordinator is the only writer, so an instant of its work is an instant that matters.
