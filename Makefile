@@ -31,14 +31,15 @@ lint: $(READY)
 
 bench: $(READY) $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.bench_training --dictionary-learning $(PEERS)/bin/python
-	for name in bench_throughput bench_overhead bench_tokenise bench_probes bench_publish \
+	$(BIN)/python -m benchmarks.bench_matching --lapx $(PEERS)/bin/python
+	for name in bench_throughput bench_overhead bench_tokenise bench_fakes bench_probes bench_publish \
 		inference_calibration first_token calibration power; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # dictionary_learning wants other versions than ours.
 $(PEERS)/.ready: $(READY)
 	$(PYTHON) -m venv $(PEERS)
-	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python $(TORCH_BACKEND) dictionary-learning==0.1.0 nnsight==0.3.7 zstandard
+	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python $(TORCH_BACKEND) dictionary-learning==0.1.0 nnsight==0.3.7 zstandard lapx
 	touch $(PEERS)/.ready
 
 clean:
