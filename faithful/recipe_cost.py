@@ -9,16 +9,25 @@ from faithful.catalog import DEFAULT_CONTEXT, Shape, find_preset, sae_defaults
 from faithful.model import resolve_model, shape_of
 from faithful.quantities import format_count, format_seconds
 from faithful.recipe_config import CorpusPlan, Recipe
+from faithful.train_config import LARGEST_BATCH
 from faithful.train_plan import CPU_FLOPS_PER_THREAD, GPU_FLOPS, GPU_SHARE, sae_flops
 from generation.dry_run import dry_run
 from generation.engine import has_cuda
 from generation.prepare import GenerateConfig
+from studies.sizes import (
+    FAKES_NOISE_PASSES,
+    FAKES_PANEL_PASSES,
+    GAUSSIAN_SEEDS,
+    NOISE_TOKENS,
+    PANEL_TOKENS,
+    PROBE_EXAMPLES,
+    default_size,
+)
 
 READ_RATE = 200_000
 REFERENCE_TOKENS = 50_000
-PANEL_TOKENS = {"cpu": 20_000, "cuda": 200_000}
 SCORED_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
-TASKS, EXAMPLES = 4, 2_000
+TASKS = 4
 COST_HEADER = ("step", "tokens", "FLOPs", "time (estimate)")
 
 
@@ -119,24 +128,33 @@ class _Work:
         across = self.trained * (self.trained - 1) // 2 * seeds * (seeds - 1)
         self.match = (within + across) * sum(4.0 * d_sae**2 * shape.d_model for d_sae, _ in self.shapes)
 
+    def _gaussian(self, values: dict[str, Any], tokens: int) -> float:
+        """FLOPs of the SAEs trained on Gaussian activations: as long as those of the corpora, unless steps are stated."""
+        cells = self.trained * min(int(values.get("gaussian_seeds", GAUSSIAN_SEEDS)), len(self.recipe.seeds))
+        steps = values.get("gaussian_steps")
+        read = min(tokens, int(steps) * LARGEST_BATCH) if steps else tokens
+        return cells * read * self.step / len(self.recipe.seeds)
+
     def steps(self, tokens: int) -> dict[str, tuple[int, float]]:
         """Tokens read and FLOPs of the training and of each study."""
         found = {"train": (self.trained * tokens, self.trained * tokens * (self.forward + self.step))}
         for name, values in self.recipe.studies.items():
-            panel = int(values.get("tokens") or PANEL_TOKENS[self.device])
-            noise = int(values.get("noise_tokens") or panel)
+            panel = int(values.get("tokens") or default_size(PANEL_TOKENS, self.device))
+            noise = int(values.get("noise_tokens") or default_size(NOISE_TOKENS, self.device))
+            size = default_size(PROBE_EXAMPLES, self.device)
+            texts = int(values.get("train_size") or size) + int(values.get("test_size") or size)
             read = {
                 "corpora": len(self.recipe.corpora) * int(values.get("tokens") or SCORED_TOKENS[self.device])
                 + REFERENCE_TOKENS,
                 "seeds": panel,
-                "fakes": 4 * panel + noise,
+                "fakes": FAKES_PANEL_PASSES * panel + FAKES_NOISE_PASSES * noise,
                 "reconstruction": panel,
-                "probes": TASKS * EXAMPLES * self.context,
+                "probes": len(values.get("tasks") or range(TASKS)) * texts * self.context,
             }[name]
             levels = len(values.get("ks") or (1, 2, 4)) if name == "reconstruction" else 1
             flops = {
                 "corpora": read * self.full,
-                "seeds": read * (self.forward + self.encode) + self.match,
+                "seeds": read * (self.forward + self.encode) + self.match + self._gaussian(values, tokens),
                 "fakes": read * (self.forward + self.encode),
                 "reconstruction": read * (levels * self.saes + 3) * (self.full - self.forward) + read * self.encode,
                 "probes": read * (self.forward + self.encode),

@@ -339,12 +339,13 @@ def _rows_of(batch: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _opened(file: str) -> BinaryIO:
-    """A file here or on the Hub, opened to be read in pieces."""
+    """A file here or on the Hub, opened to be read in pieces: what is asked for is fetched, and nothing ahead of it."""
     if "://" not in file:
         return Path(file).open("rb")
-    import fsspec
+    from fsspec.core import url_to_fs
 
-    return cast(BinaryIO, fsspec.open(file, "rb").open())
+    system, path = url_to_fs(file)
+    return cast(BinaryIO, system.open(path, "rb", cache_type="none"))
 
 
 def _type_of(builder: Any) -> str:

@@ -11,7 +11,8 @@ from faithful.corpus import SPLITS, Corpus, Manifest
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 SAMPLE_CHARACTERS = 600
 BESIDE = (
-    "ce", "perplexity", "entropy", "excess_ce", "first_token_kl", "first_token_js", "unigram_js", "unigram_js_floor",
+    "ce", "perplexity", "entropy", "excess_ce", "first_token_kl", "first_token_js", "first_token_js_floor",
+    "unigram_js", "unigram_js_floor",
 )  # fmt: skip
 
 

@@ -5,43 +5,51 @@ from dataclasses import dataclass
 import numpy as np
 
 from generation.certificate import pooled_cells
+from generation.seeds import sample_seed
 
 SMOOTHING = 0.5
 MAX_FLOOR_BLOCKS = 20
+SIMULATIONS = 200
 
 
 @dataclass(frozen=True)
 class FirstToken:
-    """Empirical first tokens p̂ of N documents against q(·; BOS), over cells of expectation ≥ 5, in nats.
+    """Empirical first tokens p̂ of N documents against q(·; BOS), in nats.
 
-    More documents make finer cells, which show more of a difference: compare figures of about equally many documents.
+    The KL divergences are over cells of expectation ≥ 5: more documents make finer cells, which show more of a difference,
+    so compare those of about equally many documents. The Jensen–Shannon divergence is over all ids, whatever N is; fewer
+    documents raise it and its floor alike.
 
     Attributes:
-        kl: KL(p̂ ‖ q) less its bias under p̂ ~ q, (cells − 1)/2N; may be slightly below 0.
-        kl_reverse: KL(q ‖ p̂) with half a count added to each cell of p̂, less the same bias.
+        kl: KL(p̂ ‖ q) less its bias under p̂ ~ q, (cells − 1)/2N; may be slightly below 0. None where N is too small for
+            two cells.
+        kl_reverse: KL(q ‖ p̂) with half a count added to each cell of p̂, less the same bias; None likewise.
         js: Jensen–Shannon divergence, at most ln 2.
-        js_floor: its expectation under p̂ ~ q, (cells − 1)/8N.
-        cells: number of cells.
+        js_floor: what N first tokens drawn from q give for it: its mean over `SIMULATIONS` draws.
+        cells: number of cells, 0 where there are none.
     """
 
-    kl: float
-    kl_reverse: float
+    kl: float | None
+    kl_reverse: float | None
     js: float
     js_floor: float
     cells: int
 
 
-def first_token_divergences(counts: np.ndarray, q: np.ndarray) -> FirstToken | None:
-    """Divergences of first tokens; None when there are too few documents for two cells.
+def first_token_divergences(counts: np.ndarray, q: np.ndarray, seed: int = 0) -> FirstToken:
+    """Divergences of the first tokens of at least one document.
 
     Args:
         counts: int64 [vocab], documents that begin with each id.
         q: float64 [vocab], q(·; BOS).
+        seed: of the draws behind the floor.
     """
     total = int(counts.sum())
+    exact = q / q.sum()
+    divergence, floor = js(counts / total, exact), _first_token_floor(exact, total, seed)
     cells = pooled_cells(q * total)
     if cells is None:
-        return None
+        return FirstToken(None, None, divergence, floor, 0)
     labels, number = cells
     observed = np.bincount(labels, weights=counts, minlength=number)
     mass = np.bincount(labels, weights=q, minlength=number)
@@ -52,10 +60,21 @@ def first_token_divergences(counts: np.ndarray, q: np.ndarray) -> FirstToken | N
     return FirstToken(
         kl=kl(empirical, expected) - bias,
         kl_reverse=kl(expected, smoothed) - bias,
-        js=js(empirical, expected),
-        js_floor=bias / 4,
+        js=divergence,
+        js_floor=floor,
         cells=number,
     )
+
+
+def _first_token_floor(q: np.ndarray, documents: int, seed: int) -> float:
+    """Mean Jensen–Shannon divergence between q and as many first tokens drawn from it, float64 [vocab]."""
+    generator = np.random.default_rng(sample_seed(seed, "first tokens", 0))
+    edges = np.cumsum(q)
+    values = []
+    for _ in range(SIMULATIONS):
+        drawn = np.searchsorted(edges, generator.random(documents) * edges[-1], side="right")
+        values.append(js(np.bincount(drawn, minlength=len(q)) / documents, q))
+    return float(np.mean(values))
 
 
 def kl(p: np.ndarray, q: np.ndarray) -> float:

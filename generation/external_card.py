@@ -5,6 +5,7 @@ from typing import Any
 
 from faithful.catalog import DEFAULT_CONTEXT, find_preset
 from faithful.corpus import Corpus, Manifest
+from faithful.streams import PARTS
 from generation.card_parts import (
     figures_beside,
     layout,
@@ -183,8 +184,7 @@ def _how(manifest: Manifest) -> list[str]:
         f"{passages} definitions, as long as {limit} tokens allow."
         if source["unit"] == "passage"
         else "A document is the beginning of one text of the source.",
-        f"The source's files are read from their beginnings, up to {source['open_files']} of them in turn, in an order that"
-        " the seed decides; where there is a single file, these are its first texts.",
+        _reading_order(source),
         f"It holds the first {limit} tokens of its text and no BOS. One end-of-text closes it where the whole text and that"
         " token fit; a document cut for length has none. Strings that look like special tokens are plain text here.",
         f"Windows of {identity['window']:,} consecutive documents were shuffled, each by itself. A document is set aside for"
@@ -195,6 +195,18 @@ def _how(manifest: Manifest) -> list[str]:
     if "left_out_sha256" in identity:
         rule.append("Passages that also stand in the text `tiny` was trained on were left out.")
     return rule
+
+
+def _reading_order(source: dict[str, Any]) -> str:
+    """Which texts of a source come first, in a sentence."""
+    order = f"up to {source['open_files']} of them in turn, in an order that the seed decides"
+    parts = f"up to {PARTS} equal parts" if source.get("builder") == "saved" else source.get("parts")
+    if parts:
+        return f"The source's files are read as {parts}, {order}."
+    return (
+        f"The source's files are read from their beginnings, {order}: a corpus smaller than its source holds the first texts"
+        " of each file it comes to, those of a single file where there is one."
+    )
 
 
 def _across(statistics: dict[str, Any]) -> str:

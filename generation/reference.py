@@ -114,16 +114,16 @@ def model_figures(
         sums: their sums from the scoring pass.
         reference: the model's own text.
         spec: the model.
-        seed: of the bootstrap.
+        seed: of the bootstrap, and of the draws behind the first tokens' floor.
 
     Returns:
-        `ce`, `perplexity`, `entropy`, `excess_ce`, `excess_ce_ci95`, `first_token_kl`, `first_token_kl_reverse`,
-        `first_token_js`, `first_token_js_floor` (None with too few documents), `unigram_js` with the number of tokens
+        `ce`, `perplexity`, `entropy`, `excess_ce`, `excess_ce_ci95`, `first_token_kl` and `first_token_kl_reverse` (None with
+        too few documents), `first_token_js` and `first_token_js_floor`, `unigram_js` with the number of tokens
         compared on both sides, its self-floor (mean and largest) and the reference's name.
     """
     excess, interval = excess_ce(sums, reference.sums, seed)
     counts = np.bincount([int(document[0]) for document in documents], minlength=spec.vocab_size)
-    first = first_token_divergences(counts, reference.first_token)
+    first = first_token_divergences(counts, reference.first_token, seed)
     tokens = np.concatenate(documents)
     size = min(len(tokens), len(reference.tokens))
     floor, largest = unigram_floor(reference.train, reference.tokens[:size], spec.vocab_size)
@@ -133,10 +133,10 @@ def model_figures(
         "entropy": sums.mean_entropy,
         "excess_ce": excess,
         "excess_ce_ci95": interval,
-        "first_token_kl": first and first.kl,
-        "first_token_kl_reverse": first and first.kl_reverse,
-        "first_token_js": first and first.js,
-        "first_token_js_floor": first and first.js_floor,
+        "first_token_kl": first.kl,
+        "first_token_kl_reverse": first.kl_reverse,
+        "first_token_js": first.js,
+        "first_token_js_floor": first.js_floor,
         "unigram_js": unigram_js(tokens[:size], reference.tokens[:size], spec.vocab_size),
         "unigram_js_floor": floor,
         "unigram_js_floor_max": largest,

@@ -1,23 +1,26 @@
 """What a corpus looks like: the figures of a corpus that need no model.
 
-Each shard carries mergeable sums (`shard_statistics`); `corpus_statistics` merges them and takes the rest from one pass
-over the token ids.
+Each shard carries mergeable sums (`shard_statistics`). `corpus_statistics` (all of a split) and `budget_statistics` (the
+first N tokens of one) merge those of whole shards, and take the rest from one pass in bounded memory; each figure has one
+definition in both.
 """
 
+import copy
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from faithful.corpus import Corpus, Document, flat_tokens, from_table
+from faithful.corpus import Corpus, Document, Shard, flat_tokens, from_table
 from faithful.errors import FaithfulError
 from generation.near_duplicates import count_distinct, document_hashes, near_duplicates
 from generation.progress import Progress, Reporter, silent
+from generation.sketches import Diversity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,10 +29,10 @@ if TYPE_CHECKING:
 
 LOOP_TOKENS, LOOP_PERIOD = 64, 16
 ZSTD_LEVEL = 3
-NGRAMS = 4
+NEAR_TOKENS = 1_000_000
 
 _DOCUMENTS = ("rows", "ended", "empty", "looping", "round_trip")
-_SIZES = ("tokens", "unmapped", "text_bytes", "compressed_bytes")
+_SIZES = ("tokens", "unmapped")
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,12 @@ def shard_statistics(
 
     Returns:
         Counts of documents (`rows`, `ended`, `empty`: nothing but an end-of-text, `looping`, `round_trip`) and of
-        `tokens`, `unmapped` among them; `text_bytes` of the texts joined by newlines, in UTF-8, and their
-        `compressed_bytes` (zstd level 3); `logprob_p_sum` in nats, None unless every document has log-probabilities;
+        `tokens`, `unmapped` among them; `logprob_p_sum` in nats, None unless every document has log-probabilities;
         `lengths`, the number of documents by length in stored tokens.
     """
     ids = [document.token_ids for document in documents]
     bodies = [without_closing(row, eos_ids) for row in ids]
     lengths = Counter(len(row) for row in ids)
-    joined = "\n".join(texts).encode()
     return {
         "rows": len(ids),
         "tokens": sum(len(row) for row in ids),
@@ -91,8 +92,6 @@ def shard_statistics(
         "unmapped": sum(token >= mapped for token in chain.from_iterable(ids)),
         "looping": _count_loops(ids),
         "round_trip": _count_round_trips(bodies, texts, tokenizer),
-        "text_bytes": len(joined),
-        "compressed_bytes": _compressed_size(joined),
         "logprob_p_sum": _sum_logprobs(documents),
         "lengths": {str(length): lengths[length] for length in sorted(lengths)},
     }
@@ -114,7 +113,7 @@ def merge(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def corpus_statistics(
     corpus: Corpus,
     split: str = "train",
-    budget_limit: int = 1_000_000,
+    budget_limit: int = NEAR_TOKENS,
     report: Reporter = silent,
     *,
     vocab_size: int,
@@ -140,67 +139,110 @@ def corpus_statistics(
     """
     if not corpus.tokens(split):
         raise FaithfulError(f"{corpus.folder} has no {split} tokens to describe yet; generate or add some first.")
-    counter = _Counter(corpus.manifest.rows(split), vocab_size)
-    head = _Head(budget_limit)
-    total, done = corpus.tokens(split), 0
-    for batch in corpus.batches(split, ["token_ids"]):
-        tokens, offsets = flat_tokens(batch)
-        counter.add(tokens, offsets)
-        head.add(tokens, offsets)
-        done += len(tokens)
-        report(Progress(f"statistics {split}", done, total))
-    tokens, offsets = head.joined()
-    cut = min(len(tokens), budget_limit)
-    return _rates(merge(shard.statistics for shard in corpus.manifest.shards[split])) | {
-        "duplicate_rate": counter.result().duplicate_rate,
-        "near_duplicate_rate": float(near_duplicates(tokens, offsets).mean()),
-        "curves": diversity_curves(tokens[:cut], np.minimum(offsets, cut), vocab_size),
-        "computed_on": {"near_duplicate_rate": len(tokens), "curves": cut},
-    }
+    sums = merge(shard.statistics for shard in corpus.manifest.shards[split])
+    curves_at = _budgets(min(budget_limit, sums["tokens"]))
+    found = _passed(corpus, split, sums, curves_at, budget_limit, vocab_size, report)
+    found["computed_on"]["curves"] = min(budget_limit, sums["tokens"])
+    return _rates(sums) | found
 
 
 def budget_statistics(
-    corpus: Corpus, tokenizer: "PreTrainedTokenizerBase", spec: "ModelSpec", budget: int
+    corpus: Corpus,
+    tokenizer: "PreTrainedTokenizerBase",
+    spec: "ModelSpec",
+    budget: int,
+    near_limit: int = NEAR_TOKENS,
+    report: Reporter = silent,
 ) -> dict[str, Any]:
     """`corpus_statistics` of the first documents of the training split with `budget` tokens, for a comparison of corpora.
 
-    The curves stop at exactly `budget` tokens; the rest is of the shortest prefix of whole documents with as many.
+    The sums of shards that lie in them whole are merged, those of the shard in which they end are taken anew. The curves
+    stop at exactly `budget` tokens; the rest is of the shortest prefix of whole documents with as many. Holds one shard,
+    the sketches of the curves (see `Diversity`), 16 bytes per document, and the documents of `near_limit`.
 
     Args:
-        corpus: an open corpus with at least so many tokens.
+        corpus: an open corpus with at least so many tokens, whose shards carry `shard_statistics`.
         tokenizer, spec: of the model that made the ids.
         budget: tokens.
+        near_limit: tokens that near-duplicates look at, at most.
+        report: told of progress, in tokens.
 
     Returns:
         As `corpus_statistics`, and `lengths`: the number of documents by length in stored tokens.
     """
-    documents, texts = _head_documents(corpus, budget)
-    sums = shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped)
-    tokens = np.fromiter(chain.from_iterable(d.token_ids for d in documents), np.int64)
-    offsets = np.concatenate([[0], np.cumsum([len(d.token_ids) for d in documents])])
-    cut = min(len(tokens), budget)
-    return _rates(sums) | {
-        "duplicate_rate": 1 - count_distinct(document_hashes(tokens, offsets)) / len(documents),
+    whole, last, rows = _prefix(corpus, budget)
+    parts = [shard.statistics for shard in whole]
+    if last:
+        table = pa.Table.from_batches(list(_first(_with_shards(corpus, [last]), rows)))
+        documents, texts = from_table(table), [text or "" for text in table["text"].to_pylist()]
+        parts.append(shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped))
+    sums = merge(parts)
+    cut = min(budget, sums["tokens"])
+    found = _passed(corpus, "train", sums, _budgets(cut, [cut]), min(budget, near_limit), spec.vocab_size, report)
+    found["computed_on"]["curves"] = cut
+    return _rates(sums) | found | {"lengths": sums["lengths"]}
+
+
+def _prefix(corpus: Corpus, budget: int) -> tuple[list[Shard], Shard | None, int]:
+    """The shortest prefix of documents with `budget` tokens: whole shards, the one it ends in, and how many rows of that."""
+    shards = corpus.manifest.shards["train"]
+    for place, shard in enumerate(shards):
+        if shard.tokens >= budget:
+            one = _with_shards(corpus, [shard])
+            lengths = [batch.column("n_tokens").to_numpy() for batch in one.batches("train", ["n_tokens"])]
+            rows = int(np.searchsorted(np.cumsum(np.concatenate(lengths)), budget)) + 1
+            return (shards[: place + 1], None, 0) if rows == shard.rows else (shards[:place], shard, rows)
+        budget -= shard.tokens
+    return shards, None, 0
+
+
+def _with_shards(corpus: Corpus, shards: list[Shard]) -> Corpus:
+    """The corpus as if its training split were these shards."""
+    view = copy.copy(corpus)
+    view.manifest = replace(corpus.manifest, shards=corpus.manifest.shards | {"train": shards})
+    return view
+
+
+def _first(
+    corpus: Corpus, rows: int, split: str = "train", columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The first rows of a split, in batches."""
+    for batch in corpus.batches(split, columns):
+        yield batch.slice(0, rows)
+        rows -= batch.num_rows
+        if rows <= 0:
+            return
+
+
+def _passed(
+    corpus: Corpus,
+    split: str,
+    sums: dict[str, Any],
+    curves_at: list[int],
+    near_tokens: int,
+    vocab_size: int,
+    report: Reporter,
+) -> dict[str, Any]:
+    """The figures that take a pass over a split's first documents, those whose sums are `sums`."""
+    rows, total, done = sums["rows"], sums["tokens"], 0
+    counter, head, packed = _Counter(rows, vocab_size), _Head(near_tokens), _Compression()
+    diversity = Diversity(vocab_size, curves_at)
+    for batch in _first(corpus, rows, split, ["token_ids", "text"]):
+        tokens, offsets = flat_tokens(batch)
+        counter.add(tokens, offsets)
+        head.add(tokens, offsets)
+        diversity.add(tokens, offsets)
+        packed.add(batch.column("text").to_pylist())
+        done += len(tokens)
+        report(Progress(f"statistics {split}", done, total))
+    tokens, offsets = head.joined()
+    return {
+        "compression_ratio": packed.ratio(),
+        "duplicate_rate": counter.result().duplicate_rate,
         "near_duplicate_rate": float(near_duplicates(tokens, offsets).mean()),
-        "curves": diversity_curves(tokens[:cut], np.minimum(offsets, cut), spec.vocab_size, [cut]),
-        "lengths": sums["lengths"],
+        "curves": diversity.curves(),
+        "computed_on": {"near_duplicate_rate": len(tokens)},
     }
-
-
-def _head_documents(corpus: Corpus, budget: int) -> tuple[list[Document], list[str]]:
-    """The shortest prefix of whole documents with at least `budget` tokens, and their texts."""
-    documents: list[Document] = []
-    texts: list[str] = []
-    for batch in corpus.batches("train"):
-        offsets = flat_tokens(batch)[1]
-        rows = min(int(np.searchsorted(offsets, budget)), batch.num_rows)
-        table = pa.Table.from_batches([batch]).slice(0, rows)
-        documents += from_table(table)
-        texts += table["text"].to_pylist()
-        budget -= int(offsets[rows])
-        if budget <= 0:
-            break
-    return documents, texts
 
 
 def count_statistics(corpus: Corpus, split: str, vocab_size: int) -> Counts:
@@ -220,7 +262,8 @@ def diversity_curves(
 ) -> dict[str, list[Any]]:
     """Diversity of the first N tokens for N = 1k, 2k, 5k, 10k … up to all of them.
 
-    n-grams lie within one document and are told apart exactly. `distinct_1` is `type_token` by definition.
+    n-grams lie within one document; up to 2^20 distinct ones of a length are counted exactly, more with a relative standard
+    error of 0.1 % (see `Distinct`). `distinct_1` is `type_token` by definition.
 
     Args:
         tokens: int64 [tokens], the documents joined.
@@ -232,21 +275,9 @@ def diversity_curves(
         Lists of one length: `budgets` (N), `vocab_coverage` (distinct ids / vocab_size), `type_token` (distinct ids /
         N) and `distinct_1` … `distinct_4` (distinct n-grams / n-grams; Li et al. 2016), 0 where there is no n-gram.
     """
-    budgets = sorted({*_budgets(len(tokens)), *ends_at})
-    curves: dict[str, list[Any]] = {"budgets": budgets, "vocab_coverage": [], "type_token": []}
-    ends = np.repeat(offsets[1:], np.diff(offsets))
-    ranks = np.zeros(len(tokens), np.int64)
-    for size in range(1, NGRAMS + 1):
-        starts = np.flatnonzero(np.arange(size, len(tokens) + size) <= ends)
-        codes = ranks[starts] * vocab_size + tokens[starts + size - 1]
-        _, first, ranks[starts] = np.unique(codes, return_index=True, return_inverse=True)
-        total = np.searchsorted(starts + size, budgets, side="right")
-        distinct = np.searchsorted(np.sort(starts[first]) + size, budgets, side="right")
-        if size == 1:
-            curves["vocab_coverage"] = (distinct / vocab_size).tolist()
-            curves["type_token"] = (distinct / np.asarray(budgets)).tolist()
-        curves[f"distinct_{size}"] = (distinct / np.maximum(total, 1)).tolist()
-    return curves
+    diversity = Diversity(vocab_size, _budgets(len(tokens), ends_at))
+    diversity.add(tokens, offsets)
+    return diversity.curves()
 
 
 def without_closing(token_ids: list[int], eos_ids: Sequence[int]) -> list[int]:
@@ -303,6 +334,29 @@ class _Head:
         return np.concatenate(self.tokens), np.concatenate([[0], np.cumsum(np.concatenate(self.lengths))])
 
 
+class _Compression:
+    """zstd level 3 over texts joined by newlines, as one frame however they come."""
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self.stream = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+        self.raw = self.packed = 0
+        self.has_text = False
+
+    def add(self, texts: list[str | None]) -> None:
+        joined = "\n".join(text or "" for text in texts)
+        content = ("\n" * bool(self.raw) + joined).encode()
+        self.has_text |= any(texts)
+        self.raw += len(content)
+        self.packed += len(self.stream.compress(content))
+
+    def ratio(self) -> float | None:
+        """Compressed bytes per byte; None without text. Ends the frame."""
+        self.packed += len(self.stream.flush())
+        return self.packed / self.raw if self.has_text else None
+
+
 def _rates(sums: dict[str, Any]) -> dict[str, Any]:
     """Shares and means of merged sums."""
     rows, tokens, logprob = sums["rows"], sums["tokens"], sums["logprob_p_sum"]
@@ -317,7 +371,6 @@ def _rates(sums: dict[str, Any]) -> dict[str, Any]:
         "unmapped_rate": sums["unmapped"] / tokens,
         "round_trip_rate": sums["round_trip"] / rows,
         "repetition_rate": sums["looping"] / rows,
-        "compression_ratio": sums["compressed_bytes"] / sums["text_bytes"] if sums["text_bytes"] else None,
         "ce": ce,
         "perplexity": None if ce is None else math.exp(ce),
     }
@@ -332,10 +385,10 @@ def _quantile(lengths: dict[str, int], share: float) -> float:
     return low + (high - low) * (place - int(place))
 
 
-def _budgets(tokens: int) -> list[int]:
-    """1k, 2k, 5k, 10k … up to `tokens`."""
-    powers = range(3, len(str(tokens)))
-    return [step * 10**power for power in powers for step in (1, 2, 5) if step * 10**power <= tokens]
+def _budgets(tokens: int, ends_at: Sequence[int] = ()) -> list[int]:
+    """1k, 2k, 5k, 10k … up to `tokens`, and further ones."""
+    steps = [step * 10**power for power in range(3, len(str(tokens))) for step in (1, 2, 5)]
+    return sorted({*(budget for budget in steps if budget <= tokens), *ends_at})
 
 
 def _count_loops(ids: list[list[int]]) -> int:
@@ -351,13 +404,6 @@ def _count_round_trips(bodies: list[list[int]], texts: list[str], tokenizer: "Pr
         return 0
     again = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     return sum(list(new) == list(old) for new, old in zip(again, bodies, strict=True))
-
-
-def _compressed_size(text: bytes) -> int:
-    """Bytes of a zstd frame at level 3; 0 for no text."""
-    import zstandard
-
-    return len(zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(text)) if text else 0
 
 
 def _sum_logprobs(documents: list[Document]) -> float | None:

@@ -4,9 +4,15 @@ A sparse assignment on the pairs that can matter, then linear-programming dualit
 u_i + v_j ≥ S_ij everywhere (v ≥ 0, and 0 for columns left over) bound every assignment by Σu + Σv, so one that reaches the
 bound is optimal. Pairs that break the inequality join the candidates, and the assignment is solved again; the potentials
 of the last round are subtracted first, which leaves the solver little to do.
+
+The order is always the same, and each step ends. (1) Candidates. (2) Up to ten rounds; each solves the candidates at three
+resolutions, where a price is an integer number of steps and begins within reach of its end, since the solver's work grows
+with the number of steps that prices fall. (3) The dense solver, whose work depends on the size alone; where its matrix is
+too large, rounds whose lists double.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -24,7 +30,8 @@ ROWS_PER_PRODUCT = 2048
 PIECE = {"cpu": 2**19, "cuda": 2**25}
 SAMPLED_ROWS = 192
 SPARE_PAIRS = 2**23
-STEPS = (2.0**-8, 2.0**-26)
+STEPS = (2.0**-8, 2.0**-17, 2.0**-26)
+SMALL_PAIRS = 2**20
 
 Offers = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -73,7 +80,9 @@ def assign(one: Tensor, other: Tensor, candidates: int = CANDIDATES) -> Assignme
     """The pairing of rows with the largest sum of cosines; every row of the smaller side gets a partner.
 
     Cosines are float32 products. They are kept up to 2 GiB; beyond that, every pass multiplies the decoders again. After ten
-    rounds without a proof the dense solver is asked, where its float64 matrix stays below 3 GiB; else the rounds go on.
+    rounds without a proof the dense solver is asked, where its float64 matrix stays below 3 GiB; else the rounds go on with
+    lists that double. Up to a million pairs all is done by one torch thread: threads that wait for each other a thousand
+    times in 30 ms take minutes on a machine that is busy.
 
     Args:
         one: [m, d], any float type, on any device; rows of any length, those of length 0 have cosine 0 with all.
@@ -85,7 +94,8 @@ def assign(one: Tensor, other: Tensor, candidates: int = CANDIDATES) -> Assignme
     """
     if len(one) > len(other):
         return _swapped(assign(other, one, candidates))
-    return _Search(_Cosines(one, other), candidates).run()
+    with _threads_for(len(one) * len(other)):
+        return _Search(_Cosines(one, other), candidates).run()
 
 
 def prove(one: Tensor, other: Tensor, found: Assignment) -> Proof:
@@ -96,9 +106,21 @@ def prove(one: Tensor, other: Tensor, found: Assignment) -> Proof:
     """
     if len(one) > len(other):
         one, other, found = other, one, _swapped(found)
-    cosines = _Cosines(one, other)
-    matched = cosines.values(found.rows * len(other) + found.columns)
-    return _scan(cosines, found.row_potentials, found.column_potentials, found.columns, matched)[1]
+    with _threads_for(len(one) * len(other)):
+        cosines = _Cosines(one, other)
+        matched = cosines.values(found.rows * len(other) + found.columns)
+        return _scan(cosines, found.row_potentials, found.column_potentials, found.columns, matched)[1]
+
+
+@contextmanager
+def _threads_for(pairs: int) -> Iterator[None]:
+    """One torch thread for few pairs, else as many as there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if pairs <= SMALL_PAIRS else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -204,8 +226,12 @@ class _Search:
 
     def __init__(self, cosines: _Cosines, candidates: int) -> None:
         self.cosines, self.count = cosines, candidates
-        self._limit = 2 * candidates * (1 + cosines.shape[1] / cosines.shape[0])
         self._best = np.full(cosines.shape[0], -np.inf), np.full(cosines.shape[1], -np.inf)
+
+    @property
+    def _limit(self) -> float:
+        """Pairs kept per row, on average over a piece."""
+        return 2 * self.count * (1 + self.cosines.shape[1] / self.cosines.shape[0])
 
     def run(self) -> Assignment:
         rows, columns = self.cosines.shape
@@ -222,6 +248,8 @@ class _Search:
                 path = "dense"
                 partners, matched, u, v, proof = self._dense()
                 break
+            if turn >= ROUNDS:
+                self.count *= 2
             size = len(pairs.keys)
             pairs = pairs.joined(near)
             path += f" + {(len(pairs.keys) - size) / rows:.0f}"
@@ -394,13 +422,14 @@ def _solve(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The best full matching of the pairs and its potentials, from any of both: partners, their cosines, u, v.
 
-    Coarse cosines first: among near ties the solver's prices fall by the difference between them each time, up to what the
-    next best pair is worth. From coarse potentials that is not far.
+    Coarse cosines first: among near ties the solver's prices fall by the difference between them each time, at least by one
+    step, up to what the next best pair is worth. From coarse potentials that is not far, and potentials rounded to the step
+    leave no smaller differences.
     """
     rows = np.arange(len(partners))
     for step in STEPS:
         rounded = replace(pairs, values=np.round(pairs.values / step) * step)
-        partners = _best_partners(rounded, partners, u, v)
+        partners = _best_partners(rounded, partners, np.round(u / step) * step, np.round(v / step) * step)
         matched = rounded.values[rounded.places(rows, partners)]
         u, v = _potentials(_Offers(rounded, len(rows)), partners, matched, pairs.columns)
     return partners, matched, u, v

@@ -1,8 +1,9 @@
 """`faithful study corpora`: how far each corpus lies outside the model, and how diverse it is, on equal terms.
 
 Every corpus is scored under the model's own distribution (T 1, nothing truncated) on about the same number of tokens, and
-described on its first N tokens, N the same for all. Nothing is replicated here, so there are intervals but no verdicts
-between corpora; the certificate's verdict says whether a corpus can be the model's own.
+described on its first N tokens, N the same for all, by merging the sums and sketches of its shards. Nothing is replicated
+here, so there are intervals but no verdicts between corpora; the certificate's verdict says whether a corpus can be the
+model's own.
 """
 
 import hashlib
@@ -29,11 +30,11 @@ from generation.prepare import GenerateConfig
 from generation.progress import Reporter, silent
 from generation.reference import Reference, find_reference, model_figures, score_reference
 from generation.sampling import Sampling
-from generation.statistics import budget_statistics
+from generation.statistics import NEAR_TOKENS, budget_statistics
 from studies import corpora_figures
 from studies.results import Row, write_results
 
-BUDGET_LIMIT = 1_000_000
+SWEEP_LIMIT = 1_000_000
 MODEL_FIGURES = (
     "excess_ce", "surprise_gap", "ce", "entropy", "perplexity", "first_token_kl", "first_token_kl_reverse",
     "first_token_js", "first_token_js_floor", "unigram_js", "unigram_js_floor", "unigram_js_floor_max", "p_holm",
@@ -57,7 +58,8 @@ class CorporaConfig:
         model: preset name, Hub id or folder; by default the model that the corpora were made for.
         own: the model's own T 1 corpus; by default one among or beside the corpora.
         tokens: about how many tokens to score per corpus; None is 100k on a CPU and 1M on a GPU, at most the smallest.
-        budget: tokens that diversity is computed on; by default the smallest corpus', at most 1M.
+        budget: tokens that diversity is computed on; by default the smallest corpus', where corpora are sampled for a
+            sweep at most 1M.
         temperatures, top_ps: settings of a sweep: own corpora sampled for it, as large as `budget`.
         device: `cpu` or `cuda`; by default what the machine has.
         dtype: type of the scoring pass; by default the model's on this device.
@@ -103,7 +105,9 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> CorporaSt
     device = config.device or ("cuda" if has_cuda() else "cpu")
     spec = _model(config, corpora, device)
     own = config.own or _own(config.folders, spec)
-    budget = min(config.budget or BUDGET_LIMIT, *(corpus.tokens() for corpus in corpora))
+    most = config.budget or (SWEEP_LIMIT if config.temperatures or config.top_ps else None)
+    budget = min(corpus.tokens() for corpus in corpora)
+    budget = min(budget, most) if most else budget
     swept = _sweep(config, own, spec, budget, report)
     corpora += [corpus for corpus in _open(swept) if corpus.name not in {c.name for c in corpora}]
     tokens = min(config.tokens or DEFAULT_TOKENS[device], *(corpus.tokens() for corpus in corpora))
@@ -119,6 +123,7 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> CorporaSt
             "reference": own.resolve().name,
             "tokens_scored": tokens,
             "diversity_tokens": budget,
+            "near_duplicate_tokens": min(budget, NEAR_TOKENS),
             "seed": config.seed,
             "by_excess_ce": _by_excess_ce(cells),
             "corpora": {cell["name"]: _metrics(cell) for cell in cells},
@@ -240,7 +245,7 @@ class _Bench:
             (corpus, "train"), (Corpus(self.own), "train"), (Corpus(self.own), "test"),
         )]  # fmt: skip
         spec = (self.spec.revision, self.spec.dtype, self.spec.bos_id)
-        parts = [2, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
+        parts = [3, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _compute(self, corpus: Corpus, report: Reporter) -> dict[str, Any]:
@@ -268,7 +273,7 @@ class _Bench:
             watch=bands.add,
         )
         figures = model_figures(part.documents, bands.result(), self._reference, self.spec, self.config.seed)
-        text = budget_statistics(corpus, self._tokenizer, self.spec, self.budget)
+        text = budget_statistics(corpus, self._tokenizer, self.spec, self.budget, report=report)
         return {
             "name": corpus.name,
             "kind": manifest.kind,
@@ -323,7 +328,7 @@ def _rows(cells: list[dict[str, Any]], budget: int) -> list[Row]:
     for cell in cells:
         scored = cell["as_model"]["tokens_scored"]
         for metric, value in _metrics(cell).items():
-            tokens = budget if metric in TEXT_FIGURES else scored
+            tokens = cell["text"]["computed_on"].get(metric, budget) if metric in TEXT_FIGURES else scored
             if isinstance(value, dict):
                 rows.append(Row("corpora", cell["name"], metric, value["value"], tokens, *value["ci95"]))
             elif metric != "verdict":

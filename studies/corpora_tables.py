@@ -9,12 +9,14 @@ def corpora_tables(summary: dict[str, Any]) -> list[tuple[str, tuple[str, ...], 
     """All tables of the study: title, header, rows."""
     cells = list(summary["cells"].values())
     model, scored, budget = summary["model"]["name"], summary["tokens_scored"], summary["diversity_tokens"]
+    looked_at = summary["near_duplicate_tokens"]
+    near = f" (near-duplicates: {looked_at:,})" if looked_at < budget else ""
     titles = {
         f"Against {model}'s own text ({summary['reference']}), about {scored:,} tokens each; ± 95 %": faithfulness_rows,
         "Certificate": verdict_rows,
         "Its tests: corrected p under the model's own distribution": test_rows,
         f"Diversity at {budget:,} tokens": diversity_rows,
-        f"Documents, in the first {budget:,} tokens": shape_rows,
+        f"Documents, in the first {budget:,} tokens{near}": shape_rows,
     }
     return [(title, *rows_of(cells)) for title, rows_of in titles.items()]
 

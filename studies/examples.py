@@ -1,10 +1,13 @@
 """Latents shown by the contexts that excite them most, token by token, in the form the report draws.
 
-An example block is `{"title", "rows": [{"corpus", "tokens": [str], "values": [float], "note"}]}`: the activation of one
-latent on each token of a context.
+An example block is `{"title", "rows": [{"latent", "corpus", "tokens": [str], "values": [float], "note"}]}`: the activation of
+one latent on each token of a context. A row of a latent that was matched with one of another SAE also holds
+`partner_corpus`, `partner_seed`, `partner_latent`, `partner_cosine`, and the context that excites the partner most:
+`partner_text` (the corpus it is from), `partner_tokens`, `partner_values`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,24 @@ AROUND = 24
 PER_LATENT = 1
 
 
+@dataclass(frozen=True)
+class Partner:
+    """The latent of another SAE that one was matched with.
+
+    Attributes:
+        sae: which of the text's codes are that SAE's.
+        corpus, seed: of that SAE; the seed is None where it states none.
+        latent: its number there.
+        cosine: between the two decoder rows.
+    """
+
+    sae: int
+    corpus: str
+    seed: int | None
+    latent: int
+    cosine: float
+
+
 def latent_examples(
     title: str,
     latents: Sequence[int],
@@ -27,55 +48,83 @@ def latent_examples(
     part_of_rows: np.ndarray,
     tokenizer: Any,
     per_latent: int = PER_LATENT,
+    partners: Mapping[int, Partner] | None = None,
 ) -> dict[str, Any]:
     """The contexts in which latents are most active.
 
     Args:
         title: of the block.
-        latents: those to show, in order.
+        latents: those to show, in order; one that never fires on the text has no row.
         notes: a sentence for each.
         coded: the text and its codes.
         sae: which of its codes.
         parts, part_of_rows: names of the corpora, and for each row the place of its own.
         tokenizer: of the model.
         per_latent: contexts of each.
+        partners: by latent, for those that have one.
     """
-    codes = coded.codes[sae]
     rows = []
     for latent in latents:
-        hit = codes.latents == latent
-        strength = (codes.values * hit).sum(1).numpy()
-        best: dict[int, int] = {}
-        for token in np.argsort(-strength, kind="stable")[: 50 * per_latent]:
-            if strength[token] > 0 and len(best) < per_latent:
-                best.setdefault(int(coded.owners[token]), int(token))
-        for owner, token in best.items():
-            row = coded.rows[owner]
-            inside = np.flatnonzero(coded.owners == owner)
-            values = np.zeros(len(row))
-            values[coded.positions[inside]] = strength[inside]
-            middle = int(coded.positions[token])
-            first, last = max(1, middle - AROUND), min(len(row), middle + AROUND // 2)
-            rows.append(
-                {
-                    "latent": int(latent),
-                    "corpus": parts[part_of_rows[owner]],
-                    "tokens": [tokenizer.decode([int(one)]) for one in row[first:last]],
-                    "values": [round(float(value), 4) for value in values[first:last]],
-                    "note": notes[latent],
-                }
-            )
+        partner = (partners or {}).get(latent)
+        beside: dict[str, Any] = {}
+        if partner is not None:
+            shown = _contexts(partner.latent, coded, partner.sae, parts, part_of_rows, tokenizer, 1)
+            context: dict[str, Any] = shown[0] if shown else {"corpus": None, "tokens": [], "values": []}
+            beside = {
+                "partner_corpus": partner.corpus,
+                "partner_seed": partner.seed,
+                "partner_latent": partner.latent,
+                "partner_cosine": round(partner.cosine, 4),
+                "partner_text": context["corpus"],
+                "partner_tokens": context["tokens"],
+                "partner_values": context["values"],
+            }
+        rows += [
+            {"latent": int(latent), **found, "note": notes[latent], **beside}
+            for found in _contexts(latent, coded, sae, parts, part_of_rows, tokenizer, per_latent)
+        ]
     return {"title": title, "rows": rows}
 
 
 def write_examples(path: Path, blocks: Sequence[Mapping[str, Any]]) -> None:
-    """Write examples.parquet: title, latent, corpus, tokens, values, note."""
+    """Write examples.parquet: title, latent, corpus, tokens, values, note, and the columns of the partner."""
     import polars as pl
 
     schema: dict[str, Any] = {
         "title": pl.String, "latent": pl.Int64, "corpus": pl.String, "tokens": pl.List(pl.String),
-        "values": pl.List(pl.Float64), "note": pl.String,
+        "values": pl.List(pl.Float64), "note": pl.String, "partner_corpus": pl.String, "partner_seed": pl.Int64,
+        "partner_latent": pl.Int64, "partner_cosine": pl.Float64, "partner_text": pl.String,
+        "partner_tokens": pl.List(pl.String), "partner_values": pl.List(pl.Float64),
     }  # fmt: skip
-    rows = [{"title": block["title"]} | row for block in blocks for row in block["rows"]]
+    empty: dict[str, Any] = dict.fromkeys(schema)
+    rows = [empty | {"title": block["title"]} | row for block in blocks for row in block["rows"]]
     table = pl.DataFrame(rows, schema=schema)
     write_atomically(path, lambda temporary: table.write_parquet(temporary))
+
+
+def _contexts(
+    latent: int, coded: CodedText, sae: int, parts: Sequence[str], part_of_rows: np.ndarray, tokenizer: Any, most: int
+) -> list[dict[str, Any]]:
+    """The contexts in which a latent is most active: `corpus`, `tokens` and `values` around its strongest token."""
+    codes = coded.codes[sae]
+    strength = (codes.values * (codes.latents == latent)).sum(1).numpy()
+    best: dict[int, int] = {}
+    for token in np.argsort(-strength, kind="stable")[: 50 * most]:
+        if strength[token] > 0 and len(best) < most:
+            best.setdefault(int(coded.owners[token]), int(token))
+    found = []
+    for owner, token in best.items():
+        row = coded.rows[owner]
+        inside = np.flatnonzero(coded.owners == owner)
+        values = np.zeros(len(row))
+        values[coded.positions[inside]] = strength[inside]
+        middle = int(coded.positions[token])
+        first, last = max(1, middle - AROUND), min(len(row), middle + AROUND // 2)
+        found.append(
+            {
+                "corpus": parts[part_of_rows[owner]],
+                "tokens": [tokenizer.decode([int(one)]) for one in row[first:last]],
+                "values": [round(float(value), 4) for value in values[first:last]],
+            }
+        )
+    return found

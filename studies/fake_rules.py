@@ -1,11 +1,13 @@
 """Which latents fire on random tokens: METRICS' four rules as sums over contexts, streamed."""
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+QUANTILES = (0.5, 0.9, 0.99)
 NOTES_SUM, NOTES_SHARE = 1.0, 0.05
 CODE_VALUE, CODE_SHARE = 1.0, 0.10
 DENSITIES = (0.01, 0.05, 0.10)
@@ -51,15 +53,17 @@ class FiringCounter:
         thresholds: float32 [thresholds, d_sae].
         contexts: how many contexts will come.
         seed: of the bootstrap's weights.
+        text: name of the text; the weights of each are drawn by themselves.
     """
 
-    def __init__(self, thresholds: Tensor, contexts: int, seed: int) -> None:
+    def __init__(self, thresholds: Tensor, contexts: int, seed: int, text: str) -> None:
         self.thresholds = thresholds
         width, device = thresholds.shape[1], thresholds.device
         self._fired = torch.zeros(width, dtype=torch.int64, device=device)
         self._above = torch.zeros(thresholds.shape, dtype=torch.int64, device=device)
         self._summed = torch.zeros_like(self._fired)
-        weights = np.random.default_rng([seed, 4]).poisson(1.0, (DRAWS, contexts)).astype(np.float32)
+        rng = np.random.default_rng([seed, 4, zlib.crc32(text.encode())])
+        weights = rng.poisson(1.0, (DRAWS, contexts)).astype(np.float32)
         self._weights = torch.from_numpy(weights).to(device)
         self._drawn = torch.zeros(DRAWS, width, device=device)
         self._drawn_tokens = torch.zeros(DRAWS, device=device)
@@ -100,6 +104,32 @@ class FiringCounter:
             self._summed.cpu().numpy(),
             (self._drawn.cpu().numpy().astype(np.int32), self._drawn_tokens.cpu().numpy().astype(np.int64)),
         )
+
+
+def thresholds_of(values: Tensor, latents: Tensor, d_sae: int) -> Tensor:
+    """1, and `QUANTILES` of each latent's own positive activations on a text, float32 [1 + quantiles, d_sae].
+
+    Where a latent is silent on the text all its activations are 0, and so are its quantiles: whatever it gives elsewhere is
+    above them.
+
+    Args:
+        values: float32 [tokens, k'], ≥ 0.
+        latents: int [tokens, k'].
+        d_sae: number of latents.
+    """
+    found = torch.zeros((1 + len(QUANTILES), d_sae))
+    found[0] = 1.0
+    fires = values > 0
+    owner, strength = latents[fires].long(), values[fires]
+    order = torch.argsort(strength)
+    order = order[torch.argsort(owner[order], stable=True)]
+    counts = torch.bincount(owner, minlength=d_sae)
+    starts = counts.cumsum(0) - counts
+    alive = counts > 0
+    for place, quantile in enumerate(QUANTILES):
+        at = starts[alive] + ((counts[alive] - 1) * quantile).round().long()
+        found[place + 1, alive] = strength[order][at]
+    return found
 
 
 def fake_notes(noise: Firing) -> np.ndarray:

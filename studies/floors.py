@@ -61,6 +61,7 @@ def gaussian_saes(
     steps: int,
     seeds: Sequence[int],
     seed: int,
+    device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[TopKSAE]:
     """SAEs trained as recorded ones were, on Gaussian activations with given moments; all see the same batches.
@@ -71,6 +72,7 @@ def gaussian_saes(
         steps: of the recorded training.
         seeds: init seeds.
         seed: of the draws.
+        device: where they are trained; the draws are the same everywhere.
         report: told the steps done and their number.
     """
     d_in = len(moments.mean)
@@ -87,7 +89,7 @@ def gaussian_saes(
         lr=identity["lr"],
         dead_tokens=identity["dead_tokens"],
     )
-    stack = Stack(config, mean, scale, "cpu")
+    stack = Stack(config, mean, scale, device)
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):
         noise = torch.randn(identity["batch"], d_in, generator=generator)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -27,9 +27,13 @@ class Trained:
         folder: where its files are.
         source: what the user would name it by: the folder, or `USER/REPO/place`.
         corpus: name of the corpus it was trained on; for SAEs from elsewhere that of the data set they name, else of
-            their folder.
+            their folder, or of their repository.
         shape: hook, width and k: `resid_pre.8-f12288-k16`.
         seed: init seed, None where the file does not say.
+        d_in, d_sae: dimensions of the activations, number of latents.
+        hook: TransformerLens' name of the place, '' where the file does not say.
+        model: as the file calls it, '' where it does not.
+        context: tokens per context in its training, None where the file does not say.
     """
 
     folder: Path
@@ -37,6 +41,11 @@ class Trained:
     corpus: str
     shape: str
     seed: int | None
+    d_in: int
+    d_sae: int
+    hook: str
+    model: str
+    context: int | None
 
     @property
     def name(self) -> str:
@@ -66,6 +75,8 @@ class Trained:
 def find_saes(sources: Sequence[str | Path]) -> list[Trained]:
     """SAEs at the given places, by corpus, shape and seed.
 
+    The residual stream between two layers has one name: `resid_post.2` is called `resid_pre.3` where another SAE of them is.
+
     Args:
         sources: folders at any level (`runs/NAME/saes`, a corpus', a shape's, one SAE's) or Hub places
             (`USER/REPO`, `USER/REPO/own/resid_pre.8-f12288-k16`).
@@ -76,9 +87,11 @@ def find_saes(sources: Sequence[str | Path]) -> list[Trained]:
     found: dict[Path, Trained] = {}
     for source in sources:
         folders = _on_disk(Path(source)) if Path(source).is_dir() else _on_hub(str(source))
-        for folder, name in folders:
-            found.setdefault(folder.resolve(), _describe(folder, name))
-    saes = sorted(found.values(), key=lambda sae: (sae.corpus, sae.shape, -1 if sae.seed is None else sae.seed))
+        for folder, name, parts in folders:
+            if folder.resolve() not in found:
+                found[folder.resolve()] = _describe(folder, name, parts)
+    named = _one_name_per_place(found.values())
+    saes = sorted(named, key=lambda sae: (sae.corpus, sae.shape, -1 if sae.seed is None else sae.seed))
     for one, two in pairwise(saes):
         if one.seed is not None and (one.corpus, one.shape, one.seed) == (two.corpus, two.shape, two.seed):
             raise FaithfulError(f"{one.source} and {two.source} are both {one.name} of {one.shape}; name one of them.")
@@ -93,6 +106,27 @@ def by_shape(saes: Iterable[Trained]) -> dict[str, list[Trained]]:
     return groups
 
 
+def ordered_shapes(saes: Iterable[Trained]) -> dict[str, list[Trained]]:
+    """SAEs of each shape, that with most SAEs first, of those the widest: the first is what a study's headline is of."""
+    groups = by_shape(saes)
+    order = sorted(groups, key=lambda name: (-len(groups[name]), -groups[name][0].d_sae, name))
+    return {name: groups[name] for name in order}
+
+
+def seed_numbers(saes: Sequence[Trained]) -> list[int]:
+    """Seed of each SAE; those that state none are −1, −2 … within their corpus and shape, in the order given."""
+    unnamed: dict[tuple[str, str], int] = {}
+    numbers = []
+    for sae in saes:
+        if sae.seed is None:
+            of = (sae.corpus, sae.shape)
+            unnamed[of] = unnamed.get(of, 0) - 1
+            numbers.append(unnamed[of])
+        else:
+            numbers.append(sae.seed)
+    return numbers
+
+
 def by_corpus(saes: Iterable[Trained]) -> dict[str, list[Trained]]:
     """SAEs of each corpus."""
     groups: dict[str, list[Trained]] = {}
@@ -101,14 +135,16 @@ def by_corpus(saes: Iterable[Trained]) -> dict[str, list[Trained]]:
     return groups
 
 
-def _on_disk(source: Path) -> list[tuple[Path, str]]:
+def _on_disk(source: Path) -> list[tuple[Path, str, tuple[str, ...]]]:
+    """Folder, source and path in parts of each SAE below a folder."""
     folders = sorted({path.parent for path in source.rglob(CONFIG) if ".checkpoints" not in path.parts})
     if not folders:
         raise FaithfulError(f"{source} holds no SAEs; train some with `faithful train`, or name another folder.")
-    return [(folder, str(folder)) for folder in folders]
+    return [(folder, str(folder), folder.resolve().parts) for folder in folders]
 
 
-def _on_hub(source: str) -> list[tuple[Path, str]]:
+def _on_hub(source: str) -> list[tuple[Path, str, tuple[str, ...]]]:
+    """The same for a place on the Hub; the path begins with the repository's name."""
     if source.startswith((".", "/", "~")) or not HUB_PLACE.fullmatch(source):
         raise FaithfulError(f"There is no folder {source}; train SAEs with `faithful train`, or name another place.")
     from huggingface_hub import HfApi
@@ -125,35 +161,59 @@ def _on_hub(source: str) -> list[tuple[Path, str]]:
     places = [parent for parent in parents if not place or parent == place or parent.startswith(place + "/")]
     if not places:
         raise FaithfulError(f"{source} on the Hub holds no SAEs; name another place.")
-    return [(locate_sae(repo, parent or None), f"{repo}/{parent}".rstrip("/")) for parent in places]
+    names = [f"{repo}/{parent}".rstrip("/") for parent in places]
+    return [
+        (locate_sae(repo, parent or None), name, tuple(name.split("/")[1:]))
+        for parent, name in zip(places, names, strict=True)
+    ]
 
 
-def _describe(folder: Path, source: str) -> Trained:
+def _describe(folder: Path, source: str, parts: Sequence[str]) -> Trained:
     config = _config(folder)
     metadata = config.get("metadata") or {}
     identity = (metadata.get("faithful") or {}).get("identity") or {}
-    seed = SEED_FOLDER.fullmatch(folder.name)
-    hook = str(metadata.get("hook_name") or config.get("hook_name") or hook_name(folder.name) or folder.name)
-    layer = layer_of(hook)
-    kind = hook.rpartition("hook_")[2] if layer is not None else hook
-    width = config.get("d_sae") or config.get("num_latents")
-    if width is None:
-        width = load_sae(folder).d_sae
-    k = config.get("k")
-    shape = f"{kind}{'' if layer is None else f'.{layer}'}-f{width}" + (f"-k{k}" if k else "")
     dataset = str(metadata.get("dataset_path") or config.get("dataset_path") or "").rpartition("/")[2]
+    seed = SEED_FOLDER.fullmatch(folder.name)
+    sae = load_sae(folder)
+    hook = sae.hook_name or ""
+    context = identity.get("context") or sae.metadata.get("context_size")
     return Trained(
         folder=folder,
         source=source,
-        corpus=str(identity.get("corpus") or dataset or _corpus_folder(folder)),
-        shape=shape,
+        corpus=str(identity.get("corpus") or dataset or _corpus_folder(parts)),
+        shape=f"{_place(hook or hook_name(folder.name) or folder.name)}-f{sae.d_sae}" + (f"-k{sae.k}" if sae.k else ""),
         seed=identity.get("init_seed", int(seed[1]) if seed else None),
+        d_in=sae.d_in,
+        d_sae=sae.d_sae,
+        hook=hook,
+        model=sae.model_name or "",
+        context=int(context) if context else None,
     )
 
 
-def _corpus_folder(folder: Path) -> str:
+def _place(hook: str) -> str:
+    """`resid_pre.8` of TransformerLens' `blocks.8.hook_resid_pre`; other names as they are."""
+    layer = layer_of(hook)
+    return hook if layer is None else f"{hook.rpartition('hook_')[2]}.{layer}"
+
+
+def _one_name_per_place(saes: Iterable[Trained]) -> list[Trained]:
+    """What leaves a layer enters the next: called alike where both names occur, so that the last layer keeps its own."""
+    given = list(saes)
+    names = {sae.hook for sae in given}
+    found = []
+    for sae in given:
+        layer = layer_of(sae.hook)
+        after = None if layer is None else f"blocks.{layer + 1}.hook_resid_pre"
+        if after in names and sae.hook == f"blocks.{layer}.hook_resid_post":
+            sae = replace(sae, hook=after, shape=sae.shape.replace(_place(sae.hook), _place(after), 1))
+        found.append(sae)
+    return found
+
+
+def _corpus_folder(parts: Sequence[str]) -> str:
     """Name for the corpus of an SAE that does not say: `CORPUS/SHAPE/seed-N` as here, else its own folder."""
-    return folder.parent.parent.name if SEED_FOLDER.fullmatch(folder.name) else folder.name
+    return parts[max(0, len(parts) - 3)] if SEED_FOLDER.fullmatch(parts[-1]) else parts[-1]
 
 
 def _config(folder: Path) -> dict[str, Any]:

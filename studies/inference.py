@@ -52,7 +52,7 @@ class Comparison:
         figures_a, figures_b: per seed, or per pair of seeds.
         headline: whether it belongs to the study's family of headline contrasts; everything else is exploratory.
         parts: the same two figures on each part of the panel alone, by the part's name.
-        shape: hook, width and k of the SAEs, where a study has several; all shapes are one family.
+        undefined: why there is no figure, where there is none on either side.
     """
 
     a: str
@@ -62,19 +62,24 @@ class Comparison:
     figures_b: Figures
     headline: bool = False
     parts: Mapping[str, tuple[Figures, Figures]] = field(default_factory=dict)
-    shape: str | None = None
+    undefined: str | None = None
 
 
-def verdict(found: Estimate, p_holm: float | None, margin: float) -> str:
-    """What a headline contrast allows to say.
+def verdict(found: Estimate, p_holm: float | None, margin: float | None, undefined: str | None = None) -> str:
+    """What a contrast allows to say.
 
     Args:
         found: the contrast.
         p_holm: its corrected p.
-        margin: largest difference that is not relevant.
+        margin: largest difference that is not relevant; None for an exploratory contrast.
+        undefined: why there are no figures, if there are none.
     """
+    if found.value is None and undefined is not None:
+        return f"{UNDECIDED}: {undefined}"
     if len(found.seeds) < SEEDS_FOR_VERDICT:
         return f"{UNDECIDED}: {len(found.seeds)} seed" + ("" if len(found.seeds) == 1 else "s")
+    if margin is None:
+        return EXPLORATORY
     if p_holm is None or found.ci95 is None:
         return f"{UNDECIDED}: every seed gives the same difference"
     inside = -margin <= found.ci95[0] and found.ci95[1] <= margin
@@ -98,10 +103,11 @@ def judge(
 
     Returns:
         an entry for each: `a`, `b`, `metric`, `difference`, `ci95`, `p`, `p_holm` and `margin` (None for an exploratory
-        one), `verdict`, `headline`, `sign_flip_p`, `sign_flip_least`, `jackknife_ci95`, `seeds` (how many), `left_out`,
-        `sentence`; `shape` where the comparison has one; `parts` ({name: difference, ci95, p, p_holm, verdict} on each
-        part of the panel) and `depends_on_panel` (names of the parts whose verdict is another) where it has parts;
-        `position_distance` where the corpora's histograms of positions differ by a total variation above 0.1.
+        one), `verdict` ("cannot be decided" for every entry of fewer than six seeds), `headline`, `sign_flip_p`,
+        `sign_flip_least`, `jackknife_ci95`, `seeds` (how many), `left_out`, `sentence`; `parts` ({name: difference, ci95, p,
+        p_holm, verdict} on each part of the panel) and `depends_on_panel` (names of the parts whose verdict is another)
+        where it has parts; `position_distance` where the corpora's histograms of positions differ by a total variation
+        above 0.1.
 
     Raises:
         FaithfulError: figures that cannot be contrasted, or a headline of a study that has none.
@@ -136,6 +142,10 @@ def summarise(
     own: str | None,
     parts: Mapping[str, Mapping[str, Figures]] | None = None,
     positions: Mapping[str, np.ndarray] | None = None,
+    *,
+    is_headline: bool = True,
+    controls: Mapping[str, str] | None = None,
+    undefined: str | None = None,
 ) -> dict[str, Any]:
     """A study's part of summary.json that is statistics.
 
@@ -145,6 +155,11 @@ def summarise(
         own: the corpus the others are contrasted with; without one every two corpora are, and nothing is a headline.
         parts: figures of the headline metric on each part of the panel alone, by part and corpus.
         positions: as for `judge`.
+        is_headline: False for further shapes of SAEs, whose contrasts are all exploratory: the family of a study is that of
+            its first shape (see `studies.grid.ordered_shapes`).
+        controls: parts of the own corpus with another's lengths, by name that other corpus, which each is contrasted with
+            outside the family.
+        undefined: why the headline has no figures, if it has none.
 
     Returns:
         `corpora` ({name: {metric: {value, ci95, seeds}}}), `contrasts` (as `judge` gives them) and `conditional_on`, the
@@ -160,16 +175,22 @@ def summarise(
         }
         for name in names
     }
-    headline = HEADLINES[study].metric if study in HEADLINES and own is not None else None
+    metric_of_verdicts = HEADLINES[study].metric if study in HEADLINES else None
+    headline = metric_of_verdicts if own is not None and is_headline else None
     comparisons = []
     for metric, by_corpus in figures.items():
         others = [name for name in by_corpus if name != own and own in by_corpus]
         for a, b in combinations(by_corpus, 2) if own is None else ((own, name) for name in others):
             on_parts = {name: (part.get(a, {}), part.get(b, {})) for name, part in (parts or {}).items()}
-            is_headline = metric == headline
-            comparisons.append(
-                Comparison(a, b, metric, by_corpus[a], by_corpus[b], is_headline, on_parts if is_headline else {})
-            )
+            leads, why = metric == headline, undefined if metric == metric_of_verdicts else None
+            on_parts = on_parts if leads else {}
+            comparisons.append(Comparison(a, b, metric, by_corpus[a], by_corpus[b], leads, on_parts, why))
+        if own is not None and metric == metric_of_verdicts:
+            comparisons += [
+                Comparison(part, source, metric, by_corpus[part], by_corpus[source], undefined=undefined)
+                for part, source in (controls or {}).items()
+                if source != own and part in by_corpus and source in by_corpus
+            ]
     return {"corpora": corpora, "contrasts": judge(study, comparisons, positions), "conditional_on": CONDITIONAL}
 
 
@@ -217,14 +238,15 @@ def _judged(study: str, comparisons: Sequence[Comparison]) -> list[dict[str, Any
     for place, (one, result) in enumerate(zip(comparisons, found, strict=True)):
         p_holm = corrected[str(place)] if one.headline and result.p is not None else None
         margin = HEADLINES[study].margin if one.headline else None
-        entry: dict[str, Any] = {"a": one.a, "b": one.b, "metric": one.metric}
-        entry |= {"shape": one.shape} if one.shape is not None else {}
-        entry |= {
+        entry: dict[str, Any] = {
+            "a": one.a,
+            "b": one.b,
+            "metric": one.metric,
             "difference": result.value,
             "ci95": None if result.ci95 is None else list(result.ci95),
             "p": result.p,
             "p_holm": p_holm,
-            "verdict": EXPLORATORY if margin is None else verdict(result, p_holm, margin),
+            "verdict": verdict(result, p_holm, margin, one.undefined),
             "headline": one.headline,
             "margin": margin,
             "sign_flip_p": result.sign_flip_p,
@@ -243,7 +265,9 @@ def _judged_parts(study: str, comparisons: Sequence[Comparison]) -> dict[str, li
     found: dict[str, list[dict[str, Any]]] = {}
     for name in names:
         on_part = [
-            Comparison(one.a, one.b, one.metric, *one.parts.get(name, ({}, {})), headline=one.headline)
+            Comparison(
+                one.a, one.b, one.metric, *one.parts.get(name, ({}, {})), headline=one.headline, undefined=one.undefined
+            )
             for one in comparisons
         ]
         found[name] = _judged(study, on_part)

@@ -1,8 +1,7 @@
 """What a study over SAEs works with: the SAEs, the model and hook they read, and the corpora that make its panel."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,15 @@ from faithful.catalog import DEFAULT_CONTEXT, find_preset
 from faithful.corpus import MANIFEST, Corpus
 from faithful.errors import FaithfulError
 from faithful.hooks import KINDS, Hook
-from faithful.model import ModelSpec, load_model, load_tokenizer, resolve_model
+from faithful.model import ModelSpec, load_model, load_tokenizer, resolve_model, shape_of
 from faithful.sae.formats import layer_of
 from faithful.train_corpora import trained_corpora
 from faithful.truncated import TruncatedModel
 from generation.engine import has_cuda
 from generation.identity import sampling_of, spec_of
 from studies.grid import Trained, find_saes
+
+PUBLISHERS = {"gpt2": "openai-community", "pythia": "EleutherAI", "gemma": "google"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class StudyInput:
         own: name of the own corpus among the SAEs' and the panel's; None where there is none.
         context, layout: of the panel's contexts.
         device: of the model.
+        missing_corpora: those that SAEs were trained on and that are no longer where they were: not in the panel.
+        controls: corpora of the panel made of the own one alone, by name: the corpus whose lengths such a part has, the own
+            one where its documents were shuffled.
     """
 
     saes: tuple[Trained, ...]
@@ -72,6 +76,8 @@ class StudyInput:
     context: int
     layout: str
     device: str
+    missing_corpora: tuple[str, ...] = ()
+    controls: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def model(self) -> Any:
@@ -88,6 +94,18 @@ class StudyInput:
         """The model's tokenizer."""
         return load_tokenizer(self.spec.source, self.spec.hub_revision())
 
+    def heading(self, study: str, seed: int) -> dict[str, Any]:
+        """What summary.json of every study begins with."""
+        return {
+            "study": study,
+            "model": {"name": self.spec.name, "revision": self.spec.revision, "dtype": self.spec.dtype},
+            "hook": self.hook.name,
+            "own": self.own,
+            "controls": self.controls,
+            "missing_corpora": list(self.missing_corpora),
+            "seed": seed,
+        }
+
     @property
     def names(self) -> list[str]:
         """Corpora that the SAEs were trained on, own first."""
@@ -98,10 +116,11 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     """Find the SAEs, their model, their hook and the panel's corpora.
 
     Raises:
-        FaithfulError: no SAEs, several models or hooks, a model that is not known, a corpus of another tokenizer.
+        FaithfulError: no SAEs, several models or hooks, a model that is not known or of another width, a corpus of another
+            tokenizer.
     """
     saes = find_saes(config.saes)
-    corpora = _corpora(config, saes)
+    corpora, missing = _corpora(config, saes)
     device = config.device or ("cuda" if has_cuda() else "cpu")
     spec = _model(config, saes, corpora, device)
     for corpus in corpora.values():
@@ -111,31 +130,63 @@ def resolve_input(config: StudyConfig) -> StudyInput:
                 f"{corpus.folder} was tokenised for {made_for['name']}, whose tokenizer differs from {spec.name}'s;"
                 f" add it again with `faithful corpus add … --for {spec.name}`."
             )
+    hook = _hook(saes)
+    _refuse_widths(saes, spec)
     trained = [sae.record["identity"] for sae in saes if sae.record]
     preset = find_preset(spec.name)
-    context = config.context or next((one["context"] for one in trained), None) or (preset and preset.context)
+    stated = [one["context"] for one in trained] + [sae.context for sae in saes if sae.context]
+    context = config.context or next(iter(stated), None) or (preset and preset.context)
+    own = _own(config, saes, corpora, spec)
     return StudyInput(
         saes=tuple(saes),
         spec=spec,
-        hook=_hook(saes),
+        hook=hook,
         corpora={name: corpus.folder for name, corpus in corpora.items()},
-        own=_own(config, saes, corpora, spec),
+        own=own,
         context=min(context or DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT),
         layout=config.layout or next((one["layout"] for one in trained), "aligned"),
         device=device,
+        missing_corpora=missing,
+        controls=_controls(corpora, own),
     )
 
 
-def _corpora(config: StudyConfig, saes: Sequence[Trained]) -> dict[str, Corpus]:
-    folders = list(config.corpora)
+def model_called(name: str) -> str:
+    """What loads a model that an SAE calls as TransformerLens does: `gpt2-small`, `pythia-70m-deduped`, `gemma-2b`."""
+    preset = find_preset("gpt2" if name == "gpt2-small" else name)
+    if preset:
+        return preset.name
+    publisher = PUBLISHERS.get(name.split("-")[0])
+    return name if publisher is None or "/" in name or Path(name).is_dir() else f"{publisher}/{name}"
+
+
+def _corpora(config: StudyConfig, saes: Sequence[Trained]) -> tuple[dict[str, Corpus], tuple[str, ...]]:
+    """Corpora of the panel, and the names of those that would be in it if they were still there."""
+    folders, missing = list(config.corpora), []
     if not folders:
-        wanted = {sae.corpus for sae in saes}
         known: dict[str, Path] = {}
         for source in config.saes:
             known |= trained_corpora(Path(source))
-        folders = [known[name] for name in sorted(wanted & set(known)) if (known[name] / MANIFEST).exists()]
+        for name in sorted({sae.corpus for sae in saes}):
+            if name in known and (known[name] / MANIFEST).exists():
+                folders.append(known[name])
+            elif name in known or any(sae.record for sae in saes if sae.corpus == name):
+                missing.append(name)
     corpora = [Corpus(folder) for folder in folders]
-    return {corpus.name: corpus for corpus in corpora}
+    return {corpus.name: corpus for corpus in corpora}, tuple(missing)
+
+
+def _controls(corpora: dict[str, Corpus], own: str | None) -> dict[str, str]:
+    """Parts of the own corpus with another one's lengths, and the own corpus shuffled."""
+    found = {}
+    for name, corpus in corpora.items():
+        made = corpus.manifest.identity.get("derivation") or {}
+        if own is not None and [one["name"] for one in made.get("inputs", ())] == [own]:
+            if "like" in made:
+                found[name] = str(made["like"]["name"])
+            elif made["operation"] == "shuffle":
+                found[name] = own
+    return found
 
 
 def _model(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus], device: str) -> ModelSpec:
@@ -147,7 +198,7 @@ def _model(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corp
         spec = spec_of(manifests[0])
         dtype = next((sae.record["identity"]["dtype"] for sae in saes if sae.record), spec.dtype)
         return replace(spec, dtype=config.dtype or dtype)
-    names = sorted({sae.load().model_name or "" for sae in saes})
+    names = sorted({model_called(sae.model) for sae in saes})
     if len(names) != 1 or not names[0]:
         what = f"name {', '.join(names)}" if any(names) else "name no model"
         raise FaithfulError(f"The SAEs {what}; say which model reads the text with --model.")
@@ -156,7 +207,7 @@ def _model(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corp
 
 def _hook(saes: Sequence[Trained]) -> Hook:
     """The one hook of all SAEs."""
-    names = sorted({sae.load().hook_name or "" for sae in saes})
+    names = sorted({sae.hook for sae in saes})
     if len(names) > 1:
         raise FaithfulError(
             f"The SAEs read different places ({', '.join(name or 'one that does not say' for name in names)}), whose"
@@ -166,6 +217,16 @@ def _hook(saes: Sequence[Trained]) -> Hook:
     if layer is None or kind not in KINDS:
         raise FaithfulError(f"The SAEs read '{names[0]}', which is none of {', '.join(KINDS)}; name other SAEs.")
     return Hook(layer, kind)
+
+
+def _refuse_widths(saes: Sequence[Trained], spec: ModelSpec) -> None:
+    width = shape_of(spec).d_model
+    for sae in saes:
+        if sae.d_in != width:
+            raise FaithfulError(
+                f"{sae.source} reads activations of {sae.d_in:,} dimensions and {spec.name} has {width:,}; name SAEs of"
+                f" {spec.name}, or with --model the one that they are of."
+            )
 
 
 def _own(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus], spec: ModelSpec) -> str | None:
@@ -180,9 +241,3 @@ def _own(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus
         if manifest.kind == "own" and name in names and sampling_of(manifest).is_model:
             return name
     return "own" if "own" in names else None
-
-
-def read_summary(folder: Path) -> dict[str, Any] | None:
-    """summary.json of a finished study; None where there is none."""
-    path = folder / "summary.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from faithful.sae.sparse import decode
 from studies.assignment import Assignment, assign
 from studies.codes import Codes
 
 THRESHOLD = 0.7
 CURVE = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 VARIANCE_KEPT = 0.9
-PIECE = 4096
+PIECE, MOST_TOKENS = 4096, 2**16
 ROUNDING = 1e-12
 
 
@@ -115,7 +116,7 @@ def panel_figures(
     Args:
         found: the pair, matched.
         codes: of both on the same tokens.
-        decoders: float32 [d_sae, d_in] of both.
+        decoders: float32 [d_sae, d_in] of both, on the device that makes the products.
         seed: of the latents drawn for `unmatched_random`.
 
     Returns:
@@ -123,7 +124,7 @@ def panel_figures(
         `unmatched_explained`: of u = Σ f_i w_i over the latents of the first that are not shared, the share of its
         variance inside the subspace that holds 90 % of the variance of the second's u. `unmatched_random`: the same
         subspace made of equally many latents of the second, drawn at random. The two are means over both directions, None
-        where all latents are shared.
+        where all latents are shared, and of at most 65,536 tokens, evenly taken from the panel's.
     """
     rows, columns = found.assignment.rows, found.assignment.columns
     dense = [_columns(code) for code in codes]
@@ -133,16 +134,16 @@ def panel_figures(
     left = [np.ones(code.d_sae, bool) for code in codes]
     left[0][rows[found.shared]] = False
     left[1][columns[found.shared]] = False
-    explained, random = [], []
-    for a, b in ((0, 1), (1, 0)):
-        if not left[a].any() or not left[b].any():
-            continue
-        of_a = _covariance(dense[a], decoders[a], left[a])
-        of_b = _covariance(dense[b], decoders[b], left[b])
-        drawn = np.zeros(len(left[b]), bool)
-        drawn[rng.choice(len(drawn), int(left[b].sum()), replace=False)] = True
-        explained.append(_share(of_a, of_b))
-        random.append(_share(of_a, _covariance(dense[b], decoders[b], drawn)))
+    explained: list[float | None] = []
+    random: list[float | None] = []
+    if left[0].any() and left[1].any():
+        drawn = [np.zeros(len(one), bool) for one in left]
+        for some, one in zip(drawn, left, strict=True):
+            some[rng.choice(len(one), int(one.sum()), replace=False)] = True
+        unmatched = [_covariance(*side) for side in zip(codes, decoders, left, strict=True)]
+        others = [_covariance(*side) for side in zip(codes, decoders, drawn, strict=True)]
+        explained = [_share(unmatched[a], unmatched[1 - a]) for a in (0, 1)]
+        random = [_share(unmatched[a], others[1 - a]) for a in (0, 1)]
     for name, values in (("unmatched_explained", explained), ("unmatched_random", random)):
         known = [value for value in values if value is not None]
         result[name] = float(np.mean(known)) if known else None
@@ -191,27 +192,27 @@ def _correlations(one: Any, other: Any, rows: np.ndarray, columns: np.ndarray) -
     return np.where(varies[0] & varies[1], r, np.nan)
 
 
-def _covariance(codes: Any, decoder: Tensor, chosen: np.ndarray) -> np.ndarray:
+def _covariance(codes: Codes, decoder: Tensor, chosen: np.ndarray) -> Tensor:
     """Covariance of Σ f_i w_i over the chosen latents, float64 [d_in, d_in], summed over pieces of tokens."""
-    latents = np.flatnonzero(chosen)
-    rows = decoder.cpu().numpy()[latents].astype(np.float64)
-    part = codes[:, latents].tocsr()
-    tokens, d_in = part.shape[0], rows.shape[1]
-    total, products = np.zeros(d_in), np.zeros((d_in, d_in))
-    for first in range(0, tokens, PIECE):
-        u = part[first : first + PIECE] @ rows
+    wanted = torch.from_numpy(chosen)
+    every = -(-len(codes.values) // MOST_TOKENS)
+    values, latents = codes.values[::every], codes.latents[::every].long()
+    total = torch.zeros(decoder.shape[1], dtype=torch.float64, device=decoder.device)
+    products = torch.zeros(len(total), len(total), dtype=torch.float64, device=decoder.device)
+    for some, of in zip(values.split(PIECE), latents.split(PIECE), strict=True):
+        u = decode((some * wanted[of]).to(decoder), of.to(decoder.device), decoder).double()
         total += u.sum(0)
         products += u.T @ u
-    return products / tokens - np.outer(total, total) / tokens**2
+    return products / len(values) - torch.outer(total, total) / len(values) ** 2
 
 
-def _share(of_a: np.ndarray, of_b: np.ndarray) -> float | None:
+def _share(of_a: Tensor, of_b: Tensor) -> float | None:
     """Share of a's variance inside the smallest principal subspace of b with 90 % of b's variance."""
-    whole = np.trace(of_a)
-    values, vectors = np.linalg.eigh(of_b)
-    kept = np.cumsum(values[::-1].clip(min=0))
-    if whole <= 0 or kept[-1] <= 0:
+    whole = float(of_a.trace())
+    values, vectors = torch.linalg.eigh(of_b)
+    kept = values.flip(0).clamp(min=0).cumsum(0)
+    if whole <= 0 or float(kept[-1]) <= 0:
         return None
-    rank = int(np.searchsorted(kept, VARIANCE_KEPT * kept[-1])) + 1
-    basis = vectors[:, ::-1][:, :rank]
-    return float(np.einsum("ir,ij,jr->", basis, of_a, basis, optimize=True) / whole)
+    rank = int((kept < VARIANCE_KEPT * kept[-1]).sum()) + 1
+    basis = vectors.flip(1)[:, :rank]
+    return float((basis * (of_a @ basis)).sum() / whole)

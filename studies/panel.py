@@ -1,6 +1,8 @@
 """The text that SAEs are studied on: the panel of held-out text, random tokens, and the controls between them."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,7 @@ from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
 from faithful.token_rows import TokenRows, plan_tokens, special_ids
 from studies.inputs import StudyInput
-
-PANEL_TOKENS = {"cpu": 20_000, "cuda": 200_000}
+from studies.sizes import PANEL_TOKENS, default_size
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,25 @@ class Panel:
         """Tokens of each part that are no special tokens."""
         return {name: sum(int(self.ordinary[row].sum()) for row in rows) for name, rows in self.parts.items()}
 
+    @property
+    def sha256(self) -> str:
+        """Hash of the text, of the parts' names and of where each begins: of what figures per part depend on."""
+        digest = hashlib.sha256()
+        for name, rows in self.parts.items():
+            digest.update(json.dumps([name, [len(row) for row in rows]]).encode())
+            for row in rows:
+                digest.update(row.tobytes())
+        return digest.hexdigest()
+
+    def positions(self, names: Collection[str], context: int) -> dict[str, np.ndarray]:
+        """How many tokens of each part among `names` stand at each position after BOS, int64 [context − 1]."""
+        at = np.arange(1, context)
+        return {
+            name: (np.array([len(row) for row in rows])[:, None] > at).sum(0)
+            for name, rows in self.parts.items()
+            if name in names
+        }
+
     def part_of_rows(self) -> np.ndarray:
         """For each of `rows` the place of its part, int64."""
         return np.repeat(np.arange(len(self.parts)), [len(rows) for rows in self.parts.values()])
@@ -60,7 +80,7 @@ def load_panel(found: StudyInput, tokens: int | None = None) -> Panel:
         found.spec,
         found.context,
         found.layout,
-        tokens or PANEL_TOKENS["cpu" if found.device == "cpu" else "cuda"],
+        tokens or default_size(PANEL_TOKENS, found.device),
     )
     return Panel(parts, ordinary_ids(found.spec))
 

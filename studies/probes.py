@@ -20,7 +20,7 @@ from faithful.files import folder_lock, write_json
 from studies import probe_figures
 from studies.embedded_tasks import EmbeddedText
 from studies.estimates import estimate
-from studies.grid import Trained, by_shape
+from studies.grid import Trained, ordered_shapes, seed_numbers
 from studies.inference import summarise
 from studies.inputs import StudyConfig, StudyInput, resolve_input
 from studies.panel import load_panel, ordinary_ids
@@ -31,14 +31,15 @@ from studies.probe_overlap import GRAM, Overlap, overlaps
 from studies.probe_tables import probes_tables
 from studies.probe_tasks import Draw, TaskData, embedded_names, find_task, hub_names, load_task
 from studies.results import Row, write_results
+from studies.sizes import PROBE_EXAMPLES, default_size
 
 Told = Callable[[str, int, int], None]
 Entries = list[dict[str, Any]]
 FORMAT = 1
-SIZES = {"cpu": 256, "cuda": 2000}
 CEILING = 0.95
 BASELINE = "no SAE"
 SCORES = ("accuracy", "macro_f1")
+AT_CEILING = f"on every task the activations alone reach more than {CEILING:.0%}, so that none can tell"
 
 
 @dataclass(frozen=True)
@@ -133,20 +134,13 @@ class _Probes:
         self.overlap = self._overlaps()
         self.marked = [name for name in self.data if self._baseline(name)["accuracy"] > CEILING]
         self.unmarked = [name for name in self.data if name not in self.marked]
-        shapes = by_shape(self.saes)
-        order = sorted(shapes, key=lambda name: (-len(shapes[name]), -shapes[name][0].load().d_sae))
-        positions = self._positions()
-        found = {name: self._shape(shapes[name], positions) for name in order}
-        spec = self.found.spec
-        return {
-            "study": "probes",
-            "model": {"name": spec.name, "revision": spec.revision, "dtype": spec.dtype},
-            "hook": self.found.hook.name,
-            "own": self.found.own,
-            "shape": order[0],
-            "seed": self.config.seed,
+        shapes = ordered_shapes(self.saes)
+        first, positions = next(iter(shapes)), self._positions()
+        found = {name: self._shape(saes, positions, name == first) for name, saes in shapes.items()}
+        return self.found.heading("probes", self.config.seed) | {
+            "shape": first,
             "sizes": self._sizes(),
-            **found[order[0]],
+            **found[first],
             "shapes": found,
             "tasks": {name: self._task(name) for name in self.data},
             "unmarked": self.unmarked,
@@ -175,7 +169,7 @@ class _Probes:
         return rows
 
     def _load(self) -> dict[str, TaskData]:
-        config, size = self.config, SIZES["cpu" if self.found.device == "cpu" else "cuda"]
+        config, size = self.config, default_size(PROBE_EXAMPLES, self.found.device)
         draw = Draw(config.train_size or size, config.test_size or size, config.seed, config.folds)
         is_tiny = Path(self.found.spec.source) == tiny_path()
         wishes = config.tasks or tuple(embedded_names() if is_tiny else hub_names())
@@ -245,9 +239,10 @@ class _Probes:
     def _baseline(self, name: str, probe: str = FULL, **at: Any) -> dict[str, Any]:
         return _entry(self.cells[name, None], "h", probe, **at or {"size": self.plans[name].sizes[-1]})
 
-    def _shape(self, saes: Sequence[Trained], positions: dict[str, np.ndarray]) -> dict[str, Any]:
+    def _shape(self, saes: Sequence[Trained], positions: dict[str, np.ndarray], is_headline: bool) -> dict[str, Any]:
         """Statistics of the SAEs of one shape."""
-        seeds = self._seeds(saes)
+        numbers = zip(saes, seed_numbers(saes), strict=True)
+        seeds = {self.saes.index(sae): (sae.corpus, number) for sae, number in numbers}
         of_sae = {place: self._figures(place) for place in seeds}
         figures: dict[str, dict[str, dict[int, float | None]]] = {}
         for place, found in of_sae.items():
@@ -256,24 +251,15 @@ class _Probes:
                 figures.setdefault(metric, {}).setdefault(corpus, {})[seed] = value
         names = [name for name in self.found.names if any(sae.corpus == name for sae in saes)]
         ordered = {metric: {name: by[name] for name in names if name in by} for metric, by in figures.items()}
-        statistics = summarise("probes", ordered, self.found.own, positions=positions)
+        statistics = summarise(
+            "probes", ordered, self.found.own, positions=positions, is_headline=is_headline, controls=self.found.controls,
+            undefined=None if self.unmarked else AT_CEILING,
+        )  # fmt: skip
         for corpus in statistics["corpora"].values():
             for metric in SCORES:
                 corpus[f"{metric}_h"] = _mean([self._baseline(name)[metric] for name in self.unmarked])
             corpus["majority"] = _mean([self.data[name].majority for name in self.unmarked])
         return statistics | {"by_task": {name: self._by_task(name, seeds, names) for name in self.data}}
-
-    def _seeds(self, saes: Sequence[Trained]) -> dict[int, tuple[str, int]]:
-        """Corpus and seed by the SAE's place; those that state none get −1, −2 … in their corpus."""
-        chosen = {place: sae for place, sae in enumerate(self.saes) if sae in saes}
-        unnamed: dict[str, int] = {}
-        found = {}
-        for place, sae in chosen.items():
-            seed = sae.seed
-            if seed is None:
-                seed = unnamed[sae.corpus] = unnamed.get(sae.corpus, 0) - 1
-            found[place] = (sae.corpus, seed)
-        return found
 
     def _figures(self, place: int) -> dict[str, float | None]:
         """One SAE's figures: means over the unmarked tasks, and the accuracy on each task."""
@@ -390,13 +376,7 @@ class _Probes:
         """Histogram of positions of each corpus' contexts."""
         if not self.found.corpora:
             return {}
-        parts = load_panel(self.found, self.config.tokens).parts
-        at = np.arange(1, self.found.context)
-        return {
-            name: (np.array([len(row) for row in rows])[:, None] > at).sum(0)
-            for name, rows in parts.items()
-            if name in self.found.names
-        }
+        return load_panel(self.found, self.config.tokens).positions(self.found.names, self.found.context)
 
     def _sizes(self) -> dict[str, Any]:
         config = self.config

@@ -20,13 +20,14 @@ from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from studies import reconstruction_figures
 from studies.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
-from studies.grid import Trained, by_shape
-from studies.inference import EXPLORATORY, estimate, summarise
+from studies.grid import Trained, ordered_shapes, seed_numbers
+from studies.inference import estimate, summarise
 from studies.inputs import StudyConfig, StudyInput, resolve_input
 from studies.panel import Panel, load_panel
 from studies.results import Row, write_results
 
 Told = Callable[[str, int, int], None]
+FORMAT = 2
 PANEL = "panel"
 MATRICES = ("fvu", "ce_diff", "ce_recovered", "kl")
 
@@ -78,19 +79,11 @@ def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -
     with folder_lock(config.out):
         bench = _Bench(config, found, panel, report)
         cells = bench.cells()
-        groups = by_shape(found.saes)
-        order = sorted(groups, key=lambda name: (-len(groups[name]), name))
-        shapes = {name: _summary(found, panel, groups[name], cells) for name in order}
-        for name in order[1:]:
-            for one in shapes[name]["contrasts"]:
-                one |= {"headline": False, "verdict": EXPLORATORY, "p_holm": None}
-        summary = {
-            "study": "reconstruction",
-            "model": {"name": found.spec.name, "revision": found.spec.revision, "dtype": found.spec.dtype},
-            "hook": found.hook.name,
-            "own": found.own,
-            "shape": order[0],
-            "seed": config.seed,
+        groups = ordered_shapes(found.saes)
+        first = next(iter(groups))
+        shapes = {name: _summary(found, panel, saes, cells, name == first) for name, saes in groups.items()}
+        summary = found.heading("reconstruction", config.seed) | {
+            "shape": first,
             "sizes": {
                 "saes": len(found.saes),
                 "panel_tokens": panel.tokens,
@@ -98,7 +91,7 @@ def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -
                 "context": found.context,
                 "layout": found.layout,
             },
-            **shapes[order[0]],
+            **shapes[first],
             "shapes": shapes,
         }
         write_results(config.out, summary, _rows(found, cells))
@@ -170,12 +163,8 @@ class _Bench:
     def __init__(self, config: ReconstructionConfig, found: StudyInput, panel: Panel, report: Told) -> None:
         self.config, self.found, self.panel, self.report = config, found, panel, report
         self.reused = 0
-        digest = hashlib.sha256(json.dumps([1, list(config.ks), found.spec.revision, found.spec.dtype]).encode())
-        for name, rows in panel.parts.items():
-            digest.update(name.encode())
-            for row in rows:
-                digest.update(row.tobytes())
-        self.text = digest.hexdigest()
+        identity = [FORMAT, list(config.ks), found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
+        self.text = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
     def cells(self) -> dict[str, Any]:
         """Figures of every SAE by its hash: {place: {k: {metric: value}}}."""
@@ -274,26 +263,27 @@ def _pooled(parts: Sequence[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def _summary(found: StudyInput, panel: Panel, saes: Sequence[Trained], cells: dict[str, Any]) -> dict[str, Any]:
+def _summary(
+    found: StudyInput, panel: Panel, saes: Sequence[Trained], cells: dict[str, Any], is_headline: bool
+) -> dict[str, Any]:
     """Statistics, matrices and the ladder of k of one shape."""
     names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
     places = [*panel.parts, PANEL]
     full = _full(cells[saes[0].sha256])
 
     def figures(metric: str, place: str, k: str) -> dict[str, dict[int, float | None]]:
-        return {
-            name: {
-                -1 if sae.seed is None else sae.seed: cells[sae.sha256][place][k][metric]
-                for sae in saes
-                if sae.corpus == name
-            }
-            for name in names
-        }
+        of: dict[str, dict[int, float | None]] = {name: {} for name in names}
+        for sae, seed in zip(saes, seed_numbers(saes), strict=True):
+            of[sae.corpus][seed] = cells[sae.sha256][place][k][metric]
+        return of
 
     on_panel = {metric: figures(metric, PANEL, full) for metric in (*MATRICES, "l0", "mse", "cosine", "l2_ratio")}
     headline = "ce_recovered"
     parts = {place: figures(headline, place, full) for place in panel.parts}
-    statistics = summarise("reconstruction", on_panel, found.own, parts=parts, positions=_positions(found, panel))
+    statistics = summarise(
+        "reconstruction", on_panel, found.own, parts, panel.positions(names, found.context), is_headline=is_headline,
+        controls=found.controls,
+    )  # fmt: skip
     matrices = {
         metric: {
             name: {place: estimate(figures(metric, place, full)[name]).summary() for place in places} for name in names
@@ -313,15 +303,6 @@ def _summary(found: StudyInput, panel: Panel, saes: Sequence[Trained], cells: di
 def _full(figures: dict[str, Any]) -> str:
     """The name of the largest k measured."""
     return max(figures[PANEL], key=lambda k: math.inf if k == "all" else int(k))
-
-
-def _positions(found: StudyInput, panel: Panel) -> dict[str, np.ndarray]:
-    """How many tokens of each corpus' contexts stand at each position."""
-    return {
-        name: np.bincount(np.concatenate([np.arange(1, len(row)) for row in rows]), minlength=found.context)
-        for name, rows in panel.parts.items()
-        if name in found.names
-    }
 
 
 def _rows(found: StudyInput, cells: dict[str, Any]) -> list[Row]:

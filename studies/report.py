@@ -1,8 +1,8 @@
 """`faithful report`: everything a run found on one page that needs nothing else, as HTML or Markdown.
 
 It reads the run's folder alone and loads no model. What a study's summary.json may hold for it beside the statistics:
-`sizes` (what was used, by name), `examples` (`[{"title", "rows": [{"corpus", "tokens": [str], "values": [float],
-"note"}]}]`: the activation of one latent on each token of a context), and SVG figures in its folder `figures`.
+`sizes` (what was used, by name), `examples` (see `studies.examples`), `controls` (parts of the own corpus that are there to
+check a comparison), `missing_corpora` (those whose text was not found), and SVG figures in its folder `figures`.
 """
 
 import os
@@ -18,6 +18,7 @@ from urllib.parse import quote
 from faithful.files import write_text
 from studies import report_parts as parts
 from studies.report_answer import answer
+from studies.report_examples import Example
 from studies.report_run import RunFound, read_run
 from studies.report_svg import inline_svg
 
@@ -136,7 +137,7 @@ def _markdown_cell(text: str) -> str:
     return re.sub(r"([*_`\[\]])", r"\\\1", escaped)
 
 
-def _marked(example: parts.Example) -> str:
+def _marked(example: Example) -> str:
     """A context with its strongest tokens in brackets, for a block of code."""
     text = "".join(f"⟦{token}⟧" if share > 0.5 else token for token, share, _ in example.tokens)
     return text.replace("```", "ʼʼʼ")

@@ -1,5 +1,6 @@
 """The report's first paragraph and its verdicts, put together from the headline contrasts of every study."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from studies.sentences import DIFFERS, DIFFERS_LITTLE, SAME, UNCLEAR, UNDECIDED,
 
 QUESTION = "Does the text that a sparse autoencoder is trained on decide what it finds?"
 KINDS = {DIFFERS: "differs", DIFFERS_LITTLE: "little", SAME: "same", UNCLEAR: "unclear", UNDECIDED: "undecided"}
+FEW = re.compile(r"\d+ seeds?")
 FLOORS = ("floor_random", "floor_covariance", "floor_init", "floor_gaussian")
 COUNTED = {
     DIFFERS: ("differs", "differ"),
@@ -96,12 +98,18 @@ def floor_notes(summary: Mapping[str, Any]) -> list[str]:
 
 def answer(run: RunFound) -> Answer:
     """The question and what the run's studies say to it."""
-    entries = [(name, entry) for name, study in run.studies.items() for entry in headlines(study.summary)]
+    controls = _controls(run)
+    found = [(name, entry) for name, study in run.studies.items() for entry in headlines(study.summary)]
+    entries = [(name, entry) for name, entry in found if entry["b"] not in controls]
     said = [conclusion(entry) for _, entry in entries]
     sentences = [*_basis(entries, said), *_differing(entries), *_remaining(entries)]
+    sentences += _controlled([(name, entry) for name, entry in found if entry["b"] in controls])
     remarks = [note for study in run.studies.values() for note in floor_notes(study.summary)]
     remarks += _excess(run)
     remarks += [CONDITIONAL] if entries else []
+    gone = dict.fromkeys(name for study in run.studies.values() for name in study.summary.get("missing_corpora", ()))
+    if gone:
+        remarks.append(f"Not in the panel, since their text was not where it had been: {_and(gone)}.")
     missing = [name for name in STUDIES if name not in run.studies]
     if missing:
         remarks.append(f"Not studied in this run: {', '.join(missing)}.")
@@ -138,10 +146,32 @@ def _basis(entries: list[tuple[str, dict[str, Any]]], said: list[str]) -> list[s
     found = [
         f"Of {len(entries)} headline comparison{plural} of SAEs trained on {a} with SAEs trained on {b}, {_and(counts)}."
     ]
-    few = sorted({entry["seeds"] for _, entry in entries if entry["seeds"] < SEEDS_FOR_VERDICT})
+    undecided = [
+        (name, entry["seeds"], str(entry["verdict"]).removeprefix(f"{UNDECIDED}: "))
+        for name, entry in entries
+        if conclusion(entry) == UNDECIDED
+    ]
+    few = sorted({seeds for _, seeds, reason in undecided if FEW.fullmatch(reason)})
     if few:
         found.append(f"A verdict needs at least {SEEDS_FOR_VERDICT} init seeds; here some have {_and(map(str, few))}.")
+    other = dict.fromkeys(f"{name}: {reason}" for name, _, reason in undecided if not FEW.fullmatch(reason))
+    if other:
+        found.append(f"Why else nothing can be decided: {'; '.join(other)}.")
     return found
+
+
+def _controls(run: RunFound) -> dict[str, str]:
+    """Parts of the own corpus that are there to check a comparison, and whose lengths they have."""
+    return {name: of for study in run.studies.values() for name, of in study.summary.get("controls", {}).items()}
+
+
+def _controlled(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """What the controls say: own text against own text of other lengths or in another order."""
+    parts = [
+        f"{WORDINGS[study].subject if study in WORDINGS else study}: {conclusion(entry)} ({entry['a']} against {entry['b']})"
+        for study, entry in entries
+    ]
+    return [f"Controls, which the answer does not count: {'; '.join(parts)}."] if parts else []
 
 
 def _differing(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:

@@ -10,6 +10,7 @@ from faithful import __version__
 from studies.catalog import STUDIES
 from studies.reference_figures import draft_source, reference_tables
 from studies.report_answer import Verdict, verdicts
+from studies.report_examples import Example, examples_of
 from studies.report_figures import draw_corpus_map, draw_pit, draw_positions, draw_training, position_counts
 from studies.report_run import RunFound, SaeFound, StudyFound
 
@@ -78,21 +79,6 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Example:
-    """A context in which a latent is active.
-
-    Attributes:
-        corpus: where the context is from.
-        tokens: each with its activation as a share of the largest one of the context, and the activation itself.
-        note: what is said of the latent.
-    """
-
-    corpus: str
-    tokens: list[tuple[str, float, float]]
-    note: str
-
-
-@dataclass(frozen=True)
 class StudyPart:
     """A study, or that it was not done.
 
@@ -151,7 +137,8 @@ def _study(name: str, found: StudyFound | None) -> StudyPart:
         folds=_folds(summary),
         pictures=[Picture(CAPTIONS.get(path.stem, _words(path.stem).capitalize()), path) for path in found.figures],
         examples=[
-            (block["title"], [_example(row) for row in block["rows"]]) for block in summary.get("examples") or ()
+            (block["title"], [one for row in block["rows"] for one in examples_of(row)])
+            for block in summary.get("examples") or ()
         ],
         draft=draft_source() if drafts else "",
     )
@@ -232,14 +219,6 @@ def _figure(value: Any) -> str:
         ends = value.get("ci95")
         return _number(value["value"]) + (f" ({_ends(ends)})" if ends else "")
     return value if isinstance(value, str) else _number(value)
-
-
-def _example(row: Mapping[str, Any]) -> Example:
-    largest = max([abs(value) for value in row["values"]], default=0.0) or 1.0
-    tokens = [
-        (token, max(0.0, value) / largest, value) for token, value in zip(row["tokens"], row["values"], strict=True)
-    ]
-    return Example(row["corpus"], tokens, row.get("note") or "")
 
 
 def overview(run: RunFound) -> list[tuple[str, str]]:
@@ -395,11 +374,11 @@ def provenance_table(run: RunFound) -> Table:
 
 
 def commands(run: RunFound) -> str:
-    """The commands that make the run again."""
+    """The commands that make the run again; none that trains where SAEs are from elsewhere or of several models."""
     if run.recipe is not None:
         return f"faithful run recipe.toml --run {run.name}"
     lines = [corpus.command for corpus in run.corpora]
-    if run.saes:
+    if run.saes and len({sae.identity.get("model") for sae in run.saes}) == 1:
         from faithful.sae_card import SaeCell, model_facts, train_command
 
         cells = [SaeCell(sae.place, sae.folder, sae.config) for sae in run.saes]

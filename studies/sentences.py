@@ -68,10 +68,13 @@ def sentence(study: str, entry: Mapping[str, Any]) -> str:
     a, b, metric, difference, ends = (entry[name] for name in ("a", "b", "metric", "difference", "ci95"))
     seeds = [f"{entry['seeds']} seed" + ("" if entry["seeds"] == 1 else "s"), *_left_out(entry["left_out"])]
     if difference is None:
+        why = str(entry["verdict"]).removeprefix(f"{UNDECIDED}: ")
+        seeds = seeds if why == seeds[0] else [why, *seeds]
         return f"{UNDECIDED}: {metric} of {a} and {b} has no figures to compare ({'; '.join(seeds)})"
     if not entry["headline"]:
         bounds = f"{_plain(ends[0])} to {_plain(ends[1])}" if ends else "no interval"
-        return f"{metric}, {a} minus {b}: {_plain(difference)} ({'; '.join([bounds, *seeds, EXPLORATORY])})"
+        few = f"{entry['verdict']}; " if entry["verdict"].startswith(UNDECIDED) else ""
+        return f"{few}{metric}, {a} minus {b}: {_plain(difference)} ({'; '.join([bounds, *seeds, EXPLORATORY])})"
     wording, said = WORDINGS[study], entry["verdict"]
     sign = -1 if difference < 0 else 1
     decimals = _decimals([difference, *(ends or ())], wording)

@@ -23,6 +23,7 @@ Dtype = Annotated[str | None, typer.Option(help="Type the model runs in.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice of the study.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A further setting, as NAME=VALUE; repeat it.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+OPTIONS = {"tokens", "device", "dtype", "seed"}
 
 
 def register(app: typer.Typer) -> None:
@@ -52,13 +53,17 @@ def _study_command(name: str) -> Any:
         settings: Set = None,
         as_json: Json = False,
     ) -> None:
+        from faithful.errors import FaithfulError
         from faithful.quantities import parse_count
         from faithful.recipe_config import read_values
         from studies.catalog import find_study
 
         sources = [*saes] if saes else [str(saes_of(run))]
         config, _ = find_study(name).load()
-        stated = read_values(config, pairs_of(settings), f"--set of {name}")
+        pairs = pairs_of(settings)
+        for twice in OPTIONS & pairs.keys():
+            raise FaithfulError(f"{twice} is an option of its own; write --{twice} {pairs[twice]} without --set.")
+        stated = read_values(config, pairs, f"--set of {name}")
         wish = config(
             saes=tuple(sources),
             out=out or _folder(sources[0], run, name),
@@ -121,6 +126,11 @@ def _do(name: str, wish: Any, as_json: bool, last: bool = True) -> dict[str, Any
         told = (lambda s, done, total: report(Progress(s, done, total, "contexts"))) if found.of_saes else report
         study = function(wish, told)
     summary: dict[str, Any] = study.summary | {"folder": str(study.folder)}
+    missing = summary.get("missing_corpora")
+    if missing:
+        say(
+            f"Not in the panel: held-out text of {', '.join(missing)}, which is not where it was; name it with --corpus."
+        )
     if as_json:
         if last:
             print_json(summary)

@@ -20,7 +20,7 @@ def corpora(
         str | None, typer.Option(help="Tokens to score each; default 100k on a CPU, 1M on a GPU.")
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Tokens for diversity; default the smallest corpus, to 1M.")
+        str | None, typer.Option(help="Tokens for diversity; default the smallest corpus.")
     ] = None,
     temperatures: Annotated[str | None, typer.Option(help="Sweep: 0.7,0.85,1,1.15.")] = None,
     top_ps: Annotated[str | None, typer.Option(help="Sweep: 0.9,0.95,1.")] = None,

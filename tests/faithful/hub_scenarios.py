@@ -79,6 +79,20 @@ def resumed() -> list[list[str]]:
     return [whole, *parts]
 
 
+def bytes_sent() -> int:
+    """Content that the server has sent."""
+    with urllib.request.urlopen(f"{os.environ['HF_ENDPOINT']}/sent") as answer:
+        return int(json.load(answer))
+
+
+def beginning(repo: str, count: int) -> dict[str, Any]:
+    """What the first rows cost, once the set is found."""
+    source = resolve(repo)
+    before = bytes_sent()
+    rows = [row.doc_id for row in islice(Rows(source, 0), count)]
+    return {"rows": len(set(rows)), "fetched": bytes_sent() - before}
+
+
 def main() -> None:
     time.sleep = waited.append
     catalogued = {
@@ -87,6 +101,11 @@ def main() -> None:
     results: dict[str, Any] = {
         "web": shown(resolve("open/web")) | read(resolve("open/web")),
         "other seed": read(resolve("open/web"), seed=1),
+        "many files": shown(resolve("open/many-files")) | read(resolve("open/many-files")),
+        "many files, other seed": read(resolve("open/many-files"), seed=1),
+        "large": beginning("open/large", 16),
+        "large, whole": [row.doc_id for row in Rows(resolve("open/large"), 0)],
+        "large, dropped": interrupted("open/large", "train.parquet", ["drop"] * 8, 500),
         "resumed": resumed(),
         "wikitext": read(resolve("wikitext")),
         "flan, nothing left out": read(resolve("flan", leave_out=())),

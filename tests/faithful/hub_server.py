@@ -69,6 +69,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 order = json.loads(self.body)
                 hub.failing[order["repo"], order["path"]] = order["faults"]
                 self._send(200, b"")
+            elif path == "/sent":
+                self._json(sum(hub.bytes_sent.values()))
             elif not path.strip("/"):
                 self._send(200, b"hub")
             elif parts[:2] == ["api", "datasets"]:

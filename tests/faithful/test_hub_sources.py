@@ -16,6 +16,7 @@ import zstandard
 
 from tests.faithful.hub_server import SHA, Hub, serving
 
+LARGE = 200  # row groups
 LONG = 6000  # rows of 4 KB: more than the library reads ahead
 
 
@@ -35,6 +36,14 @@ def readme(body: str) -> bytes:
 
 def web(shard: int) -> bytes:
     return parquet(text=[f"page {shard} {row}" for row in range(250)], url=["u"] * 250, pad=[os.urandom(40)] * 250)
+
+
+def large() -> bytes:
+    """One file of many row groups that do not compress."""
+    content = io.BytesIO()
+    texts = [os.urandom(500).hex() for _ in range(LARGE * 40)]
+    pq.write_table(pa.table({"text": texts}), content, row_group_size=40, compression="none", use_dictionary=False)
+    return content.getvalue()
 
 
 def fill(hub: Hub) -> None:
@@ -58,6 +67,8 @@ def fill(hub: Hub) -> None:
             "README.md": readme("license: odc-by\n" + train.format("default", "data/train-*")),
             **{f"data/train-{shard:05d}-of-00003.parquet": web(shard) for shard in range(3)},
         },
+        "open/many-files": {f"part-{file:02d}.parquet": parquet(text=[f"{file}", f"{file} too"]) for file in range(20)},
+        "open/large": {"train.parquet": large()},
         "open/long": {"train.jsonl": lines([{"text": f"{row:04d}" * 1000} for row in range(LONG)])},
         "open/many": {"README.md": readme(two), "a.jsonl": lines([{"text": "a"}]), "b.jsonl": lines([{"text": "b"}])},
         "open/qa": {"train.jsonl": lines([{"question": "q", "answer": "a"}])},
@@ -152,11 +163,41 @@ def test_every_row_of_every_file_comes_once_from_a_pinned_revision(hub: Results)
 
 
 def test_files_are_permuted_by_the_seed_and_read_in_turn(hub: Results) -> None:
-    first, second = ids(hub[0]["web"]), ids(hub[0]["other seed"])
+    first, second = ids(hub[0]["many files"]), ids(hub[0]["many files, other seed"])
+    assert "parts" not in hub[0]["many files"]["identity"]
     assert sorted(first) == sorted(second)
     assert first != second
-    assert len({name.split(":")[0] for name in first[:3]}) == 3
-    assert [int(name.split(":")[1]) for name in first] == [row for row in range(250) for _ in range(3)]
+    assert len({name.split(":")[0] for name in first[:16]}) == 16
+    assert [int(name.split(":")[1]) for name in first[:32]] == [row for row in range(2) for _ in range(16)]
+
+
+def test_few_files_are_read_by_row_groups_from_all_over_them(hub: Results) -> None:
+    """Three files of three row groups: a row of each group in turn, numbered and typed as in the whole file."""
+    result = hub[0]["web"]
+    assert result["identity"]["parts"] == "row groups"
+    rows = [
+        (row["doc_id"].removeprefix("data/train-0000").split("-of-00003.parquet:"), row["text"])
+        for row in result["rows"]
+    ]
+    assert all(text == f"page {file} {place}" for (file, place), text in rows)
+    groups = [(file, int(place) // 100) for (file, place), _ in rows]
+    assert set(groups[:9]) == {(file, group) for file in "012" for group in range(3)}
+    assert [int(place) % 100 for (_, place), _ in rows][: 9 * 50] == [place for place in range(50) for _ in range(9)]
+    assert ids(result) != ids(hub[0]["other seed"])
+
+
+def test_a_row_group_is_fetched_without_the_rest_of_its_file(hub: Results) -> None:
+    result = hub[0]["large"]
+    assert result["rows"] == 16
+    assert 0 < result["fetched"] < len(hub[1].files["open/large"]["train.parquet"]) / 4
+
+
+def test_row_groups_survive_broken_connections(hub: Results) -> None:
+    result = hub[0]["large, dropped"]
+    assert result["problem"] == ""
+    assert len(result["own"]) >= 1
+    assert result["rows"] == hub[0]["large, whole"]
+    assert sorted(int(name.split(":")[1]) for name in result["rows"]) == list(range(LARGE * 40))
 
 
 def test_a_stream_goes_on_after_the_last_row(hub: Results) -> None:

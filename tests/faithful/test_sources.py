@@ -21,7 +21,7 @@ import zstandard
 from datasets import Dataset, DatasetDict
 from typer.testing import CliRunner
 
-from faithful import source_rows
+from faithful import parts, source_rows
 from faithful.cli.sources_list import register
 from faithful.errors import FaithfulError
 from faithful.sources import Row, Rows, Source, catalog, resolve_source
@@ -563,3 +563,104 @@ def test_corpus_list_prints_every_set() -> None:
     assert facts["flan"]["leave_out"] == ["sst2", "cola", "ag_news", "yelp"]
     assert facts["stdlib"]["data_files"] == ["tiny/stdlib.jsonl.zst"]
     assert isinstance(ENTRIES["flan"], Source)
+
+
+PART = 2000
+
+
+@pytest.fixture
+def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PART_BYTES", PART)
+
+
+def one_file(where: Path, suffix: str) -> list[str]:
+    """A file far longer than a part, and its documents in order, with blank lines between and letters of two bytes."""
+    texts = [f"document {place} — ü 漢 " + "word " * (place % 7) for place in range(600)]
+    path = where / f"one{suffix}"
+    if suffix == ".txt":
+        path.write_bytes(b"\xef\xbb\xbf" + "\r\n\r\n".join(texts).encode())
+    elif suffix == ".jsonl":
+        rows = ["" if place % 50 == 3 else json.dumps({"text": text}) for place, text in enumerate(texts)]
+        path.write_bytes(b"\xef\xbb\xbf" + "\n".join(rows).encode())
+        texts = [text for place, text in enumerate(texts) if place % 50 != 3]
+    else:
+        write(path, texts)
+    return texts
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".txt", ".parquet"])
+@pytest.mark.usefixtures("short_parts")
+def test_a_lone_file_is_read_from_all_over(tmp_path: Path, suffix: str) -> None:
+    texts = one_file(tmp_path, suffix)
+    source = resolve_source(str(tmp_path / f"one{suffix}"))
+    borders = {".jsonl": "line borders", ".txt": "blank lines"}
+    rule = f"parts of 2,000 bytes cut at {borders[suffix]}" if suffix in borders else "row groups"
+    assert source.identity()["parts"] == rule
+    whole = list(Rows(source, 7))
+    if suffix == ".txt":
+        pieces = sorted(whole, key=lambda row: int(row.doc_id.partition(":")[2] or 0))
+        assert "".join(row.text for row in pieces) == "\n\n".join(texts)
+        assert all(row.text.startswith("document ") for row in pieces)
+        assert [row.doc_id for row in pieces[:2]] == ["one.txt", "one.txt:1"]
+        assert all(PART - 200 <= len(row.text.encode()) < PART + 200 for row in pieces[:-1])
+        places = [int(row.doc_id.partition(":")[2] or 0) / len(whole) for row in whole]
+    else:
+        places = [int(row.doc_id.removeprefix(f"one{suffix}:")) for row in whole]
+        assert [row.text for row in whole] == [texts[place] for place in places]
+        assert sorted(places) == list(range(len(texts)))
+        places = [place / len(texts) for place in places]
+    assert min(places[:16]) < 0.2
+    assert max(places[:16]) > 0.7
+    assert [row.doc_id for row in Rows(source, 8)] != [row.doc_id for row in whole]
+    for cut in (0, 1, 15, 16, 17, len(whole) // 2, len(whole) - 1, len(whole)):
+        rows = Rows(source, 7)
+        assert list(islice(iter(rows), cut)) == whole[:cut]
+        assert list(Rows(source, 7, json.loads(json.dumps(rows.state())))) == whole[cut:]
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_files_that_cannot_be_entered_in_the_middle_are_read_whole(tmp_path: Path) -> None:
+    texts = [f"text {place}, of\n\nthree lines" for place in range(400)]
+    for suffix in (".json", ".csv", ".tsv", ".jsonl.gz", ".jsonl.zst", ".arrow"):
+        write(tmp_path / f"whole{suffix}", texts)
+        source = resolve_source(str(tmp_path / f"whole{suffix}"))
+        assert "parts" not in source.identity()
+        assert [row.text for row in Rows(source, 7)] == texts
+    (tmp_path / "lines.jsonl").write_text("\n".join([json.dumps(texts), "\n" * PART]))
+    assert "parts" not in resolve_source(str(tmp_path / "lines.jsonl")).identity()
+    write(tmp_path / "short.jsonl", texts[:9])
+    assert "parts" not in resolve_source(str(tmp_path / "short.jsonl")).identity()
+    one_file(tmp_path, ".txt")
+    assert "parts" not in resolve_source(str(tmp_path / "one.txt"), unit="document").identity()
+    folder_of(tmp_path / "many", ".jsonl", files=16, rows=60)
+    assert "parts" not in resolve_source(str(tmp_path / "many")).identity()
+    folder_of(tmp_path / "few", ".jsonl", files=15, rows=60)
+    assert "parts" in resolve_source(str(tmp_path / "few")).identity()
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_faults_in_a_part_name_the_line_of_the_file(tmp_path: Path) -> None:
+    texts = one_file(tmp_path, ".jsonl")
+    path = tmp_path / "one.jsonl"
+    lines = path.read_bytes().split(b"\n")
+    lines[431] = b'{"text": '
+    path.write_bytes(b"\n".join(lines))
+    assert refused(path).startswith(f"Line 432 of {path} is not JSON")
+    lines[431] = b'{"text": "caf\xe9"}'
+    path.write_bytes(b"\n".join(lines))
+    assert refused(path).startswith(f"Line 432 of {path} is not UTF-8")
+    assert len(texts) == 588
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_text_without_blank_lines_is_cut_at_lines_and_never_inside_one(tmp_path: Path) -> None:
+    texts = [f"line {place} ü" for place in range(2000)]
+    (tmp_path / "lines.txt").write_text("\n".join(texts))
+    whole = list(Rows(resolve_source(str(tmp_path / "lines.txt")), 0))
+    assert sorted("".join(row.text for row in sorted(whole, key=lambda row: row.doc_id)).split()) == sorted(
+        "\n".join(texts).split()
+    )
+    assert all(2 * PART <= len(row.text.encode()) < 2 * PART + 20 for row in whole if not row.text.endswith("1999 ü"))
+    assert len(whole) > 5
+    (tmp_path / "line.txt").write_text("word " * PART)
+    assert [row.text for row in Rows(resolve_source(str(tmp_path / "line.txt")), 0)] == ["word " * PART]

@@ -1,5 +1,6 @@
 """Comparison corpora: what each document is, what growing, killing and repairing give, and what is refused."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ import typer
 import yaml
 from typer.testing import CliRunner, Result
 
+from faithful import parts
 from faithful.cli.add import register
 from faithful.corpus import SPLITS, Corpus, Manifest, read_manifest
 from faithful.errors import FaithfulError
@@ -163,6 +165,29 @@ def test_the_order_is_not_that_of_the_source(corpus: Path) -> None:
     assert 0.35 < ascending < 0.65
     windows_of = [number // WINDOW for number in numbers]
     assert windows_of == sorted(windows_of)
+
+
+def test_a_lone_file_gives_documents_from_all_over_it(
+    wish: AddConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A corpus much smaller than its source, whole and grown; the card says how the file was read."""
+    monkeypatch.setattr(parts, "PART_BYTES", 2000)
+    path = write_texts(tmp_path / "long.jsonl", some_texts(6000))
+    small = replace(wish, name=str(path), tokens=2000, held_out=200, out=tmp_path / "long")
+    card = (add(small).folder / "README.md").read_text()
+    places = [int(row["doc_id"].split(":")[1]) for row in rows_of(tmp_path / "long", "train")]
+    assert len(places) < 300
+    assert min(places) < 1000
+    assert max(places) > 5000
+    assert "The source's files are read as parts of 2,000 bytes cut at line borders, up to 16 of them in turn" in card
+    assert add(replace(small, tokens=9000)).changed
+    direct = add(replace(small, tokens=9000, out=tmp_path / "direct" / "long")).folder
+    assert contents(tmp_path / "long") == contents(direct)
+    packed = tmp_path / "packed.jsonl.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    whole = add(replace(small, name=str(packed), out=tmp_path / "packed")).folder
+    assert max(int(row["doc_id"].split(":")[1]) for row in rows_of(whole, "train")) < 400
+    assert "holds the first texts of each file it comes to" in (whole / "README.md").read_text()
 
 
 def test_another_seed_gives_another_order(corpus: Path, wish: AddConfig, tmp_path: Path) -> None:

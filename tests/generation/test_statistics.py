@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,16 @@ from transformers import PreTrainedTokenizerFast
 
 from faithful.corpus import Corpus, Document, Manifest, to_table, write_manifest, write_shard
 from faithful.errors import FaithfulError
+from generation import statistics
 from generation.near_duplicates import count_distinct, document_hashes, near_duplicates, signatures
-from generation.statistics import corpus_statistics, count_statistics, diversity_curves, merge, shard_statistics
+from generation.statistics import (
+    budget_statistics,
+    corpus_statistics,
+    count_statistics,
+    diversity_curves,
+    merge,
+    shard_statistics,
+)
 
 EOS = 0
 END = "<|endoftext|>"
@@ -112,18 +121,14 @@ def is_loop(ids: list[int]) -> bool:
 
 def test_shard_sums_equal_a_naive_count():
     documents = [document(i, ids) for i, ids in enumerate(random_rows(np.random.default_rng(1), 80))]
-    texts = decode(documents)
     sums = describe(documents)
     rows = [d.token_ids for d in documents]
-    raw = "\n".join(texts).encode()
     assert sums["rows"] == 80
     assert sums["tokens"] == sum(map(len, rows))
     assert sums["ended"] == sum(row[-1] == EOS for row in rows) > 10
     assert sums["empty"] == sum(row == [EOS] for row in rows) > 2
     assert sums["unmapped"] == sum(token >= MAPPED for row in rows for token in row) > 10
     assert sums["looping"] == sum(map(is_loop, rows))
-    assert sums["text_bytes"] == len(raw)
-    assert sums["compressed_bytes"] == len(zstandard.ZstdCompressor(level=3).compress(raw))
     assert sums["logprob_p_sum"] == pytest.approx(sum(x for d in documents for x in d.logprob_p), rel=1e-12)
     assert sums["lengths"] == {str(n): count for n, count in Counter(map(len, rows)).items()}
     assert json.loads(json.dumps(sums)) == sums
@@ -170,9 +175,8 @@ def test_merge_is_associative_and_equals_the_sums_of_all_rows():
     assert left == right
     assert merge([a, merge([])]) == a
     assert set(left) == set(whole) - {"logprob_p_sum"}
-    for name in set(left) - {"text_bytes", "compressed_bytes"}:
+    for name in left:
         assert left[name] == whole[name], name
-    assert left["text_bytes"] == whole["text_bytes"] - 2
 
 
 def test_log_probabilities_are_none_as_soon_as_one_document_has_none():
@@ -214,10 +218,96 @@ def test_rates_come_from_the_shards(tmp_path):
     again = [TOKENIZER.encode(TOKENIZER.decode(ids)) == ids for ids in (canonical, [5] * 70)]
     assert values["repetition_rate"] == 0.25
     assert values["round_trip_rate"] == (2 * again[0] + again[1]) / 4
-    shards = [shard.statistics for shard in corpus.manifest.shards["train"]]
-    assert values["compression_ratio"] == sum(s["compressed_bytes"] for s in shards) / sum(
-        s["text_bytes"] for s in shards
-    )
+
+
+def one_frame(texts: list[str]) -> float:
+    """What METRICS says of compression, of texts joined by newlines."""
+    raw = "\n".join(texts).encode()
+    stream = zstandard.ZstdCompressor(level=3).compressobj()
+    return len(stream.compress(raw) + stream.flush()) / len(raw)
+
+
+def test_compression_is_one_figure_however_the_corpus_is_cut_into_shards(tmp_path):
+    rows = random_rows(np.random.default_rng(13), 90)
+    expected = one_frame(decode([document(0, ids) for ids in rows]))
+    for per_shard in (1, 7, 90):
+        corpus = write_corpus(tmp_path / str(per_shard), rows, per_shard)
+        assert corpus_statistics(corpus, vocab_size=VOCAB)["compression_ratio"] == expected
+        assert at_budget(corpus, corpus.tokens())["compression_ratio"] == expected
+    nothing = write_corpus(tmp_path / "nothing", [[EOS], [EOS]])
+    assert corpus_statistics(nothing, vocab_size=VOCAB)["compression_ratio"] is None
+
+
+def test_compression_does_not_depend_on_the_batches_that_texts_come_in():
+    generator = np.random.default_rng(14)
+    texts = [" ".join(map(str, generator.integers(0, 3000, 400))) for _ in range(1200)]
+    found = set()
+    for size in (1, 37, 1200):
+        packed = statistics._Compression()
+        for start in range(0, len(texts), size):
+            packed.add(texts[start : start + size])
+        found.add(packed.ratio())
+    assert found == {one_frame(texts)}
+
+
+def at_budget(corpus: Corpus, budget: int, **options: int) -> dict:
+    spec = SimpleNamespace(eos_ids=(EOS,), mapped=MAPPED, vocab_size=VOCAB)
+    return budget_statistics(corpus, TOKENIZER, spec, budget, **options)
+
+
+@pytest.mark.parametrize("per_shard", [1, 10, 23, 100])
+def test_figures_at_a_budget_are_those_of_the_shortest_prefix(tmp_path, per_shard):
+    """Wherever the prefix ends inside a shard; each equals the figure of a corpus that holds no more than the prefix."""
+    rows = random_rows(np.random.default_rng(15), 100)
+    corpus = write_corpus(tmp_path / "corpus", rows, per_shard)
+    ends = np.cumsum([len(row) for row in rows])
+    for budget in (1, 700, int(ends[9]), int(ends[9]) + 1, int(ends[22]) - 1, int(ends[-1])):
+        count = int(np.searchsorted(ends, budget)) + 1
+        prefix = write_corpus(tmp_path / f"{budget}", rows[:count], per_shard=1000)
+        values, expected = at_budget(corpus, budget), corpus_statistics(prefix, vocab_size=VOCAB)
+        assert values.pop("lengths") == prefix.manifest.shards["train"][0].statistics["lengths"]
+        curves = values.pop("curves")
+        assert curves["budgets"][-1] == values["computed_on"]["curves"] == budget
+        for size in range(1, 5):
+            cut = naive_prefix(rows, budget)
+            if any(len(row) >= size for row in cut):
+                assert curves[f"distinct_{size}"][-1] == naive_distinct(cut, size)
+        assert values["computed_on"].pop("curves") <= expected["computed_on"].pop("curves")
+        for name, value in values.items():
+            assert value == (
+                pytest.approx(expected[name], rel=1e-12) if name in ("ce", "perplexity") else expected[name]
+            )
+
+
+def test_whole_shards_are_merged_and_only_the_last_is_described_anew(tmp_path, monkeypatch):
+    rows = random_rows(np.random.default_rng(16), 100)
+    corpus = write_corpus(tmp_path, rows, per_shard=10)
+    described, describe_shard = [], statistics.shard_statistics
+
+    def watching(documents, *others):
+        described.append([d.index for d in documents])
+        return describe_shard(documents, *others)
+
+    monkeypatch.setattr(statistics, "shard_statistics", watching)
+    ends = np.cumsum([len(row) for row in rows])
+    at_budget(corpus, int(ends[73]))
+    at_budget(corpus, int(ends[79]))
+    assert described == [[70, 71, 72, 73]]
+    (tmp_path / "data" / "part-00008.parquet").unlink()
+    at_budget(corpus, int(ends[79]))
+    with pytest.raises(FaithfulError, match="missing or damaged"):
+        at_budget(corpus, int(ends[80]))
+
+
+def test_near_duplicates_of_a_large_budget_look_at_no_more_than_their_limit(tmp_path):
+    rows = np.random.default_rng(17).integers(1, VOCAB, (60, 70)).tolist()
+    rows[-1] = rows[0]
+    corpus = write_corpus(tmp_path, rows, per_shard=7)
+    values = at_budget(corpus, 60 * 70, near_limit=2000)
+    assert values["computed_on"] == {"near_duplicate_rate": 29 * 70, "curves": 60 * 70}
+    assert values["near_duplicate_rate"] == 0
+    assert values["duplicate_rate"] == pytest.approx(1 / 60)
+    assert at_budget(corpus, 60 * 70)["near_duplicate_rate"] == pytest.approx(2 / 60)
 
 
 def test_external_text_has_no_cross_entropy(tmp_path):

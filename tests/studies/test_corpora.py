@@ -17,6 +17,7 @@ from faithful.corpus import Corpus
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
 from generation.sampling import Sampling
+from generation.statistics import corpus_statistics
 from studies import corpora as study
 from studies.corpora import CorporaConfig, study_corpora
 from tests.own import write_external, write_own
@@ -98,6 +99,23 @@ def test_diversity_is_on_equal_terms(done: study.CorporaStudy, run: Path) -> Non
         tokens = np.concatenate(list(Corpus(run / "corpora" / name).documents()))[:budget]
         assert found[name]["text"]["curves"]["type_token"][-1] == pytest.approx(len(set(tokens.tolist())) / budget)
     assert found["own-t0.7"]["text"]["curves"]["distinct_2"][-1] < found["own"]["text"]["curves"]["distinct_2"][-1]
+
+
+def test_without_a_budget_diversity_is_that_of_the_whole_smallest_corpus(
+    done: study.CorporaStudy, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """… in the very figures of `corpus stats`; only a sweep, whose corpora have to be sampled first, has a limit."""
+    smallest = min(NAMES, key=lambda name: Corpus(run / "corpora" / name).tokens())
+    vocab = Corpus(run / "corpora" / smallest).manifest.identity["model"]["vocab_size"]
+    whole, text = corpus_statistics(Corpus(run / "corpora" / smallest), vocab_size=vocab), cells(done)[smallest]["text"]
+    names = ("compression_ratio", "duplicate_rate", "near_duplicate_rate", "round_trip_rate", "eos_rate", "length_p95")
+    assert {name: text[name] for name in names} == {name: whole[name] for name in names}
+    monkeypatch.setattr(study, "SWEEP_LIMIT", 400)
+    one = (run / "corpora" / smallest,)
+    free = study_corpora(configured(run, folders=one, out=tmp_path / "free", tokens=500))
+    assert free.summary["diversity_tokens"] == Corpus(one[0]).tokens()
+    swept = study_corpora(configured(run, folders=one, out=tmp_path / "swept", tokens=500, temperatures=(1,)))
+    assert swept.summary["diversity_tokens"] == 400
 
 
 def test_results_hold_every_figure_of_the_summary(done: study.CorporaStudy) -> None:

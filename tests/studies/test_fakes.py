@@ -13,6 +13,7 @@ from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
 from faithful.training import TrainConfig, train
 from generation.sampling import Sampling
+from studies import codes, fakes_figures
 from studies.fake_rules import (
     CONTRAST,
     Firing,
@@ -23,20 +24,25 @@ from studies.fake_rules import (
     fake_contrast,
     fake_density,
     fake_notes,
+    thresholds_of,
 )
 from studies.fakes import CONTROLS, FakesConfig, fakes_tables, study_fakes
+from studies.inputs import resolve_input
 from studies.noise_models import permuted_model
+from studies.panel import load_panel
+from studies.report_svg import inline_svg
+from studies.sizes import FAKES_NOISE_PASSES, FAKES_PANEL_PASSES
 from tests.own import write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 CONTEXTS, LENGTH, WIDTH = 40, 30, 6
 
 
-def count(dense: np.ndarray, thresholds: np.ndarray | None = None, batch: int = 7) -> Firing:
+def count(dense: np.ndarray, thresholds: np.ndarray | None = None, batch: int = 7, text: str = "noise") -> Firing:
     """Codes [contexts, tokens, latents] through the counter, some contexts at a time."""
     contexts, length, width = dense.shape
     limits = torch.from_numpy(np.ones((1, width)) if thresholds is None else thresholds).float()
-    counter = FiringCounter(limits, contexts, seed=0)
+    counter = FiringCounter(limits, contexts, seed=0, text=text)
     for first in range(0, contexts, batch):
         values = torch.from_numpy(dense[first : first + batch].reshape(-1, width)).float()
         latents = torch.arange(width).expand(len(values), -1)
@@ -70,6 +76,23 @@ def test_batches_do_not_matter() -> None:
     dense = draw([0.05, 0.3, 0.01, 0.9, 0.2, 0.6], 1.0, 1)
     one, other = count(dense, batch=40), count(dense, batch=3)
     assert (one.fired == other.fired).all() and (one.resampled[0] == other.resampled[0]).all()
+
+
+def test_each_text_is_resampled_by_itself() -> None:
+    """The same weights for noise and panel would make both rise and fall together, and the interval too narrow."""
+    dense = draw([0.5], 1.0, 1)
+    drawn = [count(dense, text=text).resampled[0][:, 0].astype(float) for text in ("random tokens", "text", "text")]
+    assert (drawn[1] == drawn[2]).all()
+    assert abs(np.corrcoef(drawn[0], drawn[1])[0, 1]) < 0.3
+
+
+def test_a_latent_that_is_silent_on_text_counts_above_its_own_quantiles() -> None:
+    """Latent 0 fires on the text with 1, 2 … 9, latent 1 never: above each of its quantiles is whatever it gives on noise."""
+    values = torch.arange(1.0, 10.0)[:, None]
+    found = thresholds_of(values, torch.zeros(9, 1, dtype=torch.int32), 2)
+    assert found.tolist() == [[1.0, 1.0], [5.0, 0.0], [8.0, 0.0], [9.0, 0.0]]
+    noise = count(np.full((CONTEXTS, LENGTH, 2), 0.5), found.numpy())
+    assert [fake_code(noise, place).tolist() for place in range(4)] == [[False, False], *[[False, True]] * 3]
 
 
 def test_planted_noise_latents_are_found_and_dense_ones_are_not() -> None:
@@ -135,7 +158,14 @@ def run(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
     return folder
 
 
-def test_the_study(run: Path, tmp_path: Path) -> None:
+def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, kept = [], codes.kept_activations
+
+    def counted(model: Any, rows: Any, *rest: Any) -> Any:
+        read.append(len(rows))
+        return kept(model, rows, *rest)
+
+    monkeypatch.setattr(codes, "kept_activations", counted)
     config = FakesConfig(saes=(run / "saes",), out=tmp_path, tokens=1000, noise_tokens=2000, device="cpu")
     summary = study_fakes(config).summary
     for figures in summary["corpora"].values():
@@ -151,9 +181,38 @@ def test_the_study(run: Path, tmp_path: Path) -> None:
     assert set(table["seed"]) == {0, 1, 2}
     sweep = table.filter((pl.col("metric") == "fake_density") & (pl.col("corpus") == "own") & (pl.col("seed") == 0))
     assert sweep.sort("parameter")["value"].is_sorted(descending=True) and len(sweep) == 7
-    assert fakes_tables(summary)
+    for name in ("own", "cool"):
+        by_tau = summary["sweeps"]["sweep_tau"][name]
+        assert list(by_tau) == ["1", "q0.5", "q0.9", "q0.99"]
+        assert by_tau["1"]["0.1"]["value"] == pytest.approx(summary["corpora"][name]["fake_code"]["value"])
+        values = [by_tau[tau]["0.01"]["value"] for tau in ("q0.5", "q0.9", "q0.99")]
+        assert values == sorted(values, reverse=True) and values[0] > 0
+        assert 0 <= summary["sweeps"]["silent_on_panel"][name]["value"] <= 96
+    tables = {title: rows for title, _, rows in fakes_tables(summary)}
+    first = next(iter(tables))
+    assert "64 contexts of random tokens, 1,984 tokens" in first and "1,000" not in first
+    (over_tau,) = [rows for title, rows in tables.items() if title.startswith("Over τ and p")]
+    assert len(over_tau) == 4 * 3
+    drawn = (tmp_path / "figures" / "sweeps.svg").read_text()
+    assert "above τ = 1" in drawn and "99% quantile" in drawn
+    panel = load_panel(resolve_input(config), config.tokens)
+    shown = bool(summary["examples"])
+    passes = FAKES_PANEL_PASSES if shown else FAKES_PANEL_PASSES - 1
+    assert sum(read) == passes * len(panel.rows) + (FAKES_NOISE_PASSES + shown) * 64
     again = study_fakes(config)
     assert again.reused == 6 and again.summary["corpora"] == summary["corpora"]
+
+
+def test_the_scatter_does_not_grow_with_the_number_of_latents(run: Path, tmp_path: Path) -> None:
+    """A dot of its own for every latent would make 13 MB of five SAEs at the paper's width."""
+    rng = np.random.default_rng(0)
+    points = {"own": {"0.01": {"value": 0.1}, "0.1": {"value": 0.0}}}
+    sweeps: dict[str, Any] = {"sweep_contrast": points, "sweep_density": points, "sweep_tau": {"own": {}}}
+    cells = [{"corpus": "own", "densities": (10 ** -(6 * rng.random((20_000, 2)))).tolist()}]
+    fakes_figures.draw({"corpora": {"own": {}}, "sweeps": sweeps}, cells, tmp_path)
+    assert (tmp_path / "contrast.svg").stat().st_size < 400_000
+    inline = inline_svg(tmp_path / "contrast.svg", "f1-", "scatter")
+    assert "data:image/png;base64," in inline and inline.count("<use") < 200
 
 
 def test_too_little_noise_is_refused(run: Path, tmp_path: Path) -> None:

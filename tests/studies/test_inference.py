@@ -461,14 +461,44 @@ def test_without_an_own_corpus_everything_is_exploratory() -> None:
     assert summarise("seeds", figures, "elsewhere")["contrasts"] == []
 
 
-def test_shapes_are_one_family() -> None:
-    comparisons = [
-        Comparison("own", "pile", "accuracy", noisy(0.03, 0.015, i), FLAT, headline=True, shape=f"resid_pre.2-f{i}")
-        for i in (1, 2)
-    ]
-    entries = judge("probes", comparisons)
-    assert [entry["shape"] for entry in entries] == ["resid_pre.2-f1", "resid_pre.2-f2"]
-    assert entries[0]["p_holm"] == pytest.approx(2 * entries[0]["p"])
+def test_only_the_first_shape_has_headlines() -> None:
+    """Further shapes are built exploratory, so that nothing of a verdict is left on them."""
+    figures = {"accuracy": {"own": noisy(0.03, 0.015, 1), "pile": FLAT}, "macro_f1": {"own": FLAT, "pile": FLAT}}
+    parts = {"pile": {"own": noisy(-0.03, 0.015, 2), "pile": FLAT}}
+    first = summarise("probes", figures, "own", parts)["contrasts"]
+    assert [one["headline"] for one in first] == [True, False] and "parts" in first[0]
+    for one in summarise("probes", figures, "own", parts, is_headline=False)["contrasts"]:
+        assert (one["headline"], one["margin"], one["p_holm"], one["verdict"]) == (False, None, None, "exploratory")
+        assert "parts" not in one and one["sentence"].endswith("6 seeds; exploratory)")
+
+
+@pytest.mark.parametrize("own", ["own", None])
+def test_fewer_than_six_seeds_decide_nothing_anywhere(own: str | None) -> None:
+    few = {seed: 0.1 * seed for seed in range(4)}
+    figures = {metric: {"own": few, "pile": dict.fromkeys(range(4), 0.0)} for metric in ("fake_contrast", "fake_code")}
+    contrasts = summarise("fakes", figures, own)["contrasts"]
+    assert {one["verdict"] for one in contrasts} == {"cannot be decided: 4 seeds"}
+    assert all(one["sentence"].startswith("cannot be decided: 4 seeds; ") for one in contrasts)
+    assert [one["headline"] for one in contrasts] == [own is not None, False]
+
+
+def test_a_control_is_contrasted_with_the_corpus_whose_lengths_it_has_outside_the_family() -> None:
+    names = {"own": noisy(0.03, 0.015, 1), "pile": FLAT, "own-like-pile": noisy(0.02, 0.015, 2)}
+    figures = {"accuracy": names, "macro_f1": names}
+    plain = summarise("probes", figures, "own")["contrasts"]
+    found = summarise("probes", figures, "own", controls={"own-like-pile": "pile", "own-shuffled": "own"})["contrasts"]
+    (more,) = [one for one in found if one not in plain]
+    assert (more["a"], more["b"], more["metric"], more["headline"]) == ("own-like-pile", "pile", "accuracy", False)
+    assert more["difference"] == pytest.approx(0.02) and len(found) == len(plain) + 1
+
+
+def test_a_missing_headline_says_why() -> None:
+    nothing = dict.fromkeys(range(6), None)
+    figures = {"accuracy": {"own": nothing, "pile": nothing}, "accuracy:sst2": {"own": FLAT, "pile": FLAT}}
+    one, other = summarise("probes", figures, "own", undefined="every task is at its ceiling")["contrasts"]
+    assert one["verdict"] == "cannot be decided: every task is at its ceiling"
+    assert "no figures to compare (every task is at its ceiling; 0 seeds; " in one["sentence"]
+    assert other["verdict"] == "exploratory"
 
 
 # bootstrap

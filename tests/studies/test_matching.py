@@ -1,9 +1,11 @@
 """The exact assignment of decoders and its proof, against scipy's dense solver on easy, hard and degenerate decoders."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse.csgraph
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -12,6 +14,7 @@ from faithful.errors import FaithfulError
 from studies import assignment
 from studies.assignment import Assignment, assign, prove
 from studies.codes import Codes
+from studies.floors import initial_decoder
 from studies.matching import Directions, match, panel_figures
 
 KINDS = (
@@ -148,6 +151,112 @@ def test_points_of_a_circle_end() -> None:
     check(assign(one, other, 32), one, other)
 
 
+TIES = (
+    "signs", "axes", "copies", "opposite", "all_zero", "one_not_zero", "ladder", "price_wars", "granules", "initial",
+)  # fmt: skip
+
+
+def tied(kind: str, rows: int, columns: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Decoders whose cosines tie, exactly or nearly.
+
+    `signs`: a handful of values among all cosines. `axes`: 0 and ±1 alone. `copies`: each row of one side often in the
+    other. `opposite`: all −1. `all_zero`: all 0. `one_not_zero`: all but one pair 0. `ladder`: layers of two, each like the
+    next alone, on which scipy's search for a maximum matching takes exponential time. `price_wars`: many times three rows
+    for two columns alike up to 1e-8, the third column far below. `granules`: one direction, cosines a rounding apart.
+    `initial`: SAEs before training.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size, width = max(rows, columns), 32
+
+    def draw(low: int, high: int, width: int) -> Tensor:
+        return torch.randint(low, high, (size, width), generator=generator).float()
+
+    if kind == "signs":
+        one, other = draw(-1, 2, 4), draw(-1, 2, 4)
+    elif kind == "axes":
+        axes = torch.cat([torch.eye(width), -torch.eye(width)])
+        one, other = (axes[draw(0, 2 * width, 1).long()[:, 0]] for _ in range(2))
+    elif kind == "copies":
+        one = torch.randn(size, width, generator=generator)
+        other = one[(draw(0, size, 1)[:, 0] ** 2 / size).long()]
+    elif kind in ("opposite", "all_zero", "one_not_zero"):
+        one = torch.ones(size, width) if kind == "opposite" else torch.zeros(size, width)
+        other = -one
+        if kind == "one_not_zero":
+            one[3], other[5] = 1.0, 1.0
+    elif kind == "ladder":
+        angle = torch.arange(size).div(2, rounding_mode="floor") * 2 * math.pi / size
+        one = torch.stack([angle.cos(), angle.sin()], 1)
+        other = torch.stack([(angle + math.pi / size).cos(), (angle + math.pi / size).sin()], 1)
+    elif kind == "price_wars":
+        centres = torch.nn.functional.normalize(torch.randn(size // 3 + 1, width, generator=generator), dim=1)
+        group = torch.arange(size) // 3
+        one = centres[group] + 1e-4 * torch.randn(size, width, generator=generator)
+        other = one + 1e-4 * torch.randn(size, width, generator=generator)
+        other[2::3] = centres[group[2::3]] + 1.5 * torch.randn(len(other[2::3]), width, generator=generator)
+    elif kind == "granules":
+        one, other = (1 + 1e-4 * torch.randn(size, width, generator=generator) for _ in range(2))
+    else:
+        one, other = initial_decoder(seed, width, size), initial_decoder(seed + 1, width, size)
+    return one[:rows], other[torch.randperm(size, generator=generator)][:columns]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", TIES)
+@pytest.mark.parametrize(("rows", "columns"), [(300, 300), (270, 300), (300, 303)])
+def test_ties_end_at_the_optimum(kind: str, rows: int, columns: int) -> None:
+    for seed, candidates in ((0, 4), (1, 16)):
+        one, other = tied(kind, rows, columns, seed)
+        check(assign(one, other, candidates), one, other)
+
+
+@pytest.mark.parametrize("kind", ["signs", "price_wars", "granules"])
+def test_ties_at_usual_settings(kind: str) -> None:
+    one, other = tied(kind, 700, 700)
+    check(assign(one, other), one, other)
+
+
+@pytest.mark.parametrize("kind", ["trained", "near_ties", "one_direction"])
+@pytest.mark.parametrize(("rows", "columns"), [(240, 240), (200, 240)])
+def test_prices_fall_by_whole_steps(kind: str, rows: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What bounds the solver's work: every cost it sees is a multiple of the step, in rounds that begin from fine
+    potentials too, and one matching at each resolution makes a round."""
+    solver, costs = scipy.sparse.csgraph.min_weight_full_bipartite_matching, []
+
+    def kept(graph: Any) -> Any:
+        costs.append(graph.data.copy())
+        return solver(graph)
+
+    monkeypatch.setattr(scipy.sparse.csgraph, "min_weight_full_bipartite_matching", kept)
+    found = assign(*decoders(kind, rows, columns), 4)
+    rounds = 10 if found.path == "dense" else 1 + found.path.count("+")
+    assert rounds > 1 and len(costs) == rounds * len(assignment.STEPS)
+    for turn, seen in enumerate(costs):
+        steps = seen / assignment.STEPS[turn % len(assignment.STEPS)]
+        assert (steps == np.round(steps)).all()
+
+
+@pytest.mark.parametrize(("size", "threads"), [(100, 1), (1100, 2)])
+def test_few_pairs_take_one_thread(size: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, seen = torch.get_num_threads(), []
+    first = assignment._Search._first
+    monkeypatch.setattr(
+        assignment._Search, "_first", lambda search: (seen.append(torch.get_num_threads()), first(search))[1]
+    )
+    try:
+        torch.set_num_threads(2)
+        one, other = decoders("random", size, size)
+        found = assign(one, other)
+        assert seen == [threads]
+        assert torch.get_num_threads() == 2
+        prove(one, other, found)
+        with pytest.raises(FaithfulError, match="not finite"):
+            assign(one * math.nan, other)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("kind", ["one_direction", "one_dead_direction", "zeros"])
 @pytest.mark.parametrize(("rows", "columns"), [(300, 300), (300, 320), (320, 300)])
 def test_the_dense_solver_is_proven_too(kind: str, rows: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +274,8 @@ def test_where_the_dense_matrix_is_too_large_rounds_go_on(monkeypatch: pytest.Mo
     found = assign(one, other, 2)
     assert found.path.count("+") >= 1
     check(found, one, other)
+    monkeypatch.setattr(assignment, "ROUNDS", 100)
+    assert found.path.count("+") < assign(one, other, 2).path.count("+")
 
 
 @pytest.mark.parametrize("kind", ["trained", "one_direction", "zeros"])

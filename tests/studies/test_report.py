@@ -11,6 +11,7 @@ import pytest
 from faithful.corpus import Document, Manifest, to_table, write_manifest, write_shard
 from faithful.errors import FaithfulError
 from studies.inference import Comparison, judge, summarise
+from studies.probes import AT_CEILING
 from studies.reference_figures import draft_runs, drafts_like, reference_tables
 from studies.report import ReportConfig, write_report
 from studies.report_answer import answer, floor_notes
@@ -100,7 +101,7 @@ def seeds_summary(seeds: int = 6) -> dict[str, Any]:
     other = {"corpora": {"own": {"pw_mcc": {"value": 0.125, "ci95": None, "seeds": 2}}}, "contrasts": []}
     return {
         "study": "seeds", "model": MODEL, "hook": "resid_pre.3", "own": "own", "shape": SHAPE, "seed": 3,
-        "sizes": {"saes": 18, "panel_tokens": {"own": 2724, "prose": 2689}}, **statistics, "across": {},
+        "sizes": {"saes": 18, "panel_tokens": {"own": 2724, "prose": 2689}}, **statistics, "across": {}, "between_shapes": {},
         "shapes": {SHAPE: {}, "resid_pre.3-f16-k2": other}, "examples": [example],
     }  # fmt: skip
 
@@ -283,6 +284,59 @@ def test_fewer_than_six_seeds_cannot_be_decided() -> None:
     assert (
         given.short == "It cannot be decided." and "needs at least 6 init seeds; here some have 4." in given.paragraph
     )
+
+
+def test_a_control_is_told_but_not_counted() -> None:
+    """Own text of other lengths that gives what own text gives does not turn a Yes into an In part."""
+    found = run_of(seeds=[entry("differs", seeds=6), entry("no relevant difference", "own-like-prose", seeds=6)])
+    assert answer(found).short.startswith("In part")
+    found.studies["seeds"].summary["controls"] = {"own-like-prose": "prose"}
+    given = answer(found)
+    assert given.short == "Yes, in everything that was compared."
+    assert "Of 1 headline comparison of SAEs trained on own with SAEs trained on prose, 1 differs." in given.paragraph
+    assert (
+        "Controls, which the answer does not count: features shared across seeds: no relevant difference (own against"
+        " own-like-prose)." in given.paragraph
+    )
+
+
+def test_tasks_at_their_ceiling_are_the_reason_and_not_the_seeds() -> None:
+    nothing = dict.fromkeys(range(6), None)
+    figures = {"accuracy": {"own": nothing, "prose": nothing}}
+    few = judge("seeds", [Comparison("own", "b", "shared_feature_ratio", pairs(0.9, 0, 4), pairs(0.1, 0.001, 4), True)])
+    probes = summarise("probes", figures, "own", undefined=AT_CEILING)["contrasts"]
+    given = answer(run_of(probes=probes))
+    assert given.short == "It cannot be decided." and "init seeds; here" not in given.paragraph
+    assert "Why else nothing can be decided: probes: on every task the activations alone" in given.paragraph
+    assert "here some have 4." in answer(run_of(seeds=few, probes=probes)).paragraph
+
+
+def test_corpora_whose_text_is_gone_are_named() -> None:
+    found = run_of(seeds=[entry("differs", seeds=6)])
+    found.studies["seeds"].summary["missing_corpora"] = ["prose"]
+    assert "Not in the panel, since their text was not where it had been: prose." in answer(found).remarks
+
+
+def test_partners_stand_beside_their_latents(tmp_path: Path) -> None:
+    summary = seeds_summary()
+    (row,) = summary["examples"][0]["rows"]
+    row |= {
+        "partner_corpus": "own", "partner_seed": 4, "partner_latent": 31, "partner_cosine": 0.875, "partner_text": "stdlib",
+        "partner_tokens": ["def", " twin"], "partner_values": [0.0, 3.0],
+    }  # fmt: skip
+    write_study(tmp_path, "seeds", summary)
+    text = write_report(ReportConfig(tmp_path, markdown=True)).read_text(encoding="utf-8")
+    assert "its partner in the SAE of own, seed 4: latent 31, cosine 0.88 · text from stdlib" in text
+    assert "def⟦ twin⟧" in text
+
+
+def test_saes_from_elsewhere_leave_the_training_command_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "mixed")
+    folder = run / "saes" / "elsewhere"
+    folder.mkdir()
+    (folder / "cfg.json").write_text(json.dumps({"d_sae": 8, "k": 2, "architecture": "topk", "metadata": {}}))
+    text = write_report(ReportConfig(run, markdown=True)).read_text(encoding="utf-8")
+    assert "faithful generate --model tiny" in text and "faithful train" not in text.split("## Reproduce it")[1]
 
 
 def test_shared_features_no_better_than_chance_are_said_to_be_so() -> None:

@@ -1,7 +1,9 @@
 """`faithful study seeds`: known answers for a pair, the study of a small grid, and SAEs from elsewhere."""
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +192,9 @@ def test_examples_show_tokens_with_their_activations(studied: tuple[Path, dict[s
     for block in blocks:
         for row in block["rows"]:
             assert len(row["tokens"]) == len(row["values"]) and max(row["values"]) > 0
-            assert row["corpus"] in ("own", "cool") and "partner" in row["note"]
+            assert row["corpus"] in ("own", "cool") and "mean matched cosine" in row["note"]
+            assert row["partner_corpus"] in block["title"] and row["partner_seed"] == 1
+            assert len(row["partner_tokens"]) == len(row["partner_values"])
     assert len(pl.read_parquet(studied[0] / "examples.parquet")) == sum(len(block["rows"]) for block in blocks)
 
 
@@ -219,14 +223,67 @@ def test_saes_from_elsewhere_of_several_widths(run: Path, tmp_path: Path) -> Non
     corpora = (run / "corpora" / "own",)
     found = find_saes([tmp_path / "plain", tmp_path / "other" / "h.0"])
     assert [one.seed for one in found] == [None, None]
-    with pytest.raises(FaithfulError, match="different places"):
-        resolve_input(StudyConfig(saes=(tmp_path / "plain", tmp_path / "other" / "h.0"), out=tmp_path, corpora=corpora))
+    assert [one.hook for one in found] == ["blocks.1.hook_resid_pre"] * 2
     wide = TopKSAE(sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, 4)
     save_sae(tmp_path / "wide", wide, {"model_name": "gpt2", "hook_name": "blocks.1.hook_resid_pre"})
     config = SeedsConfig((tmp_path / "plain", tmp_path / "wide"), tmp_path / "out", corpora, tokens=1000, device="cpu")
     summary = study_seeds(config).summary
-    assert summary["shape"] == "mixed widths"
-    assert summary["across"]["plain × wide"]["shared_feature_ratio"]["value"] == 1
+    [(name, between)] = summary["between_shapes"].items()
+    assert name == "wide resid_pre.1-f96-k4 × plain resid_pre.1-f40-k4"
+    assert between["shared_feature_ratio"] == 1 and between["pairs"] == 1 and between["floor_random"] < 0.5
+    assert summary["contrasts"] == [] and summary["not_compared"] == []
+    assert [title for title, _, _ in seeds_tables(summary)] == ["Between shapes"]
+
+
+def elsewhere(run: Path, folder: Path, seed: int, noise: float = 0.0) -> Path:
+    """An SAE of the run without our record, its decoder shaken."""
+    sae = load_sae(run / "saes" / "own" / "resid_pre.1-f96-k4" / f"seed-{seed}")
+    assert isinstance(sae, TopKSAE)
+    shaken = sae.W_dec + noise * torch.randn(sae.W_dec.shape, generator=torch.Generator().manual_seed(seed))
+    moved = TopKSAE(sae.W_enc, sae.b_enc, torch.nn.functional.normalize(shaken, dim=1), sae.b_dec, sae.k)
+    save_sae(folder, moved, {"model_name": "gpt2", "hook_name": "blocks.1.hook_resid_pre", "dataset_path": "web"})
+    return folder
+
+
+def test_saes_of_one_corpus_without_seeds_are_pairs_of_their_own(run: Path, tmp_path: Path) -> None:
+    """Three of them beside ours: every pair counts, and an external narrow one is compared instead of dropped."""
+    saes = tuple(elsewhere(run, tmp_path / f"one-{seed}", seed, 0.01) for seed in (0, 1, 2))
+    corpora = (run / "corpora" / "own", run / "corpora" / "cool")
+    config = SeedsConfig((*saes, run / "saes" / "own"), tmp_path / "out", corpora, tokens=1000, device="cpu")
+    summary = study_seeds(config).summary
+    assert summary["corpora"]["web"]["shared_feature_ratio"]["seeds"] == 3
+    mean = summary["across"]["own × web"]["shared_feature_ratio"]
+    table = pl.read_parquet(tmp_path / "out" / "results.parquet")
+    values = table.filter((pl.col("metric") == "shared_feature_ratio") & pl.col("other").is_not_null())["value"]
+    assert len(values) == 9 and mean["ci95"] is None and mean["value"] == pytest.approx(values.mean())
+    assert summary["floors_missing"] == {"web": ["floor_gaussian"]}
+
+
+def test_corpora_of_other_seeds_are_compared_by_all_their_pairs(run: Path, tmp_path: Path) -> None:
+    shape = "resid_pre.1-f96-k4"
+    saes = [run / "saes" / "own" / shape / f"seed-{seed}" for seed in (0, 1)]
+    saes.append(run / "saes" / "cool" / shape / "seed-2")
+    summary = study_seeds(SeedsConfig(tuple(saes), tmp_path, tokens=1000, device="cpu", gaussian_seeds=0)).summary
+    table = pl.read_parquet(tmp_path / "results.parquet").filter(pl.col("metric") == "shared_feature_ratio")
+    assert len(table.filter(pl.col("other").is_not_null())) == 2
+    assert summary["across"]["own × cool"]["shared_feature_ratio"]["ci95"] is None
+
+
+def test_saes_that_began_alike_are_not_compared(run: Path, tmp_path: Path) -> None:
+    shape = "resid_pre.1-f96-k4"
+    saes = tuple(run / "saes" / name / shape / "seed-0" for name in ("own", "cool"))
+    with pytest.raises(FaithfulError, match="began with the same weights"):
+        study_seeds(SeedsConfig(saes, tmp_path, tokens=1000, device="cpu"))
+
+
+def test_a_pair_is_kept_for_one_model_type_and_panel(
+    studied: tuple[Path, dict[str, Any]], run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(studied[0] / "pairs", tmp_path / "pairs")
+    wish = SeedsConfig((run / "saes",), tmp_path, tokens=1500, device="cpu", gaussian_seeds=0)
+    assert study_seeds(replace(wish, dtype="bfloat16")).reused == 0
+    assert study_seeds(replace(wish, tokens=1000)).reused == 0
+    assert study_seeds(wish).reused == 12
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""Tables of the seed study for the terminal and the report."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from studies.seeds_floors import FLOORS
+
+METRICS = (
+    "shared_feature_ratio", "pw_mcc", "top1_ratio", "sfr_alive", "sfr_weighted", "sfr_encoder", "sfr_both",
+    "activation_correlation", "unmatched_explained", "unmatched_random",
+)  # fmt: skip
+BETWEEN = ("shared_feature_ratio", "pw_mcc")
+
+Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+
+
+def seeds_tables(summary: dict[str, Any]) -> list[Table]:
+    """Title, header and rows of each table."""
+    names = list(summary["corpora"])
+    tables: list[Table] = []
+    if names:
+        title = f"Within a corpus, {summary['shape']}: mean over pairs of seeds, 95 % interval"
+        tables += [(title, ("metric", *names), _by_corpus(summary, METRICS))]
+        tables += [
+            ("Floors: shared features where there is nothing to share", ("floor", *names), _by_corpus(summary, FLOORS))
+        ]
+    if summary["across"]:
+        tables.append(
+            ("Across corpora, other seeds", ("corpora", *_spaced(BETWEEN)), _pairs(summary["across"], BETWEEN))
+        )
+    if summary["between_shapes"]:
+        header = ("SAEs", *_spaced(BETWEEN), "floor random")
+        tables.append(("Between shapes", header, _pairs(summary["between_shapes"], (*BETWEEN, "floor_random"))))
+    contrasts: list[tuple[str, ...]] = [
+        (f"{one['a']} − {one['b']}", f"{one['difference']:+.4f}", _ends(one["ci95"]), _p(one["p_holm"]), one["verdict"])
+        for one in summary["contrasts"]
+        if one["headline"] and one["difference"] is not None
+    ]
+    if contrasts:
+        header = ("corpora", "difference", "95 % interval", "p (Holm)", "verdict")
+        tables.append(("Shared feature ratio: contrasts", header, contrasts))
+    return tables
+
+
+def _by_corpus(summary: dict[str, Any], metrics: Sequence[str]) -> list[tuple[str, ...]]:
+    """A row per figure that any corpus has."""
+    corpora = summary["corpora"].values()
+    return [
+        (metric, *(_shown(values.get(metric)) for values in corpora))
+        for metric in metrics
+        if any(metric in values for values in corpora)
+    ]
+
+
+def _pairs(found: dict[str, Any], metrics: Sequence[str]) -> list[tuple[str, ...]]:
+    return [(name, *(_shown(values.get(metric)) for metric in metrics)) for name, values in found.items()]
+
+
+def _spaced(metrics: Sequence[str]) -> list[str]:
+    return [metric.replace("_", " ") for metric in metrics]
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == {}:
+        return "–"
+    if not isinstance(value, dict):
+        return f"{value:.4f}"
+    if value["value"] is None:
+        return "–"
+    return f"{value['value']:.4f}" + (f" ({_ends(value['ci95'])})" if value["ci95"] else "")
+
+
+def _ends(ends: Sequence[float] | None) -> str:
+    return "–" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"

@@ -1,0 +1,12 @@
+"""How much text the studies over SAEs read unless they are told, by kind of device: for the studies and for forecasts."""
+
+PANEL_TOKENS = {"cpu": 20_000, "cuda": 200_000}
+NOISE_TOKENS = {"cpu": 64_000, "cuda": 1_000_000}
+PROBE_EXAMPLES = {"cpu": 256, "cuda": 2_000}
+GAUSSIAN_SEEDS = 2
+FAKES_PANEL_PASSES, FAKES_NOISE_PASSES = 9, 3
+
+
+def default_size(sizes: dict[str, int], device: str) -> int:
+    """The size for a device, `cpu`, `cuda` or `cuda:1`."""
+    return sizes["cpu" if device == "cpu" else "cuda"]

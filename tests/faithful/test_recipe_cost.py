@@ -1,0 +1,43 @@
+"""The forecast of a recipe reads what its studies read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faithful.recipe_config import load_recipe
+from faithful.recipe_cost import costs
+
+
+def tokens_of(step: str, folder: Path, device: str, **changes: Any) -> int:
+    found = costs(load_recipe("gpt2", changes), folder, device)
+    return next(one.tokens for one in found if one.step == f"study {step}")
+
+
+@pytest.mark.parametrize(("device", "panel", "noise"), [("cpu", 20_000, 64_000), ("cuda", 200_000, 1_000_000)])
+def test_fakes_read_the_panel_nine_times_and_the_noise_three_times(
+    device: str, panel: int, noise: int, tmp_path: Path
+) -> None:
+    assert tokens_of("fakes", tmp_path, device) == 9 * panel + 3 * noise
+    assert tokens_of("fakes", tmp_path, device, **{"studies.fakes.noise_tokens": "1k"}) == 9 * panel + 3_000
+
+
+@pytest.mark.parametrize(("device", "texts"), [("cpu", 512), ("cuda", 4_000)])
+def test_probes_read_training_and_test_examples_of_every_task(device: str, texts: int, tmp_path: Path) -> None:
+    assert tokens_of("probes", tmp_path, device) == 4 * texts * 128
+    changes = {
+        "studies.probes.train_size": "100",
+        "studies.probes.test_size": "50",
+        "studies.probes.tasks": "sst2,cola",
+    }
+    assert tokens_of("probes", tmp_path, device, **changes) == 2 * 150 * 128
+
+
+def test_the_seed_study_trains_on_gaussian_activations_too(tmp_path: Path) -> None:
+    def flops(**changes: Any) -> float:
+        found = costs(load_recipe("gpt2", changes), tmp_path, "cuda")
+        return next(one.flops for one in found if one.step == "study seeds")
+
+    without, two, four = (flops(**{"studies.seeds.gaussian_seeds": str(seeds)}) for seeds in (0, 2, 4))
+    assert flops() == two > without and four - without == pytest.approx(2 * (two - without))
+    assert without < flops(**{"studies.seeds.gaussian_steps": "100"}) < two

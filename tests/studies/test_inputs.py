@@ -1,0 +1,101 @@
+"""What a study works with: models by the names of others, widths, contexts, corpora that are gone, controls."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from faithful.cli import app
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+from faithful.train_corpora import remember_corpora
+from generation.sampling import Sampling
+from generation.shuffle import ShuffleConfig, shuffle
+from generation.subsample import SubsampleConfig, subsample
+from studies.inputs import StudyConfig, StudyInput, model_called, resolve_input
+from tests.own import write_own
+from tests.studies.random_saes import write_plain, write_recorded
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, family_model: Model) -> Path:
+    """Two corpora, an SAE of each."""
+    spec, model = family_model("gpt2")
+    folder, sizes = tmp_path / "runs" / "tried", {"train": 400, "test": 400}
+    sampling = Sampling(max_tokens=31)
+    corpora = [
+        write_own(folder / "corpora" / "own", spec, model, sampling, sizes),
+        write_own(folder / "corpora" / "cool", spec, model, sampling.with_changes(temperature=0.7), sizes, seed=3),
+    ]
+    for corpus in corpora:
+        write_recorded(folder / "saes", corpus.name, 0, model.config.hidden_size, 24)
+    remember_corpora(folder / "saes", corpora)
+    return folder
+
+
+def resolved(run: Path, *saes: Path, **values: Any) -> StudyInput:
+    return resolve_input(StudyConfig(saes=saes or (run / "saes",), out=run / "out", device="cpu", **values))
+
+
+@pytest.mark.parametrize(
+    ("name", "loaded"),
+    [
+        ("gpt2-small", "gpt2"), ("gpt2-xl", "openai-community/gpt2-xl"), ("gemma-2-2b", "gemma-2-2b"),
+        ("google/gemma-2-2b", "gemma-2-2b"), ("pythia-70m-deduped", "EleutherAI/pythia-70m-deduped"),
+        ("someone/gpt2-mine", "someone/gpt2-mine"), ("", ""),
+    ],
+)  # fmt: skip
+def test_models_are_found_by_the_names_that_saelens_uses(name: str, loaded: str) -> None:
+    assert model_called(name) == loaded
+
+
+def test_an_sae_of_another_width_is_refused_in_a_sentence(run: Path) -> None:
+    odd = write_plain(run / "odd", 7, 16)
+    with pytest.raises(FaithfulError, match=r"odd reads activations of 7 dimensions and .* has \d+; name SAEs of"):
+        resolved(run, run / "saes", odd)
+
+
+def test_the_context_is_that_of_the_saes_where_no_training_of_ours_says(run: Path) -> None:
+    corpora = (run / "corpora" / "own",)
+    plain = write_plain(run / "plain", json.loads((next((run / "saes").rglob("cfg.json"))).read_text())["d_in"], 16,
+                        context_size=24)  # fmt: skip
+    assert resolved(run, plain, corpora=corpora).context == 24
+    assert resolved(run, plain, corpora=corpora, context=16).context == 16
+    assert resolved(run).context == 32
+
+
+def test_corpora_that_are_gone_are_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolved(run).missing_corpora == ()
+    shutil.rmtree(run / "corpora" / "cool")
+    found = resolved(run)
+    assert list(found.corpora) == ["own"] and found.missing_corpora == ("cool",)
+    assert resolved(run, corpora=(run / "corpora" / "own",)).missing_corpora == ()
+    monkeypatch.chdir(run)
+    typed = ["study", "reconstruction", "saes", "--out", "there", "--tokens", "200", "--device", "cpu", "--set", "ks=1"]
+    done = CliRunner().invoke(app, typed)
+    assert done.exit_code == 0, done.output
+    assert "Not in the panel: held-out text of cool" in done.stderr
+    assert json.loads((run / "there" / "summary.json").read_text())["missing_corpora"] == ["cool"]
+
+
+def test_controls_are_what_was_made_of_the_own_corpus_alone(run: Path) -> None:
+    own, cool = run / "corpora" / "own", run / "corpora" / "cool"
+    like = subsample(SubsampleConfig(own, like=cool, out=own.parent / "own-like-cool")).folder
+    mixed = shuffle(ShuffleConfig(own, out=own.parent / "own-shuffled")).folder
+    other = subsample(SubsampleConfig(cool, like=own, out=own.parent / "cool-like-own")).folder
+    found = resolved(run, corpora=(own, cool, like, mixed, other))
+    assert found.controls == {"own-like-cool": "cool", "own-shuffled": "own"}
+    assert found.heading("fakes", 3)["controls"] == found.controls and found.heading("fakes", 3)["seed"] == 3
+
+
+@pytest.mark.parametrize("setting", ["tokens=1000", "device=cpu", "dtype=float32", "seed=1"])
+def test_an_option_given_as_a_setting_is_refused_in_a_sentence(tmp_path: Path, setting: str) -> None:
+    done = CliRunner().invoke(app, ["study", "fakes", str(tmp_path), "--out", str(tmp_path / "x"), "--set", setting])
+    name, value = setting.split("=")
+    assert done.exit_code == 2 and f"write --{name} {value} without --set" in " ".join(done.output.split())
