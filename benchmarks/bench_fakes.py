@@ -10,6 +10,7 @@ two cores.
 import argparse
 import time
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,18 +55,13 @@ def forward_alone(model: Any, rows: list[np.ndarray], ordinary: np.ndarray) -> N
 
 @torch.no_grad()
 def count(model: Any, saes: list[Any], rows: list[np.ndarray], ordinary: np.ndarray) -> None:
-    """The study's pass over a text."""
-    from studies.codes import activations_of, sparse_codes
-    from studies.fake_rules import QUANTILES, FiringCounter
+    """The study's pass over a text, by its own function."""
+    from studies.fake_counts import FakeCounts
+    from studies.fake_rules import QUANTILES
 
-    counters = [
-        FiringCounter(torch.zeros(1 + len(QUANTILES), sae.d_sae), len(rows), 0, "random tokens") for sae in saes
-    ]
-    for owners, _, h in activations_of(model, rows, ordinary):
-        for sae, counter in zip(saes, counters, strict=True):
-            counter.add(*sparse_codes(sae, h), owners)
-    for counter in counters:
-        counter.result()
+    study: Any = SimpleNamespace(seed=0, panel=SimpleNamespace(ordinary=ordinary), _told=lambda what: lambda *at: None)
+    thresholds = [torch.zeros(1 + len(QUANTILES), sae.d_sae) for sae in saes]
+    FakeCounts._count(study, model, saes, thresholds, rows, "random tokens")
 
 
 def timed(work: Any, *arguments: Any) -> float:

@@ -116,6 +116,8 @@ def show(found: dict[str, dict[str, Any]]) -> None:
                 f"  solution {found[solver]['solve'] / ours['solve']:.1f}× as fast as {solver}'s; sums apart by {apart:.1e}"
                 f" ({'equal' if apart < TOLERANCE else 'NOT EQUAL'})"
             )
+            assert apart < TOLERANCE
+    assert ours["gap"] == ours["excess"] == 0
 
 
 def main() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock
-from faithful.publish_bundles import corpus_bundle, run_bundles, saes_bundle
+from faithful.publish_bundles import corpus_bundle, grid_folder, run_bundles, saes_bundle
 from faithful.publish_commit import Published, send
 from faithful.publish_hub import Remote, Repository
-from faithful.publish_plan import Bundle, Plan, check_name, make_plan
+from faithful.publish_plan import Bundle, Plan, check_name, check_revision, make_plan
 from faithful.runs import corpora_of
+from faithful.sae.files import CONFIG
 from generation.progress import Reporter, silent
 
 
@@ -47,11 +48,13 @@ class Publication:
         plans: one per repository.
         published: what became of them; empty of a plan only.
         unread: why the Hub could not be asked, None when it was; then everything counts as new.
+        private: whether what is still to be made is private.
     """
 
     plans: tuple[Plan, ...]
     published: tuple[Published, ...] = ()
     unread: str | None = None
+    private: bool = False
 
 
 def publish_corpus(config: PublishConfig, report: Reporter = silent, *, dry_run: bool = False) -> Publication:
@@ -74,7 +77,9 @@ def publish_saes(config: PublishConfig, report: Reporter = silent, *, dry_run: b
         FaithfulError: no SAEs there, or as `publish_corpus`.
     """
     check_name(config.name)
-    return _publish(config, lambda: [saes_bundle(config.path, config.name)], [], report, dry_run)
+    return _publish(
+        config, lambda: [saes_bundle(config.path, config.name)], _shapes(grid_folder(config.path)), report, dry_run
+    )
 
 
 def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bool = False) -> Publication:
@@ -94,7 +99,9 @@ def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bo
 
     if not config.path.is_dir():
         raise FaithfulError(f"There is no run {config.path}; name the folder of one.")
-    return _publish(config, bundles, corpora_of(config.path), report, dry_run)
+    studies = sorted(path.parent for path in (config.path / "studies").glob("*/summary.json"))
+    locked = [*corpora_of(config.path), *_shapes(config.path / "saes"), *studies]
+    return _publish(config, bundles, locked, report, dry_run)
 
 
 def _publish(
@@ -104,25 +111,34 @@ def _publish(
     report: Reporter,
     dry_run: bool,
 ) -> Publication:
+    check_revision(config.revision)
+    if dry_run:
+        return _dry_run(config, bundles())
     with _held(locked):
         found = bundles()
-        places = [Repository(bundle.name, bundle.kind) for bundle in found]
-        if dry_run:
-            return _dry_run(config, found, places)
+        places = _places(found)
         _check_terms(config, found)
         places[0].check_right_to_write()
         plans = [make_plan(bundle, place.read(), config.revision) for bundle, place in zip(found, places, strict=True)]
         for plan in plans:
             _check(config, plan)
-        done = [
-            send(plan, place, private=config.private, report=report) for plan, place in zip(plans, places, strict=True)
-        ]
-    return Publication(tuple(plans), tuple(done))
+        private = _wants_private(config, plans)
+        done = [send(plan, place, private=private, report=report) for plan, place in zip(plans, places, strict=True)]
+    return Publication(tuple(plans), tuple(done), private=private)
 
 
-def _dry_run(config: PublishConfig, bundles: list[Bundle], places: list[Repository]) -> Publication:
+def _places(bundles: list[Bundle]) -> list[Repository]:
+    return [Repository(bundle.name, bundle.kind) for bundle in bundles]
+
+
+def _wants_private(config: PublishConfig, plans: list[Plan]) -> bool:
+    """Whether a repository that is still to be made is private: as stated, or as the other half of the run is."""
+    return config.private or any(plan.private for plan in plans)
+
+
+def _dry_run(config: PublishConfig, bundles: list[Bundle]) -> Publication:
     plans, unread = [], None
-    for bundle, place in zip(bundles, places, strict=True):
+    for bundle, place in zip(bundles, _places(bundles), strict=True):
         remote = Remote()
         if unread is None:
             try:
@@ -130,18 +146,18 @@ def _dry_run(config: PublishConfig, bundles: list[Bundle], places: list[Reposito
             except FaithfulError as error:
                 unread = str(error)
         plans.append(make_plan(bundle, remote, config.revision))
-    return Publication(tuple(plans), unread=unread)
+    return Publication(tuple(plans), unread=unread, private=_wants_private(config, plans))
 
 
 def _check_terms(config: PublishConfig, bundles: list[Bundle]) -> None:
-    conditions = [condition for bundle in bundles for condition in bundle.conditions]
+    conditions = list(dict.fromkeys(condition for bundle in bundles for condition in bundle.conditions))
     if conditions and not config.accept_licence:
         shown = " ".join(
             f"[{found.corpus}: {found.origin}, licence {found.licence or 'unknown'}] {found.terms}"
             for found in conditions
         )
         raise FaithfulError(
-            f"Nothing was sent: passing these tokens on is under conditions. {shown} Read them, and add --accept-licence when"
+            f"Nothing was sent: passing these texts on is under conditions. {shown} Read them, and add --accept-licence when"
             " they are met."
         )
 
@@ -159,9 +175,27 @@ def _check(config: PublishConfig, plan: Plan) -> None:
 
 @contextmanager
 def _held(folders: list[Path]) -> Iterator[None]:
-    """Keep the corpora as they are meanwhile; those that cannot be written need no lock."""
+    """Keep folders as they are meanwhile; those that cannot be written need no lock.
+
+    Raises:
+        FaithfulError: another process is writing one of them.
+    """
     with ExitStack() as stack:
         for folder in folders:
             if folder.is_dir() and os.access(folder, os.W_OK):
-                stack.enter_context(folder_lock(folder, shared_below=True))
+                try:
+                    stack.enter_context(folder_lock(folder, shared_below=True))
+                except FaithfulError as error:
+                    if not isinstance(error.__context__, BlockingIOError):
+                        raise
+                    raise FaithfulError(
+                        f"Nothing was sent: another process is writing {folder}; publish it when that has ended."
+                    ) from None
         yield
+
+
+def _shapes(saes: Path) -> list[Path]:
+    """The folders that training locks: each holds the SAEs of one corpus and shape."""
+    cells = [path.parent for path in saes.rglob(CONFIG)]
+    visible = [cell for cell in cells if not any(part.startswith(".") for part in cell.relative_to(saes).parts)]
+    return sorted({cell.parent for cell in visible})

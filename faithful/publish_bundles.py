@@ -2,20 +2,22 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from faithful.corpus import MANIFEST, SPLITS, Corpus, Manifest, identity_hash, read_manifest
+from faithful.corpus import SPLITS, Corpus, Manifest, identity_hash, read_manifest
 from faithful.errors import FaithfulError
+from faithful.licences import licence_paragraph
 from faithful.publish_cards import corpus_card, markdown_table, wrapped
-from faithful.publish_plan import Bundle, Condition, LocalFile, measured
+from faithful.publish_paths import manifest_file, paths_objection, without_paths
+from faithful.publish_plan import Bundle, Condition, LocalFile, is_plain_name, measured
 from faithful.runs import corpora_of
 from faithful.sae_card import (
     SaeCell,
     corpora_beside,
-    licence_paragraph,
     model_facts,
     read_cells,
     render_saes,
@@ -24,9 +26,10 @@ from faithful.sae_card import (
 
 if TYPE_CHECKING:
     from generation.origins import Origin
+    from studies.catalog import Study
 
 PERMISSIVE = ("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "unlicense", "cc0-1.0")
-UNFINISHED = "unfinished"
+UNFINISHED, PICTURE = "unfinished", "pit.png"
 
 
 @dataclass(frozen=True)
@@ -44,32 +47,56 @@ def corpus_bundle(folder: Path, name: str) -> Bundle:
         FaithfulError: no corpus, not finished, damaged.
     """
     corpus = open_finished(folder)
+    files = corpus_files(corpus, "")
+    card = corpus_card(without_paths(corpus), name, section=_study_section(folder))
     return Bundle(
         name=name,
         kind="dataset",
         holds="corpus",
         subject=identity_hash(corpus.manifest.identity),
-        files=corpus_files(corpus, ""),
-        card=corpus_card(folder, name, section=_study_section(folder)),
+        files=files,
+        card=card,
         folders=tuple(f"{part}/" for part in SPLITS.values()),
         conditions=conditions_of(corpus),
-        notes=_notes(corpus),
+        objections=paths_objection([corpus.manifest], card, files),
     )
 
 
 def saes_bundle(folder: Path, name: str) -> Bundle:
     """The model repository of a grid of SAEs.
 
+    Args:
+        folder: the grid, a part of it, or the run that holds it.
+        name: `USER/REPO`.
+
     Raises:
         FaithfulError: no SAEs, half an SAE, SAEs of several models.
     """
+    folder = grid_folder(folder)
     cells = _placed(folder, read_cells(folder))
     corpora = corpora_beside(folder)
     model = model_facts(cells, corpora)
     title = f"SAEs of {model['name'].split('/')[-1]}"
     metadata = sae_metadata(model, _source_sets(cells, corpora))
     card = wrapped(metadata, render_saes(name, cells, model, title), folder / "README.md")
-    return Bundle(name, "model", "saes", model["name"], _sae_files(cells), card, notes=_unfinished_cells(folder))
+    files = _sae_files(cells)
+    return Bundle(
+        name,
+        "model",
+        "saes",
+        model["name"],
+        files,
+        card,
+        notes=_unfinished_cells(folder),
+        parts=_cell_identities(cells),
+        objections=paths_objection(corpora.values(), card, files),
+    )
+
+
+def grid_folder(folder: Path) -> Path:
+    """The folder of a grid: the one named, or `saes` in it where that is a run's."""
+    inside = folder / "saes"
+    return inside if (inside / "corpora.json").is_file() and not (folder / "corpora.json").is_file() else folder
 
 
 def run_bundles(folder: Path, name: str, *, include_external: bool, endpoint: str) -> RunBundles:
@@ -85,6 +112,7 @@ def run_bundles(folder: Path, name: str, *, include_external: bool, endpoint: st
         FaithfulError: nothing to publish, or a part that is not finished.
     """
     everything = [(path, read_manifest(path)) for path in corpora_of(folder)]
+    _refuse_odd_names(path.name for path, _ in everything)
     chosen = [path for path, manifest in everything if include_external or _is_own(manifest)]
     left_out = [path.name for path, _ in everything if path not in chosen]
     corpora = [open_finished(path) for path in chosen]
@@ -104,21 +132,17 @@ def run_bundles(folder: Path, name: str, *, include_external: bool, endpoint: st
 
 
 def open_finished(folder: Path) -> Corpus:
-    """A corpus that is complete, its card current.
+    """A corpus that is complete; nothing in its folder is changed.
 
     Raises:
         FaithfulError: it is not, or it cannot be read.
     """
-    from generation.card import card_is_current, write_card
-
     corpus = Corpus(folder)
     manifest = corpus.manifest
     exhausted = manifest.provenance.get("exhausted", [])
     short = [s for s in SPLITS if manifest.tokens(s) < manifest.requested.get(s, 0) and s not in exhausted]
     if UNFINISHED in manifest.provenance or short or not manifest.tokens():
         raise FaithfulError(f"{folder} is not finished; run the command that makes it again, then publish it.")
-    if not card_is_current(folder):
-        write_card(folder)
     return corpus
 
 
@@ -136,8 +160,33 @@ def corpus_files(corpus: Corpus, below: str) -> tuple[LocalFile, ...]:
         raise FaithfulError(
             f"{corpus.folder / wrong[0]} is missing or damaged; run the command that makes the corpus again to restore it."
         )
-    extra = [name for name in (MANIFEST, "pit.png") if (corpus.folder / name).is_file()]
-    return (*files, *measured((below + name, corpus.folder / name) for name in extra))
+    return (*files, manifest_file(corpus, below), *_picture(corpus, below))
+
+
+def _picture(corpus: Corpus, below: str) -> tuple[LocalFile, ...]:
+    """The histogram that the card shows, drawn anew where the one on disk is of another certificate."""
+    from generation.card import card_is_current
+    from generation.figures import pit_figure
+
+    certificate, path = corpus.manifest.certificate, corpus.folder / PICTURE
+    if not certificate or "pit_counts" not in certificate:
+        return ()
+    if path.is_file() and card_is_current(corpus.folder):
+        return measured([(below + PICTURE, path)])
+    with TemporaryDirectory() as folder:
+        drawn = Path(folder) / PICTURE
+        pit_figure(certificate, drawn)
+        return measured([(below + PICTURE, drawn)])
+
+
+def _refuse_odd_names(names: Iterable[str]) -> None:
+    """Raise where a corpus' folder cannot be a config: `datasets` would read its name as a pattern, or not at all."""
+    odd = [name for name in names if not is_plain_name(name)]
+    if odd:
+        raise FaithfulError(
+            f"The corpus folder '{odd[0]}' cannot be a config of a data set; rename it to letters, digits, dots, dashes and"
+            " underscores."
+        )
 
 
 def conditions_of(corpus: Corpus) -> tuple[Condition, ...]:
@@ -169,15 +218,13 @@ def _is_own(manifest: Manifest) -> bool:
     return all(origin.kind in (MODEL, RANDOM) for origin in origins(manifest))
 
 
-def _notes(corpus: Corpus) -> tuple[str, ...]:
-    source = str(corpus.manifest.provenance.get("model", {}).get("source", ""))
-    if source.startswith("/"):
-        return (f"{corpus.name}/{MANIFEST} names the folder of the local model, {source}, and is published as it is.",)
-    return ()
-
-
 def _sae_files(cells: Sequence[SaeCell]) -> tuple[LocalFile, ...]:
     return measured((f"{cell.place}/{path.name}", path) for cell in cells for path in cell.files)
+
+
+def _cell_identities(cells: Sequence[SaeCell]) -> dict[str, str]:
+    """What tells each SAE from another at its place."""
+    return {cell.place: identity_hash(cell.identity) for cell in cells if cell.identity}
 
 
 def _placed(folder: Path, cells: list[SaeCell]) -> list[SaeCell]:
@@ -257,7 +304,7 @@ def _run_dataset(corpora: list[Corpus], name: str, model_endpoint: str | None, n
     files: list[LocalFile] = []
     for corpus in corpora:
         files += corpus_files(corpus, f"{corpus.name}/")
-        card = corpus_card(corpus.folder, name, corpus.name, _study_section(corpus.folder))
+        card = corpus_card(without_paths(corpus), name, corpus.name, _study_section(corpus.folder))
         files.append(LocalFile.of(f"{corpus.name}/README.md", card.encode()))
     return Bundle(
         name=name,
@@ -268,7 +315,9 @@ def _run_dataset(corpora: list[Corpus], name: str, model_endpoint: str | None, n
         card=wrapped(metadata, text),
         folders=tuple(f"{corpus.name}/{part}/" for corpus in corpora for part in SPLITS.values()),
         conditions=tuple(condition for corpus in corpora for condition in conditions_of(corpus)),
-        notes=(*notes, *(note for corpus in corpora for note in _notes(corpus))),
+        notes=notes,
+        parts={corpus.name: identity_hash(corpus.manifest.identity) for corpus in corpora},
+        objections=paths_objection(manifests, "", files),
     )
 
 
@@ -315,9 +364,33 @@ def _run_model(
         extra += [path for path in (study.parent / "results.parquet",) if path.is_file()]
     files = [*_sae_files(cells), *measured((path.relative_to(folder).as_posix(), path) for path in extra)]
     card = wrapped(sae_metadata(model, list(dict.fromkeys(sets))), text)
+    corpora = (manifests | corpora_beside(folder / "saes")).values()
+    names = {corpus.name for corpus in published}
     return Bundle(
-        name, "model", "run", model["name"], tuple(files), card, notes=(*notes, *_unfinished_cells(folder / "saes"))
+        name,
+        "model",
+        "run",
+        model["name"],
+        tuple(files),
+        card,
+        conditions=_conditions_of_quotes(folder, [path for path, _ in everything if path.name not in names]),
+        notes=(*notes, *_unfinished_cells(folder / "saes")),
+        parts=_cell_identities(cells),
+        objections=paths_objection(corpora, card, files),
     )
+
+
+def _conditions_of_quotes(folder: Path, others: list[Path]) -> tuple[Condition, ...]:
+    """Terms of corpora that are not published themselves and are quoted all the same.
+
+    The report shows samples of every corpus of the run, and some studies show examples.
+    """
+    summaries = [(path, _summary(path)) for path in sorted((folder / "studies").glob("*/summary.json"))]
+    quoting = ["report.html"] if (folder / "report.html").is_file() else []
+    quoting += [path.relative_to(folder).as_posix() for path, summary in summaries if summary.get("examples")]
+    found = [condition for path in others for condition in conditions_of(Corpus(path))] if quoting else []
+    words = f"Passages of it are quoted in {' and '.join(quoting)}."
+    return tuple(replace(condition, terms=f"{words} {condition.terms}") for condition in found)
 
 
 def _corpora_table(corpora: list[tuple[str, Manifest]], *, links: bool = False) -> str:
@@ -339,7 +412,7 @@ def _studies(folder: Path) -> list[dict[str, Any]]:
     for name, study in STUDIES.items():
         path = folder / "studies" / name / "summary.json"
         if path.is_file():
-            tables = study.tables(_summary(path))
+            tables = _tables(study, path)
             figures = sorted((path.parent / "figures").glob("*.svg"))
             found.append(
                 {
@@ -359,10 +432,25 @@ def _study_section(folder: Path) -> str:
     if not path.is_file() or folder.resolve().parent.name != "corpora":
         return ""
     parts = []
-    for title, header, rows in STUDIES["corpora"].tables(_summary(path)):
+    for title, header, rows in _tables(STUDIES["corpora"], path):
         own = [row for row in rows if row[0] == folder.resolve().name]
         parts += [f"**{title}**", markdown_table(header, own)] if own else []
     return "## Beside the other corpora of its run\n\n" + "\n\n".join(parts) if parts else ""
+
+
+def _tables(study: "Study", path: Path) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """Tables of a study's results.
+
+    Raises:
+        FaithfulError: they were written by another version.
+    """
+    summary = _summary(path)
+    try:
+        return study.tables(summary)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise FaithfulError(
+            f"{path} is of another version of this program; run `faithful study {study.name}` again, then publish."
+        ) from error
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from faithful.errors import FaithfulError
-from faithful.publish_hub import ATTEMPTS, ATTEMPTS_OF_A_PATIENT_CLIENT, CARD, Remote, Repository, status_of
-from faithful.publish_plan import LocalFile, Plan, is_there
+from faithful.publish_hub import (
+    ATTEMPTS,
+    ATTEMPTS_OF_A_PATIENT_CLIENT,
+    CARD,
+    Remote,
+    Repository,
+    is_of_the_client,
+    status_of,
+)
+from faithful.publish_plan import LocalFile, Plan, check_unchanged, is_there
 from generation.progress import Progress, Reporter, silent
 
 PIECE = 256
@@ -49,7 +57,7 @@ def send(plan: Plan, repository: Repository, *, private: bool = False, report: R
         _validate(repository, plan.card)
     if head is None:
         repository.patiently(repository.api.create_repo, name, repo_type=kind, private=private or None, exist_ok=True)
-        head = _first_commit(repository, plan)
+        head = _first_commit(repository, plan, private=private)
     elif plan.commits:
         _check_access(repository)
     commit = _commit(plan, repository, head, report) if plan.commits else head
@@ -72,11 +80,16 @@ def send(plan: Plan, repository: Repository, *, private: bool = False, report: R
     )
 
 
-def _first_commit(repository: Repository, plan: Plan) -> str:
-    """Head of a repository that was just made; refuse one that somebody else filled at the same time."""
+def _first_commit(repository: Repository, plan: Plan, *, private: bool) -> str:
+    """Head of a repository that was just made; refuse one that somebody else filled, or made public, at the same time."""
     now = repository.read(with_texts=False)
     if now.head is None:
         raise FaithfulError(f"{repository.name} was made, but cannot be read back; run the same command again.")
+    if private and not now.private:
+        raise FaithfulError(
+            f"Nothing was sent: {repository.name} is public, somebody else has just made it; make it private on its page, or"
+            " leave --private out."
+        )
     if set(now.files) - {".gitattributes"} and is_there(plan, now.files):
         raise _changed(repository)
     return now.head
@@ -96,7 +109,10 @@ def _commit(plan: Plan, repository: Repository, head: str, report: Reporter) -> 
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     additions = [_addition(file) for file in plan.send]
-    _upload(plan, repository, additions, report)
+    try:
+        _upload(plan, repository, additions, report)
+    finally:
+        check_unchanged(plan.send)
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *additions, *(CommitOperationDelete(path) for path in plan.delete),
     ]  # fmt: skip
@@ -113,6 +129,8 @@ def _commit(plan: Plan, repository: Repository, head: str, report: Reporter) -> 
             )
             return str(made.oid)
         except Exception as error:  # the client has a type for each status, and httpx its own
+            if not is_of_the_client(error):
+                raise
             now = repository.read(with_texts=False)
             if now.head and now.head != head:
                 return _our_own(plan, repository, now)

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ ATTEMPTS, ATTEMPTS_OF_A_PATIENT_CLIENT = 5, 2
 LONGEST_PAUSE = 120.0
 LONGEST_DELAY = 900.0
 SILENCE_SECONDS = 100.0
+CLIENTS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2")
+_watching = 0
 
 
 @dataclass(frozen=True)
@@ -86,30 +89,31 @@ class Repository:
 
     @staticmethod
     def once(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Call, and do not wait for ever for an answer."""
-        from huggingface_hub.utils import get_session
+        """Call; silence ends every request of it after `SILENCE_SECONDS`, and a delay above `LONGEST_DELAY` ends the call.
 
-        get_session().timeout = SILENCE_SECONDS
-        return call(*args, **kwargs)
+        Raises:
+            FaithfulError: the server asks for a longer delay; else whatever the client raises.
+        """
+        with _watched():
+            return call(*args, **kwargs)
 
     def wait_or_give_up(self, error: Exception, attempt: int, *, last: bool) -> None:
         """Sleep before the next attempt.
 
         Raises:
             FaithfulError: there is to be none.
+            Exception: the error itself, where it is no answer of the Hub and no trouble on the way to it.
         """
+        error = _cause(error)
+        if isinstance(error, FaithfulError) or not is_of_the_client(error):
+            raise error
         if last or not is_transient(error):
             raise self.sentence(error) from error
         delay = delay_of(error)
         if delay is None:
             time.sleep(min(2.0**attempt, LONGEST_PAUSE))
-        elif delay <= LONGEST_DELAY:
-            time.sleep(delay)
         else:
-            raise FaithfulError(
-                f"{self.name}: the Hub's quota is used up for {format_seconds(delay)}; run the same command again then, and"
-                " it goes on from what is there."
-            ) from error
+            time.sleep(delay)
 
     def check_right_to_write(self) -> None:
         """Make sure, before anything is sent, that there is a token and that it may write here.
@@ -226,6 +230,74 @@ class Repository:
         return FaithfulError(f"{self.name}: the Hub answers: {' '.join(reason.split()).rstrip('.')}.")
 
 
+@contextmanager
+def _watched() -> Iterator[None]:
+    """Have every session that the client opens meanwhile end silence and refuse long delays, also a new one after an error.
+
+    The client asks for no limit in some requests and sleeps as long as it is told to in others, both without a setting.
+    """
+    global _watching
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils import _http
+
+    make = getattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
+    if not getattr(make, "is_watched", False):
+
+        def watched() -> Any:
+            client = make()
+            hooks = client.event_hooks
+            client.event_hooks = {
+                "request": [*hooks.get("request", []), _end_silence],
+                "response": [*hooks.get("response", []), _refuse_long_delay],
+            }
+            return client
+
+        watched.is_watched = True  # type: ignore[attr-defined]
+        set_client_factory(watched)
+    _watching += 1
+    try:
+        yield
+    finally:
+        _watching -= 1
+
+
+def _end_silence(request: Any) -> None:
+    if _watching:
+        limits = request.extensions.get("timeout") or {}
+        stated = {part: limits.get(part) for part in ("connect", "read", "write", "pool")}
+        request.extensions["timeout"] = {
+            part: SILENCE_SECONDS if limit is None else min(limit, SILENCE_SECONDS) for part, limit in stated.items()
+        }
+
+
+def _refuse_long_delay(response: Any) -> None:
+    delay = _delay_in(response.status_code, response.headers)
+    if _watching and response.status_code in TRANSIENT and delay is not None and delay > LONGEST_DELAY:
+        raise FaithfulError(
+            f"The Hub's quota is used up for {format_seconds(delay)}; run the same command again then, and it goes on from"
+            " what is there."
+        )
+
+
+def is_of_the_client(error: BaseException) -> bool:
+    """Whether an error tells of the Hub or of the way to it, and not of a fault in this program."""
+    if isinstance(error, FaithfulError | OSError):
+        return True
+    if any(kind.__module__.split(".")[0] in CLIENTS for kind in type(error).__mro__):
+        return True
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    raised_in = str(trace.tb_frame.f_globals.get("__name__", "")) if trace else ""
+    return isinstance(error, ValueError | RuntimeError) and raised_in.split(".")[0] in CLIENTS
+
+
+def _cause(error: Exception) -> Exception:
+    """What went wrong in an upload: the client hides it behind a RuntimeError."""
+    inner = error.__cause__
+    return inner if type(error) is RuntimeError and isinstance(inner, Exception) and is_of_the_client(error) else error
+
+
 def status_of(error: BaseException | None) -> int | None:
     """HTTP status of an error, None where there was no answer."""
     return getattr(getattr(error, "response", None), "status_code", None)
@@ -242,11 +314,14 @@ def is_transient(error: Exception) -> bool:
 
 def delay_of(error: Exception) -> float | None:
     """Seconds that the server asks to wait (`Retry-After`, or the `RateLimit` header's reset), None where it does not say."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
+    return _delay_in(status_of(error), getattr(getattr(error, "response", None), "headers", {}))
+
+
+def _delay_in(status: int | None, headers: Any) -> float | None:
     after = str(headers.get("retry-after", ""))
     if after.isdigit():
         return float(after)
-    if status_of(error) == 429:
+    if status == 429:
         fields = dict(part.strip().partition("=")[::2] for part in str(headers.get("ratelimit", "")).split(";"))
         if str(fields.get("t", "")).isdigit():
             return float(fields["t"])

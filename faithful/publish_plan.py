@@ -5,13 +5,13 @@ import json
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from faithful.errors import FaithfulError
-from faithful.files import sha256_file
-from faithful.publish_cards import merge_cards, metadata_of
+from faithful.files import reason_of, sha256_file
+from faithful.publish_cards import merge_cards, metadata_of, outside_of
 from faithful.publish_hub import CARD, RECORD, Remote, RemoteFile
 
 FORMAT = "faithful publication 1"
@@ -19,6 +19,11 @@ HASHERS = 4
 NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 MADE_BY_THE_HUB = (".gitattributes",)
 VERSION = re.compile(r"v(\d+)")
+TAG = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[\w.-]*[\w-])?")
+NOT_TAGS = re.compile(r"main|HEAD|[0-9a-f]{40}|.*\.lock")
+PLAIN = re.compile(r"\w(?:[\w .+=@-]*[\w+=@-])?")
+IN_MEMORY_BYTES = 4 << 20
+LARGE_NAMES = (".parquet", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -27,22 +32,31 @@ class LocalFile:
 
     Attributes:
         path: in the repository.
-        source: file on disk, or the content.
+        source: the content, or the file on disk where it is large.
         size: in bytes.
         sha256: of the content.
+        stamp: size and time of change of the file on disk when it was measured, None where the content is kept.
     """
 
     path: str
     source: Path | bytes
     size: int
     sha256: str
+    stamp: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, path: str, source: Path | bytes) -> "LocalFile":
-        """Measure a file."""
-        if isinstance(source, bytes):
-            return cls(path, source, len(source), hashlib.sha256(source).hexdigest())
-        return cls(path, source, source.stat().st_size, sha256_file(source))
+        """Measure a file; a small one is kept as it is now, whatever becomes of it on disk.
+
+        Raises:
+            FaithfulError: it cannot be read.
+        """
+        if isinstance(source, Path):
+            stamp = _stamp(source)
+            if stamp[0] > IN_MEMORY_BYTES or source.suffix in LARGE_NAMES:
+                return cls(path, source, stamp[0], sha256_file(source), stamp)
+            source = source.read_bytes()
+        return cls(path, source, len(source), hashlib.sha256(source).hexdigest())
 
     def is_at(self, remote: RemoteFile | None) -> bool:
         """Whether this very content is there."""
@@ -52,6 +66,27 @@ class LocalFile:
             return remote.sha256 == self.sha256
         content = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == remote.blob_id
+
+
+def check_unchanged(files: Iterable[LocalFile]) -> None:
+    """Refuse to go on where a file on disk is no longer the one that was measured.
+
+    Raises:
+        FaithfulError: it was written or taken away since.
+    """
+    for file in files:
+        if isinstance(file.source, Path) and file.stamp != _stamp(file.source):
+            raise FaithfulError(
+                f"{file.source} changed while it was published, and nothing of that is visible; run the same command again."
+            )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise FaithfulError(f"Cannot read {path}: {reason_of(error)}; run the same command again.") from error
+    return found.st_size, found.st_mtime_ns
 
 
 def measured(files: Iterable[tuple[str, Path]]) -> tuple[LocalFile, ...]:
@@ -84,6 +119,8 @@ class Bundle:
         folders: where nothing but this publication's files may be (`data/`).
         conditions: terms to be accepted.
         notes: what is left out, and why.
+        parts: identity of each part (a corpus of a run, an SAE) by its place, so that another is not put in its place.
+        objections: what is only published when the user says yes.
     """
 
     name: str
@@ -95,6 +132,8 @@ class Bundle:
     folders: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()
     notes: tuple[str, ...] = ()
+    parts: dict[str, str] = field(default_factory=dict)
+    objections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,14 +192,17 @@ def make_plan(bundle: Bundle, remote: Remote, revision: str | None = None) -> Pl
         FaithfulError: the tag names another revision already.
     """
     old = remote.record or {}
-    card = merge_cards(bundle.card, remote.card, old.get("card"))
+    card = merge_cards(bundle.card, remote.card, old.get("card"), str(old.get("outside", "")))
     files = (*bundle.files, LocalFile.of(CARD, card.encode()))
     by_path = sorted(bundle.files, key=lambda file: file.path)
     same = {
         "format": FORMAT,
+        "repository": bundle.name,
         "holds": bundle.holds,
         "subject": bundle.subject,
+        "parts": bundle.parts,
         "card": metadata_of(bundle.card),
+        "outside": outside_of(bundle.card),
         "files": {file.path: {"bytes": file.size, "sha256": file.sha256} for file in by_path},
     }
     mine = {file.path for file in files} | {RECORD}
@@ -187,7 +229,7 @@ def make_plan(bundle: Bundle, remote: Remote, revision: str | None = None) -> Pl
         delete=delete,
         revision=tag,
         wants_tag=wants_tag,
-        objections=_objections(bundle, remote, delete),
+        objections=(*_objections(bundle, remote, delete), *(bundle.objections if send else ())),
         private=remote.private if remote.head else None,
     )
 
@@ -208,6 +250,24 @@ def check_name(name: str) -> None:
         raise FaithfulError(f"'{name}' is not the name of a repository; write USER/REPO.")
 
 
+def check_revision(revision: str | None) -> None:
+    """Refuse what cannot be a tag.
+
+    Raises:
+        FaithfulError: it is no plain name, or one that the Hub uses itself.
+    """
+    if revision is not None and (not TAG.fullmatch(revision) or NOT_TAGS.fullmatch(revision)):
+        raise FaithfulError(
+            f"'{revision}' cannot be a tag on the Hub; choose another --revision, of letters, digits, dots, dashes and"
+            " underscores (v2, paper-1)."
+        )
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name can be a folder here, a folder on the Hub, a config and a part of a pattern, meaning itself."""
+    return bool(PLAIN.fullmatch(name))
+
+
 def _objections(bundle: Bundle, remote: Remote, delete: tuple[str, ...]) -> tuple[str, ...]:
     if remote.head is None:
         return ()
@@ -215,8 +275,17 @@ def _objections(bundle: Bundle, remote: Remote, delete: tuple[str, ...]) -> tupl
     strangers = [path for path in remote.files if path not in MADE_BY_THE_HUB]
     if old is None and strangers:
         found.append(f"{bundle.name} was not made by `faithful publish` and holds {len(strangers)} files")
+    if old is not None and old.get("repository", bundle.name) != bundle.name:
+        found.append(
+            f"{bundle.name} is a copy of {old['repository']}, and not made by `faithful publish` under its name"
+        )
     if old is not None and (old.get("holds"), old.get("subject")) != (bundle.holds, bundle.subject):
         found.append(f"{bundle.name} holds another publication ({old.get('holds')} {_short(old.get('subject'))})")
+    before = dict(old.get("parts") or {}) if old is not None else {}
+    others = [place for place, identity in bundle.parts.items() if before.get(place, identity) != identity]
+    if others:
+        names = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
+        found.append(f"{len(others)} parts of {bundle.name} would be replaced by others of the same name ({names})")
     if delete:
         names = ", ".join(delete[:3]) + (" …" if len(delete) > 3 else "")
         found.append(f"{len(delete)} files of {bundle.name} would be deleted ({names})")

@@ -1,16 +1,15 @@
 """The card of a grid of SAEs: what each reaches, how to load it, how it was trained, whose licence to look at."""
 
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from faithful.catalog import find_preset
 from faithful.corpus import MANIFEST, Manifest, read_manifest
 from faithful.errors import FaithfulError
+from faithful.licences import licence_paragraph
 from faithful.publish_cards import markdown_table
 from faithful.sae.files import CONFIG, SPARSITY, WEIGHTS
 
@@ -217,14 +216,6 @@ def train_command(cells: Sequence[SaeCell], model: dict[str, Any], shared: dict[
     if shared["drop_outliers"]:
         parts.append("--drop-outliers")
     return " \\\n  ".join([" ".join(parts[: 1 + len(lists["corpus"])]), " ".join(parts[1 + len(lists["corpus"]) :])])
-
-
-def licence_paragraph(model: dict[str, Any]) -> str:
-    """What is known of the licences that bear on the SAEs: facts to check."""
-    paragraphs = tomllib.loads((resources.files("data_cards") / "licences.toml").read_text(encoding="utf-8"))
-    if not model["licence"]:
-        return str(paragraphs["unknown"])
-    return f"Model licence: `{model['licence']}`. {paragraphs['families'].get(model['family'], '')}".strip()
 
 
 def _shared(cells: Sequence[SaeCell]) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faithful.corpus import MANIFEST, SPLITS, Manifest, identity_hash, read_manifest
+from faithful.corpus import MANIFEST, SPLITS, Manifest, identity_hash, intact_shards, read_manifest
 from faithful.errors import FaithfulError
-from faithful.files import folder_lock, remove_temporaries, sha256_file
+from faithful.files import folder_lock, remove_temporaries, sha256_file, write_text
+from faithful.publish_cards import merge_cards
 from faithful.publish_hub import CARD, RECORD, Repository
+from faithful.publish_plan import is_plain_name
 from faithful.runs import remember_run, run_folder, run_name
 from faithful.sources import find_entry
 from generation.add_config import AddConfig
@@ -17,6 +19,9 @@ from generation.progress import Progress, Reporter, silent
 
 ARRIVING = ".arriving"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+OURS = re.compile(
+    rf"(?:{'|'.join(SPLITS.values())})/[\w-][\w.-]*\.parquet|{re.escape(MANIFEST)}|pit\.png|{re.escape(CARD)}"
+)
 TAKEN = ("name", "model", "out", "run", "config", "revision")
 
 
@@ -81,11 +86,11 @@ def find_published(name: str, config: str | None = None, revision: str | None = 
         raise
     if record is None:
         return None
-    below = _below(name, list(record["files"]), config)
-    files = {path.removeprefix(below): facts for path, facts in record["files"].items() if path.startswith(below)}
-    parts = (*(f"{part}/" for part in SPLITS.values()), MANIFEST, "pit.png", CARD)
+    listed = _listed(name, record)
+    below = _below(name, list(listed), config)
+    files = {path.removeprefix(below): facts for path, facts in listed.items() if path.startswith(below)}
     return PublishedCorpus(
-        repository, str(info.sha), below, {path: facts for path, facts in files.items() if path.startswith(parts)}
+        repository, str(info.sha), below, {path: facts for path, facts in files.items() if OURS.fullmatch(path)}
     )
 
 
@@ -100,11 +105,11 @@ def adopt(config: AddConfig, found: PublishedCorpus, report: Reporter = silent) 
         options = ", ".join(f"--{name.replace('_', '-')}" for name in stated)
         raise FaithfulError(f"{config.name} is a finished corpus and is taken as it is; leave {options} out.")
     there = _manifest_of(found)
+    _refuse_unlisted(found, there)
     if config.model and config.model not in (there.identity["model"]["name"], there.provenance["model"].get("source")):
         raise FaithfulError(f"{config.name} is made for {there.identity['model']['name']}, not for {config.model}.")
     folder = _folder(config, found, there)
-    _refuse_another(config, folder, there)
-    if _is_there(folder, there):
+    if _has_all(config, folder, there):
         _remember(config, folder)
         return Adopted(
             folder, read_manifest(folder), False, f"{folder} holds all of {config.name} already: nothing to do."
@@ -112,9 +117,9 @@ def adopt(config: AddConfig, found: PublishedCorpus, report: Reporter = silent) 
     if folder.exists() and not (folder / MANIFEST).exists() and any(path.name[0] != "." for path in folder.iterdir()):
         raise FaithfulError(f"{folder} is not empty and holds no corpus; choose another --out.")
     with folder_lock(folder):
-        _refuse_another(config, folder, there)
-        remove_temporaries(folder)
-        _fetch(found, folder, report)
+        if not _has_all(config, folder, there):
+            remove_temporaries(folder)
+            _fetch(found, folder, report)
     _remember(config, folder)
     manifest = read_manifest(folder)
     note = (
@@ -122,6 +127,33 @@ def adopt(config: AddConfig, found: PublishedCorpus, report: Reporter = silent) 
         f" {found.revision[:12]}, as they were published."
     )
     return Adopted(folder, manifest, True, note)
+
+
+def _listed(name: str, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The files that a record lists, each a plain path with its checksum and size.
+
+    Raises:
+        FaithfulError: it lists something else; the record is of another's making and is not followed.
+    """
+    files = record.get("files")
+    for path, facts in files.items() if isinstance(files, dict) else [("", None)]:
+        is_plain = all(is_plain_name(part) for part in path.split("/"))
+        if not (is_plain and isinstance(facts, dict) and {"bytes", "sha256"} <= set(facts)):
+            raise FaithfulError(
+                f"{name} lists '{path}', which is not a file that `faithful publish` made; take the data set from its author"
+                " again."
+            )
+    return dict(record["files"])
+
+
+def _refuse_unlisted(found: PublishedCorpus, there: Manifest) -> None:
+    """Every shard of the manifest must be a file of the publication, with the checksum that it lists."""
+    for shard in (shard for split in there.shards.values() for shard in split):
+        if (found.files.get(shard.file) or {}).get("sha256") != shard.sha256:
+            raise FaithfulError(
+                f"{found.repository.name} is not whole: its manifest names {shard.file}, and its list of files does not have"
+                " it so; ask its author to publish it again."
+            )
 
 
 def _below(name: str, paths: list[str], config: str | None) -> str:
@@ -148,8 +180,13 @@ def _manifest_of(found: PublishedCorpus) -> Manifest:
 def _folder(config: AddConfig, found: PublishedCorpus, there: Manifest) -> Path:
     if config.out:
         return config.out
+    name = found.below.rstrip("/") or there.name
+    if not is_plain_name(name):
+        raise FaithfulError(
+            f"{config.name} calls itself '{name}', which cannot be a folder here; choose one with --out."
+        )
     run = run_folder(config.run) if config.run else run_folder(run_name(there.identity["model"]["name"]))
-    return run / "corpora" / (found.below.rstrip("/") or there.name)
+    return run / "corpora" / name
 
 
 def _refuse_another(config: AddConfig, folder: Path, there: Manifest) -> None:
@@ -160,15 +197,37 @@ def _refuse_another(config: AddConfig, folder: Path, there: Manifest) -> None:
         raise FaithfulError(f"{folder} holds another corpus than {config.name}; choose another --out.")
 
 
-def _is_there(folder: Path, there: Manifest) -> bool:
-    """Whether the folder holds at least what was published, undamaged."""
+def _has_all(config: AddConfig, folder: Path, there: Manifest) -> bool:
+    """Whether the folder holds at least what was published, undamaged, with its certificate.
+
+    Raises:
+        FaithfulError: it holds another corpus, or more than was published of one split and less, or damaged, of another.
+    """
+    _refuse_another(config, folder, there)
     if not (folder / MANIFEST).exists():
         return False
     here = read_manifest(folder)
-    if any(here.tokens(split) < there.tokens(split) for split in SPLITS):
-        return False
+    lacks = any(here.tokens(split) < there.tokens(split) for split in SPLITS)
+    has_more = any(here.tokens(split) > there.tokens(split) for split in SPLITS)
     shards = [shard for split in here.shards.values() for shard in split]
-    return all((folder / s.file).is_file() and sha256_file(folder / s.file) == s.sha256 for s in shards)
+    is_whole = not lacks and all(intact_shards(folder, shards))
+    if has_more and not is_whole:
+        what = "lacks some of what was published" if lacks else "is damaged"
+        raise FaithfulError(
+            f"{folder} has grown beyond {config.name} and {what}, and nothing of it was touched; choose another --out, or run"
+            " the command that grew it again."
+        )
+    return is_whole and (has_more or not _says_more(there, here))
+
+
+def _says_more(there: Manifest, here: Manifest) -> bool:
+    """Whether the published corpus has a certificate or statistics that the same corpus here lacks."""
+    if there.statistics and not here.statistics:
+        return True
+    if not there.certificate or there.certificate == here.certificate:
+        return False
+    scored = [(manifest.certificate or {}).get("tokens_scored", 0) for manifest in (there, here)]
+    return scored[0] >= scored[1]
 
 
 def _fetch(found: PublishedCorpus, folder: Path, report: Reporter) -> None:
@@ -185,12 +244,13 @@ def _fetch(found: PublishedCorpus, folder: Path, report: Reporter) -> None:
                 raise FaithfulError(f"{path} of {found.repository.name} arrived damaged; run the same command again.")
         done += facts["bytes"]
         report(Progress(step, done, total, "bytes"))
-    if CARD not in found.files:
-        found.repository.fetch(found.below + CARD, found.revision, arriving)
-    last = [path for path in (*found.files, CARD) if path != MANIFEST] + [MANIFEST]
-    for path in dict.fromkeys(last):
+    found.repository.fetch(found.below + CARD, found.revision, arriving)
+    for path in (*(path for path in found.files if path != MANIFEST), CARD, MANIFEST):
         source = arriving / (found.below + path)
-        if source.is_file():
+        if path == CARD and source.is_file() and (folder / CARD).is_file():
+            here, there = (place.read_text(encoding="utf-8") for place in (folder / CARD, source))
+            write_text(folder / CARD, merge_cards(there, here, None))
+        elif source.is_file():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             source.replace(folder / path)
     shutil.rmtree(arriving, ignore_errors=True)

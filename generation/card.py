@@ -7,8 +7,8 @@ import hashlib
 import json
 import re
 import shlex
-import tomllib
 from dataclasses import asdict
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from faithful.catalog import DEFAULT_CONTEXT, find_preset
 from faithful.corpus import Corpus, Manifest, read_manifest
 from faithful.errors import FaithfulError
 from faithful.files import write_text
+from faithful.licences import FILE as LICENCES
+from faithful.licences import licence_paragraph
 from generation.card_parts import (
     SIZES,
     figures_beside,
@@ -50,6 +52,10 @@ def write_card(folder: Path) -> Path:
     generated = f"{BEGIN} {digest(manifest)} -->\n{render(corpus)}\n{END}"
     if BEGIN in body and END in body:
         body = body[: body.index(BEGIN)] + generated + body[body.index(END) + len(END) :]
+    elif BEGIN in body or END in body:
+        raise FaithfulError(
+            f"{path} lacks one of its two marker lines, `{BEGIN} … -->` and `{END}`; put it back around the generated part."
+        )
     else:
         body = generated + ("\n\n" + body.strip() if body.strip() else "") + "\n"
     header = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
@@ -58,16 +64,25 @@ def write_card(folder: Path) -> Path:
 
 
 def digest(manifest: Manifest) -> str:
-    """Hash of what the card is made of, kept in its first marker, so that an outdated card is known as such."""
+    """Hash of what the card is made of, template included, kept in its first marker: an outdated card is known as such."""
     parts = [asdict(shard) for shards in manifest.shards.values() for shard in shards]
-    content = json.dumps([parts, manifest.certificate, manifest.statistics], sort_keys=True)
+    template = template_version("corpus.md.jinja" if manifest.kind == "own" else "external.md.jinja")
+    content = json.dumps([parts, manifest.certificate, manifest.statistics, template], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@cache
+def template_version(name: str) -> str:
+    """Hash of a template of `data_cards` and of the licence paragraphs that go into it."""
+    sources = [(resources.files("data_cards") / part).read_bytes() for part in (name, LICENCES)]
+    return hashlib.sha256(b"\0".join(sources)).hexdigest()[:16]
 
 
 def card_is_current(folder: Path) -> bool:
     """Whether the folder's card was written from its present manifest."""
     path = folder / "README.md"
-    return path.exists() and f"{BEGIN} {digest(read_manifest(folder))} -->" in path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return f"{BEGIN} {digest(read_manifest(folder))} -->" in text and END in text
 
 
 def metadata(corpus: Corpus) -> dict[str, Any]:
@@ -158,7 +173,7 @@ def _render_own(corpus: Corpus) -> str:
         samples=sample_texts(corpus, 4),
         length_remark=length,
         remarks=_remarks(statistics),
-        licence=_licence(provenance),
+        licence=licence_paragraph(provenance),
     )
 
 
@@ -267,14 +282,6 @@ def _remarks(statistics: dict[str, Any]) -> list[str]:
     if (statistics.get("repetition_rate") or 0) > 0.01:
         remarks.append(f"{statistics['repetition_rate']:.1%} of the samples end in a loop.")
     return remarks
-
-
-def _licence(model: dict[str, Any]) -> str:
-    paragraphs = tomllib.loads((resources.files("data_cards") / "licences.toml").read_text(encoding="utf-8"))
-    licence = model.get("licence")
-    if not licence:
-        return str(paragraphs["unknown"])
-    return f"Model licence: `{licence}`. {paragraphs['families'].get(model.get('family', ''), '')}".strip()
 
 
 def _title(manifest: Manifest) -> str:

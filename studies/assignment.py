@@ -342,16 +342,18 @@ class _AllOffers:
 
 
 def _potentials(
-    offers: Offers, partners: np.ndarray, matched: np.ndarray, columns: int
+    offers: Offers, partners: np.ndarray, matched: np.ndarray, columns: int, known: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest v ≥ 0, and u, with u_i + v_j ≥ S_ij on the pairs offered and equality on those matched.
+    """v ≥ 0, and u, with u_i + v_j ≥ S_ij on the pairs offered and equality on those matched.
 
-    Longest paths by Bellman and Ford from v = 0, over rows whose column has just risen. Where the matching is the best one
-    of these pairs, they end within as many turns as there are rows.
+    Longest paths by Bellman and Ford, over rows whose column has just risen. Where the matching is the best one of these
+    pairs, they end within as many turns as there are rows. From v = 0 they end at the smallest v, which is 0 for columns
+    left over; where none is, they may begin at a known v, from where it is not far.
     """
     owners = np.full(columns, -1)
     owners[partners] = np.arange(len(partners))
-    u, v = matched.copy(), np.zeros(columns)
+    v = np.zeros(columns) if known is None or len(partners) < columns else known - known.min()
+    u = matched - v[partners]
     front = np.arange(len(partners))
     for _ in range(len(partners) + 1):
         places, bids = offers(front, u)
@@ -429,9 +431,10 @@ def _solve(
     rows = np.arange(len(partners))
     for step in STEPS:
         rounded = replace(pairs, values=np.round(pairs.values / step) * step)
-        partners = _best_partners(rounded, partners, np.round(u / step) * step, np.round(v / step) * step)
+        u, v = np.round(u / step) * step, np.round(v / step) * step
+        partners = _best_partners(rounded, partners, u, v)
         matched = rounded.values[rounded.places(rows, partners)]
-        u, v = _potentials(_Offers(rounded, len(rows)), partners, matched, pairs.columns)
+        u, v = _potentials(_Offers(rounded, len(rows)), partners, matched, pairs.columns, v)
     return partners, matched, u, v
 
 

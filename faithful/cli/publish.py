@@ -46,7 +46,7 @@ def corpus(
 @app.command()
 @command
 def saes(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the SAEs, runs/NAME/saes.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the SAEs, or of their run.")],
     name: Name,
     private: Private = False,
     revision: Revision = None,
@@ -131,6 +131,8 @@ def _show_plans(result: Any, config: Any) -> None:
         title = f"{plan.bundle.kind} {plan.bundle.name}, revision {plan.revision}"
         print_table(title, rows or [("nothing to send", "")], ("file", "size"))
         totals = [("files to send", f"{len(plan.send)} of {len(plan.files)}"), ("bytes", format_bytes(plan.size))]
+        is_private = result.private if plan.private is None else plan.private
+        totals += [("visibility", "private" if is_private else "public")]
         totals += [("commits", str(plan.commits)), ("tag", plan.revision if plan.wants_tag else "there already")]
         print_table("Total", totals)
         typer.echo(plan.card)

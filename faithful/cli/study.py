@@ -19,9 +19,7 @@ def corpora(
     tokens: Annotated[
         str | None, typer.Option(help="Tokens to score each; default 100k on a CPU, 1M on a GPU.")
     ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Tokens for diversity; default the smallest corpus.")
-    ] = None,
+    budget: Annotated[str | None, typer.Option(help="Tokens for diversity; default the smallest corpus.")] = None,
     temperatures: Annotated[str | None, typer.Option(help="Sweep: 0.7,0.85,1,1.15.")] = None,
     top_ps: Annotated[str | None, typer.Option(help="Sweep: 0.9,0.95,1.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default studies/corpora of the run.")] = None,

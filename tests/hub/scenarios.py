@@ -32,7 +32,7 @@ def main() -> None:
         return {"code": done.exit_code, "out": done.stdout, "err": done.stderr}
 
     dry = publish("run", str(run), NAME, "--dry-run")
-    published = publish("run", str(run), NAME)
+    published = publish("run", str(run), NAME, "--accept-licence")
     alone = publish("corpus", str(run / "corpora" / "own"), "user/alone", "--json")
     again = publish("corpus", str(run / "corpora" / "own"), "user/alone")
     refused = publish("corpus", str(run / "corpora" / "web"), "user/web")
@@ -57,7 +57,11 @@ def main() -> None:
     generated = CliRunner().invoke(
         faithful_app, ["generate", "--model", "user/model", "--out", str(run / "from-hub"), *arguments]
     )
+    studied = CliRunner().invoke(
+        faithful_app, ["study", "seeds", NAME, "--tokens", "500", "--out", str(run / "from-hub-seeds")]
+    )
     result = {
+        "studied": {"code": studied.exit_code, "out": studied.stdout, "err": studied.stderr},
         "generated": {"code": generated.exit_code, "err": generated.stderr},
         "saes on the Hub": [sae.source for sae in find_saes([NAME])],
         "dry": dry,

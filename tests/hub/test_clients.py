@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return whole_run(tmp_path_factory.mktemp("run"))
+    return whole_run(tmp_path_factory.mktemp("run"), width=256)
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +67,14 @@ def test_datasets_loads_it_whole_and_streaming(results: dict[str, Any], run: Pat
 
 def test_saelens_loads_it(results: dict[str, Any], run: Path) -> None:
     sae = load_sae(run / "saes" / "own/resid_pre.2-f32-k4/seed-42")
-    assert results["sae"] == {"W_dec": [32, 16], "k": 4, "sum": pytest.approx(float(sae.W_dec.sum()), abs=1e-4)}
+    assert results["sae"] == {"W_dec": [32, 256], "k": 4, "sum": pytest.approx(float(sae.W_dec.sum()), abs=1e-4)}
 
 
 def test_studies_and_generate_take_hub_ids(results: dict[str, Any], run: Path) -> None:
     places = [f"{corpus}/resid_pre.2-f32-k4/seed-{seed}" for corpus in ("own", "web") for seed in (0, 42)]
     assert results["saes on the Hub"] == [f"user/things/{place}" for place in places]
+    assert results["studied"]["code"] == 0, results["studied"]
+    assert "Next: faithful report" in results["studied"]["err"]
+    assert (run / "from-hub-seeds" / "results.parquet").is_file()
     assert results["generated"]["code"] == 0, results["generated"]["err"]
     assert Corpus(run / "from-hub").manifest.provenance["model"]["source"] == "user/model"

@@ -90,7 +90,7 @@ class TestSaes:
 class TestRun:
     def test_a_data_set_and_a_model_linked_to_each_other(self, hub: Hub, tmp_path: Path) -> None:
         run = whole_run(tmp_path / "run")
-        publish_run(PublishConfig(run, NAME))
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
         data, model = hub.repositories["dataset", NAME], hub.repositories["model", NAME]
         assert "own/data/part-00000.parquet" in data.files
         assert not [path for path in data.files if path.startswith("web/")]
@@ -113,19 +113,23 @@ class TestRun:
         for kind, card in cards.items():
             assert not yaml_errors(card, kind)
         assert f'load_dataset("{NAME}", "own")' in data.files["own/README.md"].decode()
-        assert not any(done.changed for done in publish_run(PublishConfig(run, NAME)).published)
+        assert not any(done.changed for done in publish_run(PublishConfig(run, NAME, accept_licence=True)).published)
 
     def test_a_rerun_completes_whichever_is_missing(self, hub: Hub, tmp_path: Path, pauses: list[float]) -> None:
         run = whole_run(tmp_path / "run")
         hub.faults.append(Fault("/api/models/user/things/commit", 500, times=1000))
         with pytest.raises(FaithfulError):
-            publish_run(PublishConfig(run, NAME))
+            publish_run(PublishConfig(run, NAME, accept_licence=True))
         assert len(hub.repositories["dataset", NAME].commits) == 2
         hub.faults.clear()
-        changed = {done.kind: done.changed for done in publish_run(PublishConfig(run, NAME)).published}
+        changed = {
+            done.kind: done.changed for done in publish_run(PublishConfig(run, NAME, accept_licence=True)).published
+        }
         assert changed == {"dataset": False, "model": True}
         del hub.repositories["dataset", NAME]
-        changed = {done.kind: done.changed for done in publish_run(PublishConfig(run, NAME)).published}
+        changed = {
+            done.kind: done.changed for done in publish_run(PublishConfig(run, NAME, accept_licence=True)).published
+        }
         assert changed == {"dataset": True, "model": False}
 
     def test_external_text_goes_only_when_asked_for_and_accepted(self, hub: Hub, tmp_path: Path) -> None:
@@ -229,7 +233,7 @@ def test_studies_of_the_run_stand_on_its_cards(hub: Hub, tmp_path: Path, monkeyp
     (study / "figures").mkdir(parents=True)
     (study / "summary.json").write_text('{"study": "corpora"}')
     (study / "figures" / "excess_ce.svg").write_text("<svg/>")
-    publish_run(PublishConfig(run, NAME))
+    publish_run(PublishConfig(run, NAME, accept_licence=True))
     model, data = hub.repositories["model", NAME].files, hub.repositories["dataset", NAME].files
     card = model["README.md"].decode()
     assert "| web | 1.5 |" in card

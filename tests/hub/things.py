@@ -81,20 +81,25 @@ def _shard(folder: Path, split: str, number: int) -> Any:
 
 
 def grid(
-    folder: Path, corpora: tuple[str, ...] = ("own",), seeds: tuple[int, ...] = (0, 42), model: str = "tiny"
+    folder: Path,
+    corpora: tuple[str, ...] = ("own",),
+    seeds: tuple[int, ...] = (0, 42),
+    model: str = "tiny",
+    lr: float = 0.001,
+    width: int = 16,
 ) -> Path:
     """A grid of SAEs as `faithful train` leaves it, with what is not to be published."""
     for corpus in corpora:
         for seed in seeds:
             place = folder / corpus / "resid_pre.2-f32-k4" / f"seed-{seed}"
             noise = torch.Generator().manual_seed(seed)
-            decoder = torch.randn(32, 16, generator=noise)
-            sae = TopKSAE(decoder.T.clone(), torch.zeros(32), decoder, torch.zeros(16), 4, {})
+            decoder = torch.randn(32, width, generator=noise)
+            sae = TopKSAE(decoder.T.clone(), torch.zeros(32), decoder, torch.zeros(width), 4, {})
             identity = {
                 "model": model, "revision": "sha256:" + "0" * 64, "dtype": "float32", "hook": "resid_pre.2",
                 "corpus": corpus, "prefix_sha256": "2" * 64, "tokens": 1000, "epochs": 1.0, "context": 32,
                 "layout": "aligned", "data_seed": 0, "batch": 256, "buffer": 8192, "drop_outliers": False, "d_sae": 32,
-                "k": 4, "lr": 0.001, "init_seed": seed,
+                "k": 4, "lr": lr, "init_seed": seed,
             }  # fmt: skip
             quality = {"fvu": 0.25 + seed / 1000, "l0": 4.0, "ce_recovered": 0.9, "never_fired": 3}
             metadata = {
@@ -112,10 +117,10 @@ def grid(
     return folder
 
 
-def whole_run(folder: Path) -> Path:
+def whole_run(folder: Path, width: int = 16) -> Path:
     """A run: two corpora, one of them external, a grid over both, a report."""
     own_corpus(folder / "corpora" / "own")
     external_corpus(folder / "corpora" / "web")
-    grid(folder / "saes", ("own", "web"))
+    grid(folder / "saes", ("own", "web"), width=width)
     (folder / "report.html").write_text("<html></html>")
     return folder

@@ -1,0 +1,58 @@
+"""Recipes done in a process that knows the Hub from its environment alone, one order after another.
+
+python -m tests.faithful.recipe_runs      (HF_ENDPOINT is the server's address)
+
+An order is a line of JSON on stdin, and so is its answer on stdout: `recipe`, `folder`, `changes` and `break_in`, how the
+progress begins at which the run is interrupted once some work is done, null for never; or `command`, arguments of `faithful`.
+
+The first run starts the process that samples as it always does; later ones fork it, so that nothing is imported twice.
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+DEVICE = "cpu"
+
+
+def obey(order: dict[str, Any]) -> dict[str, Any]:
+    """Do one order."""
+    if "command" in order:
+        from typer.testing import CliRunner
+
+        from faithful.cli import app
+
+        done = CliRunner().invoke(app, order["command"])
+        return {"code": done.exit_code, "out": done.stdout, "err": done.stderr}
+    from faithful.recipe import run_recipe
+    from faithful.recipe_config import load_recipe
+
+    def report(point: Any) -> None:
+        told = point.step.partition("] ")[2]
+        if order["break_in"] and told.startswith(order["break_in"]) and point.done > 0:
+            raise KeyboardInterrupt
+
+    recipe = load_recipe(order["recipe"], order["changes"])
+    try:
+        result = run_recipe(recipe, Path(order["folder"]), report, DEVICE)
+    except KeyboardInterrupt:
+        return {"interrupted": True}
+    return {"done": result.done, "skipped": result.skipped}
+
+
+def main() -> None:
+    """Answer on the stream that was stdout; what libraries print goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    forking: Any = multiprocessing.get_context("fork")
+    for line in sys.stdin:
+        answers.write(json.dumps(obey(json.loads(line))) + "\n")
+        answers.flush()
+        multiprocessing.get_context = lambda method=None: forking
+
+
+if __name__ == "__main__":
+    main()
