@@ -9,6 +9,7 @@ from typing import Any
 from faithful.corpus import Manifest, read_manifest
 from faithful.errors import FaithfulError
 from faithful.runs import corpora_of
+from faithful.sae_card import SaeCell
 from studies.catalog import STUDIES
 
 SAMPLES = 4
@@ -49,29 +50,8 @@ class CorpusFound:
         return sample_texts(Corpus(self.folder), SAMPLES)
 
 
-@dataclass(frozen=True)
-class SaeFound:
-    """An SAE of a run.
-
-    Attributes:
-        place: its folder below `saes/`: `own/resid_pre.8-f12288-k16/seed-0`.
-        folder: where it is.
-        config: its cfg.json.
-    """
-
-    place: str
-    folder: Path
-    config: dict[str, Any]
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """What `faithful train` wrote about it; empty for SAEs from elsewhere."""
-        return dict((self.config.get("metadata") or {}).get("faithful") or {})
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Everything that decides its weights."""
-        return dict(self.record.get("identity") or {})
+class SaeFound(SaeCell):
+    """An SAE of a run, with what the report shows of it."""
 
     @property
     def corpus(self) -> str:
