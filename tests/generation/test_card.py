@@ -197,6 +197,7 @@ def test_the_tables_hold_the_manifests_numbers(corpus: Path) -> None:
     assert f"`{manifest.identity['model']['revision']}`" in body
 
 
+@pytest.mark.slow
 def test_the_command_on_the_card_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     _, body = parts(corpus)
     command = re.search(r"```bash\n(faithful generate.*?)\n```", body, re.DOTALL)

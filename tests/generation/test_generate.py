@@ -60,6 +60,7 @@ def test_three_workers_give_the_same_bytes(corpus: Path, tmp_path: Path, family_
     assert (out / "corpus.json").read_bytes() == (corpus / "corpus.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_grown_equals_direct_and_fewer_is_a_no_op(corpus: Path, tmp_path: Path, family_folder: Folder) -> None:
     model, out = family_folder("gpt2"), tmp_path / "own"
     assert run(command(model, out, 700)).returncode == 0

@@ -33,6 +33,7 @@ def look_around(path: Path) -> None:
     path.write_text(json.dumps({"threads": torch.get_num_threads(), "born_with": born_with}))
 
 
+@pytest.mark.slow
 def test_a_worker_has_its_threads_before_its_first_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
