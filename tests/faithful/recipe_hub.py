@@ -16,7 +16,8 @@ import yaml
 import zstandard
 from transformers import AutoConfig, AutoTokenizer
 
-from faithful.catalog import Preset, find_preset
+from faithful.catalog import Preset, Shape, find_preset
+from faithful.model import resolve_model, shape_of
 from tests import families
 from tests.hub.state import LARGE_NAMES, Blob, Commit, Hub, Repository
 
@@ -56,13 +57,18 @@ def put(hub: Hub, kind: str, name: str, files: dict[str, bytes], revision: str |
     hub.repositories[kind, name] = repository
 
 
-def put_model(hub: Hub, name: str, folder: Path) -> None:
-    """The shrunken checkpoint of a preset, under the preset's Hub id."""
+def put_model(hub: Hub, name: str, folder: Path) -> Shape:
+    """The shrunken checkpoint of a preset, under the preset's Hub id.
+
+    Returns:
+        its shape, as the catalog states the real one's.
+    """
     preset = find_preset(name)
     assert preset is not None
     build(preset, folder)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     put(hub, "model", preset.source, files | {"README.md": readme({"license": preset.licence})})
+    return shape_of(resolve_model(str(folder)))
 
 
 def build(preset: Preset, folder: Path) -> Path:
@@ -73,7 +79,7 @@ def build(preset: Preset, folder: Path) -> Path:
     config = AutoConfig.from_pretrained(base)
     stated = base / "generation_config.json"
     generation = json.loads(stated.read_text()) if stated.exists() else None
-    width, heads = width_of(preset), 2
+    width, heads = (48 if family == "gemma2" else 32), 2
     values: dict[str, Any] = {"num_hidden_layers": preset.shape.layers, "hidden_size": width}
     values["num_attention_heads"] = heads
     if family == "gpt2":
@@ -93,11 +99,6 @@ def build(preset: Preset, folder: Path) -> Path:
     changed = type(config).from_dict({**config.to_dict(), **values})
     ends = (generation or {}).get("eos_token_id", config.eos_token_id)
     return families._save(folder, changed, tokenizer, generation, ends if isinstance(ends, list) else [ends], 0)
-
-
-def width_of(preset: Preset) -> int:
-    """Of the shrunken residual stream; Gemma's heads are together narrower than it."""
-    return 48 if preset.family == "gemma" else 32
 
 
 def put_data_sets(hub: Hub) -> None:

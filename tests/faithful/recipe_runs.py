@@ -2,16 +2,18 @@
 
 python -m tests.faithful.recipe_runs      (HF_ENDPOINT is the server's address)
 
-An order is a line of JSON on stdin, and so is its answer on stdout: `recipe`, `folder`, `changes` and `break_in`, how the
-progress begins at which the run is interrupted once some work is done, null for never; or `command`, arguments of `faithful`.
+An order is a line of JSON on stdin, and so is its answer on stdout: `recipe`, `shape` of the checkpoint, which takes the
+place of the real one's in the catalog, `folder`, `changes` and `break_in`, how the progress begins at which the run is
+interrupted once some work is done, null for never; or `command`, arguments of `faithful`.
 
-The first run starts the process that samples as it always does; later ones fork it, so that nothing is imported twice.
+The process that samples is forked from this one, so that nothing is imported twice.
 """
 
 import json
 import multiprocessing
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +29,19 @@ def obey(order: dict[str, Any]) -> dict[str, Any]:
 
         done = CliRunner().invoke(app, order["command"])
         return {"code": done.exit_code, "out": done.stdout, "err": done.stderr}
+    from faithful.catalog import Shape, presets
     from faithful.recipe import run_recipe
     from faithful.recipe_config import load_recipe
+
+    name = order["recipe"]
+    presets()[name] = replace(presets()[name], shape=Shape(**order["shape"]))
 
     def report(point: Any) -> None:
         told = point.step.partition("] ")[2]
         if order["break_in"] and told.startswith(order["break_in"]) and point.done > 0:
             raise KeyboardInterrupt
 
-    recipe = load_recipe(order["recipe"], order["changes"])
+    recipe = load_recipe(name, order["changes"])
     try:
         result = run_recipe(recipe, Path(order["folder"]), report, DEVICE)
     except KeyboardInterrupt:
@@ -47,11 +53,15 @@ def main() -> None:
     """Answer on the stream that was stdout; what libraries print goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast  # noqa: F401
+
+    import generation.transformers_engine  # noqa: F401
+
     forking: Any = multiprocessing.get_context("fork")
+    multiprocessing.get_context = lambda method=None: forking
     for line in sys.stdin:
         answers.write(json.dumps(obey(json.loads(line))) + "\n")
         answers.flush()
-        multiprocessing.get_context = lambda method=None: forking
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from faithful.catalog import Preset, find_preset
+from faithful.catalog import Preset, Shape, find_preset
 from faithful.corpus import Corpus
 from generation.derive_inputs import document_lengths
 from studies.catalog import STUDIES
@@ -120,9 +120,10 @@ class Runner:
         found: dict[str, Any] = json.loads(answer)
         return found
 
-    def run(self, case: Case, folder: Path, break_in: str | None = None) -> dict[str, Any]:
-        """Run a recipe."""
-        return self.order(recipe=case.name, folder=str(folder), changes=case.changes, break_in=break_in)
+    def run(self, case: Case, shape: Shape, folder: Path, break_in: str | None = None) -> dict[str, Any]:
+        """Run a recipe whose checkpoint has this shape."""
+        place = {"recipe": case.name, "shape": asdict(shape), "folder": str(folder)}
+        return self.order(**place, changes=case.changes, break_in=break_in)
 
     def typed(self, case: Case, folder: Path) -> dict[str, Any]:
         """The same as a command."""
@@ -170,18 +171,18 @@ def started(address: str, home: Path) -> "Iterator[subprocess.Popen[str]]":
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_from_the_model_to_the_report(case: Case, hub: Hub, runner: Runner, tmp_path: Path) -> None:
-    recipe_hub.put_model(hub, case.name, tmp_path / "model")
+    shape = recipe_hub.put_model(hub, case.name, tmp_path / "model")
     folder = tmp_path / "run"
     before = STEPS[: STEPS.index(case.broken)]
 
-    assert runner.run(case, folder, case.break_in) == {"interrupted": True}
+    assert runner.run(case, shape, folder, case.break_in) == {"interrupted": True}
     assert list(json.loads((folder / "steps.json").read_text())) == before
     made = {path: at for path, at in written(folder).items() if not path.is_relative_to(case.half_done)}
     if case.broken == "train":
         assert {path.parts[1] for path in made if path.parts[0] == "saes"} == {"own", "fineweb"}
     assert not (folder / "report.html").exists()
 
-    gone_on = runner.run(case, folder)
+    gone_on = runner.run(case, shape, folder)
     assert gone_on["skipped"] == before
     assert list(gone_on["done"]) == STEPS[len(before) :]
     now = written(folder)
@@ -192,7 +193,7 @@ def test_from_the_model_to_the_report(case: Case, hub: Hub, runner: Runner, tmp_
     assert {path: at for path, at in written(folder).items() if path.name != "recipe.toml"} == now
 
     corpora_are_those_of_the_recipe(case, folder, hub)
-    grid_is_that_of_the_recipe(case, folder)
+    grid_is_that_of_the_recipe(case, shape, folder)
     studies_have_values(case, folder)
     report_names_everything(case, folder)
 
@@ -245,13 +246,14 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).sum() / 2)
 
 
-def grid_is_that_of_the_recipe(case: Case, folder: Path) -> None:
+def grid_is_that_of_the_recipe(case: Case, model: Shape, folder: Path) -> None:
     """All seeds on all corpora, at the layer of the preset, which the checkpoint has."""
+    assert model.layers == case.preset.shape.layers
     shape = f"resid_pre.{case.preset.layer}-f{D_SAE}-k{K}"
     found = {path.parent.relative_to(folder / "saes").as_posix() for path in folder.rglob("sae_weights.safetensors")}
     assert found == {f"{corpus}/{shape}/seed-{seed}" for corpus in CORPORA for seed in case.seeds}
     config = json.loads((folder / "saes" / "own" / shape / "seed-42" / "cfg.json").read_text())
-    assert config["d_in"] == recipe_hub.width_of(case.preset)
+    assert config["d_in"] == model.d_model
 
 
 def studies_have_values(case: Case, folder: Path) -> None:
