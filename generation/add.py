@@ -18,14 +18,16 @@ from faithful.streams import ConnectionLostError
 from faithful.tiny.stdlib_seen import passage_hash, seen_passages
 from generation.add_config import (
     AddConfig,
+    AddPlan,
     corpus_folder,
+    is_read_from,
     leaves_out_seen,
     prepare,
     refuse_differences,
     reopen,
     targets,
 )
-from generation.adopt import adopt, find_published
+from generation.adopt import PublishedCorpus, adopt, find_published, plan_adopt
 from generation.describe import describe
 from generation.identity import spec_of
 from generation.noise import Noise
@@ -68,11 +70,10 @@ def add(config: AddConfig, report: Reporter = silent) -> AddResult:
             usable text or with fewer tokens than asked for. A folder that held no tokens before then holds nothing, but
             for a connection that broke: the next run goes on.
     """
-    if not is_external(corpus_folder(config)):
-        published = find_published(config.name, config.config, config.revision)
-        if published is not None:
-            adopted = adopt(config, published, report)
-            return AddResult(adopted.folder, adopted.manifest, adopted.changed, adopted.note)
+    published = _publication(config)
+    if published is not None:
+        adopted = adopt(config, published, report)
+        return AddResult(adopted.folder, adopted.manifest, adopted.changed, adopted.note)
     folder, manifest, spec, source = prepare(config)
     wanted = targets(config, manifest)
     if manifest.shards["train"] and _complete(folder, manifest, wanted):
@@ -98,9 +99,25 @@ def add(config: AddConfig, report: Reporter = silent) -> AddResult:
     return AddResult(folder, manifest, True, _note(folder, manifest))
 
 
-def is_external(folder: Path) -> bool:
-    """Whether a folder holds external text already: the network is not asked what its name stands for."""
-    return (folder / MANIFEST).exists() and read_manifest(folder).kind == "external"
+def plan_add(config: AddConfig) -> AddPlan:
+    """Look at the source and the folder without writing anything.
+
+    Raises:
+        FaithfulError: what `add` would refuse before it starts.
+    """
+    published = _publication(config)
+    if published is not None:
+        return plan_adopt(config, published)
+    folder, manifest, _, _ = prepare(config)
+    return AddPlan(folder, manifest, targets(config, manifest), {split: manifest.tokens(split) for split in SPLITS})
+
+
+def _publication(config: AddConfig) -> PublishedCorpus | None:
+    """The publication that is asked for. Where the folder holds what was read from this very name, nobody is asked."""
+    folder = corpus_folder(config)
+    if (folder / MANIFEST).exists() and is_read_from(config.name, read_manifest(folder)):
+        return None
+    return find_published(config.name, config.config, config.revision)
 
 
 class TooSmallError(FaithfulError):

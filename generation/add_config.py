@@ -131,23 +131,15 @@ class AddPlan:
 
     Attributes:
         folder: the corpus.
-        manifest: its manifest as it is, or as it would begin.
+        manifest: its manifest as it is, as it would begin, or as it was published.
         tokens: to reach, per split; fewer where the source ends before.
+        there: tokens that are here already, per split.
     """
 
     folder: Path
     manifest: Manifest
     tokens: dict[str, int]
-
-
-def plan_add(config: AddConfig) -> AddPlan:
-    """Look at the source and the folder without writing anything.
-
-    Raises:
-        FaithfulError: what `add` would refuse before it starts.
-    """
-    folder, manifest, _, _ = prepare(config)
-    return AddPlan(folder, manifest, targets(config, manifest))
+    there: dict[str, int]
 
 
 def external_identity(
@@ -252,10 +244,15 @@ def _provenance(config: AddConfig, spec: ModelSpec, source: Source) -> dict[str,
     return {"model": model_provenance(spec), "source": source.provenance(), "reading": reading}
 
 
+def is_read_from(name: str, manifest: Manifest) -> bool:
+    """Whether a corpus is external text that was read from this very catalog name, place or Hub id."""
+    return manifest.kind == "external" and bool(_asked(name) == manifest.provenance["reading"]["asked"])
+
+
 def _asks_for_the_same(config: AddConfig, manifest: Manifest) -> bool:
     recorded = manifest.provenance["reading"]
     stated = _plain(config.reading())
-    return _asked(config.name) == recorded["asked"] and all(
+    return is_read_from(config.name, manifest) and all(
         value in (recorded["resolved"][name], recorded["stated"].get(name)) for name, value in stated.items()
     )
 

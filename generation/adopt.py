@@ -14,7 +14,7 @@ from faithful.publish_hub import CARD, RECORD, Repository
 from faithful.publish_plan import is_plain_name
 from faithful.runs import remember_run, run_folder, run_name
 from faithful.sources import find_entry
-from generation.add_config import AddConfig
+from generation.add_config import AddConfig, AddPlan
 from generation.progress import Progress, Reporter, silent
 
 ARRIVING = ".arriving"
@@ -100,22 +100,12 @@ def adopt(config: AddConfig, found: PublishedCorpus, report: Reporter = silent) 
     Raises:
         FaithfulError: options that would make it another corpus, another corpus in its folder, files that arrived damaged.
     """
-    stated = [name for name, value in vars(config).items() if value is not None and name not in TAKEN]
-    if stated:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in stated)
-        raise FaithfulError(f"{config.name} is a finished corpus and is taken as it is; leave {options} out.")
-    there = _manifest_of(found)
-    _refuse_unlisted(found, there)
-    if config.model and config.model not in (there.identity["model"]["name"], there.provenance["model"].get("source")):
-        raise FaithfulError(f"{config.name} is made for {there.identity['model']['name']}, not for {config.model}.")
-    folder = _folder(config, found, there)
-    if _has_all(config, folder, there):
+    there, folder, has_all = _agreed(config, found)
+    if has_all:
         _remember(config, folder)
         return Adopted(
             folder, read_manifest(folder), False, f"{folder} holds all of {config.name} already: nothing to do."
         )
-    if folder.exists() and not (folder / MANIFEST).exists() and any(path.name[0] != "." for path in folder.iterdir()):
-        raise FaithfulError(f"{folder} is not empty and holds no corpus; choose another --out.")
     with folder_lock(folder):
         if not _has_all(config, folder, there):
             remove_temporaries(folder)
@@ -127,6 +117,40 @@ def adopt(config: AddConfig, found: PublishedCorpus, report: Reporter = silent) 
         f" {found.revision[:12]}, as they were published."
     )
     return Adopted(folder, manifest, True, note)
+
+
+def plan_adopt(config: AddConfig, found: PublishedCorpus) -> AddPlan:
+    """What `adopt` would bring, without writing anything.
+
+    Raises:
+        FaithfulError: what `adopt` would refuse before it starts.
+    """
+    there, folder, _ = _agreed(config, found)
+    here = read_manifest(folder) if (folder / MANIFEST).exists() else None
+    return AddPlan(
+        folder,
+        there,
+        {split: there.tokens(split) for split in SPLITS},
+        {split: here.tokens(split) if here else 0 for split in SPLITS},
+    )
+
+
+def _agreed(config: AddConfig, found: PublishedCorpus) -> tuple[Manifest, Path, bool]:
+    """The published manifest, the folder it goes to, and whether all of it is there; what does not fit is refused."""
+    stated = [name for name, value in vars(config).items() if value is not None and name not in TAKEN]
+    if stated:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in stated)
+        raise FaithfulError(f"{config.name} is a finished corpus and is taken as it is; leave {options} out.")
+    there = _manifest_of(found)
+    _refuse_unlisted(found, there)
+    if config.model and config.model not in (there.identity["model"]["name"], there.provenance["model"].get("source")):
+        raise FaithfulError(f"{config.name} is made for {there.identity['model']['name']}, not for {config.model}.")
+    folder = _folder(config, found, there)
+    has_all = _has_all(config, folder, there)
+    is_foreign = folder.exists() and not (folder / MANIFEST).exists()
+    if is_foreign and any(path.name[0] != "." for path in folder.iterdir()):
+        raise FaithfulError(f"{folder} is not empty and holds no corpus; choose another --out.")
+    return there, folder, has_all
 
 
 def _listed(name: str, record: dict[str, Any]) -> dict[str, dict[str, Any]]:

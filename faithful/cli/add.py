@@ -111,21 +111,26 @@ def add(
 
 
 def _dry_run(wish: Any, as_json: bool) -> None:
-    from generation.add_config import plan_add
+    from generation.add import plan_add
     from generation.external_card import source_rows
 
     plan = plan_add(wish)
-    there = {split: plan.manifest.tokens(split) for split in plan.tokens}
     if as_json:
         print_json(
-            {"folder": str(plan.folder), "tokens": plan.tokens, "there": there, "identity": plan.manifest.identity}
+            {"folder": str(plan.folder), "tokens": plan.tokens, "there": plan.there, "identity": plan.manifest.identity}
         )
         return
     rows = [("folder", str(plan.folder))]
     rows += [
-        (f"{split} tokens", f"{tokens:,}, {there[split]:,} of them there") for split, tokens in plan.tokens.items()
+        (f"{split} tokens", f"{tokens:,}, {plan.there[split]:,} of them there") for split, tokens in plan.tokens.items()
     ]
-    print_table("Plan", rows + [row for row in source_rows(plan.manifest) if row[0] != "texts left out"])
+    if plan.manifest.kind == "external":
+        rows += [row for row in source_rows(plan.manifest) if row[0] != "texts left out"]
+    else:
+        rows.append(
+            ("published", f"{plan.manifest.kind} corpus of {plan.manifest.identity['model']['name']}, taken as it is")
+        )
+    print_table("Plan", rows)
     say("Nothing was written. Next: the same command without --dry-run")
 
 
