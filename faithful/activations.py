@@ -140,7 +140,6 @@ class ActivationStream:
         self._moments: Moments | None = None
         per_forward = FORWARD_TOKENS.get(self._model.device.type, FORWARD_TOKENS["cpu"]) // config.context
         self._per_forward = config.rows_per_forward or max(1, per_forward)
-        self._model_bytes = sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
     def __iter__(self) -> Iterator[Tensor]:
         """The batches still to come, float32 [batch, d_in] on the model's device."""
@@ -153,18 +152,8 @@ class ActivationStream:
             self._refill()
         return self._moments
 
-    def memory_plan(self) -> dict[str, int]:
-        """Bytes that streaming takes: `model` (all weights), `tokens`, `buffer`, `forward` (peak, about)."""
-        return {
-            "model": self._model_bytes,
-            "tokens": self._rows.nbytes,
-            "buffer": self._size * self.d_in * self._model.dtype.itemsize,
-            "forward": self._model.forward_bytes(self._per_forward, self.config.context),
-        }
-
     def state(self) -> dict[str, Any]:
-        """Everything that decides what comes next, tensors on the CPU. What waits in the buffer is part of it: at most
-        the buffer's bytes in `memory_plan`."""
+        """Everything that decides what comes next, tensors on the CPU; what waits in the buffer is copied."""
         return {
             "of": self._identity(),
             "counts": asdict(self.counts) | {"positions": torch.from_numpy(self.counts.positions.copy())},
@@ -284,6 +273,7 @@ class ActivationStream:
 
     def _identity(self) -> dict[str, Any]:
         return asdict(self.config) | {
+            "hook_path": self.hook_path,
             "prefix": self._rows.sha256,
             "model": self.spec.revision,
             "dtype": str(self._model.dtype),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from faithful.activations import kept_activations
 from faithful.corpus import Corpus
+from faithful.errors import FaithfulError
 from faithful.hooks import Hook
 from faithful.metrics import Quality, spliced_losses
 from faithful.model import ModelSpec
@@ -79,33 +80,59 @@ def evaluate(
         One `Evaluation` per SAE.
 
     Raises:
-        FaithfulError: no held-out text.
+        FaithfulError: see `held_out`.
     """
     device = next(model.parameters()).device
-    opened = Corpus(corpus)
-    limit = min(tokens or EVAL_TOKENS[device.type], plan_tokens(opened, context, layout, "test").usable)
-    held_out = TokenRows(opened, spec, context, layout, "test", limit)
+    text = held_out(Corpus(corpus), spec, context, layout, device.type, tokens)
     truncated = TruncatedModel(model, hook)
-    contexts = held_out.ordered(None)
+    contexts = text.ordered(None)
     saes = [sae.to(device=device) for sae in saes]
     qualities = [Quality(truncated.d_in, sae.d_sae, device) for sae in saes]
-    count = held_out.count
+    count = text.count
     rows = []
     for first in range(0, count, ROWS_AT_ONCE):
         chunk = contexts.rows(first, min(first + ROWS_AT_ONCE, count))
         rows += chunk
-        for _, activations in kept_activations(truncated, chunk, held_out.ordinary, ROWS_PER_FORWARD):
+        for _, activations in kept_activations(truncated, chunk, text.ordinary, ROWS_PER_FORWARD):
             h = activations.float()
             for sae, quality in zip(saes, qualities, strict=True):
                 codes = sae.encode_sparse(h)
                 quality.update(h, sae.decode_sparse(*codes), codes)
         report(len(rows), 2 * count)
-    losses = spliced_losses(model, hook, [_Sparse(sae) for sae in saes], rows, qualities[0].mean, held_out.ordinary)
+    losses = spliced_losses(model, hook, [_Sparse(sae) for sae in saes], rows, qualities[0].mean, text.ordinary)
     report(2 * count, 2 * count)
     return [
         Evaluation(_finite(quality.result() | loss), quality.density, truncated.path, sae.sha256())
         for sae, quality, loss in zip(saes, qualities, losses, strict=True)
     ]
+
+
+def held_out(
+    corpus: Corpus, spec: ModelSpec, context: int, layout: str, device: str, tokens: int | None = None
+) -> TokenRows:
+    """The part of a corpus' held-out split that is evaluated on: its first documents.
+
+    Args:
+        corpus: an opened corpus.
+        spec: the model that will read it.
+        context, layout: as in training.
+        device: decides how much, where `tokens` is None.
+        tokens: at most.
+
+    Raises:
+        FaithfulError: no held-out text, or none with a token that is no special one and has a successor in its context.
+    """
+    most = tokens or EVAL_TOKENS[device.partition(":")[0]]
+    text = TokenRows(
+        corpus, spec, context, layout, "test", min(most, plan_tokens(corpus, context, layout, "test").usable)
+    )
+    contexts = text.ordered(None)
+    if not any(text.ordinary[contexts.rows(at, at + 1)[0][:-1]].any() for at in range(text.count)):
+        raise FaithfulError(
+            f"The held-out text of {corpus.folder} gives {layout} contexts of {context} tokens nothing to evaluate on; use a"
+            " smaller --context, or make the corpus again with more --held-out."
+        )
+    return text
 
 
 def _finite(figures: dict[str, Any]) -> dict[str, Any]:

@@ -103,7 +103,10 @@ def resolve_model(
     bos_id, bos_from = _find_bos(bos, tokenizer, text_config, source)
     vocab_size = int(text_config.vocab_size)
     if not 0 <= bos_id < vocab_size:
-        raise FaithfulError(f"BOS id {bos_id} is outside the model's vocabulary of {vocab_size}; give another --bos.")
+        raise FaithfulError(
+            f"BOS id {bos_id} is outside {source}'s vocabulary of {vocab_size}; give another --bos, or the model that it"
+            " is of."
+        )
     stated = (tokenizer.eos_token_id, text_config.eos_token_id, generation.get("eos_token_id"))
     eos_ids = sorted({i for value in stated for i in _ids(value) if 0 <= i < vocab_size})
     info = _hub_licence(source, hub_revision) if not local and not preset else None
@@ -152,15 +155,14 @@ def load_model(spec: ModelSpec, device: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     check_unchanged(spec)
-    config = _load_config(spec.source, spec.hub_revision())
-    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    attention = _attention(_load_config(spec.source, spec.hub_revision()))
     try:
         auto: Any = AutoModelForCausalLM
         model, info = auto.from_pretrained(
             spec.source,
             revision=spec.hub_revision(),
             dtype=getattr(torch, spec.dtype),
-            attn_implementation="eager" if capped else "sdpa",
+            attn_implementation=attention,
             trust_remote_code=False,
             output_loading_info=True,
         )
@@ -172,6 +174,17 @@ def load_model(spec: ModelSpec, device: str) -> Any:
             f"The weights of {spec.source} lack {len(missing)} tensors, the first {missing[0]}; download the model again."
         )
     return model.to(device).eval()
+
+
+def empty_model(spec: ModelSpec) -> Any:
+    """What `load_model` gives, without its weights: on the meta device, to be counted and measured."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = _load_config(spec.source, spec.hub_revision())
+    auto: Any = AutoModelForCausalLM
+    with torch.device("meta"):
+        return auto.from_config(config, dtype=getattr(torch, spec.dtype), attn_implementation=_attention(config))
 
 
 def check_unchanged(spec: ModelSpec) -> None:
@@ -213,16 +226,10 @@ def shape_of(spec: ModelSpec) -> Shape:
     preset = find_preset(spec.source)
     if preset:
         return preset.shape
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    config = _load_config(spec.source, spec.hub_revision())
-    text = config.get_text_config()
+    text = _load_config(spec.source, spec.hub_revision()).get_text_config()
     heads = int(text.num_attention_heads)
-    with torch.device("meta"):
-        params = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
     return Shape(
-        params=params,
+        params=sum(weight.numel() for weight in empty_model(spec).parameters()),
         layers=int(text.num_hidden_layers),
         d_model=int(text.hidden_size),
         kv_heads=int(getattr(text, "num_key_value_heads", None) or heads),
@@ -230,6 +237,11 @@ def shape_of(spec: ModelSpec) -> Shape:
         vocab=spec.vocab_size,
         positions=spec.positions,
     )
+
+
+def _attention(config: Any) -> str:
+    """SDPA, but eager where the config caps attention logits, which SDPA would ignore."""
+    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else "sdpa"
 
 
 def _ids(value: Any) -> list[int]:

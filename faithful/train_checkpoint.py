@@ -1,7 +1,10 @@
 """Checkpoints of a corpus' training: which cells they hold, and how some of these go on."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import torch
 
 from faithful.errors import FaithfulError
-from faithful.files import write_atomically
+from faithful.files import remove_temporaries, write_atomically
 from faithful.sae.stack import select_cells
 from faithful.train_cell import Cell
 
@@ -24,11 +27,27 @@ class Checkpoint:
         path: its file.
         step: steps made.
         cells: the SHA-256 of each cell's identity → its folder below the corpus'.
+        diverged: those of them whose loss is not finite any more → what it became and when.
     """
 
     path: Path
     step: int
     cells: dict[str, str]
+    diverged: dict[str, str]
+
+
+@contextlib.contextmanager
+def open_checkpoints(cells: list[Cell]) -> Iterator[None]:
+    """While checkpoints of a corpus are read and written. Other processes may do so too, for cells of other shapes; where
+    there is none, what a killed one left half-written is deleted."""
+    folder = _corpus_folder(cells) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("ab") as file:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_temporaries(folder)
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
 
 
 def checkpoint_path(cells: list[Cell]) -> Path:
@@ -37,27 +56,28 @@ def checkpoint_path(cells: list[Cell]) -> Path:
     return _corpus_folder(cells) / FOLDER / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.pt"
 
 
-def save_checkpoint(path: Path, cells: list[Cell], step: int, state: dict[str, Any]) -> None:
-    """Write a state of plain values and tensors, atomically."""
+def save_checkpoint(path: Path, cells: list[Cell], step: int, diverged: dict[str, str], state: dict[str, Any]) -> None:
+    """Write a state of plain values and tensors, atomically; `step` and `diverged` as in `Checkpoint`."""
     root = _corpus_folder(cells)
     held = {cell.sha256: cell.folder.relative_to(root).as_posix() for cell in cells}
-    write_atomically(path, lambda file: torch.save({"cells": held, "step": step} | state, file))
+    whole = {"cells": held, "step": step, "diverged": diverged} | state
+    write_atomically(path, lambda file: torch.save(whole, file))
 
 
-def load_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
-    """What `save_checkpoint` wrote, on the CPU; with `mmap` tensors are read when they are used.
+def load_checkpoint(path: Path, *, tensors: bool = True) -> dict[str, Any]:
+    """What `save_checkpoint` wrote, on the CPU; without `tensors` they have shapes only, and are not read.
 
     Raises:
         FaithfulError: the file is damaged or of another version.
     """
     try:
-        state = dict(torch.load(path, map_location="cpu", weights_only=True, mmap=mmap))
-        cells, step = state["cells"], state["step"]
+        state = dict(torch.load(path, map_location="cpu" if tensors else "meta", weights_only=True))
+        cells, step, diverged = state["cells"], state["step"], state["diverged"]
     except Exception as error:
         raise FaithfulError(
             f"The checkpoint {path} cannot be read ({error}); delete it to start those SAEs anew."
         ) from None
-    return state | {"cells": cells, "step": step}
+    return state | {"cells": cells, "step": step, "diverged": diverged}
 
 
 def split_by_checkpoint(cells: list[Cell]) -> list[tuple[list[Cell], Checkpoint | None]]:
@@ -81,18 +101,24 @@ def stack_state(state: dict[str, Any], d_sae: int, k: int, init_seeds: tuple[int
 
 
 def remove_finished(cells: list[Cell]) -> None:
-    """Delete the checkpoints that hold finished cells only."""
+    """Delete the checkpoints that no cell can go on from: all they hold are finished or have diverged."""
     root = _corpus_folder(cells)
     for checkpoint in _checkpoints(cells):
-        if all((root / folder / "cfg.json").exists() for folder in checkpoint.cells.values()):
+        alive = [folder for sha256, folder in checkpoint.cells.items() if sha256 not in checkpoint.diverged]
+        if all((root / folder / "cfg.json").exists() for folder in alive):
             checkpoint.path.unlink(missing_ok=True)
 
 
 def _checkpoints(cells: list[Cell]) -> list[Checkpoint]:
     found = []
     for path in sorted((_corpus_folder(cells) / FOLDER).glob("*.pt")):
-        state = load_checkpoint(path, mmap=True)
-        found.append(Checkpoint(path, state["step"], state["cells"]))
+        try:
+            state = load_checkpoint(path, tensors=False)
+        except FaithfulError:
+            if path.exists():
+                raise
+            continue  # another process trained the cells of other shapes that it held to the end
+        found.append(Checkpoint(path, state["step"], state["cells"], state["diverged"]))
     return found
 
 

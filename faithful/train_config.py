@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,25 @@ from torch import Tensor
 from faithful.catalog import DEFAULT_CONTEXT, find_preset, sae_defaults
 from faithful.corpus import Corpus
 from faithful.errors import FaithfulError
+from faithful.evaluate import held_out
 from faithful.hooks import Hook
 from faithful.model import ModelSpec, resolve_model, shape_of
 from faithful.sae.config import Codes, Phase, StackConfig
 from faithful.token_rows import Plan, plan_tokens
+from faithful.train_corpora import bos_of
 
 SEEDS = (0, 1, 2, 3, 4, 5)
 LEAST_BATCH, LARGEST_BATCH, STEPS_WANTED = 256, 4096, 256
 BUFFER_BATCHES = 32
 DEAD_SHARE, DEAD_MOST = 0.05, 10_000_000
+SETTINGS = {"model", "revision", "corpus", "context", "tokens", "epochs", "batch", "buffer", "lr"}
 ALGORITHM = 2
 """Counts changes of the training that give the same settings other weights."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What the user stated; None is left to the corpora, the preset or the defaults.
+    """What the user stated; None is left to the SAEs that `out` holds of the shape, the corpora, the preset, the defaults.
 
     Attributes:
         corpora: corpus folders; every one trains the same grid.
@@ -37,13 +41,14 @@ class TrainConfig:
         seeds: init seeds.
         layer, hook: where activations are taken: `resid_pre`, `resid_post`, `attn_out` or `mlp_out` of a layer.
         d_sae, k: widths and numbers of active latents; all pairs are trained.
-        lr: learning rate; the preset's, scaled by 1/√d_sae, else 2e-4/√(d_sae/2^14).
-        tokens: stored tokens of the contexts consumed, per corpus; by default the smallest corpus', at most the preset's.
+        lr: learning rate; that of the SAEs there, else the preset's, scaled by 1/√d_sae, else 2e-4/√(d_sae/2^14).
+        tokens: stored tokens of the contexts consumed, per corpus; by default as many as the SAEs there were trained on, else
+            those of the smallest corpus, at most the preset's.
         epochs: passes over the corpus, in place of `tokens`.
-        context, layout: tokens per context, BOS included; `aligned` or `packed`.
+        context, layout: tokens per context, BOS included, by default that of the SAEs there; `aligned` or `packed`.
         data_seed: of the order of the data, the same for all cells.
-        batch: activations per step; by default a power of two that gives at least 256 steps, 256 to 4,096.
-        buffer: activations kept for mixing; by default 32 batches.
+        batch: activations per step; that of the SAEs there, else a power of two that gives at least 256 steps, 256 to 4,096.
+        buffer: activations kept for mixing; as for the SAEs there, else 32 batches.
         drop_outliers: leave out activations with more than ten times the median norm.
         dtype, device: of the model; by default float32 on a CPU, else the preset's type.
         eval_tokens: held-out tokens to evaluate on; None is 20k on a CPU, 200k on a GPU.
@@ -140,7 +145,8 @@ def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]
 
     Raises:
         FaithfulError: no corpora, two of one name, a layer that does not exist, k > d_sae, a corpus made with another
-            tokenizer, a budget larger than a corpus, an empty held-out split; each names the fix.
+            tokenizer or BOS, a budget larger than a corpus, text or held-out text that fills no context, SAEs in `out` that
+            were trained on more tokens or do not agree in what is not stated; each names the fix.
     """
     corpora = _open(config.corpora)
     spec = _model(config, corpora, device)
@@ -157,28 +163,44 @@ def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]
             raise FaithfulError(f"k {k} does not fit {d_sae} latents; give a --k from 1 to --d-sae.")
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise FaithfulError("Name each seed once: --seeds 0-5.")
-    context = config.context or (preset.context if preset else min(DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT))
+    hook = Hook(layer, config.hook)
+    before = _Before.find(config.out, spec, hook, shapes, {corpus.name for corpus in corpora})
+    context = config.context or before.value("context")
+    context = context or (preset.context if preset else min(DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT))
     if context < 2 or (spec.positions and context > spec.positions):
         raise FaithfulError(
             f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions or 'any number'}."
         )
     usable = {corpus.folder: plan_tokens(corpus, context, config.layout) for corpus in corpora}
-    tokens = _budget(config, corpora, usable, preset.tokens if preset else None)
-    batch = config.batch or _batch(tokens)
+    for corpus in corpora:
+        if not usable[corpus.folder].usable:
+            raise FaithfulError(
+                f"The text of {corpus.folder} fills no {config.layout} context of {context} tokens; use a smaller"
+                " --context, or make the corpus larger."
+            )
+        held_out(corpus, spec, context, config.layout, device, config.eval_tokens)
+    is_left_out = config.tokens is None and config.epochs is None
+    tokens = before.value("tokens") if is_left_out else None
+    epochs = config.epochs or (before.value("epochs") if is_left_out else None) or 1.0
+    if tokens is None:
+        tokens = _budget(config, corpora, usable, preset.tokens if preset else None)
+    else:
+        _refuse_shorter(corpora, usable, tokens, epochs, config.out)
+    batch = config.batch or before.value("batch") or _batch(tokens)
     base = preset.lr * math.sqrt(preset.d_sae) if preset else 2e-4 * math.sqrt(2**14)
     return Settings(
         model=spec,
-        hook=Hook(layer, config.hook),
+        hook=hook,
         context=context,
         layout=config.layout,
         tokens=tokens,
-        epochs=config.epochs or 1.0,
+        epochs=epochs,
         data_seed=config.data_seed,
         batch=batch,
-        buffer=config.buffer or max(BUFFER_BATCHES * batch, 2 * context),
+        buffer=config.buffer or before.value("buffer") or max(BUFFER_BATCHES * batch, 2 * context),
         drop_outliers=config.drop_outliers,
         shapes=shapes,
-        lrs=tuple(config.lr or base / math.sqrt(d_sae) for d_sae, _ in shapes),
+        lrs=tuple(config.lr or before.value("lr", [shape]) or base / math.sqrt(shape[0]) for shape in shapes),
         seeds=config.seeds,
         deterministic=config.deterministic,
         gemm_dtype="bfloat16" if device.startswith("cuda") else None,
@@ -249,6 +271,52 @@ def shape_name(hook: Hook, d_sae: int, k: int) -> str:
     return f"{hook.name}-f{d_sae}-k{k}"
 
 
+@dataclass(frozen=True)
+class _Before:
+    """What the SAEs in a folder were trained with.
+
+    Attributes:
+        out: the folder.
+        cells: for each shape the identities of its finished cells: those of the corpora at hand, or else of all.
+    """
+
+    out: Path
+    cells: dict[tuple[int, int], list[dict[str, Any]]]
+
+    @classmethod
+    def find(
+        cls, out: Path, spec: ModelSpec, hook: Hook, shapes: tuple[tuple[int, int], ...], corpora: set[str]
+    ) -> "_Before":
+        """Cells of a model and a hook."""
+        cells = {}
+        for shape in shapes:
+            paths = sorted(out.glob(f"*/{shape_name(hook, *shape)}/seed-*/cfg.json"))
+            recorded = [one for one in map(_recorded, paths) if one.keys() >= SETTINGS]
+            cells[shape] = [one for one in recorded if (one["model"], one["revision"]) == (spec.name, spec.revision)]
+        own = {shape: [one for one in found if one["corpus"] in corpora] for shape, found in cells.items()}
+        return cls(out, own if any(own.values()) else cells)
+
+    def value(self, setting: str, shapes: Iterable[tuple[int, int]] | None = None) -> Any:
+        """A setting of these cells, None without any.
+
+        Raises:
+            FaithfulError: it is not the same for all.
+        """
+        every = [one[setting] for shape in shapes or self.cells for one in self.cells[shape]]
+        if len(set(every)) > 1:
+            found = " and ".join(f"{value:,}" for value in sorted(set(every))[:2])
+            raise FaithfulError(f"{self.out} holds SAEs trained with {setting} {found}; choose with --{setting}.")
+        return every[0] if every else None
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """The identity in a cell's cfg.json; empty where `faithful train` did not write it."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["metadata"]["faithful"]["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _open(folders: tuple[Path, ...]) -> list[Corpus]:
     if not folders:
         raise FaithfulError(
@@ -269,17 +337,21 @@ def _open(folders: tuple[Path, ...]) -> list[Corpus]:
 
 
 def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec:
-    manifest = corpora[0].manifest
-    recorded = manifest.identity["model"]
+    first = min(corpora, key=lambda corpus: corpus.manifest.kind != "own")
+    recorded = first.manifest.identity["model"]
     source = config.model
     if source is None:
         preset = find_preset(recorded["name"])
-        source = preset.name if preset else str(manifest.provenance["model"]["source"])
-    spec = resolve_model(source, dtype=config.dtype, device=device)
+        source = preset.name if preset else str(first.manifest.provenance["model"]["source"])
+    resolve = partial(resolve_model, source, bos=bos_of(corpora), dtype=config.dtype, device=device)
+    spec = resolve()
     if config.model is None and spec.revision != recorded["revision"]:
-        spec = replace(
-            resolve_model(source, revision=recorded["revision"], dtype=config.dtype, device=device),
-        )
+        if spec.is_local:
+            raise FaithfulError(
+                f"The model in {spec.source} is not the one that {first.folder} was made with: its files have changed; put"
+                f" the old model back, or train on the present one with --model {source}."
+            )
+        spec = resolve(revision=recorded["revision"])
     for corpus in corpora:
         made_for = corpus.manifest.identity["model"]
         if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:
@@ -315,6 +387,18 @@ def _budget(config: TrainConfig, corpora: list[Corpus], usable: dict[Path, Plan]
                 " larger."
             )
     return min(config.tokens, smallest.usable)
+
+
+def _refuse_shorter(corpora: list[Corpus], usable: dict[Path, Plan], tokens: int, epochs: float, out: Path) -> None:
+    """Refuse corpora that cannot give what the SAEs that are there were trained on."""
+    needed = math.ceil(tokens / max(1.0, epochs))
+    for corpus in corpora:
+        have = usable[corpus.folder].usable
+        if have < needed:
+            raise FaithfulError(
+                f"{corpus.name} holds {have:,} tokens inside contexts, and the SAEs in {out} were trained on {needed:,} of"
+                f" each corpus; make {corpus.name} larger, or choose another --out."
+            )
 
 
 def _batch(tokens: int) -> int:

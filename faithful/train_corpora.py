@@ -1,14 +1,43 @@
-"""Where the corpora of a folder of SAEs lie: `corpora.json` beside them, which is never published."""
+"""The corpora that SAEs are trained on: where they lie (`corpora.json`, never published), and the BOS they begin with."""
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from faithful.corpus import MANIFEST
+from faithful.corpus import MANIFEST, Corpus
+from faithful.errors import FaithfulError
 from faithful.files import write_json
 
 NAME = "corpora.json"
+
+
+def bos_of(corpora: Iterable[Corpus]) -> int | None:
+    """The BOS that a model reads corpora with: the one its own text was sampled from; without own text the recorded one.
+
+    Give it to `resolve_model(…, bos=…)`: what `generate --bos` was told is not in the model's files.
+
+    Args:
+        corpora: opened corpora; a derived one counts as own where any part of it was sampled.
+
+    Returns:
+        The id, None without corpora.
+
+    Raises:
+        FaithfulError: own corpora (or, without any, the others) begin with different tokens.
+    """
+    every = list(corpora)
+    own = [one for one in every if _is_sampled(one.manifest.kind, one.manifest.provenance)] or every
+    first = {one.manifest.identity["model"]["bos_id"]: one for one in reversed(own)}
+    if len(first) > 1:
+        places = " and ".join(f"{one.folder} with token {bos}" for bos, one in sorted(first.items())[:2])
+        raise FaithfulError(f"The corpora begin with different tokens (BOS): {places}; use corpora of one --bos.")
+    return next(iter(first), None)
+
+
+def _is_sampled(kind: str, provenance: Mapping[str, Any]) -> bool:
+    return kind == "own" or any(_is_sampled(one["kind"], one["provenance"]) for one in provenance.get("inputs", ()))
 
 
 def remember_corpora(out: Path, corpora: Iterable[Path]) -> None:

@@ -1,13 +1,14 @@
 """Optional loggers beside train.jsonl: Weights & Biases and TensorBoard, one run per cell."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, Protocol
 
 from faithful.errors import FaithfulError
 from faithful.train_cell import Cell
 from faithful.train_config import Settings
 
-LOGGERS = ("none", "wandb", "tensorboard")
+MODULES = {"wandb": "wandb", "tensorboard": "torch.utils.tensorboard"}
 
 
 class Logger(Protocol):
@@ -20,21 +21,28 @@ class Logger(Protocol):
         """Flush."""
 
 
-def open_logger(name: str, cells: list[Cell], settings: Settings) -> Logger:
-    """A logger for some cells.
+def require_logger(name: str) -> None:
+    """Refuse what `open_logger` could not open.
 
     Raises:
         FaithfulError: an unknown name, or its package is not installed.
     """
-    if name not in LOGGERS:
+    if name == "none":
+        return
+    if name not in MODULES:
         raise FaithfulError(f"'{name}' is not a logger; choose none, wandb or tensorboard.")
     try:
-        if name == "wandb":
-            return _Wandb(cells, settings)
-        if name == "tensorboard":
-            return _TensorBoard(cells)
+        import_module(MODULES[name])
     except ImportError:
         raise FaithfulError(f"{name} is not installed; `pip install {name}`, or leave --log out.") from None
+
+
+def open_logger(name: str, cells: list[Cell], settings: Settings) -> Logger:
+    """A logger for some cells, `name` as `require_logger` wants it."""
+    if name == "wandb":
+        return _Wandb(cells, settings)
+    if name == "tensorboard":
+        return _TensorBoard(cells)
     return _Nothing()
 
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from faithful.train_config import Settings, TrainConfig
 from faithful.train_log import open_logger
 
 INTERVALS = 100
+LOG_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class TrainingPass:
         cells: those to train, all of this corpus.
         device: where.
         model: the causal LM there.
-        checkpoint: what to go on from.
+        checkpoint: what to go on from, with as many CPU threads as it was begun with: the process keeps them.
 
     Raises:
         FaithfulError: the checkpoint was made with another number of CPU threads than --threads states.
@@ -93,8 +95,13 @@ class TrainingPass:
             if state:
                 stack.load_state_dict(stack_state(state, *shape, seeds))
             self.stacks.append(stack)
-        self.noted = 0
-        self.failed: dict[int, str] = {}
+        self.places = [(stack, place) for stack in self.stacks for place in range(len(stack.config.init_seeds))]
+        self.noted, self.written = 0, -LOG_SECONDS
+        self.diverged: dict[str, str] = {}
+        before = checkpoint.diverged if checkpoint else {}
+        for cell in self.cells:
+            if cell.sha256 in before:
+                self._leave(cell, before[cell.sha256])
 
     def run(self, report: Any) -> None:
         """Train to the end, then evaluate and write every cell.
@@ -102,9 +109,14 @@ class TrainingPass:
         A cell that diverges or shows no training is left out; the others are finished.
 
         Raises:
-            FaithfulError: what was wrong with the first cell that was left out.
+            FaithfulError: what was wrong with the cells that were left out, at the end.
         """
-        logger = open_logger(self.config.log, self.cells, self.settings)
+        with closing(open_logger(self.config.log, self.cells, self.settings)) as logger:
+            self._train(report, logger)
+        self._write_logs()
+        self._finish(report)
+
+    def _train(self, report: Any, logger: Any) -> None:
         every = max(1, self.stream.steps // INTERVALS)
         began = saved = time.monotonic()
         before = self.seconds
@@ -115,14 +127,14 @@ class TrainingPass:
             if self.step == 1 or self.step % every == 0:
                 self.seconds = before + time.monotonic() - began
                 self._note(report, logger)
+                if len(self.diverged) == len(self.cells):
+                    return
             if time.monotonic() - saved > 60 * self.config.checkpoint_minutes and self.step < self.stream.steps:
                 self._save()
                 saved = time.monotonic()
         if self.noted < self.step:
             self.seconds = before + time.monotonic() - began
             self._note(report, logger)
-        logger.close()
-        self._finish(report)
 
     def _keep_threads(self, threads: int, checkpoint: Checkpoint | None) -> None:
         """Go on with as many CPU threads as before: another number may change the order of sums, and so bits."""
@@ -149,30 +161,37 @@ class TrainingPass:
         return ActivationStream(self.model, s.model, self.corpus, "train", stream)
 
     def _note(self, report: Any, logger: Any) -> None:
-        """Read the metrics (the only synchronisation), keep them, and tell."""
+        """Read the metrics, for which the device must be done with every step, keep them, and tell."""
         found = [row for stack in self.stacks for row in stack.metrics()]
         tokens = self.stream.counts.tokens
-        speed = self.step * self.settings.batch / max(self.seconds, 1e-9)
-        for place, (cell, rows, row) in enumerate(zip(self.cells, self.rows, found, strict=True)):
-            if not math.isfinite(row["loss"]):
-                self.failed.setdefault(
-                    place,
-                    f"The loss of {cell.name} is {row['loss']} at step {self.step}; train with a smaller --lr than"
-                    f" {cell.identity['lr']:.2g}, or check the model's weights.",
-                )
-            if place not in self.failed:
+        for cell, rows, row in zip(self.cells, self.rows, found, strict=True):
+            if cell.sha256 in self.diverged:
+                continue
+            if math.isfinite(row["loss"]):
                 rows.append({"step": self.step, "tokens": tokens, "seconds": round(self.seconds, 2)} | row)
-                write_log(cell, rows)
-        if len(self.failed) == len(self.cells):
-            raise FaithfulError(self.failed[0])
+            else:
+                self._leave(cell, f"{row['loss']} at step {self.step}")
         self.noted = self.step
+        if time.monotonic() - self.written >= LOG_SECONDS:
+            self._write_logs()
         logger.log(self.step, found)
-        shown = [{"cell": c.name, "speed": speed} | row for c, row in zip(self.cells, found, strict=True)]
+        shown = [{"cell": cell.name} | row for cell, row in zip(self.cells, found, strict=True)]
         report(TrainProgress(f"training {self.corpus.name}", tokens, self.settings.tokens, shown))
 
+    def _write_logs(self) -> None:
+        """Put what was noted into every cell's train.jsonl."""
+        for cell, rows in zip(self.cells, self.rows, strict=True):
+            if rows:
+                write_log(cell, rows)
+        self.written = time.monotonic()
+
+    def _leave(self, cell: Cell, loss: str) -> None:
+        """Train a cell no further whose loss is not finite."""
+        self.diverged[cell.sha256] = loss
+        stack, place = self.places[self.cells.index(cell)]
+        stack.stop(place)
+
     def _save(self) -> None:
-        if self.failed:
-            return
         state = {
             "seconds": self.seconds,
             "threads": torch.get_num_threads(),
@@ -180,9 +199,20 @@ class TrainingPass:
             "stream": self.stream.state(),
             "stacks": [stack.state_dict() for stack in self.stacks],
         }
-        save_checkpoint(self.checkpoint, self.cells, self.step, state)
+        save_checkpoint(self.checkpoint, self.cells, self.step, self.diverged, state)
 
     def _finish(self, report: Any) -> None:
+        refused = self._write(report)
+        if not refused:
+            self.checkpoint.unlink(missing_ok=True)
+        remove_finished(self.cells)
+        if self.diverged or refused:
+            others = len(self.cells) - len(self.diverged) - len(refused)
+            kept = [f"The other {others} SAEs of the corpus were kept."] if others else []
+            raise FaithfulError(" ".join([*self._divergence(), *refused, *kept]))
+
+    def _write(self, report: Any) -> list[str]:
+        """Evaluate and write the cells that did not diverge; what was wrong with those that cannot be written."""
         counts, s = self.stream.counts, self.settings
         provenance = {
             "threads": torch.get_num_threads(),
@@ -193,31 +223,40 @@ class TrainingPass:
             "special_tokens_left_out": counts.special,
             "outliers": counts.outliers,
         }
-        every = [stack.sae(place) for stack in self.stacks for place in range(len(stack.config.init_seeds))]
-        kept = [place for place in range(len(self.cells)) if place not in self.failed]
+        kept = [place for place, cell in enumerate(self.cells) if cell.sha256 not in self.diverged]
+        if not kept:
+            return []
+        saes = [stack.sae(cell) for stack, cell in (self.places[place] for place in kept)]
         found = evaluate(
-            self.model, s.model, s.hook, self.corpus, [every[place] for place in kept], s.context, s.layout,
-            self.config.eval_tokens,
+            self.model, s.model, s.hook, self.corpus, saes, s.context, s.layout, self.config.eval_tokens,
             lambda done, total: report(TrainProgress(f"evaluating {self.corpus.name}", done, total, unit="contexts")),
         )  # fmt: skip
-        for place, evaluation in zip(kept, found, strict=True):
-            cell, rows = self.cells[place], self.rows[place]
+        refused = []
+        for place, sae, evaluation in zip(kept, saes, found, strict=True):
             try:
-                write_cell(cell, every[place], s, self.stream.hook_path, rows, evaluation, provenance)
+                write_cell(self.cells[place], sae, s, self.stream.hook_path, self.rows[place], evaluation, provenance)
             except FaithfulError as error:
-                self.failed[place] = str(error)
+                refused.append(str(error))
         append_line(
             self.config.out / "log.jsonl",
             {
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "corpus": self.corpus.name,
-                "cells": len(self.cells) - len(self.failed),
+                "cells": len(kept) - len(refused),
                 "tokens": s.tokens,
                 "seconds": round(self.seconds, 2),
             },
         )
-        self.checkpoint.unlink(missing_ok=True)
-        remove_finished(self.cells)
-        if self.failed:
-            first = self.failed[min(self.failed)]
-            raise FaithfulError(f"{first} The other {len(self.cells) - len(self.failed)} SAEs of the corpus were kept.")
+        return refused
+
+    def _divergence(self) -> list[str]:
+        """A sentence that names the cells that diverged, if any."""
+        cells = [cell for cell in self.cells if cell.sha256 in self.diverged]
+        if not cells:
+            return []
+        losses = ", that of ".join(f"{cell.name} is {self.diverged[cell.sha256]}" for cell in cells)
+        lr = min(cell.identity["lr"] for cell in cells)
+        return [
+            f"On {cells[0].identity['corpus']} the loss of {losses}; train with a smaller --lr than {lr:.2g}, or check the"
+            " model's weights."
+        ]

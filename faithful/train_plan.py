@@ -1,5 +1,6 @@
 """What a training will take, before a weight is loaded: memory, arithmetic, time."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -7,15 +8,48 @@ from typing import Any
 import torch
 
 from faithful.activations import FORWARD_TOKENS
-from faithful.catalog import Shape
-from faithful.model import shape_of
+from faithful.evaluate import EVAL_TOKENS
+from faithful.hooks import decoder_layers
+from faithful.metrics import LOGITS_PER_FORWARD
+from faithful.model import empty_model
 from faithful.quantities import format_bytes, format_count, format_seconds
+from faithful.sae.config import StackConfig
 from faithful.token_rows import Plan
 from faithful.train_config import Settings, TrainConfig, settle
+from faithful.truncated import TruncatedModel
 
 CPU_FLOPS_PER_THREAD = 3e10
 GPU_FLOPS, GPU_SHARE = 990e12, 0.4
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+DOCUMENT_BYTES = 50
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one process that trains all shapes; its libraries come on top.
+
+    Attributes:
+        model: all weights of the language model.
+        tokens: the prefix of a corpus while it is read.
+        buffer: activations that wait to be mixed; a checkpoint copies them.
+        forward: peak of a forward pass.
+        saes: weights, moments, gradients and the copies of a batch.
+        dead: what AuxK needs where all latents are dead.
+        evaluation: logits, forward passes, and a copy of the SAEs.
+    """
+
+    model: int
+    tokens: int
+    buffer: int
+    forward: int
+    saes: int
+    dead: int
+    evaluation: int
+
+    @property
+    def total(self) -> int:
+        """About: forward passes, checkpoints and the evaluation come one after the other."""
+        passing = max(self.forward, self.buffer, self.evaluation)
+        return self.model + self.tokens + self.buffer + self.saes + self.dead + passing
 
 
 @dataclass(frozen=True)
@@ -28,8 +62,7 @@ class TrainPlan:
         tokens, unusable: stored tokens per corpus, and those beyond the contexts, by corpus.
         steps, batch: about so many steps per corpus.
         forward_flops, sae_flops: per token: the truncated forward pass, and all SAEs of a corpus.
-        weight_bytes, buffer_bytes, forward_bytes, sae_bytes: memory of one process; that of the SAEs with the copies of a
-            batch.
+        memory: see `Memory`.
         seconds: estimated, all corpora.
     """
 
@@ -44,15 +77,13 @@ class TrainPlan:
     batch: int
     forward_flops: float
     sae_flops: float
-    weight_bytes: int
-    buffer_bytes: int
-    forward_bytes: int
-    sae_bytes: int
+    memory: Memory
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        values = asdict(self)
+        return values | {"memory": values["memory"] | {"total": self.memory.total}}
 
 
 def plan_training(config: TrainConfig) -> TrainPlan:
@@ -66,17 +97,13 @@ def plan_training(config: TrainConfig) -> TrainPlan:
 
 
 def forecast(settings: Settings, usable: dict[Path, Plan], device: str) -> TrainPlan:
-    """Forecast what `settle` found.
-
-    Memory is that of one process that trains all shapes. A forward pass holds about eight activations per token.
-    """
-    shape = shape_of(settings.model)
-    forward = forward_flops(shape, settings)
-    seeds = len(settings.seeds)
-    sae = sum(seeds * sae_flops(shape.d_model, d_sae, k) for d_sae, k in settings.shapes)
-    rate = GPU_FLOPS * GPU_SHARE if device == "cuda" else CPU_FLOPS_PER_THREAD * torch.get_num_threads()
-    stacks = [settings.stack(shape.d_model, *pair, settings.seeds, 1) for pair in settings.shapes]
-    size = BYTES[settings.model.dtype]
+    """Forecast what `settle` found."""
+    model, seeds = empty_model(settings.model), len(settings.seeds)
+    truncated = TruncatedModel(model, settings.hook)
+    stacks = [settings.stack(truncated.d_in, *shape, settings.seeds, 1) for shape in settings.shapes]
+    forward = forward_flops(model, settings)
+    sae = float(sum(stack.flops(1) for stack in stacks))
+    rate = GPU_FLOPS * GPU_SHARE if device.startswith("cuda") else CPU_FLOPS_PER_THREAD * torch.get_num_threads()
     return TrainPlan(
         model=settings.model.name,
         hook=settings.hook.name,
@@ -89,41 +116,71 @@ def forecast(settings: Settings, usable: dict[Path, Plan], device: str) -> Train
         batch=settings.batch,
         forward_flops=forward,
         sae_flops=sae,
-        weight_bytes=shape.params * size,
-        buffer_bytes=settings.buffer * shape.d_model * size,
-        forward_bytes=FORWARD_TOKENS[device[:4]] * 8 * shape.d_model * size,
-        sae_bytes=sum(stack.memory(settings.batch) for stack in stacks),
+        memory=_memory(settings, usable, model, truncated, stacks, device.partition(":")[0]),
         seconds=len(usable) * settings.tokens * (forward + sae) / rate,
     )
 
 
-def forward_flops(shape: Shape, settings: Settings) -> float:
+def forward_flops(model: Any, settings: Settings) -> float:
     """FLOPs per token of the layers up to the hook: two per weight of theirs, and attention over half a context."""
-    embeddings = shape.vocab * shape.d_model
-    per_layer = max(shape.params - embeddings, 0) / shape.layers
-    layers = settings.hook.layer + (0 if settings.hook.kind == "resid_pre" else 1)
-    return layers * (2 * per_layer + 2 * settings.context * shape.d_model)
+    layers = decoder_layers(model)[1][: settings.hook.layer + (settings.hook.kind != "resid_pre")]
+    width = int(model.config.get_text_config().hidden_size)
+    weights = sum(weight.numel() for layer in layers for weight in layer.parameters())
+    return 2.0 * weights + 2.0 * settings.context * width * len(layers)
 
 
 def sae_flops(d_in: int, d_sae: int, k: int) -> float:
-    """FLOPs per token of one sparse step: the dense encoder product, and 8·k·d for the active latents."""
-    return 2.0 * d_in * d_sae + 8.0 * k * d_in
+    """FLOPs per token of one sparse step of one SAE, see `StackConfig.flops`."""
+    return float(StackConfig(d_in, d_sae, k, (0,), steps=1, lr=0.0, dead_tokens=1).flops(1))
+
+
+def _memory(
+    settings: Settings,
+    usable: dict[Path, Plan],
+    model: Any,
+    truncated: TruncatedModel,
+    stacks: list[StackConfig],
+    device: str,
+) -> Memory:
+    spec, batch, d_in, size = settings.model, settings.batch, truncated.d_in, truncated.dtype.itemsize
+    contexts = max(1, FORWARD_TOKENS.get(device, FORWARD_TOKENS["cpu"]) // settings.context)
+    read = math.ceil(settings.tokens / max(1.0, settings.epochs))
+    id_bytes = 2 if spec.vocab_size <= 1 << 16 else 4
+    weights = sum(len(one.init_seeds) * (2 * one.d_sae * d_in + one.d_sae + d_in) for one in stacks)
+    logits = settings.context * spec.vocab_size
+    fitting = LOGITS_PER_FORWARD.get(device, LOGITS_PER_FORWARD["cpu"]) // logits
+    scored = max(1, min(fitting, EVAL_TOKENS.get(device, EVAL_TOKENS["cpu"]) // settings.context))
+    return Memory(
+        model=sum(weight.numel() * weight.element_size() for weight in model.parameters()),
+        tokens=2 * id_bytes * read + DOCUMENT_BYTES * max(plan.rows for plan in usable.values()),
+        buffer=min(settings.buffer, settings.tokens) * d_in * size,
+        forward=truncated.forward_bytes(contexts, settings.context),
+        saes=sum(one.memory(batch) + (4 * batch * one.d_sae if device == "cuda" else 0) for one in stacks),
+        dead=sum(4 * batch * one.d_sae for one in stacks) + max(20 * one.d_sae * d_in for one in stacks),
+        # log p, log q and the three terms of their divergence; what a forward pass frees is not all given back
+        evaluation=5 * 4 * scored * logits + 2 * truncated.forward_bytes(scored, settings.context) + 4 * weights,
+    )
 
 
 def plan_rows(plan: TrainPlan) -> list[tuple[str, ...]]:
     """The forecast as a table."""
     shapes = ", ".join(f"f{d_sae:,} k{k} (lr {lr:.2g})" for d_sae, k, lr in plan.shapes)
     unusable = ", ".join(f"{name} {count:,}" for name, count in plan.unusable.items() if count) or "none"
+    memory = plan.memory
     return [
         ("model, hook", f"{plan.model}, {plan.hook}"),
         ("corpora", ", ".join(plan.corpora)),
         ("cells", f"{plan.cells}: {shapes}"),
         ("tokens", f"{plan.tokens:,} of each corpus, about {plan.steps:,} steps of {plan.batch:,}"),
         ("tokens beyond contexts", unusable),
-        ("memory: model", format_bytes(plan.weight_bytes)),
-        ("memory: mixing buffer", format_bytes(plan.buffer_bytes)),
-        ("memory: forward pass", f"about {format_bytes(plan.forward_bytes)}"),
-        ("memory: SAEs", f"{format_bytes(plan.sae_bytes)} (weights, moments, gradients, a batch)"),
+        ("memory: model", format_bytes(memory.model)),
+        ("memory: tokens", f"about {format_bytes(memory.tokens)}"),
+        ("memory: mixing buffer", f"{format_bytes(memory.buffer)} (twice while a checkpoint is written)"),
+        ("memory: forward pass", f"about {format_bytes(memory.forward)}"),
+        ("memory: SAEs", f"{format_bytes(memory.saes)} (weights, moments, gradients, a batch)"),
+        ("memory: dead latents", f"at most {format_bytes(memory.dead)}"),
+        ("memory: evaluation", f"about {format_bytes(memory.evaluation)}"),
+        ("memory in all", f"about {format_bytes(memory.total)}, and what the libraries take"),
         ("FLOPs per token", f"{format_count(plan.forward_flops)} forward, {format_count(plan.sae_flops)} SAEs"),
         ("time", f"about {format_seconds(plan.seconds)} (estimate)"),
     ]

@@ -1,7 +1,6 @@
 """What training shows: a live table while it runs, and the quality of what it made."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,49 @@ def quality_rows(folders: list[Path]) -> tuple[tuple[str, ...], list[tuple[str, 
     return ("corpus", "shape", "seed", *FIGURES), rows
 
 
-def live_table(point: Any, began: float, before: int) -> Any:
-    """A rich table of a `TrainProgress`: a row per cell, and time left.
+class LiveTable:
+    """A rich table of `TrainProgress`: a row per cell of every training under way, those last heard of on top.
 
-    Args:
-        point: where it is.
-        began: when the step did, monotonic seconds.
-        before: what was done by then, of this run or an earlier one.
+    Rates are those since a cell was first heard of, so that a resumed one does not count what was done before.
     """
-    from rich.table import Table
 
-    left = (time.monotonic() - began) * (point.total - point.done) / max(point.done - before, 1)
-    title = (
-        f"{point.step}: {format_count(point.done)} of {format_count(point.total)} {point.unit},"
-        f" {format_seconds(left)} left"
-    )
-    table = Table(title=title, title_justify="left")
-    for name in ("cell", "activations/s", "fvu", "l0", "dead_in_training", "loss"):
-        table.add_column(name, justify="left" if name == "cell" else "right")
-    for cell in point.cells:
-        table.add_row(
-            cell["cell"],
-            format_count(cell["speed"]),
-            f"{cell['fvu']:.4f}",
-            f"{cell['l0']:.1f}",
-            f"{cell['dead_in_training']:,}",
-            f"{cell['loss']:.4f}",
-        )
-    return table
+    def __init__(self) -> None:
+        self._began: dict[tuple[str, str], tuple[float, int]] = {}
+        self._rows: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def told(self, point: Any, now: float) -> Any:
+        """The table after a point.
+
+        Args:
+            point: where one training is.
+            now: monotonic seconds.
+        """
+        from rich.table import Table
+
+        rows: dict[tuple[str, str], tuple[str, ...]] = {}
+        rate, left = self._pace(point, point.cells[0]["cell"] if point.cells else "", now)
+        for cell in point.cells:
+            speed, eta = self._pace(point, cell["cell"], now)
+            figures = (
+                f"{cell['fvu']:.4f}",
+                f"{cell['l0']:.1f}",
+                f"{cell['dead_in_training']:,}",
+                f"{cell['loss']:.4f}",
+            )
+            rows[point.step, cell["cell"]] = (speed, *figures, eta)
+        self._rows = rows | {key: row for key, row in self._rows.items() if key not in rows}
+        done = f"{format_count(point.done)} of {format_count(point.total)} {point.unit}"
+        table = Table(title=f"{point.step}: {done}, {rate} {point.unit}/s, {left} left", title_justify="left")
+        for name in ("step", "cell", "tokens/s", "fvu", "l0", "dead", "loss", "ETA"):
+            table.add_column(name, justify="left" if name in ("step", "cell") else "right")
+        for key, row in self._rows.items():
+            table.add_row(*key, *row)
+        return table
+
+    def _pace(self, point: Any, cell: str, now: float) -> tuple[str, str]:
+        """What is done per second, and the time left; dashes at first."""
+        began, before = self._began.setdefault((point.step, cell), (now, point.done))
+        if now <= began or point.done <= before:
+            return "–", "–"
+        rate = (point.done - before) / (now - began)
+        return format_count(rate), format_seconds(max(0, point.total - point.done) / rate)

@@ -1,30 +1,47 @@
-"""Workers that train: processes with a GPU each, which take the next job when they are done with one."""
+"""Jobs that do not stop each other: one after the other, or in processes with a GPU each."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, TypeVar
 
 from faithful.errors import FaithfulError
 
 Told = Callable[[Any], None]
 Work = Callable[[Any, int, Told], None]
+T = TypeVar("T")
+
+
+def in_turn(work: Callable[[T], None], jobs: Iterable[T]) -> None:
+    """Do jobs one after the other, also those after one that fails.
+
+    Raises:
+        FaithfulError: what the jobs that failed raised, at the end.
+    """
+    failures = []
+    for job in jobs:
+        try:
+            work(job)
+        except FaithfulError as error:
+            failures.append(str(error))
+    _refuse(failures)
 
 
 def spread(work: Work, jobs: Sequence[Any], workers: int, report: Told) -> None:
-    """Do jobs in processes of their own and pass on what they tell.
+    """Do jobs in processes of their own, each of which takes the next one when it is done, and pass on what they tell.
 
     Args:
         work: a function of a module; called with a job, the worker's number and a function that takes progress.
-        jobs: picklable, done in this order as workers become free.
+        jobs: picklable, begun in this order.
         workers: processes.
         report: told whatever the jobs tell.
 
     Raises:
-        FaithfulError: what a job raised, or a worker died; the others are stopped.
+        FaithfulError: what jobs raised, or workers died, at the end: the others are done first.
     """
     context = get_context("spawn")
-    waiting = list(jobs)
+    waiting, failures = list(jobs), []
     pipes: dict[Any, Any] = {}
     try:
         for number in range(min(workers, len(jobs))):
@@ -33,35 +50,44 @@ def spread(work: Work, jobs: Sequence[Any], workers: int, report: Told) -> None:
             process.start()
             theirs.close()
             pipes[ours] = process
-            ours.send(waiting.pop(0))
+            _assign(ours, waiting)
         while pipes:
-            for pipe in wait(list(pipes)):
-                _hear(pipe, pipes, waiting, report)
+            ready: list[Any] = wait(list(pipes))
+            for pipe in ready:
+                try:
+                    kind, content = pipe.recv()
+                except (EOFError, ConnectionError):
+                    failures += _ended(pipes.pop(pipe))
+                    continue
+                if kind == "told":
+                    report(content)
+                    continue
+                if kind == "failed":
+                    failures.append(content)
+                _assign(pipe, waiting)
     finally:
         for process in pipes.values():
             process.terminate()
             process.join()
+    _refuse(failures)
 
 
-def _hear(pipe: Any, pipes: dict[Any, Any], waiting: list[Any], report: Told) -> None:
-    """Take one message of a worker, and give it its next job, or let it go."""
-    try:
-        kind, content = pipe.recv()
-    except EOFError:
-        pipes[pipe].join()
-        raise FaithfulError(
-            f"A training process died (exit status {pipes[pipe].exitcode}); run the same command again to go on, with"
-            " fewer --workers if memory ran out."
-        ) from None
-    if kind == "told":
-        report(content)
-    elif kind == "failed":
-        raise FaithfulError(content)
-    elif waiting:
-        pipe.send(waiting.pop(0))
-    else:
-        pipe.send(None)
-        pipes.pop(pipe).join()
+def _assign(pipe: Any, waiting: list[Any]) -> None:
+    """Give a worker the next job, or let it go."""
+    with contextlib.suppress(ConnectionError):  # whoever is dead is heard of
+        pipe.send(waiting[0] if waiting else None)
+        del waiting[:1]
+
+
+def _ended(process: Any) -> list[str]:
+    """What is to be said of a worker that is no more."""
+    process.join()
+    if not process.exitcode:
+        return []
+    return [
+        f"A training process died (exit status {process.exitcode}); run the same command again to go on, with fewer"
+        " --workers if memory ran out."
+    ]
 
 
 def _serve(work: Work, number: int, pipe: Connection) -> None:
@@ -70,5 +96,10 @@ def _serve(work: Work, number: int, pipe: Connection) -> None:
             work(job, number, lambda point: pipe.send(("told", point)))
         except FaithfulError as error:
             pipe.send(("failed", str(error)))
-            return
-        pipe.send(("done", None))
+        else:
+            pipe.send(("done", None))
+
+
+def _refuse(failures: list[str]) -> None:
+    if failures:
+        raise FaithfulError(" ".join(dict.fromkeys(failures)))

@@ -1,8 +1,8 @@
 """`faithful train`: the whole grid of TopK SAEs of each corpus from one shared, truncated forward pass."""
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from faithful.files import folder_lock, remove_temporaries
 from faithful.model import load_model
 from faithful.token_rows import TokenRows
 from faithful.train_cell import Cell, cell_folder, finished
-from faithful.train_checkpoint import split_by_checkpoint
+from faithful.train_checkpoint import Checkpoint, open_checkpoints, split_by_checkpoint
 from faithful.train_config import Settings, TrainConfig, cell_identity, settle
 from faithful.train_corpora import remember_corpora
+from faithful.train_log import require_logger
 from faithful.train_pass import TrainingPass, TrainProgress
 from faithful.train_plan import TrainPlan, forecast
-from faithful.train_workers import spread
+from faithful.train_workers import in_turn, spread
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,23 @@ def _silent(_: TrainProgress) -> None:
     return None
 
 
+@contextmanager
+def _own_threads() -> Iterator[None]:
+    """Give the process its number of CPU threads back."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_own_threads()
 def train(
     config: TrainConfig, report: Any = _silent, announce: Callable[[TrainPlan], None] | None = None
 ) -> TrainResult:
     """Train what is missing of the grid; finished cells are skipped, a killed run goes on from its checkpoint.
+
+    What goes wrong with a cell, a corpus or a worker keeps no other from being trained and written.
 
     Args:
         config: what to train.
@@ -54,11 +68,13 @@ def train(
         announce: called with the forecast before anything is loaded, if there is something to train.
 
     Raises:
-        FaithfulError: bad settings (see `settle`), a cell trained otherwise, a loss that is not finite, a busy folder.
+        FaithfulError: bad settings (see `settle`), a cell trained otherwise; when all else is done, losses that were not
+            finite, busy folders, workers that died.
     """
     device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if config.workers < 1:
         raise FaithfulError("--workers must be at least 1.")
+    require_logger(config.log)
     if config.threads:
         torch.set_num_threads(config.threads)
     settings, usable = settle(config, device)
@@ -66,7 +82,7 @@ def train(
     skipped = [cell.folder for group in cells.values() for cell in group if finished(cell)]
     remember_corpora(config.out, config.corpora)
     missing = {folder: [cell for cell in group if cell.folder not in skipped] for folder, group in cells.items()}
-    jobs = [job for folder, group in missing.items() for job in _jobs(folder, group, config.workers)]
+    jobs = _jobs(missing, config.workers)
     if not jobs:
         return TrainResult(
             config.out, [], skipped, f"{config.out} holds all {len(skipped)} SAEs already: nothing to do."
@@ -75,11 +91,10 @@ def train(
         announce(forecast(settings, usable, device))
     if config.workers == 1:
         model = load_model(settings.model, device)
-        for folder, group in jobs:
-            _train_group(config, settings, folder, group, device, model, report)
+        in_turn(lambda job: _train_group(config, settings, *job, device, model, report), jobs)
     else:
         _spread(config, settings, jobs, device, report)
-    trained = [cell.folder for _, group in jobs for cell in group]
+    trained = [cell.folder for group in missing.values() for cell in group]
     note = f"{len(trained)} SAEs trained on {settings.tokens:,} tokens each" + (
         f", {len(skipped)} were there already." if skipped else "."
     )
@@ -103,14 +118,33 @@ def grid(out: Path, corpus: Corpus, settings: Settings) -> list[Cell]:
     ]
 
 
-def _jobs(folder: Path, cells: list[Cell], workers: int) -> Iterator[tuple[Path, list[Cell]]]:
-    """One job per corpus; one per corpus and shape where several workers share the work."""
-    if workers == 1:
-        groups = [cells]
-    else:
-        shapes = dict.fromkeys((cell.d_sae, cell.k) for cell in cells)
-        groups = [[cell for cell in cells if (cell.d_sae, cell.k) == shape] for shape in shapes]
-    yield from ((folder, group) for group in groups if group)
+def _jobs(missing: dict[Path, list[Cell]], workers: int) -> list[tuple[Path, list[Cell]]]:
+    """One job per corpus, each of which is a forward pass; one is cut in two while there are too few for the workers."""
+    jobs = [(folder, cells) for folder, cells in missing.items() if cells]
+    while len(jobs) < workers and (wide := [job for job in jobs if len(_by_shape(job[1])) > 1]):
+        widest = max(wide, key=lambda job: _latents(job[1]))
+        jobs.remove(widest)
+        jobs += [(widest[0], half) for half in _halves(widest[1])]
+    return jobs
+
+
+def _halves(cells: list[Cell]) -> tuple[list[Cell], list[Cell]]:
+    """Cut cells between shapes, into about equally many latents."""
+    halves: tuple[list[Cell], list[Cell]] = ([], [])
+    for group in sorted(_by_shape(cells), key=_latents, reverse=True):
+        min(halves, key=_latents).extend(group)
+    return halves
+
+
+def _by_shape(cells: list[Cell]) -> list[list[Cell]]:
+    shapes: dict[tuple[int, int], list[Cell]] = {}
+    for cell in cells:
+        shapes.setdefault((cell.d_sae, cell.k), []).append(cell)
+    return list(shapes.values())
+
+
+def _latents(cells: list[Cell]) -> int:
+    return sum(cell.d_sae for cell in cells)
 
 
 @dataclass(frozen=True)
@@ -155,12 +189,18 @@ def _train_group(
     report: Any,
 ) -> None:
     """Train cells of one corpus, those from one forward pass that have come equally far."""
-    with contextlib.ExitStack() as locks:
+
+    @_own_threads()
+    def go_on(part: tuple[list[Cell], Checkpoint | None]) -> None:
+        group, checkpoint = part
+        TrainingPass(config, settings, corpus, group, device, model, checkpoint).run(report)
+
+    with ExitStack() as locks:
         for shape in dict.fromkeys(cell.folder.parent for cell in cells):
             locks.enter_context(folder_lock(shape))
             remove_temporaries(shape)
-        for group, checkpoint in split_by_checkpoint(cells):
-            TrainingPass(config, settings, corpus, group, device, model, checkpoint).run(report)
+        locks.enter_context(open_checkpoints(cells))
+        in_turn(go_on, split_by_checkpoint(cells))
 
 
 __all__ = ["Cell", "TrainConfig", "TrainProgress", "TrainResult", "grid", "train"]

@@ -27,7 +27,8 @@ def train(
     k: Annotated[str | None, typer.Option(help="Active latents; a list makes a grid.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate; default: the preset's.")] = None,
     tokens: Annotated[
-        str | None, typer.Option(help="Stored tokens per corpus; default: one pass, the preset's.")
+        str | None,
+        typer.Option(help="Stored tokens per corpus; default: as the SAEs there, else one pass, at most the preset's."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the smallest corpus, in place of --tokens.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the SAEs; default runs/NAME/saes.")] = None,
@@ -141,10 +142,8 @@ def _table(quiet: bool) -> Iterator[Any]:
     from rich.console import Console
     from rich.live import Live
 
-    from faithful.train_tables import live_table
+    from faithful.train_tables import LiveTable
 
     with Live(console=Console(stderr=True), refresh_per_second=4) as live:
-        began: dict[str, tuple[float, int]] = {}
-        yield lambda point: live.update(
-            live_table(point, *began.setdefault(point.step, (time.monotonic(), point.done)))
-        )
+        table = LiveTable()
+        yield lambda point: live.update(table.told(point, time.monotonic()))

@@ -73,7 +73,7 @@ def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: 
 
 
 def load_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Autoencoder:
-    """Read an SAE of SAELens (topk, jumprelu, standard) or sparsify, in float32 on the CPU.
+    """Read an SAE of SAELens (topk, jumprelu, gated, standard) or sparsify, in float32 on the CPU.
 
     What SAELens does at run time is folded into the weights, so that one rule computes them all.
 
@@ -159,10 +159,11 @@ def export_dictionary_learning(sae: TopKSAE, folder: Path) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(Path(folder) / "ae.pt", lambda path: torch.save(state, path))
     metadata = sae.metadata
+    identity = (metadata.get("faithful") or {}).get("identity") or {}
     trainer = {
         "trainer_class": "TopKTrainer",
         "dict_class": "AutoEncoderTopK",
-        "lr": metadata.get("lr"),
+        "lr": identity.get("lr"),
         "steps": metadata.get("steps"),
         "seed": metadata.get("faithful_seed"),
         "activation_dim": sae.d_in,

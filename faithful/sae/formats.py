@@ -1,6 +1,7 @@
 """Configs and tensors of SAELens and sparsify, turned into SAEs; what cannot be turned exactly is refused."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,12 @@ from faithful.sae.autoencoder import TENSORS, Autoencoder
 from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 
-SUPPORTED = ("topk", "jumprelu", "standard")
+SUPPORTED = {
+    "topk": TENSORS,
+    "jumprelu": (*TENSORS, "threshold"),
+    "gated": ("W_enc", "W_dec", "b_dec", "b_gate", "b_mag", "r_mag"),
+    "standard": TENSORS,
+}
 SUBLAYERS = {"": "hook_resid_post", "mlp": "hook_mlp_out", "attn": "hook_attn_out"}
 ATTENTION = ("attn", "self_attn", "attention")
 
@@ -19,7 +25,7 @@ ATTENTION = ("attn", "self_attn", "attention")
 def from_sae_lens(config: dict[str, Any], tensors: dict[str, Tensor], where: str) -> Autoencoder:
     """An SAE of SAELens, also of versions before 6.
 
-    Decoder norms (`rescale_acts_by_decoder_norm`) and an encoder without pre-bias are folded into the weights.
+    Decoder norms (`rescale_acts_by_decoder_norm`), gates and an encoder without pre-bias are folded into the weights.
 
     Raises:
         FaithfulError: an architecture, a normalisation or a tensor that this package does not compute.
@@ -41,9 +47,18 @@ def from_sae_lens(config: dict[str, Any], tensors: dict[str, Tensor], where: str
         )
     for name in ("normalize_activations", "reshape_activations"):
         if config.get(name) not in (None, False, "none"):
-            raise FaithfulError(f"{where} asks for {name} '{config[name]}', which is not supported; export it folded.")
-    names = [*TENSORS, *(["threshold"] if architecture == "jumprelu" else [])]
-    tensors = _only(tensors, names, where, ("scaling_factor",) if not config.get("finetuning_scaling_factor") else ())
+            raise FaithfulError(
+                f"{where} asks for {name} '{config[name]}', which its weights do not hold; fold it with SAELens"
+                " where it is one factor, else choose another SAE."
+            )
+    tensors = _only(
+        tensors,
+        SUPPORTED[architecture],
+        where,
+        ("scaling_factor",) if not config.get("finetuning_scaling_factor") else (),
+    )
+    if architecture == "gated":
+        tensors = _ungated(tensors)
     W_enc, b_enc, W_dec, b_dec = (tensors[name] for name in TENSORS)
     if not config.get("apply_b_dec_to_input", True):
         b_enc = b_enc + b_dec @ W_enc
@@ -94,7 +109,20 @@ def layer_of(hook: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
-def _only(tensors: dict[str, Tensor], names: list[str], where: str, ignored: tuple[str, ...] = ()) -> dict[str, Tensor]:
+def _ungated(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A gated encoder as one with thresholds, which it equals: gate and magnitude share W_enc up to a factor per latent.
+
+    With s = (x − b_dec) W_enc: f = ReLU(s exp(r_mag) + b_mag) where s + b_gate > 0, that is, where what the ReLU gets
+    exceeds b_mag − b_gate exp(r_mag).
+    """
+    gain, b_mag = tensors["r_mag"].exp(), tensors["b_mag"]
+    threshold = b_mag - tensors["b_gate"] * gain
+    return tensors | {"W_enc": tensors["W_enc"] * gain, "b_enc": b_mag, "threshold": threshold}
+
+
+def _only(
+    tensors: dict[str, Tensor], names: Sequence[str], where: str, ignored: tuple[str, ...] = ()
+) -> dict[str, Tensor]:
     missing = [name for name in names if name not in tensors]
     foreign = sorted(set(tensors) - set(names) - set(ignored))
     if missing or foreign:

@@ -1,5 +1,6 @@
-"""S TopK SAEs of one shape, trained in step on the same activations with exact sparse gradients."""
+"""S TopK SAEs of one shape, trained in step on the same batches with exact sparse gradients."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ class Stack:
     """The weights, Adam's moments and the counters of S cells.
 
     The loss of a cell is its fvu in the batch, Σ‖x − x̂‖² / Σ‖x − mean(x)‖², plus the weighted AuxK loss and the weighted
-    extra objective. Gradients are clipped, and steps made, per cell: on a CPU a cell's bits do not depend on the others.
+    extra objective. What the cells share is the batch, scaled and measured once, and the scratch memory. Cell after cell
+    then makes its own dense product, top-k, sparse sums, clipping and step: on a CPU its bits do not depend on the others,
+    which a joint product would not promise.
 
     Args:
         config: shape, seeds and schedules.
@@ -59,6 +62,7 @@ class Stack:
         self.fvu = torch.zeros(cells, device=self.device)
         self.sums = torch.zeros(cells, len(FIGURES), dtype=torch.float64, device=self.device)
         self.made = self.summed = 0
+        self.stopped: set[int] = set()
         self._dead = [_Dead(self.silent[cell] > 0) for cell in range(cells)]
         self._steps = torch.zeros((), device=self.device)
         self._gemm_dtype: torch.dtype = getattr(torch, config.gemm_dtype or "float32")
@@ -66,7 +70,10 @@ class Stack:
 
     @torch.no_grad()
     def step(self, x: Tensor) -> None:
-        """Train every cell on one batch; on a GPU this queues the work and returns.
+        """Train every cell that was not stopped on one batch.
+
+        On a GPU the work is queued. Where AuxK is on, each cell first waits until the device has counted its dead latents
+        in the step before: the host is at most one step ahead.
 
         Args:
             x: [N, d_in], raw activations of any float type.
@@ -80,7 +87,8 @@ class Stack:
         variance, phase = spread(x), self.config.phase(self.made)
         self._steps.fill_(self.made + 1)
         for cell in range(len(self.config.init_seeds)):
-            self._step_cell(cell, x, variance, phase)
+            if cell not in self.stopped:
+                self._step_cell(cell, x, variance, phase)
         self.made += 1
         self.summed += 1
 
@@ -182,12 +190,18 @@ class Stack:
     def _matmul(self, a: Tensor, b: Tensor) -> Tensor:
         return (a.to(self._gemm_dtype) @ b.to(self._gemm_dtype)).float()
 
+    def stop(self, cell: int) -> None:
+        """Train a cell no further; its means are nan from now on."""
+        self.stopped.add(cell)
+        self.sums[cell] = math.nan
+
     def metrics(self) -> list[dict[str, Any]]:
-        """Means per cell over the steps since the last call, and the state now; the one synchronisation.
+        """Means per cell over the steps since the last call, and the state now; waits until all steps are done.
 
         Returns:
             For each cell `loss`, `fvu`, `aux` and `objective` (without weights), `l0`, `grad_norm` (before clipping),
-            `dead_in_training` (latents silent for the window), `lr` and `k` of the last step.
+            `dead_in_training` (latents silent for the window), `lr` and `k` of the last step. The means of a stopped cell
+            are nan.
 
         Raises:
             FaithfulError: no step was made since the last call.
@@ -199,6 +213,7 @@ class Stack:
         last = self.made - 1
         now = {"lr": self.config.learning_rate(last), "k": self.config.phase(last).k}
         self.sums.zero_()
+        self.sums[sorted(self.stopped)] = math.nan
         self.summed = 0
         return [
             dict(zip(FIGURES, row, strict=True)) | {"dead_in_training": count} | now
@@ -263,7 +278,7 @@ class _Dead:
             self.count = count
 
     def latents(self) -> Tensor | None:
-        """Their indices in ascending order, None where there are none."""
+        """Their indices in ascending order, None where there are none; on a GPU waits for their count."""
         if self.event is not None:
             self.event.synchronize()
         count = int(self.count)

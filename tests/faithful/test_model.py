@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from faithful.errors import FaithfulError
-from faithful.model import load_model, load_tokenizer, resolve_model, shape_of, tokenizer_hash
+from faithful.model import empty_model, load_model, load_tokenizer, resolve_model, shape_of, tokenizer_hash
 from tests.families import FAMILIES, build_family, build_without_bos, copy_family, edit_weights
 
 Folder = Callable[[str], Path]
@@ -227,6 +227,14 @@ def test_gemma2_runs_eagerly_and_caps(family_folder: Folder) -> None:
 def test_others_run_through_sdpa(family_folder: Folder) -> None:
     for name in set(FAMILIES) - {"gemma2"}:
         assert load_model(resolve_model(str(family_folder(name))), "cpu").config._attn_implementation == "sdpa"
+
+
+def test_without_weights_it_is_the_same_model(family: str, family_folder: Folder) -> None:
+    spec = resolve_model(str(family_folder(family)), dtype="bfloat16")
+    empty, full = empty_model(spec), load_model(spec, "cpu")
+    assert empty.config._attn_implementation == full.config._attn_implementation
+    weights = [[(name, one.shape, one.dtype) for name, one in model.named_parameters()] for model in (empty, full)]
+    assert weights[0] == weights[1] and all(one.is_meta for one in empty.parameters())
 
 
 def test_shape(family: str, family_folder: Folder) -> None:

@@ -44,6 +44,13 @@ def test_without_arguments_the_current_run_is_trained(
     assert "memory: SAEs" in told.stdout and "tokens beyond contexts" in told.stdout
     again = CliRunner().invoke(app, ["train"])
     assert again.exit_code == 0 and "nothing to do" in again.output
+    texts = [torch.arange(5, 36).numpy()] * 60
+    write_external(Path("runs/here/corpora/short"), spec, {"train": texts, "test": texts})
+    refused = CliRunner().invoke(app, ["train"])
+    assert refused.exit_code == 2 and "short holds 1,860 tokens" in refused.output
+    write_external(Path("runs/here/corpora/short"), spec, {"train": texts * 2, "test": texts})
+    added = CliRunner().invoke(app, ["train", "--json"])
+    assert {Path(path).parts[-3] for path in json.loads(added.stdout)["trained"]} == {"short"}
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ METADATA = {
     "context_size": 128,
     "faithful_seed": 3,
     "l0": 3.99,
-    "faithful": {"identity": {"corpus": "own"}},
+    "faithful": {"identity": {"corpus": "own", "lr": 3e-4}},
 }
 
 
@@ -96,9 +96,17 @@ def test_the_folder_is_sae_lens_six(sae: TopKSAE, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["topk", "rescaled topk", "standard", "jumprelu"])
+@pytest.mark.parametrize("kind", ["topk", "rescaled topk", "standard", "jumprelu", "gated", "gated without pre-bias"])
 def test_we_load_what_sae_lens_writes(kind: str, x: Tensor, tmp_path: Path) -> None:
-    from sae_lens import JumpReLUSAE, JumpReLUSAEConfig, StandardSAE, StandardSAEConfig, TopKSAEConfig
+    from sae_lens import (
+        GatedSAE,
+        GatedSAEConfig,
+        JumpReLUSAE,
+        JumpReLUSAEConfig,
+        StandardSAE,
+        StandardSAEConfig,
+        TopKSAEConfig,
+    )
     from sae_lens import TopKSAE as LensTopK
 
     shape: dict[str, Any] = {"d_in": 12, "d_sae": 50, "dtype": "float32", "device": "cpu"}
@@ -107,6 +115,8 @@ def test_we_load_what_sae_lens_writes(kind: str, x: Tensor, tmp_path: Path) -> N
         "rescaled topk": lambda: LensTopK(TopKSAEConfig(**shape, k=5, rescale_acts_by_decoder_norm=True)),
         "standard": lambda: StandardSAE(StandardSAEConfig(**shape, apply_b_dec_to_input=False)),
         "jumprelu": lambda: JumpReLUSAE(JumpReLUSAEConfig(**shape)),
+        "gated": lambda: GatedSAE(GatedSAEConfig(**shape)),
+        "gated without pre-bias": lambda: GatedSAE(GatedSAEConfig(**shape, apply_b_dec_to_input=False)),
     }
     theirs = made[kind]()
     generator = torch.Generator().manual_seed(2)
@@ -186,7 +196,7 @@ def test_dictionary_learning_layout(sae: TopKSAE, x: Tensor, tmp_path: Path) -> 
     torch.testing.assert_close(out, sae.reconstruct(x), rtol=0, atol=1e-5)
     trainer = json.loads((tmp_path / "config.json").read_text())["trainer"]
     assert (trainer["dict_class"], trainer["k"], trainer["layer"]) == ("AutoEncoderTopK", 4, 8)
-    assert (trainer["seed"], trainer["steps"], trainer["lm_name"]) == (3, 77, "gpt2-small")
+    assert (trainer["seed"], trainer["steps"], trainer["lm_name"], trainer["lr"]) == (3, 77, "gpt2-small", 3e-4)
     assert trainer["activation_dim"] * trainer["dict_size"] == 600
 
 
@@ -228,7 +238,8 @@ def test_shapes_that_do_not_fit_are_not_written(sae: TopKSAE, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "gated"}, "architecture 'gated'"),
+        ({"architecture": "temporal"}, "architecture 'temporal'"),
+        ({"architecture": "gated"}, "lack b_gate"),
         ({"architecture": "batchtopk"}, "jumprelu"),
         ({"normalize_activations": "layer_norm"}, "layer_norm"),
         ({"reshape_activations": "hook_z"}, "hook_z"),
