@@ -6,27 +6,30 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from faithful import __version__
+from faithful.corpus import read_manifest
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock, write_json, write_text
 from faithful.recipe_config import LEAST_SEEDS, CorpusPlan, Recipe, to_toml
 from faithful.runs import remember_run
+from faithful.sae_card import read_cells
 from faithful.train_config import TrainConfig
 from faithful.training import train
 from generation.add import add
 from generation.add_config import AddConfig
 from generation.generate import generate
 from generation.prepare import GenerateConfig
-from generation.progress import Progress, Reporter, silent
+from generation.progress import Reporter, silent
 from generation.shuffle import ShuffleConfig, shuffle
 from generation.subsample import SubsampleConfig, subsample
 from studies.catalog import find_study
 from studies.report import ReportConfig, write_report
 
-STATE, RESOLVED = "steps.json", "recipe.toml"
+STATE, RESOLVED, REPORT = "steps.json", "recipe.toml", "report"
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,14 @@ class Step:
         needs: steps that come before it.
         config: what it is told; decides, with its needs, whether it is done already.
         call: does it; what was finished of it before is kept.
-        proof: a file that is there once it is done.
+        left: digest of what it left behind; None where that is not there, or not all of it.
     """
 
     name: str
     needs: tuple[str, ...]
     config: Any
     call: Callable[[Any, Reporter], Any]
-    proof: Path
+    left: Callable[[], str | None]
 
 
 @dataclass(frozen=True)
@@ -84,28 +87,36 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
         **{"tokens": recipe.tokens} | recipe.train,
     )  # fmt: skip
     made = tuple(step.name for step in steps)
-    steps.append(Step("train", made, wish, train, folder / "saes" / "log.jsonl"))
+    steps.append(Step("train", made, wish, train, partial(_left_of_saes, folder / "saes")))
     for name, values in recipe.studies.items():
         study = find_study(name)
-        config, function = study.load()
+        config, _ = study.load()
         out = folder / "studies" / name
         stated = {"out": out, "model": recipe.model, "device": device} | values
         if study.of_saes:
             wish = config(saes=(folder / "saes",), corpora=trained, **stated)
         else:
             wish = config(folders=tuple(corpora.values()), **stated)
-        needs = ("train",) if study.of_saes else made
-        steps.append(Step(f"study {name}", needs, wish, _adapted(function, study.of_saes), out / "summary.json"))
-    page = ReportConfig(run=folder)
-    studies = tuple(step.name for step in steps if step.name.startswith("study "))
+        needs = (*made, "train") if study.of_saes else made
+        steps.append(Step(f"study {name}", needs, wish, study.run, partial(_left_of_study, out)))
+    path = folder / "report.html"
     steps.append(
-        Step("report", ("train", *studies), page, lambda config, _: write_report(config), folder / "report.html")
+        Step(
+            REPORT,
+            tuple(step.name for step in steps),
+            ReportConfig(run=folder),
+            lambda config, _: write_report(config),
+            lambda: "written" if path.exists() else None,
+        )
     )
     return steps
 
 
 def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: str | None = None) -> RunResult:
     """Do what is missing of a run.
+
+    A step is done again where its settings, what it works on or what it left are no longer what they were; what is finished
+    of it is kept. The report is written again after anything was done.
 
     Args:
         recipe: what to do.
@@ -123,16 +134,21 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
         remember_run(folder)
         state = _read_state(folder)
         keys = step_keys(steps, folder)
+        left: dict[str, str | None] = {}
         done: dict[str, float] = {}
         skipped = []
         for place, step in enumerate(steps):
-            if state.get(step.name, {}).get("key") == keys[step.name] and step.proof.exists():
+            key = _digest([keys[step.name], [left[need] for need in step.needs]])
+            before, left[step.name] = state.get(step.name, {}), step.left()
+            holds = left[step.name] is not None and (before.get("key"), before.get("left")) == (key, left[step.name])
+            if holds and not (step.name == REPORT and done):
                 skipped.append(step.name)
                 continue
             began = time.monotonic()
             step.call(step.config, _numbered(report, f"[{place + 1}/{len(steps)}] {step.name}"))
             done[step.name] = round(time.monotonic() - began, 2)
-            state[step.name] = {"key": keys[step.name], "seconds": done[step.name]}
+            left[step.name] = step.left()
+            state[step.name] = {"key": key, "left": left[step.name], "seconds": done[step.name]}
             write_json(folder / STATE, state)
     return RunResult(folder, done, skipped)
 
@@ -142,7 +158,7 @@ def step_keys(steps: list[Step], folder: Path) -> dict[str, str]:
     keys: dict[str, str] = {}
     for step in steps:
         content = [__version__, step.name, _plain(step.config, folder), [keys[need] for need in step.needs]]
-        keys[step.name] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        keys[step.name] = _digest(content)
     return keys
 
 
@@ -167,16 +183,45 @@ def _corpus_step(recipe: Recipe, folder: Path, corpus: CorpusPlan, device: str |
         call = subsample
     else:
         config, call = ShuffleConfig(folder=source, out=out, **corpus.options), shuffle
-    return Step(f"corpus {corpus.name}", needs, config, call, out / "corpus.json")
+    return Step(f"corpus {corpus.name}", needs, config, call, partial(_left_of_corpus, out))
 
 
-def _adapted(function: Any, of_saes: bool) -> Callable[[Any, Reporter], Any]:
-    """Studies of SAEs report (step, done, total)."""
-    if not of_saes:
-        return lambda config, report: function(config, report)
-    return lambda config, report: function(
-        config, lambda step, done, total: report(Progress(step, done, total, unit="contexts"))
-    )
+def _left_of_corpus(folder: Path) -> str | None:
+    """Identity and shards of a corpus whose files are all there."""
+    try:
+        manifest = read_manifest(folder)
+    except FaithfulError:
+        return None
+    shards = [shard for split in manifest.shards.values() for shard in split]
+    files = [folder / shard.file for shard in shards]
+    if not all(
+        file.is_file() and file.stat().st_size == shard.bytes for file, shard in zip(files, shards, strict=True)
+    ):
+        return None
+    return _digest([manifest.identity, [shard.sha256 for shard in shards]])
+
+
+def _left_of_saes(folder: Path) -> str | None:
+    """Every SAE of a run by its place, what decides its weights and its figures on held-out text, which tell its weights
+    from others."""
+    try:
+        return _digest([[cell.place, cell.identity, cell.evaluation] for cell in read_cells(folder)])
+    except FaithfulError:
+        return None
+
+
+def _left_of_study(folder: Path) -> str | None:
+    """Summary of a study whose table is there, without how much of it was taken from its cache."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    summary.pop("reused", None)
+    return _digest(summary) if (folder / "results.parquet").exists() else None
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _numbered(report: Reporter, name: str) -> Reporter:
@@ -193,7 +238,8 @@ def _refuse_other_recipe(recipe: Recipe, folder: Path) -> None:
     path = folder / RESOLVED
     if not path.exists():
         return
-    before, now = path.read_text(encoding="utf-8").splitlines(), to_toml(recipe).splitlines()
+    texts = path.read_text(encoding="utf-8"), to_toml(recipe)
+    before, now = ([line for line in text.splitlines() if not line.startswith("#")] for text in texts)
     if before != now:
         changed = [line for line in now if line not in before] or [line for line in before if line not in now]
         raise FaithfulError(

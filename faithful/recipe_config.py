@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from faithful.catalog import find_preset
 from faithful.errors import FaithfulError
 from faithful.quantities import parse_count, parse_integers, parse_numbers
 from faithful.train_config import TrainConfig
@@ -155,7 +156,7 @@ def read_values(config: type[Any], table: Mapping[str, Any], where: str) -> dict
 
 
 def to_toml(recipe: Recipe) -> str:
-    """The recipe as TOML that `load_recipe` reads."""
+    """The recipe as TOML that `load_recipe` reads; what is left to the preset stands in a comment."""
     lines = [f"{name} = {_literal(getattr(recipe, name))}" for name in ("name", "model")]
     lines.append(f'seeds = "{",".join(map(str, recipe.seeds))}"')
     if recipe.tokens is not None:
@@ -169,10 +170,27 @@ def to_toml(recipe: Recipe) -> str:
         if not corpus.train:
             lines.append("train = false")
         lines += _lines(corpus.options)
-    lines += ["", "[train]", *_lines(recipe.train)]
+    lines += ["", "[train]", *_lines(recipe.train), *_of_preset(recipe)]
     for name, values in recipe.studies.items():
         lines += ["", f"[studies.{name}]", *_lines(values)]
     return "\n".join(lines) + "\n"
+
+
+def _of_preset(recipe: Recipe) -> list[str]:
+    """A comment with the settings of the SAEs that the recipe does not state."""
+    preset = find_preset(recipe.model)
+    if preset is None:
+        return []
+    stated = recipe.train | ({} if recipe.tokens is None else {"tokens": recipe.tokens})
+    names = ("layer", "d_sae", "k", "lr", "context", "tokens")
+    values = {name: str(getattr(preset, name)) for name in names if name not in stated}
+    if "lr" in values and "d_sae" in stated:
+        values["lr"] += f" × √({preset.d_sae} / d_sae)"
+    return (
+        [f"# by the preset {preset.name}: {', '.join(f'{name} = {value}' for name, value in values.items())}"]
+        if values
+        else []
+    )
 
 
 def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:

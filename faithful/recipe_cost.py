@@ -14,20 +14,28 @@ from faithful.train_plan import CPU_FLOPS_PER_THREAD, GPU_FLOPS, GPU_SHARE, sae_
 from generation.dry_run import dry_run
 from generation.engine import has_cuda
 from generation.prepare import GenerateConfig
+from studies.catalog import find_study
 from studies.sizes import (
     FAKES_NOISE_PASSES,
     FAKES_PANEL_PASSES,
     GAUSSIAN_SEEDS,
-    NOISE_TOKENS,
     PANEL_TOKENS,
     PROBE_EXAMPLES,
     default_size,
+    noise_tokens,
 )
 
 READ_RATE = 200_000
 REFERENCE_TOKENS = 50_000
 SCORED_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
 TASKS = 4
+ASSIGNMENTS = 3
+"""Of a pair of SAEs: their decoders, those of them that fire, their encoders."""
+ASSIGNMENT_SECONDS = 10 / 18_432**2
+"""Per pair of latents, on the CPU on any device, beside the product: 10 s for 18,432² (`benchmarks/bench_matching.py`)."""
+PROBE_SECONDS, PROBE_ENTRY_SECONDS = 0.03, 1e-7
+"""Of a probe with its cross-validation, and per entry of its features, on the CPU on any device: 0.03 s for 256 × 512, 1.1 s
+for 1,000 × 12,288 (`benchmarks/bench_probes.py`)."""
 COST_HEADER = ("step", "tokens", "FLOPs", "time (estimate)")
 
 
@@ -69,7 +77,7 @@ def costs(recipe: Recipe, folder: Path, device: str | None = None) -> list[Cost]
     found = [_corpus(recipe, corpus, folder, device, tokens) for corpus in recipe.corpora]
     work = _Work(recipe, shape, preset, rule, device)
     for name, (read, flops) in work.steps(tokens).items():
-        found.append(Cost(name, read, flops, flops / rate))
+        found.append(Cost(name, read, flops, flops / rate + work.solving.get(name, 0.0)))
     return [*found, Cost("report", 0, 0.0, 2.0)]
 
 
@@ -126,7 +134,10 @@ class _Work:
         self.encode = self.trained * sum(seeds * 2.0 * shape.d_model * d_sae for d_sae, _ in self.shapes)
         within = self.trained * seeds * (seeds - 1) // 2
         across = self.trained * (self.trained - 1) // 2 * seeds * (seeds - 1)
-        self.match = (within + across) * sum(4.0 * d_sae**2 * shape.d_model for d_sae, _ in self.shapes)
+        squares = [d_sae**2 for d_sae, _ in self.shapes]
+        assigned = ASSIGNMENTS * (within + across) * sum(squares)
+        self.match = 2.0 * assigned * shape.d_model
+        self.solving = {"study seeds": assigned * ASSIGNMENT_SECONDS, "study probes": self._probes(shape.d_model)}
 
     def _gaussian(self, values: dict[str, Any], tokens: int) -> float:
         """FLOPs of the SAEs trained on Gaussian activations: as long as those of the corpora, unless steps are stated."""
@@ -135,12 +146,22 @@ class _Work:
         read = min(tokens, int(steps) * LARGEST_BATCH) if steps else tokens
         return cells * read * self.step / len(self.recipe.seeds)
 
+    def _probes(self, d_model: int) -> float:
+        """Seconds of fitting: on codes and reconstructions at every size of the curve, on few codes with all examples."""
+        config, values = find_study("probes").load()[0], self.recipe.studies.get("probes", {})
+        examples = int(values.get("train_size") or default_size(PROBE_EXAMPLES, self.device))
+        points, few = int(values.get("curve_points") or config.curve_points), len(values.get("ks") or config.ks)
+        sizes = [examples / 4**point for point in range(points)]
+        fits = self.trained * len(self.recipe.seeds) * len(values.get("tasks") or range(TASKS))
+        entries = sum(sum(sizes) * (d_sae + d_model) for d_sae, _ in self.shapes)
+        return fits * (PROBE_ENTRY_SECONDS * entries + PROBE_SECONDS * len(self.shapes) * (2 * points + few))
+
     def steps(self, tokens: int) -> dict[str, tuple[int, float]]:
         """Tokens read and FLOPs of the training and of each study."""
         found = {"train": (self.trained * tokens, self.trained * tokens * (self.forward + self.step))}
         for name, values in self.recipe.studies.items():
             panel = int(values.get("tokens") or default_size(PANEL_TOKENS, self.device))
-            noise = int(values.get("noise_tokens") or default_size(NOISE_TOKENS, self.device))
+            noise = int(values.get("noise_tokens") or noise_tokens(self.device, self.context))
             size = default_size(PROBE_EXAMPLES, self.device)
             texts = int(values.get("train_size") or size) + int(values.get("test_size") or size)
             read = {

@@ -35,6 +35,11 @@ class Stream:
         self._builder, self._split = builder, split
         self._dataset = builder.as_streaming_dataset()[split]
 
+    @property
+    def features(self) -> dict[str, Any]:
+        """What the library knows of each column, such as the names of its classes; empty where it knows nothing."""
+        return dict(self._dataset.features or {})
+
     def columns(self) -> list[str]:
         """Names of the columns; where the files do not state them, those of the first row there is.
 
@@ -109,6 +114,11 @@ class Saved:
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
         self.names = [f"part-{part:02d}" for part in range(min(PARTS, len(dataset)))]
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """What the library knows of each column, such as the names of its classes; empty where it knows nothing."""
+        return dict(self._dataset.features or {})
 
     def columns(self) -> list[str]:
         """Names of the columns."""

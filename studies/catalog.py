@@ -1,10 +1,17 @@
 """The studies by name, imported when one is asked for."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 from faithful.errors import FaithfulError
+from faithful.files import folder_lock, write_json
+from generation.progress import Progress, Reporter
+
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,67 @@ class Study:
         module = import_module(self.module)
         return getattr(module, self.config), getattr(module, self.function)
 
+    def run(self, config: Any, report: Reporter) -> Any:
+        """Do it, leave what it was told in OUT/settings.json, and remove figures of an earlier study in OUT.
+
+        Figures are removed last: a run that is killed leaves at most too many, which the next one removes.
+
+        Args:
+            config: of the study's class.
+            report: progress.
+
+        Returns:
+            what its function returns.
+
+        Raises:
+            FaithfulError: what its function refuses, or a folder that cannot be written.
+        """
+        _, function = self.load()
+        steps: Any = (lambda s, done, total: report(Progress(s, done, total, "contexts"))) if self.of_saes else report
+        before = _figures(config.out)
+        study = function(config, steps)
+        with folder_lock(config.out):
+            told = {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
+            write_json(config.out / SETTINGS, told)
+            for path, drawn in _figures(config.out).items():
+                if before.get(path) == drawn:
+                    path.unlink(missing_ok=True)
+        return study
+
+    def configure(self, out: Path, stated: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """What to tell it: what is stated; the rest as the study in a folder was told, if of the same SAEs or corpora.
+
+        Args:
+            out: folder of the study.
+            stated: fields of its configuration, its SAEs or corpora among them.
+
+        Returns:
+            the configuration; and those of its values that are no defaults and come from OUT/settings.json. Corpora that
+            are no longer where they were do not.
+
+        Raises:
+            FaithfulError: settings.json cannot be read.
+        """
+        config, _ = self.load()
+        hints, recorded = get_type_hints(config), _recorded(out / SETTINGS)
+        if recorded and not self._of_the_same(recorded, stated, out):
+            recorded = {}
+        kept = {}
+        for field in fields(config):
+            if field.name in {"out", *stated} or field.name not in recorded or field.default is MISSING:
+                continue
+            value = _restored(hints[field.name], recorded[field.name])
+            gone = field.name == "corpora" and not all(folder.is_dir() for folder in value)
+            if value != field.default and not gone:
+                kept[field.name] = value
+        return config(out=out, **kept | dict(stated)), kept
+
+    def _of_the_same(self, recorded: Mapping[str, Any], stated: Mapping[str, Any], out: Path) -> bool:
+        """Whether the study in a folder was of the same SAEs or corpora; in a run it is of the run's."""
+        inputs, place = ("saes", "saes") if self.of_saes else ("folders", "corpora")
+        home, now = (out.parent.parent / place).resolve(), _places(stated[inputs])
+        return all(home in (one, one.parent) for one in now) or now == _places(recorded.get(inputs, ()))
+
 
 STUDIES = {
     study.name: study
@@ -71,3 +139,41 @@ def find_study(name: str) -> Study:
     if name not in STUDIES:
         raise FaithfulError(f"'{name}' is not a study; choose {', '.join(STUDIES)}.")
     return STUDIES[name]
+
+
+def _figures(out: Path) -> dict[Path, tuple[int, int]]:
+    """Figures in a study's folder, with what tells a file from one that was written over it."""
+    found = {}
+    for path in (out / "figures").glob("*.svg"):
+        state = path.stat()
+        found[path] = (state.st_ino, state.st_mtime_ns)
+    return found
+
+
+def _places(sources: Iterable[Any]) -> set[Path]:
+    return {Path(source).resolve() for source in sources}
+
+
+def _plain(value: Any) -> Any:
+    """A value of a configuration as JSON has it."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _restored(hint: Any, value: Any) -> Any:
+    """The same back, as the field's type wants it."""
+    kinds = get_args(hint)
+    if isinstance(value, list):
+        return tuple(_restored(kinds[0], one) for one in value)
+    is_path = isinstance(value, str) and Path in (hint, *kinds) and str not in kinds
+    return Path(value) if is_path else value
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise FaithfulError(f"Cannot read {path}: {error}; delete it to begin with the defaults.") from error

@@ -28,8 +28,9 @@ class Estimate:
 
     Attributes:
         value: the mean; None where no figure is defined.
-        error: its standard error; None below three seeds, as are the next four.
-        ci95: t interval, seeds − 1 degrees of freedom, for pairs those of `PairMean.freedom`.
+        error: its standard error; None below three seeds, as are the next five.
+        freedom: degrees of freedom of `error` in the interval and in `p`: seeds − 1, for pairs those of `PairMean.freedom`.
+        ci95: t interval.
         p: two-sided p of the t statistic against 0; None also where the seeds do not vary around a mean that is not 0.
         jackknife_ci95: interval of the leave-one-seed-out jackknife, for pairs; for seeds it would be `ci95` itself.
         sign_flip_p: exact two-sided sign-flip p of the seeds' differences, of the jackknife's pseudo-values for pairs
@@ -42,6 +43,7 @@ class Estimate:
 
     value: float | None
     error: float | None
+    freedom: float | None
     ci95: tuple[float, float] | None
     p: float | None
     jackknife_ci95: tuple[float, float] | None
@@ -214,19 +216,21 @@ def _estimate(
     size = max(size, float(np.abs(given).max(initial=0.0)))
     varies = bool(len(given) and np.ptp(given) > ROUNDING * size)
     if value is None or n < SEEDS_FOR_INTERVAL:
-        return Estimate(value, None, None, None, None, None, None, seeds, left_out, varies)
+        return Estimate(value, None, None, None, None, None, None, None, seeds, left_out, varies)
     if not varies:
         value = 0.0 if abs(value) <= ROUNDING * size else value
         mean = Mean(np.array(value), np.zeros(()), np.full(n, value))
     else:
         mean = mean_of(x)
-    reach, of_jackknife = t_reach(float(mean.freedom)), t_reach(n - 1)
+    freedom, of_jackknife = float(mean.freedom), t_reach(n - 1)
+    reach = t_reach(freedom)
     value, error, jackknife = float(mean.value), float(mean.error), float(mean.jackknife)
     return Estimate(
         value=value,
         error=error,
+        freedom=freedom,
         ci95=(value - reach * error, value + reach * error),
-        p=_t_p(value, error, float(mean.freedom)),
+        p=_t_p(value, error, freedom),
         jackknife_ci95=None if x.ndim == 1 else (value - of_jackknife * jackknife, value + of_jackknife * jackknife),
         sign_flip_p=sign_flip_p(mean.pseudo),
         sign_flip_least=2 / 2**n,

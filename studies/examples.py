@@ -1,8 +1,8 @@
 """Latents shown by the contexts that excite them most, token by token, in the form the report draws.
 
 An example block is `{"title", "rows": [{"latent", "corpus", "tokens": [str], "values": [float], "note"}]}`: the activation of
-one latent on each token of a context. A row of a latent that was matched with one of another SAE also holds
-`partner_corpus`, `partner_seed`, `partner_latent`, `partner_cosine`, and the context that excites the partner most:
+one latent on each token of a context, the strongest context first. A row of a latent that was matched with one of another SAE
+also holds `partner_corpus`, `partner_seed`, `partner_latent`, `partner_cosine`, and the partner's context of the same rank:
 `partner_text` (the corpus it is from), `partner_tokens`, `partner_values`.
 """
 
@@ -17,7 +17,7 @@ from faithful.files import write_atomically
 from studies.codes import CodedText
 
 AROUND = 24
-PER_LATENT = 1
+PER_LATENT = 3
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,14 @@ def latent_examples(
     """
     rows = []
     for latent in latents:
+        found = _contexts(latent, coded, sae, parts, part_of_rows, tokenizer, per_latent)
         partner = (partners or {}).get(latent)
-        beside: dict[str, Any] = {}
+        beside: list[dict[str, Any]] = [{}] * len(found)
         if partner is not None:
-            shown = _contexts(partner.latent, coded, partner.sae, parts, part_of_rows, tokenizer, 1)
-            context: dict[str, Any] = shown[0] if shown else {"corpus": None, "tokens": [], "values": []}
-            beside = {
-                "partner_corpus": partner.corpus,
-                "partner_seed": partner.seed,
-                "partner_latent": partner.latent,
-                "partner_cosine": round(partner.cosine, 4),
-                "partner_text": context["corpus"],
-                "partner_tokens": context["tokens"],
-                "partner_values": context["values"],
-            }
+            beside = _beside(partner, coded, parts, part_of_rows, tokenizer, len(found))
         rows += [
-            {"latent": int(latent), **found, "note": notes[latent], **beside}
-            for found in _contexts(latent, coded, sae, parts, part_of_rows, tokenizer, per_latent)
+            {"latent": int(latent), **one, "note": notes[latent], **other}
+            for one, other in zip(found, beside, strict=True)
         ]
     return {"title": title, "rows": rows}
 
@@ -102,18 +93,38 @@ def write_examples(path: Path, blocks: Sequence[Mapping[str, Any]]) -> None:
     write_atomically(path, lambda temporary: table.write_parquet(temporary))
 
 
+def _beside(
+    partner: Partner, coded: CodedText, parts: Sequence[str], part_of_rows: np.ndarray, tokenizer: Any, count: int
+) -> list[dict[str, Any]]:
+    """The partner's columns for so many rows: in each its next context, in the last ones none where it has fewer."""
+    found = _contexts(partner.latent, coded, partner.sae, parts, part_of_rows, tokenizer, count)
+    nothing: dict[str, Any] = {"corpus": None, "tokens": [], "values": []}
+    return [
+        {
+            "partner_corpus": partner.corpus,
+            "partner_seed": partner.seed,
+            "partner_latent": partner.latent,
+            "partner_cosine": round(partner.cosine, 4),
+            "partner_text": context["corpus"],
+            "partner_tokens": context["tokens"],
+            "partner_values": context["values"],
+        }
+        for context in [*found, *[nothing] * (count - len(found))]
+    ]
+
+
 def _contexts(
     latent: int, coded: CodedText, sae: int, parts: Sequence[str], part_of_rows: np.ndarray, tokenizer: Any, most: int
 ) -> list[dict[str, Any]]:
     """The contexts in which a latent is most active: `corpus`, `tokens` and `values` around its strongest token."""
     codes = coded.codes[sae]
     strength = (codes.values * (codes.latents == latent)).sum(1).numpy()
-    best: dict[int, int] = {}
-    for token in np.argsort(-strength, kind="stable")[: 50 * most]:
-        if strength[token] > 0 and len(best) < most:
-            best.setdefault(int(coded.owners[token]), int(token))
+    order = np.argsort(-strength, kind="stable")
+    order = order[strength[order] > 0]
+    strongest = np.sort(np.unique(coded.owners[order], return_index=True)[1])[:most]
     found = []
-    for owner, token in best.items():
+    for token in order[strongest]:
+        owner = int(coded.owners[token])
         row = coded.rows[owner]
         inside = np.flatnonzero(coded.owners == owner)
         values = np.zeros(len(row))

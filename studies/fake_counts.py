@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faithful.files import write_json
 from faithful.sae.autoencoder import Autoencoder
 from faithful.truncated import TruncatedModel
+from studies.cells import Cells
 from studies.codes import activations_of, code_text, sparse_codes
 from studies.examples import latent_examples
 from studies.fake_rules import (
@@ -21,24 +21,33 @@ from studies.fake_rules import (
     QUANTILES,
     Firing,
     FiringCounter,
+    Resampled,
     bound,
-    contrast_interval,
     fake_code,
     fake_contrast,
     fake_density,
     fake_notes,
+    resampled_shares,
     thresholds_of,
 )
 from studies.floors import moments_of
 from studies.grid import Trained, by_corpus
 from studies.inputs import StudyInput
-from studies.noise_models import permuted_model, untrained_sae
-from studies.panel import Panel, shuffled_rows, unigram_rows
+from studies.noise_models import has_untrained, permuted_model, shuffled_documents, untrained_sae
+from studies.panel import Panel, unigram_rows
 
 Told = Callable[[str, int, int], None]
-FORMAT = 2
+FORMAT = 3
 SWEEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 EXAMPLE_CONTEXTS = 64
+TEXT, NOISE, THRESHOLDS = "text", "random tokens", "codes of text"
+CONTROLS = {
+    "shuffled": ("shuffled text", TEXT),
+    "unigram": ("unigram text", TEXT),
+    "permuted_model": (f"{NOISE}, permuted model", f"{TEXT}, permuted model"),
+    "untrained": (f"{NOISE}, untrained", f"{TEXT}, untrained"),
+}
+"""What stands for the random tokens and what for the text."""
 
 
 class FakeCounts:
@@ -56,32 +65,22 @@ class FakeCounts:
     def __init__(
         self, found: StudyInput, panel: Panel, noise: Sequence[np.ndarray], seed: int, folder: Path, report: Told
     ) -> None:
-        self.found, self.panel, self.noise, self.seed, self.folder, self.report = (
-            found, panel, noise, seed, folder, report,
-        )  # fmt: skip
-        self.reused = 0
+        self.found, self.panel, self.noise, self.seed, self.report = found, panel, noise, seed, report
         spec = found.spec
         identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, seed, panel.sha256]
         digest = hashlib.sha256(json.dumps(identity).encode())
         for row in noise:
             digest.update(row.tobytes())
-        self.text = digest.hexdigest()
+        self._cells = Cells(folder, digest.hexdigest())
+
+    @property
+    def reused(self) -> int:
+        """SAEs whose figures were there already."""
+        return self._cells.reused
 
     def cells(self) -> dict[str, dict[str, Any]]:
         """Figures of every SAE by its hash."""
-        done: dict[str, dict[str, Any]] = {}
-        missing = []
-        for sae in self.found.saes:
-            path = self._path(sae)
-            if path.exists():
-                done[sae.sha256] = json.loads(path.read_text(encoding="utf-8"))
-                self.reused += 1
-            else:
-                missing.append(sae)
-        for sae, figures in zip(missing, self._measure(missing) if missing else [], strict=True):
-            write_json(self._path(sae), figures)
-            done[sae.sha256] = figures
-        return done
+        return self._cells.figures(self.found.saes, self._measure)
 
     def examples(self, saes: Sequence[Trained], cells: dict[str, dict[str, Any]], count: int) -> list[dict[str, Any]]:
         """The densest fake latents of each corpus' first SAE, on random tokens and on text."""
@@ -111,62 +110,59 @@ class FakeCounts:
             ]  # fmt: skip
         return blocks
 
-    def _path(self, sae: Trained) -> Path:
-        return self.folder / f"{hashlib.sha256((self.text + sae.sha256).encode()).hexdigest()[:32]}.json"
-
     @torch.no_grad()
-    def _measure(self, saes: Sequence[Trained]) -> list[dict[str, Any]]:
-        found, panel, seed = self.found, self.panel, self.seed
+    def _measure(self, saes: Sequence[Trained]) -> Iterator[dict[str, Any]]:
+        """Read what no killed study has read, each text once for all SAEs; then their figures, SAE by SAE."""
+        found, panel, noise, seed = self.found, self.panel, self.noise, self.seed
         model = found.truncated
-        loaded = [sae.load().to(device=model.device) for sae in saes]
-        coded = code_text(model, loaded, panel.rows, panel.ordinary, self._told("codes of text"))
-        thresholds = [thresholds_of(codes.values, codes.latents, codes.d_sae).to(model.device) for codes in coded.codes]
-        moments = moments_of(model, panel.rows, panel.ordinary)
-        on_panel = self._count(model, loaded, thresholds, panel.rows, "text")
-        on_parts = {
-            name: self._count(model, loaded, thresholds, rows, f"text of {name}") for name, rows in panel.parts.items()
-        }
-        on_noise = self._count(model, loaded, thresholds, self.noise, "random tokens")
-        shuffled = shuffled_rows(panel.rows, panel.ordinary, seed)
-        unigram = unigram_rows(found.spec, panel.rows, seed)
-        other = TruncatedModel(permuted_model(found.model, seed), found.hook)
-        controls: dict[str, list[tuple[Firing, Firing] | None]] = {
-            "shuffled": list(
-                zip(self._count(model, loaded, thresholds, shuffled, "shuffled text"), on_panel, strict=True)
-            ),
-            "unigram": list(
-                zip(self._count(model, loaded, thresholds, unigram, "unigram text"), on_panel, strict=True)
-            ),
-            "permuted_model": list(
-                zip(
-                    self._count(other, loaded, thresholds, self.noise, "random tokens, permuted model"),
-                    self._count(other, loaded, thresholds, panel.rows, "text, permuted model"),
-                    strict=True,
-                )
-            ),
-        }
-        fresh = [untrained_sae(sae, moments) for sae in saes]
-        initial = [sae.to(device=model.device) for sae in fresh if sae is not None]
-        of_initial = [one for one, sae in zip(thresholds, fresh, strict=True) if sae is not None]
-        pairs = iter(
-            zip(
-                self._count(model, initial, of_initial, self.noise, "random tokens, untrained"),
-                self._count(model, initial, of_initial, panel.rows, "text, untrained"),
-                strict=True,
+        loaded = {sae: sae.load().to(device=model.device) for sae in saes}
+        if left := self._cells.lacking(saes, THRESHOLDS):
+            some = [loaded[sae] for sae in left]
+            coded = code_text(model, some, panel.rows, panel.ordinary, self._told(THRESHOLDS))
+            for sae, codes in zip(left, coded.codes, strict=True):
+                self._cells.keep(sae, THRESHOLDS, thresholds_of(codes.values, codes.latents, codes.d_sae))
+            del coded
+        self._read(TEXT, model, loaded, panel.rows)
+        for name, rows in panel.parts.items():
+            self._read(f"{TEXT} of {name}", model, loaded, rows)
+        self._read(NOISE, model, loaded, noise)
+        self._read(CONTROLS["shuffled"][0], model, loaded, shuffled_documents(panel.rows, panel.ordinary, seed))
+        self._read(CONTROLS["unigram"][0], model, loaded, unigram_rows(found.spec, panel.rows, seed))
+        if any(self._cells.lacking(saes, read) for read in CONTROLS["permuted_model"]):
+            other = TruncatedModel(permuted_model(found.model, seed), found.hook)
+            for read, text in zip(CONTROLS["permuted_model"], (noise, panel.rows), strict=True):
+                self._read(read, other, loaded, text)
+            del other
+        begun = [sae for sae in saes if has_untrained(sae)]
+        if any(self._cells.lacking(begun, read) for read in CONTROLS["untrained"]):
+            mean = moments_of(model, panel.rows, panel.ordinary).mean
+            initial = {sae: untrained_sae(sae, mean).to(device=model.device) for sae in begun}
+            for read, text in zip(CONTROLS["untrained"], (noise, panel.rows), strict=True):
+                self._read(read, model, initial, text)
+        for sae in saes:
+            yield _figures(
+                self._firing(sae, NOISE),
+                self._firing(sae, TEXT),
+                {name: self._firing(sae, f"{TEXT} of {name}") for name in panel.parts},
+                {
+                    name: (self._firing(sae, one), self._firing(sae, other))
+                    for name, (one, other) in CONTROLS.items()
+                    if name != "untrained" or has_untrained(sae)
+                },
             )
-            if initial
-            else ()
-        )
-        controls["untrained"] = [None if sae is None else next(pairs) for sae in fresh]
-        return [
-            _figures(
-                on_noise[place],
-                on_panel[place],
-                {name: firings[place] for name, firings in on_parts.items()},
-                {name: pairs[place] for name, pairs in controls.items()},
-            )
-            for place in range(len(saes))
-        ]
+
+    def _read(
+        self, what: str, model: TruncatedModel, saes: Mapping[Trained, Autoencoder], rows: Sequence[np.ndarray]
+    ) -> None:
+        """Count a text for those SAEs that it was not counted for, and keep what comes of it."""
+        left = self._cells.lacking(saes, what)
+        thresholds = [self._cells.kept(sae, THRESHOLDS).to(model.device) for sae in left]
+        counted = self._count(model, [saes[sae] for sae in left], thresholds, rows, what) if left else []
+        for sae, firing in zip(left, counted, strict=True):
+            self._cells.keep(sae, what, _plain(firing))
+
+    def _firing(self, sae: Trained, what: str) -> Firing:
+        return _of_plain(self._cells.kept(sae, what))
 
     def _count(
         self,
@@ -176,7 +172,8 @@ class FakeCounts:
         rows: Sequence[np.ndarray],
         what: str,
     ) -> list[Firing]:
-        counters = [FiringCounter(one, len(rows), self.seed, what) for one in thresholds]
+        text = what if what in (TEXT, NOISE) else None
+        counters = [FiringCounter(one, len(rows), self.seed, text) for one in thresholds]
         for owners, _, h in activations_of(model, rows, self.panel.ordinary, self._told(what)):
             for sae, counter in zip(saes, counters, strict=True):
                 counter.add(*sparse_codes(sae, h), owners)
@@ -186,8 +183,24 @@ class FakeCounts:
         return lambda done, total: self.report(step, done, total)
 
 
+def _plain(firing: Firing) -> dict[str, Any]:
+    """As plain values and tensors."""
+    found = {
+        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        for name, value in vars(firing).items()
+    }
+    drawn = firing.resampled
+    return found | {"resampled": drawn and {name: torch.from_numpy(one) for name, one in vars(drawn).items()}}
+
+
+def _of_plain(plain: dict[str, Any]) -> Firing:
+    found = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in plain.items()}
+    drawn = plain["resampled"]
+    return Firing(**found | {"resampled": drawn and Resampled(**{name: one.numpy() for name, one in drawn.items()})})
+
+
 def _figures(
-    noise: Firing, panel: Firing, parts: dict[str, Firing], controls: dict[str, tuple[Firing, Firing] | None]
+    noise: Firing, panel: Firing, parts: dict[str, Firing], controls: dict[str, tuple[Firing, Firing]]
 ) -> dict[str, Any]:
     """One SAE's shares by rule, sweep, control and part, and its densest fake latents."""
     width = len(noise.fired)
@@ -205,14 +218,13 @@ def _figures(
     for name, p in (("fake_contrast", CONTRAST), *((f"fake_density_{100 * p:g}", p) for p in DENSITIES)):
         most = bound(noise, p)
         figures[f"{name}_of_bound"] = float(shares[name].sum() / most) if most else 0.0
-    for name, pair in controls.items():
-        figures[f"fake_contrast_{name}"] = None if pair is None else float(fake_contrast(*pair).mean())
+    for name in CONTROLS:
+        figures[f"fake_contrast_{name}"] = float(fake_contrast(*controls[name]).mean()) if name in controls else None
     fake = np.flatnonzero(shares["fake_contrast"])
     top = fake[np.argsort(-noise.fired[fake], kind="stable")][:20]
-    low, high = contrast_interval(noise, panel)
     return {
         "figures": figures,
-        "interval": [low, high],
+        "resampled": {name: draws.tolist() for name, draws in resampled_shares(noise, panel).items()},
         "l0_noise": noise.l0,
         "l0_panel": panel.l0,
         "silent_on_panel": int((panel.fired == 0).sum()),

@@ -1,11 +1,14 @@
 """Which latents fire on random tokens: METRICS' four rules as sums over contexts, streamed."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from studies.sizes import NOISE_CONTEXTS
 
 QUANTILES = (0.5, 0.9, 0.99)
 NOTES_SUM, NOTES_SHARE = 1.0, 0.05
@@ -13,6 +16,23 @@ CODE_VALUE, CODE_SHARE = 1.0, 0.10
 DENSITIES = (0.01, 0.05, 0.10)
 CONTRAST, LANGUAGE = 0.01, 10.0
 DRAWS = 200
+OF_NOISE = ("fake_notes", "fake_code", *(f"fake_density_{100 * p:g}" for p in DENSITIES))
+"""The rules that no text but the random tokens decides."""
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """What Poisson weights of the contexts make of the rules.
+
+    Attributes:
+        shares: float64 [rules, draws], share of the latents that each of `OF_NOISE` calls fake.
+        dense, rare: uint8 [draws, ⌈d_sae / 8⌉], bits of the latents that fire on more than 1 % of the tokens, and on less
+            than a tenth of that: both sides of `fake_contrast`.
+    """
+
+    shares: np.ndarray
+    dense: np.ndarray
+    rare: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -24,8 +44,8 @@ class Firing:
         contexts: how many contexts.
         fired: int64 [d_sae], tokens with f > 0.
         above: int64 [thresholds, d_sae], tokens with f above each of the latent's thresholds.
-        summed: int64 [d_sae], contexts with Σ f > 1.
-        resampled: int32 [draws, d_sae] and int64 [draws], `fired` and `tokens` under Poisson weights of the contexts.
+        summed: int64 [d_sae], contexts with Σ f > 1 among the first 1,000.
+        resampled: the bootstrap over contexts; None where none was asked for.
     """
 
     tokens: int
@@ -33,7 +53,7 @@ class Firing:
     fired: np.ndarray
     above: np.ndarray
     summed: np.ndarray
-    resampled: tuple[np.ndarray, np.ndarray]
+    resampled: Resampled | None = None
 
     @property
     def density(self) -> np.ndarray:
@@ -47,27 +67,23 @@ class Firing:
 
 
 class FiringCounter:
-    """Adds up `Firing` over batches of whole contexts; 4 bytes per bootstrap draw and latent are held.
+    """Adds up `Firing` over batches of whole contexts; with a bootstrap 12 bytes per draw and latent are held.
 
     Args:
         thresholds: float32 [thresholds, d_sae].
         contexts: how many contexts will come.
         seed: of the bootstrap's weights.
-        text: name of the text; the weights of each are drawn by themselves.
+        text: name of the text, whose weights are drawn by themselves; None for no bootstrap.
     """
 
-    def __init__(self, thresholds: Tensor, contexts: int, seed: int, text: str) -> None:
+    def __init__(self, thresholds: Tensor, contexts: int, seed: int, text: str | None) -> None:
         self.thresholds = thresholds
         width, device = thresholds.shape[1], thresholds.device
         self._fired = torch.zeros(width, dtype=torch.int64, device=device)
         self._above = torch.zeros(thresholds.shape, dtype=torch.int64, device=device)
         self._summed = torch.zeros_like(self._fired)
-        rng = np.random.default_rng([seed, 4, zlib.crc32(text.encode())])
-        weights = rng.poisson(1.0, (DRAWS, contexts)).astype(np.float32)
-        self._weights = torch.from_numpy(weights).to(device)
-        self._drawn = torch.zeros(DRAWS, width, device=device)
-        self._drawn_tokens = torch.zeros(DRAWS, device=device)
-        self.tokens = 0
+        self.contexts, self.tokens = contexts, 0
+        self._drawn = None if text is None else _Drawn(contexts, width, [seed, 4, zlib.crc32(text.encode())], device)
 
     def add(self, values: Tensor, latents: Tensor, owners: np.ndarray) -> None:
         """Add the codes of whole contexts.
@@ -79,31 +95,65 @@ class FiringCounter:
         """
         width = len(self._fired)
         contexts, local = np.unique(owners, return_inverse=True)
-        places = torch.from_numpy(local).to(values.device)
-        fires = values > 0
-        flat = (places[:, None] * width + latents)[fires]
-        per_context = torch.bincount(flat, minlength=len(contexts) * width).view(len(contexts), width)
-        sums = torch.zeros(len(contexts) * width, device=values.device).index_add_(0, flat, values[fires].float())
-        self._fired += per_context.sum(0)
-        self._summed += (sums.view(len(contexts), width) > NOTES_SUM).sum(0)
-        for place, threshold in enumerate(self.thresholds):
-            over = values > threshold[latents]
-            self._above[place] += torch.bincount(latents[over], minlength=width)
-        weights = self._weights[:, torch.from_numpy(contexts).to(values.device)]
-        self._drawn += weights @ per_context.float()
-        self._drawn_tokens += weights @ torch.bincount(places, minlength=len(contexts)).float()
+        shape, device = (len(contexts), width), values.device
+        places = torch.from_numpy(local).to(device)
+        flat, fires = places[:, None] * width + latents, values > 0
+        active = flat[fires]
+        fired = torch.bincount(active, minlength=len(contexts) * width).view(shape)
+        sums = torch.zeros(len(contexts) * width, device=device).index_add_(0, active, values[fires].float())
+        noted = torch.from_numpy(contexts < NOISE_CONTEXTS).to(device)
+        summed = (sums.view(shape) > NOTES_SUM) & noted[:, None]
+        self._fired += fired.sum(0)
+        self._summed += summed.sum(0)
+        over = [values > threshold[latents] for threshold in self.thresholds]
+        for place, one in enumerate(over):
+            self._above[place] += torch.bincount(latents[one], minlength=width)
+        if self._drawn is not None:
+            above = torch.bincount(flat[over[0]], minlength=len(contexts) * width).view(shape)
+            tokens = torch.bincount(places, minlength=len(contexts))
+            self._drawn.add(torch.from_numpy(contexts).to(device), tokens, noted, fired, above, summed)
         self.tokens += len(values)
 
     def result(self) -> Firing:
         """What was added up."""
         return Firing(
             self.tokens,
-            self._weights.shape[1],
+            self.contexts,
             self._fired.cpu().numpy(),
             self._above.cpu().numpy(),
             self._summed.cpu().numpy(),
-            (self._drawn.cpu().numpy().astype(np.int32), self._drawn_tokens.cpu().numpy().astype(np.int64)),
+            None if self._drawn is None else self._drawn.result(),
         )
+
+
+class _Drawn:
+    """The same sums under Poisson weights of the contexts, draw by draw."""
+
+    def __init__(self, contexts: int, width: int, seed: list[int], device: torch.device) -> None:
+        weights = np.random.default_rng(seed).poisson(1.0, (DRAWS, contexts)).astype(np.float32)
+        self._weights = torch.from_numpy(weights).to(device)
+        self._tokens, self._noted = (torch.zeros(DRAWS, 1, device=device) for _ in range(2))
+        self._fired, self._above, self._summed = (torch.zeros(DRAWS, width, device=device) for _ in range(3))
+
+    def add(
+        self, contexts: Tensor, tokens: Tensor, noted: Tensor, fired: Tensor, above: Tensor, summed: Tensor
+    ) -> None:
+        """Add counts of contexts, each [contexts] or [contexts, d_sae]."""
+        weights = self._weights[:, contexts]
+        for total, counts in (
+            (self._tokens, tokens[:, None]), (self._noted, noted[:, None]),
+            (self._fired, fired), (self._above, above), (self._summed, summed),
+        ):  # fmt: skip
+            total += weights @ counts.float()
+
+    def result(self) -> Resampled:
+        """The rules, draw by draw."""
+        tokens, fired = self._tokens.double(), self._fired.double()
+        fake = [self._summed > NOTES_SHARE * self._noted.double(), self._above > CODE_SHARE * tokens]
+        fake += [fired > p * tokens for p in DENSITIES]
+        sides = fired > CONTRAST * tokens, fired * LANGUAGE < CONTRAST * tokens
+        dense, rare = (np.packbits(side.cpu().numpy(), axis=1) for side in sides)
+        return Resampled(torch.stack([one.double().mean(1) for one in fake]).cpu().numpy(), dense, rare)
 
 
 def thresholds_of(values: Tensor, latents: Tensor, d_sae: int) -> Tensor:
@@ -133,8 +183,8 @@ def thresholds_of(values: Tensor, latents: Tensor, d_sae: int) -> Tensor:
 
 
 def fake_notes(noise: Firing) -> np.ndarray:
-    """Bool [d_sae]: fires (Σ f > 1) in more than 5 % of the contexts of random tokens."""
-    return noise.summed > NOTES_SHARE * noise.contexts
+    """Bool [d_sae]: fires (Σ f > 1) in more than 5 % of the first 1,000 contexts of random tokens, or of all."""
+    return noise.summed > NOTES_SHARE * min(noise.contexts, NOISE_CONTEXTS)
 
 
 def fake_code(noise: Firing, threshold: int = 0, share: float = CODE_SHARE) -> np.ndarray:
@@ -152,12 +202,20 @@ def fake_contrast(noise: Firing, panel: Firing, p: float = CONTRAST) -> np.ndarr
     return fake_density(noise, p) & (panel.fired * LANGUAGE < p * panel.tokens)
 
 
-def contrast_interval(noise: Firing, panel: Firing, p: float = CONTRAST) -> tuple[float, float]:
-    """95 % interval of the share of `fake_contrast`, percentiles over Poisson bootstraps of both sets of contexts."""
-    (on_noise, tokens), (on_panel, others) = noise.resampled, panel.resampled
-    fake = (on_noise > p * tokens[:, None]) & (on_panel * LANGUAGE < p * others[:, None])
-    low, high = np.percentile(fake.mean(1), [2.5, 97.5])
-    return float(low), float(high)
+def resampled_shares(noise: Firing, panel: Firing) -> dict[str, np.ndarray]:
+    """Share of fake latents by each rule in each draw of the bootstraps over the contexts of both, float64 [draws].
+
+    SAEs that read the same contexts have the same weights in a draw, so that draws of several SAEs can be averaged.
+    """
+    assert noise.resampled is not None and panel.resampled is not None
+    contrast = np.unpackbits(noise.resampled.dense & panel.resampled.rare, axis=1).sum(1) / len(noise.fired)
+    return {"fake_contrast": contrast} | dict(zip(OF_NOISE, noise.resampled.shares, strict=True))
+
+
+def interval(shares: Sequence[float] | np.ndarray) -> list[float]:
+    """95 % interval of a share from its draws: percentiles."""
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return [float(low), float(high)]
 
 
 def bound(firing: Firing, p: float) -> float:

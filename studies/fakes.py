@@ -5,18 +5,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock
 from studies import fakes_figures
 from studies.examples import write_examples
 from studies.fake_counts import FakeCounts
+from studies.fake_rules import interval
 from studies.fakes_tables import CONTROLS, fakes_tables
 from studies.grid import Trained, ordered_shapes, seed_numbers
 from studies.inference import estimate, summarise
 from studies.inputs import StudyConfig, StudyInput, resolve_input
 from studies.panel import Panel, load_panel, noise_rows
 from studies.results import Row, write_results
-from studies.sizes import NOISE_TOKENS, default_size
+from studies.sizes import NOISE_CONTEXTS, noise_tokens
 
 Told = Callable[[str, int, int], None]
 
@@ -26,7 +29,7 @@ class FakesConfig(StudyConfig):
     """What to count.
 
     Attributes:
-        noise_tokens: random tokens; None is 64k on a CPU and 1M on a GPU.
+        noise_tokens: random tokens; None is 64k on a CPU and 1M on a GPU, and no fewer than 1,000 contexts of them.
         examples: top fake latents shown per corpus.
     """
 
@@ -56,15 +59,17 @@ def _silent(step: str, done: int, total: int) -> None:
 def study_fakes(config: FakesConfig, report: Told = _silent) -> FakesStudy:
     """Count fake latents of every SAE by every rule, on random tokens and on every control.
 
-    One forward pass per text serves all SAEs; an SAE's counts are kept by its hash. That no more than L0/p latents can be
-    denser than p is checked on the counts themselves.
+    One forward pass per text serves all SAEs. What it gave is kept at once, so that a killed study goes on with the next
+    text; an SAE's counts are kept by its hash. That no more than L0/p latents can be denser than p is checked on the counts
+    themselves. Figures called `…_sequences` hold the same means with the interval of a bootstrap over contexts of random
+    tokens and text, the SAEs as they are.
 
     Raises:
         FaithfulError: fewer random tokens than a context holds, and what `resolve_input` and `load_panel` refuse.
     """
     found = resolve_input(config)
     panel = load_panel(found, config.tokens)
-    wanted = config.noise_tokens or default_size(NOISE_TOKENS, found.device)
+    wanted = config.noise_tokens or noise_tokens(found.device, found.context)
     if wanted < found.context:
         raise FaithfulError(
             f"{wanted:,} random tokens do not fill a context of {found.context}; give more noise_tokens."
@@ -83,6 +88,7 @@ def study_fakes(config: FakesConfig, report: Told = _silent) -> FakesStudy:
                 "saes": len(found.saes),
                 "noise_tokens": len(noise) * (found.context - 1),
                 "noise_contexts": len(noise),
+                "fake_notes_contexts": min(len(noise), NOISE_CONTEXTS),
                 "panel_tokens": panel.tokens,
                 "context": found.context,
                 "layout": found.layout,
@@ -135,6 +141,11 @@ def _summary(
         for name in names
     }
     sweeps["silent_on_panel"] = means("silent_on_panel")
+    for metric in first["resampled"]:
+        for name, drawn in of("resampled", metric).items():
+            shares: Any = list(drawn.values())
+            entry = statistics["corpora"][name][metric] | {"ci95": interval(np.mean(shares, axis=0))}
+            statistics["corpora"][name][f"{metric}_sequences"] = entry
     return statistics | {"sweeps": sweeps}
 
 
@@ -145,7 +156,8 @@ def _rows(found: StudyInput, cells: dict[str, dict[str, Any]]) -> list[Row]:
         cell = cells[sae.sha256]
         base = Row("fakes", sae.corpus, "", None, seed=sae.seed, shape=sae.shape)
         for metric, value in cell["figures"].items():
-            low, high = cell["interval"] if metric == "fake_contrast" else (None, None)
+            drawn = cell["resampled"].get(metric)
+            low, high = (None, None) if drawn is None else interval(drawn)
             rows.append(replace(base, metric=metric, value=value, low=low, high=high))
         rows += [replace(base, metric=name, value=cell[name]) for name in ("l0_noise", "l0_panel", "silent_on_panel")]
         rows += [

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from studies.fake_counts import CONTROLS
 from studies.fake_rules import DENSITIES
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
-CONTROLS = ("shuffled", "unigram", "permuted_model", "untrained")
 TAUS = {"1": "1", "q0.5": "the latent's median on text", "q0.9": "its 90th percentile", "q0.99": "its 99th percentile"}
 
 
@@ -21,8 +21,14 @@ def fakes_tables(summary: dict[str, Any]) -> list[Table]:
     controls = [f"fake_contrast_{control}" for control in CONTROLS]
     sizes = summary["sizes"]
     read = f"{sizes['noise_contexts']:,} contexts of random tokens, {sizes['noise_tokens']:,} tokens"
+    read += f"; fake_notes: the first {sizes['fake_notes_contexts']:,}"
     tables: list[Table] = [
         (f"Fake latents as a share of all ({read}), 95 % interval over seeds", ("rule", *names), rows_of(rules)),
+        (
+            "The same means, 95 % interval over sequences: a bootstrap of the contexts, the SAEs as they are",
+            ("rule", *names),
+            rows_of([f"{rule}_sequences" for rule in rules]),
+        ),
         (
             "The headline rule on controls in place of random tokens or of the SAE",
             ("control", *names),

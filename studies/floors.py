@@ -3,8 +3,12 @@
 The floors that need no training (random rows, rows with the activations' covariance) are in `studies.matching`.
 """
 
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +16,14 @@ import torch
 from torch import Tensor
 
 from faithful.errors import FaithfulError
+from faithful.files import write_atomically
 from faithful.sae.stack import Stack, StackConfig, init_weights
 from faithful.sae.topk import TopKSAE
 from faithful.truncated import TruncatedModel
 from studies.codes import activations_of
+
+RECORDED = ("d_sae", "k", "lr", "dead_tokens", "eps", "clip", "warmup", "decay", "auxk")
+CHECKPOINT_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -55,45 +63,81 @@ def initial_decoder(seed: int, d_in: int, d_sae: int) -> Tensor:
     return init_weights(seed, d_in, d_sae)
 
 
+def recorded_config(record: dict[str, Any], d_in: int, steps: int, seeds: Sequence[int]) -> StackConfig | None:
+    """How `faithful train` trained an SAE, by what it recorded.
+
+    An objective and a schedule are recorded by name. They are taken from modules that are imported already: what a file
+    names is never imported.
+
+    Args:
+        record: its `identity`, of the `ALGORITHM` that trains now, and whether it was `deterministic`.
+        d_in: dimensions of the activations.
+        steps: to train now; schedules are fractions of them.
+        seeds: init seeds.
+
+    Returns:
+        None where its objective or schedule is not at hand.
+    """
+    how = record["identity"]
+    objective, schedule = (_function(how[name]) for name in ("objective", "schedule"))
+    if (objective is None) != (how["objective"] is None) or (schedule is None) != (how["schedule"] is None):
+        return None
+    return StackConfig(
+        d_in=d_in,
+        init_seeds=tuple(seeds),
+        steps=steps,
+        betas=tuple(how["betas"]),
+        gemm_dtype=None if how["gemm_dtype"] == "float32" else how["gemm_dtype"],
+        objective=objective,
+        schedule=schedule,
+        deterministic=record.get("deterministic", False),
+        **{name: how[name] for name in RECORDED},
+    )
+
+
 def gaussian_saes(
     moments: Moments,
-    identity: dict[str, Any],
-    steps: int,
-    seeds: Sequence[int],
+    config: StackConfig,
+    batch: int,
     seed: int,
     device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
+    checkpoint: Path | None = None,
 ) -> list[TopKSAE]:
-    """SAEs trained as recorded ones were, on Gaussian activations with given moments; all see the same batches.
+    """SAEs trained on Gaussian activations with given moments; all see the same batches.
 
     Args:
         moments: of the activations.
-        identity: what `faithful train` recorded: `d_sae`, `k`, `lr`, `batch`, `dead_tokens`.
-        steps: of the recorded training.
-        seeds: init seeds.
+        config: how they are trained, by `recorded_config` as recorded ones were.
+        batch: activations per step.
         seed: of the draws.
         device: where they are trained; the draws are the same everywhere.
         report: told the steps done and their number.
+        checkpoint: where the state is kept every ten minutes, and taken from; the caller deletes it.
     """
-    d_in = len(moments.mean)
     values, vectors = torch.linalg.eigh(moments.covariance)
     root = (vectors * values.clamp(min=0).sqrt()).float()
     mean = moments.mean.float()
     scale = float((moments.covariance.trace() + moments.mean.square().sum()).rsqrt())
-    config = StackConfig(
-        d_in=d_in,
-        d_sae=identity["d_sae"],
-        k=identity["k"],
-        init_seeds=tuple(seeds),
-        steps=steps,
-        lr=identity["lr"],
-        dead_tokens=identity["dead_tokens"],
-    )
     stack = Stack(config, mean, scale, device)
     generator = torch.Generator().manual_seed(seed)
-    for step in range(steps):
-        noise = torch.randn(identity["batch"], d_in, generator=generator)
+    if checkpoint is not None and checkpoint.exists():
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        stack.load_state_dict(state["stack"])
+        generator.set_state(state["generator"])
+    saved = time.monotonic()
+    while stack.made < config.steps:
+        noise = torch.randn(batch, config.d_in, generator=generator)
         stack.step(noise @ root.T + mean)
-        if step % 16 == 15 or step + 1 == steps:
-            report(step + 1, steps)
-    return [stack.sae(place) for place in range(len(seeds))]
+        if stack.made % 16 == 0 or stack.made == config.steps:
+            report(stack.made, config.steps)
+        if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            state = {"stack": stack.state_dict(), "generator": generator.get_state()}
+            write_atomically(checkpoint, partial(torch.save, state))
+            saved = time.monotonic()
+    return [stack.sae(place) for place in range(len(config.init_seeds))]
+
+
+def _function(name: str | None) -> Any:
+    module, _, function = (name or "").rpartition(".")
+    return getattr(sys.modules.get(module), function, None)

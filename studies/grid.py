@@ -98,6 +98,11 @@ def find_saes(sources: Sequence[str | Path]) -> list[Trained]:
     return saes
 
 
+def sae_folders(place: Path) -> list[Path]:
+    """Folders of the SAEs below a folder, at any level, by name."""
+    return sorted({path.parent for path in place.rglob(CONFIG) if ".checkpoints" not in path.parts})
+
+
 def by_shape(saes: Iterable[Trained]) -> dict[str, list[Trained]]:
     """SAEs of each shape."""
     groups: dict[str, list[Trained]] = {}
@@ -137,7 +142,7 @@ def by_corpus(saes: Iterable[Trained]) -> dict[str, list[Trained]]:
 
 def _on_disk(source: Path) -> list[tuple[Path, str, tuple[str, ...]]]:
     """Folder, source and path in parts of each SAE below a folder."""
-    folders = sorted({path.parent for path in source.rglob(CONFIG) if ".checkpoints" not in path.parts})
+    folders = sae_folders(source)
     if not folders:
         raise FaithfulError(f"{source} holds no SAEs; train some with `faithful train`, or name another folder.")
     return [(folder, str(folder), folder.resolve().parts) for folder in folders]

@@ -102,12 +102,12 @@ def judge(
         positions: how many tokens of each corpus' contexts stand at each position, int64 [≤ L], by corpus.
 
     Returns:
-        an entry for each: `a`, `b`, `metric`, `difference`, `ci95`, `p`, `p_holm` and `margin` (None for an exploratory
-        one), `verdict` ("cannot be decided" for every entry of fewer than six seeds), `headline`, `sign_flip_p`,
-        `sign_flip_least`, `jackknife_ci95`, `seeds` (how many), `left_out`, `sentence`; `parts` ({name: difference, ci95, p,
-        p_holm, verdict} on each part of the panel) and `depends_on_panel` (names of the parts whose verdict is another)
-        where it has parts; `position_distance` where the corpora's histograms of positions differ by a total variation
-        above 0.1.
+        an entry for each: `a`, `b`, `metric`, `difference`, `ci95`, `df` (degrees of freedom of the interval and of `p`),
+        `p`, `p_holm` and `margin` (None for an exploratory one), `verdict` ("cannot be decided" for every entry of fewer
+        than six seeds), `headline`, `sign_flip_p`, `sign_flip_least`, `jackknife_ci95`, `seeds` (how many), `left_out`,
+        `sentence`; `parts` ({name: difference, ci95, p, p_holm, verdict} on each part of the panel) and
+        `depends_on_panel` (names of the parts whose verdict is another) where it has parts; `position_distance` where the
+        corpora's histograms of positions differ by a total variation above 0.1.
 
     Raises:
         FaithfulError: figures that cannot be contrasted, or a headline of a study that has none.
@@ -244,6 +244,7 @@ def _judged(study: str, comparisons: Sequence[Comparison]) -> list[dict[str, Any
             "metric": one.metric,
             "difference": result.value,
             "ci95": None if result.ci95 is None else list(result.ci95),
+            "df": result.freedom,
             "p": result.p,
             "p_holm": p_holm,
             "verdict": verdict(result, p_holm, margin, one.undefined),

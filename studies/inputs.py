@@ -10,9 +10,9 @@ from faithful.catalog import DEFAULT_CONTEXT, find_preset
 from faithful.corpus import MANIFEST, Corpus
 from faithful.errors import FaithfulError
 from faithful.hooks import KINDS, Hook
-from faithful.model import ModelSpec, load_model, load_tokenizer, resolve_model, shape_of
+from faithful.model import ModelSpec, check_dtype, load_model, load_tokenizer, resolve_model, shape_of
 from faithful.sae.formats import layer_of
-from faithful.train_corpora import trained_corpora
+from faithful.train_corpora import bos_of, trained_corpora
 from faithful.truncated import TruncatedModel
 from generation.engine import has_cuda
 from generation.identity import sampling_of, spec_of
@@ -116,8 +116,8 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     """Find the SAEs, their model, their hook and the panel's corpora.
 
     Raises:
-        FaithfulError: no SAEs, several models or hooks, a model that is not known or of another width, a corpus of another
-            tokenizer.
+        FaithfulError: no SAEs, several models or hooks, a model that is not known, not the SAEs' or of another width, two
+            corpora of one name, a corpus of another tokenizer.
     """
     saes = find_saes(config.saes)
     corpora, missing = _corpora(config, saes)
@@ -131,6 +131,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
                 f" add it again with `faithful corpus add … --for {spec.name}`."
             )
     hook = _hook(saes)
+    _refuse_other_models(config, saes, spec)
     _refuse_widths(saes, spec)
     trained = [sae.record["identity"] for sae in saes if sae.record]
     preset = find_preset(spec.name)
@@ -172,8 +173,14 @@ def _corpora(config: StudyConfig, saes: Sequence[Trained]) -> tuple[dict[str, Co
                 folders.append(known[name])
             elif name in known or any(sae.record for sae in saes if sae.corpus == name):
                 missing.append(name)
-    corpora = [Corpus(folder) for folder in folders]
-    return {corpus.name: corpus for corpus in corpora}, tuple(missing)
+    corpora: dict[str, Corpus] = {}
+    for corpus in map(Corpus, folders):
+        if corpus.name in corpora:
+            raise FaithfulError(
+                f"Two corpora are named {corpus.name}; a corpus' name is its folder's name, so rename one."
+            )
+        corpora[corpus.name] = corpus
+    return corpora, tuple(missing)
 
 
 def _controls(corpora: dict[str, Corpus], own: str | None) -> dict[str, str]:
@@ -190,19 +197,62 @@ def _controls(corpora: dict[str, Corpus], own: str | None) -> dict[str, str]:
 
 
 def _model(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus], device: str) -> ModelSpec:
-    """The model named, else that of the corpora (the own one's first), else that of the SAEs."""
-    if config.model:
-        return resolve_model(config.model, dtype=config.dtype, device=device)
+    """The model named, else that of the corpora (the own one's first), else that of the SAEs; of the BOS of the corpora.
+
+    A model that is named is taken in the revision that the SAEs were made with, where they say so.
+    """
+    trained = [sae.record["identity"] for sae in saes if sae.record]
+    bos = bos_of(corpora.values())
+    if bos is None:
+        bos = next((one["bos_id"] for one in trained if "bos_id" in one), None)
+    made = {(model_called(one["model"]), one["revision"]) for one in trained if "revision" in one}
     manifests = sorted((corpus.manifest for corpus in corpora.values()), key=lambda found: found.kind != "own")
     if manifests:
         spec = spec_of(manifests[0])
-        dtype = next((sae.record["identity"]["dtype"] for sae in saes if sae.record), spec.dtype)
-        return replace(spec, dtype=config.dtype or dtype)
-    names = sorted({model_called(sae.model) for sae in saes})
+        is_theirs = {revision for _, revision in made} <= {spec.revision}
+        if config.model is None or (_is_called(config.model, spec) and is_theirs):
+            dtype = config.dtype or next((one["dtype"] for one in trained), spec.dtype)
+            return replace(spec, dtype=check_dtype(dtype), bos_id=spec.bos_id if bos is None else bos)
+    names = [model_called(config.model)] if config.model else sorted({model_called(sae.model) for sae in saes})
     if len(names) != 1 or not names[0]:
         what = f"name {', '.join(names)}" if any(names) else "name no model"
         raise FaithfulError(f"The SAEs {what}; say which model reads the text with --model.")
-    return resolve_model(names[0], dtype=config.dtype, device=device)
+    commits = [commit for name, commit in made if name == names[0] and not commit.startswith("sha256:")]
+    revision = commits[0] if len(commits) == 1 else None
+    return resolve_model(names[0], revision=revision, dtype=config.dtype, bos=bos, device=device)
+
+
+def _is_called(model: str, spec: ModelSpec) -> bool:
+    """Whether a preset's name, a Hub id or a folder stands for a model."""
+    preset = find_preset(model)
+    if preset:
+        return preset.name == spec.name
+    return model == spec.source or Path(model).resolve() == Path(spec.source)
+
+
+def _refuse_other_models(config: StudyConfig, saes: Sequence[Trained], spec: ModelSpec) -> None:
+    """Refuse SAEs of another model: by the revision where `faithful train` recorded it; else by the name, where this one and
+    the SAE's are known, unless the model was named."""
+    reads = _known(spec.source)
+    for sae in saes:
+        made = sae.record.get("identity", {})
+        if "revision" in made:
+            is_other, name = made["revision"] != spec.revision, f"{made['model']} ({made['revision'][:19]})"
+        else:
+            name = _known(sae.model) or ""
+            is_other = bool(name and reads and name != reads and not config.model)
+        if is_other:
+            raise FaithfulError(
+                f"{sae.source} is of {name} and {spec.name} ({spec.revision[:19]}) would read the text; name SAEs of"
+                f" {spec.name}, or with --model and --corpus the model and the corpora that they are of."
+            )
+
+
+def _known(model: str) -> str | None:
+    """A model's one name where it is a preset or of a publisher whose models are called alike everywhere, else None."""
+    publisher, _, name = model_called(model).rpartition("/")
+    preset = find_preset(model_called(model))
+    return preset.name if preset else name.lower() if publisher in PUBLISHERS.values() else None
 
 
 def _hook(saes: Sequence[Trained]) -> Hook:

@@ -1,8 +1,7 @@
 """How alike two SAEs are: METRICS' seed robustness of a pair, from their directions and their codes on the panel."""
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,35 +31,49 @@ class Directions:
     encoder: Tensor | None = None
 
 
+class Partners(NamedTuple):
+    """Latents matched by their decoder rows.
+
+    Attributes:
+        rows, columns: int64 [pairs], latents of the first SAE, ascending, and the partner of each.
+        cosines: float64 [pairs].
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    cosines: np.ndarray
+
+    @property
+    def shared(self) -> np.ndarray:
+        """Bool [pairs], whose cosine is above 0.7."""
+        return self.cosines > THRESHOLD
+
+
 @dataclass(frozen=True)
 class Match:
     """Two SAEs matched by their decoders.
 
     Attributes:
         assignment: partners, by decoder.
-        alive: the same among latents that fire on the panel; None without densities, or where none fires.
         encoder_cosines: float64 [pairs], cosines of the partners' encoder rows; None without encoders.
-        densities: of both, float64 [d_sae] each, on the panel; None without a panel.
         encoders: the assignment of the encoders by themselves.
     """
 
     assignment: Assignment
-    alive: Assignment | None
     encoder_cosines: np.ndarray | None
-    densities: tuple[np.ndarray, np.ndarray] | None
     encoders: Assignment | None
 
-    @cached_property
-    def shared(self) -> np.ndarray:
-        """Bool [pairs], whose cosine is above 0.7."""
-        return self.assignment.cosines > THRESHOLD
+    @property
+    def partners(self) -> Partners:
+        """Who is matched with whom, by decoder."""
+        return Partners(self.assignment.rows, self.assignment.columns, self.assignment.cosines)
 
     def figures(self) -> dict[str, Any]:
         """`shared_feature_ratio`, `sfr_curve` (a list, at `CURVE`), `pw_mcc`, `top1_ratio`; with encoders `sfr_encoder` and
-        `sfr_both`; with densities `sfr_alive` and `sfr_weighted` (None where nothing fires)."""
-        cosines = self.assignment.cosines
+        `sfr_both`."""
+        cosines, shared = self.assignment.cosines, self.partners.shared
         found: dict[str, Any] = {
-            "shared_feature_ratio": float(self.shared.mean()),
+            "shared_feature_ratio": float(shared.mean()),
             "sfr_curve": [float((cosines > at).mean()) for at in CURVE],
             "pw_mcc": float(cosines.mean()),
             "top1_ratio": float(
@@ -73,63 +86,80 @@ class Match:
         }
         if self.encoders is not None and self.encoder_cosines is not None:
             found["sfr_encoder"] = float((self.encoders.cosines > THRESHOLD).mean())
-            found["sfr_both"] = float((self.shared & (self.encoder_cosines > THRESHOLD)).mean())
-        if self.densities is not None:
-            found["sfr_alive"] = None if self.alive is None else float((self.alive.cosines > THRESHOLD).mean())
-            one, other = self.densities
-            weights = (one[self.assignment.rows] + other[self.assignment.columns]) / 2
-            total = weights.sum()
-            found["sfr_weighted"] = float((weights * self.shared).sum() / total) if total else None
+            found["sfr_both"] = float((shared & (self.encoder_cosines > THRESHOLD)).mean())
         return found
 
 
-def match(one: Directions, other: Directions, densities: tuple[np.ndarray, np.ndarray] | None = None) -> Match:
+def match(one: Directions, other: Directions) -> Match:
     """Match two SAEs; widths may differ, the smaller one's latents all get a partner.
 
     Args:
         one, other: their directions, of one d_in.
-        densities: share of panel tokens on which each latent fires, float64 [d_sae], of both.
 
     Raises:
         FaithfulError: see `assign`.
     """
     found = assign(one.decoder, other.decoder)
-    alive = None
-    if densities is not None:
-        a, b = (torch.from_numpy(np.flatnonzero(density > 0)) for density in densities)
-        if len(a) == len(densities[0]) and len(b) == len(densities[1]):
-            alive = found
-        elif len(a) and len(b):
-            alive = assign(one.decoder[a], other.decoder[b])
     encoders = cosines = None
     if one.encoder is not None and other.encoder is not None:
         encoders = assign(one.encoder, other.encoder)
         cosines = _cosines(one.encoder[found.rows], other.encoder[found.columns])
-    return Match(found, alive, cosines, densities, encoders)
+    return Match(found, cosines, encoders)
+
+
+def assign_alive(decoders: tuple[Tensor, Tensor], densities: tuple[np.ndarray, np.ndarray]) -> Assignment | None:
+    """The assignment among latents that fire on the panel; None where none does.
+
+    Args:
+        decoders: float32 [d_sae, d_in] of both.
+        densities: share of panel tokens on which each latent fires, float64 [d_sae], of both.
+    """
+    a, b = (torch.from_numpy(np.flatnonzero(density > 0)) for density in densities)
+    return assign(decoders[0][a], decoders[1][b]) if len(a) and len(b) else None
+
+
+def density_figures(
+    found: Partners, alive: Assignment | None, densities: tuple[np.ndarray, np.ndarray]
+) -> dict[str, float | None]:
+    """`sfr_alive` and `sfr_weighted`, None where nothing fires.
+
+    Args:
+        found: the pair, matched.
+        alive, densities: see `assign_alive`.
+    """
+    weights = (densities[0][found.rows] + densities[1][found.columns]) / 2
+    total = weights.sum()
+    return {
+        "sfr_alive": None if alive is None else float((alive.cosines > THRESHOLD).mean()),
+        "sfr_weighted": float((weights * found.shared).sum() / total) if total else None,
+    }
 
 
 def panel_figures(
-    found: Match, codes: tuple[Codes, Codes], decoders: tuple[Tensor, Tensor], seed: int
+    found: Partners, alive: Assignment | None, codes: tuple[Codes, Codes], decoders: tuple[Tensor, Tensor], seed: int
 ) -> dict[str, float | None]:
     """What the pair does on the panel.
 
     Args:
         found: the pair, matched.
+        alive: see `assign_alive`.
         codes: of both on the same tokens.
         decoders: float32 [d_sae, d_in] of both, on the device that makes the products.
         seed: of the latents drawn for `unmatched_random`.
 
     Returns:
+        `sfr_alive` and `sfr_weighted`: see `density_figures`.
         `activation_correlation`: mean Pearson r of matched latents' activations, over pairs in which both vary.
         `unmatched_explained`: of u = Σ f_i w_i over the latents of the first that are not shared, the share of its
         variance inside the subspace that holds 90 % of the variance of the second's u. `unmatched_random`: the same
         subspace made of equally many latents of the second, drawn at random. The two are means over both directions, None
         where all latents are shared, and of at most 65,536 tokens, evenly taken from the panel's.
     """
-    rows, columns = found.assignment.rows, found.assignment.columns
+    rows, columns, _ = found
     dense = [_columns(code) for code in codes]
     r = _correlations(dense[0], dense[1], rows, columns)
-    result: dict[str, float | None] = {"activation_correlation": float(np.nanmean(r)) if np.isfinite(r).any() else None}
+    result = density_figures(found, alive, (codes[0].density, codes[1].density))
+    result["activation_correlation"] = float(np.nanmean(r)) if np.isfinite(r).any() else None
     rng = np.random.default_rng(seed)
     left = [np.ones(code.d_sae, bool) for code in codes]
     left[0][rows[found.shared]] = False

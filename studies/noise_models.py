@@ -1,13 +1,18 @@
-"""Controls of the fake-feature study: a model whose weights are permuted, and SAEs before their first step."""
+"""Controls of the fake-feature study: text in another order, a model whose weights are permuted, untrained SAEs."""
 
 import copy
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from faithful.sae.topk import TopKSAE
-from studies.floors import Moments, initial_decoder
+from studies.floors import initial_decoder
 from studies.grid import Trained
+from studies.panel import shuffled_rows
 
 
 def permuted_model(model: Any, seed: int) -> Any:
@@ -26,15 +31,32 @@ def permuted_model(model: Any, seed: int) -> Any:
     return other
 
 
-def untrained_sae(sae: Trained, moments: Moments) -> TopKSAE | None:
-    """The SAE as it was before its first step, for activations with given moments; None without its record.
+def shuffled_documents(rows: Sequence[np.ndarray], ordinary: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Contexts with each document's ordinary tokens in random order, special ones where they were.
 
-    The mean and the scale that training used are those of its first activations; here they are the panel's.
+    Documents that share a context (layout `packed`) are told apart by the special tokens between them; those of a model
+    without an end-of-text are not.
+
+    Args:
+        rows: int64 [≤ context], a special token first.
+        ordinary: bool [vocab], False for special ids.
+        seed: of the order.
     """
-    if not sae.record or sae.seed is None:
-        return None
+    documents = [np.split(row, np.flatnonzero(~ordinary[row])[1:]) for row in rows]
+    shuffled = iter(shuffled_rows([one for of_row in documents for one in of_row], ordinary, seed))
+    return [np.concatenate(list(islice(shuffled, len(of_row)))) for of_row in documents]
+
+
+def has_untrained(sae: Trained) -> bool:
+    """Whether it is known how an SAE began."""
+    return bool(sae.record) and sae.seed is not None
+
+
+def untrained_sae(sae: Trained, mean: Tensor) -> TopKSAE:
+    """An SAE, of which that is known, as it was before its first step, for activations with the given mean [d_in].
+
+    The mean that training used is that of its first activations.
+    """
     identity = sae.record["identity"]
-    d_in = len(moments.mean)
-    rows = initial_decoder(sae.seed, d_in, identity["d_sae"])
-    mean = moments.mean.float()
-    return TopKSAE(rows.T.contiguous(), torch.zeros(identity["d_sae"]), rows, mean, identity["k"])
+    rows = initial_decoder(identity["init_seed"], len(mean), identity["d_sae"])
+    return TopKSAE(rows.T.contiguous(), torch.zeros(identity["d_sae"]), rows, mean.float(), identity["k"])

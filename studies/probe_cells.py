@@ -24,7 +24,8 @@ class Plan:
 
     Attributes:
         order: int64 [n], training examples so that any first ones hold like shares of every class.
-        folds: int64 [n], fold of each training example; no group is in two.
+        folds: int64 [n], fold of each training example.
+        folds_of: what no two folds share: `groups`, else `examples`.
         sizes: training examples of each point of the learning curve, rising; the last is all.
         ks: features of the k-sparse probes.
         seed: of the bootstrap.
@@ -32,6 +33,7 @@ class Plan:
 
     order: np.ndarray
     folds: np.ndarray
+    folds_of: str
     sizes: tuple[int, ...]
     ks: tuple[int, ...]
     seed: int
@@ -41,7 +43,7 @@ def plan_probes(data: TaskData, folds: int, points: int, ks: Sequence[int], seed
     """Folds, order and sizes for a task.
 
     Each point of the curve has a quarter of the next one's examples; points too small to hold every class in two folds are
-    left out. Where groups would leave a class in a single fold, folds are made of examples instead.
+    left out. Where groups would leave a class in a single fold, folds are made of examples instead: see `Plan.folds_of`.
 
     Args:
         data: the task.
@@ -51,13 +53,14 @@ def plan_probes(data: TaskData, folds: int, points: int, ks: Sequence[int], seed
         seed: of order and folds.
     """
     y = data.train.y
-    found = spread_folds(y, data.train.groups, folds, seed)
-    if not _in_two_folds(y, found):
-        found = spread_folds(y, None, folds, seed)
+    groups = data.train.groups
+    found = spread_folds(y, groups, folds, seed)
+    if groups is not None and not _in_two_folds(y, found):
+        groups, found = None, spread_folds(y, None, folds, seed)
     order = stratified_order(y, seed)
     sizes = sorted({len(y) // SHRINK**point for point in range(points)})
     kept = tuple(size for size in sizes if size == len(y) or _in_two_folds(y[order[:size]], found[order[:size]], y))
-    return Plan(order, found, kept, tuple(sorted(set(ks))), seed)
+    return Plan(order, found, "examples" if groups is None else "groups", kept, tuple(sorted(set(ks))), seed)
 
 
 def stratified_order(y: np.ndarray, seed: int) -> np.ndarray:

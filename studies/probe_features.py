@@ -41,11 +41,6 @@ class Pooled:
     rebuilt: list[np.ndarray]
 
 
-def pooled_bytes(saes: Sequence[Autoencoder], texts: int) -> int:
-    """The most that `pool_features` returns, in bytes: float32 of every width, as if nothing was sparse."""
-    return 4 * texts * sum(sae.d_sae + 2 * sae.d_in for sae in saes)
-
-
 def text_rows(texts: Sequence[str], encoder: Encoder, bos_id: int) -> list[np.ndarray]:
     """Contexts of texts: BOS and the first tokens, int64 [≤ context]; no end-of-text is appended."""
     rows = []

@@ -24,6 +24,9 @@ def probes_tables(summary: dict[str, Any]) -> list[Table]:
 def _tasks(summary: dict[str, Any]) -> Table:
     rows: list[tuple[str, ...]] = []
     for name, task in summary["tasks"].items():
+        marks = ["ceiling: left out of the means"] if task["ceiling"] else []
+        if task["train_groups"] is not None and task.get("folds_of") == "examples":
+            marks.append("folds of examples: a class has one group")
         tested = {corpus: sides["test"] for corpus, sides in task["overlap"].items()}
         shared = ", ".join(f"{corpus} {one['texts']}/{one['grams']}" for corpus, one in tested.items())
         rows.append(
@@ -33,7 +36,7 @@ def _tasks(summary: dict[str, Any]) -> Table:
                 f"{task['train']} / {task['test']}",
                 f"{task['majority']:.3f}",
                 f"{task['baseline']['accuracy']:.3f} ({_ends(task['baseline']['accuracy_ci95'], 3)})",
-                "ceiling: left out of the means" if task["ceiling"] else "",
+                "; ".join(marks),
                 shared or "–",
             )
         )

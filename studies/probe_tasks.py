@@ -4,7 +4,7 @@ A task by name is one of `faithful/probes.toml`; any other is `PLACE:TEXT:LABEL`
 a CSV, JSON-lines or Parquet file, a folder of such files or one written by `save_to_disk`, or a Hub set (`org/name`,
 `org/name/config`), and the rest are its columns. Which examples are drawn depends on their texts and the seed alone, never
 on their order; a text comes once. Where a set has no split to test on, texts fall on a side by a hash of theirs, or of their
-group's name: no group is on both sides.
+group's name; where it has one, training texts of a group that is tested on are left out: no group is on both sides.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ import numpy as np
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file, write_json
 from faithful.hub import hub_problem
-from faithful.source_rows import open_source
+from faithful.source_rows import Reader, open_source
 from faithful.sources import Source, resolve_source
 from faithful.streams import PAUSES, reading_fault, with_retries
 from faithful.templates import plain
@@ -34,11 +34,13 @@ from studies.embedded_tasks import RULES, EmbeddedText
 
 HUB, FILES, EMBEDDED = "hub", "files", "embedded"
 HELD_OUT = ("test", "validation", "dev", "eval")
+NO_CLASS = -1
 MOST_ROWS, MOST_CLASSES = 1_000_000, 100
-TESTED = "also among the test examples"
-FORMAT = 1
+TESTED, OF_TESTED = "also among the test examples", "of a group among the test examples"
+FORMAT = 2
 
 Found = tuple[str, Any, str]
+Side = Callable[[str, str], "Reservoir | str"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Task:
         kind: `hub`, `files` or `embedded`.
         place: Hub id (a third part names a config), path, or name of an embedded source.
         text, label: columns.
-        group: column whose values are never on both sides of the split, None for none.
+        group: column whose values are never on both sides, None for none.
         revision: of a Hub set, None for what is there now.
         train, test: splits of a Hub set; None is found out.
         labels: names of the classes 0, 1 …; () takes the values found.
@@ -78,7 +80,7 @@ class Examples:
     Attributes:
         texts: as the model reads them.
         y: int64 [n], places in `TaskData.labels`.
-        groups: of each, None where the task has none.
+        groups: of each, its own hash where it has none; None where the task has none.
         origins: hash of each text as it stood where it came from, white space aside.
     """
 
@@ -95,7 +97,7 @@ class TaskData:
     Attributes:
         task: what was asked for.
         labels: names of the classes.
-        train, test: no text, and no group, is in both.
+        train, test: no text is in both, and no group where the task has them.
         left_out: rows not used, by reason.
         revision: commit of a Hub set, hash of a file; None for embedded text.
     """
@@ -261,7 +263,7 @@ def _embedded(task: Task, draw: Draw, embedded: EmbeddedText) -> TaskData:
         label = _class_of(RULES[task.name](passage), task)
         side = test if is_for_test(passage.group, draw) else train
         side.offer(text_hash(passage.text), (passage.shown, label, passage.group))
-    return _data(task, train, test, Counter(), None, grouped=True)
+    return _data(task, train, test, Counter(), None)
 
 
 def _labelled(task: Task, draw: Draw) -> TaskData:
@@ -269,30 +271,40 @@ def _labelled(task: Task, draw: Draw) -> TaskData:
     train_split, test_splits = _splits(task)
     source = _resolve(task, train_split)
     revision = source.revision or (_digest(list(source.sha256)) if source.sha256 else None)
-    train, test = Reservoir(draw.train, draw.seed), Reservoir(draw.test, draw.seed)
-    left_out: Counter[str] = Counter()
+    train = Reservoir(draw.train, draw.seed)
     if not test_splits:
-        sides = {True: test, False: train}
-        left_out += _read(task, source, lambda origin, group: sides[is_for_test(group or origin, draw)])
-        return _data(task, train, test, left_out, revision, grouped=task.group is not None)
+        test = Reservoir(draw.test, draw.seed)
+        left_out = _read(task, source, lambda origin, group: test if is_for_test(group or origin, draw) else train)
+        return _data(task, train, test, left_out, revision)
     for split in test_splits:
-        if not test.items():
-            _read(task, _resolve(task, split), lambda origin, group: test)
-    if not test.items():
+        test = _held_out(task, split, draw)
+        if any(label != str(NO_CLASS) for _, (_, label, _) in test.items()):
+            break
+    else:
         raise FaithfulError(
             f"{task.place} has no labels in {' and '.join(test_splits)}; choose another set for {task.name}."
         )
     tested = {origin for origin, _ in test.items()}
-    left_out += _read(task, source, lambda origin, group: None if origin in tested else train)
-    return _data(task, train, test, left_out, revision, grouped=False)
+    groups = {group for _, (_, _, group) in test.items() if group}
+    left_out = _read(
+        task, source, lambda origin, group: TESTED if origin in tested else OF_TESTED if group in groups else train
+    )
+    return _data(task, train, test, left_out, revision)
 
 
-def _read(task: Task, source: Source, side: Callable[[str, str], Reservoir | None]) -> Counter[str]:
+def _held_out(task: Task, split: str, draw: Draw) -> Reservoir:
+    """Test examples of a split."""
+    test = Reservoir(draw.test, draw.seed)
+    _read(task, _resolve(task, split), lambda origin, group: test)
+    return test
+
+
+def _read(task: Task, source: Source, side: Side) -> Counter[str]:
     """Offer every labelled text of a split to its side; a broken connection begins the split again, which changes nothing.
 
     Args:
         task, source: what is read.
-        side: from a text's hash and its group to where it belongs, None for a text that is among the test examples.
+        side: from a text's hash and its group to where it belongs, or to the reason why nowhere.
 
     Returns:
         rows not offered, by reason.
@@ -306,8 +318,8 @@ def _read(task: Task, source: Source, side: Callable[[str, str], Reservoir | Non
             chosen = side(origin, group)
             if label is None or not text.strip():
                 dropped["no label" if label is None else "empty"] += 1
-            elif chosen is None:
-                dropped[TESTED] += 1
+            elif isinstance(chosen, str):
+                dropped[chosen] += 1
             else:
                 chosen.offer(origin, (text, label, group))
         return dropped
@@ -316,7 +328,7 @@ def _read(task: Task, source: Source, side: Callable[[str, str], Reservoir | Non
 
 
 def _rows(task: Task, source: Source) -> Iterator[Found]:
-    """Text, label and group of every row."""
+    """Text, label and group of every row; no label where the classes have names and it is −1."""
     reader = open_source(source)
     columns = [task.text, task.label, *([task.group] if task.group else [])]
     try:
@@ -326,13 +338,20 @@ def _rows(task: Task, source: Source) -> Iterator[Found]:
             raise FaithfulError(
                 f"{task.place} has no column '{missing[0]}'; it has {', '.join(available)}: name them as PLACE:TEXT:LABEL."
             )
+        has_names = _has_class_names(reader, task.label)
         chosen = reader.select(tuple(columns))
         for file in range(len(chosen.names)):
             for row in chosen.rows(file):
                 group = plain(row[task.group]) if task.group else ""
-                yield plain(row[task.text]), row[task.label], group
+                label = None if has_names and row[task.label] == NO_CLASS else row[task.label]
+                yield plain(row[task.text]), label, group
     except Exception as error:
         raise reading_fault(error, task.place) from error
+
+
+def _has_class_names(reader: Reader, column: str) -> bool:
+    """Whether the `datasets` library knows a column's classes by name; −1 then says that a row has none."""
+    return type(getattr(reader, "features", {}).get(column)).__name__ == "ClassLabel"
 
 
 def _resolve(task: Task, split: str | None) -> Source:
@@ -393,13 +412,15 @@ def _hub_splits(task: Task) -> list[str]:
 def _class_of(value: Any, task: Task) -> int | str | None:
     """The class of a value as stored: a place in the task's labels where these are known; None where it has none.
 
+    None, an empty field, a number that is none, and −1 beside named classes are no class; elsewhere −1 is one as any other.
+
     Raises:
         FaithfulError: it is not among the labels, or no class at all.
     """
     labels = task.labels
     if labels and isinstance(value, bool):
         return int(value)
-    if value is None or value == "" or value in (-1, "-1"):
+    if value is None or value == "" or value != value or (labels and value in (NO_CLASS, str(NO_CLASS))):
         return None
     if isinstance(value, bool):
         return str(value)
@@ -422,8 +443,6 @@ def _data(
     test: Reservoir,
     left_out: Counter[str],
     revision: str | None,
-    *,
-    grouped: bool,
 ) -> TaskData:
     """A task of what was drawn; test examples of a class that no training example has are left out."""
     rows, held = train.items(), test.items()
@@ -438,6 +457,7 @@ def _data(
     known = [row for row in held if row[1][1] in found]
     left_out = left_out + Counter({TESTED: len(rows) - len(kept), "of a class not trained on": len(held) - len(known)})
     place = {name: at for at, name in enumerate(names)}
+    grouped = task.group is not None or task.kind == EMBEDDED
 
     def examples(chosen: Iterable[tuple[str, Any]]) -> Examples:
         items = list(chosen)
@@ -445,7 +465,7 @@ def _data(
         return Examples(
             [text for _, (text, _, _) in items],
             np.array(y, np.int64),
-            [group for _, (_, _, group) in items] if grouped else None,
+            [group or origin for origin, (_, _, group) in items] if grouped else None,
             [origin for origin, _ in items],
         )
 
@@ -453,7 +473,8 @@ def _data(
 
 
 def _numbers_first(name: str) -> tuple[bool, int, str]:
-    return not name.isdecimal(), int(name) if name.isdecimal() else 0, name
+    is_number = name.removeprefix("-").isdecimal()
+    return not is_number, int(name) if is_number else 0, name
 
 
 def _refuse_too_few(data: TaskData, draw: Draw) -> None:

@@ -25,7 +25,7 @@ from studies.inference import summarise
 from studies.inputs import StudyConfig, StudyInput, resolve_input
 from studies.panel import load_panel, ordinary_ids
 from studies.probe_cells import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
-from studies.probe_features import POOLINGS, pool_features, pooled_bytes, text_rows
+from studies.probe_features import POOLINGS, pool_features, text_rows
 from studies.probe_fit import CS
 from studies.probe_overlap import GRAM, Overlap, overlaps
 from studies.probe_tables import probes_tables
@@ -91,7 +91,7 @@ def study_probes(config: ProbesConfig, report: Told = _silent) -> ProbesStudy:
     """Probe every SAE on every task.
 
     Memory: the texts of one source at a time, 4 bytes × texts × Σ (d_sae + 2 d_in) over the SAEs at most, less where codes
-    are sparse (`sizes.feature_bytes_at_most`).
+    are sparse.
 
     Raises:
         FaithfulError: settings that make no probe; what `resolve_input`, `find_task`, `load_task` and `load_panel` refuse.
@@ -110,6 +110,7 @@ class _Probes:
     """The study.
 
     Attributes:
+        positions: histogram of positions of each corpus' contexts.
         data: the tasks by name.
         plans: how each is probed.
         cells: entries of `probe_cell` by (task, place of the SAE, None for the activations alone).
@@ -118,6 +119,7 @@ class _Probes:
     def __init__(self, config: ProbesConfig, found: StudyInput, report: Told) -> None:
         self.config, self.found, self.report = config, found, report
         self.saes = found.saes
+        self.positions = self._positions()
         self.embedded = EmbeddedText(lambda: found.tokenizer, found.spec, found.context)
         self.data = self._load()
         self.plans = {
@@ -125,7 +127,7 @@ class _Probes:
             for name, data in self.data.items()
         }
         self.cells: dict[tuple[str, int | None], Entries] = {}
-        self.reused = self.feature_bytes = 0
+        self.reused = 0
 
     def run(self) -> dict[str, Any]:
         """Probe what is not finished, and summarise."""
@@ -135,8 +137,8 @@ class _Probes:
         self.marked = [name for name in self.data if self._baseline(name)["accuracy"] > CEILING]
         self.unmarked = [name for name in self.data if name not in self.marked]
         shapes = ordered_shapes(self.saes)
-        first, positions = next(iter(shapes)), self._positions()
-        found = {name: self._shape(saes, positions, name == first) for name, saes in shapes.items()}
+        first = next(iter(shapes))
+        found = {name: self._shape(saes, name == first) for name, saes in shapes.items()}
         return self.found.heading("probes", self.config.seed) | {
             "shape": first,
             "sizes": self._sizes(),
@@ -206,7 +208,6 @@ class _Probes:
         wanted = sorted({place for _, place in missing if place is not None})
         saes = [self.saes[place].load() for place in wanted]
         texts = self.data[names[0]].texts
-        self.feature_bytes = max(self.feature_bytes, pooled_bytes(saes, len(texts)))
         title = "+".join(names)
         pooled = pool_features(
             self.found.truncated,
@@ -239,7 +240,7 @@ class _Probes:
     def _baseline(self, name: str, probe: str = FULL, **at: Any) -> dict[str, Any]:
         return _entry(self.cells[name, None], "h", probe, **at or {"size": self.plans[name].sizes[-1]})
 
-    def _shape(self, saes: Sequence[Trained], positions: dict[str, np.ndarray], is_headline: bool) -> dict[str, Any]:
+    def _shape(self, saes: Sequence[Trained], is_headline: bool) -> dict[str, Any]:
         """Statistics of the SAEs of one shape."""
         numbers = zip(saes, seed_numbers(saes), strict=True)
         seeds = {self.saes.index(sae): (sae.corpus, number) for sae, number in numbers}
@@ -252,8 +253,8 @@ class _Probes:
         names = [name for name in self.found.names if any(sae.corpus == name for sae in saes)]
         ordered = {metric: {name: by[name] for name in names if name in by} for metric, by in figures.items()}
         statistics = summarise(
-            "probes", ordered, self.found.own, positions=positions, is_headline=is_headline, controls=self.found.controls,
-            undefined=None if self.unmarked else AT_CEILING,
+            "probes", ordered, self.found.own, positions=self.positions, is_headline=is_headline,
+            controls=self.found.controls, undefined=None if self.unmarked else AT_CEILING,
         )  # fmt: skip
         for corpus in statistics["corpora"].values():
             for metric in SCORES:
@@ -325,6 +326,7 @@ class _Probes:
             "test": len(data.test.y),
             "train_groups": None if data.train.groups is None else len(set(data.train.groups)),
             "test_groups": None if data.test.groups is None else len(set(data.test.groups)),
+            "folds_of": plan.folds_of,
             "mean_characters": float(np.mean(lengths)),
             "left_out": data.left_out,
             "majority": data.majority,
@@ -392,7 +394,6 @@ class _Probes:
             "context": self.found.context,
             "bootstrap_draws": DRAWS,
             "overlap_run_tokens": GRAM,
-            "feature_bytes_at_most": self.feature_bytes,
         }
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from torch import Tensor
 
 from faithful.activations import kept_activations
 from faithful.errors import FaithfulError
-from faithful.files import folder_lock, write_json
+from faithful.files import folder_lock
 from faithful.metrics import Quality, spliced_losses
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from studies import reconstruction_figures
+from studies.cells import Cells
 from studies.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
 from studies.grid import Trained, ordered_shapes, seed_numbers
 from studies.inference import estimate, summarise
@@ -67,7 +68,8 @@ def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -
     """Measure every SAE on the held-out text of every corpus, and on all of it together (the panel).
 
     The panel's figures come from its own sums over all parts, not from the parts' means. Per SAE and divisor one pass above
-    the hook is made over the panel; an SAE's figures are kept by its hash.
+    the hook is made over the panel. What a part gave is kept at once, so that a killed study goes on with the next part; an
+    SAE's figures are kept by its hash.
 
     Raises:
         FaithfulError: a divisor below 1, no divisor 1, and what `resolve_input` and `load_panel` refuse.
@@ -162,92 +164,110 @@ class _Bench:
 
     def __init__(self, config: ReconstructionConfig, found: StudyInput, panel: Panel, report: Told) -> None:
         self.config, self.found, self.panel, self.report = config, found, panel, report
-        self.reused = 0
         identity = [FORMAT, list(config.ks), found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
-        self.text = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+        self._cells = Cells(config.out / "cells", hashlib.sha256(json.dumps(identity).encode()).hexdigest())
 
-    def cells(self) -> dict[str, Any]:
+    @property
+    def reused(self) -> int:
+        """SAEs whose figures were there already."""
+        return self._cells.reused
+
+    def cells(self) -> dict[str, dict[str, Any]]:
         """Figures of every SAE by its hash: {place: {k: {metric: value}}}."""
-        done: dict[str, Any] = {}
-        missing = []
-        for sae in self.found.saes:
-            path = self._path(sae)
-            if path.exists():
-                done[sae.sha256] = json.loads(path.read_text(encoding="utf-8"))
-                self.reused += 1
-            else:
-                missing.append(sae)
-        if missing:
-            for sae, figures in zip(missing, self._measure(missing), strict=True):
-                write_json(self._path(sae), figures)
-                done[sae.sha256] = figures
-        return done
-
-    def _path(self, sae: Trained) -> Path:
-        return self.config.out / "cells" / f"{hashlib.sha256((self.text + sae.sha256).encode()).hexdigest()[:32]}.json"
+        return self._cells.figures(self.found.saes, self._measure)
 
     @torch.no_grad()
-    def _measure(self, saes: Sequence[Trained]) -> list[dict[str, Any]]:
+    def _measure(self, saes: Sequence[Trained]) -> Iterator[dict[str, Any]]:
+        """Two passes over each part of the panel, of which each is kept when it ends; then the figures, SAE by SAE."""
         device = self.found.truncated.device
-        loaded = [sae.load().to(device=device) for sae in saes]
-        levels = [[None if sae.k is None else max(1, sae.k // by) for by in self._divisors(sae)] for sae in loaded]
-        reduced = [[_Reduced(sae, k) for k in ks] for sae, ks in zip(loaded, levels, strict=True)]
-        flat = [one for group in reduced for one in group]
-        figures: list[dict[str, Any]] = [{} for _ in saes]
-        sums: dict[str, list[Quality]] = {}
-        whole = self._qualities(flat, device)
+        loaded = {sae: sae.load().to(device=device) for sae in saes}
+        levels = {
+            sae: [None if one.k is None else max(1, one.k // by) for by in self._divisors(one)]
+            for sae, one in loaded.items()
+        }
+        reduced = {sae: [_Reduced(one, k) for k in levels[sae]] for sae, one in loaded.items()}
+        wholes = {sae: [self._quality(one) for one in of_sae] for sae, of_sae in reduced.items()}
         for name, rows in self.panel.parts.items():
-            sums[name] = self._qualities(flat, device)
-            self._reconstruct(rows, loaded, reduced, [sums[name], whole], name)
-        sums[PANEL] = whole
-        losses: dict[str, list[dict[str, float]]] = {}
+            self._rebuild(name, rows, loaded, reduced, wholes)
+        mean = wholes[saes[0]][0].mean
         for name, rows in self.panel.parts.items():
-            mean = whole[0].mean
-            losses[name] = spliced_losses(self.found.model, self.found.hook, flat, rows, mean, self.panel.ordinary)
+            if left := self._cells.lacking(saes, f"losses on {name}"):
+                flat = [one for sae in left for one in reduced[sae]]
+                found = spliced_losses(self.found.model, self.found.hook, flat, rows, mean, self.panel.ordinary)
+                for sae in left:
+                    of_sae, found = found[: len(reduced[sae])], found[len(reduced[sae]) :]
+                    self._cells.keep(sae, f"losses on {name}", of_sae)
             self.report(f"cross-entropy on {name}", len(rows), len(rows))
-        losses[PANEL] = [_pooled([losses[name][place] for name in self.panel.parts]) for place in range(len(flat))]
-        for name, qualities in sums.items():
-            place = 0
-            for which, ks in enumerate(levels):
-                for k in ks:
-                    values = qualities[place].result() | losses[name][place]
-                    figures[which].setdefault(name, {})[str(k or "all")] = {
-                        metric: value if math.isfinite(value) else None for metric, value in values.items()
+        for sae in saes:
+            qualities = {
+                name: self._qualities(reduced[sae], self._cells.kept(sae, f"sums of {name}")["part"])
+                for name in self.panel.parts
+            } | {PANEL: wholes[sae]}
+            losses = {name: self._cells.kept(sae, f"losses on {name}") for name in self.panel.parts}
+            losses[PANEL] = [_pooled(of_k) for of_k in zip(*losses.values(), strict=True)]
+            yield {
+                name: {
+                    str(k or "all"): {
+                        metric: value if math.isfinite(value) else None
+                        for metric, value in (quality.result() | lost).items()
                     }
-                    place += 1
-        return figures
+                    for k, quality, lost in zip(levels[sae], of_name, losses[name], strict=True)
+                }
+                for name, of_name in qualities.items()
+            }
 
     def _divisors(self, sae: Autoencoder) -> tuple[int, ...]:
         if sae.k is None:
             return (1,)
         return tuple({max(1, sae.k // by): by for by in sorted(self.config.ks, reverse=True)}.values())[::-1]
 
-    def _qualities(self, flat: Sequence[_Reduced], device: torch.device) -> list[Quality]:
-        return [Quality(self.found.truncated.d_in, one.sae.d_sae, device) for one in flat]
+    def _quality(self, one: _Reduced) -> Quality:
+        return Quality(self.found.truncated.d_in, one.sae.d_sae, self.found.truncated.device)
 
-    def _reconstruct(
+    def _qualities(self, reduced: Sequence[_Reduced], sums: Sequence[dict[str, Any]]) -> list[Quality]:
+        """What was kept of them."""
+        found = [self._quality(one) for one in reduced]
+        for quality, kept in zip(found, sums, strict=True):
+            vars(quality).update(
+                {
+                    name: one.to(self.found.truncated.device) if isinstance(one, Tensor) else one
+                    for name, one in kept.items()
+                }
+            )
+        return found
+
+    def _rebuild(
         self,
-        rows: Sequence[np.ndarray],
-        loaded: Sequence[Autoencoder],
-        reduced: Sequence[Sequence[_Reduced]],
-        sums: Sequence[Sequence[Quality]],
         name: str,
+        rows: Sequence[np.ndarray],
+        loaded: Mapping[Trained, Autoencoder],
+        reduced: Mapping[Trained, Sequence[_Reduced]],
+        wholes: dict[Trained, list[Quality]],
     ) -> None:
-        """Add the reconstructions of some contexts to every sum; the codes are computed once for all divisors."""
-        for first in range(0, len(rows), ROWS_AT_ONCE):
+        """The sums of a part, and those of the panel up to it, which take the place of those up to the part before.
+
+        The codes are computed once for all divisors.
+        """
+        read = f"sums of {name}"
+        left = self._cells.lacking(loaded, read)
+        parts = {sae: [self._quality(one) for one in reduced[sae]] for sae in left}
+        for first in range(0, len(rows) if left else 0, ROWS_AT_ONCE):
             chunk = rows[first : first + ROWS_AT_ONCE]
             for _, native in kept_activations(self.found.truncated, chunk, self.panel.ordinary, ROWS_PER_FORWARD):
                 h = native.float()
-                place = 0
-                for sae, group in zip(loaded, reduced, strict=True):
-                    full = sparse_codes(sae, h)
-                    for one in group:
+                for sae in left:
+                    full = sparse_codes(loaded[sae], h)
+                    for one, part, whole in zip(reduced[sae], parts[sae], wholes[sae], strict=True):
                         codes = one.of(*full)
                         h_hat = one.decode(codes)
-                        for qualities in sums:
-                            qualities[place].update(h, h_hat, codes)
-                        place += 1
+                        part.update(h, h_hat, codes)
+                        whole.update(h, h_hat, codes)
             self.report(f"reconstruction of {name}", first + len(chunk), len(rows))
+        for sae in left:
+            both = {"part": parts[sae], "panel": wholes[sae]}
+            self._cells.keep(sae, read, {which: [vars(one) for one in sums] for which, sums in both.items()})
+        for sae in loaded.keys() - set(left):
+            wholes[sae] = self._qualities(reduced[sae], self._cells.kept(sae, read)["panel"])
 
 
 def _pooled(parts: Sequence[dict[str, float]]) -> dict[str, float]:

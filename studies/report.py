@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from faithful.files import write_text
 from studies import report_parts as parts
+from studies import report_reproduce as again
 from studies.report_answer import answer
 from studies.report_examples import Example
 from studies.report_run import RunFound, read_run
@@ -99,10 +100,10 @@ def _content(run: RunFound, folder: Path) -> dict[str, Any]:
         "saes": parts.saes_table(run),
         "pictures": parts.run_pictures(run, folder),
         "positions": parts.position_notes(run),
-        "sizes": parts.sizes_table(run),
-        "provenance": parts.provenance_table(run),
-        "steps": parts.steps_table(run),
-        "commands": parts.commands(run),
+        "sizes": again.sizes_table(run),
+        "provenance": again.provenance_table(run),
+        "steps": again.steps_table(run),
+        "commands": again.commands(run),
         "recipe": run.recipe,
     }
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faithful import __version__
 from studies.catalog import STUDIES
 from studies.reference_figures import draft_source, reference_tables
 from studies.report_answer import Verdict, verdicts
@@ -44,9 +43,15 @@ CAPTIONS = {
     "matrices": "SAEs of each corpus on the text of each corpus",
     "reduced_k": "Quality with fewer active latents",
 }
+DEGREES = (
+    "Intervals are Student's t with df degrees of freedom: seeds − 1 for figures of seeds; for figures of pairs of seeds,"
+    " which share seeds, Satterthwaite's, between half the number n of seeds and n − 1, or n(n − 3)/2 where the seeds add"
+    " nothing to the noise of the pairs. With 3 to 5 seeds there are intervals and no verdicts; those of pairs of seeds are"
+    " then too wide rather than too narrow."
+)
 CHECKS = (
-    "contrast", "metric", "difference", "95 % interval", "p", "Holm p", "sign-flip p (least)", "jackknife 95 %", "seeds",
-    "verdict",
+    "contrast", "metric", "difference", "95 % interval", "df", "p", "Holm p", "sign-flip p (least)", "jackknife 95 %",
+    "seeds", "verdict",
 )  # fmt: skip
 
 
@@ -86,7 +91,7 @@ class StudyPart:
         name: of its folder.
         question: what it answers.
         done: whether it is there.
-        meaning: what its headline figure is; '' for studies that are not ours.
+        meaning: what its headline figure is, and what its figures are of that have no interval.
         verdicts: of its headline contrasts.
         tables, folds, pictures: its figures.
         examples: titles and contexts.
@@ -116,32 +121,68 @@ class Samples:
 def study_parts(run: RunFound) -> list[StudyPart]:
     """Every study that there is to do, and what else lies among the run's studies."""
     names = [*STUDIES, *(name for name in run.studies if name not in STUDIES)]
-    return [_study(name, run.studies.get(name)) for name in names]
+    return [_study(name, run.studies.get(name), run.saes) for name in names]
 
 
-def _study(name: str, found: StudyFound | None) -> StudyPart:
+def _study(name: str, found: StudyFound | None, saes: Sequence[SaeFound]) -> StudyPart:
     known = STUDIES.get(name)
     question, meaning = known.question if known else name, MEANING.get(name, "")
     if found is None:
         return StudyPart(name, question, False, meaning, [], [], [], [], [], "")
     summary = found.summary
     tables = known.tables(summary) if known else [_metrics(f"Figures of {name}", summary["corpora"])]
-    drafts = reference_tables(name, summary)
+    drafts = reference_tables(name, summary, _trained(saes))
     return StudyPart(
         name=name,
         question=question,
         done=True,
-        meaning=meaning,
+        meaning=" ".join([meaning, *notes(name, summary)]).strip(),
         verdicts=verdicts(name, summary),
         tables=[*tables, *drafts],
         folds=_folds(summary),
-        pictures=[Picture(CAPTIONS.get(path.stem, _words(path.stem).capitalize()), path) for path in found.figures],
+        pictures=[Picture(CAPTIONS.get(path.stem, words(path.stem).capitalize()), path) for path in found.figures],
         examples=[
             (block["title"], [one for row in block["rows"] for one in examples_of(row)])
             for block in summary.get("examples") or ()
         ],
         draft=draft_source() if drafts else "",
     )
+
+
+def _trained(saes: Iterable[SaeFound]) -> dict[str, list[dict[str, Any]]]:
+    """How the SAEs of each shape were trained."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for sae in saes:
+        steps = (sae.record.get("training") or {}).get("step")
+        found.setdefault(sae.shape, []).append(sae.identity | {"steps": steps})
+    return found
+
+
+def notes(name: str, summary: Mapping[str, Any]) -> list[str]:
+    """What a study's figures without an interval are of, and what is not compared."""
+    if name == "corpora":
+        return [
+            "Figures without an interval are of one corpus each, as it was drawn: nothing is replicated, and no interval over"
+            " draws can be given."
+        ]
+    if name == "probes":
+        return [
+            "accuracy_h, macro_f1_h and majority are single values that no seed changes: one probe on the activations, one"
+            " count of classes per task; intervals over the test examples are in the table of the tasks."
+        ]
+    found = []
+    if summary.get("floors"):
+        pairs = sorted({one["pairs"] for floors in summary["floors"].values() for one in floors.values()})
+        found.append(f"A floor is the mean over {_or(pairs)} of decoders, without an interval.")
+    if summary.get("between_shapes"):
+        pairs = sorted({one["pairs"] for one in summary["between_shapes"].values()})
+        found.append(
+            f"Figures between shapes are means over {_or(pairs)} of SAEs, without an interval: those pairs share SAEs."
+        )
+    if summary.get("not_compared"):
+        apart = "; ".join(" and ".join(two) for two in summary["not_compared"])
+        found.append(f"Not compared with each other, since each has pairs of its own: {apart}.")
+    return found
 
 
 def _folds(summary: Mapping[str, Any]) -> list[Fold]:
@@ -158,6 +199,7 @@ def _folds(summary: Mapping[str, Any]) -> list[Fold]:
         note = (
             f"Margin of relevance: {headline[0]['margin']:g}. Holm p is corrected over the study's headline contrasts; the"
             " exact sign-flip p, the least it can be with so many seeds, and the jackknife are checks, not corrected."
+            f" {DEGREES}"
         )
         folds.append(Fold("Headline contrasts with every check", tables, note))
     if others:
@@ -165,7 +207,8 @@ def _folds(summary: Mapping[str, Any]) -> list[Fold]:
             Fold(
                 f"{len(others)} exploratory contrast{'s' if len(others) > 1 else ''}",
                 [("", CHECKS, [_checks(entry) for entry in others])],
-                "Not corrected for their number: something to look into, no verdict.",
+                "Not corrected for their number: something to look into, no verdict."
+                + ("" if headline else f" {DEGREES}"),
             )
         )
     for shape, found in (summary.get("shapes") or {}).items():
@@ -183,6 +226,7 @@ def _checks(entry: Mapping[str, Any]) -> tuple[str, ...]:
         entry["metric"],
         _number(entry["difference"], sign=True),
         _ends(entry["ci95"]),
+        _number(entry.get("df")),
         _p(entry["p"]),
         _p(entry["p_holm"]),
         flip if entry["sign_flip_p"] is not None else "–",
@@ -225,7 +269,7 @@ def overview(run: RunFound) -> list[tuple[str, str]]:
     """What the run is of, in a few lines."""
     seeds = sorted({str(sae.identity["init_seed"]) for sae in run.saes if "init_seed" in sae.identity}, key=int)
     shapes = list(dict.fromkeys(sae.shape for sae in run.saes))
-    rows = [("model", _model(run, short=True))]
+    rows = [("model", model_line(run, short=True))]
     if run.corpora:
         rows.append(("corpora", ", ".join(corpus.name for corpus in run.corpora)))
     if run.saes:
@@ -335,69 +379,9 @@ def position_notes(run: RunFound) -> list[str]:
     return notes
 
 
-def sizes_table(run: RunFound) -> Table:
-    """Every size that decides how much the figures can say."""
-    rows: list[tuple[str, ...]] = [
-        ("training", "stored tokens per corpus", _sizes(sae.identity.get("tokens") for sae in run.saes))
-    ]
-    rows += [("training", "activations per step", _sizes(sae.identity.get("batch") for sae in run.saes))]
-    for name, study in run.studies.items():
-        found = dict(study.summary.get("sizes") or {})
-        reduced = study.summary.get("reduced")
-        found |= reduced if isinstance(reduced, Mapping) else {}
-        found |= {key: study.summary[key] for key in ("tokens_scored", "diversity_tokens") if key in study.summary}
-        rows += [(name, _words(str(key)), _size(value)) for key, value in found.items()]
-    return "Sizes of this run", ("step", "size", "value"), [row for row in rows if row[2]]
-
-
-def provenance_table(run: RunFound) -> Table:
-    """Versions, revisions and hashes."""
-    from faithful.corpus import identity_hash
-
-    rows: list[tuple[str, ...]] = [("report", "faithful", __version__), ("model", "name, revision", _model(run))]
-    for corpus in run.corpora:
-        identity = corpus.manifest.identity
-        rows.append((f"corpus {corpus.name}", "identity, SHA-256", identity_hash(identity)))
-        engine = identity.get("engine")
-        if engine:
-            versions = ", ".join(f"{name} {version}" for name, version in engine["versions"].items())
-            rows.append((f"corpus {corpus.name}", "engine", f"{engine['name']} on {engine['device']} ({versions})"))
-    for label, key in (("faithful", "version"), ("torch", "torch"), ("device", "device"), ("threads", "threads")):
-        values = dict.fromkeys(str(sae.record[key]) for sae in run.saes if key in sae.record)
-        rows += [("SAEs", label, ", ".join(values))] if values else []
-    rows += [
-        (f"study {name}", "seed", str(study.summary["seed"]))
-        for name, study in run.studies.items()
-        if "seed" in study.summary
-    ]
-    return "What it was made with", ("of", "what", "value"), rows
-
-
-def commands(run: RunFound) -> str:
-    """The commands that make the run again; none that trains where SAEs are from elsewhere or of several models."""
-    if run.recipe is not None:
-        return f"faithful run recipe.toml --run {run.name}"
-    lines = [corpus.command for corpus in run.corpora]
-    if run.saes and len({sae.identity.get("model") for sae in run.saes}) == 1:
-        from faithful.sae_card import SaeCell, model_facts, train_command
-
-        cells = [SaeCell(sae.place, sae.folder, sae.config) for sae in run.saes]
-        facts = model_facts(cells, {corpus.name: corpus.manifest for corpus in run.corpora})
-        lines.append(train_command(cells, facts, _shared(run.saes)))
-    lines += [f"faithful study {name} --run {run.name}" for name in STUDIES if name in run.studies]
-    return "\n".join(line for line in [*lines, f"faithful report {run.name}"] if line)
-
-
-def steps_table(run: RunFound) -> Table:
-    """Seconds of each step of the recipe."""
-    rows: list[tuple[str, ...]] = [(name, f"{seconds:,.1f}") for name, seconds in run.steps.items()]
-    return "Seconds per step", ("step", "seconds"), [*rows, ("all", f"{sum(run.steps.values()):,.1f}")] if rows else []
-
-
-def _shared(saes: Sequence[SaeFound]) -> dict[str, Any]:
-    """Settings that all SAEs have alike."""
-    first = saes[0].identity
-    return {key: value for key, value in first.items() if all(sae.identity.get(key) == value for sae in saes)}
+def _or(counts: Sequence[int]) -> str:
+    """`1 pair`, `3 or 36 pairs`."""
+    return f"{' or '.join(map(str, counts))} pair{'' if list(counts) == [1] else 's'}"
 
 
 def _positions(run: RunFound) -> dict[str, Any]:
@@ -413,24 +397,11 @@ def _contexts(saes: Iterable[SaeFound]) -> str:
     )
 
 
-def _model(run: RunFound, short: bool = False) -> str:
+def model_line(run: RunFound, short: bool = False) -> str:
+    """Name, revision and type of the model, the revision shortened or not."""
     found = run.model
     values = [str(found[key]) for key in ("name", "revision", "dtype") if found.get(key)]
     return ", ".join(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{8,}\b", r"\1…", value) if short else value for value in values)
-
-
-def _sizes(values: Iterable[Any]) -> str:
-    return ", ".join(f"{value:,}" for value in dict.fromkeys(values) if value is not None)
-
-
-def _size(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return " · ".join(f"{key} {_size(one)}" for key, one in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_size(one) for one in value)
-    if isinstance(value, bool) or value is None:
-        return "–" if value is None else "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: float | None, sign: bool = False) -> str:
@@ -447,5 +418,6 @@ def _p(value: float | None) -> str:
     return "–" if value is None else "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
-def _words(stem: str) -> str:
+def words(stem: str) -> str:
+    """A name of a file or setting as words."""
     return stem.replace("_", " ").replace("-", " ")

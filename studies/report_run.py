@@ -10,7 +10,7 @@ from faithful.corpus import Manifest, read_manifest
 from faithful.errors import FaithfulError
 from faithful.runs import corpora_of
 from faithful.sae_card import SaeCell
-from studies.catalog import STUDIES
+from studies.catalog import SETTINGS, STUDIES
 
 SAMPLES = 4
 LOG_POINTS = 300
@@ -99,6 +99,12 @@ class StudyFound:
     def figures(self) -> list[Path]:
         """Its SVG figures by name."""
         return sorted((self.folder / "figures").glob("*.svg"))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was told; empty where it was not recorded."""
+        path = self.folder / SETTINGS
+        return read_json(path) if path.is_file() else {}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import numpy as np
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock
 from studies import seeds_figures
-from studies.codes import code_text
 from studies.estimates import estimate
 from studies.examples import write_examples
 from studies.grid import Trained, by_corpus, ordered_shapes, seed_numbers
@@ -23,7 +22,7 @@ from studies.results import Row, write_results
 from studies.seeds_examples import reproducible_latents
 from studies.seeds_floors import FloorMaker, Floors
 from studies.seeds_pairs import Matcher, Pair, mean_of, of_one_init, pairs_of
-from studies.seeds_tables import seeds_tables
+from studies.seeds_tables import METRICS, seeds_tables
 from studies.sizes import GAUSSIAN_SEEDS
 
 Told = Callable[[str, int, int], None]
@@ -67,7 +66,9 @@ def _silent(step: str, done: int, total: int) -> None:
 
 
 def study_seeds(config: SeedsConfig, report: Told = _silent) -> SeedsStudy:
-    """Match every two SAEs of a shape, within a corpus and across corpora; a pair's figures are kept by their hashes.
+    """Match every two SAEs of a shape, within a corpus and across corpora.
+
+    A pair's figures are kept by the two SAEs' hashes, those on the panel by its hash too.
 
     SAEs of two shapes are matched where nothing else would compare them: where one shape has no pair of its own, or the
     two have no corpus in common.
@@ -87,28 +88,27 @@ def study_seeds(config: SeedsConfig, report: Told = _silent) -> SeedsStudy:
             " further SAEs."
         )
     panel = load_panel(found, config.tokens) if found.corpora else None
+    compared = [(groups[shape][i], groups[shape][j]) for shape, pairs in wanted.items() for i, j in pairs]
+    first = next(iter(groups))
     with folder_lock(config.out):
-        saes = list(found.saes)
-        loaded = [sae.load() for sae in saes]
-        coded = None
-        if panel is not None:
-            coded = code_text(
-                found.truncated, loaded, panel.rows, panel.ordinary, lambda done, total: report("codes", done, total)
-            )
-        matcher = Matcher(found, saes, loaded, panel, coded, config.out / "pairs")
-        floors = FloorMaker(
-            found, panel, config.seed, config.gaussian_seeds, config.gaussian_steps, config.out / "gaussian", report
+        matcher = Matcher(found, panel, config.out / "pairs")
+        matcher.read_panel(
+            [*compared, *(pair for pairs in crossed.values() for pair in pairs)],
+            _shown(compared, first) if config.examples else [],
+            lambda done, total: report("codes", done, total),
         )
-        first = next(iter(groups))
+        floors = FloorMaker(
+            found, panel, config.seed, config.gaussian_seeds, config.gaussian_steps, config.out / "floors", report
+        )
         studied = {
             shape: _Shape(found, panel, shape, groups[shape], pairs, matcher, floors, shape == first, report)
             for shape, pairs in wanted.items()
         }
         others = _between_shapes(crossed, matcher, floors, report)
         examples = []
-        if panel is not None and coded is not None and config.examples:
+        if panel is not None and matcher.coded is not None and config.examples:
             examples = reproducible_latents(
-                studied[first].within, matcher.places, coded, panel, found.tokenizer, config.examples
+                studied[first].within, matcher.places, matcher.coded, panel, found.tokenizer, config.examples
             )
         summary = found.heading("seeds", config.seed) | {
             "shape": first,
@@ -117,6 +117,7 @@ def study_seeds(config: SeedsConfig, report: Told = _silent) -> SeedsStudy:
             "between_shapes": others.summary,
             "not_compared": [list(two) for two in combinations(groups, 2) if two not in crossed],
             "shapes": {shape: one.summary for shape, one in studied.items()},
+            "assignments": matcher.assignments(),
             "examples": examples,
             "reused": matcher.reused,
         }
@@ -137,6 +138,15 @@ def _meet(groups: dict[str, list[Trained]], wanted: dict[str, list[tuple[int, in
 
 def _crossed(ones: Sequence[Trained], others: Sequence[Trained]) -> list[tuple[Trained, Trained]]:
     return [(one, other) for one in ones for other in others if not of_one_init(one, other)]
+
+
+def _shown(compared: Sequence[tuple[Trained, Trained]], shape: str) -> list[Trained]:
+    """The SAEs whose latents are shown: of each corpus the first pair's."""
+    pairs: dict[str, tuple[Trained, Trained]] = {}
+    for one, other in compared:
+        if one.corpus == other.corpus and one.shape == shape:
+            pairs.setdefault(one.corpus, (one, other))
+    return [sae for pair in pairs.values() for sae in pair]
 
 
 class _Shape:
@@ -179,8 +189,9 @@ class _Shape:
         )
         for name, values in self.floors.items():
             for floor, one in values.items():
-                statistics["corpora"].setdefault(name, {})[floor] = one["shared_feature_ratio"]
-                statistics["corpora"][name][f"{floor}_pw_mcc"] = one["pw_mcc"]
+                entry = statistics["corpora"].setdefault(name, {})
+                entry[floor] = one["shared_feature_ratio"]
+                entry |= {f"{floor}_{metric}": one[metric] for metric in METRICS[1:] if metric in one}
         across = {f"{one} × {other}": self._across(pairs) for (one, other), pairs in self.across.items()}
         self.summary = statistics | {"across": across, "floors": self.floors, "floors_missing": missing}
 
@@ -215,7 +226,8 @@ class _Shape:
             for floor, found in values.items():
                 curve = zip(CURVE, found["sfr_curve"], strict=True)
                 rows += [Row("seeds", name, floor, one, at, shape=self.shape) for at, one in curve]
-                rows.append(Row("seeds", name, f"{floor}_pw_mcc", found["pw_mcc"], shape=self.shape))
+                others = [metric for metric in METRICS[1:] if metric in found]
+                rows += [Row("seeds", name, f"{floor}_{metric}", found[metric], shape=self.shape) for metric in others]
         return rows
 
     def curves(self) -> dict[str, Any]:
@@ -284,7 +296,9 @@ def _pair_rows(pair: Pair, shape: str) -> list[Row]:
     }
     curve = zip(CURVE, pair.figures["sfr_curve"], strict=True)
     rows = [Row("seeds", pair.one.corpus, "sfr_curve", one, at, **place) for at, one in curve]
-    return rows + [Row("seeds", pair.one.corpus, metric, value, **place) for metric, value in pair.metrics.items()]
+    gaps = {f"assignment_gap_{which}".removesuffix("_decoders"): gap for which, (_, gap) in pair.solved.items()}
+    figures = pair.metrics | gaps
+    return rows + [Row("seeds", pair.one.corpus, metric, value, **place) for metric, value in figures.items()]
 
 
 def _sizes(config: SeedsConfig, found: StudyInput, panel: Panel | None) -> dict[str, Any]:

@@ -21,9 +21,8 @@ def seeds_tables(summary: dict[str, Any]) -> list[Table]:
     if names:
         title = f"Within a corpus, {summary['shape']}: mean over pairs of seeds, 95 % interval"
         tables += [(title, ("metric", *names), _by_corpus(summary, METRICS))]
-        tables += [
-            ("Floors: shared features where there is nothing to share", ("floor", *names), _by_corpus(summary, FLOORS))
-        ]
+        header = ("floor", "metric", *names)
+        tables += [("Floors: shared features where there is nothing to share", header, _floors(summary))]
     if summary["across"]:
         tables.append(
             ("Across corpora, other seeds", ("corpora", *_spaced(BETWEEN)), _pairs(summary["across"], BETWEEN))
@@ -39,6 +38,12 @@ def seeds_tables(summary: dict[str, Any]) -> list[Table]:
     if contrasts:
         header = ("corpora", "difference", "95 % interval", "p (Holm)", "verdict")
         tables.append(("Shared feature ratio: contrasts", header, contrasts))
+    if summary.get("assignments"):
+        found = summary["assignments"]
+        title = (
+            f"How the optimal assignments were found: no other one is better by more than {found['largest_gap']:.3g}"
+        )
+        tables.append((title, ("path", "assignments"), [(path, str(count)) for path, count in found["paths"].items()]))
     return tables
 
 
@@ -50,6 +55,16 @@ def _by_corpus(summary: dict[str, Any], metrics: Sequence[str]) -> list[tuple[st
         for metric in metrics
         if any(metric in values for values in corpora)
     ]
+
+
+def _floors(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row per floor and figure that any corpus has."""
+    rows = []
+    for floor in FLOORS:
+        for metric in METRICS:
+            key = floor if metric == METRICS[0] else f"{floor}_{metric}"
+            rows += [(floor, metric, *cells) for _, *cells in _by_corpus(summary, [key])]
+    return rows
 
 
 def _pairs(found: dict[str, Any], metrics: Sequence[str]) -> list[tuple[str, ...]]:

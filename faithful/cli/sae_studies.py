@@ -20,7 +20,7 @@ Own = Annotated[str | None, typer.Option(help="Name of the model's own corpus.")
 Tokens = Annotated[str | None, typer.Option(help="Tokens of the panel; default 20k on a CPU, 200k on a GPU.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 Dtype = Annotated[str | None, typer.Option(help="Type the model runs in.")]
-Seed = Annotated[int, typer.Option(help="Of every random choice of the study.")]
+Seed = Annotated[int | None, typer.Option(help="Of every random choice of the study; default 0.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A further setting, as NAME=VALUE; repeat it.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 OPTIONS = {"tokens", "device", "dtype", "seed"}
@@ -49,10 +49,11 @@ def _study_command(name: str) -> Any:
         tokens: Tokens = None,
         device: Device = None,
         dtype: Dtype = None,
-        seed: Seed = 0,
+        seed: Seed = None,
         settings: Set = None,
         as_json: Json = False,
     ) -> None:
+        """Options that are left out are those of the study that is there already."""
         from faithful.errors import FaithfulError
         from faithful.quantities import parse_count
         from faithful.recipe_config import read_values
@@ -63,27 +64,25 @@ def _study_command(name: str) -> Any:
         pairs = pairs_of(settings)
         for twice in OPTIONS & pairs.keys():
             raise FaithfulError(f"{twice} is an option of its own; write --{twice} {pairs[twice]} without --set.")
-        stated = read_values(config, pairs, f"--set of {name}")
-        wish = config(
-            saes=tuple(sources),
-            out=out or _folder(sources[0], run, name),
-            corpora=tuple(corpus or ()),
-            model=model,
-            own=own,
-            tokens=parse_count(tokens) if tokens else None,
-            device=device,
-            dtype=dtype,
-            seed=seed,
-            **stated,
-        )
-        _do(name, wish, as_json)
+        further = read_values(config, pairs, f"--set of {name}")
+        stated = {
+            "saes": tuple(sources),
+            "corpora": tuple(corpus) if corpus else None,
+            "model": model,
+            "own": own,
+            "tokens": parse_count(tokens) if tokens else None,
+            "device": device,
+            "dtype": dtype,
+            "seed": seed,
+        }
+        _do(name, out or _folder(sources, run, name), stated | further, as_json)
 
     study.__name__ = name
     return study
 
 
-def everything(run: Run = None, device: Device = None, seed: Seed = 0, as_json: Json = False) -> None:
-    """Every study of a run with its defaults, then the report."""
+def everything(run: Run = None, device: Device = None, seed: Seed = None, as_json: Json = False) -> None:
+    """Every study of a run, as it was told before, else with its defaults; then the report."""
     from faithful.cli.corpus import folders_of
     from studies.catalog import STUDIES
     from studies.report import ReportConfig, write_report
@@ -92,10 +91,9 @@ def everything(run: Run = None, device: Device = None, seed: Seed = 0, as_json: 
     home = saes.parent
     found = {}
     for study in STUDIES.values():
-        config, _ = study.load()
-        stated = {"out": home / "studies" / study.name, "device": device, "seed": seed}
-        wish = config(saes=(saes,), **stated) if study.of_saes else config(folders=tuple(folders_of(run)), **stated)
-        found[study.name] = _do(study.name, wish, as_json, last=False)
+        inputs = {"saes": (saes,)} if study.of_saes else {"folders": tuple(folders_of(run))}
+        stated = inputs | {"device": device, "seed": seed}
+        found[study.name] = _do(study.name, home / "studies" / study.name, stated, as_json, last=False)
     path = write_report(ReportConfig(run=home))
     if as_json:
         print_json({"studies": found, "report": str(path)})
@@ -116,15 +114,24 @@ def saes_of(run: str | None) -> Path:
     return where / "saes"
 
 
-def _do(name: str, wish: Any, as_json: bool, last: bool = True) -> dict[str, Any]:
-    from generation.progress import Progress
+def settle(name: str, out: Path, stated: dict[str, Any]) -> Any:
+    """What a study is told: what is stated (None is not), the rest as the study in its folder; says on stderr what."""
     from studies.catalog import find_study
 
-    found = find_study(name)
-    _, function = found.load()
+    wish, kept = find_study(name).configure(out, {key: value for key, value in stated.items() if value is not None})
+    if kept:
+        shown = {key: ",".join(map(str, value)) if isinstance(value, tuple) else value for key, value in kept.items()}
+        told = ", ".join(f"{key} {value}" for key, value in shown.items())
+        say(f"As the study in {out} was told: {told}; state an option to change it.")
+    return wish
+
+
+def _do(name: str, out: Path, stated: dict[str, Any], as_json: bool, last: bool = True) -> dict[str, Any]:
+    from studies.catalog import find_study
+
+    found, wish = find_study(name), settle(name, out, stated)
     with progress(quiet=as_json) as report:
-        told = (lambda s, done, total: report(Progress(s, done, total, "contexts"))) if found.of_saes else report
-        study = function(wish, told)
+        study = found.run(wish, report)
     summary: dict[str, Any] = study.summary | {"folder": str(study.folder)}
     missing = summary.get("missing_corpora")
     if missing:
@@ -146,18 +153,35 @@ def _do(name: str, wish: Any, as_json: bool, last: bool = True) -> dict[str, Any
     return summary
 
 
-def _folder(source: str, run: str | None, name: str) -> Path:
-    """Where a study goes: the run named, else the run that the SAEs lie in, else beside them."""
-    from faithful.runs import run_folder
+def _folder(sources: list[str], run: str | None, name: str) -> Path:
+    """Where a study goes: the run named, else the run that the first SAEs lie in, else beside them.
 
-    if run:
-        return run_folder(run) / "studies" / name
-    place = Path(source)
+    Raises:
+        FaithfulError: that run has SAEs, and these are others or only some of them.
+    """
+    from faithful.errors import FaithfulError
+    from faithful.runs import run_folder
+    from studies.grid import sae_folders
+
+    home = run_folder(run) if run else _home(Path(sources[0]))
+    places = [Path(source) for source in sources]
+    named = {folder.resolve() for place in places for folder in sae_folders(place)}
+    of_run = {folder.resolve() for folder in sae_folders(home / "saes")}
+    out = home / "studies" / name
+    if of_run and (named != of_run or not all(place.is_dir() for place in places)):
+        raise FaithfulError(
+            f"{out} is for a study of all {len(of_run)} SAEs of {home}, and these are not they; say with --out where this"
+            " one goes."
+        )
+    return out
+
+
+def _home(place: Path) -> Path:
+    """The folder of the run that SAEs lie in, else the folder that they lie in."""
     if not place.is_dir():
-        return Path("studies") / name
+        return Path()
     parents = [place.resolve(), *place.resolve().parents]
-    saes = next((parent for parent in parents if parent.name == "saes"), parents[0])
-    return saes.parent / "studies" / name
+    return next((parent for parent in parents if parent.name == "saes"), parents[0]).parent
 
 
 def pairs_of(settings: list[str] | None) -> dict[str, str]:

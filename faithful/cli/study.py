@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from faithful.cli.sae_studies import settle
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 app = typer.Typer(help="Compare corpora, and the SAEs trained on them.", no_args_is_help=True)
@@ -26,31 +27,31 @@ def corpora(
     run: Annotated[str | None, typer.Option(help="Run to take corpora from and write to.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Type of the scoring pass.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstraps and the randomised transform.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of the bootstraps and the randomised transform; default 0.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """How far does each corpus lie outside the model, and how diverse is it?"""
     from faithful.cli.corpus import folders_of
     from faithful.quantities import parse_count, parse_numbers
-    from studies.corpora import CorporaConfig, study_corpora
+    from studies.catalog import find_study
     from studies.corpora_tables import corpora_tables
 
     chosen = folders or folders_of(run)
-    config = CorporaConfig(
-        folders=tuple(chosen),
-        out=out or study_folder(chosen[0], run, "corpora"),
-        model=model,
-        own=own,
-        tokens=parse_count(tokens) if tokens else None,
-        budget=parse_count(budget) if budget else None,
-        temperatures=parse_numbers(temperatures, "--temperatures"),
-        top_ps=parse_numbers(top_ps, "--top-ps"),
-        device=device,
-        dtype=dtype,
-        seed=seed,
-    )
+    stated = {
+        "folders": tuple(chosen),
+        "model": model,
+        "own": own,
+        "tokens": parse_count(tokens) if tokens else None,
+        "budget": parse_count(budget) if budget else None,
+        "temperatures": parse_numbers(temperatures, "--temperatures") if temperatures else None,
+        "top_ps": parse_numbers(top_ps, "--top-ps") if top_ps else None,
+        "device": device,
+        "dtype": dtype,
+        "seed": seed,
+    }
+    wish = settle("corpora", out or study_folder(chosen[0], run, "corpora"), stated)
     with progress(quiet=as_json) as report:
-        study = study_corpora(config, report)
+        study = find_study("corpora").run(wish, report)
     if as_json:
         print_json(study.summary | {"folder": str(study.folder)})
         return

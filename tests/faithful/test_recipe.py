@@ -1,6 +1,7 @@
 """Recipes: every shipped one is read, refused where it is wrong, forecast; a run is done once and resumes."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from faithful.catalog import find_preset
 from faithful.cli import app
+from faithful.corpus import Document, Manifest, to_table, write_manifest, write_shard
 from faithful.errors import FaithfulError
 from faithful.recipe import Step, run_recipe, step_keys, steps_of
 from faithful.recipe_config import CorpusPlan, load_recipe, parse_recipe, shipped_recipes, to_toml
@@ -40,6 +42,15 @@ def test_what_is_written_is_what_was_read(name: str, tmp_path: Path) -> None:
     path = tmp_path / "again.toml"
     path.write_text(to_toml(recipe))
     assert load_recipe(path) == recipe
+
+
+def test_what_is_written_says_what_the_preset_decides() -> None:
+    said = "# by the preset gpt2: layer = 8, d_sae = 12288, k = 16, lr = 0.0003, context = 128"
+    assert said in to_toml(load_recipe("gpt2")).splitlines()
+    wider = to_toml(load_recipe("gpt2", {"train.d_sae": "8192,16384", "train.k": "8"}))
+    assert "# by the preset gpt2: layer = 8, lr = 0.0003 × √(12288 / d_sae), context = 128" in wider
+    elsewhere = parse_recipe({"model": "a/b", "corpora": {"own": {}}}, "tried")
+    assert "#" not in to_toml(elsewhere)
 
 
 def test_changes_replace_values() -> None:
@@ -97,7 +108,7 @@ def test_steps_come_in_order_and_their_keys_follow_their_needs(tmp_path: Path) -
 
 
 def test_a_run_does_what_is_missing_and_refuses_another_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With steps that only leave a file, one of which fails once."""
+    """With steps that leave a file each, one of which fails once; three needs two."""
     called: list[str] = []
 
     def steps(recipe: Any, folder: Path, device: str | None) -> list[Step]:
@@ -107,7 +118,11 @@ def test_a_run_does_what_is_missing_and_refuses_another_recipe(tmp_path: Path, m
                 raise FaithfulError("the disk is full")
             (folder / config).write_text(config)
 
-        return [Step(name, (), name, call, folder / name) for name in ("one", "two", "three")]
+        def step(name: str, *needs: str) -> Step:
+            path = folder / name
+            return Step(name, needs, name, call, lambda: path.read_text() if path.exists() else None)
+
+        return [step("one"), step("two"), step("three", "two"), step("report", "three")]
 
     monkeypatch.setattr("faithful.recipe.steps_of", steps)
     recipe = parse_recipe({"model": "tiny", "corpora": {"own": {}}}, "tried")
@@ -115,14 +130,104 @@ def test_a_run_does_what_is_missing_and_refuses_another_recipe(tmp_path: Path, m
     with pytest.raises(FaithfulError, match="disk is full"):
         run_recipe(recipe, folder)
     result = run_recipe(recipe, folder)
-    assert called == ["one", "two", "two", "three"]
-    assert result.skipped == ["one"] and list(result.done) == ["two", "three"]
+    assert called == ["one", "two", "two", "three", "report"]
+    assert result.skipped == ["one"] and list(result.done) == ["two", "three", "report"]
     again = run_recipe(recipe, folder)
-    assert not again.done and again.skipped == ["one", "two", "three"]
+    assert not again.done and again.skipped == ["one", "two", "three", "report"]
     (folder / "two").unlink()
-    assert list(run_recipe(recipe, folder).done) == ["two"]
+    assert list(run_recipe(recipe, folder).done) == ["two", "report"], "what it leaves is what it was, so three holds"
+    (folder / "three").write_text("something else")
+    assert list(run_recipe(recipe, folder).done) == ["three", "report"]
+    written = folder / "recipe.toml"
+    written.write_text("# a comment\n" + written.read_text())
+    assert not run_recipe(recipe, folder).done, "comments are no part of a recipe"
     with pytest.raises(FaithfulError, match="another recipe"):
         run_recipe(replace(recipe, corpora=(CorpusPlan("own", "generate", options={"temperature": 0.7}),)), folder)
+
+
+def test_what_is_worked_on_decides_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ["first"]
+
+    def steps(recipe: Any, folder: Path, device: str | None) -> list[Step]:
+        corpus = Step("corpus", (), None, lambda config, _: None, lambda: made[0])
+        return [corpus, Step("train", ("corpus",), None, lambda config, _: None, lambda: "the same")]
+
+    monkeypatch.setattr("faithful.recipe.steps_of", steps)
+    recipe = parse_recipe({"model": "tiny", "corpora": {"own": {}}}, "tried")
+    assert list(run_recipe(recipe, tmp_path).done) == ["corpus", "train"]
+    assert not run_recipe(recipe, tmp_path).done
+    made[0] = "second"
+    assert list(run_recipe(recipe, tmp_path).done) == ["corpus", "train"]
+
+
+def test_what_is_missing_of_a_corpus_is_noticed(tmp_path: Path) -> None:
+    left = left_of("corpus own", tmp_path)
+    assert left() is None
+    folder = tmp_path / "corpora" / "own"
+
+    def write(identity: dict[str, Any]) -> Path:
+        shard = write_shard(folder, "train", 0, to_table([Document(0, 0, [1, 2], "stop")], ["ab"], 64), {})
+        manifest = Manifest("own", "own", identity, {}, {"train": 2, "test": 0})
+        manifest.shards["train"] = [shard]
+        write_manifest(folder, manifest)
+        return folder / shard.file
+
+    data = write({"seed": 0})
+    before = left()
+    write({"seed": 0})
+    assert before is not None and left() == before
+    data.write_bytes(data.read_bytes()[:-1])
+    assert left() is None
+    write({"seed": 1})
+    assert left() not in (None, before)
+
+
+def test_what_is_missing_of_a_grid_is_noticed(tmp_path: Path) -> None:
+    left = left_of("train", tmp_path)
+    assert left() is None
+
+    def write(seed: int, seconds: float = 1.0, fvu: float = 0.5) -> Path:
+        folder = tmp_path / "saes" / "own" / "resid_pre.3-f8-k2" / f"seed-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"identity": {"init_seed": seed}, "evaluation": {"fvu": fvu}, "seconds": seconds}
+        (folder / "cfg.json").write_text(json.dumps({"metadata": {"faithful": record}}))
+        (folder / "sae_weights.safetensors").write_text("weights")
+        return folder
+
+    one, _ = write(0), write(1)
+    before = left()
+    write(1, seconds=2.0)
+    assert before is not None and left() == before, "how long it took decides nothing"
+    write(1, fvu=0.6)
+    assert left() not in (None, before)
+    write(1)
+    shutil.rmtree(one)
+    assert left() not in (None, before)
+    write(0)
+    assert left() == before
+    (one / "sae_weights.safetensors").unlink()
+    assert left() is None
+
+
+def test_what_is_missing_of_a_study_is_noticed(tmp_path: Path) -> None:
+    left = left_of("study seeds", tmp_path)
+    assert left() is None
+    folder = tmp_path / "studies" / "seeds"
+    folder.mkdir(parents=True)
+    (folder / "results.parquet").write_text("rows")
+    (folder / "summary.json").write_text(json.dumps({"corpora": {"own": 1}, "reused": 0}))
+    before = left()
+    (folder / "summary.json").write_text(json.dumps({"corpora": {"own": 1}, "reused": 135}))
+    assert before is not None and left() == before, "what came from a cache is the same"
+    (folder / "summary.json").write_text(json.dumps({"corpora": {"own": 2}, "reused": 135}))
+    assert left() not in (None, before)
+    (folder / "results.parquet").unlink()
+    assert left() is None
+
+
+def left_of(name: str, folder: Path) -> Callable[[], str | None]:
+    """What tells whether a step of the demo holds."""
+    return next(step.left for step in steps_of(load_recipe("demo"), folder, "cpu") if step.name == name)
 
 
 @pytest.mark.parametrize("name", [*PAPER, "demo"])

@@ -14,7 +14,7 @@ def tokens_of(step: str, folder: Path, device: str, **changes: Any) -> int:
     return next(one.tokens for one in found if one.step == f"study {step}")
 
 
-@pytest.mark.parametrize(("device", "panel", "noise"), [("cpu", 20_000, 64_000), ("cuda", 200_000, 1_000_000)])
+@pytest.mark.parametrize(("device", "panel", "noise"), [("cpu", 20_000, 127_000), ("cuda", 200_000, 1_000_000)])
 def test_fakes_read_the_panel_nine_times_and_the_noise_three_times(
     device: str, panel: int, noise: int, tmp_path: Path
 ) -> None:
@@ -41,3 +41,32 @@ def test_the_seed_study_trains_on_gaussian_activations_too(tmp_path: Path) -> No
     without, two, four = (flops(**{"studies.seeds.gaussian_seeds": str(seeds)}) for seeds in (0, 2, 4))
     assert flops() == two > without and four - without == pytest.approx(2 * (two - without))
     assert without < flops(**{"studies.seeds.gaussian_steps": "100"}) < two
+
+
+def seconds_of(step: str, folder: Path, name: str = "gpt2", device: str = "cuda", **changes: Any) -> float:
+    found = costs(load_recipe(name, changes), folder, device)
+    return next(one.seconds for one in found if one.step == f"study {step}")
+
+
+def test_matchings_are_solved_on_the_cpu_on_any_device(tmp_path: Path) -> None:
+    """375 pairs of SAEs, three assignments each, about 10 s each at 18,432²: hours, whatever the GPU."""
+    assert 11_000 < seconds_of("seeds", tmp_path, "gemma-2-2b") < 20_000
+    alone: dict[str, Any] = {"studies.seeds.gaussian_seeds": "0"}
+    once = seconds_of("seeds", tmp_path, **alone)
+    assert seconds_of("seeds", tmp_path, **alone, **{"train.d_sae": "24576"}) == pytest.approx(4 * once, rel=0.1)
+    assert seconds_of("seeds", tmp_path, **alone, seeds="0-11") == pytest.approx(132 / 30 * once, rel=0.1)
+    assert 0.9 * once < seconds_of("seeds", tmp_path, device="cpu", **alone)
+
+
+def test_probes_are_fitted_on_the_cpu_on_any_device(tmp_path: Path) -> None:
+    """30 SAEs on four tasks of 2,000 examples, seconds each."""
+    once = seconds_of("probes", tmp_path)
+    assert 100 < once < 3600
+    assert seconds_of("probes", tmp_path, **{"studies.probes.tasks": "sst2,cola"}) == pytest.approx(once / 2, rel=0.1)
+    assert seconds_of("probes", tmp_path, **{"studies.probes.train_size": "8k"}) == pytest.approx(4 * once, rel=0.2)
+    assert seconds_of("probes", tmp_path, seeds="0-2") == pytest.approx(once / 2, rel=0.1)
+
+
+def test_the_demo_is_forecast_in_minutes(tmp_path: Path) -> None:
+    found = costs(load_recipe("demo"), tmp_path, "cpu")
+    assert 30 < sum(one.seconds for one in found) < 1800

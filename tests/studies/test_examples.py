@@ -25,13 +25,14 @@ def coded() -> CodedText:
     return CodedText(rows, np.array([0, 0, 0, 1, 1, 1]), np.array([1, 2, 3, 1, 2, 3]), codes)
 
 
-def test_partners_come_with_their_own_context(tmp_path: Path) -> None:
+def test_partners_come_with_their_own_contexts(tmp_path: Path) -> None:
+    """Row by row the next context of both."""
     partners = {1: Partner(1, "own", 4, 0, 0.91234), 0: Partner(1, "own", None, 2, -0.1)}
     block = latent_examples(
         "shown", [1, 2], {1: "one", 2: "two"}, coded(), 0, ["prose", "stdlib"], np.array([0, 1]), TOKENIZER,
         partners=partners,
     )  # fmt: skip
-    (row,) = block["rows"]
+    row, second = block["rows"]
     assert (row["latent"], row["corpus"], row["tokens"]) == (1, "prose", ["t10", "t11", "t12"])
     assert (row["partner_corpus"], row["partner_seed"], row["partner_latent"], row["partner_cosine"]) == (
         "own", 4, 0, 0.9123,
@@ -39,6 +40,8 @@ def test_partners_come_with_their_own_context(tmp_path: Path) -> None:
     assert (row["partner_text"], row["partner_tokens"], row["partner_values"]) == (
         "stdlib", ["t20", "t21", "t22"], [0.0, 3.0, 0.0],
     )  # fmt: skip
+    assert (second["latent"], second["corpus"], second["values"]) == (1, "stdlib", [1.0, 0.0, 0.0])
+    assert (second["partner_text"], second["partner_values"]) == ("prose", [0.0, 0.0, 0.1])
     silent = latent_examples(
         "silent", [1], {1: "one"}, coded(), 0, ["prose", "stdlib"], np.array([0, 1]), TOKENIZER,
         partners={1: Partner(1, "own", None, 2, 0.1)},
@@ -47,5 +50,17 @@ def test_partners_come_with_their_own_context(tmp_path: Path) -> None:
     plain = latent_examples("plain", [1], {1: "one"}, coded(), 0, ["prose", "stdlib"], np.array([0, 1]), TOKENIZER)
     write_examples(tmp_path / "examples.parquet", [block, silent, plain])
     table = pl.read_parquet(tmp_path / "examples.parquet")
-    assert table["partner_latent"].to_list() == [0, 2, None]
-    assert table["partner_tokens"].to_list() == [["t20", "t21", "t22"], [], None]
+    assert table["partner_latent"].to_list() == [0, 0, 2, 2, None, None]
+    assert table["partner_tokens"].to_list()[::2] == [["t20", "t21", "t22"], [], None]
+
+
+def test_the_three_strongest_contexts_are_shown() -> None:
+    """However many tokens of one excite the latent."""
+    length, strengths = 300, (1.0, 5.0, 3.0, 2.0)
+    rows = [np.arange(length + 1) for _ in strengths]
+    values = torch.tensor(strengths).repeat_interleave(length)[:, None]
+    codes = Codes(values, torch.zeros(len(values), 1, dtype=torch.int32), 1)
+    owners = np.repeat(np.arange(len(strengths)), length)
+    text = CodedText(rows, owners, np.tile(np.arange(1, length + 1), len(strengths)), [codes])
+    block = latent_examples("shown", [0], {0: ""}, text, 0, list("abcd"), np.arange(4), TOKENIZER)
+    assert [(row["corpus"], max(row["values"])) for row in block["rows"]] == [("b", 5.0), ("c", 3.0), ("d", 2.0)]

@@ -1,5 +1,6 @@
 """`faithful study fakes`: the rules by hand, planted latents, the bound, and the study of a small grid."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,32 +14,37 @@ from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
 from faithful.training import TrainConfig, train
 from generation.sampling import Sampling
-from studies import codes, fakes_figures
+from studies import codes, fake_rules, fakes_figures
+from studies.fake_counts import FakeCounts
 from studies.fake_rules import (
     CONTRAST,
+    OF_NOISE,
     Firing,
     FiringCounter,
     bound,
-    contrast_interval,
     fake_code,
     fake_contrast,
     fake_density,
     fake_notes,
+    interval,
+    resampled_shares,
     thresholds_of,
 )
 from studies.fakes import CONTROLS, FakesConfig, fakes_tables, study_fakes
 from studies.inputs import resolve_input
-from studies.noise_models import permuted_model
-from studies.panel import load_panel
+from studies.noise_models import permuted_model, shuffled_documents
+from studies.panel import load_panel, noise_rows, shuffled_rows
 from studies.report_svg import inline_svg
-from studies.sizes import FAKES_NOISE_PASSES, FAKES_PANEL_PASSES
+from studies.sizes import FAKES_NOISE_PASSES, FAKES_PANEL_PASSES, noise_tokens
 from tests.own import write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 CONTEXTS, LENGTH, WIDTH = 40, 30, 6
 
 
-def count(dense: np.ndarray, thresholds: np.ndarray | None = None, batch: int = 7, text: str = "noise") -> Firing:
+def count(
+    dense: np.ndarray, thresholds: np.ndarray | None = None, batch: int = 7, text: str | None = "noise"
+) -> Firing:
     """Codes [contexts, tokens, latents] through the counter, some contexts at a time."""
     contexts, length, width = dense.shape
     limits = torch.from_numpy(np.ones((1, width)) if thresholds is None else thresholds).float()
@@ -75,15 +81,79 @@ def test_counts_equal_a_loop() -> None:
 def test_batches_do_not_matter() -> None:
     dense = draw([0.05, 0.3, 0.01, 0.9, 0.2, 0.6], 1.0, 1)
     one, other = count(dense, batch=40), count(dense, batch=3)
-    assert (one.fired == other.fired).all() and (one.resampled[0] == other.resampled[0]).all()
+    assert (one.fired == other.fired).all() and one.resampled is not None and other.resampled is not None
+    for name, drawn in vars(one.resampled).items():
+        assert (drawn == vars(other.resampled)[name]).all()
 
 
 def test_each_text_is_resampled_by_itself() -> None:
     """The same weights for noise and panel would make both rise and fall together, and the interval too narrow."""
-    dense = draw([0.5], 1.0, 1)
-    drawn = [count(dense, text=text).resampled[0][:, 0].astype(float) for text in ("random tokens", "text", "text")]
-    assert (drawn[1] == drawn[2]).all()
+    dense = draw([0.01] * 200, 1.0, 1)
+    drawn = []
+    for text in ("random tokens", "text", "text"):
+        found = count(dense, text=text).resampled
+        assert found is not None
+        drawn.append(found.shares[OF_NOISE.index("fake_density_1")])
+    assert drawn[0].std() > 0 and (drawn[1] == drawn[2]).all()
     assert abs(np.corrcoef(drawn[0], drawn[1])[0, 1]) < 0.3
+
+
+def test_a_draw_is_the_rule_on_contexts_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every rule on contexts repeated as often as the draw's weights say; the sums of `fake_notes` over the first 25."""
+    monkeypatch.setattr(fake_rules, "NOISE_CONTEXTS", 25)
+    on_noise = draw([0.009, 0.011, 0.05, 0.1, 0.001, 0.0005] * 5, 1.2, 5)
+    on_text = draw([0.0, 0.001, 0.001, 0.5, 0.0, 0.0] * 5, 1.2, 6)
+    found = resampled_shares(count(on_noise, text="noise"), count(on_text, text="text"))
+    weights = [
+        np.random.default_rng([0, 4, zlib.crc32(text)]).poisson(1.0, (200, CONTEXTS)) for text in (b"noise", b"text")
+    ]
+    for place in range(0, 200, 20):
+        noise, text = (
+            np.repeat(dense, one[place], axis=0) for dense, one in zip((on_noise, on_text), weights, strict=True)
+        )
+        noted = np.repeat(on_noise[:25], weights[0][place][:25], axis=0)
+        fires = (noise > 0).mean((0, 1))
+        expected = {
+            "fake_contrast": (fires > 0.01) & ((text > 0).mean((0, 1)) < 0.001),
+            "fake_notes": (noted.sum(1) > 1).mean(0) > 0.05,
+            "fake_code": (noise > 1).mean((0, 1)) > 0.1,
+        } | {f"fake_density_{100 * p:g}": fires > p for p in (0.01, 0.05, 0.1)}
+        assert {rule: drawn[place] for rule, drawn in found.items()} == pytest.approx(
+            {rule: fake.mean() for rule, fake in expected.items()}
+        )
+
+
+def test_the_rule_of_the_notes_is_about_the_first_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latent 0 fires in the first contexts alone, latent 1 in the others."""
+    monkeypatch.setattr(fake_rules, "NOISE_CONTEXTS", 10)
+    dense = np.zeros((CONTEXTS, LENGTH, 2))
+    dense[:10, :, 0] = dense[10:, :, 1] = 1.0
+    assert fake_notes(count(dense)).tolist() == [True, False]
+    monkeypatch.setattr(fake_rules, "NOISE_CONTEXTS", 1000)
+    assert fake_notes(count(dense)).tolist() == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("device", "context", "tokens"),
+    [("cpu", 128, 127_000), ("cpu", 32, 64_000), ("cuda", 128, 1_000_000), ("cuda:1", 1024, 1_023_000)],
+)
+def test_no_fewer_than_1000_contexts_are_drawn_unless_told(device: str, context: int, tokens: int) -> None:
+    assert noise_tokens(device, context) == tokens
+
+
+def test_documents_that_share_a_context_are_shuffled_apart() -> None:
+    ordinary = np.arange(1000) > 1
+    documents = [np.arange(first, first + 60) for first in (100, 200, 300)]
+    packed = np.concatenate([part for one in documents for part in ([1], one)])
+    packed[0] = 0
+    (found,) = shuffled_documents([packed], ordinary, seed=0)
+    assert (found[~ordinary[packed]] == packed[~ordinary[packed]]).all()
+    for place, document in enumerate(documents):
+        part = found[1 + 61 * place : 61 * (place + 1)]
+        assert sorted(part) == list(document) and (part != document).any()
+    alone = [np.concatenate([[0], one, [1]]) for one in documents]
+    for one, other in zip(shuffled_documents(alone, ordinary, 0), shuffled_rows(alone, ordinary, 0), strict=True):
+        assert (one == other).all()
 
 
 def test_a_latent_that_is_silent_on_text_counts_above_its_own_quantiles() -> None:
@@ -101,7 +171,7 @@ def test_planted_noise_latents_are_found_and_dense_ones_are_not() -> None:
     text = count(draw([0.0, 0.9, 0.3, 0.01], 1.0, 3))
     assert fake_contrast(noise, text).tolist() == [True, False, False, False]
     assert fake_density(noise, CONTRAST).tolist() == [True, True, False, True]
-    low, high = contrast_interval(noise, text)
+    low, high = interval(resampled_shares(noise, text)["fake_contrast"])
     assert low == high == 0.25
 
 
@@ -110,7 +180,7 @@ def test_interval_widens_where_contexts_decide() -> None:
     dense = np.zeros((CONTEXTS, LENGTH, 2))
     dense[:1, :12, 0] = 1.0
     dense[:, ::10, 1] = 1.0
-    low, high = contrast_interval(count(dense), count(np.zeros_like(dense)))
+    low, high = interval(resampled_shares(count(dense), count(np.zeros_like(dense)))["fake_contrast"])
     assert low == 0.5 and high == 1.0
 
 
@@ -179,6 +249,17 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert summary["sizes"]["noise_tokens"] == 64 * 31
     table = pl.read_parquet(tmp_path / "results.parquet")
     assert set(table["seed"]) == {0, 1, 2}
+    found = resolve_input(config)
+    panel = load_panel(found, config.tokens)
+    noise = noise_rows(found.spec, 64, 32, 0)
+    cells = FakeCounts(found, panel, noise, 0, tmp_path / "cells", lambda *_: None).cells()
+    of_own = [cells[sae.sha256]["resampled"] for sae in found.saes if sae.corpus == "own"]
+    for rule in ("fake_contrast", *OF_NOISE):
+        over = summary["corpora"]["own"][f"{rule}_sequences"]
+        assert over["value"] == summary["corpora"]["own"][rule]["value"] and over["seeds"] == 3
+        assert over["ci95"] == interval(np.mean([drawn[rule] for drawn in of_own], axis=0))
+        rows = table.filter((pl.col("metric") == rule) & pl.col("parameter").is_null() & pl.col("other").is_null())
+        assert len(rows) == 6 and rows["low"].null_count() == 0 and (rows["low"] <= rows["high"]).all()
     sweep = table.filter((pl.col("metric") == "fake_density") & (pl.col("corpus") == "own") & (pl.col("seed") == 0))
     assert sweep.sort("parameter")["value"].is_sorted(descending=True) and len(sweep) == 7
     for name in ("own", "cool"):
@@ -190,15 +271,16 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert 0 <= summary["sweeps"]["silent_on_panel"][name]["value"] <= 96
     tables = {title: rows for title, _, rows in fakes_tables(summary)}
     first = next(iter(tables))
-    assert "64 contexts of random tokens, 1,984 tokens" in first and "1,000" not in first
+    assert "64 contexts of random tokens, 1,984 tokens; fake_notes: the first 64)" in first and "1,000" not in first
+    assert summary["sizes"]["fake_notes_contexts"] == 64
     (over_tau,) = [rows for title, rows in tables.items() if title.startswith("Over τ and p")]
     assert len(over_tau) == 4 * 3
     drawn = (tmp_path / "figures" / "sweeps.svg").read_text()
     assert "above τ = 1" in drawn and "99% quantile" in drawn
-    panel = load_panel(resolve_input(config), config.tokens)
     shown = bool(summary["examples"])
     passes = FAKES_PANEL_PASSES if shown else FAKES_PANEL_PASSES - 1
     assert sum(read) == passes * len(panel.rows) + (FAKES_NOISE_PASSES + shown) * 64
+    monkeypatch.setattr(fakes_figures, "draw", lambda *_: None)
     again = study_fakes(config)
     assert again.reused == 6 and again.summary["corpora"] == summary["corpora"]
 

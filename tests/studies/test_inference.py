@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from faithful.errors import FaithfulError
-from studies.components import mean_of_pairs, sign_flip_p
+from studies.components import mean_of_pairs, mean_of_seeds, sign_flip_p
 from studies.estimates import t_reach
 from studies.inference import (
     CONDITIONAL,
@@ -250,7 +250,7 @@ def test_refusals() -> None:
 
 def made(low: float, high: float, seeds: int = 6) -> Estimate:
     ends = (low, high)
-    return Estimate((low + high) / 2, 0.1, ends, 0.5, None, 0.5, 2 / 2**seeds, tuple(range(seeds)), (), True)
+    return Estimate((low + high) / 2, 0.1, 5.0, ends, 0.5, None, 0.5, 2 / 2**seeds, tuple(range(seeds)), (), True)
 
 
 @pytest.mark.parametrize(
@@ -310,6 +310,18 @@ def test_holm_is_over_the_headlines_alone() -> None:
         assert (entry["p_holm"], entry["margin"], entry["verdict"], entry["headline"]) == (
             None, None, "exploratory", False,
         )  # fmt: skip
+
+
+def test_degrees_of_freedom_stand_beside_each_contrast() -> None:
+    pairs = random_pairs(1, 6)
+    contrasts = [
+        Comparison("own", "b", "accuracy", OWN, PILE),
+        Comparison("own", "b", "pw_mcc", as_pairs(pairs), dict.fromkeys(PAIRS, 0.1)),
+        Comparison("own", "b", "accuracy", {0: 1.0, 1: 2.0}, {0: 0.5, 1: 0.7}),
+    ]
+    of_seeds, of_pairs, too_few = (entry["df"] for entry in judge("probes", contrasts))
+    assert (of_seeds, too_few) == (5, None) and of_pairs == pytest.approx(float(mean_of_pairs(pairs).freedom))
+    assert 3 <= of_pairs < 5
 
 
 def test_a_headline_without_p_counts_in_the_family() -> None:
@@ -447,7 +459,7 @@ def test_summary_is_plain_json_of_the_agreed_shape() -> None:
     assert [(one["a"], one["b"]) for one in contrasts] == [("own", "web"), ("own", "pile")] * 3
     assert [one["headline"] for one in contrasts] == [True, True] + [False] * 4
     assert set(contrasts[0]) == {
-        "a", "b", "metric", "difference", "ci95", "p", "p_holm", "verdict", "sign_flip_p", "sign_flip_least",
+        "a", "b", "metric", "difference", "ci95", "df", "p", "p_holm", "verdict", "sign_flip_p", "sign_flip_least",
         "jackknife_ci95", "seeds", "left_out", "headline", "margin", "sentence",
     }  # fmt: skip
     assert contrasts[0]["jackknife_ci95"] is not None and contrasts[0]["seeds"] == 6
@@ -534,23 +546,19 @@ def test_bootstrap_leaves_out_resamples_without_a_figure() -> None:
 
 # calibration: the full tables are those of benchmarks/inference_calibration.py
 
-SIMULATIONS = 2000
+RATIOS = [(1, 0), (1, 1), (0, 1)]
 
 
 @pytest.mark.parametrize("n", [6, 8])
-@pytest.mark.parametrize(
-    ("seed_part", "noise", "most", "least"), [(1, 0, 0.07, 0.03), (1, 1, 0.075, 0.03), (0, 1, 0.04, 0)]
-)
-def test_pair_intervals_hold_their_level(n: int, seed_part: float, noise: float, most: float, least: float) -> None:
-    """Bounds are the benchmark's figures (5.0, at most 5.5, about 1.5 %) and four standard errors of 2,000 tries."""
+@pytest.mark.parametrize(("seed_part", "noise"), RATIOS)
+def test_pair_intervals_hold_their_level(n: int, seed_part: float, noise: float) -> None:
+    """Asked for: at most 6 % of true nulls rejected at 5 %, intervals that cover 93 to 99 %."""
     from scipy.special import stdtr
 
-    x = many_pairs(n, SIMULATIONS, n, seed_part, noise)
+    x = many_pairs(n, 20_000, n, seed_part, noise)
     found = mean_of_pairs(x)
     rejected = (2 * stdtr(found.freedom, -np.abs(found.value) / found.error) < 0.05).mean()
-    assert least <= rejected <= most
-    effect = 3 * math.sqrt(4 * seed_part / n + 2 * noise / (n * (n - 1)))
-    assert found.value.mean() + effect == pytest.approx(effect, rel=0.05)
+    assert 0.01 <= rejected <= 0.06, "what is not rejected is covered"
     if seed_part:
         upper = np.triu_indices(n, 1)
         naive = x[:, upper[0], upper[1]]
@@ -559,18 +567,37 @@ def test_pair_intervals_hold_their_level(n: int, seed_part: float, noise: float,
         assert too_often > 0.15
 
 
-def test_contrasts_hold_their_level_and_find_what_is_planted() -> None:
+@pytest.mark.parametrize(("seed_part", "noise"), RATIOS)
+def test_an_effect_planted_in_pair_figures_is_recovered(seed_part: float, noise: float) -> None:
+    """Seed effects and noise of the two corpora are their own; the one's figures are three standard errors higher."""
+    n, tries = 6, 400
+    error = math.sqrt(2 * (4 * seed_part / n + 2 * noise / (n * (n - 1))))
+    one, other = (many_pairs(seed, tries, n, seed_part, noise) + 0.4 for seed in (1, 2))
+    pairs = zip(one + 3 * error, other, strict=True)
+    recovered([contrast(as_pairs(a), as_pairs(b)) for a, b in pairs], 3 * error, error)
+
+
+def test_an_effect_planted_in_seed_figures_is_recovered_and_a_null_is_not_rejected() -> None:
+    from scipy.special import stdtr
+
+    n, tries = 6, 400
     rng = np.random.default_rng(5)
-    rejected, flipped, found = 0, 0, 0
-    for _ in range(SIMULATIONS):
-        shared = 0.5 + rng.standard_normal(6)
-        a, b = (dict(enumerate(shared + 0.1 * rng.standard_normal(6))) for _ in range(2))
-        null = contrast(a, b)
-        moved = contrast({seed: value + 0.25 for seed, value in a.items()}, b)
-        assert null.p is not None and moved.p is not None and null.sign_flip_p is not None
-        rejected += null.p < 0.05
-        flipped += null.sign_flip_p <= 0.05
-        found += moved.p < 0.05
-    assert 0.03 < rejected / SIMULATIONS < 0.07
-    assert 0.015 < flipped / SIMULATIONS < 0.05
-    assert found / SIMULATIONS > 0.85
+    shared = 0.5 + rng.standard_normal((20_000, n))
+    a, b = (shared + 0.1 * rng.standard_normal((20_000, n)) for _ in range(2))
+    error = 0.1 * math.sqrt(2 / n)
+    found = mean_of_seeds(a - b)
+    assert 0.04 < (2 * stdtr(found.freedom, -np.abs(found.value) / found.error) < 0.05).mean() < 0.06
+    some = [(dict(enumerate(x)), dict(enumerate(y))) for x, y in zip(a[:tries], b[:tries], strict=True)]
+    flipped = [contrast(x, y).sign_flip_p for x, y in some]
+    assert 0.015 < np.mean([p is not None and p <= 0.05 for p in flipped]) < 0.05
+    recovered([contrast({s: v + 3 * error for s, v in x.items()}, y) for x, y in some], 3 * error, error)
+
+
+def recovered(found: list[Estimate], effect: float, error: float) -> None:
+    """The planted size is found on average, covered by as many intervals as should be, and often told from 0."""
+    values = [one.value for one in found if one.value is not None]
+    ends = [one.ci95 for one in found if one.ci95 is not None]
+    assert len(values) == len(ends) == len(found)
+    assert np.mean(values) == pytest.approx(effect, abs=4 * error / math.sqrt(len(found)))
+    assert 0.92 < np.mean([low <= effect <= high for low, high in ends]) < 0.998
+    assert np.mean([low > 0 for low, _ in ends]) > 0.4

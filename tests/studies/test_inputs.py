@@ -3,9 +3,11 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -17,17 +19,17 @@ from generation.sampling import Sampling
 from generation.shuffle import ShuffleConfig, shuffle
 from generation.subsample import SubsampleConfig, subsample
 from studies.inputs import StudyConfig, StudyInput, model_called, resolve_input
-from tests.own import write_own
+from tests.own import write_external, write_own
 from tests.studies.random_saes import write_plain, write_recorded
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 
 
-@pytest.fixture
-def run(tmp_path: Path, family_model: Model) -> Path:
-    """Two corpora, an SAE of each."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
+    """Two corpora, an SAE of each; never change it."""
     spec, model = family_model("gpt2")
-    folder, sizes = tmp_path / "runs" / "tried", {"train": 400, "test": 400}
+    folder, sizes = tmp_path_factory.mktemp("made"), {"train": 400, "test": 400}
     sampling = Sampling(max_tokens=31)
     corpora = [
         write_own(folder / "corpora" / "own", spec, model, sampling, sizes),
@@ -37,6 +39,12 @@ def run(tmp_path: Path, family_model: Model) -> Path:
         write_recorded(folder / "saes", corpus.name, 0, model.config.hidden_size, 24)
     remember_corpora(folder / "saes", corpora)
     return folder
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    return shutil.copytree(made, tmp_path / "runs" / "tried")
 
 
 def resolved(run: Path, *saes: Path, **values: Any) -> StudyInput:
@@ -99,3 +107,61 @@ def test_an_option_given_as_a_setting_is_refused_in_a_sentence(tmp_path: Path, s
     done = CliRunner().invoke(app, ["study", "fakes", str(tmp_path), "--out", str(tmp_path / "x"), "--set", setting])
     name, value = setting.split("=")
     assert done.exit_code == 2 and f"write --{name} {value} without --set" in " ".join(done.output.split())
+
+
+def record(sae: Path, spec: ModelSpec) -> None:
+    """Let an SAE's record name the model that it was trained on."""
+    config = json.loads((sae / "cfg.json").read_text())
+    config["metadata"]["faithful"]["identity"] |= {"model": spec.name, "revision": spec.revision}
+    (sae / "cfg.json").write_text(json.dumps(config))
+
+
+def test_saes_trained_on_another_model_are_refused_whatever_their_width(run: Path, family_model: Model) -> None:
+    ours, other = family_model("gpt2")[0], family_model("gpt_neox")[0]
+    saes = sorted(path.parent for path in (run / "saes").rglob("cfg.json"))
+    for sae in saes:
+        record(sae, ours)
+    assert resolved(run).spec.revision == ours.revision
+    record(saes[1], replace(other, name=ours.name))
+    is_other, reads = (rf"tiny-gpt2 \({spec.revision[:19]}\)" for spec in (other, ours))
+    sentence = f"seed-0 is of {is_other} and {reads} would read the text; name SAEs of"
+    for model in (None, ours.source):
+        with pytest.raises(FaithfulError, match=sentence):
+            resolved(run, model=model)
+
+
+def test_saes_from_elsewhere_are_refused_where_both_names_are_known(run: Path, family_model: Model) -> None:
+    known = {"pythia-160m": "pythia-160m", "gpt2-medium": "gpt2-medium", "google/gemma-2-2b": "gemma-2-2b"}
+    unsure = dict.fromkeys(("gpt2-small", "openai-community/gpt2", "someone/gpt2-mine", ""), "64 dimensions")
+    sentences = {model: f"is of {name} and gpt2 .* would read" for model, name in known.items()} | unsure
+    spec = replace(family_model("gpt2")[0], name="gpt2")
+    web = write_external(run / "corpora" / "web", spec, {split: [np.arange(9, 40)] for split in ("train", "test")})
+    for model, sentence in sentences.items():
+        plain = write_plain(run / "plain", 64, 16, model_name=model)
+        with pytest.raises(FaithfulError, match=sentence):
+            resolved(run, plain, corpora=(web,))
+    with pytest.raises(FaithfulError, match="64 dimensions"):
+        resolved(run, write_plain(run / "plain", 64, 16, model_name="gpt2-medium"), corpora=(web,), model="gpt2")
+
+
+def test_the_model_begins_as_the_corpora_do(run: Path, family_model: Model) -> None:
+    spec, model = family_model("gpt2")
+    assert spec.bos_id != 7
+    begun = write_own(
+        run / "b" / "own", replace(spec, bos_id=7), model, Sampling(max_tokens=31), {"train": 90, "test": 90}
+    )
+    copy = shutil.copytree(spec.source, run / "copy")
+    for named in (None, spec.source, str(copy)):
+        found = resolved(run, corpora=(begun,), model=named).spec
+        assert (found.bos_id, found.revision) == (7, spec.revision)
+    assert resolved(run, model=spec.source).spec.bos_id == spec.bos_id
+    with pytest.raises(FaithfulError, match="begin with different tokens"):
+        resolved(run, corpora=(begun, run / "corpora" / "cool"))
+
+
+def test_two_corpora_of_one_name_and_a_type_that_is_none_are_refused(run: Path) -> None:
+    twin = shutil.copytree(run / "corpora" / "own", run / "twin" / "own")
+    with pytest.raises(FaithfulError, match="Two corpora are named own; a corpus' name is its folder's name"):
+        resolved(run, corpora=(run / "corpora" / "own", twin))
+    with pytest.raises(FaithfulError, match="'float31' is not a dtype"):
+        resolved(run, dtype="float31")

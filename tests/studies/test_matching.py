@@ -398,5 +398,5 @@ def test_a_latent_that_does_not_vary_has_no_correlation() -> None:
     other = np.hstack([values[:, :1], values[:, 1:2], 1 - values[:, 2:]])
     latents = torch.arange(3).expand(997, -1).int()
     codes = tuple(Codes(torch.from_numpy(side).float(), latents, 3) for side in (values, other))
-    figures = panel_figures(found, (codes[0], codes[1]), (rows, rows), seed=0)
+    figures = panel_figures(found.partners, None, (codes[0], codes[1]), (rows, rows), seed=0)
     assert figures["activation_correlation"] == pytest.approx(0, abs=1e-5)

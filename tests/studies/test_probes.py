@@ -33,7 +33,7 @@ from studies import embedded_tasks, probe_cells, probe_features, probes
 from studies.embedded_tasks import RULES, EmbeddedText, is_test_module
 from studies.panel import ordinary_ids
 from studies.probe_cells import plan_probes, probe_cell, score, stratified_order
-from studies.probe_features import Pooled, pool_features, pooled_bytes, text_rows
+from studies.probe_features import Pooled, pool_features, text_rows
 from studies.probe_fit import CS, by_mean_difference, fit, fit_cross_validated, spread_folds
 from studies.probe_overlap import GRAM, overlaps
 from studies.probe_tasks import (
@@ -221,6 +221,7 @@ def test_every_input_is_probed_on_the_same_folds(monkeypatch: pytest.MonkeyPatch
     assert len(given) == 3 * 2 + 2 and {size for size, *_ in given} == {20, 80}
     for size in (20, 80):
         assert len({json.dumps(rest) for found, *rest in given if found == size}) == 1
+    assert plan.folds_of == "groups" and plan_probes(task_data(y, 40), 4, 1, (), 0).folds_of == "examples"
     for group in set(groups[:80]):
         assert len(set(plan.folds[[of == group for of in groups[:80]]])) == 1
 
@@ -238,7 +239,8 @@ def test_sizes_of_the_curve_are_nested_and_hold_every_class() -> None:
 def test_a_class_of_one_group_gets_folds_of_examples() -> None:
     y = np.array([0] * 30 + [1] * 8)
     data = task_data(np.concatenate([y, y]), len(y), ["a"] * 15 + ["b"] * 15 + ["c"] * 8 + ["d"] * 38)
-    assert len(set(plan_probes(data, 4, 1, (), 0).folds[30:])) > 1
+    plan = plan_probes(data, 4, 1, (), 0)
+    assert len(set(plan.folds[30:])) > 1 and plan.folds_of == "examples"
 
 
 def test_scores_are_scikit_learns() -> None:
@@ -300,7 +302,6 @@ def test_pools_are_over_the_texts_own_tokens(family_model: Model, family_name: s
             np.testing.assert_allclose(codes[place], reduce(sae.encode(h)), atol=2e-5)
             np.testing.assert_allclose(found.rebuilt[at][place], reduce(sae.reconstruct(h)), atol=2e-5)
     assert issparse(found.codes[1])
-    assert pooled_bytes(saes, 3) == 4 * 3 * (48 + 300 + 4 * truncated.d_in)
 
 
 def test_features_do_not_depend_on_the_batch(family_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,6 +416,51 @@ def test_a_saved_set_is_read_by_its_splits(tmp_path: Path) -> None:
     assert len(data.test.y) == 36 and len(data.train.y) == 44
     assert data.left_out == {"also among the test examples": 6}
     assert data.labels == ("0", "1")
+
+
+@pytest.mark.parametrize("labels", [("-1", "1"), ("-1", "0", "1")])
+def test_minus_one_is_a_class_where_classes_have_no_names(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    rows = [row | {"stars": int(labels[place % len(labels)])} for place, row in enumerate(rows_of(90))]
+    by_text = {row["review"]: str(row["stars"]) for row in rows}
+    table = write_csv(tmp_path / "r.csv", rows)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "r.parquet")
+    for path in (table, tmp_path / "r.parquet"):
+        data = load_task(find_task(f"{path}:review:stars"), DRAW, no_text())
+        assert data.labels == labels and not data.left_out
+        for side in (data.train, data.test):
+            assert [labels[y] for y in side.y] == [by_text[text] for text in side.texts]
+
+
+def test_rows_without_a_number_as_label_are_left_out(tmp_path: Path) -> None:
+    stars = [float("nan") if place % 6 == 0 else float(place % 2) for place in range(90)]
+    rows = [row | {"stars": value} for row, value in zip(rows_of(90), stars, strict=True)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "r.parquet")
+    data = load_task(find_task(f"{tmp_path / 'r.parquet'}:review:stars"), DRAW, no_text())
+    assert data.labels == ("0", "1") and data.left_out == {"no label": 15}
+
+
+def test_minus_one_of_a_named_class_is_no_label_and_groups_of_a_saved_set_are_kept_apart(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def part(name: str, count: int, users: int) -> Any:
+        columns = {
+            "text": [f"{name} {number}" for number in range(count)],
+            "label": [number % 3 - 1 for number in range(count)],
+            "user": [f"u{number % users}" if number % 5 else None for number in range(count)],
+        }
+        return datasets.Dataset.from_dict(columns).cast_column("label", datasets.ClassLabel(names=["no", "yes"]))
+
+    folder = tmp_path / "saved"
+    datasets.DatasetDict({"train": part("train", 90, 10), "test": part("test", 30, 4)}).save_to_disk(str(folder))
+    plain = load_task(find_task(str(folder)), Draw(100, 100, 0, 4), no_text())
+    assert plain.labels == ("0", "1") and plain.left_out == {"no label": 30} and plain.train.groups is None
+    assert (len(plain.train.y), len(plain.test.y)) == (60, 20)
+    data = load_task(find_task(f"{folder}:text:label:user"), Draw(100, 100, 0, 4), no_text())
+    assert data.train.groups and data.test.groups and not set(data.train.groups) & set(data.test.groups)
+    assert data.left_out["of a group among the test examples"] == 60 - len(data.train.y) > 0
+    assert {group for group in data.train.groups if group.startswith("u")} == {"u4", "u6", "u7", "u8", "u9"}
+    alone = [group for group in data.train.groups if not group.startswith("u")]
+    assert len(alone) == len(set(alone)) == 12
 
 
 def test_drawn_examples_are_kept_until_something_changes(tmp_path: Path) -> None:
@@ -732,6 +778,9 @@ def test_every_score_is_a_row(studied: probes.ProbesStudy) -> None:
         assert "hard" in (studied.folder / "figures" / f"{name}.svg").read_text(encoding="utf-8")
     tables = probes_tables(studied.summary)
     assert "ceiling: left out of the means" in str(tables[0]) and "own − web" in str(tables[-1])
+    grouped = studied.summary["tasks"]["hard"] | {"train_groups": 3}
+    shown = probes_tables(studied.summary | {"tasks": studied.summary["tasks"] | {"hard": grouped}})
+    assert "folds of examples" in str(shown[0]) and "folds of examples" not in str(tables[0])
     assert all(len(row) == len(header) for _, header, rows in tables for row in rows)
 
 
@@ -796,6 +845,16 @@ def test_settings_that_make_no_probe_are_refused(
         study_probes(configured(run, tmp_path, **values))
 
 
+def test_a_corpus_without_held_out_text_is_refused_before_anything_is_read(
+    run: Path, tmp_path: Path, family_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("load_task", "pool_features"):
+        monkeypatch.setattr(probes, name, lambda *_: pytest.fail("work began"))
+    bare = write_external(tmp_path / "bare", family_model("gpt2")[0], {"train": [np.arange(9, 40)]})
+    with pytest.raises(FaithfulError, match="no held-out text"):
+        study_probes(configured(run, tmp_path / "out", corpora=(run / "corpora" / "own", bare)))
+
+
 def test_two_tasks_of_one_name_are_refused(run: Path, tmp_path: Path) -> None:
     tasks = (f"{run / 'easy'}.csv:text:label",) * 2
     with pytest.raises(FaithfulError, match="Two tasks are called easy"):
@@ -817,7 +876,7 @@ def test_where_every_task_is_at_its_ceiling_nothing_is_concluded(
 
 @pytest.mark.slow
 def test_embedded_tasks_of_tiny_lie_between_floor_and_ceiling(tmp_path: Path) -> None:
-    """Their passages stand in no corpus that `corpus add` makes; measured baselines: see CHANGELOG."""
+    """Their passages stand in no corpus that `corpus add` makes."""
     from faithful.catalog import tiny_path
     from generation.add import add
     from generation.add_config import AddConfig

@@ -16,7 +16,8 @@ from studies.reference_figures import draft_runs, drafts_like, reference_tables
 from studies.report import ReportConfig, write_report
 from studies.report_answer import answer, floor_notes
 from studies.report_figures import position_counts
-from studies.report_parts import CHECKS, position_notes, study_parts
+from studies.report_parts import CHECKS, notes, position_notes, study_parts
+from studies.report_reproduce import sizes_table, study_command
 from studies.report_run import RunFound, SaeFound, StudyFound, read_run
 from studies.report_svg import inline_svg
 
@@ -73,7 +74,13 @@ def write_sae(folder: Path, corpus: str, seed: int) -> None:
         "model": "tiny", "corpus": corpus, "hook": "resid_pre.3", "init_seed": seed, "context": 9, "layout": "aligned",
         "tokens": 1234, "batch": 16, "d_sae": 8, "k": 2, "lr": 1e-3,
     }  # fmt: skip
-    record = {"version": "0.1.0", "identity": identity, "evaluation": {"fvu": 0.25}, "torch": "2.9", "seconds": 3.0}
+    record = {
+        "version": "0.1.0",
+        "identity": identity,
+        "evaluation": {"fvu": 0.25, "tokens": 345},
+        "torch": "2.9",
+        "seconds": 3.0,
+    }
     config = {"d_sae": 8, "k": 2, "metadata": {"dataset_path": corpus, "faithful": record}}
     (folder / "cfg.json").write_text(json.dumps(config))
     lines = [json.dumps({"step": step, "fvu": 1 / step, "dead_in_training": step}) for step in range(1, 700)]
@@ -101,7 +108,9 @@ def seeds_summary(seeds: int = 6) -> dict[str, Any]:
     other = {"corpora": {"own": {"pw_mcc": {"value": 0.125, "ci95": None, "seeds": 2}}}, "contrasts": []}
     return {
         "study": "seeds", "model": MODEL, "hook": "resid_pre.3", "own": "own", "shape": SHAPE, "seed": 3,
-        "sizes": {"saes": 18, "panel_tokens": {"own": 2724, "prose": 2689}}, **statistics, "across": {}, "between_shapes": {},
+        "sizes": {"saes": 18, "panel_tokens": {"own": 2724, "prose": 2689}}, **statistics, "across": {},
+        "floors": {"own": {"floor_random": {"pairs": 3}, "floor_init": {"pairs": 1}}}, "not_compared": [[SHAPE, "f16"]],
+        "between_shapes": {"own a × own b": {"shared_feature_ratio": 0.1, "pw_mcc": 0.2, "floor_random": 0.0, "pairs": 36}},
         "shapes": {SHAPE: {}, "resid_pre.3-f16-k2": other}, "examples": [example],
     }  # fmt: skip
 
@@ -203,6 +212,9 @@ def test_what_a_reader_needs_is_there(html: str) -> None:
         *CHECKS, "exploratory contrast", "SAEs of resid_pre.3-f16-k2", "0.125", "own 2,724 · prose 2,689", "1,234",
         "3 samples of own", "faithful generate --model tiny", "faithful corpus add prose --for tiny", "a1" * 32,
         "consistent with the declared sampling", "faithful study seeds --run demo", "1.5 (1 to 2)", "height",
+        "learning rate0.001", "init seeds0, 1", "latents8", "held-out tokens of the evaluation345", "degrees of freedom",
+        "A floor is the mean over 1 or 3 pairs of decoders", "between shapes are means over 36 pairs of SAEs",
+        f"Not compared with each other, since each has pairs of its own: {SHAPE} and f16.",
     ):  # fmt: skip
         assert wanted in text, wanted
     assert "faithful corpus export" not in text
@@ -235,10 +247,65 @@ def test_a_recipe_is_the_way_to_make_the_run_again(tmp_path: Path) -> None:
     (run / "recipe.toml").write_text('model = "tiny"\nseeds = "0,1"\n')
     (run / "steps.json").write_text(json.dumps({"train": {"key": "k", "seconds": 61.25}, "report": {"seconds": 1}}))
     text = write_report(ReportConfig(run, markdown=True)).read_text(encoding="utf-8")
-    assert (
-        "faithful run recipe.toml --run other" in text and 'seeds = "0,1"' in text and "faithful generate" not in text
-    )
+    generated = "faithful generate --model tiny --out runs/other/corpora/own\n"
+    assert f"faithful run recipe.toml --run other\n\n# which is, step by step:\n{generated}" in text
+    assert 'seeds = "0,1"' in text
     assert "| train | 61.2 |" in text and "| all | 62.2 |" in text
+
+
+def test_a_study_s_command_states_all_that_it_was_told(tmp_path: Path) -> None:
+    write_study(tmp_path, "seeds", seeds_summary())
+    folder = tmp_path / "studies" / "seeds"
+    study = StudyFound("seeds", folder, {})
+    assert study_command(study, "demo") == "faithful study seeds --run demo"
+    told = {
+        "saes": ["/home/me/runs/demo/saes"], "out": "/home/me/runs/demo/studies/seeds", "own": None, "examples": 5,
+        "corpora": ["/home/me/runs/demo/corpora/own", "/home/me/my prose"], "model": "tiny", "tokens": 8000, "context": 64,
+        "seed": 3, "device": None, "gaussian_steps": 150,
+    }  # fmt: skip
+    (folder / "settings.json").write_text(json.dumps(told))
+    assert study_command(study, "demo") == (
+        "faithful study seeds --run demo --corpus runs/demo/corpora/own --corpus 'my prose' --model tiny --tokens 8000"
+        " --set context=64 --seed 3 --set gaussian_steps=150"
+    )
+    (folder / "settings.json").write_text(json.dumps({"saes": ["USER/REPO", "runs/demo/saes/own"]}))
+    assert study_command(study, "demo") == "faithful study seeds USER/REPO runs/demo/saes/own --run demo"
+
+
+def test_lists_and_the_study_of_corpora_have_options_of_their_own(tmp_path: Path) -> None:
+    for name in ("probes", "corpora"):
+        write_study(tmp_path, name, {})
+    probes, corpora = (StudyFound(name, tmp_path / "studies" / name, {}) for name in ("probes", "corpora"))
+    (probes.folder / "settings.json").write_text(json.dumps({"ks": [1, 10], "tasks": ["sst2", "a b.csv:text:label"]}))
+    assert study_command(probes, "demo") == (
+        "faithful study probes --run demo --set tasks='sst2,a b.csv:text:label' --set ks=1,10"
+    )
+    told = {
+        "folders": ["runs/demo/corpora/own"],
+        "own": "runs/demo/corpora/own",
+        "top_ps": [0.9, 1.0],
+        "budget": 100000,
+    }
+    (corpora.folder / "settings.json").write_text(json.dumps(told))
+    assert study_command(corpora, "demo") == (
+        "faithful study corpora runs/demo/corpora/own --run demo --own runs/demo/corpora/own --budget 100000 --top-ps 0.9,1.0"
+    )
+
+
+def test_what_a_study_was_told_stands_beside_what_it_is_otherwise(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "small")
+    told = {"tokens": 8000, "gaussian_steps": 150, "gaussian_seeds": 2, "seed": 3, "out": "/home/me"}
+    (run / "studies" / "seeds" / "settings.json").write_text(json.dumps(told))
+    stated = [row[1:] for row in sizes_table(read_run(run))[2] if row[1].startswith("stated")]
+    assert stated == [
+        ("stated: tokens", "8,000", "20,000 on a CPU, 200,000 on a GPU"), ("stated: gaussian steps", "150", "–"),
+    ]  # fmt: skip
+
+
+def test_figures_without_an_interval_say_what_they_are_of() -> None:
+    assert "of one corpus each" in notes("corpora", {})[0]
+    assert "accuracy_h, macro_f1_h and majority are single values" in notes("probes", {})[0]
+    assert notes("fakes", {}) == notes("seeds", {"floors": {}, "between_shapes": {}, "not_compared": []}) == []
 
 
 def test_a_run_with_nothing_but_text_that_is_elsewhere(tmp_path: Path) -> None:
@@ -381,22 +448,36 @@ def test_draft_figures_stand_beside_ours_where_model_and_setting_agree() -> None
     ]  # fmt: skip
     corpora = {"mine": {"fake_contrast": {"value": 0.004}, "fake_density_1": 0.2, "fake_density_1_of_bound": 0.3}}
     summary = {"model": {"name": "gpt2"}, "own": "mine", "shape": shape, "corpora": corpora}
-    title, header, rows = reference_tables("fakes", summary)[0]
-    assert "lr 0.0003, context 128, seeds 42 and 49" in title
+    title, header, rows = reference_tables("fakes", summary, {})[0]
+    assert title.endswith("(draft: lr 0.0003, context 128, 24,413 steps, seeds 42 and 49; ours: not recorded)")
     assert header == ("corpus in the draft", "draft count", "draft share", "our fake_contrast", "our fake_density_1")
     assert rows[0] == ("faithful-gpt2-small", "36, 38", "0.301%", "0.400%", "20.000%")
     assert rows[1] == ("fineweb", "34, 33", "0.273%", "–", "–")
-    score = {"accuracy": [{"size": 9, "value": 0.1}, {"size": 99, "value": 0.75}]}
+    score = {name: [{"size": 9, "value": 0.1}, {"size": 99, "value": 0.75}] for name in ("accuracy", "macro_f1")}
     probes = summary | {
         "by_task": {"sst2": {"mine": {"f": score, "h_hat": score}}},
-        "tasks": {"sst2": {"baseline": {"accuracy": 0.8}}},
+        "tasks": {"sst2": {"baseline": {"accuracy": 0.8, "macro_f1": 0.7}}},
     }
-    assert reference_tables("probes", probes)[0][2][0] == (
-        "faithful-gpt2-small", "sst2", "76.0%", "63.8%", "58.2%", "80.0%", "75.0%", "75.0%",
-    )  # fmt: skip
-    assert reference_tables("fakes", summary | {"shape": "resid_pre.8-f12288-k32"}) == []
-    assert reference_tables("fakes", summary | {"model": {"name": "pythia-1.4b"}}) == []
-    assert reference_tables("seeds", summary) == []
+    assert reference_tables("probes", probes, {})[0][2][:2] == [
+        ("faithful-gpt2-small", "sst2", "accuracy", "76.0%", "63.8%", "58.2%", "80.0%", "75.0%", "75.0%"),
+        ("faithful-gpt2-small", "sst2", "macro-F1", "74.4%", "63.2%", "50.5%", "70.0%", "75.0%", "75.0%"),
+    ]
+    assert reference_tables("fakes", summary | {"shape": "resid_pre.8-f12288-k32"}, {}) == []
+    assert reference_tables("fakes", summary | {"model": {"name": "pythia-1.4b"}}, {}) == []
+    assert reference_tables("seeds", summary, {}) == []
+
+
+def test_where_our_settings_differ_from_the_draft_s_is_said() -> None:
+    shape = "resid_pre.8-f12288-k16"
+    corpora = {"mine": {"fake_contrast": {"value": 0.004}}}
+    summary = {"model": {"name": "gpt2"}, "own": "mine", "shape": shape, "corpora": corpora}
+    same = {"lr": 0.0003 * (1 + 1e-12), "context": 128, "tokens": 100_000_000, "steps": 24_413}
+    ours = [same | {"init_seed": seed} for seed in (42, 49, 0)]
+    title = reference_tables("fakes", summary, {shape: ours})[0][0]
+    assert title.endswith("ours: lr 0.0003, context 128, 100,000,000 tokens in 24,413 steps, seeds 42, 49 and 0)")
+    other = [one | {"lr": 0.001, "steps": 999} for one in ours]
+    title = reference_tables("fakes", summary, {shape: other})[0][0]
+    assert "ours: lr 0.001, context 128" in title and title.endswith("; differs in lr and steps)")
 
 
 def test_positions_are_counted_as_aligned_contexts_fill_them(run: Path) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,25 @@ from faithful.sae.files import export_sparsify, load_sae, save_sae
 from faithful.sae.topk import TopKSAE
 from faithful.training import TrainConfig, train
 from generation.sampling import Sampling
-from studies.codes import Codes
-from studies.floors import gaussian_saes, moments_of
-from studies.grid import find_saes
-from studies.inputs import StudyConfig, resolve_input
-from studies.matching import CURVE, Directions, covariance_rows, match, panel_figures, random_rows
-from studies.panel import held_out, load_panel, noise_rows, shuffled_rows, unigram_rows
+from studies import seeds_figures, seeds_floors, seeds_pairs
+from studies.codes import Codes, code_text
+from studies.floors import Moments, gaussian_saes, moments_of, recorded_config
+from studies.grid import Trained, find_saes
+from studies.inputs import StudyConfig, StudyInput, resolve_input
+from studies.matching import (
+    CURVE,
+    Directions,
+    assign_alive,
+    covariance_rows,
+    density_figures,
+    match,
+    panel_figures,
+    random_rows,
+)
+from studies.noise_models import untrained_sae
+from studies.panel import Panel, held_out, load_panel, noise_rows, shuffled_rows, unigram_rows
 from studies.seeds import SeedsConfig, seeds_tables, study_seeds
+from studies.seeds_floors import FloorMaker
 from tests.own import write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -67,7 +81,9 @@ def test_figures_equal_their_definitions() -> None:
     b = torch.nn.functional.normalize(a[torch.randperm(50, generator=generator)] + noise, dim=1)
     encoders = rows(50, 12, 6), rows(50, 12, 7)
     density = np.random.default_rng(0).random((2, 50)) * (np.random.default_rng(1).random((2, 50)) > 0.3)
-    figures = match(Directions(a, encoders[0]), Directions(b, encoders[1]), (density[0], density[1])).figures()
+    found = match(Directions(a, encoders[0]), Directions(b, encoders[1]))
+    alive = assign_alive((a, b), (density[0], density[1]))
+    figures = found.figures() | density_figures(found.partners, alive, (density[0], density[1]))
     cosines = (a.double() @ b.double().T).numpy()
     left, right = linear_sum_assignment(-cosines)
     matched = cosines[left, right]
@@ -79,9 +95,9 @@ def test_figures_equal_their_definitions() -> None:
     assert figures["top1_ratio"] >= figures["shared_feature_ratio"]
     weights = (density[0][left] + density[1][right]) / 2
     assert figures["sfr_weighted"] == pytest.approx((weights * (matched > 0.7)).sum() / weights.sum())
-    alive = cosines[np.ix_(density[0] > 0, density[1] > 0)]
-    some, others = linear_sum_assignment(-alive)
-    assert figures["sfr_alive"] == pytest.approx((alive[some, others] > 0.7).mean())
+    firing = cosines[np.ix_(density[0] > 0, density[1] > 0)]
+    some, others = linear_sum_assignment(-firing)
+    assert figures["sfr_alive"] == pytest.approx((firing[some, others] > 0.7).mean())
     of_encoders = (encoders[0] @ encoders[1].T).numpy()[left, right]
     assert figures["sfr_both"] == pytest.approx(((matched > 0.7) & (of_encoders > 0.7)).mean())
 
@@ -121,7 +137,7 @@ def test_correlation_and_rotated_bases_on_the_panel() -> None:
     of_a = np.hstack([shared, plane, rest])
     of_b = np.hstack([shared + 0.1 * rng.random((500, 4)), np.abs(plane @ turn.T), rest])
     found = match(Directions(a), Directions(b))
-    figures = panel_figures(found, (codes(of_a), codes(of_b)), (a, b), seed=0)
+    figures = panel_figures(found.partners, None, (codes(of_a), codes(of_b)), (a, b), seed=0)
     pairs = zip(found.assignment.rows, found.assignment.columns, strict=True)
     r = [np.corrcoef(of_a[:, i], of_b[:, j])[0, 1] for i, j in pairs]
     assert figures["activation_correlation"] == pytest.approx(np.mean(r))
@@ -154,6 +170,12 @@ def studied(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return out, study_seeds(SeedsConfig(saes=(run / "saes",), out=out, tokens=1500, device="cpu")).summary
 
 
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of `studied` are enough."""
+    monkeypatch.setattr(seeds_figures, "draw", lambda *_: None)
+
+
 def test_the_summary_is_the_contract(studied: tuple[Path, dict[str, Any]]) -> None:
     out, summary = studied
     assert summary["own"] == "own" and list(summary["corpora"]) == ["own", "cool"]
@@ -166,7 +188,7 @@ def test_the_summary_is_the_contract(studied: tuple[Path, dict[str, Any]]) -> No
     assert headline[0]["verdict"] == "cannot be decided: 3 seeds"
     assert json.loads((out / "summary.json").read_text())["corpora"].keys() == summary["corpora"].keys()
     titles = [title for title, _, _ in seeds_tables(summary)]
-    assert len(titles) == 4
+    assert len(titles) == 5
     assert sorted(path.name for path in (out / "figures").iterdir()) == [
         "across_corpora.svg", "matched_cosines.svg", "sfr_curves.svg",
     ]  # fmt: skip
@@ -198,10 +220,111 @@ def test_examples_show_tokens_with_their_activations(studied: tuple[Path, dict[s
     assert len(pl.read_parquet(studied[0] / "examples.parquet")) == sum(len(block["rows"]) for block in blocks)
 
 
-def test_again_takes_every_pair_as_it_is(studied: tuple[Path, dict[str, Any]], run: Path) -> None:
-    again = study_seeds(SeedsConfig(saes=(run / "saes",), out=studied[0], tokens=1500, device="cpu"))
+def test_how_pairs_were_assigned_is_kept(studied: tuple[Path, dict[str, Any]]) -> None:
+    out, summary = studied
+    found = summary["assignments"]
+    assert sum(found["paths"].values()) == 3 * 12 and found["largest_gap"] == 0
+    table = pl.read_parquet(out / "results.parquet")
+    for metric in ("assignment_gap", "assignment_gap_encoders", "assignment_gap_alive"):
+        assert table.filter(pl.col("metric") == metric)["value"].to_list() == [0] * 12
+    (rows,) = [rows for title, _, rows in seeds_tables(summary) if title.startswith("How the optimal")]
+    assert dict(rows) == {path: str(count) for path, count in found["paths"].items()}
+
+
+def test_floors_are_what_they_say(studied: tuple[Path, dict[str, Any]], run: Path) -> None:
+    """`floor_init` of the seeds that were trained, `floor_gaussian` of each corpus' own activations."""
+    summary = studied[1]
+    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
+    panel = load_panel(found, 1500)
+    moments = {name: moments_of(found.truncated, rows, panel.ordinary) for name, rows in panel.parts.items()}
+    mean = sum(one.mean * one.tokens for one in moments.values()) / sum(one.tokens for one in moments.values())
+    expected = figures_of([untrained_sae(sae, mean) for sae in found.saes if sae.corpus == "own"], found, panel)
+    assert expected["pw_mcc"] > 0
+    for name in ("own", "cool"):
+        close(summary["floors"][name]["floor_init"], expected | {"pairs": 3, "assignment_gap": 0})
+        saes = [sae for sae in found.saes if sae.corpus == name]
+        config = recorded_config(saes[0].record, saes[0].d_in, saes[0].record["training"]["step"], (0, 1))
+        assert config is not None
+        trained = gaussian_saes(moments[name], config, 256, seed=0)
+        gaussian = figures_of(trained, found, panel)
+        close(summary["floors"][name]["floor_gaussian"], gaussian | {"pairs": 1, "assignment_gap": 0})
+        for floor in ("floor_random", "floor_covariance"):
+            assert {"top1_ratio", "pw_mcc"} <= summary["floors"][name][floor].keys()
+            assert "sfr_encoder" not in summary["floors"][name][floor]
+        for floor, figures in summary["floors"][name].items():
+            assert summary["corpora"][name][floor] == figures["shared_feature_ratio"]
+            assert summary["corpora"][name][f"{floor}_top1_ratio"] == figures["top1_ratio"]
+    own, cool = (summary["floors"][name]["floor_gaussian"]["pw_mcc"] for name in ("own", "cool"))
+    assert own != cool
+    (rows,) = [rows for title, _, rows in seeds_tables(summary) if title.startswith("Floors")]
+    assert {("floor_gaussian", "sfr_both"), ("floor_random", "top1_ratio")} <= {row[:2] for row in rows}
+
+
+def figures_of(saes: list[TopKSAE], found: StudyInput, panel: Panel) -> dict[str, Any]:
+    """Means over all pairs of SAEs, from what the rest of this file checks."""
+    coded = code_text(found.truncated, saes, panel.rows, panel.ordinary).codes
+    figures = []
+    for i, j in combinations(range(len(saes)), 2):
+        one = match(*(Directions(saes[place].W_dec, saes[place].W_enc.T) for place in (i, j)))
+        decoders = saes[i].W_dec, saes[j].W_dec
+        alive = assign_alive(decoders, (coded[i].density, coded[j].density))
+        figures.append(one.figures() | panel_figures(one.partners, alive, (coded[i], coded[j]), decoders, seed=0))
+    return {metric: np.mean([one[metric] for one in figures], axis=0).tolist() for metric in figures[0]}
+
+
+def close(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found["sfr_curve"] == pytest.approx(expected["sfr_curve"])
+    assert found | {"sfr_curve": None} == pytest.approx(expected | {"sfr_curve": None})
+
+
+def test_identical_decoders_share_everything_whatever_the_floor(run: Path, tmp_path: Path) -> None:
+    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
+    maker = FloorMaker(found, load_panel(found, 500), 0, 2, None, tmp_path, lambda *_: None)
+    sae = found.saes[0].load()
+    assert isinstance(sae, TopKSAE)
+    of_rows, of_saes = maker._of_rows([sae.W_dec] * 3), maker._of_saes([sae] * 2)
+    for metric in ("shared_feature_ratio", "top1_ratio"):
+        assert of_rows[metric] == of_saes[metric] == 1
+    for metric in ("pw_mcc", "sfr_encoder", "sfr_both", "sfr_alive", "sfr_weighted", "activation_correlation"):
+        assert of_saes[metric] == pytest.approx(1)
+    assert of_rows["sfr_curve"] == [1.0] * len(CURVE) and (of_rows["pairs"], of_saes["pairs"]) == (3, 1)
+
+
+def test_again_takes_everything_as_it_is(
+    studied: tuple[Path, dict[str, Any]], run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is matched or trained, and with nothing to show no SAE is loaded."""
+    for module, name in (
+        (seeds_pairs, "match"),
+        (seeds_floors, "match"),
+        (seeds_floors, "gaussian_saes"),
+        (Trained, "load"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_, what=name: pytest.fail(f"{what} again"))
+    config = SeedsConfig(saes=(run / "saes",), out=studied[0], tokens=1500, device="cpu", examples=0)
+    again = study_seeds(config)
     assert again.reused == 12
     assert again.summary["corpora"] == studied[1]["corpora"]
+    assert again.summary["assignments"] == studied[1]["assignments"]
+
+
+def test_gaussian_saes_of_a_corpus_are_kept_when_they_are_trained(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+
+    def counted(moments: Any, *rest: Any) -> Any:
+        trained.append(moments)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return gaussian_saes(moments, *rest)
+
+    monkeypatch.setattr(seeds_floors, "gaussian_saes", counted)
+    config = SeedsConfig((run / "saes",), tmp_path, tokens=600, device="cpu", gaussian_steps=2, examples=0)
+    with pytest.raises(KeyboardInterrupt):
+        study_seeds(config)
+    study_seeds(config)
+    assert len(trained) == 3 and torch.equal(trained[1].mean, trained[2].mean)
 
 
 def test_the_command_as_typed_takes_the_current_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +355,7 @@ def test_saes_from_elsewhere_of_several_widths(run: Path, tmp_path: Path) -> Non
     assert name == "wide resid_pre.1-f96-k4 × plain resid_pre.1-f40-k4"
     assert between["shared_feature_ratio"] == 1 and between["pairs"] == 1 and between["floor_random"] < 0.5
     assert summary["contrasts"] == [] and summary["not_compared"] == []
-    assert [title for title, _, _ in seeds_tables(summary)] == ["Between shapes"]
+    assert next(title for title, _, _ in seeds_tables(summary)) == "Between shapes"
 
 
 def elsewhere(run: Path, folder: Path, seed: int, noise: float = 0.0) -> Path:
@@ -276,14 +399,18 @@ def test_saes_that_began_alike_are_not_compared(run: Path, tmp_path: Path) -> No
         study_seeds(SeedsConfig(saes, tmp_path, tokens=1000, device="cpu"))
 
 
-def test_a_pair_is_kept_for_one_model_type_and_panel(
-    studied: tuple[Path, dict[str, Any]], run: Path, tmp_path: Path
+def test_a_pair_is_matched_once_and_read_once_per_model_type_and_panel(
+    studied: tuple[Path, dict[str, Any]], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(studied[0] / "pairs", tmp_path / "pairs")
-    wish = SeedsConfig((run / "saes",), tmp_path, tokens=1500, device="cpu", gaussian_seeds=0)
-    assert study_seeds(replace(wish, dtype="bfloat16")).reused == 0
-    assert study_seeds(replace(wish, tokens=1000)).reused == 0
-    assert study_seeds(wish).reused == 12
+    monkeypatch.setattr(seeds_pairs, "match", lambda *_: pytest.fail("matched again"))
+    wish = SeedsConfig((run / "saes",), tmp_path, tokens=1500, device="cpu", gaussian_seeds=0, examples=0)
+    other = study_seeds(replace(wish, tokens=1000))
+    assert (other.reused, study_seeds(replace(wish, dtype="bfloat16")).reused, study_seeds(wish).reused) == (0, 0, 12)
+    for name, figures in studied[1]["corpora"].items():
+        new = other.summary["corpora"][name]
+        assert new["pw_mcc"] == figures["pw_mcc"]
+        assert new["activation_correlation"] != figures["activation_correlation"]
 
 
 @pytest.mark.parametrize(
@@ -340,7 +467,39 @@ def test_moments_and_gaussian_saes(run: Path) -> None:
     assert torch.allclose(moments.mean, h.double().mean(0), atol=1e-5)
     assert torch.allclose(moments.covariance, torch.cov(h.double().T, correction=0), atol=1e-5)
     identity = found.saes[0].record["identity"]
-    trained = gaussian_saes(moments, identity, 20, (0, 1), seed=5)
-    again = gaussian_saes(moments, identity, 20, (0,), seed=5)
+    configs = [recorded_config(found.saes[0].record, found.saes[0].d_in, 20, seeds) for seeds in ((0, 1), (0,))]
+    assert configs[0] is not None and configs[1] is not None
+    trained = gaussian_saes(moments, configs[0], identity["batch"], seed=5)
+    again = gaussian_saes(moments, configs[1], identity["batch"], seed=5)
     assert torch.equal(trained[0].W_dec, again[0].W_dec)
     assert not torch.equal(trained[0].W_dec, trained[1].W_dec)
+
+
+def sparser(codes: Any) -> Tensor:
+    """An objective to be found by its name."""
+    return codes.values.sum()
+
+
+def test_gaussian_saes_are_trained_as_it_is_recorded(run: Path) -> None:
+    """Whatever the settings are; but a module that a file names is not imported."""
+    record = find_saes([run / "saes"])[0].record
+    plain = recorded_config(record, 8, 20, (3, 4))
+    assert plain is not None and (plain.gemm_dtype, plain.objective, plain.schedule) == (None, None, None)
+    stated = {
+        "betas": [0.8, 0.95], "eps": 1e-7, "clip": 0.5, "warmup": 0.2, "decay": 0.1, "auxk": 0.5, "dead_tokens": 77,
+        "lr": 0.02, "k": 3, "d_sae": 24, "gemm_dtype": "bfloat16",
+    }  # fmt: skip
+    named = {"objective": f"{__name__}.sparser", "schedule": None}
+    config = recorded_config({"identity": record["identity"] | stated | named, "deterministic": True}, 8, 20, (3, 4))
+    assert config is not None
+    given = {name: getattr(config, name) for name in stated} | {"betas": list(config.betas)}
+    assert given == stated and config.objective is sparser and config.deterministic
+    assert (config.d_in, config.init_seeds, config.steps) == (8, (3, 4), 20)
+    moments = Moments(torch.zeros(8, dtype=torch.float64), torch.eye(8, dtype=torch.float64), 10)
+    rounded, exact = (
+        gaussian_saes(moments, replace(config, gemm_dtype=dtype), 64, seed=0)[0] for dtype in ("bfloat16", None)
+    )
+    assert not torch.equal(rounded.W_dec, exact.W_dec)
+    for name in ("this.d", "nowhere.known", f"{__name__}.unknown"):
+        assert recorded_config({"identity": record["identity"] | {"objective": name}}, 8, 20, (0,)) is None
+    assert "this" not in sys.modules
