@@ -1,6 +1,6 @@
 """What publishing costs, against a server on this machine: bytes of a second publication, commits, time beside upload_folder.
 
-python -m benchmarks.bench_publish
+python -m benchmarks.bench_publish      (adds a line to results/publish.jsonl)
 """
 
 import os
@@ -10,12 +10,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+from benchmarks.shared import RESULTS, machine, write_unit
 from tests.hub.server import serving
 from tests.hub.state import Hub
 
 SHARDS, SHARD_BYTES, REPEATS = 100, 2 << 20, 11
 TARGET = 1.1
+FILE = RESULTS / "publish.jsonl"
 
 
 def main() -> None:
@@ -27,10 +30,20 @@ def main() -> None:
             "HF_HOME": f"{root}/home", "NO_PROXY": "127.0.0.1",
         }  # fmt: skip
         os.environ.pop("HF_HUB_OFFLINE", None)
-        measure(hub, Path(root))
+        found = measure(hub, Path(root))
+    key = {"shards": SHARDS, "shard_bytes": SHARD_BYTES, "repeats": REPEATS}
+    at = time.strftime("%Y-%m-%d %H:%M")
+    write_unit(
+        FILE, {"key": key, "result": found, "machine": machine(), "load": round(os.getloadavg()[0], 2), "at": at}
+    )
 
 
-def measure(hub: Hub, root: Path) -> None:
+def measure(hub: Hub, root: Path) -> dict[str, Any]:
+    """Publish, publish again, grow by one shard, and time whole publications in turn with `upload_folder`.
+
+    Returns:
+        the figures: bytes in the bodies of requests, numbers of commits, seconds, and the median ratio of the pairs.
+    """
     from huggingface_hub import HfApi
 
     from faithful.publish import PublishConfig, publish_corpus
@@ -41,16 +54,19 @@ def measure(hub: Hub, root: Path) -> None:
 
     publish_corpus(PublishConfig(folder, "user/first"))
     repository = hub.repositories["dataset", "user/first"]
-    print(f"first publication: {sum(hub.received.values()) / 1e6:.2f} MB, {len(repository.commits) - 1} commit")
+    found: dict[str, Any] = {"corpus_bytes": total, "first_bytes": sum(hub.received.values())}
+    print(f"first publication: {found['first_bytes'] / 1e6:.2f} MB, {len(repository.commits) - 1} commit")
     hub.received.clear()
     publish_corpus(PublishConfig(folder, "user/first"))
-    print(f"unchanged: {sum(hub.received.values()):,} bytes in bodies, {len(repository.commits) - 1} commits in all")
+    found |= {"unchanged_bytes": sum(hub.received.values()), "commits_unchanged": len(repository.commits) - 1}
+    print(f"unchanged: {found['unchanged_bytes']:,} bytes in bodies, {found['commits_unchanged']} commits in all")
     hub.received.clear()
     large_corpus(folder, SHARDS + 1)
     publish_corpus(PublishConfig(folder, "user/first"))
-    sent = sum(hub.received.values())
+    found |= {"grown_bytes": sum(hub.received.values()), "commits_grown": len(repository.commits) - 1}
     print(
-        f"1 % grown: {sent / 1e6:.2f} MB ({sent / total:.2%} of the corpus), {len(repository.commits) - 1} commits in all"
+        f"1 % grown: {found['grown_bytes'] / 1e6:.2f} MB ({found['grown_bytes'] / total:.2%} of the corpus),"
+        f" {found['commits_grown']} commits in all"
     )
 
     plain = root / "plain"
@@ -72,6 +88,7 @@ def measure(hub: Hub, root: Path) -> None:
         f" commits; median ratio of {REPEATS} pairs {ratio:.2f} (target at most {TARGET:g}:"
         f" {'met' if ratio <= TARGET else 'missed'})"
     )
+    return found | {"seconds": ours, "upload_folder_seconds": theirs, "upload_folder_commits": commits, "ratio": ratio}
 
 
 def large_corpus(folder: Path, shards: int) -> Path:

@@ -1,5 +1,6 @@
 """What a card says of a model's licence where its outputs and what is trained on them are concerned: facts to check."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -10,17 +11,20 @@ FILE = "licences.toml"
 
 
 def licence_paragraph(model: Mapping[str, Any]) -> str:
-    """What is known of a model's licence, chosen by its Hub tag; of its training text, by its family.
+    """What is known of a model's licence, by its Hub tag, else by the model's name; of its training text, by its family.
 
     Args:
-        model: `licence`, a Hub tag, None when unknown; `family`, which may be left out.
+        model: `licence`, a Hub tag, None when unknown; `name` and `family`, which may be left out.
     """
     paragraphs = _paragraphs()
     licence = model.get("licence")
     if not licence:
-        return str(paragraphs["unknown"])
-    said = (paragraphs["licences"].get(str(licence).lower()), paragraphs["families"].get(model.get("family") or ""))
-    return " ".join([f"Model licence: `{licence}`.", *(text for text in said if text)])
+        name = str(model.get("name") or "").split("/")[-1].lower()
+        likely = next((tag for tag, form in paragraphs["names"].items() if re.search(form, name)), None)
+        said = f" By its name the model may be under `{likely}`. {paragraphs['licences'][likely]}" if likely else ""
+        return f"{paragraphs['unknown']}{said}"
+    about = (paragraphs["licences"].get(str(licence).lower()), paragraphs["families"].get(model.get("family") or ""))
+    return " ".join([f"Model licence: `{licence}`.", *(text for text in about if text)])
 
 
 @cache

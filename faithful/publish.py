@@ -14,6 +14,7 @@ from faithful.publish_hub import Remote, Repository
 from faithful.publish_plan import Bundle, Plan, check_name, check_revision, make_plan
 from faithful.runs import corpora_of
 from faithful.sae.files import CONFIG
+from faithful.sae_card import is_hidden
 from generation.progress import Reporter, silent
 
 
@@ -100,7 +101,7 @@ def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bo
     if not config.path.is_dir():
         raise FaithfulError(f"There is no run {config.path}; name the folder of one.")
     studies = sorted(path.parent for path in (config.path / "studies").glob("*/summary.json"))
-    locked = [*corpora_of(config.path), *_shapes(config.path / "saes"), *studies]
+    locked = [config.path, *corpora_of(config.path), *_shapes(config.path / "saes"), *studies]
     return _publish(config, bundles, locked, report, dry_run)
 
 
@@ -195,7 +196,6 @@ def _held(folders: list[Path]) -> Iterator[None]:
 
 
 def _shapes(saes: Path) -> list[Path]:
-    """The folders that training locks: each holds the SAEs of one corpus and shape."""
-    cells = [path.parent for path in saes.rglob(CONFIG)]
-    visible = [cell for cell in cells if not any(part.startswith(".") for part in cell.relative_to(saes).parts)]
-    return sorted({cell.parent for cell in visible})
+    """The folders that training locks: each holds, or is to hold, the SAEs of one corpus and shape."""
+    cells = {path.parent.parent for path in saes.rglob(CONFIG) if not is_hidden(path, saes)}
+    return sorted(cells | {path.parent for path in saes.rglob(".lock") if not is_hidden(path.parent, saes)})

@@ -1,6 +1,5 @@
 """What belongs into the repositories of a corpus, of a grid of SAEs, of a run: files, cards, terms to accept."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from faithful.corpus import SPLITS, Corpus, Manifest, identity_hash, read_manifest
 from faithful.errors import FaithfulError
-from faithful.licences import licence_paragraph
 from faithful.publish_cards import corpus_card, markdown_table, wrapped
+from faithful.publish_hub import CARD
 from faithful.publish_paths import manifest_file, paths_objection, without_paths
-from faithful.publish_plan import Bundle, Condition, LocalFile, is_plain_name, measured
+from faithful.publish_plan import Bundle, LocalFile, is_plain_name, measured
+from faithful.publish_terms import conditions_of, conditions_of_quotes, read_summary, terms_of
+from faithful.publish_unfinished import refuse_unfinished_grid, refuse_unfinished_run
 from faithful.runs import corpora_of
 from faithful.sae_card import (
     SaeCell,
@@ -25,10 +26,8 @@ from faithful.sae_card import (
 )
 
 if TYPE_CHECKING:
-    from generation.origins import Origin
     from studies.catalog import Study
 
-PERMISSIVE = ("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "unlicense", "cc0-1.0")
 UNFINISHED, PICTURE = "unfinished", "pit.png"
 
 
@@ -58,7 +57,7 @@ def corpus_bundle(folder: Path, name: str) -> Bundle:
         card=card,
         folders=tuple(f"{part}/" for part in SPLITS.values()),
         conditions=conditions_of(corpus),
-        objections=paths_objection([corpus.manifest], card, files),
+        objections=paths_objection(folder, [corpus.manifest], {CARD: card}, files),
     )
 
 
@@ -70,10 +69,12 @@ def saes_bundle(folder: Path, name: str) -> Bundle:
         name: `USER/REPO`.
 
     Raises:
-        FaithfulError: no SAEs, half an SAE, SAEs of several models.
+        FaithfulError: no SAEs, SAEs of several models, a training that was not brought to its end.
     """
     folder = grid_folder(folder)
-    cells = _placed(folder, read_cells(folder))
+    found = read_cells(folder)
+    refuse_unfinished_grid(folder, found)
+    cells = _placed(folder, found)
     corpora = corpora_beside(folder)
     model = model_facts(cells, corpora)
     title = f"SAEs of {model['name'].split('/')[-1]}"
@@ -87,9 +88,8 @@ def saes_bundle(folder: Path, name: str) -> Bundle:
         model["name"],
         files,
         card,
-        notes=_unfinished_cells(folder),
         parts=_cell_identities(cells),
-        objections=paths_objection(corpora.values(), card, files),
+        objections=paths_objection(folder, corpora.values(), {CARD: card}, files),
     )
 
 
@@ -111,12 +111,15 @@ def run_bundles(folder: Path, name: str, *, include_external: bool, endpoint: st
     Raises:
         FaithfulError: nothing to publish, or a part that is not finished.
     """
+    refuse_unfinished_run(folder)
     everything = [(path, read_manifest(path)) for path in corpora_of(folder)]
     _refuse_odd_names(path.name for path, _ in everything)
     chosen = [path for path, manifest in everything if include_external or _is_own(manifest)]
     left_out = [path.name for path, _ in everything if path not in chosen]
     corpora = [open_finished(path) for path in chosen]
     cells = read_cells(folder / "saes") if (folder / "saes").is_dir() else []
+    if cells:
+        refuse_unfinished_grid(folder / "saes", cells)
     if not corpora and not cells:
         raise FaithfulError(
             f"{folder} holds nothing to publish: no SAEs, and no corpus that may go without --include-external."
@@ -189,28 +192,6 @@ def _refuse_odd_names(names: Iterable[str]) -> None:
         )
 
 
-def conditions_of(corpus: Corpus) -> tuple[Condition, ...]:
-    """Terms of every text in a corpus that forbid passing its tokens on, or set a condition, or are not known."""
-    from generation.origins import MODEL, RANDOM, origins
-
-    found = []
-    for origin in origins(corpus.manifest):
-        is_free = origin.kind == RANDOM or (origin.kind == MODEL and (origin.licence or "").lower() in PERMISSIVE)
-        if not is_free:
-            found.append(Condition(corpus.name, origin.name, origin.licence, " ".join(_terms(corpus, origin).split())))
-    return tuple(found)
-
-
-def _terms(corpus: Corpus, origin: "Origin") -> str:
-    """What passing texts of an origin on asks; for samples of a model, what is known of its licence's word on outputs."""
-    from generation.origins import MODEL
-
-    model = corpus.manifest.provenance.get("model", {})
-    if origin.kind != MODEL:
-        return origin.terms
-    return licence_paragraph({"licence": origin.licence, "family": model.get("family", "")})
-
-
 def _is_own(manifest: Manifest) -> bool:
     """Whether nothing but samples of models and random ids is in a corpus."""
     from generation.origins import MODEL, RANDOM, origins
@@ -249,19 +230,13 @@ def _source_sets(cells: Sequence[SaeCell], corpora: dict[str, Manifest]) -> list
     return list(dict.fromkeys(repo for repo in found if repo))
 
 
-def _unfinished_cells(folder: Path) -> tuple[str, ...]:
-    found = {path.parent for path in folder.rglob("*.safetensors") if not (path.parent / "cfg.json").exists()}
-    count = sum(not any(part.startswith(".") for part in path.relative_to(folder).parts) for path in found)
-    return (f"{count} SAEs are not finished and were left out.",) if count else ()
-
-
 def _run_dataset(corpora: list[Corpus], name: str, model_endpoint: str | None, notes: tuple[str, ...]) -> Bundle:
     from generation.card_parts import SIZES, licence_tags, model_tag, render_template
     from generation.origins import MODEL, RANDOM, origins
 
     texts = list(
         dict.fromkeys(
-            replace(origin, terms=_terms(corpus, origin)) for corpus in corpora for origin in origins(corpus.manifest)
+            replace(origin, terms=terms_of(corpus, origin)) for corpus in corpora for origin in origins(corpus.manifest)
         )
     )
     licences = list(dict.fromkeys(text.licence for text in texts if text.kind != RANDOM))
@@ -301,23 +276,24 @@ def _run_dataset(corpora: list[Corpus], name: str, model_endpoint: str | None, n
         notes=notes,
         origins=texts,
     )
-    files: list[LocalFile] = []
-    for corpus in corpora:
-        files += corpus_files(corpus, f"{corpus.name}/")
-        card = corpus_card(without_paths(corpus), name, corpus.name, _study_section(corpus.folder))
-        files.append(LocalFile.of(f"{corpus.name}/README.md", card.encode()))
+    files = tuple(file for corpus in corpora for file in corpus_files(corpus, f"{corpus.name}/"))
+    cards = {
+        f"{corpus.name}/{CARD}": corpus_card(without_paths(corpus), name, corpus.name, _study_section(corpus.folder))
+        for corpus in corpora
+    }
     return Bundle(
         name=name,
         kind="dataset",
         holds="run",
         subject=first.identity["model"]["name"],
-        files=tuple(files),
+        files=files,
         card=wrapped(metadata, text),
+        cards=cards,
         folders=tuple(f"{corpus.name}/{part}/" for corpus in corpora for part in SPLITS.values()),
         conditions=tuple(condition for corpus in corpora for condition in conditions_of(corpus)),
         notes=notes,
         parts={corpus.name: identity_hash(corpus.manifest.identity) for corpus in corpora},
-        objections=paths_objection(manifests, "", files),
+        objections=paths_objection(corpora[0].folder.parent.parent, manifests, cards, files),
     )
 
 
@@ -348,8 +324,8 @@ def _run_model(
     text = render_template(
         "run.md.jinja",
         title=title,
-        intro=f"{len(cells)} TopK sparse autoencoders (SAEs) of **{model['name']}**, the same grid trained on"
-        f" {len({cell.corpus for cell in cells})} corpora, and what comes out when they are compared.",
+        intro=f"{len(cells)} TopK sparse autoencoders (SAEs) of **{model['name']}**{_grid_words(cells)}, and what"
+        " comes out when they are compared.",
         repo=name,
         dataset=f"{dataset_endpoint}/datasets/{name}" if dataset_endpoint else None,
         has_report=(folder / "report.html").is_file(),
@@ -365,7 +341,6 @@ def _run_model(
     files = [*_sae_files(cells), *measured((path.relative_to(folder).as_posix(), path) for path in extra)]
     card = wrapped(sae_metadata(model, list(dict.fromkeys(sets))), text)
     corpora = (manifests | corpora_beside(folder / "saes")).values()
-    names = {corpus.name for corpus in published}
     return Bundle(
         name,
         "model",
@@ -373,24 +348,24 @@ def _run_model(
         model["name"],
         tuple(files),
         card,
-        conditions=_conditions_of_quotes(folder, [path for path, _ in everything if path.name not in names]),
-        notes=(*notes, *_unfinished_cells(folder / "saes")),
+        conditions=conditions_of_quotes(
+            folder, [corpus.folder for corpus in published], {cell.corpus for cell in cells if cell.record}
+        ),
+        notes=notes,
         parts=_cell_identities(cells),
-        objections=paths_objection(corpora, card, files),
+        objections=paths_objection(folder, corpora, {CARD: card}, files),
     )
 
 
-def _conditions_of_quotes(folder: Path, others: list[Path]) -> tuple[Condition, ...]:
-    """Terms of corpora that are not published themselves and are quoted all the same.
-
-    The report shows samples of every corpus of the run, and some studies show examples.
-    """
-    summaries = [(path, _summary(path)) for path in sorted((folder / "studies").glob("*/summary.json"))]
-    quoting = ["report.html"] if (folder / "report.html").is_file() else []
-    quoting += [path.relative_to(folder).as_posix() for path, summary in summaries if summary.get("examples")]
-    found = [condition for path in others for condition in conditions_of(Corpus(path))] if quoting else []
-    words = f"Passages of it are quoted in {' and '.join(quoting)}."
-    return tuple(replace(condition, terms=f"{words} {condition.terms}") for condition in found)
+def _grid_words(cells: Sequence[SaeCell]) -> str:
+    """Of how many corpora SAEs are, and whether it is the same grid on each."""
+    places: dict[str, set[str]] = {}
+    for cell in cells:
+        places.setdefault(cell.corpus, set()).add(cell.place.partition("/")[2])
+    if len(places) == 1:
+        return f" trained on the corpus {next(iter(places))}"
+    is_even = all(grid == next(iter(places.values())) for grid in places.values())
+    return f", the same grid trained on {len(places)} corpora" if is_even else f", trained on {len(places)} corpora"
 
 
 def _corpora_table(corpora: list[tuple[str, Manifest]], *, links: bool = False) -> str:
@@ -444,20 +419,13 @@ def _tables(study: "Study", path: Path) -> list[tuple[str, tuple[str, ...], list
     Raises:
         FaithfulError: they were written by another version.
     """
-    summary = _summary(path)
+    summary = read_summary(path)
     try:
         return study.tables(summary)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise FaithfulError(
             f"{path} is of another version of this program; run `faithful study {study.name}` again, then publish."
         ) from error
-
-
-def _summary(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise FaithfulError(f"Cannot read {path}: {error}; run the study again.") from error
 
 
 def _words(stem: str) -> str:

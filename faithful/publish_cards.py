@@ -1,8 +1,9 @@
 """Cards on the Hub: a corpus' own card with its new address, and what people wrote there kept."""
 
+import math
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from faithful.corpus import Corpus
 from faithful.errors import FaithfulError
 
 BEGIN, END = "<!-- faithful: begin", "<!-- faithful: end -->"
-LAYOUT = ("configs", "dataset_info", "size_categories")
+LAYOUT = ("configs", "size_categories")
+FENCE = re.compile(r" {0,3}(`{3,}(?!.*`)|~{3,})")
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ def parse_card(card: str, where: str) -> CardParts:
 def merge_cards(ours: str, there: str | None, published: dict[str, Any] | None, outside: str = "") -> str:
     """Our card, with what people changed on the Hub.
 
-    What stands between the two markers is replaced. Text outside stays; a paragraph of ours outside is added where it is
-    missing, unless the last publication had it: then somebody changed it there. Metadata that somebody changed on the Hub
-    since the last publication stays; the file layout is ours.
+    What stands between the two markers is replaced. Paragraphs outside are merged three ways: those that are new here are
+    added, those that the last publication had and that are gone here are taken away, and what somebody wrote, changed or
+    took away on the Hub stays so. So do metadata that somebody changed there since; the file layout is ours.
 
     Args:
         ours: the card as it would be in an empty repository.
@@ -80,10 +82,13 @@ def merge_cards(ours: str, there: str | None, published: dict[str, Any] | None, 
     merged = _merge_metadata(_mapping(mine.front), metadata, published)
     before, after = theirs.before, theirs.after
     if theirs.text is None:
-        before, after = "\n", "\n\n" + theirs.after.strip() + "\n"
-    known = f"{before}\n\n{after}\n\n{outside}"
-    before = _with_missing(before, mine.before, known)
-    after = _with_missing(after, mine.after, known)
+        before, after = "\n", f"\n\n{theirs.after.strip()}\n"
+    here, beside = ([*_paragraphs(card.before), *_paragraphs(card.after)] for card in (mine, theirs))
+    known = _paragraphs(outside)
+    if (above := _merged(before, mine.before, here, beside, known)) is not None:
+        before = "\n" + "".join(f"{part}\n\n" for part in above)
+    if (below := _merged(after, mine.after, here, beside, known)) is not None:
+        after = "\n" + "".join(f"\n{part}\n" for part in below)
     header = theirs.front if merged == metadata else _yaml(merged)
     return f"---\n{header}---\n{before}{mine.text}{after}"
 
@@ -134,6 +139,7 @@ def corpus_card(corpus: Corpus, name: str, config: str | None = None, section: s
         FaithfulError: its README.md lacks a marker, or has metadata that are no YAML.
     """
     from generation.card import digest, metadata, render
+    from generation.card_parts import latex
 
     shown = _Elsewhere(corpus, f"address-{uuid4().hex}")
     place = f"{name}/{config}" if config else name
@@ -147,6 +153,7 @@ def corpus_card(corpus: Corpus, name: str, config: str | None = None, section: s
         (f'"{shown.name}"', loaded),
         (f"`faithful corpus export {shown.name} --context", f"`{fetch}`, then `{export}"),
         (f"faithful corpus export {shown.name} --context", f"{fetch}\n{export}"),
+        (f"{{Data set {shown.name}}}", f"{{Data set {latex(place)} on the Hub}}"),
     ):
         text = text.replace(here, there)
     text = "\n\n".join(filter(None, (text.strip(), section.strip())))
@@ -165,12 +172,13 @@ class _Elsewhere(Corpus):
 
 
 def metadata_of(card: str) -> dict[str, Any]:
-    """A card's metadata.
+    """A card's metadata as JSON has them: keys, dates and the like as text.
 
     Raises:
-        FaithfulError: it is no valid YAML.
+        FaithfulError: they are no valid YAML.
     """
-    return _mapping(split_card(card)[0])
+    found: dict[str, Any] = _plain(_mapping(split_card(card)[0]))
+    return found
 
 
 def split_card(card: str) -> tuple[str, str]:
@@ -190,19 +198,19 @@ def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> 
 def _merge_metadata(ours: dict[str, Any], theirs: dict[str, Any], published: dict[str, Any] | None) -> dict[str, Any]:
     """Ours where nobody changed it on the Hub, theirs where somebody did."""
     before = published or {}
-    merged = dict(theirs)
+
+    def unchanged(key: str) -> bool:
+        return key in before and key in theirs and _plain(theirs[key]) == before[key]
+
+    merged = {key: value for key, value in theirs.items() if key in ours or not unchanged(key)}
     for key, value in ours.items():
-        is_ours = key in LAYOUT or key not in theirs or (published is not None and theirs[key] == before.get(key))
-        merged[key] = value if is_ours else theirs[key]
-    for key in before:
-        if key not in ours and merged.get(key) == before[key]:
-            merged.pop(key, None)
-        if key in ours and key not in theirs and key not in LAYOUT:
-            merged.pop(key)
+        is_new = key not in theirs and key not in before
+        if key in LAYOUT or is_new or unchanged(key):
+            merged[key] = value
     if "tags" in ours:
-        taken_away = set(_listed(before.get("tags"))) - set(_listed(theirs.get("tags")))
-        mine = [tag for tag in _listed(ours["tags"]) if tag not in taken_away]
-        merged["tags"] = list(dict.fromkeys([*_listed(theirs.get("tags")), *mine]))
+        there = _listed(theirs.get("tags"))
+        taken_away = [tag for tag in _listed(before.get("tags")) if tag not in there]
+        merged["tags"] = there + [tag for tag in _listed(ours["tags"]) if tag not in there + taken_away]
     return merged
 
 
@@ -211,10 +219,52 @@ def _listed(tags: Any) -> list[Any]:
     return tags if isinstance(tags, list) else [] if tags is None else [tags]
 
 
-def _with_missing(text: str, mine: str, there: str) -> str:
-    """Text with the paragraphs of ours that are nowhere in it."""
-    missing = [part.strip() for part in re.split(r"\n{2,}", mine) if part.strip() and part.strip() not in there]
-    return text + "".join(f"\n{part}\n" for part in missing)
+def _paragraphs(text: str) -> list[str]:
+    """What stands between blank lines; a block of code is one, whatever is in it."""
+    found: list[str] = []
+    block: list[str] = []
+    fence = ""
+    for line in [*text.splitlines(), ""]:
+        bar = line.strip()
+        if fence:
+            fence = "" if bar.startswith(fence) and not bar.strip(fence[0]) else fence
+        elif match := FENCE.match(line):
+            fence = match[1]
+        if bar or fence:
+            block.append(line)
+        elif block:
+            found.append("\n".join(block))
+            block = []
+    return [*found, "\n".join(block)] if block else found
+
+
+def _merged(
+    theirs: str, ours: str, here: Collection[str], there: Collection[str], known: Collection[str]
+) -> list[str] | None:
+    """Paragraphs of one side of the generated part, merged three ways; None where theirs stay as they are.
+
+    Args:
+        theirs, ours: the text on the Hub and here.
+        here, there: all paragraphs outside the generated part, of ours and of theirs.
+        known: what the last publication had.
+    """
+    before, mine = _paragraphs(theirs), _paragraphs(ours)
+    merged = [part for part in before if part in here or part not in known]
+    for place, part in enumerate(mine):
+        if part not in known and part not in there:
+            above = (merged.index(one) + 1 for one in reversed(mine[:place]) if one in merged)
+            merged.insert(next(above, 0), part)
+    return None if merged == before else merged
+
+
+def _plain(value: Any) -> Any:
+    """A value of YAML as JSON gives it back: keys, dates and the like as text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return value if value is None or is_number or isinstance(value, str) else str(value)
 
 
 def _yaml(metadata: dict[str, Any]) -> str:
@@ -228,4 +278,11 @@ def _mapping(front: str) -> dict[str, Any]:
         raise FaithfulError(
             "The card's metadata (between the --- lines of README.md) is no valid YAML; mend it."
         ) from error
-    return found if isinstance(found, dict) else {}
+    found = found if isinstance(found, dict) else {}
+    odd = [key for key in found if not isinstance(key, str)]
+    if odd:
+        raise FaithfulError(
+            f"The card's metadata (between the --- lines of README.md) has the key {odd[0]}, which is no text; put it in"
+            " quotes."
+        )
+    return found

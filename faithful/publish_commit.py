@@ -1,6 +1,7 @@
 """Sending a plan: large files first, where nobody sees them, then one commit, its check by checksum, and the tag."""
 
 import json
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,7 @@ def _first_commit(repository: Repository, plan: Plan, *, private: bool) -> str:
             " leave --private out."
         )
     if set(now.files) - {".gitattributes"} and is_there(plan, now.files):
-        raise _changed(repository)
+        raise _changed(repository, plan)
     return now.head
 
 
@@ -118,15 +119,17 @@ def _commit(plan: Plan, repository: Repository, head: str, report: Reporter) -> 
     ]  # fmt: skip
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            made = repository.once(
-                repository.api.create_commit,
-                repository.name,
-                operations,
-                commit_message=f"Publish {plan.bundle.holds} as {plan.revision} with faithful",
-                repo_type=repository.kind,
-                revision="main",
-                parent_commit=head,
-            )
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")
+                made = repository.once(
+                    repository.api.create_commit,
+                    repository.name,
+                    operations,
+                    commit_message=f"Publish {plan.bundle.holds} as {plan.revision} with faithful",
+                    repo_type=repository.kind,
+                    revision="main",
+                    parent_commit=head,
+                )
             return str(made.oid)
         except Exception as error:  # the client has a type for each status, and httpx its own
             if not is_of_the_client(error):
@@ -135,7 +138,7 @@ def _commit(plan: Plan, repository: Repository, head: str, report: Reporter) -> 
             if now.head and now.head != head:
                 return _our_own(plan, repository, now)
             if status_of(error) in CONFLICTS:
-                raise _changed(repository) from error
+                raise _changed(repository, plan) from error
             repository.wait_or_give_up(error, attempt, last=attempt == ATTEMPTS)
     raise AssertionError("the last attempt returns or raises")
 
@@ -204,7 +207,7 @@ def _our_own(plan: Plan, repository: Repository, now: Remote) -> str:
         FaithfulError: it is somebody else's.
     """
     if now.head is None or is_there(plan, now.files):
-        raise _changed(repository)
+        raise _changed(repository, plan)
     return now.head
 
 
@@ -218,8 +221,10 @@ def _tag(plan: Plan, repository: Repository, commit: str) -> None:
         )
 
 
-def _changed(repository: Repository) -> FaithfulError:
+def _changed(repository: Repository, plan: Plan) -> FaithfulError:
+    """A first publication beside what somebody else put there wants a --yes; an earlier one is brought up to date."""
+    way = "run the same command again" if plan.is_update else "look at that, then run the same command with --yes"
     return FaithfulError(
-        f"Somebody else changed {repository.name} while it was published, and nothing of theirs was touched; run the same"
-        " command again to publish on top."
+        f"Somebody else changed {repository.name} while it was published, and nothing of theirs was touched; {way} to publish"
+        " on top."
     )

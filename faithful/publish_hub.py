@@ -42,7 +42,7 @@ class Remote:
         files: what main holds, by path.
         tags: commits by tag.
         record: what an earlier publication wrote about itself, None where there was none.
-        card: text of README.md, None where there is none.
+        cards: text of README.md and of the other cards that the record names, as far as they are there.
     """
 
     head: str | None = None
@@ -50,7 +50,7 @@ class Remote:
     files: dict[str, RemoteFile] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     record: dict[str, Any] | None = None
-    card: str | None = None
+    cards: dict[str, str] = field(default_factory=dict)
 
 
 class Repository:
@@ -164,13 +164,15 @@ class Repository:
         if not with_texts:
             return Remote(info.sha, bool(info.private), files)
         refs = self.patiently(self.api.list_repo_refs, self.name, repo_type=self.kind)
+        record = self.record(info.sha) if RECORD in files else None
+        cards = {CARD, *((record or {}).get("cards") or ())} & files.keys()
         return Remote(
             head=info.sha,
             private=bool(info.private),
             files=files,
             tags={tag.name: tag.target_commit for tag in refs.tags},
-            record=self.record(info.sha) if RECORD in files else None,
-            card=self.text(CARD, info.sha) if CARD in files else None,
+            record=record,
+            cards={path: self.text(path, info.sha) for path in sorted(cards)},
         )
 
     def files(self, revision: str) -> dict[str, RemoteFile]:
@@ -216,7 +218,7 @@ class Repository:
             )
         if status == 403:
             return FaithfulError(f"The Hub token may not write to {self.name}; log in with one that may.")
-        if status == 404 and "xet" in str(getattr(getattr(error, "response", None), "url", "")):
+        if lacks_xet(error):
             return FaithfulError(
                 "This Hub has no Xet storage; set HF_HUB_DISABLE_XET=1 and run the same command again."
             )
@@ -305,11 +307,16 @@ def status_of(error: BaseException | None) -> int | None:
 
 def is_transient(error: Exception) -> bool:
     """Whether the same call may succeed later: a status of that kind, a broken line, silence."""
-    if type(error).__name__ == "OfflineModeIsEnabled":
+    if type(error).__name__ == "OfflineModeIsEnabled" or lacks_xet(error):
         return False
     names = {kind.__name__ for kind in type(error).__mro__}
     broken = bool(names & {"TransportError", "ConnectionError", "LocalEntryNotFoundError"})
     return status_of(error) in TRANSIENT or (broken and status_of(error) is None)
+
+
+def lacks_xet(error: Exception) -> bool:
+    """Whether a Hub has no Xet storage, which the client only says in words."""
+    return "/xet-write-token/" in str(error) and "404" in str(error)
 
 
 def delay_of(error: Exception) -> float | None:

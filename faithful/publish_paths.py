@@ -1,15 +1,17 @@
 """Folders of this machine in what is to be published: names in their place, or a word before anything is sent."""
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from faithful.corpus import MANIFEST, Corpus, Manifest
-from faithful.publish_plan import LocalFile
+from faithful.publish_plan import LARGE_NAMES, LocalFile
 
 PLACES = ("source", "path", "asked")
+RESULTS = "results.parquet"
 
 
 def without_paths(corpus: Corpus) -> Corpus:
@@ -32,38 +34,59 @@ def manifest_file(corpus: Corpus, below: str) -> LocalFile:
     return LocalFile.of(below + MANIFEST, content)
 
 
-def local_paths(value: Any) -> set[str]:
+def local_paths(value: Any, name: str = "") -> set[str]:
     """Absolute paths in a provenance: where a local model or local files lay."""
     if isinstance(value, list):
-        return set().union(*map(local_paths, value))
-    if not isinstance(value, dict):
-        return set()
-    here = {part for name, part in value.items() if name in PLACES and _is_path(part)}
-    return here.union(*map(local_paths, value.values()))
+        return set().union(*(local_paths(part, name) for part in value))
+    if isinstance(value, dict):
+        return set().union(*(local_paths(part, key) for key, part in value.items()))
+    return {value} if _is_path(value, name) else set()
 
 
-def paths_objection(manifests: Iterable[Manifest], card: str, files: Sequence[LocalFile]) -> tuple[str, ...]:
-    """What to say before text is sent that names a folder of this machine, () where none does."""
-    paths = {f"{Path.home()}/"} - {"//"}
-    paths = paths.union(*(local_paths(manifest.provenance) for manifest in manifests))
-    texts = {file.path: file.source for file in files if isinstance(file.source, bytes)} | {"README.md": card.encode()}
-    naming = [name for name, text in texts.items() if any(path.encode() in text for path in paths)]
+def paths_objection(
+    folder: Path, manifests: Iterable[Manifest], cards: Mapping[str, str], files: Sequence[LocalFile]
+) -> tuple[str, ...]:
+    """What to say before text is sent that names a folder of this machine, () where none does.
+
+    Args:
+        folder: what is published.
+        manifests: of the corpora it is from.
+        cards: by their path.
+        files: all others; the texts of corpora and the weights of SAEs are not looked at.
+    """
+    stated = (local_paths(manifest.provenance) for manifest in manifests)
+    every = {f"{Path.home()}/", str(folder.resolve())}.union(*stated)
+    paths = [path.encode() for path in every - {"//"} if path.count("/") > 1]
+    texts = {name: text.encode() for name, text in cards.items()} | {file.path: _text_of(file) for file in files}
+    naming = [name for name, text in texts.items() if any(path in text for path in paths)]
     if not naming:
         return ()
     names = ", ".join(naming[:3]) + (" …" if len(naming) > 3 else "")
     return (f"{names} would show folders of this machine",)
 
 
-def _named(value: Any) -> Any:
+def _text_of(file: LocalFile) -> bytes:
+    """What can be read in a file: of a study's results, the words in its columns."""
+    import pyarrow.parquet as pq
+
+    if isinstance(file.source, bytes):
+        return file.source
+    if file.source.name == RESULTS:
+        columns = [column for column in pq.read_table(file.source).columns if str(column.type).endswith("string")]
+        return "\n".join(str(value) for column in columns for value in column.unique().to_pylist()).encode()
+    return b"" if file.source.suffix in LARGE_NAMES else file.source.read_bytes()
+
+
+def _named(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
-        return [_named(part) for part in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: f"./{Path(part).name}" if name in PLACES and _is_path(part) else _named(part)
-        for name, part in value.items()
-    }
+        return [_named(part, name) for part in value]
+    if isinstance(value, dict):
+        return {key: _named(part, key) for key, part in value.items()}
+    return f"./{Path(value).name}" if _is_path(value, name) else value
 
 
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and len(value) > 1 and value.startswith(("/", "~"))
+def _is_path(value: Any, name: str) -> bool:
+    """Whether a value of a provenance is a place on this machine: one of `PLACES`, or a path without spaces anywhere."""
+    if not isinstance(value, str) or len(value) < 2:
+        return False
+    return value.startswith(("/", "~")) if name in PLACES else bool(re.fullmatch(r"~?(/[^\s/]+){2,}/?", value))

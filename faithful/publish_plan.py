@@ -114,8 +114,9 @@ class Bundle:
         kind: `dataset` or `model`.
         holds: `corpus`, `saes` or `run`.
         subject: what it is of, so that another corpus or model is not put in its place.
-        files: everything but the card and the record.
+        files: everything but the cards and the record.
         card: README.md as it would be in an empty repository.
+        cards: likewise the cards of its folders, by path.
         folders: where nothing but this publication's files may be (`data/`).
         conditions: terms to be accepted.
         notes: what is left out, and why.
@@ -129,6 +130,7 @@ class Bundle:
     subject: str
     files: tuple[LocalFile, ...]
     card: str
+    cards: dict[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()
     notes: tuple[str, ...] = ()
@@ -143,13 +145,14 @@ class Plan:
     Attributes:
         bundle: what belongs there.
         head: the commit that main is at, None where the repository has to be made.
-        files: all files of the bundle, card and record included.
+        files: all files of the bundle, cards and record included.
         send: those that are not there yet; none means no commit.
         delete: files of an earlier publication that are no longer part of it.
         revision: the tag that names this publication.
         wants_tag: whether it has to be made.
         objections: what is only done when the user says yes.
         private: whether the repository is, None where it does not exist.
+        is_update: whether an earlier publication is there.
     """
 
     bundle: Bundle
@@ -161,6 +164,7 @@ class Plan:
     wants_tag: bool
     objections: tuple[str, ...]
     private: bool | None
+    is_update: bool
 
     @property
     def commits(self) -> int:
@@ -192,8 +196,8 @@ def make_plan(bundle: Bundle, remote: Remote, revision: str | None = None) -> Pl
         FaithfulError: the tag names another revision already.
     """
     old = remote.record or {}
-    card = merge_cards(bundle.card, remote.card, old.get("card"), str(old.get("outside", "")))
-    files = (*bundle.files, LocalFile.of(CARD, card.encode()))
+    cards = {CARD: bundle.card} | bundle.cards
+    files = (*bundle.files, *(_merged(path, card, remote) for path, card in cards.items()))
     by_path = sorted(bundle.files, key=lambda file: file.path)
     same = {
         "format": FORMAT,
@@ -201,12 +205,11 @@ def make_plan(bundle: Bundle, remote: Remote, revision: str | None = None) -> Pl
         "holds": bundle.holds,
         "subject": bundle.subject,
         "parts": bundle.parts,
-        "card": metadata_of(bundle.card),
-        "outside": outside_of(bundle.card),
+        "cards": {path: {"metadata": metadata_of(card), "outside": outside_of(card)} for path, card in cards.items()},
         "files": {file.path: {"bytes": file.size, "sha256": file.sha256} for file in by_path},
     }
     mine = {file.path for file in files} | {RECORD}
-    was = [path for path in old.get("files") or {} if path in remote.files]
+    was = [path for path in (*(old.get("files") or {}), *(old.get("cards") or {})) if path in remote.files]
     inside = [path for path in remote.files if bundle.folders and path.startswith(bundle.folders)]
     delete = tuple(sorted({*was, *inside} - mine))
     send = [file for file in files if not file.is_at(remote.files.get(file.path))]
@@ -231,7 +234,15 @@ def make_plan(bundle: Bundle, remote: Remote, revision: str | None = None) -> Pl
         wants_tag=wants_tag,
         objections=(*_objections(bundle, remote, delete), *(bundle.objections if send else ())),
         private=remote.private if remote.head else None,
+        is_update=remote.record is not None,
     )
+
+
+def _merged(path: str, card: str, remote: Remote) -> LocalFile:
+    """A card with what people changed of it on the Hub."""
+    before = ((remote.record or {}).get("cards") or {}).get(path) or {}
+    text = merge_cards(card, remote.cards.get(path), before.get("metadata"), str(before.get("outside", "")))
+    return LocalFile.of(path, text.encode())
 
 
 def is_there(plan: Plan, files: dict[str, RemoteFile]) -> list[str]:

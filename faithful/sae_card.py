@@ -13,8 +13,12 @@ from faithful.licences import licence_paragraph
 from faithful.publish_cards import markdown_table
 from faithful.sae.files import CONFIG, SPARSITY, WEIGHTS
 
-FILES = (CONFIG, WEIGHTS, SPARSITY, "train.jsonl")
-PER_CELL = ("corpus", "init_seed", "d_sae", "k", "prefix_sha256", "hook")
+FILES = {
+    CONFIG: "`cfg.json` (SAELens 6, with what is known of the training under `metadata`)",
+    WEIGHTS: "`sae_weights.safetensors`",
+    SPARSITY: "`sparsity.safetensors` (log10 of each latent's firing frequency on held-out text)",
+    "train.jsonl": "`train.jsonl` (the log of its training)",
+}
 SETTINGS = (
     ("revision", "model revision"), ("dtype", "model dtype"), ("hook", "hook"), ("context", "context, BOS included"),
     ("layout", "layout"), ("tokens", "stored tokens per corpus"), ("epochs", "epochs"), ("batch", "activations per step"),
@@ -73,7 +77,7 @@ def read_cells(folder: Path) -> list[SaeCell]:
     """
     found = []
     for path in sorted(folder.rglob(CONFIG)):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if is_hidden(path, folder):
             continue
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
@@ -86,6 +90,11 @@ def read_cells(folder: Path) -> list[SaeCell]:
     if not found:
         raise FaithfulError(f"{folder} holds no SAEs; train some with `faithful train`, or name another folder.")
     return found
+
+
+def is_hidden(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a hidden folder of another, where checkpoints are."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def corpora_beside(folder: Path) -> dict[str, Manifest]:
@@ -162,6 +171,7 @@ def render_saes(name: str, cells: Sequence[SaeCell], model: dict[str, Any], titl
             *((label, _value(shared[key])) for key, label in SETTINGS if key in shared),
         ],
         command=train_command(cells, model, shared),
+        files=", ".join(text for name, text in FILES.items() if all((cell.folder / name).is_file() for cell in cells)),
         licence=licence_paragraph(model),
     )
 
@@ -207,7 +217,7 @@ def train_command(cells: Sequence[SaeCell], model: dict[str, Any], shared: dict[
         f"--{flag} {','.join(map(str, lists[key]))}"
         for flag, key in (("seeds", "init_seed"), ("d-sae", "d_sae"), ("k", "k"))
     ]
-    parts += [f"--layer {layer}", f"--hook {kind}", f"--lr {shared['lr']:g}"]
+    parts += [f"--layer {layer}", f"--hook {kind}", f"--lr {shared['lr']!r}"]
     parts.append(f"--tokens {shared['tokens']}" if shared["epochs"] == 1 else f"--epochs {shared['epochs']:g}")
     parts += [
         f"--{flag.replace('_', '-')} {shared[flag]}"

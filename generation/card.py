@@ -37,7 +37,7 @@ from generation.identity import sampling_of
 from generation.sampling import Sampling
 
 BEGIN, END = "<!-- faithful: begin", "<!-- faithful: end -->"
-OURS = ("configs", "size_categories", "dataset_info")
+OURS = ("configs", "size_categories")
 
 
 def write_card(folder: Path) -> Path:
@@ -98,8 +98,9 @@ def render(corpus: Corpus) -> str:
 def merge_metadata(existing: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Existing metadata with ours: file layout and size are ours, tags are joined, everything a person set is kept."""
     merged = existing | {key: value for key, value in new.items() if key not in existing or key in OURS}
-    tags = existing.get("tags") or []
-    merged["tags"] = list(dict.fromkeys([*([tags] if isinstance(tags, str) else tags), *new["tags"]]))
+    tags = existing.get("tags")
+    there = tags if isinstance(tags, list) else [] if tags is None else [tags]
+    merged["tags"] = there + [tag for tag in new["tags"] if tag not in there]
     return merged
 
 
@@ -166,6 +167,7 @@ def _render_own(corpus: Corpus) -> str:
         },
         certificate_rows=certificate_rows(certificate) if certificate else [],
         test_rows=test_rows(certificate) if certificate else [],
+        has_picture="pit_counts" in (certificate or {}),
         no_certificate="The sampling has no randomness, so there is nothing to certify."
         if sampling.deterministic
         else "Not certified yet: run `faithful corpus certify`.",

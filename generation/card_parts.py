@@ -10,6 +10,7 @@ from faithful.corpus import SPLITS, Corpus, Manifest
 
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 SAMPLE_CHARACTERS = 600
+UNNAMED = "as-the-source-states"
 BESIDE = (
     "ce", "perplexity", "entropy", "excess_ce", "first_token_kl", "first_token_js", "first_token_js_floor",
     "unigram_js", "unigram_js_floor",
@@ -20,6 +21,7 @@ def render_template(name: str, **values: Any) -> str:
     """A template of `data_cards`, filled in; a value that it lacks is an error."""
     source = (resources.files("data_cards") / name).read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False)
+    environment.globals["bibtex"] = bibtex
     return environment.from_string(source).render(**values)
 
 
@@ -40,13 +42,37 @@ def layout(manifest: Manifest, tags: list[str]) -> dict[str, Any]:
 
 
 def licence_tags(licence: str | None) -> dict[str, Any]:
-    """`license` of a card as the Hub spells it, with a `license_name` where it has no tag for it; {} for none known."""
+    """`license` of a card as the Hub spells it, with the `license_name` that it asks for where it has no tag; {} for none."""
     if not licence:
         return {}
     tags = [part.strip().lower() for part in licence.split(" + ")]
     if all(tag in HUB_LICENCES for tag in tags):
         return {"license": tags if len(tags) > 1 else tags[0]}
-    return {"license": "other", "license_name": _slug(licence)}
+    names = [UNNAMED if tag == "other" else tag for tag in tags]
+    return {"license": "other", "license_name": _slug(" ".join(names))}
+
+
+def bibtex(title: str, place: str, tokens: str, model: dict[str, Any]) -> str:
+    """How to cite a corpus, in BibTeX: only what is known, so neither author nor year.
+
+    Args:
+        title: of its card.
+        place: its folder or its id on the Hub.
+        tokens: how many, in words.
+        model: `name` and `revision`.
+    """
+    fields = {
+        "title": latex(title),
+        "howpublished": f"Data set {latex(place)}",
+        "note": latex(f"{tokens} tokens for {model['name']} at {model['revision']}, made with faithful"),
+    }
+    lines = [f"  {name} = {{{text}}}," for name, text in fields.items()]
+    return "\n".join([f"@misc{{{_slug(title).strip('-')},", *lines, "}"])
+
+
+def latex(text: str) -> str:
+    """Text for LaTeX, its special characters escaped."""
+    return re.sub(r"([#$%&_{}])", r"\\\1", text)
 
 
 def model_tag(manifest: Manifest) -> str:
@@ -103,6 +129,6 @@ HUB_LICENCES = {
     "agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
     "cc-by-nc-nd-4.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc0-1.0",
     "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0", "gemma", "gfdl", "gpl-3.0", "lgpl-3.0", "llama2",
-    "llama3", "llama3.1", "llama3.2", "llama3.3", "mit", "mpl-2.0", "odbl", "odc-by", "openrail", "other", "pddl",
+    "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4", "mit", "mpl-2.0", "odbl", "odc-by", "openrail", "pddl",
     "unlicense",
 }  # fmt: skip

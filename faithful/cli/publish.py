@@ -8,7 +8,6 @@ import typer
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 app = typer.Typer(help="Publish corpora, SAEs and runs on the Hugging Face Hub.", no_args_is_help=True)
-SHOWN = 40
 
 Name = Annotated[str, typer.Argument(metavar="USER/REPO", help="Repository on the Hub.")]
 Private = Annotated[bool, typer.Option("--private", help="Make a new repository private.")]
@@ -124,9 +123,7 @@ def _show_plans(result: Any, config: Any) -> None:
     if result.unread:
         say(f"The Hub was not asked, so everything counts as new. {result.unread}")
     for plan in result.plans:
-        rows = [(file.path, format_bytes(file.size)) for file in plan.send[:SHOWN]]
-        if len(plan.send) > SHOWN:
-            rows.append((f"… and {len(plan.send) - SHOWN} more", ""))
+        rows = [(file.path, format_bytes(file.size)) for file in plan.send]
         rows += [(f"{path} (to delete)", "") for path in plan.delete]
         title = f"{plan.bundle.kind} {plan.bundle.name}, revision {plan.revision}"
         print_table(title, rows or [("nothing to send", "")], ("file", "size"))

@@ -177,9 +177,7 @@ class _Endpoints(BaseHTTPRequestHandler):
             return self._put(parts[1], "/".join(parts[2:4]), parts[4])
         kind = "dataset" if parts[0] == "datasets" else "model"
         parts = parts[1:] if kind == "dataset" else parts
-        if len(parts) >= 6 and parts[2:] == ["info", "lfs", "objects", "batch"]:
-            return self._batch(kind, f"{parts[0]}/{parts[1].removesuffix('.git')}")
-        if len(parts) >= 5 and parts[1].endswith(".git"):
+        if parts[2:] == ["info", "lfs", "objects", "batch"] and parts[1].endswith(".git"):
             return self._batch(kind, f"{parts[0]}/{parts[1].removesuffix('.git')}")
         if len(parts) >= 5 and parts[2] == "resolve":
             return self._file(kind, "/".join(parts[:2]), parts[3], "/".join(parts[4:]))
@@ -311,7 +309,7 @@ class _Endpoints(BaseHTTPRequestHandler):
         if revision != "main":
             raise _RefusedError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         lines = [json.loads(line) for line in self.body.splitlines()]
-        header, tree = lines[0]["value"], dict(repository.head.tree)
+        header, tree, kind = lines[0]["value"], dict(repository.head.tree), self.parts[1].removesuffix("s")
         parent = header.get("parentCommit")
         if parent and repository.at(parent) is None:
             raise _RefusedError(404, f"Invalid rev id: {parent}", "RevisionNotFound")
@@ -330,7 +328,7 @@ class _Endpoints(BaseHTTPRequestHandler):
                     raise _RefusedError(404, "A file with this name doesn't exist", "EntryNotFound")
             else:
                 raise _RefusedError(400, f"unknown operation {line['key']}")
-        if "README.md" in tree and (errors := yaml_errors(tree["README.md"].content.decode(), "any")):
+        if "README.md" in tree and (errors := yaml_errors(tree["README.md"].content.decode(), kind)):
             raise _RefusedError(400, errors[0])
         made = repository.commit(header["summary"], tree)
         place = "/".join(self.parts[2:4] if self.parts[1] == "models" else self.parts[1:4])
@@ -377,13 +375,13 @@ def _entries(tree: dict[str, Blob], path: str) -> list[dict[str, Any]]:
 
 
 def front_matter(text: str) -> dict[str, Any]:
-    """Metadata of a card, {} where it has none that can be read."""
+    """Metadata of a card as JSON, {} where it has none that can be read."""
     match = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
     try:
         found = yaml.safe_load(match[1]) if match else {}
     except yaml.YAMLError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return json.loads(json.dumps(found, default=str, skipkeys=True)) if isinstance(found, dict) else {}
 
 
 def yaml_errors(text: str, kind: str) -> list[str]:
@@ -394,7 +392,7 @@ def yaml_errors(text: str, kind: str) -> list[str]:
     try:
         found = yaml.safe_load(match[1])
     except yaml.YAMLError as error:
-        return [f"YAML: {error}"]
+        return [" ".join(f"YAML: {error}".split())]
     if not isinstance(found, dict):
         return ["the metadata is not a mapping"]
     errors = [f'"{key}" must be a list or a string' for key in ("tags", "license", "language", "datasets", "base_model")
@@ -411,7 +409,7 @@ def yaml_errors(text: str, kind: str) -> list[str]:
         if sum(bool(config.get("default")) for config in configs) > 1:
             errors.append('"configs" has two defaults')
     names = found.get("license")
-    if names == "other" and "license_name" not in found and kind != "any":
+    if names == "other" and "license_name" not in found:
         errors.append('"license_name" is missing')
     if isinstance(names, list) and any(not isinstance(name, str) for name in names):
         errors.append('"license" holds something else than names')

@@ -4,12 +4,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from faithful.cli import app
 from faithful.corpus import Corpus
 from faithful.errors import FaithfulError
 from faithful.publish import PublishConfig, publish_corpus
+from faithful.publish_cards import metadata_of
 from tests.hub.state import Blob, Fault, Hub, User
-from tests.hub.things import external_corpus, own_corpus, spec
+from tests.hub.things import REQUESTS, external_corpus, own_corpus, spec
 
 NAME = "user/corpus"
 
@@ -130,6 +133,11 @@ class TestDryRun:
         again = publish_corpus(config(corpus), dry_run=True).plans[0]
         assert (again.send, again.commits, again.wants_tag) == ((), 0, False)
 
+    def test_the_command_lists_every_file(self, hub: Hub, tmp_path: Path) -> None:
+        folder = own_corpus(tmp_path / "own", shards=45)
+        shown = CliRunner().invoke(app, ["publish", "corpus", str(folder), NAME, "--dry-run"]).stdout
+        assert all(f"data/part-{number:05d}.parquet" in shown for number in range(45))
+
     def test_without_a_hub_everything_counts_as_new(
         self, hub: Hub, corpus: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -145,13 +153,7 @@ class TestDryRun:
 class TestFaults:
     """After each: a rerun completes, one revision, nothing twice, the checksums equal."""
 
-    @pytest.mark.parametrize(
-        "where",
-        [
-            "GET /api/whoami-v2", "POST /api/repos/create", "POST /api/validate-yaml", "/preupload/main", "objects/batch",
-            "PUT /lfs", "/commit/main", "/tree/", "/tag/", "/refs",
-        ],
-    )  # fmt: skip
+    @pytest.mark.parametrize("where", REQUESTS)
     @pytest.mark.parametrize("fault", [429, 503, "reset", "lost"])
     def test_passing_trouble_at_every_request(
         self, hub: Hub, corpus: Path, pauses: list[float], where: str, fault: int | str
@@ -176,6 +178,21 @@ class TestFaults:
         check_complete(hub, corpus)
         assert hub.received["PUT"] == sent
 
+    def test_a_hub_without_xet_storage(
+        self, hub: Hub, corpus: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from huggingface_hub import constants
+
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+        with pytest.raises(
+            FaithfulError, match="This Hub has no Xet storage; set HF_HUB_DISABLE_XET=1 and run the same"
+        ):
+            publish_corpus(config(corpus))
+        assert set(hub.repositories["dataset", NAME].files) == {".gitattributes"}
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        publish_corpus(config(corpus))
+        check_complete(hub, corpus)
+
     def test_the_quota_is_respected(self, hub: Hub, corpus: Path, pauses: list[float]) -> None:
         hub.commit_quota = 0
         with pytest.raises(FaithfulError, match="quota is used up for 1"):
@@ -190,15 +207,25 @@ class TestFaults:
             hub.edit("dataset", NAME, "notes.md", b"mine")
 
         hub.faults.append(Fault("/commit/main", other))
-        with pytest.raises(FaithfulError, match="Somebody else changed"):
+        with pytest.raises(
+            FaithfulError, match=r"Somebody else changed .* run the same command with --yes to publish on top"
+        ):
             publish_corpus(config(corpus))
-        assert set(hub.repositories["dataset", NAME].files) == {".gitattributes", "notes.md"}
+        repository = hub.repositories["dataset", NAME]
+        assert set(repository.files) == {".gitattributes", "notes.md"}
+        with pytest.raises(FaithfulError, match=r"was not made by `faithful publish` and holds 1 files; .* add --yes"):
+            publish_corpus(config(corpus))
+        publish_corpus(config(corpus, yes=True))
+        assert repository.files["notes.md"] == b"mine"
+        assert repository.tags["v1"] == repository.head.sha
 
     def test_somebody_else_commits_between_two_publications(self, hub: Hub, corpus: Path) -> None:
         publish_corpus(config(corpus))
         hub.faults.append(Fault("/commit/main", lambda: hub.edit("dataset", NAME, "notes.md", b"mine") and None))
         own_corpus(corpus, shards=4)
-        with pytest.raises(FaithfulError, match="Somebody else changed"):
+        with pytest.raises(
+            FaithfulError, match=r"Somebody else changed .* run the same command again to publish on top"
+        ):
             publish_corpus(config(corpus))
         publish_corpus(config(corpus))
         repository = hub.repositories["dataset", NAME]
@@ -265,6 +292,11 @@ class TestRefusals:
         hub.received.clear()
         other = own_corpus(tmp_path / "other", model=spec("gpt2", "openai-community/gpt2", "mit"))
         self.refused(hub, other, "holds another publication")
+
+    def test_a_licence_without_a_tag_is_named_as_the_hub_asks(self, hub: Hub, tmp_path: Path) -> None:
+        publish_corpus(config(external_corpus(tmp_path / "web", licence="other"), accept_licence=True))
+        found = metadata_of(hub.repositories["dataset", NAME].files["README.md"].decode())
+        assert (found["license"], found["license_name"]) == ("other", "as-the-source-states")
 
     def test_terms_are_shown_and_accepted(self, hub: Hub, tmp_path: Path) -> None:
         web = external_corpus(tmp_path / "web")

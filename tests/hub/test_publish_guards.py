@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from faithful.corpus import read_manifest, write_manifest
@@ -18,14 +21,11 @@ from generation.adopt import Adopted, adopt, find_published
 from generation.card import card_is_current
 from tests.hub import things
 from tests.hub.state import Blob, Fault, Hub
-from tests.hub.things import external_corpus, grid, own_corpus, spec, whole_run
+from tests.hub.things import REQUESTS, external_corpus, grid, own_corpus, spec, whole_run
 
 NAME = "user/things"
 PLACE = "own/resid_pre.2-f32-k4/seed-42"
-REQUESTS = [
-    "GET /api/whoami-v2", "POST /api/repos/create", "POST /api/validate-yaml", "/preupload/main", "objects/batch",
-    "PUT /lfs", "/commit/main", "/tree/", "/tag/", "/refs", "GET /api/datasets/user/things",
-]  # fmt: skip
+EVERY_REQUEST = [*REQUESTS, "GET /api/datasets/user/things"]
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +66,44 @@ class TestTerms:
         publish_run(PublishConfig(run, NAME))
         assert "report.html" not in hub.repositories["model", NAME].files
 
-    def test_examples_of_a_study_are_quotes_too(self, tmp_path: Path) -> None:
-        from faithful.publish_bundles import run_bundles
+    def test_what_a_study_quotes_has_its_terms_wherever_the_corpus_lies(self, tmp_path: Path) -> None:
+        run, away = tmp_path / "run", external_corpus(tmp_path / "data" / "fw")
+        own_corpus(run / "corpora" / "own")
+        grid(run / "saes", ("own", "fw"))
+        places = {"own": "../corpora/own", "fw": str(away)}
+        (run / "saes" / "corpora.json").write_text(json.dumps(places))
+        assert conditions(run) == {}
+        quote(run, [])
+        quote(run, ["random tokens", "own"])
+        assert conditions(run) == {}
+        quote(run, ["fw"])
+        assert conditions(run) == {"fw": ("odc-by", "quoted in studies/other/summary.json.")}
+        (run / "report.html").write_text("<html></html>")
+        assert conditions(run) == {"fw": ("odc-by", "quoted in report.html and studies/other/summary.json.")}
+        quote(run, ["own"], partner="fw")
+        assert conditions(run).keys() == {"fw"}
 
+    def test_corpora_that_only_a_study_was_told_of(self, tmp_path: Path) -> None:
+        run, away = tmp_path / "run", external_corpus(tmp_path / "data" / "fw")
+        grid(run / "saes")
+        own_corpus(run / "corpora" / "own")
+        quote(run, ["fw"])
+        assert conditions(run) == {"fw": (None, "quoted in studies/other/summary.json.")}
+        (run / "studies" / "other" / "settings.json").write_text(json.dumps({"corpora": [str(away)], "seed": 0}))
+        assert conditions(run) == {"fw": ("odc-by", "quoted in studies/other/summary.json.")}
+
+    @pytest.mark.parametrize("noted", [True, False])
+    def test_a_corpus_that_is_gone_is_of_unknown_licence(self, hub: Hub, tmp_path: Path, noted: bool) -> None:
         run = whole_run(tmp_path / "run")
-        (run / "report.html").unlink()
-        summary = run / "studies" / "other" / "summary.json"
-        summary.parent.mkdir(parents=True)
-        for examples, corpora in (([], []), ([{"tokens": ["text"]}], ["web"])):
-            summary.write_text(json.dumps({"examples": examples}))
-            model = run_bundles(run, NAME, include_external=False, endpoint="").model
-            assert model
-            assert [found.corpus for found in model.conditions] == corpora
+        shutil.rmtree(run / "corpora" / "web")
+        if not noted:
+            (run / "saes" / "corpora.json").unlink()
+        with pytest.raises(
+            FaithfulError, match=r"\[web: web, licence unknown\] .* quoted in report\.html.*no longer here"
+        ):
+            publish_run(PublishConfig(run, NAME))
+        assert not hub.log
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
 
     @pytest.mark.parametrize(
         ("licence", "family", "said", "unsaid"),
@@ -93,6 +119,7 @@ class TestTerms:
             ("apache-2.0", "gemma4", "no terms on its outputs", "Gemma terms"),
             ("my-own", "gemma", "Model licence: `my-own`.", "Gemma terms"),
             (None, "llama", "not known", "Llama"),
+            ("llama4", "llama4", "Llama 4 community licence allows outputs", "does not allow"),
         ],
     )
     def test_the_paragraph_is_that_of_the_licence(self, licence: str, family: str, said: str, unsaid: str) -> None:
@@ -101,6 +128,57 @@ class TestTerms:
         paragraph = licence_paragraph({"licence": licence, "family": family})
         assert said in paragraph
         assert unsaid not in paragraph
+
+    @pytest.mark.parametrize(
+        ("name", "licence"),
+        [
+            ("meta-llama/Llama-3.1-70B", "llama3.1"),
+            ("meta-llama/Llama-3.2-11B-Vision", "llama3.2"),
+            ("org/llama-3_3-mine", "llama3.3"),
+            ("meta-llama/Meta-Llama-3-8B", "llama3"),
+            ("meta-llama/Llama-2-7b-hf", "llama2"),
+            ("codellama/CodeLlama-7b-hf", "llama2"),
+            ("meta-llama/Llama-4-Scout-17B-16E", "llama4"),
+            ("google/gemma-3-27b-pt", "gemma"),
+            ("google/gemma-4-E4B", None),
+            ("openlm-research/open-llama-3b", None),
+            ("allenai/OLMo-2-1124-7B", None),
+        ],
+    )
+    def test_a_name_tells_which_terms_to_look_at(self, name: str, licence: str | None) -> None:
+        from faithful.licences import licence_paragraph
+
+        paragraph = licence_paragraph({"licence": None, "name": name})
+        assert "so none is stated" in paragraph
+        assert ("By its name" in paragraph) == (licence is not None)
+        if licence:
+            assert f"may be under `{licence}`. Facts to check" in paragraph
+
+    def test_saes_away_from_their_corpora_carry_the_clauses_of_their_family(self, tmp_path: Path) -> None:
+        saes = grid(tmp_path / "saes", model="meta-llama/Llama-3.1-70B")
+        card = publish_saes(PublishConfig(saes, NAME), dry_run=True).plans[0].card
+        assert 'carry a name that begins with "Llama"' in card
+        assert "license" not in metadata_of(card)
+
+
+def quote(run: Path, corpora: list[str], partner: str | None = None) -> None:
+    """A study whose examples are from some corpora."""
+    rows = [
+        {"latent": 1, "corpus": name, "tokens": ["a"], "values": [1.0], "partner_text": partner} for name in corpora
+    ]
+    summary = run / "studies" / "other" / "summary.json"
+    summary.parent.mkdir(parents=True, exist_ok=True)
+    summary.write_text(json.dumps({"study": "other", "examples": [{"title": "latents", "rows": rows}]}))
+
+
+def conditions(run: Path) -> dict[str, tuple[str | None, str]]:
+    """Licence and place of what the model repository of a run quotes, by corpus."""
+    from faithful.publish_bundles import run_bundles
+
+    model = run_bundles(run, NAME, include_external=False, endpoint="").model
+    assert model
+    words = {one.corpus: re.search(r"quoted in .*?(json|html)\.", one.terms) for one in model.conditions}
+    return {one.corpus: (one.licence, (words[one.corpus] or [""])[0]) for one in model.conditions}
 
 
 class TestPrivate:
@@ -120,7 +198,7 @@ class TestPrivate:
 
 
 class TestSilenceAndDelays:
-    @pytest.mark.parametrize("where", REQUESTS)
+    @pytest.mark.parametrize("where", EVERY_REQUEST)
     def test_silence_at_any_request_ends(
         self, hub: Hub, corpus: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch, where: str
     ) -> None:
@@ -152,7 +230,7 @@ class TestSilenceAndDelays:
         hub.faults.append(Fault("/tree/", "hang"))
         assert place.read().head
 
-    @pytest.mark.parametrize("where", REQUESTS)
+    @pytest.mark.parametrize("where", EVERY_REQUEST)
     def test_a_long_delay_is_told_and_not_waited_for(
         self, hub: Hub, corpus: Path, pauses: list[float], where: str
     ) -> None:
@@ -231,6 +309,43 @@ class TestHumanText:
         assert "First wording." not in after
         assert after.count("Second wording.") == after.count("A new paragraph.") == 1
 
+    def test_what_is_reworded_or_taken_away_here_goes_there_too(self, hub: Hub, corpus: Path) -> None:
+        for text in ("First, worng.", "To go.", "Stays."):
+            write_below(corpus, text)
+        publish(corpus)
+        hub.edit("dataset", NAME, "README.md", f"{card_of(hub)}\nFrom the Hub.\n".encode())
+        readme = corpus / "README.md"
+        readme.write_text(readme.read_text().replace("worng", "right").replace("\nTo go.\n", ""))
+        publish(corpus)
+        after = parse_card(card_of(hub), "card").after
+        assert after == "\n\nFirst, right.\n\nStays.\n\nFrom the Hub.\n"
+        assert not publish(corpus).changed
+
+    def test_paragraphs_are_compared_whole_and_code_is_one(self, hub: Hub, corpus: Path) -> None:
+        write_below(corpus, "See below, and more.\n\n```text\none\n\ntwo\n```")
+        publish(corpus)
+        code = "```text\none\n\ntwo\n\nthree\n```"
+        write_below(corpus, f"See below\n\n{code}")
+        publish(corpus)
+        after = parse_card(card_of(hub), "card").after
+        assert after.count("\n\nSee below\n\n") == 1
+        assert after.count(code) == 1
+
+    def test_dates_and_numbers_in_the_metadata(self, hub: Hub, corpus: Path) -> None:
+        readme = corpus / "README.md"
+        stated = "date: 2025-01-01\nmore:\n  1: one\n  2025-02-03: .nan\n"
+        readme.write_text(readme.read_text().replace("pretty_name:", f"{stated}pretty_name:", 1))
+        publish(corpus)
+        assert not publish(corpus).changed
+        assert hub.repositories["dataset", NAME].tags.keys() == {"v1"}
+        assert stated in card_of(hub)
+        readme.write_text(readme.read_text().replace("2025-01-01", "2026-01-01"))
+        publish(corpus)
+        assert "date: 2026-01-01\n" in card_of(hub)
+        readme.write_text(readme.read_text().replace("date:", "1:"))
+        with pytest.raises(FaithfulError, match="has the key 1, which is no text; put it in quotes"):
+            publish(corpus)
+
     def test_a_card_without_a_generated_part_gets_one(self) -> None:
         merged = merge_cards(f"---\na: 1\n---\n\n<!-- faithful: begin -->\nours\n{END}\n", "# By hand\n", None)
         assert merged.index("ours") < merged.index("# By hand")
@@ -274,11 +389,46 @@ class TestFoldersOfThisMachine:
         publish(folder, yes=True)
         assert not publish(folder).changed
 
+    def test_of_other_settings(self, hub: Hub, tmp_path: Path) -> None:
+        folder = external_corpus(tmp_path / "web")
+        manifest = read_manifest(folder)
+        manifest.provenance["reading"]["resolved"] = {"data_files": ["/home/secret/a.jsonl"], "column": "/text"}
+        write_manifest(folder, manifest)
+        publish(folder, accept_licence=True)
+        files = hub.repositories["dataset", NAME].files
+        resolved = json.loads(files["corpus.json"])["provenance"]["reading"]["resolved"]
+        assert resolved["data_files"] == ["./a.jsonl"]
+
+    @pytest.mark.parametrize("name", ["report.html", "studies/other/results.parquet", "studies/other/summary.json"])
+    def test_in_results_of_any_size(self, hub: Hub, tmp_path: Path, name: str) -> None:
+        run = whole_run(tmp_path / "run")
+        quote(run, [])
+        path = run / name
+        if name.endswith("parquet"):
+            pq.write_table(pa.table({"corpus": ["own", str(run / "saes")], "value": [1.0, 2.0]}), path)
+        else:
+            filler = " " * (5 << 20) if name == "report.html" else ""
+            path.write_text(json.dumps({"study": "other", "examples": [], "at": str(run / "saes")}) + filler)
+        with pytest.raises(FaithfulError, match=rf"{name} would show folders of this machine"):
+            publish_run(PublishConfig(run, NAME, accept_licence=True))
+        assert not hub.repositories
+
+    def test_settings_of_studies_stay_here(self, hub: Hub, tmp_path: Path) -> None:
+        run = whole_run(tmp_path / "run")
+        quote(run, [])
+        (run / "studies" / "other" / "settings.json").write_text(json.dumps({"saes": [str(run / "saes")]}))
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
+        assert "studies/other/summary.json" in hub.repositories["model", NAME].files
+        assert "studies/other/settings.json" not in hub.repositories["model", NAME].files
+
     def test_in_a_recipe(self, hub: Hub, tmp_path: Path) -> None:
         run = tmp_path / "run"
         own_corpus(run / "corpora" / "own", model=spec("mine", "/home/secret/mine", "mit"))
         grid(run / "saes", model="mine")
-        (run / "recipe.toml").write_text('model = "/home/secret/mine"\n')
+        (run / "recipe.toml").write_text('model = "/home/secret/mine"\n[corpora.own]\n')
+        (run / "steps.json").write_text(
+            json.dumps({name: {"seconds": 1} for name in ("corpus own", "train", "report")})
+        )
         with pytest.raises(FaithfulError, match=r"recipe\.toml would show folders of this machine"):
             publish_run(PublishConfig(run, NAME))
         assert not hub.repositories
@@ -360,7 +510,9 @@ class TestMeanwhile:
         record = json.loads(files["faithful.json"])["files"][f"{PLACE}/cfg.json"]
         assert record["sha256"] == hashlib.sha256(before).hexdigest()
 
-    @pytest.mark.parametrize("part", ["corpora/own", "saes/own/resid_pre.2-f32-k4", "studies/seeds"])
+    @pytest.mark.parametrize(
+        "part", ["", "corpora/own", "saes/own/resid_pre.2-f32-k4", "saes/new/shape", "studies/seeds"]
+    )
     def test_what_is_being_written_is_not_published(self, hub: Hub, tmp_path: Path, part: str) -> None:
         import fcntl
 
@@ -370,7 +522,9 @@ class TestMeanwhile:
             (run / part / "summary.json").write_text("{}")
         with (run / part / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with pytest.raises(FaithfulError, match=rf"another process is writing .*{part}; publish it when") as raised:
+            with pytest.raises(
+                FaithfulError, match=rf"another process is writing {(run / part)}; publish it when"
+            ) as raised:
                 publish_run(PublishConfig(run, NAME, accept_licence=True))
         assert "--out" not in str(raised.value)
         assert not hub.log

@@ -1,28 +1,32 @@
 """The publishing process killed at every request, before and after it takes effect; the next one completes."""
 
+import copy
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.hub.server import serving
-from tests.hub.state import Hub
+from tests.hub.state import Hub, Repository
 from tests.hub.test_publish import NAME, check_complete
 from tests.hub.things import grid, own_corpus, whole_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+Repositories = dict[tuple[str, str], Repository]
 LAUNCHER = """
 import os, sys
 
 if __name__ == "__main__":
-    import generation.card, generation.origins, huggingface_hub.hf_api, huggingface_hub.repocard
+    import faithful.train_checkpoint, generation.card, generation.origins, huggingface_hub.hf_api, huggingface_hub.repocard
     from faithful import publish
     from pathlib import Path
     function = getattr(publish, "publish_" + sys.argv[3])
@@ -30,7 +34,8 @@ if __name__ == "__main__":
         pid = os.fork()
         if pid == 0:
             print(os.getpid(), flush=True)
-            function(publish.PublishConfig(Path(sys.argv[1]), sys.argv[2], accept_licence=True))
+            stated = dict.fromkeys(["accept_licence", *line.split()], True)
+            function(publish.PublishConfig(Path(sys.argv[1]), sys.argv[2], **stated))
             os._exit(0)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
@@ -39,7 +44,7 @@ if __name__ == "__main__":
 class Publisher:
     """Publishes again and again, each time in a process of its own, without importing everything anew."""
 
-    def __init__(self, script: Path, folder: Path, address: str, what: str = "corpus") -> None:
+    def __init__(self, script: Path, folder: Path, address: str, what: str) -> None:
         script.write_text(LAUNCHER)
         offline = {"HF_HUB_OFFLINE", "HF_TOKEN_PATH"}
         environment = {key: value for key, value in os.environ.items() if key not in offline} | {
@@ -52,11 +57,11 @@ class Publisher:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
 
-    def run(self) -> int:
+    def run(self, stated: str = "") -> int:
         """Exit code of one publication; negative for the signal that ended it."""
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write("\n")
+        self.process.stdin.write(f"{stated}\n")
         self.process.stdin.flush()
         self.pid = int(self.process.stdout.readline())
         return int(self.process.stdout.readline())
@@ -65,101 +70,110 @@ class Publisher:
         os.kill(self.pid, signal.SIGKILL)
 
 
+@contextmanager
+def publishing(hub: Hub, folder: Path, what: str) -> Iterator[Publisher]:
+    with serving(hub) as address:
+        found = Publisher(folder.parent / "launcher.py", folder, address, what)
+        try:
+            yield found
+        finally:
+            found.process.kill()
+            found.process.communicate()
+
+
 @pytest.fixture
 def hub() -> Hub:
     return Hub()
 
 
-@pytest.fixture
-def publisher(hub: Hub, tmp_path: Path) -> Iterator[Publisher]:
-    corpus = own_corpus(tmp_path / "own")
-    with serving(hub) as address:
-        found = Publisher(tmp_path / "launcher.py", corpus, address)
-        yield found
-        found.process.kill()
-        found.process.communicate()
+def make(folder: Path, what: str) -> Path:
+    return {"corpus": own_corpus, "saes": grid, "run": whole_run}[what](folder)
 
 
-def deaths_at_every_request(hub: Hub, publisher: Publisher, moment: str, whole: dict[str, set[str]]) -> int:
-    """Kill a first publication at each request in turn and run it again; how many died.
+def contents(repositories: Repositories) -> dict[str, dict[str, bytes]]:
+    return {kind: repository.files for (kind, _), repository in repositories.items()}
 
-    Between the death and the rerun main of every repository is empty or whole; after it all are whole, with one commit
-    and its tag.
+
+def check_record(files: dict[str, bytes]) -> None:
+    listed = json.loads(files["faithful.json"])["files"]
+    assert {path: facts["sha256"] for path, facts in listed.items()} == {
+        path: hashlib.sha256(files[path]).hexdigest() for path in listed
+    }
+
+
+def deaths_at_every_request(hub: Hub, publisher: Publisher, moment: str, before: Repositories, stated: str = "") -> int:
+    """Kill a publication at each request in turn and run it again; how many died.
+
+    Between the death and the rerun main of every repository holds what it held before, or all; after it all hold all, with
+    one commit more and its tag.
+
+    Args:
+        hub: holds all.
+        publisher: publishes.
+        moment: `before` or `after` a request takes effect.
+        before: repositories as they are at first.
+        stated: further options.
     """
+    whole = contents(hub.repositories)
+    for files in whole.values():
+        check_record(files)
+    old = {kind: {".gitattributes": b"*.parquet filter=lfs\n"} for kind in whole} | contents(before)
     for instant in range(1, 200):
         hub.repositories.clear()
+        hub.repositories.update(copy.deepcopy(before))
         hub.log.clear()
         setattr(hub, moment, lambda number, instant=instant: publisher.kill() if number == instant else None)
-        code = publisher.run()
+        code = publisher.run(stated)
         setattr(hub, moment, lambda number: None)
         if code == 0:
             return instant - 1
         assert code == -signal.SIGKILL
-        for (kind, _), repository in hub.repositories.items():
-            assert set(repository.files) in ({".gitattributes"}, whole[kind])
-        assert publisher.run() == 0
-        for kind, files in whole.items():
-            repository = hub.repositories[kind, NAME]
-            assert set(repository.files) == files
-            assert len(repository.commits) == 2
-            assert repository.tags == {"v1": repository.head.sha}
-            listed = json.loads(repository.files["faithful.json"])["files"]
-            assert {path: facts["sha256"] for path, facts in listed.items()} == {
-                path: hashlib.sha256(repository.files[path]).hexdigest() for path in listed
-            }
+        for kind, files in contents(hub.repositories).items():
+            assert files in (old[kind], whole[kind])
+        assert publisher.run(stated) == 0
+        assert contents(hub.repositories) == whole
+        for key, repository in hub.repositories.items():
+            earlier = len(before[key].commits) if key in before else 1
+            assert len(repository.commits) == earlier + 1
+            assert repository.tags == {f"v{n}": commit.sha for n, commit in enumerate(repository.commits) if n}
     raise AssertionError("it never ends")
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("what", ["saes", "run"])
-def test_saes_and_runs_killed_at_every_request_then_rerun(hub: Hub, tmp_path: Path, what: str, moment: str) -> None:
-    run = whole_run(tmp_path / "run") if what == "run" else grid(tmp_path / "saes")
-    with serving(hub) as address:
-        publisher = Publisher(tmp_path / "launcher.py", run, address, what)
-        try:
-            assert publisher.run() == 0
-            whole = {kind: set(repository.files) for (kind, _), repository in hub.repositories.items()}
-            assert whole.keys() == ({"dataset", "model"} if what == "run" else {"model"})
-            assert deaths_at_every_request(hub, publisher, moment, whole) >= (30 if what == "run" else 15)
-        finally:
-            publisher.process.kill()
-            publisher.process.communicate()
+@pytest.mark.parametrize(("what", "least"), [("corpus", 15), ("saes", 15), ("run", 30)])
+def test_killed_at_every_request_then_rerun(hub: Hub, tmp_path: Path, what: str, least: int, moment: str) -> None:
+    with publishing(hub, make(tmp_path / "made", what), what) as publisher:
+        assert publisher.run() == 0
+        assert contents(hub.repositories).keys() == {"corpus": {"dataset"}, "saes": {"model"}}.get(
+            what, {"dataset", "model"}
+        )
+        assert deaths_at_every_request(hub, publisher, moment, {}) >= least
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_every_request_then_rerun(hub: Hub, publisher: Publisher, tmp_path: Path, moment: str) -> None:
-    """A fresh repository for every instant; between the death and the rerun main is empty or whole."""
-    instant, deaths = 0, 0
-    while True:
-        instant += 1
-        hub.repositories.clear()
-        hub.log.clear()
-        setattr(hub, moment, lambda number, instant=instant: publisher.kill() if number == instant else None)
-        code = publisher.run()
-        setattr(hub, moment, lambda number: None)
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-        deaths += 1
-        repository = hub.repositories.get(("dataset", NAME))
-        if repository and len(repository.commits) > 1:
-            assert len(repository.files) == 8
-        elif repository:
-            assert set(repository.files) == {".gitattributes"}
+def test_an_update_with_deletions_killed_at_every_request_then_rerun(hub: Hub, tmp_path: Path, moment: str) -> None:
+    saes = grid(tmp_path / "saes")
+    with publishing(hub, saes, "saes") as publisher:
         assert publisher.run() == 0
-        check_complete(hub, tmp_path / "own")
-    assert deaths >= 15
-    check_complete(hub, tmp_path / "own")
+        first = copy.deepcopy(hub.repositories)
+        shutil.rmtree(saes)
+        grid(saes, seeds=(7, 42))
+        assert publisher.run("yes") == 0
+        (now,), (then,) = contents(hub.repositories).values(), contents(first).values()
+        assert any("seed-0/" in path for path in then.keys() - now.keys())
+        assert any("seed-7/" in path for path in now.keys() - then.keys())
+        assert deaths_at_every_request(hub, publisher, moment, first, "yes") >= 10
 
 
-def test_one_death_after_the_other(hub: Hub, publisher: Publisher, tmp_path: Path) -> None:
+def test_one_death_after_the_other(hub: Hub, tmp_path: Path) -> None:
     """The same repository: every run is killed one request later than the last."""
-    deaths = 0
-    for instant in range(1, 60):
-        hub.log.clear()
-        hub.after = lambda number, instant=instant: publisher.kill() if number == instant else None  # type: ignore[misc]
-        if publisher.run() == 0:
-            break
-        deaths += 1
+    corpus, deaths = own_corpus(tmp_path / "own"), 0
+    with publishing(hub, corpus, "corpus") as publisher:
+        for instant in range(1, 60):
+            hub.log.clear()
+            hub.after = lambda number, instant=instant: publisher.kill() if number == instant else None  # type: ignore[misc]
+            if publisher.run() == 0:
+                break
+            deaths += 1
     assert deaths >= 8
-    check_complete(hub, tmp_path / "own")
+    check_complete(hub, corpus)

@@ -3,10 +3,15 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from faithful.cli import app
 from faithful.corpus import read_manifest
 from faithful.errors import FaithfulError
 from faithful.publish import PublishConfig, publish_corpus, publish_run, publish_saes
@@ -16,7 +21,7 @@ from generation.add_config import AddConfig
 from generation.adopt import adopt, find_published
 from tests.hub.server import yaml_errors
 from tests.hub.state import Fault, Hub
-from tests.hub.things import grid, own_corpus, whole_run
+from tests.hub.things import REQUESTS, external_corpus, grid, own_corpus, unfilled, whole_run
 
 NAME = "user/things"
 PLACE = "own/resid_pre.2-f32-k4/seed-42"
@@ -69,17 +74,68 @@ class TestSaes:
         publish_saes(PublishConfig(tmp_path / "saes", NAME, yes=True))
         assert len(hub.repositories["model", NAME].files) == 7
 
-    def test_half_an_sae_is_left_out_or_refused(self, hub: Hub, tmp_path: Path) -> None:
+    def test_half_an_sae_is_refused(self, hub: Hub, tmp_path: Path) -> None:
         saes = grid(tmp_path / "saes")
         (saes / PLACE / "cfg.json").unlink()
-        plan = publish_saes(PublishConfig(saes, NAME), dry_run=True).plans[0]
-        assert plan.bundle.notes == ("1 SAEs are not finished and were left out.",)
-        assert not [file.path for file in plan.files if "seed-42" in file.path]
+        with pytest.raises(
+            FaithfulError, match=rf"is not finished: {PLACE} has no cfg\.json; run the command that trains"
+        ):
+            publish_saes(PublishConfig(saes, NAME))
         (saes / "own/resid_pre.2-f32-k4/seed-0/sae_weights.safetensors").unlink()
         with pytest.raises(FaithfulError, match=r"holds no sae_weights\.safetensors"):
             publish_saes(PublishConfig(saes, NAME))
         with pytest.raises(FaithfulError, match="holds no SAEs"):
             publish_saes(PublishConfig(tmp_path / "nothing", NAME))
+
+    def test_a_half_trained_grid_is_refused(self, hub: Hub, tmp_path: Path) -> None:
+        saes = grid(tmp_path / "saes")
+        checkpoint = saes / "own" / ".checkpoints" / "1.pt"
+        checkpoint.parent.mkdir()
+        shape = "resid_pre.2-f32-k4"
+        held = {"cells": {"a": f"{shape}/seed-0", "b": f"{shape}/seed-7"}, "step": 3, "diverged": {}}
+        torch.save(held, checkpoint)
+        for dry_run in (True, False):
+            with pytest.raises(
+                FaithfulError, match=r"not finished: 1 half-trained SAEs in own/\.checkpoints/1\.pt; run the"
+            ):
+                publish_saes(PublishConfig(saes, NAME), dry_run=dry_run)
+        assert not hub.log
+        torch.save(held | {"diverged": {"b": "nan"}}, checkpoint)
+        publish_saes(PublishConfig(saes, NAME))
+
+    def test_a_corpus_whose_training_did_not_begin_is_told(self, hub: Hub, tmp_path: Path) -> None:
+        saes = grid(tmp_path / "saes", ("own", "web"))
+        shutil.rmtree(saes / "web")
+        with pytest.raises(FaithfulError, match=r"not finished: no SAE of web, which corpora\.json names"):
+            publish_saes(PublishConfig(saes, NAME))
+        publish_saes(PublishConfig(saes / "own", NAME))
+
+    def test_the_card_says_what_is_there(self, hub: Hub, tmp_path: Path) -> None:
+        def card(**stated: Any) -> str:
+            saes = grid(tmp_path / "saes", **stated)
+            (next(saes.glob("own/*/seed-*")) / "train.jsonl").unlink()
+            text = publish_saes(PublishConfig(saes, NAME), dry_run=True).plans[0].card
+            shutil.rmtree(saes)
+            assert not unfilled(text)
+            return text
+
+        several, alone = card(corpora=("own", "web")), card(seeds=(0,))
+        assert "2 init seeds, so that what differs between corpora can be told" in several
+        assert f"faithful study seeds {NAME}" in several
+        assert "1 init seed." in alone
+        assert "so that what differs" not in card()
+        assert "study seeds" not in alone
+        assert "train.jsonl" not in alone
+        assert "`sparsity.safetensors` (log10" in alone
+
+    def test_by_the_command(self, hub: Hub, tmp_path: Path) -> None:
+        saes = grid(tmp_path / "saes")
+        done = CliRunner().invoke(app, ["publish", "saes", str(saes), NAME])
+        assert done.exit_code == 0, done.stderr
+        assert f"{NAME} at v1: 10 files" in done.stderr
+        assert f"Next: faithful study seeds {NAME}" in done.stderr
+        told = json.loads(CliRunner().invoke(app, ["publish", "saes", str(saes), NAME, "--json"]).stdout)
+        assert [one["changed"] for one in told["published"]] == [False]
 
     def test_a_part_of_a_grid_keeps_its_place(self, hub: Hub, tmp_path: Path) -> None:
         saes = grid(tmp_path / "saes")
@@ -87,7 +143,84 @@ class TestSaes:
         assert f"{PLACE}/cfg.json" in hub.repositories["model", NAME].files
 
 
+RECIPE = """
+model = "tiny"
+[corpora.own]
+[corpora.web]
+add = "wikitext"
+[studies.seeds]
+"""
+STEPS = ["corpus own", "corpus web", "train", "study seeds", "report"]
+
+
 class TestRun:
+    def test_a_run_whose_recipe_has_steps_to_do_is_refused(self, hub: Hub, tmp_path: Path) -> None:
+        run = whole_run(tmp_path / "run")
+        (run / "recipe.toml").write_text(RECIPE)
+        (run / "steps.json").write_text(json.dumps({name: {"seconds": 1} for name in STEPS[:2]}))
+        left = r"is not finished: train, study seeds, report still to do; run `faithful run \S+/recipe\.toml --run \S+`, then"
+        for dry_run in (True, False):
+            with pytest.raises(FaithfulError, match=left):
+                publish_run(PublishConfig(run, NAME, accept_licence=True), dry_run=dry_run)
+        with pytest.raises(FaithfulError, match="the recipe's `train` is still to do"):
+            publish_saes(PublishConfig(run, NAME))
+        assert not hub.log
+        (run / "steps.json").write_text(json.dumps({name: {"seconds": 1} for name in STEPS}))
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
+
+    def test_a_half_trained_grid_of_a_run_is_refused(self, hub: Hub, tmp_path: Path) -> None:
+        run = whole_run(tmp_path / "run")
+        shutil.rmtree(run / "saes" / "web")
+        with pytest.raises(FaithfulError, match="no SAE of web"):
+            publish_run(PublishConfig(run, NAME, accept_licence=True))
+
+    @pytest.mark.parametrize(
+        ("gone", "words"),
+        [("", ", the same grid trained on 2 corpora"), ("web/*/seed-0", ", trained on 2 corpora")],
+    )
+    def test_the_card_says_whether_the_grids_are_alike(self, hub: Hub, tmp_path: Path, gone: str, words: str) -> None:
+        run = whole_run(tmp_path / "run")
+        for folder in (run / "saes").glob(gone) if gone else ():
+            shutil.rmtree(folder)
+        plans = publish_run(PublishConfig(run, NAME), dry_run=True).plans
+        assert f"**tiny**{words}, and what comes out" in plans[1].card
+        assert not [unfilled(plan.card) for plan in plans if unfilled(plan.card)]
+
+    def test_edits_of_the_cards_of_its_corpora_survive(self, hub: Hub, tmp_path: Path) -> None:
+        run = whole_run(tmp_path / "run")
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
+        data = hub.repositories["dataset", NAME]
+        text = data.files["own/README.md"].decode().replace("pretty_name: Faithful", "pretty_name: By hand, faithful")
+        hub.edit("dataset", NAME, "own/README.md", f"{text}\nWritten on the Hub.\n".encode())
+        assert not any(one.changed for one in publish_run(PublishConfig(run, NAME, accept_licence=True)).published)
+        own_corpus(run / "corpora" / "own", shards=4)
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
+        card = data.files["own/README.md"].decode()
+        assert card.count("Written on the Hub.") == 1
+        assert metadata_of(card)["pretty_name"].startswith("By hand")
+        assert "| documents | 160 |" in card
+        found = find_published(NAME)
+        assert found
+        assert adopt(AddConfig(NAME, out=tmp_path / "back"), found).changed
+
+    def test_the_card_of_a_corpus_that_is_gone_goes_too(self, hub: Hub, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        for name in ("a", "b"):
+            own_corpus(run / "corpora" / name)
+        publish_run(PublishConfig(run, NAME))
+        shutil.rmtree(run / "corpora" / "b")
+        publish_run(PublishConfig(run, NAME, yes=True))
+        assert not [path for path in hub.repositories["dataset", NAME].files if path.startswith("b/")]
+
+    def test_results_go_without_a_warning(self, hub: Hub, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+        run = whole_run(tmp_path / "run")
+        (run / "studies" / "other").mkdir(parents=True)
+        (run / "studies" / "other" / "summary.json").write_text("{}")
+        pq.write_table(pa.table({"corpus": ["own"]}), run / "studies" / "other" / "results.parquet")
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
+        assert "studies/other/results.parquet" in hub.repositories["model", NAME].files
+        assert not [str(one.message) for one in recwarn if "intended" in str(one.message)]
+
     def test_a_data_set_and_a_model_linked_to_each_other(self, hub: Hub, tmp_path: Path) -> None:
         run = whole_run(tmp_path / "run")
         publish_run(PublishConfig(run, NAME, accept_licence=True))
@@ -141,6 +274,24 @@ class TestRun:
         card = hub.repositories["dataset", NAME].files["README.md"].decode()
         assert [entry["config_name"] for entry in metadata_of(card)["configs"]] == ["own", "web"]
         assert "web/corpus.json" in hub.repositories["dataset", NAME].files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [429, 503, "reset"])
+@pytest.mark.parametrize("what", ["saes", "run"])
+def test_passing_trouble_at_every_request(
+    hub: Hub, tmp_path: Path, pauses: list[float], what: str, fault: int | str
+) -> None:
+    folder = grid(tmp_path / "saes") if what == "saes" else whole_run(tmp_path / "run")
+    publish = publish_saes if what == "saes" else publish_run
+    for where in REQUESTS:
+        hub.repositories.clear()
+        hub.faults.append(Fault(where, fault, headers={"Retry-After": "7"} if fault == 429 else {}))
+        publish(PublishConfig(folder, NAME, accept_licence=True))
+        assert not hub.faults, where
+        for repository in hub.repositories.values():
+            assert (len(repository.commits), repository.tags) == (2, {"v1": repository.head.sha})
+        assert not any(one.changed for one in publish(PublishConfig(folder, NAME, accept_licence=True)).published)
 
 
 class TestRoundTrip:
@@ -213,6 +364,10 @@ class TestRoundTrip:
         hub.create("dataset", "user/other")
         for name in ("user/other", "user/none", "fineweb", str(tmp_path)):
             assert find_published(name) is None
+
+
+def test_a_card_of_other_peoples_text_is_filled_in(tmp_path: Path) -> None:
+    assert not unfilled((external_corpus(tmp_path / "web") / "README.md").read_text())
 
 
 def test_the_record_names_every_file(hub: Hub, tmp_path: Path) -> None:

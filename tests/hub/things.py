@@ -1,15 +1,17 @@
 """Small corpora and grids of SAEs to publish, written by the real writers without a model."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from faithful.catalog import tiny_path
 from faithful.corpus import Document, Manifest, to_table, write_manifest, write_shard
-from faithful.model import ModelSpec
+from faithful.model import ModelSpec, _folder_revision
 from faithful.sae.files import save_sae
 from faithful.sae.topk import TopKSAE
 from faithful.source_spec import Source
@@ -18,6 +20,12 @@ from generation.identity import corpus_identity, model_provenance, tokenizer_ide
 from generation.sampling import Sampling
 
 VOCAB = 4096
+REVISION = _folder_revision(tiny_path())
+REQUESTS = [
+    "GET /api/whoami-v2", "POST /api/repos/create", "POST /api/validate-yaml", "/preupload/main", "objects/batch",
+    "PUT /lfs", "/commit/main", "/tree/", "/tag/", "/refs",
+]  # fmt: skip
+UNFILLED = re.compile(r"More Information|\bNone\b(?! of it)|\{\{|\{%|\bnan\b|\[\]|\n{4,}")
 ENGINE = {
     "name": "transformers", "device": "cpu", "threads": 1, "slots": 64, "shard_rows": 40, "deterministic": True,
     "instructions": "any", "versions": {"torch": "2", "transformers": "5"}, "promise": "bytes",
@@ -29,10 +37,17 @@ CERTIFICATE: dict[str, Any] = {
 }  # fmt: skip
 
 
+def unfilled(card: str) -> list[str]:
+    """Where a card lacks what should have been filled in; samples of text are not looked at."""
+    body = re.sub(r"(?s)\n## Samples\n.*?\n## ", "\n## ", card.split("---\n", 2)[2])
+    empty = [str(key) for key, value in yaml.safe_load(card.split("---\n", 2)[1]).items() if value in (None, "", [])]
+    return UNFILLED.findall(body) + empty
+
+
 def spec(name: str = "tiny", source: str = str(tiny_path()), licence: str | None = "apache-2.0") -> ModelSpec:
     """A model as a corpus records it."""
     return ModelSpec(
-        name=name, source=source, revision="sha256:" + "0" * 64, dtype="float32", bos_id=0, bos_from="tokenizer",
+        name=name, source=source, revision=REVISION, dtype="float32", bos_id=0, bos_from="tokenizer",
         eos_ids=(0,), vocab_size=VOCAB, mapped=VOCAB, positions=128, tokenizer_sha256="1" * 64, generation_config={},
         licence=licence, language="en", family="llama" if licence == "llama3.2" else "gpt2",
     )  # fmt: skip
@@ -96,7 +111,7 @@ def grid(
             decoder = torch.randn(32, width, generator=noise)
             sae = TopKSAE(decoder.T.clone(), torch.zeros(32), decoder, torch.zeros(width), 4, {})
             identity = {
-                "model": model, "revision": "sha256:" + "0" * 64, "dtype": "float32", "hook": "resid_pre.2",
+                "model": model, "revision": REVISION, "dtype": "float32", "hook": "resid_pre.2",
                 "corpus": corpus, "prefix_sha256": "2" * 64, "tokens": 1000, "epochs": 1.0, "context": 32,
                 "layout": "aligned", "data_seed": 0, "batch": 256, "buffer": 8192, "drop_outliers": False, "d_sae": 32,
                 "k": 4, "lr": lr, "init_seed": seed,
