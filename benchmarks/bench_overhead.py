@@ -1,7 +1,8 @@
 """Peak memory against corpus size, and the rates of statistics and scoring (about 10 minutes on 2 cores).
 
 Memory: `faithful generate` on `tiny` with 20k and with 2M tokens, peak resident size of the largest process.
-Rates: count-type statistics (target ≥ 10M tokens/s per core), curves, near-duplicates, scoring, on the larger corpus.
+Rates: count-type statistics (target ≥ 10M tokens/s per core), curves, near-duplicates, scoring and its share of the bare
+forward pass, on the larger corpus.
 """
 
 import argparse
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,16 +46,38 @@ def peak(folder: Path, tokens: int) -> tuple[int, int, float]:
     return own, workers, seconds
 
 
-def rate(function: object, tokens: int, repeats: int = 3) -> str:
-    """Tokens per second of CPU time, best and spread of several runs."""
+def rate(function: Callable[[], Any], tokens: int, repeats: int = 3) -> list[float]:
+    """Tokens per second of CPU time in several runs, rising."""
     rates = []
     for _ in range(repeats):
         began = resource.getrusage(resource.RUSAGE_SELF)
-        function()  # type: ignore[operator]
+        function()
         ended = resource.getrusage(resource.RUSAGE_SELF)
         rates.append(tokens / (ended.ru_utime - began.ru_utime + ended.ru_stime - began.ru_stime))
-    low, middle, high = (sorted(rates)[place] / 1e6 for place in (0, len(rates) // 2, -1))
-    return f"{middle:.3g} M tokens/s of CPU time ({low:.3g} to {high:.3g})"
+    return sorted(rates)
+
+
+def show(name: str, rates: list[float]) -> None:
+    """Print the median and spread of some rates."""
+    low, middle, high = (rates[place] / 1e6 for place in (0, len(rates) // 2, -1))
+    print(f"{name}: {middle:.3g} M tokens/s of CPU time ({low:.3g} to {high:.3g})")
+
+
+def count(corpus: Any, vocab_size: int) -> None:
+    """Lengths, unigrams and exact duplicates of a corpus, read from its files."""
+    from faithful.corpus import flat_tokens
+    from generation.statistics import Duplicates
+
+    duplicates = Duplicates(corpus.manifest.rows())
+    lengths, unigrams = np.zeros(0, np.int64), np.zeros(vocab_size, np.int64)
+    for batch in corpus.batches("train", ["token_ids"]):
+        tokens, offsets = flat_tokens(batch)
+        unigrams += np.bincount(tokens, minlength=vocab_size)
+        more = np.bincount(np.diff(offsets), minlength=len(lengths))
+        more[: len(lengths)] += lengths
+        lengths = more
+        duplicates.add(tokens, offsets)
+    duplicates.rate()
 
 
 def main() -> None:
@@ -68,7 +93,7 @@ def main() -> None:
             )
         from faithful.corpus import Corpus
         from generation.near_duplicates import near_duplicates
-        from generation.statistics import count_statistics, diversity_curves
+        from generation.sketches import Diversity
 
         corpus = Corpus(Path(scratch) / str(args.large))
         total = corpus.tokens()
@@ -76,14 +101,14 @@ def main() -> None:
         documents = list(corpus.documents())
         tokens_ = np.concatenate(documents)
         offsets = np.concatenate([[0], np.cumsum([len(document) for document in documents])])
-        print(f"counts (reading included): {rate(lambda: count_statistics(corpus, 'train', vocab), total)}")
-        print(f"diversity curves: {rate(lambda: diversity_curves(tokens_, offsets, vocab), total)}")
-        print(f"near-duplicates: {rate(lambda: near_duplicates(tokens_, offsets), total)}")
+        show("lengths, unigrams, exact duplicates (reading included)", rate(lambda: count(corpus, vocab), total))
+        show("diversity curves", rate(lambda: Diversity(vocab, [10**5, total]).add(tokens_, offsets), total))
+        show("near-duplicates", rate(lambda: near_duplicates(tokens_, offsets), total))
         bench_scoring(corpus)
 
 
-def bench_scoring(corpus: object) -> None:
-    """Scoring rate, and the share of it that the forward pass alone would take."""
+def bench_scoring(corpus: Any) -> None:
+    """Rate of scoring, and its share of the limit that the bare forward pass sets: logits alone, nothing done with them."""
     import torch
 
     from faithful.model import load_model
@@ -92,17 +117,23 @@ def bench_scoring(corpus: object) -> None:
     from generation.scoring import Scorer
 
     torch.set_num_threads(1)
-    manifest = corpus.manifest  # type: ignore[attr-defined]
-    spec, sampling = spec_of(manifest), sampling_of(manifest)
+    spec, sampling = spec_of(corpus.manifest), sampling_of(corpus.manifest)
     model = load_model(spec, "cpu")
-    part = choose_part(corpus, "train", 40_000)  # type: ignore[arg-type]
-    count = sum(map(len, part.documents))
-    scorer = Scorer(model, spec, sampling)
-    forward = rate(
-        lambda: [scorer.log_p([part.documents[i] for i in b]) for b in scorer.batches(part.documents)], count, 2
-    )
-    print(f"forward pass and log p: {forward}")
-    print(f"scoring: {rate(lambda: score_part(part, model, spec, sampling, as_declared=True), count, 2)}")
+    part = choose_part(corpus, "train", 40_000)
+    tokens = sum(map(len, part.documents))
+    batches = [[part.documents[i] for i in batch] for batch in Scorer(model, spec, sampling).batches(part.documents)]
+    inputs = [torch.zeros(len(batch), max(map(len, batch)), dtype=torch.int64) for batch in batches]
+
+    @torch.inference_mode()
+    def forward() -> None:
+        for ids in inputs:
+            model(input_ids=ids, use_cache=False)
+
+    limit = rate(forward, tokens)
+    scoring = rate(lambda: score_part(part, model, spec, sampling, as_declared=True), tokens)
+    show("bare forward pass", limit)
+    show("scoring", scoring)
+    print(f"scoring is {scoring[len(scoring) // 2] / limit[len(limit) // 2]:.0%} of the forward pass's rate")
 
 
 if __name__ == "__main__":

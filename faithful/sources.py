@@ -17,7 +17,7 @@ from faithful.source_spec import UNITS, Row, Source
 from faithful.streams import PAUSES, ScriptError, hub_revision, reading_fault, with_retries
 from faithful.task_names import PROBE_TASKS, TASK_COLUMNS
 from faithful.templates import WIKITEXT, choose, renderer
-from faithful.text_files import PACKED, TextFiles, builder_of, find_files, refuse_undecodable
+from faithful.text_files import PACKED, TextFiles, builder_of, choose_split, find_files, refuse_undecodable
 
 __all__ = ["Row", "Rows", "Source", "catalog", "find_entry", "resolve_source"]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -60,7 +60,8 @@ def resolve_source(
 
     Args:
         name: name in the catalog, path of a file or folder, or Hub id (`org/name`).
-        config, split, revision: of a Hub set; None takes the catalog's, else the only config, `train` and `main`.
+        config, split, revision: of a Hub set; None takes the catalog's, else the only config, `train` and `main`. `split`
+            also of a saved folder, and of a folder whose files say theirs in their names (see `text_files.choose_split`).
         columns: columns to read for the text.
         template: name or format string; see `faithful.templates.choose` for what None means.
         unit: one of UNITS.
@@ -128,13 +129,14 @@ def _local(path: Path, split: str | None) -> Source:
         split = _saved_split(path, split)
         builder, files = "saved", sorted(file for file in (path / (split or "")).rglob("*") if file.is_file())
     else:
-        _refuse_options(str(path), {"--split": split})
         builder, files = find_files(path)
+        split, files = choose_split(path, files, split)
     refuse_undecodable(files)
     return Source(
         name=name,
         kind="files",
         unit="passage" if builder == "text" else "document",
+        about=f"the split {split} of {name}" if split else "",
         split=split,
         data_files=tuple(map(str, files)),
         sha256=tuple(sha256_file(file) for file in files),

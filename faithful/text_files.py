@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,11 @@ BUILDERS = {
     ".arrow": "arrow",
 }
 PACKED = (".gz", ".zst")
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
 _SAMPLE = 64
 _BEGINNING = 4096
 
@@ -64,6 +70,41 @@ def find_files(path: Path) -> tuple[str, list[Path]]:
         counts = ", ".join(f"{len(files)} {builder} ({files[0].name} …)" for builder, files in sorted(by_type.items()))
         raise FaithfulError(f"{path} mixes types: {counts}; put those of one type into a folder of their own.")
     return next(iter(by_type.items()))
+
+
+def choose_split(path: Path, files: list[Path], split: str | None) -> tuple[str | None, list[Path]]:
+    """The files of one split, and which it is; all of them and None where nothing was to choose.
+
+    As `datasets` has it, a word of a file's name, or of a folder's on the way to it, names the split (`test-00000.parquet`,
+    `dev/a.jsonl`); files that name none belong to `train`.
+
+    Args:
+        path: the file or folder that they were found in.
+        files: what `find_files` found there.
+        split: which to take; None takes `train` where there are several.
+
+    Raises:
+        FaithfulError: there is no such split.
+    """
+    if path.is_file():
+        if split is not None:
+            raise FaithfulError(f"{path} takes no --split; leave that out.")
+        return None, files
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        found.setdefault(_split_named(file.relative_to(path)), []).append(file)
+    if split is None and len(found) == 1:
+        return None, files
+    chosen = next((name for name, words in SPLITS.items() if split in words), split or "train")
+    if chosen not in found:
+        raise FaithfulError(f"{path} has no split '{chosen}'; it has {', '.join(found)}: choose with --split.")
+    return chosen, found[chosen]
+
+
+def _split_named(path: Path) -> str:
+    """The split that the first telling word of a path names."""
+    words = re.split(r"[\W_\d]+", path.as_posix().lower())
+    return next((split for word in words for split, names in SPLITS.items() if word in names), "train")
 
 
 def refuse_undecodable(paths: Iterable[Path]) -> None:

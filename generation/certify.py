@@ -194,7 +194,10 @@ def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: floa
 
 
 def choose_part(corpus: Corpus, split: str, limit: int | None) -> Part:
-    """All documents, or about `limit` tokens of whole documents chosen by a hash of their index."""
+    """All documents, or about `limit` tokens of whole documents chosen by a hash of their index.
+
+    Holds those, and 16 bytes for every document of the split: a copy counts whether or not the first one is scored.
+    """
     total = corpus.tokens(split)
     share = 1.0 if limit is None or limit >= total else limit / total
     documents: list[np.ndarray] = []

@@ -47,7 +47,7 @@ class Distinct:
             self.kept = together[: self.size]
 
     def merge(self, other: "Distinct") -> None:
-        """Take what another sketch of the same size was given: the same as taking its hashes."""
+        """Take what another sketch of the same size was given: shards that are read apart add up to what one reader gets."""
         self.add(other.kept)
         self.full = self.full or other.full
 
@@ -93,7 +93,12 @@ class Diversity:
             row = stop
 
     def curves(self) -> dict[str, list[Any]]:
-        """The curves so far: see `generation.statistics.diversity_curves`. A budget not reached is that of all tokens."""
+        """The curves so far, in lists as long as the budgets; a budget not reached is that of all tokens.
+
+        `budgets` (N), `vocab_coverage` (distinct ids / vocab_size), `type_token` (distinct ids / N) and `distinct_1` …
+        `distinct_4` (distinct n-grams / n-grams; Li et al. 2016), 0 where there is no n-gram; `distinct_1` is `type_token`
+        by definition.
+        """
         points = [*self._points, *[self._now()] * (len(self.budgets) - len(self._points))]
         ids = [point[1][0] for point in points]
         found: dict[str, list[Any]] = {

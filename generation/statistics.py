@@ -1,15 +1,15 @@
 """What a corpus looks like: the figures of a corpus that need no model.
 
 Each shard carries mergeable sums (`shard_statistics`). `corpus_statistics` (all of a split) and `budget_statistics` (the
-first N tokens of one) merge those of whole shards, and take the rest from one pass in bounded memory; each figure has one
-definition in both.
+first N tokens of one) merge those of whole shards, and take the rest from one pass, which holds a batch, the sketches, the
+documents that near-duplicates are looked for among, and 16 bytes per document; each figure has one definition in both.
 """
 
 import copy
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -33,31 +33,6 @@ NEAR_TOKENS = 1_000_000
 
 _DOCUMENTS = ("rows", "ended", "empty", "looping", "round_trip")
 _SIZES = ("tokens", "unmapped")
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What counting every token of a split gives.
-
-    Attributes:
-        lengths: int64 [longest + 1], documents of each length in stored tokens.
-        unigrams: int64 [vocab_size], occurrences of each id.
-        distinct: number of distinct token sequences.
-    """
-
-    lengths: np.ndarray
-    unigrams: np.ndarray
-    distinct: int
-
-    @property
-    def documents(self) -> int:
-        """Number of documents."""
-        return int(self.lengths.sum())
-
-    @property
-    def duplicate_rate(self) -> float:
-        """Share of documents that repeat another: 1 − distinct / documents."""
-        return 1 - self.distinct / self.documents
 
 
 def shard_statistics(
@@ -132,7 +107,7 @@ def corpus_statistics(
         `documents`, `tokens`, `eos_rate`, `length_mean`, `length_median`, `length_p95`, `unmapped_rate`,
         `round_trip_rate`, `repetition_rate`, `compression_ratio` (None without text), `ce` in nats per token and
         `perplexity` (None without stored log-probabilities), `duplicate_rate`, `near_duplicate_rate`, `curves` (see
-        `diversity_curves`) and `computed_on`: the tokens seen by what `budget_limit` limits.
+        `Diversity.curves`) and `computed_on`: the tokens seen by what `budget_limit` limits.
 
     Raises:
         FaithfulError: the split is empty, or an id lies outside the vocabulary.
@@ -225,11 +200,12 @@ def _passed(
 ) -> dict[str, Any]:
     """The figures that take a pass over a split's first documents, those whose sums are `sums`."""
     rows, total, done = sums["rows"], sums["tokens"], 0
-    counter, head, packed = _Counter(rows, vocab_size), _Head(near_tokens), _Compression()
+    duplicates, head, packed = Duplicates(rows), _Head(near_tokens), _Compression()
     diversity = Diversity(vocab_size, curves_at)
     for batch in _first(corpus, rows, split, ["token_ids", "text"]):
         tokens, offsets = flat_tokens(batch)
-        counter.add(tokens, offsets)
+        _refuse_outside(tokens, vocab_size)
+        duplicates.add(tokens, offsets)
         head.add(tokens, offsets)
         diversity.add(tokens, offsets)
         packed.add(batch.column("text").to_pylist())
@@ -238,46 +214,11 @@ def _passed(
     tokens, offsets = head.joined()
     return {
         "compression_ratio": packed.ratio(),
-        "duplicate_rate": counter.result().duplicate_rate,
+        "duplicate_rate": duplicates.rate(),
         "near_duplicate_rate": float(near_duplicates(tokens, offsets).mean()),
         "curves": diversity.curves(),
         "computed_on": {"near_duplicate_rate": len(tokens)},
     }
-
-
-def count_statistics(corpus: Corpus, split: str, vocab_size: int) -> Counts:
-    """Lengths, unigrams and exact duplicates of a split, in one pass; holds a row group and 16 bytes per document.
-
-    Raises:
-        FaithfulError: an id lies outside the vocabulary.
-    """
-    counter = _Counter(corpus.manifest.rows(split), vocab_size)
-    for batch in corpus.batches(split, ["token_ids"]):
-        counter.add(*flat_tokens(batch))
-    return counter.result()
-
-
-def diversity_curves(
-    tokens: np.ndarray, offsets: np.ndarray, vocab_size: int, ends_at: Sequence[int] = ()
-) -> dict[str, list[Any]]:
-    """Diversity of the first N tokens for N = 1k, 2k, 5k, 10k … up to all of them.
-
-    n-grams lie within one document; up to 2^20 distinct ones of a length are counted exactly, more with a relative standard
-    error of 0.1 % (see `Distinct`). `distinct_1` is `type_token` by definition.
-
-    Args:
-        tokens: int64 [tokens], the documents joined.
-        offsets: int64 [rows + 1].
-        vocab_size: number of ids of the model.
-        ends_at: further N.
-
-    Returns:
-        Lists of one length: `budgets` (N), `vocab_coverage` (distinct ids / vocab_size), `type_token` (distinct ids /
-        N) and `distinct_1` … `distinct_4` (distinct n-grams / n-grams; Li et al. 2016), 0 where there is no n-gram.
-    """
-    diversity = Diversity(vocab_size, _budgets(len(tokens), ends_at))
-    diversity.add(tokens, offsets)
-    return diversity.curves()
 
 
 def without_closing(token_ids: list[int], eos_ids: Sequence[int]) -> list[int]:
@@ -285,32 +226,30 @@ def without_closing(token_ids: list[int], eos_ids: Sequence[int]) -> list[int]:
     return token_ids[:-1] if token_ids and token_ids[-1] in eos_ids else token_ids
 
 
-class _Counter:
-    """Accumulates `Counts` over batches of joined documents; `rows` is how many there will be."""
+def _refuse_outside(tokens: np.ndarray, vocab_size: int) -> None:
+    if (largest := int(tokens.max(initial=0))) >= vocab_size:
+        raise FaithfulError(
+            f"The corpus has id {largest}, but the vocabulary ends at {vocab_size - 1}; give the model whose tokenizer made"
+            " it."
+        )
 
-    def __init__(self, rows: int, vocab_size: int) -> None:
-        self.lengths = np.zeros(0, np.int64)
-        self.unigrams = np.zeros(vocab_size, np.int64)
+
+class Duplicates:
+    """Counts documents that repeat another, given in batches; holds 16 bytes for each of the `rows` there will be."""
+
+    def __init__(self, rows: int) -> None:
         self.hashes = np.empty((2, rows), np.uint64)
         self.rows = 0
 
     def add(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
-        counts = np.bincount(tokens, minlength=len(self.unigrams))
-        if len(counts) > len(self.unigrams):
-            raise FaithfulError(
-                f"The corpus has id {len(counts) - 1}, but the vocabulary ends at {len(self.unigrams) - 1}; give the"
-                " model whose tokenizer made it."
-            )
-        self.unigrams += counts
-        lengths = np.bincount(np.diff(offsets), minlength=len(self.lengths))
-        lengths[: len(self.lengths)] += self.lengths
-        self.lengths = lengths
+        """Take the next documents, joined: int64 [tokens] and int64 [rows + 1]."""
         stop = self.rows + len(offsets) - 1
         self.hashes[:, self.rows : stop] = document_hashes(tokens, offsets)
         self.rows = stop
 
-    def result(self) -> Counts:
-        return Counts(self.lengths, self.unigrams, count_distinct(self.hashes))
+    def rate(self) -> float:
+        """Share of documents that repeat another: 1 − distinct / documents."""
+        return 1 - count_distinct(self.hashes) / self.rows
 
 
 class _Head:

@@ -1,9 +1,9 @@
 """`faithful study corpora`: how far each corpus lies outside the model, and how diverse it is, on equal terms.
 
 Every corpus is scored under the model's own distribution (T 1, nothing truncated) on about the same number of tokens, and
-described on its first N tokens, N the same for all, by merging the sums and sketches of its shards. Nothing is replicated
-here, so there are intervals but no verdicts between corpora; the certificate's verdict says whether a corpus can be the
-model's own.
+described on its first N tokens, N the same for all: the sums of its shards are merged, the rest comes from one pass through
+sketches. Nothing is replicated here, so there are intervals but no verdicts between corpora; the certificate's verdict says
+whether a corpus can be the model's own.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from faithful.corpus import Corpus, Manifest
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock, write_json
 from faithful.model import ModelSpec, load_model, load_tokenizer, resolve_model
+from faithful.train_corpora import bos_of
 from generation.certificate import NO_CERTIFICATE
 from generation.certify import DEFAULT_TOKENS, Part, choose_part, refuse_damaged, score_part
 from generation.engine import has_cuda
@@ -35,9 +36,10 @@ from studies import corpora_figures
 from studies.results import Row, write_results
 
 SWEEP_LIMIT = 1_000_000
+UNIGRAM_FIGURES = ("unigram_js", "unigram_js_floor", "unigram_js_floor_max")
 MODEL_FIGURES = (
     "excess_ce", "surprise_gap", "ce", "entropy", "perplexity", "first_token_kl", "first_token_kl_reverse",
-    "first_token_js", "first_token_js_floor", "unigram_js", "unigram_js_floor", "unigram_js_floor_max", "p_holm",
+    "first_token_js", "first_token_js_floor", *UNIGRAM_FIGURES, "p_holm",
 )  # fmt: skip
 TEXT_FIGURES = (
     "vocab_coverage", "type_token", "distinct_1", "distinct_2", "distinct_3", "distinct_4", "compression_ratio",
@@ -153,7 +155,8 @@ def _model(config: CorporaConfig, corpora: list[Corpus], device: str) -> ModelSp
     if not corpora:
         raise FaithfulError("There is no corpus to study; name some, or make one with `faithful generate`.")
     if config.model:
-        spec = resolve_model(config.model, dtype=config.dtype, device=device)
+        bos = bos_of([Corpus(config.own)] if config.own else corpora)
+        spec = resolve_model(config.model, dtype=config.dtype, bos=bos, device=device)
     else:
         own = [corpus for corpus in corpora if corpus.manifest.kind == "own"]
         spec = spec_of((own or corpora)[0].manifest)
@@ -184,6 +187,7 @@ def _sweep(config: CorporaConfig, own: Path, spec: ModelSpec, budget: int, repor
     settings: list[dict[str, float]] = [{"temperature": value} for value in config.temperatures]
     settings += [{"top_p": value} for value in config.top_ps]
     base = Corpus(own).manifest
+    recorded = base.provenance["model"]
     folders = []
     for values in settings:
         sampling = sampling_of(base).with_changes(**values)
@@ -193,13 +197,14 @@ def _sweep(config: CorporaConfig, own: Path, spec: ModelSpec, budget: int, repor
         seed = base.identity["seed"]
         folder = own.resolve().parent / ("own" + sampling.suffix(sampling.max_tokens) + (f"-s{seed}" if seed else ""))
         wish = GenerateConfig(
-            model=base.provenance["model"]["source"],
+            model=recorded["source"],
             revision=None if spec.is_local else spec.revision,
             tokens=budget,
             out=folder,
             seed=seed,
             max_tokens=sampling.max_tokens,
             mode=sampling.mode,
+            bos=spec.bos_id if recorded["bos_from"] == "--bos" else None,
             dtype=base.identity["model"]["dtype"],
             device=config.device,
             certify_tokens=0,
@@ -327,8 +332,10 @@ def _rows(cells: list[dict[str, Any]], budget: int) -> list[Row]:
     rows: list[Row] = []
     for cell in cells:
         scored = cell["as_model"]["tokens_scored"]
+        computed_on = dict.fromkeys(TEXT_FIGURES, budget) | cell["text"]["computed_on"]
+        computed_on |= dict.fromkeys(UNIGRAM_FIGURES, cell["figures"]["unigram_tokens"])
         for metric, value in _metrics(cell).items():
-            tokens = cell["text"]["computed_on"].get(metric, budget) if metric in TEXT_FIGURES else scored
+            tokens = computed_on.get(metric, scored)
             if isinstance(value, dict):
                 rows.append(Row("corpora", cell["name"], metric, value["value"], tokens, *value["ci95"]))
             elif metric != "verdict":

@@ -1,5 +1,6 @@
 """`faithful corpus list`."""
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +10,9 @@ from faithful.cli.show import command, print_json, print_table, say
 if TYPE_CHECKING:
     from faithful.sources import Source
 
-HEADER = ("name", "what", "licence", "template", "size")
+HEADER = ("name", "what", "repo, config/split", "licence")
+WIDTH = 26
+"""Of what a set is: leaves room for the longest Hub id in one piece."""
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +29,7 @@ def sources_list(as_json: Annotated[bool, typer.Option("--json", help="One JSON 
         return
     print_table("Comparison corpora", [_row(source) for source in catalog()], HEADER)
     say("A row is a document unless it says passages; a question mark: not verified. Files and Hub ids work too.")
+    say("Columns, templates, revisions and remarks: --json.")
     say("Next: faithful corpus add fineweb --for MODEL --tokens 10M")
 
 
@@ -40,6 +44,11 @@ def _facts(source: "Source") -> dict[str, Any]:
 def _row(source: "Source") -> tuple[str, ...]:
     doubt = "?" if "licence" in source.unverified else ""
     licence = (source.licence or "none stated").replace(" + ", ", ") + doubt
-    template = "same name" if source.template == source.name else source.template or ""
+    part = "/".join(filter(None, (source.config, source.split)))
     about = source.about + (", in passages" if source.unit == "passage" else "")
-    return source.name, about, licence, template, source.size
+    return (
+        source.name,
+        fill(f"{about} ({source.size})" if source.size else about, WIDTH),
+        f"{source.repo}\n{part}" if source.repo else source.kind,
+        licence,
+    )

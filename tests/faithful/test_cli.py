@@ -178,6 +178,29 @@ def test_without_a_folder_and_a_run_it_says_how_to_begin(command: str) -> None:
     assert "does not exist" in refused("corpus", command, "--run", "gone")
 
 
+def test_the_list_says_where_each_set_is_read_from() -> None:
+    shown = call("corpus", "list")
+    assert shown.exit_code == 0
+    words = shown.stdout.split()
+    for word in (
+        "HuggingFaceFW/fineweb",
+        "sample-10BT/train",
+        "en/train",
+        "EleutherAI/the_pile_deduplicated",
+        "embedded",
+    ):
+        assert word in words
+
+
+@pytest.mark.parametrize("flags", [[], ["--strict"]], ids=["plain", "strict"])
+@pytest.mark.parametrize("verdict", ["consistent with the declared sampling", "close", "not from this distribution"])
+def test_only_strict_minds_the_verdict(monkeypatch: pytest.MonkeyPatch, verdict: str, flags: list[str]) -> None:
+    monkeypatch.setattr("generation.certify.certify", lambda config, report: {"verdict": verdict, "tests": {}})
+    done = call("corpus", "certify", "somewhere", "--json", *flags)
+    assert json.loads(done.stdout)["verdict"] == verdict
+    assert done.exit_code == int(bool(flags) and not verdict.startswith("consistent"))
+
+
 def test_export_knows_one_format() -> None:
     assert "input_ids" in refused("corpus", "export", "x", "--context", "8", "--format", "csv")
 

@@ -213,6 +213,19 @@ def test_a_saved_folder_is_read_by_split(tmp_path: Path) -> None:
     assert refused(tmp_path / "one").startswith(f"{tmp_path / 'one'} cannot be read (")
 
 
+def test_a_folder_whose_files_name_splits_is_read_by_split(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for split in ("train", "test"):
+        write(tmp_path / "set" / f"{split}-00000-of-00001.parquet", [f"{split} {n}" for n in range(9)])
+    for stated, split in ((None, "train"), ("test", "test")):
+        source = resolve_source(str(tmp_path / "set"), split=stated)
+        assert sorted(row.text for row in Rows(source, 0)) == [f"{split} {n}" for n in range(9)]
+        assert (source.split, source.about) == (split, f"the split {split} of set")
+    assert refused(tmp_path / "set", split="other") == (
+        f"{tmp_path / 'set'} has no split 'other'; it has test, train: choose with --split."
+    )
+
+
 def test_identity_holds_the_content_and_not_the_place(tmp_path: Path) -> None:
     folder_of(tmp_path / "a", ".jsonl", files=2)
     shutil.copytree(tmp_path / "a", tmp_path / "b")

@@ -161,19 +161,23 @@ def _listen() -> None:
 
 
 def test_ctrl_c_is_clean_and_resumable(tmp_path: Path, family_folder: Folder) -> None:
-    out = tmp_path / "own"
-    arguments = command(family_folder("gpt2"), out, 60_000)
+    out, whole = tmp_path / "own", tmp_path / "whole" / "own"
+    arguments = command(family_folder("gpt2"), out, 15_000)
     process = subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=_listen
     )
     while process.poll() is None and not (out / "data").exists():
-        time.sleep(0.05)
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1].startswith("Stopped.")
     assert "Traceback" not in errors
-    assert read_manifest(out).tokens() < 60_000
+    assert read_manifest(out).tokens() < 15_000
+    for folder in (out, whole):
+        done = run(command(family_folder("gpt2"), folder, 15_000))
+        assert done.returncode == 0, done.stderr
+    assert lasting_bytes(out) == lasting_bytes(whole)
 
 
 def test_a_dead_worker_is_replaced_and_its_range_done_by_another(

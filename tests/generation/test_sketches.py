@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from generation.sketches import Distinct, Diversity
-from generation.statistics import diversity_curves
 
 VOCAB = 5000
 
@@ -22,6 +21,13 @@ def some_documents(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     lengths = generator.integers(0, 90, rows)
     tokens = generator.zipf(1.2, int(lengths.sum())).clip(1, VOCAB) - 1
     return tokens.astype(np.int64), np.concatenate([[0], np.cumsum(lengths)])
+
+
+def curves(tokens: np.ndarray, offsets: np.ndarray, budgets: list[int]) -> dict[str, list[float]]:
+    """Those of documents that come all at once."""
+    counter = Diversity(VOCAB, budgets)
+    counter.add(tokens, offsets)
+    return counter.curves()
 
 
 def test_distinct_is_exact_up_to_its_size():
@@ -89,7 +95,7 @@ def test_curves_of_more_than_a_sketch_holds_stay_within_the_stated_error():
     """Zipf n-grams in 40 parts, against the exact curves."""
     tokens, offsets = some_documents(3000, 3)
     size = 2000
-    exact = diversity_curves(tokens, offsets, VOCAB)
+    exact = curves(tokens, offsets, [1000, 10_000, 100_000, len(tokens)])
     rough = Diversity(VOCAB, exact["budgets"], size)
     for start in range(0, 3000, 75):
         piece = offsets[start : start + 76]
@@ -105,9 +111,7 @@ def test_curves_of_more_than_a_sketch_holds_stay_within_the_stated_error():
 
 def test_budgets_past_the_end_are_those_of_all_tokens():
     tokens, offsets = some_documents(20, 4)
-    exact = diversity_curves(tokens, offsets, VOCAB, [len(tokens)])
-    counter = Diversity(VOCAB, [len(tokens), 10**9])
-    counter.add(tokens, offsets)
-    found = counter.curves()
-    assert found["distinct_3"] == [exact["distinct_3"][-1]] * 2
+    exact = curves(tokens, offsets, [len(tokens)])
+    found = curves(tokens, offsets, [len(tokens), 10**9])
+    assert found["distinct_3"] == exact["distinct_3"] * 2
     assert Diversity(VOCAB, []).curves()["distinct_2"] == []

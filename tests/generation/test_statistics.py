@@ -19,8 +19,6 @@ from generation.near_duplicates import count_distinct, document_hashes, near_dup
 from generation.statistics import (
     budget_statistics,
     corpus_statistics,
-    count_statistics,
-    diversity_curves,
     merge,
     shard_statistics,
 )
@@ -316,10 +314,9 @@ def test_external_text_has_no_cross_entropy(tmp_path):
     assert values["perplexity"] is None
 
 
-def test_curves_equal_naive_ones_at_every_budget():
+def test_curves_equal_naive_ones_at_every_budget(tmp_path):
     rows = random_rows(np.random.default_rng(4), 100)
-    tokens, offsets = join(rows)
-    curves = diversity_curves(tokens, offsets, VOCAB)
+    curves = corpus_statistics(write_corpus(tmp_path, rows), vocab_size=VOCAB)["curves"]
     assert curves["budgets"] == [1000, 2000, 5000]
     for place, budget in enumerate(curves["budgets"]):
         prefix = naive_prefix(rows, budget)
@@ -344,21 +341,10 @@ def test_the_budget_limits_near_duplicates_and_curves_and_says_so(tmp_path):
     assert corpus_statistics(corpus, vocab_size=VOCAB)["near_duplicate_rate"] == pytest.approx(2 / 60)
 
 
-def test_counts_equal_naive_ones(tmp_path):
-    rows = random_rows(np.random.default_rng(6), 200)
-    counts = count_statistics(write_corpus(tmp_path, rows, per_shard=23), "train", VOCAB)
-    assert np.array_equal(counts.lengths, np.bincount([len(row) for row in rows]))
-    assert counts.unigrams.dtype == np.int64
-    assert np.array_equal(counts.unigrams, np.bincount(join(rows)[0], minlength=VOCAB))
-    assert counts.documents == 200
-    assert counts.distinct == len(set(map(tuple, rows))) < 200
-    assert counts.duplicate_rate == 1 - counts.distinct / 200
-
-
 def test_ids_outside_the_vocabulary_and_empty_splits_are_refused(tmp_path):
     corpus = write_corpus(tmp_path, [[1, 2, 30]])
     with pytest.raises(FaithfulError, match="id 30, but the vocabulary ends at 29"):
-        count_statistics(corpus, "train", 30)
+        corpus_statistics(corpus, vocab_size=30)
     with pytest.raises(FaithfulError, match="no test tokens"):
         corpus_statistics(corpus, "test", vocab_size=VOCAB)
 

@@ -13,9 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 from faithful.cli import app
-from faithful.corpus import Corpus
+from faithful.corpus import Corpus, read_manifest
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
+from generation.generate import GenerateResult
+from generation.identity import sampling_of
+from generation.prepare import GenerateConfig, prepare
+from generation.progress import silent
 from generation.sampling import Sampling
 from generation.statistics import corpus_statistics
 from studies import corpora as study
@@ -186,12 +190,55 @@ def test_declared_verdicts_are_the_study_s_own_and_leave_the_corpora_alone(
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_both_sweeps_share_the_neutral_value(run: Path, tmp_path: Path) -> None:
-    one = (run / "corpora" / "own",)
-    swept = study_corpora(
-        configured(run, folders=one, out=tmp_path, tokens=500, budget=300, temperatures=(1,), top_ps=(1,))
-    )
-    assert list(swept.summary["corpora"]) == ["own"]
+def test_a_sweep_from_another_bos_samples_what_is_not_there(
+    tmp_path: Path, family_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked for is settled as `generate` does, then drawn in this process; both sweeps share the neutral value."""
+    spec, model = family_model("gpt2")
+    started = replace(spec, bos_id=5, bos_from="--bos")
+    own = write_own(tmp_path / "own", started, model, Sampling(max_tokens=LONGEST), {"train": 900, "test": 400})
+    wishes = []
+
+    def draw(wish: GenerateConfig, _: Any) -> GenerateResult:
+        folder, manifest, made_for = prepare(wish)
+        wishes.append((wish.out, wish.tokens, made_for.bos_id))
+        write_own(folder, made_for, model, sampling_of(manifest), {"train": 300, "test": 50})
+        return GenerateResult(folder, read_manifest(folder), True, "")
+
+    monkeypatch.setattr(study, "generate", draw)
+    asked: dict[str, Any] = {"folders": (own,), "out": tmp_path / "study", "tokens": 800, "budget": 300}
+    swept = study_corpora(configured(tmp_path, **asked, model=spec.source, temperatures=(0.5, 1), top_ps=(1,)))
+    assert wishes == [(tmp_path / "own-t0.5", 300, 5)]
+    found = cells(swept)
+    assert [(name, cell["sampling"]["temperature"]) for name, cell in found.items()] == [("own", 1), ("own-t0.5", 0.5)]
+    assert found["own-t0.5"]["as_declared"]
+    assert found["own-t0.5"]["as_model"]["surprise_gap"] < found["own"]["as_model"]["surprise_gap"]
+    assert "T 0.5" in (tmp_path / "study" / "figures" / "sweep.svg").read_text()
+
+
+def test_a_sweep_states_a_bos_only_where_generate_was_told_one(
+    run: Path, family_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wishes = []
+
+    def note(wish: GenerateConfig, _: Any) -> GenerateResult:
+        wishes.append(wish)
+        return GenerateResult(wish.out or run, read_manifest(run / "corpora" / "own"), False, "")
+
+    monkeypatch.setattr(study, "generate", note)
+    own = run / "corpora" / "own"
+    study._sweep(configured(run, temperatures=(1, 0.5)), own, family_model("gpt2")[0], 300, silent)
+    assert [(wish.out, wish.bos, wish.temperature) for wish in wishes] == [(own.parent / "own-t0.5", None, 0.5)]
+
+
+def test_a_figure_stands_beside_the_tokens_it_was_computed_on(done: study.CorporaStudy) -> None:
+    cell = cells(done)["own"]
+    cell = cell | {"figures": cell["figures"] | {"unigram_tokens": 77}}
+    rows = {row.metric: row.parameter for row in study._rows([cell], 55) if row.metric not in study.CURVES}
+    assert {rows[metric] for metric in study.UNIGRAM_FIGURES} == {77}
+    assert rows["ce"] == rows["excess_ce"] == rows["p_pit"] == cell["as_model"]["tokens_scored"]
+    assert rows["eos_rate"] == 55
+    assert rows["near_duplicate_rate"] == cell["text"]["computed_on"]["near_duplicate_rate"]
 
 
 def test_the_command_takes_the_current_run_and_prints_tables(

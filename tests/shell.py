@@ -1,0 +1,76 @@
+"""The `faithful` command as typed, many times, without importing everything each time.
+
+A process that has imported it all is forked for every command line, and so are the command's own workers; what a command
+writes, says and exits with is its own.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVER = """
+import json, os, sys
+
+if __name__ == "__main__":
+    from faithful.cli.show import hush
+    hush()
+    import matplotlib.figure, polars, scipy.stats, transformers.models.gpt2.modeling_gpt2
+    import generation.describe, generation.generate, generation.transformers_engine, studies.corpora
+    import multiprocessing
+    forking = multiprocessing.get_context("fork")
+    multiprocessing.get_context = lambda method=None: forking
+    from faithful.cli import main
+    for line in sys.stdin:
+        folder, arguments, change = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            os.chdir(folder)
+            for descriptor, name in ((1, "stdout"), (2, "stderr")):
+                os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
+            exec(change)
+            sys.argv[1:] = arguments
+            main()
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Shell:
+    """Runs commands in `folder`, one after the other; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        script = folder / "server.py"
+        script.write_text(SERVER)
+        self.process = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, line: str, change: str = "") -> Done:
+        """Run a command line (words apart by blanks, `faithful` first); `change` is run in its process before."""
+        name, *arguments = line.split()
+        assert name == "faithful"
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps([str(self.folder), arguments, change]) + "\n")
+        self.process.stdin.flush()
+        code = int(self.process.stdout.readline())
+        return Done(code, *((self.folder / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")))
+
+    def __enter__(self) -> "Shell":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
