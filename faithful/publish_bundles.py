@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from faithful.corpus import SPLITS, Corpus, Manifest, identity_hash, read_manifest
 from faithful.errors import FaithfulError
+from faithful.files import read_json
 from faithful.publish_cards import corpus_card, markdown_table, wrapped
 from faithful.publish_hub import CARD
 from faithful.publish_paths import manifest_file, paths_objection, without_paths
 from faithful.publish_plan import Bundle, LocalFile, is_plain_name, measured
-from faithful.publish_terms import conditions_of, conditions_of_quotes, read_summary, terms_of
+from faithful.publish_terms import conditions_of, conditions_of_quotes, terms_of
 from faithful.publish_unfinished import refuse_unfinished_grid, refuse_unfinished_run
 from faithful.runs import corpora_of
 from faithful.sae_card import (
@@ -419,7 +420,7 @@ def _tables(study: "Study", path: Path) -> list[tuple[str, tuple[str, ...], list
     Raises:
         FaithfulError: they were written by another version.
     """
-    summary = read_summary(path)
+    summary = read_json(path)
     try:
         return study.tables(summary)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:

@@ -1,13 +1,12 @@
 """Terms that somebody must accept before text is passed on: of what is published, and of what is only quoted."""
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faithful.corpus import MANIFEST, Corpus
-from faithful.errors import FaithfulError
+from faithful.files import read_json
 from faithful.licences import licence_paragraph
 from faithful.publish_plan import Condition
 from faithful.runs import corpora_of
@@ -81,7 +80,7 @@ def _quotes(run: Path, there: Collection[str], trained: Collection[str]) -> dict
     report = [REPORT] if (run / REPORT).is_file() else []
     told = {path.name for path in corpora_of(run)} | ({*trained, *trained_corpora(run / "saes")} - set(there))
     for path in sorted((run / "studies").glob("*/summary.json")):
-        summary = read_summary(path)
+        summary = read_json(path)
         if summary.get("study") == "corpora":
             told |= set(summary.get("corpora") or ()) - set(there)
         for name in sorted(set(_shown(summary))):
@@ -104,18 +103,6 @@ def _places(run: Path) -> Iterator[Path]:
     yield from corpora_of(run)
     yield from trained_corpora(run / "saes").values()
     for path in sorted((run / "studies").glob("*/settings.json")):
-        settings = read_summary(path)
+        settings = read_json(path)
         for name in ("corpora", "folders"):
             yield from map(Path, settings.get(name) or ())
-
-
-def read_summary(path: Path) -> dict[str, Any]:
-    """What a study wrote.
-
-    Raises:
-        FaithfulError: it cannot be read.
-    """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise FaithfulError(f"Cannot read {path}: {error}; run the study again.") from error

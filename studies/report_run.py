@@ -8,6 +8,7 @@ from typing import Any
 
 from faithful.corpus import Manifest, read_manifest
 from faithful.errors import FaithfulError
+from faithful.files import read_json
 from faithful.runs import corpora_of
 from faithful.sae_card import SaeCell
 from studies.catalog import SETTINGS, STUDIES
@@ -166,18 +167,6 @@ def read_run(folder: Path) -> RunFound:
             f"{folder} holds no corpora, SAEs or studies to report on; name another run, or start with `faithful run demo`."
         )
     return found
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        FaithfulError: it cannot be read.
-    """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise FaithfulError(f"Cannot read {path}: {error}; delete it and run what made it again.") from error
 
 
 def _studies(folder: Path) -> dict[str, StudyFound]:

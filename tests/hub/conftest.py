@@ -1,5 +1,6 @@
 """The real client in this process, pointed at a server on this machine."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from tests.hub.server import serving
 from tests.hub.state import Hub
+from tests.hub.things import own_corpus
 
 
 @pytest.fixture
@@ -37,3 +39,15 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     return slept
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An own corpus, made once for a file."""
+    return own_corpus(tmp_path_factory.mktemp("corpora") / "own")
+
+
+@pytest.fixture
+def corpus(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, to publish and to change."""
+    return Path(shutil.copytree(made, tmp_path / "own"))

@@ -1,6 +1,5 @@
 """Publishing to a server that speaks the Hub's protocol: what arrives, what is survived, what is refused."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,6 @@ from tests.hub.state import Blob, Fault, Hub, User
 from tests.hub.things import REQUESTS, external_corpus, own_corpus, spec
 
 NAME = "user/corpus"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return own_corpus(tmp_path_factory.mktemp("corpora") / "own")
-
-
-@pytest.fixture
-def corpus(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "own"))
 
 
 def config(path: Path, **stated: object) -> PublishConfig:

@@ -28,16 +28,6 @@ PLACE = "own/resid_pre.2-f32-k4/seed-42"
 EVERY_REQUEST = [*REQUESTS, "GET /api/datasets/user/things"]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return own_corpus(tmp_path_factory.mktemp("corpora") / "own")
-
-
-@pytest.fixture
-def corpus(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "own"))
-
-
 def publish(path: Path, **stated: Any) -> Any:
     return publish_corpus(PublishConfig(path, NAME, **stated)).published[0]
 
