@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from studies.estimates import bootstrap_ci95
+from studies.probe_examples import TaskData
 from studies.probe_fit import by_mean_difference, fit_cross_validated, spread_folds
-from studies.probe_tasks import TaskData
 
 FULL, SPARSE = "full", "k-sparse"
 SHRINK = 4

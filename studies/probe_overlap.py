@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faithful.corpus import Corpus, flat_tokens
-from studies.probe_tasks import text_hash
+from studies.probe_examples import text_hash
 
 GRAM = 13
 BITS = 24

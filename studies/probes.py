@@ -25,11 +25,13 @@ from studies.inference import summarise
 from studies.inputs import StudyConfig, StudyInput, resolve_input
 from studies.panel import load_panel, ordinary_ids
 from studies.probe_cells import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
+from studies.probe_examples import Draw, TaskData
 from studies.probe_features import POOLINGS, pool_features, text_rows
 from studies.probe_fit import CS
 from studies.probe_overlap import GRAM, Overlap, overlaps
+from studies.probe_reading import load_task
 from studies.probe_tables import probes_tables
-from studies.probe_tasks import Draw, TaskData, embedded_names, find_task, hub_names, load_task
+from studies.probe_tasks import embedded_names, find_task, hub_names
 from studies.results import Row, write_results
 from studies.sizes import PROBE_EXAMPLES, default_size
 

@@ -33,21 +33,12 @@ from studies import embedded_tasks, probe_cells, probe_features, probes
 from studies.embedded_tasks import RULES, EmbeddedText, is_test_module
 from studies.panel import ordinary_ids
 from studies.probe_cells import plan_probes, probe_cell, score, stratified_order
+from studies.probe_examples import Draw, Examples, Reservoir, TaskData, text_hash
 from studies.probe_features import Pooled, pool_features, text_rows
 from studies.probe_fit import CS, by_mean_difference, fit, fit_cross_validated, spread_folds
 from studies.probe_overlap import GRAM, overlaps
-from studies.probe_tasks import (
-    Draw,
-    Examples,
-    Reservoir,
-    Task,
-    TaskData,
-    embedded_names,
-    find_task,
-    known_tasks,
-    load_task,
-    text_hash,
-)
+from studies.probe_reading import load_task
+from studies.probe_tasks import Task, embedded_names, find_task, known_tasks
 from studies.probes import ProbesConfig, probes_tables, study_probes
 from tests.faithful.hub_server import SHA, Hub, serving
 from tests.own import write_external
@@ -524,7 +515,7 @@ def test_known_tasks_are_complete_and_the_hub_is_asked_only_when_it_answers(monk
     assert embedded_names() == [name for name in RULES if name in known] == list(RULES)
     assert all(task.about and len(task.labels) > 1 for task in known.values())
     assert find_task("org/set/part:a:b") == Task("part", "hub", "org/set/part", "a", "b")
-    monkeypatch.setattr("studies.probe_tasks.hub_problem", lambda: "offline mode is on")
+    monkeypatch.setattr("studies.probe_reading.hub_problem", lambda: "offline mode is on")
     with pytest.raises(FaithfulError) as refused:
         load_task(known["sst2"], DRAW, no_text())
     assert str(refused.value) == (
@@ -567,7 +558,9 @@ def hub_of_tasks() -> Hub:
 HUB_SCRIPT = """
 import json, sys
 from studies.embedded_tasks import EmbeddedText
-from studies.probe_tasks import Draw, find_task, load_task
+from studies.probe_examples import Draw
+from studies.probe_reading import load_task
+from studies.probe_tasks import find_task
 
 class Spec:
     tokenizer_sha256 = ""
