@@ -5,10 +5,10 @@ u_i + v_j ≥ S_ij everywhere (v ≥ 0, and 0 for columns left over) bound every
 bound is optimal. Pairs that break the inequality join the candidates, and the assignment is solved again; the potentials
 of the last round are subtracted first, which leaves the solver little to do.
 
-The order is always the same, and each step ends. (1) Candidates. (2) Up to ten rounds; each solves the candidates at three
-resolutions, where a price is an integer number of steps and begins within reach of its end, since the solver's work grows
-with the number of steps that prices fall. (3) The dense solver, whose work depends on the size alone; where its matrix is
-too large, rounds whose lists double.
+The order is always the same, and each step ends. (1) Candidates. (2) Up to ten rounds; the first solves the candidates at
+three resolutions, where a price is an integer number of steps and begins within reach of its end, since the solver's work
+grows with the number of steps that prices fall; later ones at those finer than what was missing. (3) The dense solver, whose
+work depends on the size alone; where its matrix is too large, rounds whose lists double.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ ROWS_PER_PRODUCT = 2048
 PIECE = {"cpu": 2**19, "cuda": 2**25}
 SAMPLED_ROWS = 192
 SPARE_PAIRS = 2**23
-STEPS = (2.0**-8, 2.0**-17, 2.0**-26)
+STEPS = (2.0**-11, 2.0**-18, 2.0**-26)
 SMALL_PAIRS = 2**20
 
 Offers = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -238,8 +238,9 @@ class _Search:
         u, v = np.zeros(rows), np.zeros(columns)
         pairs, path = self._first()
         pairs, partners = self._completed(pairs)
+        missing = np.inf
         for turn in count(1):
-            partners, matched, u, v = _solve(pairs, partners, u, v)
+            partners, matched, u, v = _solve(pairs, partners, u, v, missing)
             near, proof = self._near(u, v, partners, matched)
             if proof.gap == 0:
                 break
@@ -250,7 +251,7 @@ class _Search:
                 break
             if turn >= ROUNDS:
                 self.count *= 2
-            size = len(pairs.keys)
+            size, missing = len(pairs.keys), proof.excess
             pairs = pairs.joined(near)
             path += f" + {(len(pairs.keys) - size) / rows:.0f}"
         return Assignment(np.arange(rows), partners, matched, *self._best, u, v, proof, path)
@@ -272,8 +273,8 @@ class _Search:
             if everything:
                 places = torch.arange(piece.numel(), device=piece.device)
             else:
-                above = piece - torch.minimum(of_rows[first : first + len(piece)], of_columns)
-                places = _thinned(_places_above(above, 0.0), self._limit * len(piece))
+                high = _above(piece, of_rows[first : first + len(piece)]).logical_or_(_above(piece, of_columns))
+                places = _thinned(_places(high), self._limit * len(piece))
             found.append((first, places, piece.reshape(-1)[places]))
         self._best[1][:] = best.cpu().numpy()
         return _gathered(found, columns), "all pairs" if everything else f"candidates {self.count}"
@@ -390,7 +391,7 @@ def _scan(
     rises, found = np.zeros(len(u)), []
     for first, piece in cosines.pieces():
         excess = torch.sub(piece, v_32).sub_(u_32[first : first + len(piece), None])
-        places = _places_above(excess, -max(slack, rounding))
+        places = _places(_above(excess, -max(slack, rounding)))
         excess = excess.reshape(-1)[places]
         close = places[excess > -rounding]
         rows, columns = np.divmod(close.cpu().numpy(), cosines.shape[1])
@@ -420,16 +421,19 @@ def _greedy(pairs: _Pairs, height: int) -> np.ndarray:
 
 
 def _solve(
-    pairs: _Pairs, partners: np.ndarray, u: np.ndarray, v: np.ndarray
+    pairs: _Pairs, partners: np.ndarray, u: np.ndarray, v: np.ndarray, missing: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The best full matching of the pairs and its potentials, from any of both: partners, their cosines, u, v.
 
     Coarse cosines first: among near ties the solver's prices fall by the difference between them each time, at least by one
     step, up to what the next best pair is worth. From coarse potentials that is not far, and potentials rounded to the step
     leave no smaller differences.
+
+    Args:
+        missing: how far u and v are from being feasible; steps above are left out, but for the last.
     """
     rows = np.arange(len(partners))
-    for step in STEPS:
+    for step in [step for step in STEPS if step < missing] or STEPS[-1:]:
         rounded = replace(pairs, values=np.round(pairs.values / step) * step)
         u, v = np.round(u / step) * step, np.round(v / step) * step
         partners = _best_partners(rounded, partners, u, v)
@@ -481,11 +485,18 @@ def _gathered(found: list[tuple[int, Tensor, Tensor]], columns: int) -> _Pairs:
     return _Pairs(keys, _exact(torch.cat([values for _, _, values in found])), columns)
 
 
-def _places_above(values: Tensor, bound: float) -> Tensor:
-    """Where values exceed the bound, int64, in the flattened tensor."""
-    if values.device.type == "cpu":  # a third of torch's time
-        return torch.from_numpy(np.flatnonzero(values.numpy() > bound))
-    return (values > bound).reshape(-1).nonzero()[:, 0]
+def _above(values: Tensor, bound: Tensor | float) -> Tensor:
+    """values > bound; numpy compares in a third of torch's time."""
+    if values.device.type == "cpu":
+        return torch.from_numpy(values.numpy() > (bound.numpy() if isinstance(bound, Tensor) else bound))
+    return values > bound
+
+
+def _places(chosen: Tensor) -> Tensor:
+    """Where a bool tensor is true, int64, in the flattened tensor."""
+    if chosen.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(chosen.numpy()))
+    return chosen.reshape(-1).nonzero()[:, 0]
 
 
 def _thinned(places: Tensor, limit: float) -> Tensor:

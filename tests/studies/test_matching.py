@@ -1,6 +1,7 @@
 """The exact assignment of decoders and its proof, against scipy's dense solver on easy, hard and degenerate decoders."""
 
 import math
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -220,20 +221,24 @@ def test_ties_at_usual_settings(kind: str) -> None:
 @pytest.mark.parametrize(("rows", "columns"), [(240, 240), (200, 240)])
 def test_prices_fall_by_whole_steps(kind: str, rows: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What bounds the solver's work: every cost it sees is a multiple of the step, in rounds that begin from fine
-    potentials too, and one matching at each resolution makes a round."""
-    solver, costs = scipy.sparse.csgraph.min_weight_full_bipartite_matching, []
+    potentials too; the first round goes through all steps, later ones through those finer than what was missing."""
+    solver, solve, costs, steps = scipy.sparse.csgraph.min_weight_full_bipartite_matching, assignment._solve, [], []
 
     def kept(graph: Any) -> Any:
         costs.append(graph.data.copy())
         return solver(graph)
 
+    def counted(*given: Any) -> Any:
+        steps.append([step for step in assignment.STEPS if step < given[-1]] or [assignment.STEPS[-1]])
+        return solve(*given)
+
     monkeypatch.setattr(scipy.sparse.csgraph, "min_weight_full_bipartite_matching", kept)
+    monkeypatch.setattr(assignment, "_solve", counted)
     found = assign(*decoders(kind, rows, columns), 4)
-    rounds = 10 if found.path == "dense" else 1 + found.path.count("+")
-    assert rounds > 1 and len(costs) == rounds * len(assignment.STEPS)
-    for turn, seen in enumerate(costs):
-        steps = seen / assignment.STEPS[turn % len(assignment.STEPS)]
-        assert (steps == np.round(steps)).all()
+    assert len(steps) == (10 if found.path == "dense" else 1 + found.path.count("+")) > 1
+    assert steps[0] == list(assignment.STEPS)
+    for seen, step in zip(costs, chain.from_iterable(steps), strict=True):
+        assert (seen / step == np.round(seen / step)).all()
 
 
 @pytest.mark.parametrize(("size", "threads"), [(100, 1), (1100, 2)])
@@ -400,3 +405,18 @@ def test_a_latent_that_does_not_vary_has_no_correlation() -> None:
     codes = tuple(Codes(torch.from_numpy(side).float(), latents, 3) for side in (values, other))
     figures = panel_figures(found.partners, None, (codes[0], codes[1]), (rows, rows), seed=0)
     assert figures["activation_correlation"] == pytest.approx(0, abs=1e-5)
+
+
+def test_later_rounds_leave_out_steps_above_what_was_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    best = assignment._best_partners
+    monkeypatch.setattr(
+        assignment, "_best_partners", lambda pairs, *given: (seen.append(pairs.values), best(pairs, *given))[1]
+    )
+    pairs = assignment._Pairs(np.array([0, 1, 2, 3]), np.array([0.5, 0.2, 0.1, 0.3]), 2)
+    for missing, steps in ((math.inf, assignment.STEPS), (1e-4, assignment.STEPS[1:]), (1e-9, assignment.STEPS[-1:])):
+        seen.clear()
+        partners = assignment._solve(pairs, np.array([1, 0]), np.zeros(2), np.zeros(2), missing)[0]
+        assert partners.tolist() == [0, 1] and len(seen) == len(steps)
+        for values, step in zip(seen, steps, strict=True):
+            assert (values / step == np.round(values / step)).all() and np.abs(values - pairs.values).max() <= step
