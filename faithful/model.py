@@ -6,10 +6,11 @@ Everything here works on Hub ids, on local folders and on preset names; nothing 
 import hashlib
 import json
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from faithful.catalog import Preset, Shape, find_preset
+from faithful.catalog import Preset, Shape, find_preset, presets
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
 from faithful.hub import hub_problem
@@ -36,7 +37,7 @@ class ModelSpec:
         eos_ids: every end-of-text id, sorted.
         vocab_size: rows of the output matrix; ids ≥ `mapped` have no string.
         mapped: ids the tokenizer has a string for, `len(tokenizer)`.
-        positions: longest context in tokens.
+        positions: longest context in tokens, 0 where the model states none.
         tokenizer_sha256: hash over the pairs (token, id).
         generation_config: sampling fields of the model's generation_config.json, which are *not* applied.
         licence: Hub licence tag, None when unknown.
@@ -120,7 +121,7 @@ def resolve_model(
         eos_ids=tuple(eos_ids),
         vocab_size=vocab_size,
         mapped=len(tokenizer),
-        positions=int(getattr(text_config, "max_position_embeddings", 0)),
+        positions=_positions(text_config),
         tokenizer_sha256=tokenizer_hash(tokenizer),
         generation_config={k: generation[k] for k in SAMPLING_FIELDS if generation.get(k) is not None},
         licence=preset.licence if preset else info,
@@ -146,7 +147,8 @@ def load_tokenizer(source: str, revision: str | None) -> Any:
 def load_model(spec: ModelSpec, device: str) -> Any:
     """The causal LM in evaluation mode on `device`, in `spec.dtype`.
 
-    Attention runs through SDPA, but eagerly where the config caps attention logits, which SDPA would ignore.
+    Attention runs through SDPA, but eagerly where the config caps attention logits, which SDPA would ignore, and in
+    families without SDPA.
 
     Raises:
         FaithfulError: the weights are missing, incomplete or unreachable.
@@ -155,14 +157,14 @@ def load_model(spec: ModelSpec, device: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     check_unchanged(spec)
-    attention = _attention(_load_config(spec.source, spec.hub_revision()))
+    config = _load_config(spec.source, spec.hub_revision())
     try:
         auto: Any = AutoModelForCausalLM
         model, info = auto.from_pretrained(
             spec.source,
             revision=spec.hub_revision(),
             dtype=getattr(torch, spec.dtype),
-            attn_implementation=attention,
+            attn_implementation=_attention(config),
             trust_remote_code=False,
             output_loading_info=True,
         )
@@ -239,9 +241,9 @@ def shape_of(spec: ModelSpec) -> Shape:
     )
 
 
-def _attention(config: Any) -> str:
-    """SDPA, but eager where the config caps attention logits, which SDPA would ignore."""
-    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else "sdpa"
+def _attention(config: Any) -> str | None:
+    """Eager where the config caps attention logits, which SDPA would ignore; else None: SDPA where the family has it."""
+    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
 
 
 def _ids(value: Any) -> list[int]:
@@ -264,6 +266,12 @@ def _find_bos(given: int | None, tokenizer: Any, config: Any, source: str) -> tu
     raise FaithfulError(
         f"{source} names no BOS and no end-of-text token to start from; give the id of a start token with --bos."
     )
+
+
+def _positions(config: Any) -> int:
+    """Longest context that a config states, under the names that families give it, else 0."""
+    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+    return next((int(value) for name in names if (value := getattr(config, name, None) or 0) > 0), 0)
 
 
 def _dtype(given: str | None, preset: Preset | None, config: Any, device: str) -> str:
@@ -344,7 +352,7 @@ def _hub_revision(repo: str, revision: str | None) -> str:
         except RepositoryNotFoundError:
             raise FaithfulError(
                 f"There is no model '{repo}' on the Hub (or it is private and you are not logged in);"
-                " `faithful models` lists the short names."
+                f" {_short_names(repo)}."
             ) from None
         except RevisionNotFoundError:
             raise FaithfulError(f"{repo} has no revision '{revision}'; check the name.") from None
@@ -357,8 +365,16 @@ def _hub_revision(repo: str, revision: str | None) -> str:
         return Path(path).name
     except Exception as error:
         raise FaithfulError(
-            f"Cannot reach the Hub for '{repo}' ({reason}) and it is not in the local cache; connect, or give a folder."
+            f"Cannot reach the Hub for '{repo}' ({reason}) and it is not in the local cache; connect, or give a folder"
+            + (f" ({_short_names(repo)})." if find_preset(repo) is None else ".")
         ) from error
+
+
+def _short_names(model: str) -> str:
+    """The short names that a name without a preset may stand for, and where they all are."""
+    close = get_close_matches(model.split("/")[-1].lower(), presets(), n=3)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    return meant + "`faithful models` lists the short names"
 
 
 def _hub_licence(repo: str, revision: str | None) -> str | None:

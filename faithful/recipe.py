@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from faithful import __version__
 from faithful.corpus import read_manifest
+from faithful.devices import check_device
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock, write_json, write_text
 from faithful.recipe_config import LEAST_SEEDS, CorpusPlan, Recipe, to_toml
@@ -77,26 +78,28 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
     Args:
         recipe: what to do.
         folder: `runs/NAME`.
-        device: `cpu` or `cuda` for every step; by default what the machine has.
+        device: `cpu` or `cuda` for every step that states none; by default what the machine has.
+
+    Raises:
+        FaithfulError: a device that is not there.
     """
     steps = [_corpus_step(recipe, folder, corpus, device) for corpus in recipe.corpora]
     corpora = {corpus.name: folder / "corpora" / corpus.name for corpus in recipe.corpora}
     trained = tuple(corpora[corpus.name] for corpus in recipe.corpora if corpus.train)
     wish = TrainConfig(
-        corpora=trained, out=folder / "saes", model=recipe.model, seeds=recipe.seeds, device=device,
-        **{"tokens": recipe.tokens} | recipe.train,
+        corpora=trained, out=folder / "saes", model=recipe.model, seeds=recipe.seeds,
+        **{"tokens": recipe.tokens, "device": device} | recipe.train,
     )  # fmt: skip
     made = tuple(step.name for step in steps)
     steps.append(Step("train", made, wish, train, partial(_left_of_saes, folder / "saes")))
     for name, values in recipe.studies.items():
         study = find_study(name)
-        config, _ = study.load()
         out = folder / "studies" / name
         stated = {"out": out, "model": recipe.model, "device": device} | values
         if study.of_saes:
-            wish = config(saes=(folder / "saes",), corpora=trained, **stated)
+            wish = study.config(saes=(folder / "saes",), corpora=trained, **stated)
         else:
-            wish = config(folders=tuple(corpora.values()), **stated)
+            wish = study.config(folders=tuple(corpora.values()), **stated)
         needs = (*made, "train") if study.of_saes else made
         steps.append(Step(f"study {name}", needs, wish, study.run, partial(_left_of_study, out)))
     path = folder / "report.html"
@@ -109,6 +112,8 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
             lambda: "written" if path.exists() else None,
         )
     )
+    for step in steps:
+        check_device(getattr(step.config, "device", None))
     return steps
 
 
@@ -138,10 +143,8 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
         done: dict[str, float] = {}
         skipped = []
         for place, step in enumerate(steps):
-            key = _digest([keys[step.name], [left[need] for need in step.needs]])
-            before, left[step.name] = state.get(step.name, {}), step.left()
-            holds = left[step.name] is not None and (before.get("key"), before.get("left")) == (key, left[step.name])
-            if holds and not (step.name == REPORT and done):
+            key, left[step.name] = _key(step, keys, left), step.left()
+            if _holds(state.get(step.name), key, left[step.name]) and not (step.name == REPORT and done):
                 skipped.append(step.name)
                 continue
             began = time.monotonic()
@@ -151,6 +154,26 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
             state[step.name] = {"key": key, "left": left[step.name], "seconds": done[step.name]}
             write_json(folder / STATE, state)
     return RunResult(folder, done, skipped)
+
+
+def done_steps(recipe: Recipe, folder: Path, device: str | None = None) -> list[str]:
+    """Steps that `run_recipe` would not do again, by what is there; nothing is written.
+
+    What needs a step that is to be done is to be done as well, though that step may leave what it left before.
+
+    Raises:
+        FaithfulError: a run of another recipe in this folder, or a device that is not there.
+    """
+    steps = steps_of(recipe, folder, device)
+    _refuse_other_recipe(recipe, folder)
+    state, keys = _read_state(folder), step_keys(steps, folder)
+    left: dict[str, str | None] = {}
+    done: list[str] = []
+    for step in steps:
+        key, left[step.name] = _key(step, keys, left), step.left()
+        if _holds(state.get(step.name), key, left[step.name]) and set(step.needs) <= set(done):
+            done.append(step.name)
+    return done
 
 
 def step_keys(steps: list[Step], folder: Path) -> dict[str, str]:
@@ -170,12 +193,13 @@ def enough_seeds(recipe: Recipe) -> bool:
 def _corpus_step(recipe: Recipe, folder: Path, corpus: CorpusPlan, device: str | None) -> Step:
     out = folder / "corpora" / corpus.name
     needs = tuple(f"corpus {name}" for name in corpus.needs)
+    where: dict[str, Any] = {"device": device}
     budget = {"tokens": recipe.tokens} | corpus.options
     source = folder / "corpora" / corpus.source
     config: Any
     call: Any
     if corpus.how == "generate":
-        config, call = GenerateConfig(model=recipe.model, out=out, device=device, **budget), generate
+        config, call = GenerateConfig(model=recipe.model, out=out, **where | budget), generate
     elif corpus.how == "add":
         config, call = AddConfig(name=corpus.source, model=recipe.model, out=out, **budget), add
     elif corpus.how == "like":
@@ -184,6 +208,16 @@ def _corpus_step(recipe: Recipe, folder: Path, corpus: CorpusPlan, device: str |
     else:
         config, call = ShuffleConfig(folder=source, out=out, **corpus.options), shuffle
     return Step(f"corpus {corpus.name}", needs, config, call, partial(_left_of_corpus, out))
+
+
+def _key(step: Step, keys: Mapping[str, str], left: Mapping[str, str | None]) -> str:
+    """Hash of a step's settings and of what it works on."""
+    return _digest([keys[step.name], [left[need] for need in step.needs]])
+
+
+def _holds(before: Mapping[str, Any] | None, key: str, left: str | None) -> bool:
+    """Whether a step is done: its record is of this key, and what it left is there as it was."""
+    return before is not None and left is not None and (before["key"], before["left"]) == (key, left)
 
 
 def _left_of_corpus(folder: Path) -> str | None:

@@ -1,9 +1,11 @@
 """Recipes: a whole run as one TOML file (model, corpora, SAEs, studies), read and checked before work starts."""
 
+import inspect
 import json
+import re
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
@@ -12,16 +14,14 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from faithful.catalog import find_preset
 from faithful.errors import FaithfulError
 from faithful.quantities import parse_count, parse_integers, parse_numbers
-from faithful.train_config import TrainConfig
-from generation.add_config import AddConfig
-from generation.prepare import GenerateConfig
-from generation.shuffle import ShuffleConfig
-from generation.subsample import SubsampleConfig
 from studies.catalog import find_study
 
 SOURCES = ("add", "like", "shuffle")
-NOT_STATED = {"out", "run", "model", "folder", "name", "saes", "corpora", "folders", "own", "seeds"}
+NOT_STATED = {
+    "out", "run", "model", "folder", "name", "saes", "corpora", "folders", "own", "seeds", "objective", "schedule",
+}  # fmt: skip
 LEAST_SEEDS = 6
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path", tuple: "a list"}
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
     Raises:
         FaithfulError: see `load_recipe`.
     """
+    from faithful.train_config import TrainConfig
+
     unknown = sorted(set(table) - {field.name for field in fields(Recipe)})
     if unknown:
         raise FaithfulError(f"The recipe '{name}' states '{unknown[0]}', which is not known; leave it out.")
@@ -116,7 +118,7 @@ def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
         raise FaithfulError(f"The recipe '{name}' names no model; add `model = \"…\"`.")
     seeds = parse_integers(str(table.get("seeds", "0-5")), "seeds =")
     tokens = parse_count(table["tokens"]) if table.get("tokens") else None
-    corpora = tuple(_corpus(key, dict(value)) for key, value in table.get("corpora", {}).items())
+    corpora = tuple(_corpus(key, value) for key, value in _tables(table.get("corpora", {}), "corpora").items())
     there: set[str] = set()
     for corpus in corpora:
         for needed in corpus.needs:
@@ -131,22 +133,45 @@ def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
         seeds=seeds,
         tokens=tokens,
         corpora=corpora,
-        train=read_values(TrainConfig, table.get("train", {}), "train"),
+        train=read_values(TrainConfig, _table(table.get("train", {}), "train"), "train"),
         studies={
-            key: read_values(find_study(key).load()[0], value, f"studies.{key}")
-            for key, value in table.get("studies", {}).items()
+            key: read_values(find_study(key).config, value, f"studies.{key}")
+            for key, value in _tables(table.get("studies", {}), "studies").items()
         },
     )
 
 
-def read_values(config: type[Any], table: Mapping[str, Any], where: str) -> dict[str, Any]:
+def settings_of(config: type[Any], without: Collection[str] = ()) -> list[str]:
+    """Fields of a configuration that a recipe or `--set` may state, but those `without`, which have options of their own."""
+    return [field.name for field in fields(config) if field.name not in NOT_STATED.union(without)]
+
+
+def describe_settings(config: type[Any], without: Collection[str] = ()) -> list[str]:
+    """The same as lines to read: `folds (4): of the cross-validation of C.`, by the configuration's documentation."""
+    defaults = {field.name: field.default for field in fields(config)}
+    allowed, lines = settings_of(config, without), []
+    for kind in config.__mro__:
+        attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
+        for entry in filter(None, re.split(r"^ {4}(?! )", attributes, flags=re.MULTILINE)):
+            names, _, text = entry.partition(": ")
+            known = [name for name in names.split(", ") if name in allowed]
+            shown = [
+                f"{name} ({_typed(defaults[name])})" if defaults[name] not in (None, ()) else name for name in known
+            ]
+            lines += [f"{', '.join(shown)}: {' '.join(text.split())}"] if known else []
+    return lines
+
+
+def read_values(
+    config: type[Any], table: Mapping[str, Any], where: str, without: Collection[str] = ()
+) -> dict[str, Any]:
     """Values of a table as fields of a configuration: counts as people write them, lists as tuples.
 
     Raises:
-        FaithfulError: a name that is no field of it, or a value of another kind.
+        FaithfulError: a name that is no field of it, or is `without`, or a value of another kind.
     """
     hints = get_type_hints(config)
-    allowed = [field.name for field in fields(config) if field.name not in NOT_STATED]
+    allowed = settings_of(config, without)
     values = {}
     for name, value in table.items():
         if name not in allowed:
@@ -193,7 +218,28 @@ def _of_preset(recipe: Recipe) -> list[str]:
     )
 
 
+def _table(value: Any, where: str) -> dict[str, Any]:
+    """A table's copy.
+
+    Raises:
+        FaithfulError: it is none.
+    """
+    if not isinstance(value, Mapping):
+        raise FaithfulError(f"'{where}' is a table and cannot be {value!r}; state its settings: {where}.NAME = VALUE.")
+    return dict(value)
+
+
+def _tables(value: Any, where: str) -> dict[str, dict[str, Any]]:
+    """A table of tables."""
+    return {name: _table(inner, f"{where}.{name}") for name, inner in _table(value, where).items()}
+
+
 def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:
+    from generation.add_config import AddConfig
+    from generation.prepare import GenerateConfig
+    from generation.shuffle import ShuffleConfig
+    from generation.subsample import SubsampleConfig
+
     stated = [how for how in SOURCES if how in table]
     if len(stated) > 1:
         raise FaithfulError(f"The corpus '{name}' states {' and '.join(stated)}; keep one.")
@@ -218,7 +264,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
                     return parse_numbers(value, where)
                 if isinstance(value, str):
                     return tuple(part.strip() for part in value.split(","))
-                return tuple(value if isinstance(value, list) else [value])
+                return tuple(_convert(inner, one, where) for one in (value if isinstance(value, list) else [value]))
             if kind is int and not isinstance(value, bool):
                 return value if isinstance(value, int) else int(value) if value == "0" else parse_count(value)
             if kind is bool:
@@ -229,7 +275,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
                 return Path(value)
     except (TypeError, ValueError, KeyError):
         pass
-    raise FaithfulError(f"{where} cannot be {value!r}; see the documentation of this setting.")
+    raise FaithfulError(f"{where} cannot be {value!r}; give {KINDS[get_origin(kinds[0]) or kinds[0]]}.")
 
 
 def _change(table: dict[str, Any], name: str, value: Any) -> None:
@@ -239,6 +285,11 @@ def _change(table: dict[str, Any], name: str, value: Any) -> None:
         if not isinstance(table, dict):
             raise FaithfulError(f"'{name}' does not name a setting of a recipe; write it like train.d_sae.")
     table[last] = value
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed after `--set NAME=`."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """What each step of a recipe would take: tokens, arithmetic and time, from the model's shape alone."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,37 +48,46 @@ class Cost:
         tokens: that a model reads or writes, or that are read from a source.
         flops: floating-point operations; 0 where nothing is computed to speak of.
         seconds: on this machine, downloads left out.
+        done: whether it is done already and takes nothing.
     """
 
     step: str
     tokens: int
     flops: float
     seconds: float
+    done: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
 
-def costs(recipe: Recipe, folder: Path, device: str | None = None) -> list[Cost]:
+def costs(recipe: Recipe, folder: Path, device: str | None = None, done: Collection[str] = ()) -> list[Cost]:
     """Forecast every step of a recipe; a preset's shape needs no network.
+
+    Args:
+        recipe: what to do.
+        folder: `runs/NAME`.
+        device: `cpu` or `cuda`, here or elsewhere; by default what the machine has.
+        done: steps that are done (`faithful.recipe.done_steps`).
 
     Raises:
         FaithfulError: a model that is not known.
     """
     import torch
 
-    device = device or ("cuda" if has_cuda() else "cpu")
+    stated, device = device, device or ("cuda" if has_cuda() else "cpu")
     rate = GPU_FLOPS * GPU_SHARE if device == "cuda" else CPU_FLOPS_PER_THREAD * torch.get_num_threads()
     preset = find_preset(recipe.model)
     shape = preset.shape if preset else shape_of(resolve_model(recipe.model, device=device))
     rule = sae_defaults(shape.layers, shape.d_model)
     tokens = recipe.tokens or (preset.tokens if preset else 0)
-    found = [_corpus(recipe, corpus, folder, device, tokens) for corpus in recipe.corpora]
+    found = [_corpus(recipe, corpus, folder, stated, tokens) for corpus in recipe.corpora]
     work = _Work(recipe, shape, preset, rule, device)
     for name, (read, flops) in work.steps(tokens).items():
         found.append(Cost(name, read, flops, flops / rate + work.solving.get(name, 0.0)))
-    return [*found, Cost("report", 0, 0.0, 2.0)]
+    found.append(Cost("report", 0, 0.0, 2.0))
+    return [Cost(one.step, 0, 0.0, 0.0, done=True) if one.step in done else one for one in found]
 
 
 def cost_rows(found: Sequence[Cost]) -> list[tuple[str, ...]]:
@@ -88,7 +97,7 @@ def cost_rows(found: Sequence[Cost]) -> list[tuple[str, ...]]:
             one.step,
             format_count(one.tokens) if one.tokens else "–",
             format_count(one.flops) if one.flops else "–",
-            format_seconds(one.seconds),
+            "done" if one.done else format_seconds(one.seconds),
         )
         for one in found
     ]
@@ -101,16 +110,16 @@ def cost_rows(found: Sequence[Cost]) -> list[tuple[str, ...]]:
     return [*rows, total]
 
 
-def _corpus(recipe: Recipe, corpus: CorpusPlan, folder: Path, device: str, tokens: int) -> Cost:
+def _corpus(recipe: Recipe, corpus: CorpusPlan, folder: Path, device: str | None, tokens: int) -> Cost:
     wanted = int(corpus.options.get("tokens") or tokens)
     step = f"corpus {corpus.name}"
     if corpus.how != "generate":
         return Cost(step, wanted, 0.0, wanted / READ_RATE)
-    values = {"tokens": wanted} | corpus.options
-    plan = dry_run(GenerateConfig(model=recipe.model, out=folder / "corpora" / corpus.name, device=device, **values))
+    values = {"device": device, "tokens": wanted} | corpus.options
+    plan = dry_run(GenerateConfig(model=recipe.model, out=folder / "corpora" / corpus.name, **values))
     preset = find_preset(recipe.model)
-    size = preset.shape.params if preset else 0
-    return Cost(step, wanted, 2.0 * size * wanted, plan.seconds or 0.0)
+    size, missing = preset.shape.params if preset else 0, max(0, wanted - plan.existing_tokens)
+    return Cost(step, missing, 2.0 * size * missing, plan.seconds)
 
 
 class _Work:
@@ -148,7 +157,7 @@ class _Work:
 
     def _probes(self, d_model: int) -> float:
         """Seconds of fitting: on codes and reconstructions at every size of the curve, on few codes with all examples."""
-        config, values = find_study("probes").load()[0], self.recipe.studies.get("probes", {})
+        config, values = find_study("probes").config, self.recipe.studies.get("probes", {})
         examples = int(values.get("train_size") or default_size(PROBE_EXAMPLES, self.device))
         points, few = int(values.get("curve_points") or config.curve_points), len(values.get("ks") or config.ks)
         sizes = [examples / 4**point for point in range(points)]

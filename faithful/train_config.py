@@ -144,10 +144,12 @@ def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]
     """Resolve everything.
 
     Raises:
-        FaithfulError: no corpora, two of one name, a layer that does not exist, k > d_sae, a corpus made with another
-            tokenizer or BOS, a budget larger than a corpus, text or held-out text that fills no context, SAEs in `out` that
-            were trained on more tokens or do not agree in what is not stated; each names the fix.
+        FaithfulError: a number that counts or measures nothing, no corpora, two of one name, a layer that does not exist,
+            k > d_sae, a corpus made with another tokenizer or BOS, a budget larger than a corpus or smaller than a batch,
+            a buffer too small to mix, text or held-out text that fills no context, SAEs in `out` that were trained on more
+            tokens or do not agree in what is not stated; each names the fix.
     """
+    _refuse_impossible(config)
     corpora = _open(config.corpora)
     spec = _model(config, corpora, device)
     shape, preset = shape_of(spec), find_preset(spec.name)
@@ -187,6 +189,16 @@ def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]
     else:
         _refuse_shorter(corpora, usable, tokens, epochs, config.out)
     batch = config.batch or before.value("batch") or _batch(tokens)
+    if batch > tokens:
+        raise FaithfulError(
+            f"A batch of {batch:,} is more than the {tokens:,} tokens; use a smaller --batch or more tokens."
+        )
+    buffer, least = config.buffer or before.value("buffer"), 2 * max(batch, context)
+    if buffer and buffer < least:
+        raise FaithfulError(
+            f"A buffer of {buffer:,} is too small to mix batches of {batch:,} and contexts of {context:,}; give --buffer at"
+            f" least {least:,}."
+        )
     base = preset.lr * math.sqrt(preset.d_sae) if preset else 2e-4 * math.sqrt(2**14)
     return Settings(
         model=spec,
@@ -197,7 +209,7 @@ def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]
         epochs=epochs,
         data_seed=config.data_seed,
         batch=batch,
-        buffer=config.buffer or before.value("buffer") or max(BUFFER_BATCHES * batch, 2 * context),
+        buffer=buffer or max(BUFFER_BATCHES * batch, 2 * context),
         drop_outliers=config.drop_outliers,
         shapes=shapes,
         lrs=tuple(config.lr or before.value("lr", [shape]) or base / math.sqrt(shape[0]) for shape in shapes),
@@ -207,6 +219,22 @@ def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]
         objective=config.objective,
         schedule=config.schedule,
     ), usable
+
+
+def _refuse_impossible(config: TrainConfig) -> None:
+    """Refuse numbers that count or measure nothing."""
+    for name in ("tokens", "context", "batch", "buffer", "eval_tokens", "workers", "threads"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise FaithfulError(f"--{name.replace('_', '-')} must be at least 1.")
+    for name in ("lr", "epochs"):
+        value = getattr(config, name)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise FaithfulError(f"--{name} must be a finite number above 0.")
+    if not config.checkpoint_minutes >= 0:
+        raise FaithfulError("--checkpoint-minutes must be at least 0.")
+    if min((config.data_seed, *config.seeds)) < 0:
+        raise FaithfulError("--data-seed and --seeds must not be negative.")
 
 
 def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: int, k: int, seed: int) -> dict[str, Any]:
@@ -372,8 +400,6 @@ def _budget(config: TrainConfig, corpora: list[Corpus], usable: dict[Path, Plan]
     if config.epochs is not None and config.tokens is not None:
         raise FaithfulError("Give --tokens or --epochs, not both.")
     if config.epochs is not None:
-        if config.epochs <= 0:
-            raise FaithfulError("--epochs must be above 0.")
         return int(config.epochs * smallest.usable)
     if config.tokens is None:
         return min(smallest.usable, preset) if preset else smallest.usable

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from faithful.activations import FORWARD_TOKENS
+from faithful.devices import check_device
 from faithful.evaluate import EVAL_TOKENS
 from faithful.hooks import decoder_layers
 from faithful.metrics import LOGITS_PER_FORWARD
@@ -90,9 +91,9 @@ def plan_training(config: TrainConfig) -> TrainPlan:
     """Forecast a training from the model's shape and the corpora's manifests.
 
     Raises:
-        FaithfulError: as `settle`.
+        FaithfulError: a device that is not there, and what `settle` refuses.
     """
-    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = check_device(config.device)
     return forecast(*settle(config, device), device)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from faithful.corpus import Corpus
+from faithful.devices import check_device
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock, remove_temporaries
 from faithful.model import load_model
@@ -68,16 +69,14 @@ def train(
         announce: called with the forecast before anything is loaded, if there is something to train.
 
     Raises:
-        FaithfulError: bad settings (see `settle`), a cell trained otherwise; when all else is done, losses that were not
-            finite, busy folders, workers that died.
+        FaithfulError: a device that is not there, bad settings (see `settle`), a cell trained otherwise; when all else is
+            done, losses that were not finite, busy folders, workers that died.
     """
-    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if config.workers < 1:
-        raise FaithfulError("--workers must be at least 1.")
+    device = check_device(config.device)
     require_logger(config.log)
+    settings, usable = settle(config, device)
     if config.threads:
         torch.set_num_threads(config.threads)
-    settings, usable = settle(config, device)
     cells = {folder: grid(config.out, Corpus(folder), settings) for folder in config.corpora}
     skipped = [cell.folder for group in cells.values() for cell in group if finished(cell)]
     remember_corpora(config.out, config.corpora)

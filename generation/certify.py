@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from faithful.corpus import Corpus, Manifest, flat_tokens, intact_shards, read_manifest, write_manifest
+from faithful.devices import check_device
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock
-from faithful.model import ModelSpec, load_model
+from faithful.model import ModelSpec, check_dtype, load_model
 from generation.certificate import NO_CERTIFICATE, Evidence, conclude
 from generation.copies import copy_predictions, repeated_documents
-from generation.engine import has_cuda
 from generation.excess import BandCounter
 from generation.identity import sampling_of, spec_of
 from generation.near_duplicates import document_hashes, repeats
@@ -92,7 +93,7 @@ class Part:
 
 
 def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None) -> dict[str, Any]:
-    """Certificate of a corpus; stored in its manifest when it is scored as declared.
+    """Certificate of a corpus; stored in its manifest when it is scored as declared, else `not_stored` may say why not.
 
     Args:
         config: what and how.
@@ -100,25 +101,29 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         model: the loaded model, to save loading it again.
 
     Raises:
-        FaithfulError: no corpus, an empty split, damaged shards, a model that cannot be loaded or gives NaN.
+        FaithfulError: no corpus, an empty split, damaged shards, a model that cannot be loaded or gives NaN, an unknown
+            device or dtype.
     """
+    device = check_device(config.device)
     corpus = Corpus(config.folder)
     manifest = corpus.manifest
     if config.split not in manifest.shards:
         raise FaithfulError(f"'{config.split}' is not a split; choose train or test.")
     if corpus.tokens(config.split) == 0:
-        raise FaithfulError(f"{config.folder} holds no {config.split} tokens yet; run `faithful generate` to fill it.")
+        raise FaithfulError(
+            f"{config.folder} holds no {config.split} tokens yet; run the command that makes it again to fill it."
+        )
     refuse_damaged(corpus, config.split)
     began = time.time()
-    device = config.device or ("cuda" if has_cuda() else "cpu")
     declared = sampling_of(manifest) if manifest.kind == "own" else Sampling()
-    sampling = replace(declared, **config.overrides())
+    sampling = replace(declared, **config.overrides(), greedy=True)
     if sampling.deterministic:
         return dict.fromkeys(KEYS) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0, "tests": {}}
+    sampling = replace(sampling, greedy=declared.greedy)
     as_declared = manifest.kind == "own" and sampling == declared
     spec = spec_of(manifest)
     if config.dtype:
-        spec = replace(spec, dtype=config.dtype)
+        spec = replace(spec, dtype=check_dtype(config.dtype))
     limit = None if config.everything else config.tokens or DEFAULT_TOKENS[device]
     part = choose_part(corpus, config.split, limit)
     model = model if model is not None else load_model(spec, device)
@@ -155,7 +160,8 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         and spec.dtype == spec_of(manifest).dtype
         and os.access(config.folder, os.W_OK)
     ):
-        result = result | {"stored": _store(config.folder, manifest, result, time.time() - began)}
+        not_stored = _store(config.folder, manifest, result, time.time() - began)
+        result = result | {"stored": not_stored is None} | ({"not_stored": not_stored} if not_stored else {})
     return result
 
 
@@ -171,13 +177,19 @@ def refuse_damaged(corpus: Corpus, split: str) -> None:
         )
 
 
-def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: float) -> bool:
-    """Put the certificate into the manifest, unless the corpus has changed or a larger part was certified before."""
-    with folder_lock(folder):
+def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: float) -> str | None:
+    """Put the certificate into the manifest; the reason where that is not possible."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(folder_lock(folder))
+        except FaithfulError:
+            return "another process is writing it, or it cannot be locked"
         manifest = read_manifest(folder)
         before = manifest.certificate
-        if manifest.shards != scored.shards or (before and before["tokens_scored"] > result["tokens_scored"]):
-            return False
+        if manifest.shards != scored.shards:
+            return "the corpus has changed since it was scored"
+        if before and before["tokens_scored"] > result["tokens_scored"]:
+            return "a larger part of the corpus was certified before"
         manifest.certificate = result
         write_manifest(folder, manifest)
         began = time.gmtime(time.time() - seconds)
@@ -190,7 +202,7 @@ def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: floa
                 "tokens_per_second": round(result["tokens_scored"] / seconds, 1),
             },
         )
-    return True
+    return None
 
 
 def choose_part(corpus: Corpus, split: str, limit: int | None) -> Part:
@@ -252,7 +264,7 @@ def score_part(
     cap = max(ROUNDING_CAP[spec.dtype], ROUNDING_CAP[sampled_in or spec.dtype])
     scorer = Scorer(model, spec, sampling)
     delta = min(cap, _sample_delta(scorer, part)) if part.log_p is not None else cap
-    scorer.delta = delta
+    scorer.delta, scorer.ties = delta, cap > ROUNDING_CAP["float32"]
     lengths = np.array([len(document) for document in part.documents])
     ends = np.cumsum(lengths)
     predictions = copy_predictions(np.concatenate(part.documents), lengths)

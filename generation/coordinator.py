@@ -116,4 +116,8 @@ def _give_back(worker: Worker, by_split: dict[str, SplitSchedule]) -> None:
 
 def _tell(schedules: list[SplitSchedule], report: Reporter) -> None:
     done = sum(schedule.tokens_now() for schedule in schedules)
-    report(Progress("sampling", done, sum(schedule.target for schedule in schedules)))
+    wanted = {schedule.split: schedule.target for schedule in schedules}
+    step = "sampling"
+    if all(wanted.get(split) for split in ("train", "test")):
+        step += f" {wanted['train']:,} + {wanted['test']:,} held-out"
+    report(Progress(step, done, sum(wanted.values())))

@@ -1,5 +1,6 @@
 """What every finished corpus gets: statistics, a certificate and a picture of it where it is the model's own, and a card."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def describe(
     if manifest.statistics is not None and not missing_certificate and card_is_current(folder):
         return False
     if manifest.statistics is None:
-        update_statistics(folder)
+        corpus = Corpus(folder)
+        _store(corpus, _statistics(corpus))
     if missing_certificate:
         certify(CertifyConfig(folder, tokens=certify_tokens, device=device), report)
     write_card(folder)
@@ -41,29 +43,44 @@ def describe(
 
 
 def statistics_of(folder: Path) -> dict[str, Any]:
-    """Statistics of a corpus: from its manifest where they are present, else computed (and stored where that is allowed).
+    """Statistics of a corpus: from its manifest where they are present, else computed, and stored where that is possible.
 
-    The figures that need the model stand beside them once the corpus is certified.
+    The figures that need the model stand beside them once the corpus is certified. `stored` is whether the manifest has
+    them: not that of a folder that cannot be written, that another process is writing, or that has changed meanwhile.
+
+    Raises:
+        FaithfulError: no corpus, one without tokens, a damaged shard.
     """
-    manifest = read_manifest(folder)
-    statistics = manifest.statistics if manifest.statistics is not None else update_statistics(folder)
-    return statistics | figures_beside(manifest.certificate)
+    corpus = Corpus(folder)
+    statistics, stored = corpus.manifest.statistics, True
+    if statistics is None:
+        statistics, stored = _statistics(corpus), False
+        with contextlib.suppress(FaithfulError):
+            stored = _store(corpus, statistics)
+    return statistics | figures_beside(corpus.manifest.certificate) | {"stored": stored}
 
 
-def update_statistics(folder: Path) -> dict[str, Any]:
-    """Compute METRICS' corpus figures of the training split and store them in the manifest where it can be written.
+def _statistics(corpus: Corpus) -> dict[str, Any]:
+    """METRICS' corpus figures of the training split.
 
     A corpus that is not the model's own also gets `across`: see `near_duplicates_across`.
     """
-    corpus = Corpus(folder)
     if corpus.tokens() == 0:
-        raise FaithfulError(f"{folder} holds no tokens yet; run the command that makes it again to fill it.")
+        raise FaithfulError(f"{corpus.folder} holds no tokens yet; run the command that makes it again to fill it.")
     statistics = corpus_statistics(corpus, vocab_size=corpus.manifest.identity["model"]["vocab_size"])
     if corpus.manifest.kind != "own":
         statistics["across"] = near_duplicates_across(corpus)
-    if os.access(folder, os.W_OK):
-        with folder_lock(folder):
-            manifest = read_manifest(folder)
-            manifest.statistics = statistics
-            write_manifest(folder, manifest)
     return statistics
+
+
+def _store(corpus: Corpus, statistics: dict[str, Any]) -> bool:
+    """Put figures of an opened corpus into its manifest, unless it cannot be written or holds other shards by now."""
+    if not os.access(corpus.folder, os.W_OK):
+        return False
+    with folder_lock(corpus.folder):
+        manifest = read_manifest(corpus.folder)
+        if manifest.shards != corpus.manifest.shards:
+            return False
+        manifest.statistics = statistics
+        write_manifest(corpus.folder, manifest)
+    return True

@@ -4,19 +4,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from faithful.catalog import Preset, find_preset
-from faithful.corpus import MANIFEST
 from faithful.model import check_dtype, shape_of
-from generation.engine import has_cuda
+from faithful.quantities import format_bytes
+from generation.engine import EngineSettings, has_cuda
 from generation.identity import sampling_of, settings_from
-from generation.plan import Plan, make_plan, test_tokens
+from generation.plan import Plan, device_memory, make_plan, test_tokens
 from generation.prepare import (
     GenerateConfig,
     corpus_folder,
     engine_settings,
+    existing_corpus,
     prepare,
+    refuse_bad_counts,
     stated_sampling,
     targets,
 )
+from generation.segments import settle_engine
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class DryRun(Plan):
         folder: corpus folder.
         existing_tokens: training tokens that are there already.
         preset: the preset's SAE settings, empty without one.
-        note: a sentence, or ''.
+        note: sentences, or ''.
     """
 
     folder: str = ""
@@ -42,13 +45,16 @@ def dry_run(config: GenerateConfig) -> DryRun:
     Raises:
         FaithfulError: what `generate` would refuse before it starts.
     """
+    refuse_bad_counts(config)
     preset = find_preset(config.model or "tiny")
     folder = corpus_folder(config) if preset or config.out else None
-    if folder is None or preset is None or (folder / MANIFEST).exists():
+    if folder is None or preset is None or existing_corpus(folder) is not None:
         folder, manifest, spec = prepare(config)
         wanted = targets(config, manifest)
         there = manifest.tokens("train")
-        settings = settings_from(manifest.identity["engine"])
+        settings = settings_from(manifest.segments[-1]["engine"])
+        if any(manifest.shards.values()) and any(manifest.tokens(split) < wanted[split] for split in wanted):
+            settings, _ = settle_engine(config, manifest)
         plan = make_plan(
             model=spec.name,
             revision=spec.revision,
@@ -61,6 +67,7 @@ def dry_run(config: GenerateConfig) -> DryRun:
             workers=config.workers,
         )
         note = f"{folder} already holds {there:,} tokens; the plan is for the rest." if there else ""
+        note = f"{note} {_no_room(plan, settings)}".strip()
         return DryRun(**asdict(plan), folder=str(folder), existing_tokens=there, preset=_settings(preset), note=note)
     sampling = stated_sampling(config, preset.name, preset.shape.positions)
     dtype = config.dtype or (
@@ -82,7 +89,20 @@ def dry_run(config: GenerateConfig) -> DryRun:
     )
     big = settings.device == "cpu" and preset.shape.params > 5e8
     note = "There is no GPU here; on one with vLLM this would take a fraction of the time." if big else ""
+    note = f"{note} {_no_room(plan, settings)}".strip()
     return DryRun(**asdict(plan), folder=str(folder), preset=_settings(preset), note=note)
+
+
+def _no_room(plan: Plan, settings: EngineSettings) -> str:
+    """What is wrong with a plan that does not fit this machine, '' where it fits."""
+    if plan.fits or not plan.train_tokens + plan.test_tokens:
+        return ""
+    return (
+        f"It does not fit: one sample at a time takes {format_bytes(plan.memory_bytes)} with the weights, and of the"
+        f" memory {format_bytes(0.9 * device_memory(settings.device))} can be used; use a smaller model"
+        + (", --dtype bfloat16" if plan.dtype == "float32" else "")
+        + " or a machine with more memory. The time is that of one with enough."
+    )
 
 
 def _settings(preset: Preset | None) -> dict[str, Any] | None:

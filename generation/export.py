@@ -40,7 +40,7 @@ def export(config: ExportConfig) -> tuple[Path, int]:
         The folder and the number of training rows.
 
     Raises:
-        FaithfulError: no corpus, an unknown layout, a context below 2, or an `--out` that is in use.
+        FaithfulError: no corpus, one without tokens, an unknown layout, a context below 2, or an `--out` that is in use.
     """
     corpus = Corpus(config.folder)
     if config.layout not in LAYOUTS:
@@ -53,6 +53,8 @@ def export(config: ExportConfig) -> tuple[Path, int]:
     ours = {"train.parquet", "test.parquet"}
     if out.is_dir() and any(path.name not in ours and not path.name.endswith(".tmp") for path in out.iterdir()):
         raise FaithfulError(f"{out} is not empty; choose another --out.")
+    if corpus.tokens() == 0:
+        raise FaithfulError(f"{config.folder} holds no tokens yet; run the command that makes it again to fill it.")
     if next(rows(corpus, "train", config), None) is None:
         raise FaithfulError(
             f"{config.folder} has too few tokens for one row of {config.context}; use a smaller --context."

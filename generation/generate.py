@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faithful.corpus import (
-    MANIFEST,
     Document,
     Manifest,
     from_table,
@@ -28,7 +27,7 @@ from generation.describe import describe
 from generation.engine import EngineSettings, Sample
 from generation.identity import promise, sampling_of, spec_of
 from generation.plan import bytes_on_disk, default_workers
-from generation.prepare import GenerateConfig, prepare, refuse_differences, targets
+from generation.prepare import GenerateConfig, existing_corpus, prepare, refuse_differences, targets
 from generation.progress import Reporter, silent
 from generation.recovery import restore_last_shard
 from generation.sampling import Sampling
@@ -73,7 +72,8 @@ def generate(config: GenerateConfig, report: Reporter = silent) -> GenerateResul
         )
     settings, segment = settle_engine(config, manifest)
     with folder_lock(folder, shared_below=True):
-        if (folder / MANIFEST).exists() and (found := read_manifest(folder)) != manifest:
+        found = existing_corpus(folder)
+        if found is not None and found != manifest:
             refuse_differences(config, folder, found)
             manifest, spec, wanted = found, spec_of(found), targets(config, found)
             settings, segment = settle_engine(config, manifest)

@@ -33,7 +33,8 @@ class Plan:
         weight_bytes: the model in memory.
         kv_bytes_per_token: key–value cache per token.
         memory_bytes: per worker: weights, cache at full batch, base.
-        concurrency: samples in flight that the cache has room for, per worker.
+        concurrency: samples in flight that the cache has room for, per worker, at least one.
+        fits: whether the weights and one sample fit into the memory.
         workers: processes.
         tokens_per_second, seconds: estimated.
     """
@@ -53,6 +54,7 @@ class Plan:
     kv_bytes_per_token: int
     memory_bytes: int
     concurrency: int
+    fits: bool
     workers: int
     tokens_per_second: float
     seconds: float
@@ -155,6 +157,7 @@ def make_plan(
         kv_bytes_per_token=kv,
         memory_bytes=per_worker,
         concurrency=concurrency,
+        fits=room >= kv * (sampling.max_tokens + 1),
         workers=count,
         tokens_per_second=rate,
         seconds=(train + held_out) / rate,

@@ -1,5 +1,6 @@
 """What a wish to generate comes down to: folder, manifest, model, sampling and engine, checked before work starts."""
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from generation.plan import device_memory, test_tokens, worker_memory
 from generation.sampling import Sampling
 from generation.shards import refuse_foreign_folder
 
+ENGINE_CHANGES = ("engine", "device", "batch")
 SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
 
 
@@ -47,7 +49,7 @@ class GenerateConfig:
         shard_rows: samples per shard.
         deterministic: drain the engine at each shard's border and promise bytes where it can.
         workers: processes; default one per GPU, or per core as memory allows.
-        accept_engine_change: go on with another engine or version than the corpus was made with.
+        accept_engine_change: go on with another engine, version, device or batch than the corpus was made with.
         certify_tokens: about how many tokens to certify at the end; 0 skips it, None is `certify`'s default.
     """
 
@@ -109,19 +111,17 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
 
     On an existing corpus only what is stated is compared, and the network is not asked.
     """
-    if config.workers is not None and config.workers < 1:
-        raise FaithfulError("--workers must be at least 1.")
+    refuse_bad_counts(config)
     spec: ModelSpec | None = None
     positions = None
     if config.out is None and config.model and find_preset(config.model) is None:
         spec = _resolve(config)
         positions = spec.positions
     folder = corpus_folder(config, positions)
-    if (folder / MANIFEST).exists():
-        manifest = read_manifest(folder)
+    manifest = existing_corpus(folder)
+    if manifest is not None:
         refuse_differences(config, folder, manifest)
         return folder, manifest, spec_of(manifest)
-    refuse_foreign_folder(folder)
     spec = spec or _resolve(config)
     sampling = stated_sampling(config, spec.name, spec.positions)
     if sampling.mode == "documents" and not spec.eos_ids:
@@ -131,11 +131,34 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
         name=folder.resolve().name,
         kind="own",
         identity=corpus_identity(spec, sampling, config.seed or 0, engine),
-        provenance={"model": model_provenance(spec), "generation_config_not_applied": spec.generation_config},
+        provenance={"model": model_provenance(spec), "generation_config_not_applied": spec.generation_config}
+        | ({"revision_asked": config.revision} if config.revision else {}),
         requested={"train": 0, "test": 0},
         segments=[{"train": 0, "test": 0, "engine": engine}],
     )
     return folder, manifest, spec
+
+
+def existing_corpus(folder: Path) -> Manifest | None:
+    """The manifest of the corpus in a folder; None where there is none yet.
+
+    A manifest without a shard is what a run left that drew nothing: there is no corpus yet, and it is started anew.
+
+    Raises:
+        FaithfulError: the folder holds other things, or a manifest that cannot be read.
+    """
+    if not (folder / MANIFEST).exists():
+        refuse_foreign_folder(folder)
+        return None
+    manifest = read_manifest(folder)
+    return manifest if manifest.kind != "own" or any(manifest.shards.values()) else None
+
+
+def refuse_bad_counts(config: GenerateConfig) -> None:
+    """Refuse numbers of processes, threads, samples in flight and samples per shard that are none."""
+    counts = (config.batch, config.shard_rows, config.threads, config.workers)
+    if any(count is not None and count < 1 for count in counts):
+        raise FaithfulError("--batch, --shard-rows, --threads and --workers must be at least 1.")
 
 
 def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens: int) -> EngineSettings:
@@ -150,9 +173,6 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
     slots = config.batch if config.batch is not None else (64 if on_cpu and name == "transformers" else 256)
     shard_rows = config.shard_rows if config.shard_rows is not None else (512 if on_cpu else 4096)
     threads = config.threads if config.threads is not None else 1
-    workers = config.workers if config.workers is not None else 1
-    if min(slots, shard_rows, threads, workers) < 1:
-        raise FaithfulError("--batch, --shard-rows, --threads and --workers must be at least 1.")
     settings = EngineSettings(name, device, threads, slots, shard_rows, deterministic)
     if config.batch or name == "vllm":
         return settings
@@ -163,7 +183,7 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
 
 
 def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettings:
-    """Engine settings to go on with: those last used, on the stated engine and device where a change is accepted.
+    """Engine settings to go on with: those last used, with the stated engine, device and batch where a change is accepted.
 
     Raises:
         FaithfulError: an engine that is not installed.
@@ -172,7 +192,7 @@ def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettin
     if config.accept_engine_change:
         device = _device(config)
         name = config.engine or (settings.name if device == settings.device else "auto")
-        settings = replace(settings, device=device, name=name)
+        settings = replace(settings, device=device, name=name, slots=config.batch or settings.slots)
     return replace(settings, name=choose_engine(settings.name, settings.device))
 
 
@@ -199,10 +219,11 @@ def stated_sampling(config: GenerateConfig, model: str, positions: int) -> Sampl
     """The sampling of a new corpus: what was stated on top of the model's defaults.
 
     Raises:
-        FaithfulError: a setting is out of range, or a sample with its BOS would not fit the model's context.
+        FaithfulError: a setting is out of range, or a sample with its BOS would not fit the model's context, if it states
+            one.
     """
     sampling = Sampling(max_tokens=default_max_tokens(model, positions)).with_changes(**config.sampling_changes())
-    if sampling.max_tokens > positions - 1:
+    if positions and sampling.max_tokens > positions - 1:
         raise FaithfulError(
             f"--max-tokens {sampling.max_tokens} does not fit: {model} has a context of {positions} tokens, BOS included;"
             f" use at most {positions - 1}."
@@ -213,13 +234,15 @@ def stated_sampling(config: GenerateConfig, model: str, positions: int) -> Sampl
 def targets(config: GenerateConfig, manifest: Manifest) -> dict[str, int]:
     """Tokens to reach per split: what is asked for, else what was asked for last.
 
-    The held-out budget follows the training budget by rule unless it was stated.
+    The held-out budget follows the training budget by rule unless it was stated: that of a corpus with more training
+    tokens than are asked for follows its own.
     """
     preset = find_preset(manifest.identity["model"]["name"])
     before = manifest.requested
     train = config.tokens or before["train"] or (preset.tokens if preset else DEFAULT_TOKENS)
     by_rule = before["test"] in (0, test_tokens(before["train"]))
-    held_out = config.held_out or (test_tokens(train) if by_rule else before["test"])
+    reached = before["train"] if manifest.tokens("train") >= before["train"] else 0
+    held_out = config.held_out or (test_tokens(max(train, reached)) if by_rule else before["test"])
     return {"train": train, "test": held_out}
 
 
@@ -258,10 +281,9 @@ def refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest)
         "deterministic": engine["deterministic"],
     }
     stated = {name: getattr(config, name) for name in recorded}
-    if stated["engine"] == "auto" or config.accept_engine_change:
+    if stated["engine"] == "auto":
         stated["engine"] = None
-    if config.accept_engine_change:
-        stated["device"] = None
+    engine_changes = differences({name: stated.pop(name) for name in ENGINE_CHANGES}, recorded)
     found = differences(stated, recorded)
     name = identity["model"]["name"]
     if config.model:
@@ -269,9 +291,17 @@ def refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest)
         asked = preset.name if preset else config.model
         if asked not in (name, spec_of(manifest).source) and Path(asked).resolve() != Path(spec_of(manifest).source):
             found.insert(0, f"model {asked} asked for, {name} in the corpus")
-    if config.revision and config.revision != identity["model"]["revision"]:
+    if config.revision and not _is_revision(config.revision, manifest):
         found.append(f"revision {config.revision} asked for, {identity['model']['revision']} in the corpus")
+    advice = "Choose another --out" if found else "Choose another --out, or go on with --accept-engine-change"
+    if not config.accept_engine_change:
+        found += engine_changes
     if found:
-        raise FaithfulError(
-            f"{folder} was made otherwise: {'; '.join(found)}. Choose another --out; nothing was changed."
-        )
+        raise FaithfulError(f"{folder} was made otherwise: {'; '.join(found)}. {advice}; nothing was changed.")
+
+
+def _is_revision(stated: str, manifest: Manifest) -> bool:
+    """Whether a revision is the one a corpus was made with: its sha, the beginning of it, or the name asked for then."""
+    sha = manifest.identity["model"]["revision"]
+    beginning = re.fullmatch("[0-9a-f]{7,}", stated) is not None and sha.startswith(stated)
+    return beginning or stated in (sha, manifest.provenance.get("revision_asked"))

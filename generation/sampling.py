@@ -29,7 +29,7 @@ class Sampling:
         max_tokens: longest sample in tokens, the end-of-text included, BOS not.
         mode: `documents` (stop at end-of-text) or `streams` (always `max_tokens`, end-of-text inside).
         mask_unmapped: leave out ids that the tokenizer has no string for; then that mask belongs to q.
-        greedy: allow settings without randomness (T < 0.01 or top-k 1), which are no faithful corpus.
+        greedy: allow settings without randomness (see `deterministic`), which are no faithful corpus.
     """
 
     temperature: float = 1.0
@@ -57,14 +57,14 @@ class Sampling:
                 raise FaithfulError(f"Cannot sample this way: {rule}.")
         if self.deterministic and not self.greedy:
             raise FaithfulError(
-                "A temperature below 0.01 or top-k 1 is greedy decoding, every sample the same, and no faithful corpus;"
-                " raise it, or say --greedy if you want that."
+                "A temperature below 0.01, top-k 1, top-p up to 1e-6 or min-p from 0.9999 is greedy decoding, every sample"
+                " the same, and no faithful corpus; change it, or say --greedy if you want that."
             )
 
     @property
     def deterministic(self) -> bool:
-        """Whether no randomness is left, so that nothing can be certified."""
-        return self.temperature < 0.01 or self.top_k == 1
+        """Whether no randomness is left whatever the model (near-ties aside), so that nothing can be certified."""
+        return self.temperature < 0.01 or self.top_k == 1 or self.top_p <= 1e-6 or self.min_p >= 0.9999
 
     @property
     def truncates(self) -> bool:
@@ -150,20 +150,47 @@ def thresholds(values: Tensor, sampling: Sampling) -> Tensor:
     return limit
 
 
-def _nucleus_threshold(values: Tensor, limit: Tensor, top_p: float, first: int = 256) -> Tensor:
-    """Score of the least probable token of the nucleus, from the `first` largest scores where those hold its mass."""
+def sure_limits(values: Tensor, sampling: Sampling, delta: float) -> Tensor:
+    """Score above which a token survives truncation wherever a sampler cuts through ties: float32 [..., 1].
+
+    16-bit scores tie often, and samplers differ in how many of the tokens tied at the border they keep. Given that it lies
+    above this limit, a sampled token is distributed as q is there, whatever was kept below.
+
+    Args:
+        values: scores [..., vocab] from `scores`.
+        sampling: the settings.
+        delta: largest difference between these scores and those that were sampled from.
+    """
+    limit = torch.full_like(values[..., :1], NEGATIVE_INFINITY)
+    if sampling.min_p > 0:
+        limit = values.amax(-1, keepdim=True) + math.log(sampling.min_p) + 2 * delta
+    if 0 < sampling.top_k < values.shape[-1]:
+        limit = torch.maximum(limit, values.topk(sampling.top_k + 1, dim=-1).values[..., -1:] + 2 * delta)
+    if sampling.top_p < 1:
+        kept, cut = sampling.top_p * math.exp(-delta), (1 - sampling.top_p) * math.exp(delta)
+        above = torch.nextafter(limit, torch.full_like(limit, math.inf))
+        limit = torch.maximum(limit, _nucleus_threshold(values, above, kept / (kept + cut), past=1) + 2 * delta)
+    return limit
+
+
+def _nucleus_threshold(values: Tensor, limit: Tensor, top_p: float, first: int = 256, past: int = 0) -> Tensor:
+    """Score of the least probable token of the nucleus, from the `first` largest scores where those hold its mass.
+
+    With `past` = 1 the next largest score after it, −inf where there is none.
+    """
     width = values.shape[-1]
     top = values.amax(-1, keepdim=True)
     total = (values - top).exp().where(values >= limit, 0.0).sum(-1, keepdim=True, dtype=torch.float64)
     count = min(first, width)
     while True:
-        ordered = values.topk(count, dim=-1).values
+        ordered = values.topk(min(count + past, width), dim=-1).values
         mass = (ordered - top).exp().where(ordered >= limit, 0.0).cumsum(-1, dtype=torch.float64) / total
-        if count == width or bool((mass[..., -1] >= top_p).all()):
+        if count == width or bool((mass[..., count - 1] >= top_p).all()):
             break
         count = min(width, count * 8)
-    kept = (mass[..., :-1] < top_p).sum(-1, keepdim=True)
-    return ordered.gather(-1, kept)
+    kept = (mass[..., : count - 1] < top_p).sum(-1, keepdim=True)
+    missing = count + past - ordered.shape[-1]
+    return torch.nn.functional.pad(ordered, (0, missing), value=NEGATIVE_INFINITY).gather(-1, kept + past)
 
 
 def log_q(logits: Tensor, sampling: Sampling, seen: Tensor | None = None, mapped: int | None = None) -> Tensor:

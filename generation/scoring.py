@@ -15,7 +15,7 @@ from torch import Tensor
 from faithful.errors import FaithfulError
 from faithful.memory import trim_memory
 from faithful.model import ModelSpec
-from generation.sampling import NEGATIVE_INFINITY, Sampling, scores, thresholds
+from generation.sampling import NEGATIVE_INFINITY, Sampling, scores, sure_limits, thresholds
 
 INSIDE, BOUNDARY, IMPOSSIBLE = 0, 1, 2
 CLIP = 3.0
@@ -68,10 +68,14 @@ class Scorer:
         spec: the resolved model.
         sampling: the declared sampling.
         delta: largest logit difference between generating and scoring pass, in nats (METRICS: support and rounding).
+        ties: whether logits may tie (16 bit): then tokens just inside the border of q's support are BOUNDARY too, and the
+            other figures are those of q given that the token is not.
     """
 
-    def __init__(self, model: Any, spec: ModelSpec, sampling: Sampling, delta: float = 0.0) -> None:
-        self.model, self.spec, self.sampling, self.delta = model, spec, sampling, delta
+    def __init__(
+        self, model: Any, spec: ModelSpec, sampling: Sampling, delta: float = 0.0, *, ties: bool = False
+    ) -> None:
+        self.model, self.spec, self.sampling, self.delta, self.ties = model, spec, sampling, delta, ties
         self.device = next(model.parameters()).device
         self.batches_done = 0
         self.eos = torch.tensor(spec.eos_ids, dtype=torch.int64, device=self.device)
@@ -119,7 +123,7 @@ class Scorer:
             predictions: int64 [tokens] as from `copy_predictions`, joined like the documents.
 
         Raises:
-            FaithfulError: the model gives NaN logits, or a token id is outside its vocabulary.
+            FaithfulError: the model gives NaN logits, or a token id is outside its vocabulary or masked by it.
         """
         logits, targets, rows = self._forward(documents)
         lengths = np.array([len(document) for document in documents])
@@ -128,8 +132,7 @@ class Scorer:
         at = targets[:, None]
         log_q_x = log_q.gather(1, at)
         q = log_q.exp()
-        finite = log_q if not self.sampling.truncates else log_q.where(log_q > NEGATIVE_INFINITY, 0.0)
-        surprise = -finite
+        surprise = -_finite(log_q)
         entropy = (q * surprise).sum(-1, keepdim=True)
         variance = ((q * surprise * surprise).sum(-1, keepdim=True) - entropy**2).clamp_(min=0.0)
         scale = variance.sqrt().clamp(min=1e-6)
@@ -144,7 +147,7 @@ class Scorer:
             log_p_x, entropy_p = log_q_x, entropy
         else:
             log_p = logits.log_softmax(-1)
-            log_p_x, entropy_p = log_p.gather(1, at), -(log_p.exp() * log_p).sum(-1, keepdim=True)
+            log_p_x, entropy_p = log_p.gather(1, at), -(log_p.exp() * _finite(log_p)).sum(-1, keepdim=True)
         eos = q[:, self.eos].sum(-1) if len(self.eos) else torch.zeros_like(q[:, 0])
         figures = {
             "status": status,
@@ -190,15 +193,26 @@ class Scorer:
             raise FaithfulError(
                 f"{self.spec.name} gives NaN or infinite logits in {self.spec.dtype}; check the weights."
             )
-        return rows, targets[real], real.nonzero()
+        targets = targets[real]
+        masked = targets[rows.gather(1, targets[:, None])[:, 0] == NEGATIVE_INFINITY]
+        if len(masked):
+            raise FaithfulError(
+                f"The corpus holds token {int(masked[0])}, which {self.spec.name} masks out; certify it with the model it"
+                " was made for."
+            )
+        return rows, targets, real.nonzero()
 
     def _log_q(self, logits: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
-        """log q [tokens, vocab] and the scores before truncation."""
-        values = scores(logits, self.sampling, seen, self.spec.mapped)
-        kept = values
-        if self.sampling.min_p > 0 or self.sampling.top_k > 0 or self.sampling.top_p < 1:
-            kept = torch.where(values >= thresholds(values, self.sampling), values, NEGATIVE_INFINITY)
-        return kept.log_softmax(-1), values
+        """log q [tokens, vocab] (with `ties` that of tokens off the border alone) and the scores before truncation."""
+        sampling = self.sampling
+        values = scores(logits, sampling, seen, self.spec.mapped)
+        if not (sampling.min_p > 0 or sampling.top_k > 0 or sampling.top_p < 1):
+            return values.log_softmax(-1), values
+        if self.ties:
+            sure = values > sure_limits(values, sampling, self.delta / sampling.temperature)
+            log_q = values.where(sure, NEGATIVE_INFINITY).log_softmax(-1)
+            return log_q.where(sure, NEGATIVE_INFINITY), values
+        return values.where(values >= thresholds(values, sampling), NEGATIVE_INFINITY).log_softmax(-1), values
 
     def _seen(self, rows: Tensor, targets: Tensor) -> Tensor:
         """bool [tokens, vocab]: BOS and the tokens before each one in its document."""
@@ -221,7 +235,7 @@ class Scorer:
         return mass, ~distinct[rows[:, 0], rows[:, 1]]
 
     def _status(self, values: Tensor, log_q: Tensor, at: Tensor) -> Tensor:
-        """int8 [tokens]: INSIDE the support of q, on its BOUNDARY within rounding, or IMPOSSIBLE."""
+        """int8 [tokens]: INSIDE the support of q, on its BOUNDARY within rounding and ties, or IMPOSSIBLE."""
         sampling = self.sampling
         status = torch.zeros(len(values), dtype=torch.int8, device=self.device)
         if not sampling.truncates:
@@ -243,3 +257,8 @@ class Scorer:
             possible &= low / (low + high).clamp(min=1e-300) < sampling.top_p
         status[outside] = torch.where(possible, BOUNDARY, IMPOSSIBLE).to(torch.int8)
         return status
+
+
+def _finite(log_probs: Tensor) -> Tensor:
+    """Log-probabilities with 0 for −inf, so that 0 · log 0 is 0."""
+    return log_probs.where(log_probs > NEGATIVE_INFINITY, 0.0)

@@ -19,7 +19,8 @@ def settle_engine(config: GenerateConfig, manifest: Manifest) -> tuple[EngineSet
     """
     settings = drawing_settings(config, manifest)
     engine = engine_identity(settings)
-    same = check_engine(manifest.segments[-1]["engine"], engine, config.accept_engine_change)
+    last = manifest.segments[-1]["engine"]
+    same = check_engine(last, engine, config.accept_engine_change) and engine["slots"] == last["slots"]
     refuse_missing_gpus(settings, config.workers)
     promise_given_up = config.accept_engine_change and len(manifest.segments) == 1 and manifest.rows("train") > 0
     return settings, engine if not same or promise_given_up else None

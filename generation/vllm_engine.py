@@ -90,7 +90,7 @@ class VllmEngine:
                 seed=0,
                 generation_config="vllm",
                 logprobs_mode="raw_logprobs",
-                max_model_len=min(spec.positions, sampling.max_tokens + 1),
+                max_model_len=min(spec.positions or sampling.max_tokens + 1, sampling.max_tokens + 1),
                 max_num_seqs=settings.slots,
                 enable_prefix_caching=False,
                 enforce_eager=settings.device == "cpu",

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock, write_json
 from generation.progress import Progress, Reporter
+from studies import configs
 
 SETTINGS = "settings.json"
 
@@ -21,7 +22,7 @@ class Study:
     Attributes:
         name: as in `faithful study NAME` and `runs/RUN/studies/NAME`.
         module: where it lives.
-        config: name of its configuration.
+        config: its configuration.
         function: name of its function: (config, report) → something with `folder` and `summary`.
         question: what it answers.
         of_saes: whether it reads SAEs (`StudyConfig`) or corpora alone.
@@ -29,7 +30,7 @@ class Study:
 
     name: str
     module: str
-    config: str
+    config: type[Any]
     function: str
     question: str
     of_saes: bool = True
@@ -42,10 +43,9 @@ class Study:
         )
         return found
 
-    def load(self) -> tuple[type[Any], Any]:
-        """Its configuration class and its function."""
-        module = import_module(self.module)
-        return getattr(module, self.config), getattr(module, self.function)
+    def load(self) -> Any:
+        """Its function."""
+        return getattr(import_module(self.module), self.function)
 
     def run(self, config: Any, report: Reporter) -> Any:
         """Do it, leave what it was told in OUT/settings.json, and remove figures of an earlier study in OUT.
@@ -62,7 +62,7 @@ class Study:
         Raises:
             FaithfulError: what its function refuses, or a folder that cannot be written.
         """
-        _, function = self.load()
+        function = self.load()
         steps: Any = (lambda s, done, total: report(Progress(s, done, total, "contexts"))) if self.of_saes else report
         before = _figures(config.out)
         study = function(config, steps)
@@ -88,19 +88,18 @@ class Study:
         Raises:
             FaithfulError: settings.json cannot be read.
         """
-        config, _ = self.load()
-        hints, recorded = get_type_hints(config), _recorded(out / SETTINGS)
+        hints, recorded = get_type_hints(self.config), _recorded(out / SETTINGS)
         if recorded and not self._of_the_same(recorded, stated, out):
             recorded = {}
         kept = {}
-        for field in fields(config):
+        for field in fields(self.config):
             if field.name in {"out", *stated} or field.name not in recorded or field.default is MISSING:
                 continue
             value = _restored(hints[field.name], recorded[field.name])
             gone = field.name == "corpora" and not all(folder.is_dir() for folder in value)
             if value != field.default and not gone:
                 kept[field.name] = value
-        return config(out=out, **kept | dict(stated)), kept
+        return self.config(out=out, **kept | dict(stated)), kept
 
     def _of_the_same(self, recorded: Mapping[str, Any], stated: Mapping[str, Any], out: Path) -> bool:
         """Whether the study in a folder was of the same SAEs or corpora; in a run it is of the run's."""
@@ -113,17 +112,20 @@ STUDIES = {
     study.name: study
     for study in (
         Study(
-            "corpora", "studies.corpora", "CorporaConfig", "study_corpora",
+            "corpora", "studies.corpora", configs.CorporaConfig, "study_corpora",
             "How far does each corpus lie outside the model, and how diverse is it?", of_saes=False,
         ),
         Study(
-            "seeds", "studies.seeds", "SeedsConfig", "study_seeds",
+            "seeds", "studies.seeds", configs.SeedsConfig, "study_seeds",
             "Do SAEs that differ in their seed find the same features?",
         ),
-        Study("fakes", "studies.fakes", "FakesConfig", "study_fakes", "How many features fire on random tokens?"),
-        Study("probes", "studies.probes", "ProbesConfig", "study_probes", "How much do the features tell about the text?"),
+        Study("fakes", "studies.fakes", configs.FakesConfig, "study_fakes", "How many features fire on random tokens?"),
         Study(
-            "reconstruction", "studies.reconstruction", "ReconstructionConfig", "study_reconstruction",
+            "probes", "studies.probes", configs.ProbesConfig, "study_probes",
+            "How much do the features tell about the text?",
+        ),
+        Study(
+            "reconstruction", "studies.reconstruction", configs.ReconstructionConfig, "study_reconstruction",
             "How well does each SAE rebuild the activations of each corpus?",
         ),
     )

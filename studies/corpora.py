@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from faithful.corpus import Corpus, Manifest
+from faithful.devices import check_device
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock, write_json
 from faithful.model import ModelSpec, load_model, load_tokenizer, resolve_model
 from faithful.train_corpora import bos_of
 from generation.certificate import NO_CERTIFICATE
 from generation.certify import DEFAULT_TOKENS, Part, choose_part, refuse_damaged, score_part
-from generation.engine import has_cuda
 from generation.excess import BandCounter
 from generation.generate import generate
 from generation.identity import sampling_of, spec_of
@@ -33,6 +33,7 @@ from generation.reference import Reference, find_reference, model_figures, score
 from generation.sampling import Sampling
 from generation.statistics import NEAR_TOKENS, budget_statistics
 from studies import corpora_figures
+from studies.configs import CorporaConfig
 from studies.results import Row, write_results
 
 SWEEP_LIMIT = 1_000_000
@@ -48,37 +49,6 @@ TEXT_FIGURES = (
 )  # fmt: skip
 DECLARED = ("verdict", "p_holm", "surprise_gap", "ci95", "tokens_scored")
 CURVES = ("vocab_coverage", "type_token", "distinct_1", "distinct_2", "distinct_3", "distinct_4")
-
-
-@dataclass(frozen=True)
-class CorporaConfig:
-    """What to compare.
-
-    Attributes:
-        folders: the corpora, in the order of the table.
-        out: folder of the study.
-        model: preset name, Hub id or folder; by default the model that the corpora were made for.
-        own: the model's own T 1 corpus; by default one among or beside the corpora.
-        tokens: about how many tokens to score per corpus; None is 100k on a CPU and 1M on a GPU, at most the smallest.
-        budget: tokens that diversity is computed on; by default the smallest corpus', where corpora are sampled for a
-            sweep at most 1M.
-        temperatures, top_ps: settings of a sweep: own corpora sampled for it, as large as `budget`.
-        device: `cpu` or `cuda`; by default what the machine has.
-        dtype: type of the scoring pass; by default the model's on this device.
-        seed: of the randomised transform and the bootstraps.
-    """
-
-    folders: tuple[Path, ...]
-    out: Path
-    model: str | None = None
-    own: Path | None = None
-    tokens: int | None = None
-    budget: int | None = None
-    temperatures: tuple[float, ...] = ()
-    top_ps: tuple[float, ...] = ()
-    device: str | None = None
-    dtype: str | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,11 +70,13 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> CorporaSt
     """Compare corpora; running it again takes what is finished as it is.
 
     Raises:
-        FaithfulError: no corpora, two of one name, different tokenizers, no own corpus to hold them against, a damaged
-            corpus, a model that cannot be loaded.
+        FaithfulError: a device that is not there, no corpora, two of one name, different tokenizers, no own corpus to hold
+            them against, a damaged corpus, a model that cannot be loaded.
     """
+    device = check_device(config.device)
+    if config.seed < 0:
+        raise FaithfulError("--seed must not be negative.")
     corpora = _open(config.folders)
-    device = config.device or ("cuda" if has_cuda() else "cpu")
     spec = _model(config, corpora, device)
     own = config.own or _own(config.folders, spec)
     most = config.budget or (SWEEP_LIMIT if config.temperatures or config.top_ps else None)

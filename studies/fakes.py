@@ -10,31 +10,19 @@ import numpy as np
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock
 from studies import fakes_figures
+from studies.configs import FakesConfig
 from studies.examples import write_examples
 from studies.fake_counts import FakeCounts
 from studies.fake_rules import interval
 from studies.fakes_tables import CONTROLS, fakes_tables
 from studies.grid import Trained, ordered_shapes, seed_numbers
 from studies.inference import estimate, summarise
-from studies.inputs import StudyConfig, StudyInput, resolve_input
+from studies.inputs import StudyInput, resolve_input
 from studies.panel import Panel, load_panel, noise_rows
 from studies.results import Row, write_results
 from studies.sizes import NOISE_CONTEXTS, noise_tokens
 
 Told = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class FakesConfig(StudyConfig):
-    """What to count.
-
-    Attributes:
-        noise_tokens: random tokens; None is 64k on a CPU and 1M on a GPU, and no fewer than 1,000 contexts of them.
-        examples: top fake latents shown per corpus.
-    """
-
-    noise_tokens: int | None = None
-    examples: int = 5
 
 
 @dataclass(frozen=True)

@@ -8,47 +8,18 @@ from typing import Any
 
 from faithful.catalog import DEFAULT_CONTEXT, find_preset
 from faithful.corpus import MANIFEST, Corpus
+from faithful.devices import check_device
 from faithful.errors import FaithfulError
 from faithful.hooks import KINDS, Hook
 from faithful.model import ModelSpec, check_dtype, load_model, load_tokenizer, resolve_model, shape_of
 from faithful.sae.formats import layer_of
 from faithful.train_corpora import bos_of, trained_corpora
 from faithful.truncated import TruncatedModel
-from generation.engine import has_cuda
 from generation.identity import sampling_of, spec_of
+from studies.configs import StudyConfig
 from studies.grid import Trained, find_saes
 
 PUBLISHERS = {"gpt2": "openai-community", "pythia": "EleutherAI", "gemma": "google"}
-
-
-@dataclass(frozen=True)
-class StudyConfig:
-    """What every study over SAEs is told; None and empty are left to the SAEs.
-
-    Attributes:
-        saes: folders or Hub places of SAEs.
-        out: folder of the study.
-        corpora: corpora whose held-out parts make the panel; by default those the SAEs were trained on, where they are
-            still found.
-        model: preset name, Hub id or folder.
-        own: name of the own corpus, which the others are contrasted with.
-        tokens: tokens of the panel in all; None is 20k on a CPU and 200k on a GPU.
-        context, layout: tokens per context, BOS included; `aligned` or `packed`.
-        device, dtype: of the model.
-        seed: of every random choice of the study.
-    """
-
-    saes: tuple[str | Path, ...]
-    out: Path
-    corpora: tuple[Path, ...] = ()
-    model: str | None = None
-    own: str | None = None
-    tokens: int | None = None
-    context: int | None = None
-    layout: str | None = None
-    device: str | None = None
-    dtype: str | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,12 +87,14 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     """Find the SAEs, their model, their hook and the panel's corpora.
 
     Raises:
-        FaithfulError: no SAEs, several models or hooks, a model that is not known, not the SAEs' or of another width, two
-            corpora of one name, a corpus of another tokenizer.
+        FaithfulError: a device that is not there, no SAEs, several models or hooks, a model that is not known, not the
+            SAEs' or of another width, two corpora of one name, a corpus of another tokenizer.
     """
+    device = check_device(config.device)
+    if config.seed < 0:
+        raise FaithfulError("--seed must not be negative.")
     saes = find_saes(config.saes)
     corpora, missing = _corpora(config, saes)
-    device = config.device or ("cuda" if has_cuda() else "cpu")
     spec = _model(config, saes, corpora, device)
     for corpus in corpora.values():
         made_for = corpus.manifest.identity["model"]

@@ -18,11 +18,12 @@ from faithful.corpus import Corpus, identity_hash
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock, write_json
 from studies import probe_figures
+from studies.configs import ProbesConfig
 from studies.embedded_tasks import EmbeddedText
 from studies.estimates import estimate
 from studies.grid import Trained, ordered_shapes, seed_numbers
 from studies.inference import summarise
-from studies.inputs import StudyConfig, StudyInput, resolve_input
+from studies.inputs import StudyInput, resolve_input
 from studies.panel import load_panel, ordinary_ids
 from studies.probe_cells import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
 from studies.probe_examples import Draw, TaskData
@@ -42,32 +43,6 @@ CEILING = 0.95
 BASELINE = "no SAE"
 SCORES = ("accuracy", "macro_f1")
 AT_CEILING = f"on every task the activations alone reach more than {CEILING:.0%}, so that none can tell"
-
-
-@dataclass(frozen=True)
-class ProbesConfig(StudyConfig):
-    """What to probe. `tokens` is the held-out text that the corpora's positions are compared on.
-
-    Attributes:
-        tasks: names, or `PLACE:TEXT:LABEL` (see `studies.probe_tasks`); () is the four on the Hub, for the embedded model
-            those made of the embedded text.
-        text_column, label_column: of places that state none; `text` and `label`.
-        pooling: `mean`, `last` or `max`, over the tokens of a text that are no special ones.
-        train_size, test_size: examples of a task, at most; None is 256 each on a CPU and 2,000 each on a GPU.
-        curve_points: training-set sizes, each a quarter of the next; the last is all.
-        ks: features of the k-sparse probes.
-        folds: of the cross-validation of C.
-    """
-
-    tasks: tuple[str, ...] = ()
-    text_column: str | None = None
-    label_column: str | None = None
-    pooling: str = "mean"
-    train_size: int | None = None
-    test_size: int | None = None
-    curve_points: int = 3
-    ks: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
-    folds: int = 4
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from faithful.sae.sparse import decode
 from studies import reconstruction_figures
 from studies.cells import Cells
 from studies.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
+from studies.configs import ReconstructionConfig
 from studies.grid import Trained, ordered_shapes, seed_numbers
 from studies.inference import estimate, summarise
-from studies.inputs import StudyConfig, StudyInput, resolve_input
+from studies.inputs import StudyInput, resolve_input
 from studies.panel import Panel, load_panel
 from studies.results import Row, write_results
 
@@ -31,18 +32,6 @@ Told = Callable[[str, int, int], None]
 FORMAT = 2
 PANEL = "panel"
 MATRICES = ("fvu", "ce_diff", "ce_recovered", "kl")
-
-
-@dataclass(frozen=True)
-class ReconstructionConfig(StudyConfig):
-    """What to measure.
-
-    Attributes:
-        ks: divisors of k; (1, 2, 4) measures each SAE with k, k/2 and k/4 latents per token. SAEs without a k of their own
-            are measured as they are.
-    """
-
-    ks: tuple[int, ...] = (1, 2, 4)
 
 
 @dataclass(frozen=True)

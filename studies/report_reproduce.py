@@ -118,7 +118,7 @@ def _stated(study: StudyFound) -> dict[str, tuple[Any, Any]]:
     """What a study was told that is no default, and the default."""
     if study.name not in STUDIES:
         return {}
-    config, _ = STUDIES[study.name].load()
+    config = STUDIES[study.name].config
     found = {}
     for field in fields(config):
         default = list(field.default) if isinstance(field.default, tuple) else field.default

@@ -11,11 +11,12 @@ import numpy as np
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock
 from studies import seeds_figures
+from studies.configs import SeedsConfig
 from studies.estimates import estimate
 from studies.examples import write_examples
 from studies.grid import Trained, by_corpus, ordered_shapes, seed_numbers
 from studies.inference import summarise
-from studies.inputs import StudyConfig, StudyInput, resolve_input
+from studies.inputs import StudyInput, resolve_input
 from studies.matching import CURVE
 from studies.panel import Panel, load_panel
 from studies.results import Row, write_results
@@ -23,27 +24,11 @@ from studies.seeds_examples import reproducible_latents
 from studies.seeds_floors import FloorMaker, Floors
 from studies.seeds_pairs import Matcher, Pair, mean_of, of_one_init, pairs_of
 from studies.seeds_tables import METRICS, seeds_tables
-from studies.sizes import GAUSSIAN_SEEDS
 
 Told = Callable[[str, int, int], None]
 Within = dict[str, list[Pair]]
 Across = dict[tuple[str, str], list[Pair]]
 BINS, LEAST_COSINE = 60, -0.2
-
-
-@dataclass(frozen=True)
-class SeedsConfig(StudyConfig):
-    """What to compare.
-
-    Attributes:
-        gaussian_seeds: SAEs trained per corpus and shape on Gaussian activations for `floor_gaussian`; 0 leaves it out.
-        gaussian_steps: at most so many steps of each; None is as many as the corpus' SAEs were trained.
-        examples: latents shown per corpus, of the most and of the least reproducible ones.
-    """
-
-    gaussian_seeds: int = GAUSSIAN_SEEDS
-    gaussian_steps: int | None = None
-    examples: int = 5
 
 
 @dataclass(frozen=True)

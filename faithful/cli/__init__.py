@@ -19,7 +19,8 @@ from faithful.cli import (
 app = typer.Typer(
     name="faithful",
     help="Does the text you train a sparse autoencoder on decide what you find?\n\n"
-    "Sample a faithful corpus from a language model itself, certify it, and describe it.",
+    "Sample a corpus from a language model itself and certify it, train TopK SAEs on it and on other text, compare them over"
+    " seeds, report, and publish. `faithful run demo` does it all on the embedded model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -44,6 +44,8 @@ def stats(folder: Folder = None, run: Run = None, as_json: Json = False) -> None
         return
     for name, statistics in results.items():
         print_table(name, statistics_rows(statistics))
+        if not statistics["stored"]:
+            say(f"These figures are not stored: {name} cannot be written now, or another process is writing it.")
     say(f"Next: faithful corpus certify {next(iter(results))}")
 
 
@@ -96,6 +98,8 @@ def certify(
         consistent &= result["verdict"] == CONSISTENT
         if result.get("stored"):
             write_card(path)
+        elif "not_stored" in result:
+            say(f"Not stored in {path}: {result['not_stored']}.")
         if as_json:
             continue
         if result["tests"]:
@@ -121,7 +125,10 @@ def export(
         str, typer.Option(help="packed (rows of equal length) or aligned (a document per row).")
     ] = "packed",
     output_format: Annotated[str, typer.Option("--format", help="input_ids is the only one.")] = "input_ids",
-    out: Annotated[Path | None, typer.Option(help="Target folder.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Target folder; default exports/CORPUS-input_ids-LAYOUT-CONTEXT in the corpus' run."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write rows of token ids that begin with BOS, for SAELens, sparsify and other trainers."""

@@ -54,7 +54,12 @@ def generate(
     ] = None,
     workers: Annotated[int | None, typer.Option(**Engine, help="Processes; default one per GPU or core.")] = None,
     accept_engine_change: Annotated[
-        bool, typer.Option("--accept-engine-change", **Engine, help="See the README.")
+        bool,
+        typer.Option(
+            "--accept-engine-change",
+            **Engine,
+            help="Go on with another engine, version, --device or --batch than before; bytes are then no longer promised.",
+        ),
     ] = False,
     certify_tokens: Annotated[str | None, typer.Option(help="Tokens to certify at the end; 0 for none.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")] = False,
@@ -110,6 +115,7 @@ def _dry_run(config: Any, as_json: bool) -> None:
     if as_json:
         print_json(plan.to_dict())
         return
+    flight = f"{plan.concurrency} per worker (limited by the cache)" if plan.fits else "none: it does not fit"
     rows = [
         ("model", f"{plan.model} ({plan.revision})"),
         ("engine", f"{plan.engine}, {plan.dtype}, {plan.workers} worker(s) on {plan.device}"),
@@ -120,7 +126,7 @@ def _dry_run(config: Any, as_json: bool) -> None:
         ("weights", format_bytes(plan.weight_bytes)),
         ("key–value cache", f"{format_bytes(plan.kv_bytes_per_token)} per token"),
         ("memory per worker", f"about {format_bytes(plan.memory_bytes)}"),
-        ("samples in flight", f"{plan.concurrency} per worker (limited by the cache)"),
+        ("samples in flight", flight),
         ("speed", f"about {format_count(plan.tokens_per_second)} tokens/s (estimate)"),
         ("time", f"about {format_seconds(plan.seconds)} (estimate)"),
     ]
@@ -138,11 +144,14 @@ def _summary(folder: Path) -> None:
     manifest = corpus.manifest
     print_table("Samples", [(str(place), text) for place, text in enumerate(sample_texts(corpus, 3))], ("#", "text"))
     print_table("Sampling", sampling_rows(manifest, sampling_of(manifest)))
-    print_table("Statistics", statistics_rows(manifest.statistics or {}))
+    if manifest.statistics:
+        print_table("Statistics", statistics_rows(manifest.statistics))
     if manifest.certificate:
         print_table("Certificate", certificate_rows(manifest.certificate))
         print_table("Tests", list(test_rows(manifest.certificate)), ("test", "statistic", "p", "p (Holm)"))
         say(f"Verdict: {manifest.certificate['verdict']}: {manifest.certificate['reason']}.")
+    elif sampling_of(manifest).deterministic:
+        say("It has no certificate: the sampling has no randomness, so there is nothing to certify.")
     else:
         say(f"It has no certificate; `faithful corpus certify {folder}` makes one.")
     say(f"Card: {folder / 'README.md'}")

@@ -1,5 +1,7 @@
 """`faithful run RECIPE` and `faithful report [RUN]`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,13 +37,14 @@ def run(
     found = load_recipe(recipe, pairs_of(settings))
     folder = run_folder(run_name or found.name)
     if dry_run:
-        _dry_run(found, folder, device, as_json)
+        with _options_of_run():
+            _dry_run(found, folder, device, as_json)
         return
     from faithful.recipe import enough_seeds, run_recipe
 
     if not enough_seeds(found) and not as_json:
         say(f"{len(found.seeds)} seeds are too few for verdicts; the studies will say so.")
-    with progress(quiet=as_json) as told:
+    with _options_of_run(), progress(quiet=as_json) as told:
         result = run_recipe(found, folder, told, device)
     if as_json:
         print_json(
@@ -57,10 +60,22 @@ def run(
     say(f"Next: open {result.report}, or faithful publish run {folder} USER/REPO")
 
 
+@contextmanager
+def _options_of_run() -> Iterator[None]:
+    """What steps say of their own commands' `--out`, which is `--run` here."""
+    from faithful.errors import FaithfulError
+
+    try:
+        yield
+    except FaithfulError as error:
+        raise FaithfulError(str(error).replace("another --out", "another --run")) from error
+
+
 def _dry_run(found: Any, folder: Path, device: str | None, as_json: bool) -> None:
+    from faithful.recipe import done_steps
     from faithful.recipe_cost import COST_HEADER, cost_rows, costs
 
-    estimates = costs(found, folder, device)
+    estimates = costs(found, folder, device, done_steps(found, folder, device))
     if as_json:
         print_json({"folder": str(folder), "steps": [estimate.to_dict() for estimate in estimates]})
         return

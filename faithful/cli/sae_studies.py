@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from faithful.cli.show import command, print_json, print_table, progress, say
 
@@ -13,7 +14,10 @@ Saes = Annotated[
 CorpusOption = Annotated[
     list[Path] | None, typer.Option("--corpus", help="Corpus of the panel; repeat it. Default: those trained on.")
 ]
-Out = Annotated[Path | None, typer.Option(help="Folder; default studies/NAME of the run.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder; default studies/NAME of the run, for SAEs of the Hub runs/REPO/studies/NAME."),
+]
 Run = Annotated[str | None, typer.Option(help="Run to take SAEs from and write to.")]
 Model = Annotated[str | None, typer.Option(help="Preset name, Hub id or folder; default: the corpora's.")]
 Own = Annotated[str | None, typer.Option(help="Name of the model's own corpus.")]
@@ -21,9 +25,25 @@ Tokens = Annotated[str | None, typer.Option(help="Tokens of the panel; default 2
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 Dtype = Annotated[str | None, typer.Option(help="Type the model runs in.")]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice of the study; default 0.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="A further setting, as NAME=VALUE; repeat it.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting of those below, as NAME=VALUE; repeat it.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 OPTIONS = {"tokens", "device", "dtype", "seed"}
+KEPT = "Options that are left out are those of the study that is there already."
+
+
+class StudyCommand(TyperCommand):
+    """A command whose help ends with what `--set` takes, looked up when it is asked for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        from rich.markup import escape
+
+        from faithful.recipe_config import describe_settings
+        from studies.catalog import find_study
+
+        lines = describe_settings(find_study(str(self.name)).config, OPTIONS)
+        self.epilog = "\n\n".join(["Settings for --set (default):", *map(escape, lines)])
+        super().format_help(ctx, formatter)
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +54,7 @@ def register(app: typer.Typer) -> None:
         ("probes", "How much do the features tell about the text?"),
         ("reconstruction", "How well does each SAE rebuild the activations of each corpus?"),
     ):
-        app.command(name, help=text)(command(_study_command(name)))
+        app.command(name, cls=StudyCommand, help=f"{text}\n\n{KEPT}")(command(_study_command(name)))
     app.command("all", help="Every study of the current run, and its report.")(command(everything))
 
 
@@ -53,18 +73,16 @@ def _study_command(name: str) -> Any:
         settings: Set = None,
         as_json: Json = False,
     ) -> None:
-        """Options that are left out are those of the study that is there already."""
         from faithful.errors import FaithfulError
         from faithful.quantities import parse_count
         from faithful.recipe_config import read_values
         from studies.catalog import find_study
 
         sources = [*saes] if saes else [str(saes_of(run))]
-        config, _ = find_study(name).load()
         pairs = pairs_of(settings)
         for twice in OPTIONS & pairs.keys():
             raise FaithfulError(f"{twice} is an option of its own; write --{twice} {pairs[twice]} without --set.")
-        further = read_values(config, pairs, f"--set of {name}")
+        further = read_values(find_study(name).config, pairs, f"--set of {name}", OPTIONS)
         stated = {
             "saes": tuple(sources),
             "corpora": tuple(corpus) if corpus else None,
@@ -154,7 +172,8 @@ def _do(name: str, out: Path, stated: dict[str, Any], as_json: bool, last: bool 
 
 
 def _folder(sources: list[str], run: str | None, name: str) -> Path:
-    """Where a study goes: the run named, else the run that the first SAEs lie in, else beside them.
+    """Where a study goes: the run named, else the run that the first SAEs lie in, else beside them; of SAEs from the Hub the
+    run called as their repository.
 
     Raises:
         FaithfulError: that run has SAEs, and these are others or only some of them.
@@ -163,7 +182,7 @@ def _folder(sources: list[str], run: str | None, name: str) -> Path:
     from faithful.runs import run_folder
     from studies.grid import sae_folders
 
-    home = run_folder(run) if run else _home(Path(sources[0]))
+    home = run_folder(run) if run else _home(sources[0])
     places = [Path(source) for source in sources]
     named = {folder.resolve() for place in places for folder in sae_folders(place)}
     of_run = {folder.resolve() for folder in sae_folders(home / "saes")}
@@ -176,10 +195,13 @@ def _folder(sources: list[str], run: str | None, name: str) -> Path:
     return out
 
 
-def _home(place: Path) -> Path:
-    """The folder of the run that SAEs lie in, else the folder that they lie in."""
+def _home(source: str) -> Path:
+    """The folder of the run that SAEs lie in, else the folder that they lie in; of `USER/REPO/place` `runs/REPO`."""
+    from faithful.runs import run_folder, run_name
+
+    place = Path(source)
     if not place.is_dir():
-        return Path()
+        return run_folder(run_name("/".join(source.split("/")[:2])))
     parents = [place.resolve(), *place.resolve().parents]
     return next((parent for parent in parents if parent.name == "saes"), parents[0]).parent
 

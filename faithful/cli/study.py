@@ -60,7 +60,8 @@ def corpora(
     if study.reused:
         say(f"Taken from an earlier run: {', '.join(study.reused)}.")
     say(f"Figures and results.parquet: {study.folder}")
-    say(f"Next: faithful train --corpus {chosen[0]}")
+    named = "".join(f" --corpus {folder}" for folder in folders or ()) or (f" --run {run}" if run else "")
+    say(f"Next: faithful train{named}")
 
 
 def study_folder(corpus: Path, run: str | None, name: str) -> Path:

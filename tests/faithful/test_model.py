@@ -96,6 +96,23 @@ def test_sizes(family: str, family_folder: Folder) -> None:
     assert spec.is_local and spec.hub_revision() is None
 
 
+@pytest.mark.parametrize(
+    ("stated", "positions"),
+    [
+        ({"model_type": "mpt", "max_seq_len": 96}, 96),
+        ({"model_type": "bloom", "seq_length": 96}, 96),
+        ({"model_type": "bloom"}, 0),
+    ],
+    ids=str,
+)
+def test_the_longest_context_under_every_name(
+    family_folder: Folder, tmp_path: Path, stated: dict[str, Any], positions: int
+) -> None:
+    folder = copy_family(family_folder("gpt2"), tmp_path / "copy")
+    (folder / "config.json").write_text(json.dumps(stated | {"vocab_size": 297}))
+    assert resolve_model(str(folder)).positions == positions
+
+
 def test_padded_vocabulary_of_gpt_neox(family_folder: Folder) -> None:
     spec = resolve_model(str(family_folder("gpt_neox")))
     tokenizer = load_tokenizer(spec.source, None)
@@ -180,6 +197,18 @@ def test_refuses_unknown_folder(tmp_path: Path) -> None:
 def test_refuses_what_it_cannot_reach(name: str) -> None:
     message = refused(name)
     assert name in message and "offline" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("pythia-2.8", "pythia-2.8b"), ("Pythia-14", "pythia-1.4b"), ("gpt-2", "gpt2")]
+)
+def test_a_name_that_is_nearly_a_presets_brings_it_to_mind(name: str, meant: str) -> None:
+    message = refused(name)
+    assert meant in message.split("did you mean")[1] and "`faithful models`" in message
+
+
+def test_a_preset_that_cannot_be_reached_is_no_slip_of_the_pen() -> None:
+    assert "did you mean" not in refused("gpt2") and "did you mean" not in refused("nobody/zzz")
 
 
 def test_refuses_a_revision_of_a_folder(family_folder: Folder) -> None:

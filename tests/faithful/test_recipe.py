@@ -14,7 +14,7 @@ from faithful.catalog import find_preset
 from faithful.cli import app
 from faithful.corpus import Document, Manifest, to_table, write_manifest, write_shard
 from faithful.errors import FaithfulError
-from faithful.recipe import Step, run_recipe, step_keys, steps_of
+from faithful.recipe import Step, done_steps, run_recipe, step_keys, steps_of
 from faithful.recipe_config import CorpusPlan, load_recipe, parse_recipe, shipped_recipes, to_toml
 from faithful.recipe_cost import costs
 
@@ -71,7 +71,27 @@ def test_changes_replace_values() -> None:
         ({"model": "tiny", "corpora": {"own": {"heat": 2}}}, "corpora.own states 'heat'"),
         ({"model": "tiny", "corpora": {"a": {"like": "prose"}}}, "made from 'own', which must stand before"),
         ({"model": "tiny", "corpora": {"own": {"add": "x", "shuffle": "y"}}}, "states add and shuffle"),
-        ({"model": "tiny", "corpora": {"own": {"temperature": "hot"}}}, "corpora.own.temperature cannot be 'hot'"),
+        (
+            {"model": "tiny", "corpora": {"own": {"temperature": "hot"}}},
+            "corpora.own.temperature cannot be 'hot'; give a number",
+        ),
+        (
+            {"model": "tiny", "corpora": {"own": {"greedy": "no"}}},
+            "corpora.own.greedy cannot be 'no'; give true or false",
+        ),
+        (
+            {"model": "tiny", "corpora": {"own": {}}, "train": {"d_sae": [[1]]}},
+            "not a positive whole number",
+        ),
+        ({"model": "tiny", "corpora": {"own": {}}, "train": {"objective": "x"}}, "'objective', which is not known"),
+        ({"model": "tiny", "corpora": 3}, "'corpora' is a table and cannot be 3"),
+        (
+            {"model": "tiny", "corpora": {"own": "3"}},
+            "'corpora.own' is a table .* corpora.own.NAME = VALUE",
+        ),
+        ({"model": "tiny", "corpora": {"own": {}}, "train": "5"}, "'train' is a table .* train.NAME = VALUE"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": ["seeds"]}, "'studies' is a table"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": {"seeds": 1}}, "'studies.seeds' is a table"),
         ({"model": "tiny", "corpora": {"own": {}}, "studies": {"colours": {}}}, "'colours' is not a study"),
         ({"model": "tiny", "corpora": {"own": {}}, "studies": {"seeds": {"out": "x"}}}, "states 'out'"),
         ({"model": "tiny", "corpora": {"own": {}}, "seeds": "many"}, "no list of whole numbers"),
@@ -101,6 +121,13 @@ def test_steps_come_in_order_and_their_keys_follow_their_needs(tmp_path: Path) -
     keys = step_keys(steps, tmp_path / "a")
     assert keys == step_keys(steps_of(recipe, tmp_path / "b", "cpu"), tmp_path / "b"), "wherever the run lies"
     wider = replace(recipe, train=recipe.train | {"d_sae": (256,)})
+    with pytest.raises(FaithfulError, match="'foo' is not a device"):
+        steps_of(replace(recipe, studies={"fakes": {"device": "foo"}}), tmp_path / "a", "cpu")
+    stated = steps_of(replace(recipe, train=recipe.train | {"device": "cpu"}), tmp_path / "a")
+    assert [getattr(step.config, "device", None) for step in stated if step.name in ("train", "corpus own")] == [
+        None,
+        "cpu",
+    ]
     changed = step_keys(steps_of(wider, tmp_path / "a", "cpu"), tmp_path / "a")
     assert {name for name in names if keys[name] != changed[name]} == {
         "train", "study seeds", "study fakes", "study reconstruction", "study probes", "report",
@@ -127,20 +154,28 @@ def test_a_run_does_what_is_missing_and_refuses_another_recipe(tmp_path: Path, m
     monkeypatch.setattr("faithful.recipe.steps_of", steps)
     recipe = parse_recipe({"model": "tiny", "corpora": {"own": {}}}, "tried")
     folder = tmp_path / "runs" / "tried"
+    assert done_steps(recipe, folder) == [] and not folder.exists()
     with pytest.raises(FaithfulError, match="disk is full"):
         run_recipe(recipe, folder)
+    assert done_steps(recipe, folder) == ["one"]
     result = run_recipe(recipe, folder)
     assert called == ["one", "two", "two", "three", "report"]
+    assert done_steps(recipe, folder) == ["one", "two", "three", "report"]
     assert result.skipped == ["one"] and list(result.done) == ["two", "three", "report"]
     again = run_recipe(recipe, folder)
     assert not again.done and again.skipped == ["one", "two", "three", "report"]
     (folder / "two").unlink()
+    assert done_steps(recipe, folder) == ["one"], "what needs two may have to be done again"
     assert list(run_recipe(recipe, folder).done) == ["two", "report"], "what it leaves is what it was, so three holds"
     (folder / "three").write_text("something else")
     assert list(run_recipe(recipe, folder).done) == ["three", "report"]
     written = folder / "recipe.toml"
     written.write_text("# a comment\n" + written.read_text())
     assert not run_recipe(recipe, folder).done, "comments are no part of a recipe"
+    other = replace(recipe, seeds=(0, 1))
+    for ask in (run_recipe, done_steps):
+        with pytest.raises(FaithfulError, match="another recipe"):
+            ask(other, folder)
     with pytest.raises(FaithfulError, match="another recipe"):
         run_recipe(replace(recipe, corpora=(CorpusPlan("own", "generate", options={"temperature": 0.7}),)), folder)
 
@@ -247,5 +282,39 @@ def test_dry_run_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert done.exit_code == 0, done.output
     assert len(json.loads(done.stdout)["steps"]) == 12
     assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for device, said in (("mps", "'mps' is not a device"), ("cuda", "no GPU here")):
+        for words in (["--dry-run"], []):
+            refused = CliRunner().invoke(app, ["run", "demo", "--device", device, *words])
+            assert refused.exit_code == 2 and said in refused.output
+    assert not list(tmp_path.iterdir())
     wrong = CliRunner().invoke(app, ["run", "pythia-2.8b", "--set", "train.colour=1", "--dry-run"])
     assert wrong.exit_code == 2 and "not known" in wrong.output
+
+
+def test_a_dry_run_says_what_is_done_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = costs(load_recipe("demo"), tmp_path)
+    done = [one.step for one in found if one.step not in ("study fakes", "report")]
+    monkeypatch.setattr("faithful.recipe.done_steps", lambda recipe, folder, device: done)
+    told = CliRunner().invoke(app, ["run", "demo", "--dry-run", "--json"])
+    assert told.exit_code == 0, told.output
+    steps = {step.pop("step"): step for step in json.loads(told.stdout)["steps"]}
+    assert list(steps) == [one.step for one in found]
+    nothing = {"tokens": 0, "flops": 0.0, "seconds": 0.0, "done": True}
+    assert [name for name, step in steps.items() if step != nothing] == ["study fakes", "report"]
+    rows = CliRunner().invoke(app, ["run", "demo", "--dry-run"]).stdout.splitlines()
+    assert sum(line.split()[-1:] == ["done"] for line in rows) == len(done)
+
+
+def test_a_step_that_wants_another_folder_names_the_option_of_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: Any) -> None:
+        raise FaithfulError("it was made otherwise. Choose another --out; nothing was changed.")
+
+    monkeypatch.chdir(tmp_path)
+    for place, words in (("run_recipe", []), ("done_steps", ["--dry-run"])):
+        monkeypatch.setattr(f"faithful.recipe.{place}", refuse)
+        told = CliRunner().invoke(app, ["run", "demo", *words])
+        assert told.exit_code == 2 and "Choose another --run; nothing was changed." in told.stderr

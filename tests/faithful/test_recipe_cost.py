@@ -1,6 +1,7 @@
 """The forecast of a recipe reads what its studies read."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,3 +71,14 @@ def test_probes_are_fitted_on_the_cpu_on_any_device(tmp_path: Path) -> None:
 def test_the_demo_is_forecast_in_minutes(tmp_path: Path) -> None:
     found = costs(load_recipe("demo"), tmp_path, "cpu")
     assert 30 < sum(one.seconds for one in found) < 1800
+
+
+def test_of_a_corpus_that_is_there_in_part_the_rest_is_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = costs(load_recipe("demo"), tmp_path, "cpu")[0]
+    there = SimpleNamespace(existing_tokens=whole.tokens // 4, seconds=3.0)
+    monkeypatch.setattr("faithful.recipe_cost.dry_run", lambda config: there)
+    rest = costs(load_recipe("demo"), tmp_path, "cpu")[0]
+    assert (rest.step, rest.tokens, rest.seconds) == ("corpus own", 3 * whole.tokens // 4, 3.0)
+    assert rest.flops == pytest.approx(0.75 * whole.flops)

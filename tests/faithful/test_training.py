@@ -498,7 +498,6 @@ def edit_provenance(folder: Path, **values: Any) -> None:
         ({"context": 4096}, "does not fit"),
         ({"corpora": ()}, "no corpus"),
         ({"log": "paper"}, "not a logger"),
-        ({"workers": 0}, "at least 1"),
         ({"lr": 1e30}, "smaller --lr"),
     ],
 )
@@ -506,6 +505,42 @@ def test_refusals(stated: dict[str, Any], said: str, corpora: dict[str, Path], t
     with pytest.raises(FaithfulError, match=said):
         train(configured(corpora, tmp_path / "out", **stated))
     assert not list((tmp_path / "out").rglob("cfg.json"))
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"device": "mps"}, "'mps' is not a device; choose cpu or cuda"),
+        ({"device": "cuda"}, "no GPU here"),
+        ({"tokens": None, "epochs": float("nan")}, "--epochs must be a finite number above 0"),
+        ({"tokens": None, "epochs": float("inf")}, "--epochs must be a finite number above 0"),
+        ({"lr": -1.0}, "--lr must be a finite number above 0"),
+        ({"lr": 0.0}, "--lr must be a finite number above 0"),
+        ({"batch": -5}, "--batch must be at least 1"),
+        ({"batch": 0}, "--batch must be at least 1"),
+        ({"buffer": 0}, "--buffer must be at least 1"),
+        ({"context": 0}, "--context must be at least 1"),
+        ({"eval_tokens": 0}, "--eval-tokens must be at least 1"),
+        ({"threads": -1}, "--threads must be at least 1"),
+        ({"workers": 0}, "--workers must be at least 1"),
+        ({"checkpoint_minutes": -1.0}, "--checkpoint-minutes must be at least 0"),
+        ({"checkpoint_minutes": float("nan")}, "--checkpoint-minutes must be at least 0"),
+        ({"data_seed": -1}, "must not be negative"),
+        ({"seeds": (0, -1)}, "must not be negative"),
+        ({"batch": TOKENS + 1}, "A batch of 6,001 is more than the 6,000 tokens; use a smaller --batch"),
+        ({"buffer": 511}, "give --buffer at least 512"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_training_refuses_before_a_weight_is_loaded(
+    stated: dict[str, Any], said: str, corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(training, "load_model", lambda *given: pytest.fail("weights were loaded"))
+    config = configured(corpora, tmp_path / "out", **stated)
+    for ask in (plan_training, train):
+        with pytest.raises(FaithfulError, match=said):
+            ask(config)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_cell_trained_otherwise_is_refused_with_the_difference(trained: Path, corpora: dict[str, Path]) -> None:

@@ -4,15 +4,18 @@ import json
 import math
 from collections.abc import Callable
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from faithful.model import ModelSpec
 from generation.certificate import (
     CLOSE,
     CONSISTENT,
+    NO_CERTIFICATE,
     NOT_FROM,
     PIT_EDGES,
     TOO_FEW,
@@ -208,10 +211,10 @@ def test_pit_cells() -> None:
 
 
 def verdict(
-    p: dict[str, float], gap: float, half: float, effect: float = 0.005, impossible: float = 0.0
+    p: dict[str, float], gap: float, half: float, effect: float = 0.005, impossible: float = 0.0, variance: float = 1e4
 ) -> tuple[str, str]:
     tests = {name: {"p": value, "p_holm": value, "effect": effect} for name, value in p.items()}
-    return _verdict(tests, min(p.values()), gap, [gap - half, gap + half], half, 10_000, impossible)
+    return _verdict(tests, variance, gap, [gap - half, gap + half], 10_000, impossible)
 
 
 def test_verdicts() -> None:
@@ -230,6 +233,15 @@ def test_verdicts() -> None:
     assert verdict(fine, 0.2, 0.01)[0] == TOO_FEW
 
 
+def test_without_the_surprise_test_nothing_is_consistent() -> None:
+    fine = {"repeat": 0.5, "copy": 0.9}
+    word, reason = verdict(fine, 0.0, 0.001, variance=4.0)
+    assert word == TOO_FEW
+    assert "varies too little" in reason and "25,000 tokens" in reason
+    assert verdict(fine, 0.0, 0.0, variance=0.0)[0] == NO_CERTIFICATE
+    assert verdict(fine | {"eos": 1e-9}, 0.0, 0.0, effect=0.5, variance=0.0)[0] == NOT_FROM
+
+
 def test_tests_without_enough_evidence_are_left_out_and_say_so(family_model: Model) -> None:
     spec, model = family_model("gpt2")
     own = Sampling(max_tokens=31)
@@ -239,6 +251,102 @@ def test_tests_without_enough_evidence_are_left_out_and_say_so(family_model: Mod
     assert result["tests"]["eos"]["exact"] is True
     assert 0 <= result["tests"]["eos"]["p"] <= 1
     assert result["tests"]["support"]["p"] is None
+
+
+class Table(torch.nn.Module):
+    """A causal LM whose logits depend on the last token alone: [vocab, vocab]."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(logits)
+
+    def forward(self, input_ids: torch.Tensor, use_cache: bool = False) -> Any:
+        return SimpleNamespace(logits=self.logits[input_ids].clone())
+
+
+def table_spec(vocab: int, dtype: str = "float32") -> Any:
+    return SimpleNamespace(name="table", dtype=dtype, vocab_size=vocab, mapped=vocab, bos_id=0, eos_ids=())
+
+
+def walk(q: np.ndarray, documents: int, length: int) -> list[np.ndarray]:
+    """Streams of a chain with transition probabilities q [vocab, vocab], from token 0."""
+    generator, upto = np.random.default_rng(3), q.cumsum(1)
+    rows, state = [], np.zeros(documents, dtype=np.int64)
+    for _ in range(length):
+        state = (generator.random((documents, 1)) * upto[state, -1:] >= upto[state]).sum(1)
+        rows.append(state)
+    return list(np.stack(rows, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("sampling", "count"), [(Sampling(top_k=20), 20), (Sampling(top_p=0.9), None)], ids=["top-k", "top-p"]
+)
+def test_sixteen_bit_ties_that_the_sampler_cuts_do_not_reject(sampling: Sampling, count: int | None) -> None:
+    """vLLM keeps exactly k of the tied tokens, q all of them."""
+    vocab = 120
+    logits = (2 * torch.randn(vocab, vocab, generator=torch.Generator().manual_seed(0)) + 40).bfloat16().float()
+    p = logits.double().softmax(-1).numpy()
+    order = np.argsort(-p, axis=1, kind="stable")
+    ordered = np.take_along_axis(p, order, 1)
+    kept = np.arange(vocab)[None] < count if count else ordered.cumsum(1) - ordered < sampling.top_p
+    q = np.zeros_like(p)
+    np.put_along_axis(q, order, np.where(kept, ordered, 0.0), 1)
+    documents = walk(q, 200, 60)
+    log_p = [np.log(p[np.concatenate([[0], row[:-1]]), row]) for row in documents]
+    part = Part(documents, np.arange(200), log_p, "every document")
+    spec, model = table_spec(vocab, "bfloat16"), Table(logits)
+    result = score_part(part, model, spec, sampling, as_declared=True)
+    assert result["verdict"] == CONSISTENT, result["tests"]
+    assert result["impossible_share"] == 0 and 0 < result["boundary_share"] < 0.2
+    whole = score_part(part, model, table_spec(vocab), sampling, as_declared=True)
+    assert whole["tests"]["pit"]["p_holm"] < 0.001
+    looser = score_part(part, model, spec, sampling.with_changes(temperature=1.3), as_declared=True)
+    assert looser["verdict"] == NOT_FROM
+
+
+def test_a_corpus_without_randomness_has_no_certificate() -> None:
+    logits = 3 * torch.randn(50, 50, generator=torch.Generator().manual_seed(0))
+    part = external(walk(np.eye(50)[logits.argmax(-1).numpy()], 40, 30))
+    result = score_part(part, Table(logits), table_spec(50), Sampling(top_p=1e-3), as_declared=True)
+    assert result["verdict"] == NO_CERTIFICATE
+    assert result["tests"]["surprise"]["p"] is None
+    assert result["tests"]["eos"]["p"] is None and result["tests"]["repeat"]["p"] is None
+
+
+def test_few_documents_have_an_interval_no_narrower_than_the_declared_one() -> None:
+    logits = 2 * torch.randn(50, 50, generator=torch.Generator().manual_seed(0))
+    q = logits.double().softmax(-1).numpy()
+    for count, is_few in ((1, True), (5, True), (30, False)):
+        part = external(walk(q, count, 40))
+        declared, bootstrap = (
+            score_part(part, Table(logits), table_spec(50), Sampling(), as_declared=flag) for flag in (True, False)
+        )
+        inside = bootstrap["ci95"][0] <= declared["ci95"][0] < declared["ci95"][1] <= bootstrap["ci95"][1]
+        assert inside == is_few, (count, declared["ci95"], bootstrap["ci95"])
+        assert declared["verdict"] == bootstrap["verdict"] == TOO_FEW
+
+
+def test_copies_and_duplicates_are_two_chances_to_reject() -> None:
+    evidence = Evidence(np.full(10, 0.1), truncated=False, population=100)
+    evidence.documents, evidence.copy_log_wealth = 100, np.full(4, 3.0)
+    assert evidence.tests()["copy"]["p"] == pytest.approx(math.exp(-3))
+    evidence.duplicates, evidence.least_log_prob = 1, -40.0
+    assert evidence.tests()["copy"]["p"] == pytest.approx(2 * 100 * 100 * math.exp(-40))
+
+
+def test_events_that_are_certain_are_left_out_and_impossible_ones_reject() -> None:
+    evidence = Evidence(np.full(10, 0.1), truncated=False, population=1)
+    evidence.eos.add_event(np.array([False, True]), np.array([0.0, 1.0]))
+    evidence.repeat.add_event(np.array([True, True]), np.array([0.0, 1.0]))
+    assert evidence.tests()["eos"]["p"] is None
+    assert evidence.tests()["repeat"]["p"] == 0
+
+
+def test_many_first_tokens_are_pooled_to_larger_cells() -> None:
+    for outcomes, cells in ((150, 150 // 2), (90, 90)):
+        evidence = Evidence(np.full(outcomes, 1 / outcomes), truncated=False, population=1)
+        evidence.first_counts[:] = 6
+        assert evidence.tests()["first_token"]["df"] == cells - 1
 
 
 def test_evidence_of_nothing_is_no_rejection() -> None:

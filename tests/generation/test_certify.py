@@ -1,5 +1,6 @@
 """`faithful corpus certify` on a folder: what is scored, what is stored, what is refused."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,12 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from faithful.corpus import Corpus, read_manifest
+from faithful.cli.corpus import app
+from faithful.corpus import Corpus, read_manifest, write_manifest
 from faithful.errors import FaithfulError
+from faithful.files import folder_lock
 from faithful.model import ModelSpec
 from generation.card import write_card
 from generation.card_parts import BESIDE
+from generation.certificate import NO_CERTIFICATE
 from generation.certify import CertifyConfig, certify, choose_part
 from generation.copies import repeated_documents
 from generation.describe import statistics_of
@@ -60,7 +65,7 @@ def test_statistics_show_the_figures_that_need_the_model(own: Path) -> None:
 def test_a_smaller_certificate_does_not_replace_a_larger_one(own: Path) -> None:
     assert certify(CertifyConfig(own, everything=True, device="cpu"))["stored"]
     small = certify(CertifyConfig(own, tokens=1000, device="cpu"))
-    assert not small["stored"]
+    assert not small["stored"] and "larger part" in small["not_stored"]
     assert read_manifest(own).certificate["tokens_scored"] > small["tokens_scored"]
 
 
@@ -83,6 +88,40 @@ def test_a_corpus_that_changed_meanwhile_keeps_no_certificate(own: Path, monkeyp
     monkeypatch.setattr(module, "score_part", grow)
     assert not certify(CertifyConfig(own, tokens=1000, device="cpu"))["stored"]
     assert read_manifest(own).certificate is None
+
+
+def test_a_folder_that_another_process_holds_gets_figures_that_are_not_stored(own: Path) -> None:
+    with folder_lock(own):
+        done = CliRunner().invoke(app, ["certify", str(own), "--tokens", "1000", "--device", "cpu", "--json"])
+    assert done.exit_code == 0, done.output
+    assert f"Not stored in {own}: another process is writing" in done.stderr
+    assert json.loads(done.stdout)["stored"] is False
+    assert read_manifest(own).certificate is None
+
+
+@pytest.mark.parametrize("options", [{"as_top_k": 1}, {"as_temperature": 0.0}, {"as_top_p": 1e-7}])
+def test_declarations_without_randomness_have_no_certificate(own: Path, options: dict[str, Any]) -> None:
+    result = certify(CertifyConfig(own, **options))
+    assert result["verdict"] == NO_CERTIFICATE and result["tests"] == {} and "stored" not in result
+
+
+def test_the_declared_sampling_stated_again_is_stored(own: Path) -> None:
+    result = certify(CertifyConfig(own, tokens=1000, as_temperature=1.0, device="cpu"))
+    assert result["stored"] and result["as_declared"] and not result["sampling"]["greedy"]
+
+
+@pytest.mark.parametrize(("option", "message"), [("device", "not a device"), ("dtype", "not a dtype")])
+def test_unknown_devices_and_dtypes_are_refused(own: Path, option: str, message: str) -> None:
+    with pytest.raises(FaithfulError, match=f"'foo' is {message}"):
+        certify(CertifyConfig(own, **{option: "foo"}))
+
+
+def test_an_empty_corpus_names_what_fills_it(own: Path) -> None:
+    manifest = read_manifest(own)
+    manifest.shards["train"] = []
+    write_manifest(own, manifest)
+    with pytest.raises(FaithfulError, match="run the command that makes it again"):
+        certify(CertifyConfig(own, device="cpu"))
 
 
 def test_damaged_shards_are_refused_before_the_model_is_loaded(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,12 @@ def test_refusals(folder: Path, tmp_path: Path, stated: dict[str, Any], said: st
     assert not list(tmp_path.rglob("*.parquet"))
 
 
+def test_a_corpus_without_tokens_has_no_rows_of_any_context(tmp_path: Path) -> None:
+    build_corpus(tmp_path / "own", {"train": 0, "test": 10})
+    with pytest.raises(FaithfulError, match="holds no tokens yet"):
+        export(ExportConfig(tmp_path / "own", 8))
+
+
 def test_a_folder_in_use_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(FaithfulError, match="not empty"):

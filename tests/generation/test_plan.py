@@ -4,13 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from faithful.catalog import presets
+from faithful.cli import app
 from faithful.errors import FaithfulError
 from generation.dry_run import dry_run
 from generation.engine import EngineSettings
 from generation.plan import bytes_on_disk, make_plan, test_tokens, worker_memory
-from generation.prepare import GenerateConfig
+from generation.prepare import GenerateConfig, stated_sampling
 from generation.sampling import Sampling
 
 CPU = EngineSettings("transformers", "cpu", threads=1, slots=64, shard_rows=512, deterministic=True)
@@ -151,3 +153,38 @@ def test_a_dry_run_refuses_what_generate_refuses(
         dry_run(GenerateConfig(model="gpt2", **stated))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert everything_below(tmp_path) == []
+
+
+def test_a_dry_run_of_a_preset_refuses_a_folder_that_holds_other_things(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "gpt2" / "corpora" / "own"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(FaithfulError, match="not empty"):
+        dry_run(GenerateConfig(model="gpt2"))
+
+
+def test_a_model_that_is_too_large_does_not_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("generation.plan.available_memory", lambda: 2**33)
+    forecast = dry_run(GenerateConfig(model="pythia-2.8b", device="cpu"))
+    assert not forecast.fits
+    assert "does not fit" in forecast.note and "--dtype bfloat16" in forecast.note
+    shown = CliRunner().invoke(app, ["generate", "--model", "pythia-2.8b", "--device", "cpu", "--dry-run"])
+    assert shown.exit_code == 0 and "none: it does not fit" in shown.stdout
+    assert dry_run(GenerateConfig(model="pythia-2.8b", device="cpu", dtype="bfloat16")).fits
+    assert "fit" not in dry_run(GenerateConfig(model="gpt2", device="cpu")).note
+
+
+@pytest.mark.parametrize("positions", [0, 128])
+def test_a_model_that_states_no_context_has_no_longest_sample(positions: int) -> None:
+    assert stated_sampling(GenerateConfig(max_tokens=127), "x/y", positions).max_tokens == 127
+    config = GenerateConfig(max_tokens=5000)
+    if not positions:
+        assert stated_sampling(config, "x/y", positions).max_tokens == 5000
+        assert stated_sampling(GenerateConfig(), "x/y", positions).max_tokens == 511
+        return
+    with pytest.raises(FaithfulError, match="at most 127"):
+        stated_sampling(config, "x/y", positions)

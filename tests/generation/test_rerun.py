@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from faithful.cli.generate import _summary
 from faithful.corpus import Document, from_table, intact_shards, read_manifest, write_manifest
 from faithful.errors import FaithfulError
+from faithful.files import folder_lock
 from generation import generate as generating
 from generation import prepare
+from generation.dry_run import dry_run
 from generation.engine import EngineSettings, Request, Sample
 from generation.generate import GenerateResult, generate
 from generation.identity import promise
@@ -340,3 +343,130 @@ def test_the_budget_recorded_is_the_largest_that_was_reached(config: GenerateCon
 def test_bytes_are_promised_by_our_engine_on_one_thread_of_a_cpu_alone(change: dict[str, Any], promised: str) -> None:
     settings = EngineSettings("transformers", "cpu", 1, 8, ROWS, deterministic=True)
     assert promise(EngineSettings(**(asdict(settings) | change))) == promised
+
+
+def out_of_memory(*_: Any) -> None:
+    raise FaithfulError("The GPU ran out of memory; use a smaller --batch or --max-tokens.")
+
+
+def test_a_run_that_drew_nothing_is_started_anew_with_what_is_asked_for_now(
+    config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(FaithfulError, match="smaller --batch"):
+        patch.setattr(generating, "draw_all", out_of_memory)
+        make(replace(config, batch=64), engine)
+    assert config.out is not None
+    before = read_manifest(config.out)
+    assert (before.segments[0]["engine"]["slots"], before.tokens()) == (64, 0)
+    with folder_lock(config.out), pytest.raises(FaithfulError, match="Another process"):
+        make(replace(config, batch=8), engine)
+    assert read_manifest(config.out) == before
+    made = make(replace(config, batch=8, max_tokens=15, dtype="bfloat16"), engine).manifest
+    assert [segment["engine"]["slots"] for segment in made.segments] == [8]
+    assert (made.identity["sampling"]["max_tokens"], made.identity["model"]["dtype"]) == (15, "bfloat16")
+    assert made.identity["engine"] == made.segments[0]["engine"]
+    assert made.tokens() >= 500
+    with pytest.raises(FaithfulError, match="max tokens 31 asked for, 15 in the corpus"):
+        make(config, engine)
+
+
+def test_a_first_run_that_drew_nothing_meanwhile_is_no_obstacle(
+    config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has written its manifest and failed when this one gets the lock."""
+    real = prepare.prepare
+
+    def prepare_then_be_overtaken(mine: GenerateConfig) -> Any:
+        prepared = real(mine)
+        with monkeypatch.context() as patch, pytest.raises(FaithfulError, match="memory"):
+            patch.setattr(generating, "prepare", real)
+            patch.setattr(generating, "draw_all", out_of_memory)
+            generate(config)
+        return prepared
+
+    monkeypatch.setattr(generating, "prepare", prepare_then_be_overtaken)
+    assert make(replace(config, temperature=0.7), engine).manifest.identity["sampling"]["temperature"] == 0.7
+
+
+def test_a_smaller_batch_is_a_change_of_engine_that_can_be_accepted(config: GenerateConfig, engine: Engine) -> None:
+    folder = make(replace(config, batch=64), engine).folder
+    count = len(rows(folder))
+    grown = replace(config, tokens=900, batch=8)
+    with pytest.raises(FaithfulError, match=r"batch 8 asked for, 64 in the corpus.*--accept-engine-change"):
+        make(grown, engine)
+    with pytest.raises(FaithfulError, match="seed 8 asked for") as caught:
+        make(replace(grown, seed=8), engine)
+    assert "--accept-engine-change" not in str(caught.value)
+    with pytest.raises(FaithfulError, match="--batch"):
+        make(replace(grown, batch=0, accept_engine_change=True), engine)
+    make(replace(grown, accept_engine_change=True), engine)
+    assert [segment["engine"]["slots"] for segment in read_manifest(folder).segments] == [64, 8]
+    assert dry_run(replace(config, tokens=1500)).concurrency == 8
+    more = len(rows(folder))
+    make(replace(grown, tokens=1100, batch=4, accept_engine_change=True), engine)
+    segments = read_manifest(folder).segments
+    assert [(segment["train"], segment["engine"]["slots"]) for segment in segments] == [(0, 64), (count, 8), (more, 4)]
+    assert not make(replace(grown, batch=4), engine).changed
+
+
+def test_a_dry_run_of_growth_refuses_another_engine(config: GenerateConfig, engine: Engine) -> None:
+    on_an_older_engine(make(config, engine).folder)
+    assert dry_run(config).existing_tokens >= 500
+    with pytest.raises(FaithfulError, match=r"2\.0\.0"):
+        dry_run(replace(config, tokens=900))
+
+
+def test_a_named_revision_can_be_asked_for_again(
+    config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name, its commit and the beginning of that; a manifest from before names were kept knows the commit."""
+    sha, real = "0123456789" * 4, prepare.resolve_model
+    monkeypatch.setattr(
+        prepare, "resolve_model", lambda model, *, revision, **rest: replace(real(model, **rest), revision=sha)
+    )
+    folder = make(replace(config, revision="step3000"), engine).folder
+    for revision in ("step3000", sha, sha[:7], sha[:12], None):
+        assert not make(replace(config, revision=revision), engine).changed
+    for revision in ("step4000", sha[:6], sha[1:9], "main", "0123456f"):
+        with pytest.raises(FaithfulError, match=f"revision {revision} asked for, {sha} in the corpus"):
+            make(replace(config, revision=revision), engine)
+    assert make(replace(config, revision="step3000", tokens=900), engine).changed
+    manifest = read_manifest(folder)
+    del manifest.provenance["revision_asked"]
+    write_manifest(folder, manifest)
+    assert not make(replace(config, revision=sha[:7]), engine).changed
+    with pytest.raises(FaithfulError, match="revision step3000"):
+        make(replace(config, revision="step3000"), engine)
+
+
+def test_fewer_tokens_leave_the_held_out_part_of_a_larger_corpus_as_the_rule_has_it(
+    config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run is killed after its training tokens; the second asks for fewer than there are, the third for more."""
+    monkeypatch.setattr("generation.plan.HELD_OUT_LEAST", 20)
+    by_rule = replace(config, held_out=None)
+
+    def write(folder: Path, manifest: Any) -> None:
+        if manifest.shards["test"]:
+            raise Killed
+        write_manifest(folder, manifest)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(generating, "write_manifest", write)
+        make(replace(by_rule, tokens=4000), engine)
+    folder = make(replace(by_rule, tokens=400), engine).folder
+    manifest = read_manifest(folder)
+    assert manifest.requested == {"train": 4000, "test": 200}
+    assert manifest.tokens("test") >= 200
+    make(replace(by_rule, tokens=6000), engine)
+    direct = make(replace(by_rule, tokens=6000, out=folder.parent / "direct"), engine).folder
+    assert [rows(folder, split) == rows(direct, split) for split in ("train", "test")] == [True, True]
+
+
+def test_a_corpus_without_randomness_is_not_sent_to_be_certified(
+    config: GenerateConfig, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _summary(make(replace(config, top_k=1, greedy=True), engine).folder)
+    said = capsys.readouterr().err
+    assert "nothing to certify" in said
+    assert "corpus certify" not in said

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from faithful.errors import FaithfulError
-from generation.sampling import Sampling, draw, log_q
+from generation.sampling import Sampling, draw, log_q, sure_limits
 from generation.seeds import EVAL, TRAIN, sample_seed, uniforms
 
 NARROW = 60
@@ -155,6 +155,42 @@ def test_ties_are_kept(settings: dict[str, float]) -> None:
     assert kept.tolist() == [False, True, True, True, True, False]
 
 
+TRUNCATIONS = [
+    {"top_k": 8}, {"top_p": 0.8}, {"min_p": 0.05}, {"top_k": 12, "top_p": 0.9}, {"min_p": 0.02, "top_k": 9, "top_p": 0.95},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", TRUNCATIONS)
+@pytest.mark.parametrize("delta", [0.0, 0.05])
+def test_what_lies_above_the_sure_limit_survives_rounding_and_any_cut_of_ties(
+    settings: dict[str, float], delta: float
+) -> None:
+    values, sampling = (random_logits(200, NARROW) + 12).bfloat16().float(), Sampling(**settings)
+    sure = (values > sure_limits(values, sampling, delta)).numpy()
+    generator = np.random.default_rng(0)
+    for row, kept in zip(values.double().numpy(), sure, strict=True):
+        sampled = row + generator.uniform(-delta, delta, NARROW)
+        order = np.lexsort((generator.random(NARROW), -sampled))
+        order = order[sampled[order] >= sampled.max() + math.log(sampling.min_p or 1e-300)]
+        order = order[: sampling.top_k or NARROW]
+        mass = np.exp(sampled[order]) / np.exp(sampled[order]).sum()
+        order = order[np.cumsum(mass) - mass < sampling.top_p]
+        assert set(np.flatnonzero(kept)) <= set(order)
+    assert sure.sum(-1).mean() > 2
+
+
+@pytest.mark.parametrize("settings", [*TRUNCATIONS, {"top_k": NARROW}, {"top_p": 0.999999}, {"top_p": 0.01}])
+def test_without_ties_and_rounding_the_sure_limit_is_the_border(settings: dict[str, float]) -> None:
+    values, sampling = random_logits(200, NARROW), Sampling(**settings)
+    assert torch.equal(values > sure_limits(values, sampling, 0.0), log_q(values, sampling) > -math.inf)
+
+
+@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999])
+def test_the_sure_limit_of_a_nucleus_wider_than_the_first_candidates(top_p: float) -> None:
+    values, sampling = random_logits(3, 5000, scale=0.05), Sampling(top_p=top_p)
+    assert torch.equal(values > sure_limits(values, sampling, 0.0), log_q(values, sampling) > -math.inf)
+
+
 @pytest.mark.parametrize("scale", [0.0, 0.05, 1.0])
 @pytest.mark.parametrize("top_p", [0.02, 0.5, 0.9, 0.999])
 def test_nucleus_wider_than_the_first_candidates(scale: float, top_p: float) -> None:
@@ -262,7 +298,9 @@ def test_bounds_are_inside(settings: dict[str, float]) -> None:
     assert not Sampling(**settings).deterministic
 
 
-@pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"temperature": 0.009}, {"top_k": 1}])
+@pytest.mark.parametrize(
+    "settings", [{"temperature": 0.0}, {"temperature": 0.009}, {"top_k": 1}, {"top_p": 1e-6}, {"min_p": 0.9999}]
+)
 def test_greedy_only_when_asked_for(settings: dict[str, float]) -> None:
     with pytest.raises(FaithfulError, match="--greedy"):
         Sampling(**settings)

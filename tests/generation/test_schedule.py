@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from faithful.corpus import Document, Shard
+from generation.coordinator import _tell
 from generation.engine import EngineSettings, Sample
+from generation.progress import Progress
 from generation.schedule import SplitSchedule
 from generation.seeds import sample_seed
 from generation.workers import Range
@@ -312,3 +314,22 @@ def test_progress_never_passes_the_target() -> None:
         seen.append(world.schedule.tokens_now())
     assert seen[-1] == max(seen) == 333
     assert seen[0] > 0 or len(seen) > 1
+
+
+@pytest.mark.parametrize(
+    ("targets", "step"),
+    [
+        ({"train": 5000, "test": 20_000}, "sampling 5,000 + 20,000 held-out"),
+        ({"train": 5000}, "sampling"),
+        ({"test": 20_000}, "sampling"),
+    ],
+    ids=str,
+)
+def test_progress_says_how_much_of_it_is_held_out(targets: dict[str, int], step: str) -> None:
+    settings = EngineSettings("transformers", "cpu", 1, 4, ROWS, deterministic=True)
+    points: list[Progress] = []
+    _tell(
+        [SplitSchedule(split, DOMAIN, SEED, target, settings, [], [], [], 6.0) for split, target in targets.items()],
+        points.append,
+    )
+    assert points == [Progress(step, 0, sum(targets.values()))]

@@ -129,6 +129,50 @@ def test_top_p_band_goes_by_mass(family_model: Model) -> None:
     assert scorer._status(row, log_probs, outside).tolist() == [BOUNDARY]
 
 
+def test_near_a_border_where_logits_tie_tokens_are_boundary_on_both_sides(family_model: Model) -> None:
+    spec, model = family_model("gpt2")
+    logits = torch.full((7, spec.vocab_size), -30.0)
+    logits[:, :6] = torch.tensor([3.0, 2.0, 1.0, 1.0, 1.0, 0.0])
+    logits[6] = 0.0
+    at = torch.tensor([[0], [1], [2], [4], [5], [9], [3]])
+    scorer = Scorer(model, spec, Sampling(top_k=4), ties=True)
+    log_probs, values = scorer._log_q(logits, None)
+    assert log_probs[0].exp()[:6].tolist() == pytest.approx([1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1)), 0, 0, 0, 0])
+    assert not log_probs.isnan().any()
+    status = [INSIDE, INSIDE, BOUNDARY, BOUNDARY, IMPOSSIBLE, IMPOSSIBLE, BOUNDARY]
+    assert scorer._status(values, log_probs, at).tolist() == status
+    scorer.delta = 0.6
+    assert scorer._status(values, scorer._log_q(logits, None)[0], at).tolist()[:5] == [INSIDE, *[BOUNDARY] * 4]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.8)], ids=["own", "temperature"])
+def test_ids_that_the_model_masks_take_no_part(family_model: Model, sampling: Sampling) -> None:
+    from faithful.errors import FaithfulError
+
+    spec, real = family_model("gpt2")
+    masked = spec.vocab_size - 1
+
+    class Masking(torch.nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.real, self.value = real, value
+
+        def forward(self, **inputs: Any) -> Any:
+            output = self.real(**inputs)
+            output.logits[..., masked:] = self.value
+            return output
+
+    document, guess = np.array([5, 7, 5, 9]), np.array([-1, -1, masked, 9])
+    scores = Scorer(Masking(-np.inf), spec, sampling).score([document], guess)
+    plain = Scorer(Masking(-1e4), spec, sampling).score([document], guess)
+    for name in ("surprise", "entropy", "variance", "residual_mean", "log_p", "entropy_p"):
+        figures = getattr(scores, name)
+        assert np.isfinite(figures).all()
+        np.testing.assert_allclose(figures, getattr(plain, name), rtol=1e-5, atol=1e-5, err_msg=name)
+    with pytest.raises(FaithfulError, match=f"token {masked}, which .* masks"):
+        Scorer(Masking(-np.inf), spec, sampling).score([np.array([5, masked])], np.array([-1, -1]))
+
+
 def test_copies_are_those_of_a_naive_search() -> None:
     generator = np.random.default_rng(0)
     documents = [generator.integers(0, 3, generator.integers(1, 40)) for _ in range(60)]

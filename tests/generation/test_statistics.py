@@ -11,9 +11,13 @@ import pytest
 import zstandard
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner
 
-from faithful.corpus import Corpus, Document, Manifest, to_table, write_manifest, write_shard
+from faithful.cli import app
+from faithful.corpus import Corpus, Document, Manifest, read_manifest, to_table, write_manifest, write_shard
 from faithful.errors import FaithfulError
+from faithful.files import folder_lock
+from generation import describe as describing
 from generation import statistics
 from generation.near_duplicates import count_distinct, document_hashes, near_duplicates, signatures
 from generation.statistics import (
@@ -425,3 +429,42 @@ def test_statistics_are_deterministic(tmp_path):
     assert len(set(values)) == 1
     other = write_corpus(tmp_path / "other", [row[::-1] for row in rows])
     assert json.dumps(corpus_statistics(other, vocab_size=VOCAB)) != values[0]
+
+
+def test_figures_are_stored_once_they_are_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path, random_rows(np.random.default_rng(0), 40))
+    computed = describing.statistics_of(tmp_path)
+    assert computed["stored"]
+    monkeypatch.setattr(describing, "corpus_statistics", None)
+    assert describing.statistics_of(tmp_path) == computed
+
+
+def test_figures_of_an_older_corpus_are_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process commits shards while they are computed."""
+    rows = random_rows(np.random.default_rng(0), 40)
+    write_corpus(tmp_path, rows[:30])
+
+    def grow_meanwhile(corpus: Corpus, **settings: int) -> dict:
+        figures = corpus_statistics(corpus, **settings)
+        write_corpus(tmp_path, rows)
+        return figures
+
+    monkeypatch.setattr(describing, "corpus_statistics", grow_meanwhile)
+    older = describing.statistics_of(tmp_path)
+    assert not older["stored"]
+    assert read_manifest(tmp_path).statistics is None
+    monkeypatch.undo()
+    assert describing.statistics_of(tmp_path)["documents"] == 40 > older["documents"]
+
+
+def test_figures_of_a_corpus_that_is_being_written_are_shown_and_not_stored(tmp_path: Path) -> None:
+    write_corpus(tmp_path, random_rows(np.random.default_rng(0), 40))
+    with folder_lock(tmp_path):
+        done = CliRunner().invoke(app, ["corpus", "stats", str(tmp_path), "--json"])
+        shown = CliRunner().invoke(app, ["corpus", "stats", str(tmp_path)])
+    assert (done.exit_code, json.loads(done.stdout)["stored"]) == (0, False)
+    assert (shown.exit_code, "not stored" in shown.stderr) == (0, True)
+    assert read_manifest(tmp_path).statistics is None
+    again = CliRunner().invoke(app, ["corpus", "stats", str(tmp_path)])
+    assert "not stored" not in again.stderr
+    assert read_manifest(tmp_path).statistics is not None

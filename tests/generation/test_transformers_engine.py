@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
+from transformers import AutoModelForCausalLM, BloomConfig, MptConfig, PreTrainedConfig
 
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec, load_model, resolve_model
@@ -16,7 +17,7 @@ from generation.engine import Request, Sample
 from generation.sampling import Sampling, log_q
 from generation.seeds import sample_seed, uniforms
 from generation.transformers_engine import TransformersEngine
-from tests.families import build_nan
+from tests.families import build_nan, copy_family
 
 Loader = Callable[[str], tuple[ModelSpec, Any]]
 
@@ -233,3 +234,29 @@ def test_sliding_windows_are_shorter_than_these_samples(family_model: Loader, na
     moved = (within - without).abs().amax(-1)
     assert moved[:window].max() < 1e-4
     assert moved[window:].max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        BloomConfig(hidden_size=64, n_layer=2, n_head=2),
+        MptConfig(d_model=64, n_layers=2, n_heads=2, max_seq_len=48),
+    ],
+    ids=["bloom", "mpt"],
+)
+def test_families_without_sdpa_and_position_embeddings(
+    config: PreTrainedConfig, family_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = copy_family(family_folder("gpt2"), tmp_path / "model")
+    config.vocab_size, config.bos_token_id, config.eos_token_id = 297, 296, 296
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+    for weight in model.parameters():
+        weight.data *= 8 if weight.dim() > 1 else 1
+    model.save_pretrained(folder)
+    spec = resolve_model(str(folder))
+    loaded = spec, load_model(spec, "cpu")
+    for one in sample(loaded, Sampling(max_tokens=40), 3, requests(8)):
+        expected = plain_logits(loaded, one.token_ids).log_softmax(-1)[range(len(one.token_ids)), one.token_ids]
+        np.testing.assert_allclose(one.logprob_p, expected, atol=1e-4)

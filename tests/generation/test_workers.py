@@ -3,16 +3,20 @@
 import json
 import os
 import queue
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from faithful.errors import FaithfulError
 from generation.engine import EngineSettings
 from generation.sampling import Sampling
+from generation.vllm_engine import VllmEngine
 from generation.workers import Worker, environment, stop_all, worker_environment
 
 
@@ -144,3 +148,14 @@ def test_a_process_that_the_system_refuses_is_a_sentence(monkeypatch: pytest.Mon
     spec: Any = None
     with pytest.raises(FaithfulError, match="Too many open files; use fewer --workers"):
         Worker(0, spec, Sampling(), settings, queue.SimpleQueue())
+
+
+@pytest.mark.parametrize(("positions", "longest"), [(0, 32), (16, 16), (128, 32)])
+def test_vllm_is_told_the_longest_context_where_the_model_states_none(
+    monkeypatch: pytest.MonkeyPatch, positions: int, longest: int
+) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=lambda **stated: told.update(stated) or Mock()))
+    spec: Any = Mock(positions=positions)
+    VllmEngine(spec, Sampling(max_tokens=31), EngineSettings("vllm", "cpu", 1, 8, 24, deterministic=False))
+    assert told["max_model_len"] == longest

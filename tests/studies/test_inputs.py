@@ -18,7 +18,9 @@ from faithful.train_corpora import remember_corpora
 from generation.sampling import Sampling
 from generation.shuffle import ShuffleConfig, shuffle
 from generation.subsample import SubsampleConfig, subsample
-from studies.inputs import StudyConfig, StudyInput, model_called, resolve_input
+from studies.configs import CorporaConfig, StudyConfig
+from studies.corpora import study_corpora
+from studies.inputs import StudyInput, model_called, resolve_input
 from tests.own import write_external, write_own
 from tests.studies.random_saes import write_plain, write_recorded
 
@@ -107,6 +109,30 @@ def test_an_option_given_as_a_setting_is_refused_in_a_sentence(tmp_path: Path, s
     done = CliRunner().invoke(app, ["study", "fakes", str(tmp_path), "--out", str(tmp_path / "x"), "--set", setting])
     name, value = setting.split("=")
     assert done.exit_code == 2 and f"write --{name} {value} without --set" in " ".join(done.output.split())
+
+
+def test_a_setting_that_is_not_known_is_answered_with_those_that_set_takes(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["study", "seeds", str(tmp_path), "--out", str(tmp_path / "x"), "--set", "foo=1"])
+    said = "choose among context, layout, gaussian_seeds, gaussian_steps, examples."
+    assert done.exit_code == 2 and said in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"device": "mps"}, "'mps' is not a device"),
+        ({"device": "cuda"}, "no GPU here"),
+        ({"seed": -1}, "--seed must not be negative"),
+    ],
+)
+def test_devices_and_seeds_are_checked_before_anything_is_read(
+    stated: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(FaithfulError, match=said):
+        resolve_input(StudyConfig(saes=("nowhere",), out=tmp_path / "out", **stated))
+    with pytest.raises(FaithfulError, match=said):
+        study_corpora(CorporaConfig(folders=(Path("nowhere"),), out=tmp_path / "out", **stated))
 
 
 def record(sae: Path, spec: ModelSpec) -> None:

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from generation.progress import silent
 from generation.sampling import Sampling
 from studies import reconstruction_figures
 from studies.catalog import STUDIES, Study
-from studies.inputs import StudyConfig
+from studies.configs import StudyConfig
 from tests.own import write_own
 from tests.studies.random_saes import write_plain, write_recorded
 
@@ -107,7 +108,7 @@ def test_corpora_that_are_gone_and_studies_of_other_saes_tell_nothing(run: Path)
 
 
 def test_paths_and_numbers_come_back_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, _ = STUDIES["corpora"].load()
+    config = STUDIES["corpora"].config
     wish = config(
         folders=(tmp_path / "a", tmp_path / "b"), out=tmp_path, own=tmp_path / "a", temperatures=(0.5, 1.0), tokens=9
     )
@@ -127,7 +128,7 @@ def test_a_study_that_breaks_off_leaves_figures_and_settings(tmp_path: Path, mon
         if breaks.pop(0):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Study, "load", lambda self: (StudyConfig, study))
+    monkeypatch.setattr(Study, "load", lambda self: study)
     told = [StudyConfig(("saes",), tmp_path, seed=seed) for seed in (0, 1, 1)]
 
     def left() -> tuple[int, list[str]]:
@@ -154,6 +155,53 @@ def test_other_saes_than_the_runs_do_not_replace_its_study(run: Path, places: li
     assert done.exit_code == 2
     assert "is for a study of all 2 SAEs of" in done.stderr and "say with --out where" in done.stderr
     assert not (run / "studies").exists()
+
+
+def test_studies_of_saes_on_the_hub_go_to_a_run_called_as_their_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not into the working directory, which may be anything."""
+    monkeypatch.chdir(tmp_path)
+    places: list[Path] = []
+    monkeypatch.setattr("faithful.cli.sae_studies._do", lambda name, out, stated, as_json: places.append(out))
+    for words in (["someone/saes"], ["someone/saes/own/resid_pre.8-f64-k4"], ["someone/saes", "--run", "mine"]):
+        assert type_in("probes", *words).exit_code == 0
+    home = Path("runs")
+    assert places == [home / "saes/studies/probes", home / "saes/studies/probes", home / "mine/studies/probes"]
+
+
+@pytest.mark.parametrize("name", ["seeds", "fakes", "probes", "reconstruction"])
+def test_help_names_every_setting_with_its_default(name: str) -> None:
+    done = type_in(name, "--help")
+    told = " ".join(done.stdout.split())
+    assert done.exit_code == 0 and "left out are those of the study that is there" in told
+    settings = told.partition("Settings for --set (default):")[2]
+    expected = {
+        "seeds": ["gaussian_seeds (2): SAEs trained", "gaussian_steps: ", "examples (5): "],
+        "fakes": ["noise_tokens: random tokens", "examples (5): "],
+        "probes": ["tasks: ", "text_column, label_column: ", "ks (1,2,5,10,20,50): ", "train_size, test_size: "],
+        "reconstruction": ["ks (1,2,4): divisors of k"],
+    }
+    assert all(one in settings for one in [*expected[name], "context, layout: "])
+    assert not any(one in settings for one in ("device", "seed: ", "saes: ", "own: "))
+
+
+@pytest.mark.parametrize(
+    ("words", "after"),
+    [
+        ([], "faithful train"),
+        (["--run", "tried"], "faithful train --run tried"),
+        (["a", "b"], "faithful train --corpus a --corpus b"),
+    ],
+)
+def test_what_comes_after_a_study_of_corpora_is_to_train_on_all_of_them(
+    run: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], after: str
+) -> None:
+    monkeypatch.setattr(Study, "run", lambda self, wish, report: SimpleNamespace(summary={}, reused=[], folder=run))
+    monkeypatch.setattr("studies.corpora_tables.corpora_tables", lambda summary: [])
+    done = type_in("corpora", *words)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines()[-1] == f"Next: {after}"
 
 
 @pytest.mark.slow
