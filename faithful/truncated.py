@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 from faithful.errors import FaithfulError
-from faithful.hooks import Hook, decoder_layers
+from faithful.hooks import Hook
 
 
 class _Reached(Exception):
@@ -18,14 +18,13 @@ class _Reached(Exception):
 class TruncatedModel:
     """Runs a Hugging Face causal LM up to a hook.
 
-    The weights are the given model's. It is left as it is and may serve others between calls, unless `free_above`. GPT-2's
-    GELU, which transformers spells out in eight operations, runs as the one kernel that PyTorch has for it: a quarter of
-    the time on a CPU, and a difference in rounding.
+    The weights are the given model's. It is left as it is and may serve others between calls. GPT-2's GELU, which
+    transformers spells out in eight operations, runs as the one kernel that PyTorch has for it: a quarter of the time on a
+    CPU, and a difference in rounding.
 
     Args:
         model: the causal LM, in evaluation mode, on its device.
         hook: where to stop.
-        free_above: delete the layers above the hook; the LM head goes with the caller's last reference to the model.
 
     Attributes:
         d_in: width of the activation.
@@ -36,7 +35,7 @@ class TruncatedModel:
         FaithfulError: the layer does not exist, or the model is laid out in a way that is not known.
     """
 
-    def __init__(self, model: Any, hook: Hook, *, free_above: bool = False) -> None:
+    def __init__(self, model: Any, hook: Hook) -> None:
         self.hook = hook
         self.place = hook.place(model)
         self.path = hook.module_path(model)
@@ -47,8 +46,6 @@ class TruncatedModel:
         self.device, self.dtype = weights.device, weights.dtype
         self._gelus = [m for m in self.base.modules() if type(m).__name__ == "NewGELUActivation"]
         self._values = _values(config, self.d_in)
-        if free_above:
-            del decoder_layers(model)[1][hook.layer + 1 :]
 
     def __call__(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Activations at the hook.

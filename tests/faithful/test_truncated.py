@@ -188,18 +188,6 @@ def test_it_runs_in_the_models_dtype_and_gives_float32(family_model: Models) -> 
     assert 0 < (full - native).norm() / full.norm() < 0.05
 
 
-def test_layers_above_can_be_freed(family: str, family_model: Models) -> None:
-    spec, model = family_model(family)
-    ids = some_ids(spec, 2, 10)
-    expected = TruncatedModel(model, Hook(0, "resid_post"))(ids)
-    mine = copy.deepcopy(model)
-    before = sum(weight.numel() for weight in mine.base_model.parameters())
-    truncated = TruncatedModel(mine, Hook(0, "resid_post"), free_above=True)
-    layer = sum(weight.numel() for weight in decoder_layers(model)[1][1].parameters())
-    assert before - sum(weight.numel() for weight in truncated.base.parameters()) == layer
-    assert torch.equal(truncated(ids), expected)
-
-
 def test_activations_can_be_trained_on(family_model: Models) -> None:
     spec, model = family_model("gpt2")
     x = TruncatedModel(model, Hook(1, "resid_pre"))(some_ids(spec, 1, 6))
