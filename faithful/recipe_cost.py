@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from faithful.catalog import DEFAULT_CONTEXT, Shape, find_preset, sae_defaults
+from faithful.devices import known_device
 from faithful.model import resolve_model, shape_of
 from faithful.quantities import format_count, format_seconds
 from faithful.recipe_config import CorpusPlan, Recipe
 from faithful.train_config import LARGEST_BATCH
 from faithful.train_plan import CPU_FLOPS_PER_THREAD, GPU_FLOPS, GPU_SHARE, sae_flops
 from generation.dry_run import dry_run
-from generation.engine import has_cuda
 from generation.prepare import GenerateConfig
 from studies.catalog import find_study
 from studies.sizes import (
@@ -76,7 +76,7 @@ def costs(recipe: Recipe, folder: Path, device: str | None = None, done: Collect
     """
     import torch
 
-    stated, device = device, device or ("cuda" if has_cuda() else "cpu")
+    stated, device = device, known_device(device)
     rate = GPU_FLOPS * GPU_SHARE if device == "cuda" else CPU_FLOPS_PER_THREAD * torch.get_num_threads()
     preset = find_preset(recipe.model)
     shape = preset.shape if preset else shape_of(resolve_model(recipe.model, device=device))

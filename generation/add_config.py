@@ -8,13 +8,13 @@ from typing import Any
 
 from faithful.catalog import DEFAULT_CONTEXT, DEFAULT_TOKENS, find_preset
 from faithful.corpus import MANIFEST, Manifest, read_manifest
+from faithful.devices import default_device
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
 from faithful.model import ModelSpec, resolve_model
 from faithful.runs import run_folder, run_name
 from faithful.sources import Source, find_entry, resolve_source
 from faithful.text_files import PACKED, builder_of
-from generation.engine import has_cuda
 from generation.identity import differences, model_provenance, spec_of, tokenizer_identity
 from generation.plan import test_tokens
 from generation.shards import SHARD_ROWS, open_corpus, refuse_foreign_folder
@@ -110,7 +110,7 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
             return folder, manifest, spec, None
         return folder, manifest, spec, reopen(config, folder, manifest)
     refuse_foreign_folder(folder)
-    device = "cuda" if has_cuda() else "cpu"
+    device = default_device()
     spec = resolve_model(config.model or "tiny", revision=config.model_revision, bos=config.bos, device=device)
     context = stated_context(config, spec)
     source = resolve_source(config.name, **config.reading())

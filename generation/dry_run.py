@@ -4,11 +4,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from faithful.catalog import Preset, find_preset
+from faithful.devices import known_device
 from faithful.model import check_dtype, shape_of
 from faithful.quantities import format_bytes
-from generation.engine import EngineSettings, has_cuda
+from generation.engine import EngineSettings
 from generation.identity import sampling_of, settings_from
-from generation.plan import Plan, device_memory, make_plan, test_tokens
+from generation.plan import USABLE_MEMORY, Plan, device_memory, make_plan, test_tokens
 from generation.prepare import (
     GenerateConfig,
     corpus_folder,
@@ -70,9 +71,7 @@ def dry_run(config: GenerateConfig) -> DryRun:
         note = f"{note} {_no_room(plan, settings)}".strip()
         return DryRun(**asdict(plan), folder=str(folder), existing_tokens=there, preset=_settings(preset), note=note)
     sampling = stated_sampling(config, preset.name, preset.shape.positions)
-    dtype = config.dtype or (
-        "float32" if (config.device or ("cuda" if has_cuda() else "cpu")) == "cpu" else preset.dtype
-    )
+    dtype = config.dtype or ("float32" if known_device(config.device) == "cpu" else preset.dtype)
     check_dtype(dtype)
     settings = engine_settings(config, preset.shape, dtype, sampling.max_tokens)
     train = config.tokens or preset.tokens
@@ -99,7 +98,7 @@ def _no_room(plan: Plan, settings: EngineSettings) -> str:
         return ""
     return (
         f"It does not fit: one sample at a time takes {format_bytes(plan.memory_bytes)} with the weights, and of the"
-        f" memory {format_bytes(0.9 * device_memory(settings.device))} can be used; use a smaller model"
+        f" memory {format_bytes(USABLE_MEMORY * device_memory(settings.device))} can be used; use a smaller model"
         + (", --dtype bfloat16" if plan.dtype == "float32" else "")
         + " or a machine with more memory. The time is that of one with enough."
     )

@@ -70,13 +70,6 @@ class EngineSettings:
     deterministic: bool
 
 
-def has_cuda() -> bool:
-    """Whether torch sees a GPU."""
-    import torch
-
-    return torch.cuda.is_available()
-
-
 def has_vllm() -> bool:
     """Whether vLLM is installed (found by its module: its distribution goes by several names)."""
     return importlib.util.find_spec("vllm") is not None

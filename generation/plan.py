@@ -15,6 +15,7 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 0.05, 20_000, 2_000_000
 WORKER_BASE_BYTES = {"transformers": 700 * 2**20, "vllm": 3 * 2**30}
 DISK_BYTES_PER_TOKEN = 9.0
+USABLE_MEMORY = 0.9
 GPU_BANDWIDTH = {"H200": 4.3e12, "H100": 3.0e12, "A100": 1.7e12, "L40": 0.8e12, "4090": 0.95e12, "3090": 0.9e12}
 CPU_FLOPS_PER_THREAD = 3e10
 ASSUMED_GPU_BYTES, ASSUMED_GPU_BANDWIDTH = 80e9, 3.0e12
@@ -131,7 +132,7 @@ def make_plan(
     cuda = settings.device == "cuda"
     memory = device_memory(settings.device)
     bandwidth, device = _gpu() if cuda else (0.0, "cpu")
-    room = max(0, 0.9 * memory - weights)
+    room = max(0, USABLE_MEMORY * memory - weights)
     concurrency = min(settings.slots, max(1, int(room // (kv * (sampling.max_tokens + 1)))))
     per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1)
     fitting = max(1, int(0.8 * memory // per_worker))

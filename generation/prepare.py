@@ -7,10 +7,11 @@ from typing import Any
 
 from faithful.catalog import DEFAULT_CONTEXT, DEFAULT_TOKENS, Shape, find_preset
 from faithful.corpus import MANIFEST, Manifest, read_manifest
+from faithful.devices import default_device, known_device
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec, resolve_model, shape_of
 from faithful.runs import run_folder, run_name
-from generation.engine import EngineSettings, choose_engine, has_cuda
+from generation.engine import EngineSettings, choose_engine
 from generation.identity import (
     corpus_identity,
     differences,
@@ -166,7 +167,7 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
 
     The transformers engine's batch is halved until its key-value buffers fit beside the weights; vLLM manages its own.
     """
-    device = _device(config)
+    device = known_device(config.device)
     name = choose_engine(config.engine or "auto", device)
     on_cpu = device == "cpu"
     deterministic = config.deterministic if config.deterministic is not None else on_cpu and name == "transformers"
@@ -190,7 +191,7 @@ def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettin
     """
     settings = settings_from(manifest.segments[-1]["engine"])
     if config.accept_engine_change:
-        device = _device(config)
+        device = known_device(config.device)
         name = config.engine or (settings.name if device == settings.device else "auto")
         settings = replace(settings, device=device, name=name, slots=config.batch or settings.slots)
     return replace(settings, name=choose_engine(settings.name, settings.device))
@@ -206,7 +207,7 @@ def refuse_missing_gpus(settings: EngineSettings, workers: int | None) -> None:
         return
     import torch
 
-    gpus = torch.cuda.device_count() if has_cuda() else 0
+    gpus = torch.cuda.device_count() if default_device() == "cuda" else 0
     if not gpus:
         raise FaithfulError("torch sees no GPU here; use --device cpu, or run this on a machine with a GPU.")
     if workers is not None and workers > gpus:
@@ -246,16 +247,13 @@ def targets(config: GenerateConfig, manifest: Manifest) -> dict[str, int]:
     return {"train": train, "test": held_out}
 
 
-def _device(config: GenerateConfig) -> str:
-    device = config.device or ("cuda" if has_cuda() else "cpu")
-    if device not in ("cpu", "cuda"):
-        raise FaithfulError(f"'{device}' is not a device; choose cpu or cuda.")
-    return device
-
-
 def _resolve(config: GenerateConfig) -> ModelSpec:
     return resolve_model(
-        config.model or "tiny", revision=config.revision, dtype=config.dtype, bos=config.bos, device=_device(config)
+        config.model or "tiny",
+        revision=config.revision,
+        dtype=config.dtype,
+        bos=config.bos,
+        device=known_device(config.device),
     )
 
 

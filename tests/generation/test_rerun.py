@@ -212,26 +212,31 @@ def test_kept_rows_of_a_drained_shard_stay_after_an_engine_change(config: Genera
     assert rows(folder)[: len(before)] == before
 
 
+def overtaken(monkeypatch: pytest.MonkeyPatch, other: Callable[[], Any]) -> None:
+    """The next run is prepared before another one, and gets the lock after it."""
+    real = prepare.prepare
+
+    def prepare_first(mine: GenerateConfig) -> Any:
+        prepared = real(mine)
+        monkeypatch.setattr(generating, "prepare", real)
+        other()
+        return prepared
+
+    monkeypatch.setattr(generating, "prepare", prepare_first)
+
+
 def test_another_first_run_that_was_quicker_is_compared_under_the_lock(
     config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch, family_folder: Folder
 ) -> None:
     """Both find an empty folder; the other one has the lock first and is done when this one gets it."""
-    real = prepare.prepare
-
-    def prepare_then_be_overtaken(mine: GenerateConfig) -> Any:
-        prepared = real(mine)
-        monkeypatch.setattr(generating, "prepare", real)
-        generate(config)
-        return prepared
-
-    monkeypatch.setattr(generating, "prepare", prepare_then_be_overtaken)
+    overtaken(monkeypatch, lambda: generate(config))
     with pytest.raises(FaithfulError, match=r"temperature 0\.7 asked for, 1\.0 in the corpus"):
         generate(replace(config, temperature=0.7))
     assert config.out is not None
     before = files(config.out)
     assert read_manifest(config.out).identity["sampling"]["temperature"] == 1.0
 
-    monkeypatch.setattr(generating, "prepare", prepare_then_be_overtaken)
+    overtaken(monkeypatch, lambda: generate(config))
     with pytest.raises(FaithfulError, match="tiny-llama asked for"):
         generate(replace(config, model=str(family_folder("llama"))))
     assert files(config.out) == before
@@ -240,15 +245,7 @@ def test_another_first_run_that_was_quicker_is_compared_under_the_lock(
 def test_what_another_first_run_chose_is_taken_over(
     config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = prepare.prepare
-
-    def prepare_then_be_overtaken(mine: GenerateConfig) -> Any:
-        prepared = real(mine)
-        monkeypatch.setattr(generating, "prepare", real)
-        generate(config)
-        return prepared
-
-    monkeypatch.setattr(generating, "prepare", prepare_then_be_overtaken)
+    overtaken(monkeypatch, lambda: generate(config))
     result = generate(GenerateConfig(model=config.model, out=config.out, tokens=900, certify_tokens=0))
     assert result.manifest.identity["seed"] == 7
     assert result.manifest.tokens() >= 900
@@ -271,7 +268,7 @@ def test_more_workers_than_gpus_are_refused(
     settings = EngineSettings("transformers", "cuda", 1, 8, ROWS, deterministic=False)
     with pytest.raises(FaithfulError, match="sees no GPU"):
         refuse_missing_gpus(settings, None)
-    monkeypatch.setattr(prepare, "has_cuda", lambda: True)
+    monkeypatch.setattr(prepare, "default_device", lambda: "cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     refuse_missing_gpus(settings, None)
     refuse_missing_gpus(settings, 2)
@@ -374,17 +371,13 @@ def test_a_first_run_that_drew_nothing_meanwhile_is_no_obstacle(
     config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one has written its manifest and failed when this one gets the lock."""
-    real = prepare.prepare
 
-    def prepare_then_be_overtaken(mine: GenerateConfig) -> Any:
-        prepared = real(mine)
+    def fail() -> None:
         with monkeypatch.context() as patch, pytest.raises(FaithfulError, match="memory"):
-            patch.setattr(generating, "prepare", real)
             patch.setattr(generating, "draw_all", out_of_memory)
             generate(config)
-        return prepared
 
-    monkeypatch.setattr(generating, "prepare", prepare_then_be_overtaken)
+    overtaken(monkeypatch, fail)
     assert make(replace(config, temperature=0.7), engine).manifest.identity["sampling"]["temperature"] == 0.7
 
 
