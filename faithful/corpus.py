@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file, write_atomically, write_json
+from faithful.suggest import did_you_mean
 
 FORMAT = "faithful corpus 1"
 MANIFEST = "corpus.json"
@@ -253,7 +254,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not path.exists():
-        raise FaithfulError(f"{folder} is not a corpus: it has no {MANIFEST}; make one with `faithful generate`.")
+        raise FaithfulError(f"{folder} is not a corpus: it has no {MANIFEST}; {_what_instead(folder)}")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["format"] != FORMAT:
@@ -265,6 +266,17 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest(**{name: values[name] for name in names}, shards=shards)
     except (KeyError, TypeError, ValueError) as error:
         raise FaithfulError(f"{path} is damaged ({error}); restore it, or delete the folder and start over.") from error
+
+
+def _what_instead(folder: Path) -> str:
+    """What to name instead of a folder that is no corpus: one below it, one of nearly its name, else how to make one."""
+    below = sorted(path.parent for pattern in ("*", "corpora/*") for path in folder.glob(f"{pattern}/{MANIFEST}"))
+    if below:
+        return f"name one of those below it: {', '.join(map(str, below))}."
+    near = {path.parent.name: path.parent for path in sorted(Path("runs").glob(f"*/corpora/*/{MANIFEST}"))}
+    near |= {path.parent.name: path.parent for path in sorted(folder.absolute().parent.glob(f"*/{MANIFEST}"))}
+    found = did_you_mean(folder.name, near, shown=near)
+    return f"make one with `faithful generate`.{found}"
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from faithful.catalog import find_preset
+from faithful.corpus import MANIFEST
 from faithful.errors import FaithfulError
 from faithful.files import write_text
 
@@ -47,4 +48,24 @@ def remember_run(folder: Path) -> None:
 
 def corpora_of(run: Path) -> list[Path]:
     """Corpus folders of a run, by name."""
-    return sorted(path.parent for path in (run / "corpora").glob("*/corpus.json"))
+    return sorted(path.parent for path in (run / "corpora").glob(f"*/{MANIFEST}"))
+
+
+def place_of(path: Path) -> Path:
+    """The folder that a path, or a run's bare name, stands for; the path itself where neither is there."""
+    as_run = run_folder(str(path))
+    return as_run if not path.exists() and as_run.is_dir() else path
+
+
+def corpora_in(path: Path) -> list[Path]:
+    """The corpora that a path stands for: those of a run, or of a run's folder `corpora`; any other path is its own."""
+    place = place_of(path)
+    if (place / MANIFEST).exists():
+        return [place]
+    return corpora_of(place) or corpora_of(place.parent if place.resolve().name == "corpora" else place) or [place]
+
+
+def saes_in(path: Path) -> Path:
+    """The folder of SAEs that a path stands for: that of a run; any other path is its own."""
+    place = place_of(path)
+    return place / "saes" if (place / "saes").is_dir() and not (place / "cfg.json").exists() else place

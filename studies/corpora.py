@@ -21,6 +21,7 @@ from faithful.devices import check_device
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock, write_json
 from faithful.model import ModelSpec, load_model, load_tokenizer, resolve_model
+from faithful.runs import corpora_in
 from faithful.train_corpora import bos_of
 from generation.certificate import NO_CERTIFICATE
 from generation.certify import DEFAULT_TOKENS, Part, choose_part, refuse_damaged, score_part
@@ -76,6 +77,7 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> CorporaSt
     device = check_device(config.device)
     if config.seed < 0:
         raise FaithfulError("--seed must not be negative.")
+    config = replace(config, folders=tuple(one for folder in config.folders for one in corpora_in(folder)))
     corpora = _open(config.folders)
     spec = _model(config, corpora, device)
     own = config.own or _own(config.folders, spec)

@@ -12,6 +12,7 @@ from faithful.devices import check_device
 from faithful.errors import FaithfulError
 from faithful.hooks import KINDS, Hook
 from faithful.model import ModelSpec, check_dtype, load_model, load_tokenizer, resolve_model, shape_of
+from faithful.runs import corpora_in, saes_in
 from faithful.sae.formats import layer_of
 from faithful.train_corpora import bos_of, trained_corpora
 from faithful.truncated import TruncatedModel
@@ -93,6 +94,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     device = check_device(config.device)
     if config.seed < 0:
         raise FaithfulError("--seed must not be negative.")
+    config = _without_runs(config)
     saes = find_saes(config.saes)
     corpora, missing = _corpora(config, saes)
     spec = _model(config, saes, corpora, device)
@@ -123,6 +125,13 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         missing_corpora=missing,
         controls=_controls(corpora, own),
     )
+
+
+def _without_runs(config: StudyConfig) -> StudyConfig:
+    """The same with the SAEs and the corpora of each run that was named in their place."""
+    saes = tuple(saes_in(Path(one)) if Path(one).is_dir() else one for one in config.saes)
+    corpora = tuple(one for folder in config.corpora for one in corpora_in(Path(folder)))
+    return replace(config, saes=saes, corpora=corpora)
 
 
 def model_called(name: str) -> str:

@@ -8,14 +8,18 @@ import typer
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 app = typer.Typer(help="Add, derive, describe, certify and export corpora.", no_args_is_help=True)
-Folder = Annotated[Path | None, typer.Argument(help="Corpus folder; default: the corpora of the current run.")]
+Folder = Annotated[
+    Path | None, typer.Argument(help="Corpus folder, or a run; default: the corpora of the current run.")
+]
 Run = Annotated[str | None, typer.Option(help="Run to take the corpora from.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
 def _folders(folder: Path | None, run: str | None) -> list[Path]:
-    """The folder given, else every corpus of the current run."""
-    return [folder] if folder is not None else folders_of(run)
+    """The folder given, those of the run given in its place, else every corpus of the current run."""
+    from faithful.runs import corpora_in
+
+    return corpora_in(folder) if folder is not None else folders_of(run)
 
 
 def folders_of(run: str | None) -> list[Path]:
@@ -40,7 +44,7 @@ def stats(folder: Folder = None, run: Run = None, as_json: Json = False) -> None
 
     results = {str(path): statistics_of(path) for path in _folders(folder, run)}
     if as_json:
-        print_json(next(iter(results.values())) if folder is not None else results)
+        print_json(next(iter(results.values())) if folder is not None and len(results) == 1 else results)
         return
     for name, statistics in results.items():
         print_table(name, statistics_rows(statistics))
@@ -109,7 +113,7 @@ def certify(
         else:
             print_table(f"Certificate of {path}", [("verdict", result["verdict"])])
     if as_json:
-        print_json(next(iter(results.values())) if folder is not None else results)
+        print_json(next(iter(results.values())) if folder is not None and len(results) == 1 else results)
     else:
         say(f"Next: faithful corpus export {next(iter(results))} --context 128")
     if strict and not consistent:

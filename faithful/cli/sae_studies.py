@@ -9,10 +9,11 @@ from typer.core import TyperCommand
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 Saes = Annotated[
-    list[str] | None, typer.Argument(help="Folders or Hub places of SAEs; default: those of the current run.")
+    list[str] | None, typer.Argument(help="Folders of SAEs, runs, or Hub places; default: the SAEs of the current run.")
 ]
 CorpusOption = Annotated[
-    list[Path] | None, typer.Option("--corpus", help="Corpus of the panel; repeat it. Default: those trained on.")
+    list[Path] | None,
+    typer.Option("--corpus", help="Corpus of the panel, or a run; repeat it. Default: those trained on."),
 ]
 Out = Annotated[
     Path | None,
@@ -76,16 +77,17 @@ def _study_command(name: str) -> Any:
         from faithful.errors import FaithfulError
         from faithful.quantities import parse_count
         from faithful.recipe_config import read_values
+        from faithful.runs import corpora_in
         from studies.catalog import find_study
 
-        sources = [*saes] if saes else [str(saes_of(run))]
+        sources = [_place(one) for one in saes] if saes else [str(saes_of(run))]
         pairs = pairs_of(settings)
         for twice in OPTIONS & pairs.keys():
             raise FaithfulError(f"{twice} is an option of its own; write --{twice} {pairs[twice]} without --set.")
         further = read_values(find_study(name).config, pairs, f"--set of {name}", OPTIONS)
         stated = {
             "saes": tuple(sources),
-            "corpora": tuple(corpus) if corpus else None,
+            "corpora": tuple(one for folder in corpus for one in corpora_in(folder)) if corpus else None,
             "model": model,
             "own": own,
             "tokens": parse_count(tokens) if tokens else None,
@@ -130,6 +132,14 @@ def saes_of(run: str | None) -> Path:
         raise FaithfulError(f"The run {where} holds no SAEs; train some with `faithful train`.")
     say(f"Run {where}: its SAEs")
     return where / "saes"
+
+
+def _place(source: str) -> str:
+    """What a place of SAEs stands for: of a run the folder of its SAEs; a place on the Hub as it is."""
+    from faithful.runs import saes_in
+
+    place = Path(source)
+    return str(saes_in(place)) if place.is_dir() or "/" not in source else source
 
 
 def settle(name: str, out: Path, stated: dict[str, Any]) -> Any:

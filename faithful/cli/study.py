@@ -14,7 +14,9 @@ app = typer.Typer(help="Compare corpora, and the SAEs trained on them.", no_args
 @app.command()
 @command
 def corpora(
-    folders: Annotated[list[Path] | None, typer.Argument(help="Corpora; default: those of the current run.")] = None,
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Corpora, or runs; default: those of the current run.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Preset name, Hub id or folder; default: the corpora's.")] = None,
     own: Annotated[Path | None, typer.Option(help="The model's own T 1 corpus to hold them against.")] = None,
     tokens: Annotated[
@@ -33,10 +35,11 @@ def corpora(
     """How far does each corpus lie outside the model, and how diverse is it?"""
     from faithful.cli.corpus import folders_of
     from faithful.quantities import parse_count, parse_numbers
+    from faithful.runs import corpora_in
     from studies.catalog import find_study
     from studies.corpora_tables import corpora_tables
 
-    chosen = folders or folders_of(run)
+    chosen = [one for folder in folders for one in corpora_in(folder)] if folders else folders_of(run)
     stated = {
         "folders": tuple(chosen),
         "model": model,

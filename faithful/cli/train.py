@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
 
 def train(
     model: Annotated[str | None, typer.Option(help="Preset name, Hub id or folder; default: the corpora's.")] = None,
-    corpus: Annotated[list[Path] | None, typer.Option(help="Corpus; repeat it. Default: the current run's.")] = None,
+    corpus: Annotated[
+        list[Path] | None, typer.Option(help="Corpus or run; repeat it. Default: the current run's.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Init seeds: 0-5 or 0,1,42.")] = "0-5",
     layer: Annotated[int | None, typer.Option(help="Layer; default: the preset's.")] = None,
     hook: Annotated[str, typer.Option(help="resid_pre, resid_post, attn_out or mlp_out.")] = "resid_pre",
@@ -53,9 +55,10 @@ def train(
     """Train the whole grid of TopK SAEs of each corpus from one shared forward pass."""
     from faithful.cli.corpus import folders_of
     from faithful.quantities import parse_count, parse_integers
+    from faithful.runs import corpora_in
     from faithful.train_config import TrainConfig
 
-    corpora = corpus or folders_of(run)
+    corpora = [one for folder in corpus for one in corpora_in(folder)] if corpus else folders_of(run)
     config = TrainConfig(
         corpora=tuple(corpora),
         out=out or _saes_folder(corpora[0], run),

@@ -1,11 +1,13 @@
 """Where files go, and which run is the current one."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from faithful.corpus import read_manifest
 from faithful.errors import FaithfulError
-from faithful.runs import corpora_of, current_run, remember_run, run_folder, run_name
+from faithful.runs import corpora_in, corpora_of, current_run, remember_run, run_folder, run_name, saes_in
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +76,33 @@ def test_corpora_of_a_run_by_name(tmp_path: Path) -> None:
         (tmp_path / "runs" / "a" / "corpora" / name / "corpus.json").write_text("{}")
     assert [path.name for path in corpora_of(Path("runs/a"))] == ["own", "own-t0.7"]
     assert corpora_of(Path("runs/b")) == []
+
+
+def test_a_run_stands_for_its_corpora_and_for_its_saes(elsewhere: Path) -> None:
+    run = Path("runs/a")
+    for name in ("own", "prose"):
+        (run / "corpora" / name).mkdir(parents=True)
+        (run / "corpora" / name / "corpus.json").touch()
+    (run / "saes" / "own").mkdir(parents=True)
+    both = [run / "corpora" / "own", run / "corpora" / "prose"]
+    for stated in (run, Path("a"), run / "corpora", elsewhere / "runs" / "a"):
+        assert [one.resolve() for one in corpora_in(stated)] == [one.resolve() for one in both], stated
+    assert corpora_in(both[1]) == [both[1]]
+    assert corpora_in(Path("runs/b")) == [Path("runs/b")], "an empty run is for whoever reads it to refuse"
+    assert saes_in(run) == saes_in(Path("a")) == saes_in(run / "saes") == run / "saes"
+    assert saes_in(run / "saes" / "own") == run / "saes" / "own"
+
+
+def test_what_is_no_corpus_names_those_below_it_or_nearly_called_so(elsewhere: Path) -> None:
+    (elsewhere / "runs/a/corpora/own-t0.7").mkdir(parents=True)
+    (elsewhere / "runs/a/corpora/own-t0.7/corpus.json").touch()
+    for stated, said in (
+        ("runs/a", "name one of those below it: runs/a/corpora/own-t0.7."),
+        ("runs/a/corpora", "name one of those below it: runs/a/corpora/own-t0.7."),
+        ("own-t0.7", "Did you mean runs/a/corpora/own-t0.7?"),
+        ("runs/a/corpora/own_t07", "own-t0.7?"),
+    ):
+        with pytest.raises(FaithfulError, match=re.escape(said)):
+            read_manifest(Path(stated))
+    with pytest.raises(FaithfulError, match=r"make one with `faithful generate`\.$"):
+        read_manifest(Path("runs/b"))

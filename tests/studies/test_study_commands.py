@@ -240,3 +240,18 @@ def test_fakes_probes_and_all_as_typed(tmp_path: Path, family_model: Model, monk
     assert json.loads((home / "studies" / "fakes" / "settings.json").read_text())["noise_tokens"] == 600
     html = (home / "report.html").read_text(encoding="utf-8")
     assert all(study.question in html for study in STUDIES.values())
+
+
+def test_a_run_is_taken_for_its_saes_and_for_its_corpora(run: Path) -> None:
+    stated = ["--tokens", "300", "--device", "cpu", "--set", "ks=1"]
+    done = type_in("reconstruction", str(run), *stated)
+    assert done.exit_code == 0, done.output
+    assert "Not in the panel" not in done.stderr, "the held-out text of a run's corpora is found beside its SAEs"
+    settings = json.loads((run / "studies" / "reconstruction" / "settings.json").read_text())
+    assert settings["saes"] == [str(run / "saes")]
+    assert type_in("reconstruction", "tried", *stated).exit_code == 0, "a run's bare name"
+    assert type_in("reconstruction", str(run / "saes"), *stated, "--corpus", str(run)).exit_code == 0
+    assert not (run / "studies" / "reconstruction" / "runs").exists()
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["current", "tried"], "no run that nobody made"
+    assert type_in("corpora", str(run), "--tokens", "300", "--device", "cpu").exit_code == 0
+    assert list(json.loads((run / "studies/corpora/summary.json").read_text())["corpora"]) == ["cool", "own"]
