@@ -3,17 +3,23 @@
 Everything here works on Hub ids, on local folders and on preset names; nothing runs a repository's own code.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from faithful.catalog import Preset, Shape, find_preset, presets
+from faithful.catalog import Preset, Shape, find_preset
 from faithful.errors import FaithfulError
-from faithful.files import sha256_file
-from faithful.hub import hub_problem
+from faithful.model_files import (
+    first_line,
+    folder_name,
+    folder_revision,
+    generation_config,
+    hub_licence,
+    hub_revision,
+    load_config,
+)
+from faithful.special_ids import as_ids, find_bos
+from faithful.tokenizer import load_tokenizer, tokenizer_hash
 
 DTYPES = ("float32", "bfloat16", "float16")
 SAMPLING_FIELDS = (
@@ -96,12 +102,12 @@ def resolve_model(
         raise FaithfulError(f"There is no model folder {source}; check the path.")
     if local and revision:
         raise FaithfulError(f"{source} is a folder and has no revisions; leave --revision out.")
-    pinned = _folder_revision(folder) if local else _hub_revision(source, revision)
-    hub_revision = None if local else pinned
-    config, tokenizer = _load_config(source, hub_revision), load_tokenizer(source, hub_revision)
+    pinned = folder_revision(folder) if local else hub_revision(source, revision)
+    commit = None if local else pinned
+    config, tokenizer = load_config(source, commit), load_tokenizer(source, commit)
     text_config = config.get_text_config()
-    generation = _generation_config(source, hub_revision)
-    bos_id, bos_from = _find_bos(bos, tokenizer, text_config, source)
+    generation = generation_config(source, commit)
+    bos_id, bos_from = find_bos(bos, tokenizer, text_config, source)
     vocab_size = int(text_config.vocab_size)
     if not 0 <= bos_id < vocab_size:
         raise FaithfulError(
@@ -109,10 +115,10 @@ def resolve_model(
             " is of."
         )
     stated = (tokenizer.eos_token_id, text_config.eos_token_id, generation.get("eos_token_id"))
-    eos_ids = sorted({i for value in stated for i in _ids(value) if 0 <= i < vocab_size})
-    info = _hub_licence(source, hub_revision) if not local and not preset else None
+    eos_ids = sorted({i for value in stated for i in as_ids(value) if 0 <= i < vocab_size})
+    info = hub_licence(source, commit) if not local and not preset else None
     return ModelSpec(
-        name=preset.name if preset else (_folder_name(folder) if local else source),
+        name=preset.name if preset else (folder_name(folder) if local else source),
         source=str(folder.resolve()) if local else source,
         revision=pinned,
         dtype=_dtype(dtype, preset, text_config, device),
@@ -130,20 +136,6 @@ def resolve_model(
     )
 
 
-def load_tokenizer(source: str, revision: str | None) -> Any:
-    """The tokenizer of a model.
-
-    Raises:
-        FaithfulError: it cannot be loaded.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
-    except Exception as error:
-        raise FaithfulError(f"Cannot load the tokenizer of {source}: {_first_line(error)}.") from error
-
-
 def load_model(spec: ModelSpec, device: str) -> Any:
     """The causal LM in evaluation mode on `device`, in `spec.dtype`.
 
@@ -157,7 +149,7 @@ def load_model(spec: ModelSpec, device: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     check_unchanged(spec)
-    config = _load_config(spec.source, spec.hub_revision())
+    config = load_config(spec.source, spec.hub_revision())
     try:
         auto: Any = AutoModelForCausalLM
         model, info = auto.from_pretrained(
@@ -169,7 +161,7 @@ def load_model(spec: ModelSpec, device: str) -> Any:
             output_loading_info=True,
         )
     except Exception as error:
-        raise FaithfulError(f"Cannot load the weights of {spec.source}: {_first_line(error)}.") from error
+        raise FaithfulError(f"Cannot load the weights of {spec.source}: {first_line(error)}.") from error
     missing = sorted(info["missing_keys"])
     if missing:
         raise FaithfulError(
@@ -183,7 +175,7 @@ def empty_model(spec: ModelSpec) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    config = _load_config(spec.source, spec.hub_revision())
+    config = load_config(spec.source, spec.hub_revision())
     auto: Any = AutoModelForCausalLM
     with torch.device("meta"):
         return auto.from_config(config, dtype=getattr(torch, spec.dtype), attn_implementation=_attention(config))
@@ -199,7 +191,7 @@ def check_unchanged(spec: ModelSpec) -> None:
         return
     if not Path(spec.source).is_dir():
         raise FaithfulError(f"The model folder {spec.source} is gone; put the model back, or start another corpus.")
-    if _folder_revision(Path(spec.source)) != spec.revision:
+    if folder_revision(Path(spec.source)) != spec.revision:
         raise FaithfulError(
             f"The model in {spec.source} is not the one the corpus was made with ({spec.revision[:19]}…): its files have"
             " changed. Put the old model back, or start another corpus with --out."
@@ -217,18 +209,12 @@ def check_dtype(name: str) -> str:
     return name
 
 
-def tokenizer_hash(tokenizer: Any) -> str:
-    """SHA-256 over the sorted pairs (id, token): equal exactly when two tokenizers give ids the same strings."""
-    pairs = sorted((i, token) for token, i in tokenizer.get_vocab().items())
-    return hashlib.sha256(json.dumps(pairs, ensure_ascii=True).encode()).hexdigest()
-
-
 def shape_of(spec: ModelSpec) -> Shape:
     """Shape of a resolved model: the preset's, else read from its config (parameters counted on the meta device)."""
     preset = find_preset(spec.source)
     if preset:
         return preset.shape
-    text = _load_config(spec.source, spec.hub_revision()).get_text_config()
+    text = load_config(spec.source, spec.hub_revision()).get_text_config()
     heads = int(text.num_attention_heads)
     return Shape(
         params=sum(weight.numel() for weight in empty_model(spec).parameters()),
@@ -244,28 +230,6 @@ def shape_of(spec: ModelSpec) -> Shape:
 def _attention(config: Any) -> str | None:
     """Eager where the config caps attention logits, which SDPA would ignore; else None: SDPA where the family has it."""
     return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
-
-
-def _ids(value: Any) -> list[int]:
-    if value is None:
-        return []
-    return [int(i) for i in value] if isinstance(value, list | tuple) else [int(value)]
-
-
-def _find_bos(given: int | None, tokenizer: Any, config: Any, source: str) -> tuple[int, str]:
-    candidates = [
-        ("--bos", given),
-        ("tokenizer.bos_token_id", tokenizer.bos_token_id),
-        ("config.bos_token_id", getattr(config, "bos_token_id", None)),
-        ("tokenizer.eos_token_id", tokenizer.eos_token_id),
-        ("config.eos_token_id", next(iter(_ids(getattr(config, "eos_token_id", None))), None)),
-    ]
-    for name, value in candidates:
-        if value is not None:
-            return int(value), name
-    raise FaithfulError(
-        f"{source} names no BOS and no end-of-text token to start from; give the id of a start token with --bos."
-    )
 
 
 def _positions(config: Any) -> int:
@@ -285,116 +249,4 @@ def _dtype(given: str | None, preset: Preset | None, config: Any, device: str) -
     return name if name in DTYPES else "float32"
 
 
-def _load_config(source: str, revision: str | None) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
-    except Exception as error:
-        raise FaithfulError(f"Cannot load the config of {source}: {_first_line(error)}.") from error
-
-
-def _generation_config(source: str, revision: str | None) -> dict[str, Any]:
-    """The model's generation_config.json as it stands, {} when there is none."""
-    if Path(source).is_dir():
-        path = Path(source) / "generation_config.json"
-        return _read_json(path) if path.exists() else {}
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    try:
-        return _read_json(Path(hf_hub_download(source, "generation_config.json", revision=revision)))
-    except LocalEntryNotFoundError as error:
-        if hub_problem():
-            return {}
-        raise FaithfulError(f"Cannot read generation_config.json of {source}: {_first_line(error)}.") from error
-    except EntryNotFoundError:
-        return {}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise FaithfulError(f"{path} is no valid JSON ({_first_line(error)}); download the model again.") from error
-
-
-def _folder_name(folder: Path) -> str:
-    """Name of a local model: the folder's, told apart from a preset of that name."""
-    name = folder.resolve().name
-    return f"local/{name}" if find_preset(name) else name
-
-
-def _folder_revision(folder: Path) -> str:
-    """SHA-256 over names and contents of the files that decide what a local model samples."""
-    files = sorted(
-        path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json", ".model", ".txt")
-    )
-    if not any(path.name == "config.json" for path in files):
-        raise FaithfulError(f"{folder} holds no config.json; give the folder of a Hugging Face causal LM.")
-    lines = "".join(f"{path.name} {sha256_file(path)}\n" for path in files)
-    return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _hub_revision(repo: str, revision: str | None) -> str:
-    """Commit sha of a Hub revision; without a network the one in the local cache."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-
-    reason = hub_problem()
-    if reason is None:
-        try:
-            sha = HfApi().model_info(repo, revision=revision).sha
-            if sha:
-                return sha
-        except GatedRepoError:
-            raise FaithfulError(f"{repo} is gated: accept its licence on the Hub and log in, then run again.") from None
-        except RepositoryNotFoundError:
-            raise FaithfulError(
-                f"There is no model '{repo}' on the Hub (or it is private and you are not logged in);"
-                f" {_short_names(repo)}."
-            ) from None
-        except RevisionNotFoundError:
-            raise FaithfulError(f"{repo} has no revision '{revision}'; check the name.") from None
-        except HfHubHTTPError as error:
-            reason = _first_line(error)
-        except Exception as error:  # no route, name not resolved, time-out: each client library has its own type
-            reason = _first_line(error)
-    try:
-        path = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
-        return Path(path).name
-    except Exception as error:
-        raise FaithfulError(
-            f"Cannot reach the Hub for '{repo}' ({reason}) and it is not in the local cache; connect, or give a folder"
-            + (f" ({_short_names(repo)})." if find_preset(repo) is None else ".")
-        ) from error
-
-
-def _short_names(model: str) -> str:
-    """The short names that a name without a preset may stand for, and where they all are."""
-    close = get_close_matches(model.split("/")[-1].lower(), presets(), n=3)
-    meant = f"did you mean {' or '.join(close)}? " if close else ""
-    return meant + "`faithful models` lists the short names"
-
-
-def _hub_licence(repo: str, revision: str | None) -> str | None:
-    """Licence tag of a Hub model, None when it states none or the Hub is out of reach: never guessed."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if hub_problem():
-        return None
-    try:
-        card = HfApi().model_info(repo, revision=revision).card_data
-    except (HfHubHTTPError, OSError):
-        return None
-    licence = getattr(card, "license", None)
-    return licence if isinstance(licence, str) else None
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
-
-
-__all__ = ["DTYPES", "ModelSpec", "load_model", "load_tokenizer", "resolve_model", "shape_of"]
+__all__ = ["DTYPES", "ModelSpec", "load_model", "load_tokenizer", "resolve_model", "shape_of", "tokenizer_hash"]

@@ -11,7 +11,8 @@ import yaml
 
 from faithful.catalog import tiny_path
 from faithful.corpus import Document, Manifest, to_table, write_manifest, write_shard
-from faithful.model import ModelSpec, _folder_revision
+from faithful.model import ModelSpec
+from faithful.model_files import folder_revision
 from faithful.sae.files import save_sae
 from faithful.sae.topk import TopKSAE
 from faithful.source_spec import Source
@@ -20,7 +21,7 @@ from generation.identity import corpus_identity, model_provenance, tokenizer_ide
 from generation.sampling import Sampling
 
 VOCAB = 4096
-REVISION = _folder_revision(tiny_path())
+REVISION = folder_revision(tiny_path())
 REQUESTS = [
     "GET /api/whoami-v2", "POST /api/repos/create", "POST /api/validate-yaml", "/preupload/main", "objects/batch",
     "PUT /lfs", "/commit/main", "/tree/", "/tag/", "/refs",

@@ -1,0 +1,133 @@
+"""The files of a causal LM: the revision they stand at, their configuration, and what a broken one is told.
+
+Everything here works on Hub ids and on local folders; nothing runs a repository's own code.
+"""
+
+import hashlib
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from faithful.catalog import find_preset, presets
+from faithful.errors import FaithfulError
+from faithful.files import sha256_file
+from faithful.hub import hub_problem
+
+
+def load_config(source: str, revision: str | None) -> Any:
+    """The configuration of a model.
+
+    Raises:
+        FaithfulError: it cannot be read, or is of a kind that transformers does not know.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+    except Exception as error:
+        raise FaithfulError(f"Cannot load the config of {source}: {first_line(error)}.") from error
+
+
+def generation_config(source: str, revision: str | None) -> dict[str, Any]:
+    """The model's generation_config.json as it stands, {} when there is none."""
+    if Path(source).is_dir():
+        path = Path(source) / "generation_config.json"
+        return _read_json(path) if path.exists() else {}
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        return _read_json(Path(hf_hub_download(source, "generation_config.json", revision=revision)))
+    except LocalEntryNotFoundError as error:
+        if hub_problem():
+            return {}
+        raise FaithfulError(f"Cannot read generation_config.json of {source}: {first_line(error)}.") from error
+    except EntryNotFoundError:
+        return {}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise FaithfulError(f"{path} is no valid JSON ({first_line(error)}); download the model again.") from error
+
+
+def folder_name(folder: Path) -> str:
+    """Name of a local model: the folder's, told apart from a preset of that name."""
+    name = folder.resolve().name
+    return f"local/{name}" if find_preset(name) else name
+
+
+def folder_revision(folder: Path) -> str:
+    """SHA-256 over names and contents of the files that decide what a local model samples."""
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json", ".model", ".txt")
+    )
+    if not any(path.name == "config.json" for path in files):
+        raise FaithfulError(f"{folder} holds no config.json; give the folder of a Hugging Face causal LM.")
+    lines = "".join(f"{path.name} {sha256_file(path)}\n" for path in files)
+    return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
+
+
+def hub_revision(repo: str, revision: str | None) -> str:
+    """Commit sha of a Hub revision; without a network the one in the local cache."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    reason = hub_problem()
+    if reason is None:
+        try:
+            sha = HfApi().model_info(repo, revision=revision).sha
+            if sha:
+                return sha
+        except GatedRepoError:
+            raise FaithfulError(f"{repo} is gated: accept its licence on the Hub and log in, then run again.") from None
+        except RepositoryNotFoundError:
+            raise FaithfulError(
+                f"There is no model '{repo}' on the Hub (or it is private and you are not logged in);"
+                f" {_short_names(repo)}."
+            ) from None
+        except RevisionNotFoundError:
+            raise FaithfulError(f"{repo} has no revision '{revision}'; check the name.") from None
+        except HfHubHTTPError as error:
+            reason = first_line(error)
+        except Exception as error:  # no route, name not resolved, time-out: each client library has its own type
+            reason = first_line(error)
+    try:
+        path = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
+        return Path(path).name
+    except Exception as error:
+        raise FaithfulError(
+            f"Cannot reach the Hub for '{repo}' ({reason}) and it is not in the local cache; connect, or give a folder"
+            + (f" ({_short_names(repo)})." if find_preset(repo) is None else ".")
+        ) from error
+
+
+def _short_names(model: str) -> str:
+    """The short names that a name without a preset may stand for, and where they all are."""
+    close = get_close_matches(model.split("/")[-1].lower(), presets(), n=3)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    return meant + "`faithful models` lists the short names"
+
+
+def hub_licence(repo: str, revision: str | None) -> str | None:
+    """Licence tag of a Hub model, None when it states none or the Hub is out of reach: never guessed."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if hub_problem():
+        return None
+    try:
+        card = HfApi().model_info(repo, revision=revision).card_data
+    except (HfHubHTTPError, OSError):
+        return None
+    licence = getattr(card, "license", None)
+    return licence if isinstance(licence, str) else None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, else the name of its type."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
