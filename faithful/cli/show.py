@@ -65,21 +65,21 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -> None:
-    """A table on stdout, as wide as it needs."""
-    from rich import box
+    """A table on stdout: as wide as the terminal, tab-separated where stdout is none."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=bool(header))
-    for place, column in enumerate(header or rows[0]):
-        table.add_column(column if header else "", style="cyan" if place == 0 else "", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))  # not strings: samples may hold what looks like markup
+    from faithful.cli.tables import fitted, tab_separated
+
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 110))
-    console.print(table)
+        typer.echo(tab_separated(title, rows, header))
+        return
+    console.print(Text(title, style="bold"))
+    table, left_out = fitted(rows, header, console.width)
+    Console(highlight=False, width=max(console.width, table.min_width)).print(table)
+    if left_out:
+        say(f"Too narrow for {', '.join(left_out)}: widen the terminal, or use a pipe or --json.")
 
 
 @contextmanager
