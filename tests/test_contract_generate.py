@@ -138,7 +138,7 @@ def test_generate_alone(shell: Shell) -> None:
     assert (manifest.requested, manifest.identity["model"]["name"]) == ({"train": 2000, "test": 200}, "tiny")
     assert manifest.certificate and manifest.statistics
     assert "Certificate" in made.stdout and "Statistics" in made.stdout
-    assert (folder / "README.md").exists() and "Next: faithful corpus stats" in made.stderr
+    assert (folder / "README.md").exists() and "Next: faithful corpus add prose" in made.stderr
     before = files(folder)
     again = shell("faithful generate", fewer)
     assert again.code == 0 and "nothing to do" in again.stderr

@@ -1,5 +1,7 @@
 """The command line: parse, call, print. `faithful --help` imports nothing heavy."""
 
+from typing import Annotated
+
 import typer
 
 from faithful.cli import (
@@ -16,6 +18,15 @@ from faithful.cli import (
     train,
 )
 
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from faithful import __version__
+
+        typer.echo(f"faithful {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="faithful",
     help="Does the text you train a sparse autoencoder on decide what you find?\n\n"
@@ -26,6 +37,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def faithful(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
 generate.register(app)
 add.register(corpus.app)
 sources_list.register(corpus.app)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from faithful.cli.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 Reading = {"rich_help_panel": "How to read the source"}
@@ -107,7 +108,7 @@ def add(
         return
     if manifest.kind == "external":
         _summary(result.folder)
-    say(f"Next: faithful corpus stats {result.folder}")
+    say(f"Next: {following(result.folder, f'faithful corpus stats {result.folder}')}")
 
 
 def _dry_run(wish: Any, as_json: bool) -> None:

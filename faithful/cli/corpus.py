@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from faithful.cli.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 app = typer.Typer(help="Add, derive, describe, certify and export corpora.", no_args_is_help=True)
@@ -20,6 +21,18 @@ def _folders(folder: Path | None, run: str | None) -> list[Path]:
     from faithful.runs import corpora_in
 
     return corpora_in(folder) if folder is not None else folders_of(run)
+
+
+def _after(folders: list[Path]) -> str:
+    """What comes after a look at corpora: a certificate for the first own one without, else the next thing of the run."""
+    from faithful.corpus import read_manifest
+
+    first = folders[0]
+    manifests = {folder: read_manifest(folder) for folder in folders}
+    for folder, manifest in manifests.items():
+        if manifest.kind == "own" and manifest.certificate is None:
+            return f"faithful corpus certify {folder}"
+    return following(first, f"faithful corpus export {first} --context 128")
 
 
 def folders_of(run: str | None) -> list[Path]:
@@ -50,7 +63,7 @@ def stats(folder: Folder = None, run: Run = None, as_json: Json = False) -> None
         print_table(name, statistics_rows(statistics))
         if not statistics["stored"]:
             say(f"These figures are not stored: {name} cannot be written now, or another process is writing it.")
-    say(f"Next: faithful corpus certify {next(iter(results))}")
+    say(f"Next: {_after([Path(one) for one in results])}")
 
 
 @app.command()
@@ -115,7 +128,7 @@ def certify(
     if as_json:
         print_json(next(iter(results.values())) if folder is not None and len(results) == 1 else results)
     else:
-        say(f"Next: faithful corpus export {next(iter(results))} --context 128")
+        say(f"Next: {_after([Path(one) for one in results])}")
     if strict and not consistent:
         raise typer.Exit(1)
 

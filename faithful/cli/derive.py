@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from faithful.cli.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 Folder = Annotated[
@@ -147,7 +148,7 @@ def _show(result: Any, as_json: bool) -> None:
         (name.replace("_", " "), *(_figure(counts[split].get(name)) for split in counts)) for name in counts["train"]
     ]
     print_table(f"Counts of the {manifest.identity['derivation']['operation']}", rows, ("count", *counts))
-    say(f"Next: faithful corpus stats {result.folder}")
+    say(f"Next: {following(result.folder, f'faithful corpus stats {result.folder}')}")
 
 
 def _flat(figures: dict[str, Any]) -> dict[str, Any]:

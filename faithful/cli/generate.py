@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from faithful.cli.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 Sampling = {"rich_help_panel": "Sampling (default: the model's own distribution)"}
@@ -104,7 +105,7 @@ def generate(
         )
         return
     _summary(result.folder)
-    say(f"Next: faithful corpus stats {result.folder}")
+    say(f"Next: {following(result.folder, f'faithful corpus stats {result.folder}')}")
 
 
 def _dry_run(config: Any, as_json: bool) -> None:

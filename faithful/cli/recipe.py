@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from faithful.cli.next_step import next_step
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
@@ -92,9 +93,10 @@ def report(
     from faithful.runs import current_run
     from studies.report import ReportConfig, write_report
 
-    path = write_report(ReportConfig(run=current_run(name), out=out, markdown=markdown))
+    run = current_run(name)
+    path = write_report(ReportConfig(run=run, out=out, markdown=markdown))
     if as_json:
         print_json({"report": str(path)})
     else:
         say(f"Report: {path}")
-        say("Next: faithful publish run --help")
+        say(f"Next: {next_step(run)}")

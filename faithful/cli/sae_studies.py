@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from faithful.cli.next_step import following, next_step
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 Saes = Annotated[
@@ -119,7 +120,7 @@ def everything(run: Run = None, device: Device = None, seed: Seed = None, as_jso
         print_json({"studies": found, "report": str(path)})
     else:
         say(f"Report: {path}")
-        say("Next: faithful publish run --help")
+        say(f"Next: {next_step(home)}")
 
 
 def saes_of(run: str | None) -> Path:
@@ -177,7 +178,7 @@ def _do(name: str, out: Path, stated: dict[str, Any], as_json: bool, last: bool 
             say(contrast["sentence"])
     say(f"Figures and results.parquet: {study.folder}")
     if last:
-        say("Next: faithful report")
+        say(f"Next: {following(study.folder, 'faithful report')}")
     return summary
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from faithful.cli.next_step import following
 from faithful.cli.sae_studies import settle
 from faithful.cli.show import command, print_json, print_table, progress, say
 
@@ -64,7 +65,7 @@ def corpora(
         say(f"Taken from an earlier run: {', '.join(study.reused)}.")
     say(f"Figures and results.parquet: {study.folder}")
     named = "".join(f" --corpus {folder}" for folder in folders or ()) or (f" --run {run}" if run else "")
-    say(f"Next: faithful train{named}")
+    say(f"Next: {following(study.folder, f'faithful train{named}')}")
 
 
 def study_folder(corpus: Path, run: str | None, name: str) -> Path:

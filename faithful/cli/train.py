@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from faithful.cli.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 
@@ -112,7 +113,7 @@ def train(
     header, rows = quality_rows([*result.trained, *result.skipped])
     print_table("SAEs on held-out text", rows, header)
     say(result.note)
-    say(f"Next: faithful study seeds {result.out}")
+    say(f"Next: {following(result.out, f'faithful study seeds {result.out}')}")
 
 
 def _dry_run(config: Any, as_json: bool) -> None:

@@ -229,7 +229,7 @@ def test_fakes_probes_and_all_as_typed(tmp_path: Path, family_model: Model, monk
         settings = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
         done = type_in(name, "--tokens", "400", *settings)
         assert done.exit_code == 0, done.output
-        assert "cool" in done.stdout and "Next: faithful report" in done.stderr
+        assert "cool" in done.stdout and "Next: faithful study corpora" in done.stderr
         assert "cannot be decided: 2 seeds" in done.stderr
     done = type_in("all", "--json")
     assert done.exit_code == 0, done.output
