@@ -4,8 +4,12 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
+import re
+import secrets
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +19,11 @@ from typing import Any
 from faithful.errors import FaithfulError
 
 TEMPORARY = ".tmp"
+NAME_LENGTH = 40
+"""Of a file's name in that of its temporary file, so that the second is allowed where the first is."""
+LINKS = (errno.ELOOP, errno.EMLINK)
+WRITERS = ("SafetensorError", "ComputeError")
+IN_WORDS = re.compile(r"\bcode: (\d+)|\bos error (\d+)")
 _shared_below: set[tuple[int, Path]] = set()
 
 
@@ -37,12 +46,21 @@ def sha256_file(path: Path) -> str:
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then fsync it, rename it over `path` and fsync the folder.
 
+    The temporary file is new and has a name that nobody can foresee; a link at `path` is replaced, what it names is not.
+    It is locked meanwhile: one that is not is what a killed process left, and is deleted.
+
     Raises:
         FaithfulError: the disk is full or the folder cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    stem = f".{path.name[:NAME_LENGTH]}."
+    temporary = path.with_name(f"{stem}{secrets.token_hex(6)}{TEMPORARY}")
+    held = -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        held = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove_abandoned(path.parent, stem)
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -51,14 +69,29 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if not isinstance(error, OSError):
+        refused = _refused_write(error)
+        if refused is None:
             raise
-        raise _cannot_write(path, error) from error
+        raise _cannot_write(path, refused) from error
+    finally:
+        if held >= 0:
+            os.close(held)
+
+
+def write_tensors(path: Path, value: Any) -> None:
+    """Atomically write what `torch.save` takes; the bytes do not depend on the file's name."""
+    import torch
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            torch.save(value, file)
+
+    write_atomically(path, write)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Atomically write UTF-8 text."""
-    write_atomically(path, lambda temporary: _fill(temporary, text.encode()))
+    """Atomically write UTF-8 text; what UTF-8 does not have (parts of file names) as JSON would have it."""
+    write_atomically(path, lambda temporary: _fill(temporary, text.encode(errors="backslashreplace")))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -84,9 +117,9 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
     Raises:
         FaithfulError: the disk is full or the file cannot be written; the lines before stay whole.
     """
-    line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    line = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
     try:
-        with path.open("ab+", buffering=0) as file:
+        with open_own(path) as file:
             end = file.seek(0, os.SEEK_END)
             if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
                 line = b"\n" + line
@@ -95,6 +128,28 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def open_own(path: Path) -> io.FileIO:
+    """A file that is this program's own, made where it is missing, to read and to append to without a buffer.
+
+    Raises:
+        OSError: it cannot be opened; or the name is a link, symbolic or hard, and writing would change something else.
+    """
+    try:
+        descriptor = os.open(
+            path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY, 0o666
+        )
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a symbolic link to something else", str(path)) from None
+        raise
+    file = open(descriptor, "ab+", buffering=0)  # noqa: PTH123, SIM115 (a descriptor has no path, and the caller closes it)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        file.close()
+        raise OSError(errno.EMLINK, "another file has the same content through a hard link", str(path))
+    return file
 
 
 def remove_temporaries(folder: Path) -> None:
@@ -108,6 +163,20 @@ def remove_temporaries(folder: Path) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise _cannot_write(path, error) from error
+
+
+def drop_links(folder: Path) -> None:
+    """Delete every symbolic link below a folder that this program fills, and the folder's own name where it is one.
+
+    Raises:
+        FaithfulError: one cannot be deleted.
+    """
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            try:
+                path.unlink()
+            except OSError as error:
+                raise _cannot_write(path, error) from error
 
 
 @contextmanager
@@ -128,7 +197,7 @@ def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
     path = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab+", buffering=0)
+        file = open_own(path)
     except OSError as error:
         raise _cannot_lock(folder, error) from error
     with file:
@@ -158,13 +227,40 @@ def reason_of(error: OSError) -> str:
 
 
 def _cannot_write(path: Path, error: OSError) -> FaithfulError:
-    return FaithfulError(f"Cannot write {path}: {reason_of(error)}; free space or fix the folder, then run again.")
+    what = "delete it" if error.errno in LINKS else "free space or fix the folder"
+    return FaithfulError(f"Cannot write {path}: {reason_of(error)}; {what}, then run again.")
 
 
 def _cannot_lock(folder: Path, error: OSError) -> FaithfulError:
+    if error.errno in LINKS:
+        return _cannot_write(folder / ".lock", error)
     return FaithfulError(
         f"Cannot write to {folder}: {reason_of(error)}; free space or choose another folder with --out."
     )
+
+
+def _remove_abandoned(folder: Path, stem: str) -> None:
+    """Delete the temporary files of one name that no process holds: what it was killed over."""
+    for path in [one for one in folder.iterdir() if one.name.startswith(stem) and one.name.endswith(TEMPORARY)]:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _refused_write(error: BaseException) -> OSError | None:
+    """What the system refused, where an error while writing comes from that: libraries wrap it, or keep its number only."""
+    known: BaseException | None = error
+    while isinstance(known, RuntimeError):
+        known = known.__cause__ or known.__context__
+    if isinstance(known, OSError):
+        return known
+    found = IN_WORDS.search(str(error)) if type(error).__name__ in WRITERS else None
+    code = int(found[1] or found[2]) if found else 0
+    return OSError(code, os.strerror(code)) if code else None
 
 
 def _fill(path: Path, content: bytes) -> None:

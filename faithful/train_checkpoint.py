@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from faithful.errors import FaithfulError
-from faithful.files import remove_temporaries, write_atomically
+from faithful.files import open_own, reason_of, remove_temporaries, write_tensors
 from faithful.sae.stack import select_cells
 from faithful.train_cell import Cell
 
@@ -39,10 +39,20 @@ class Checkpoint:
 @contextlib.contextmanager
 def open_checkpoints(cells: list[Cell]) -> Iterator[None]:
     """While checkpoints of a corpus are read and written. Other processes may do so too, for cells of other shapes; where
-    there is none, what a killed one left half-written is deleted."""
+    there is none, what a killed one left half-written is deleted.
+
+    Raises:
+        FaithfulError: the folder cannot be written.
+    """
     folder = _corpus_folder(cells) / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("ab") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open_own(folder / ".lock")
+    except OSError as error:
+        raise FaithfulError(
+            f"Cannot write {folder / '.lock'}: {reason_of(error)}; mend that, then run again."
+        ) from error
+    with lock as file:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove_temporaries(folder)
@@ -61,7 +71,7 @@ def save_checkpoint(path: Path, cells: list[Cell], step: int, diverged: dict[str
     root = _corpus_folder(cells)
     held = {cell.sha256: cell.folder.relative_to(root).as_posix() for cell in cells}
     whole = {"cells": held, "step": step, "diverged": diverged} | state
-    write_atomically(path, lambda file: torch.save(whole, file))
+    write_tensors(path, whole)
 
 
 def load_checkpoint(path: Path, *, tensors: bool = True) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from faithful.corpus import MANIFEST, SPLITS, Manifest, identity_hash, intact_shards, read_manifest
 from faithful.errors import FaithfulError
-from faithful.files import folder_lock, remove_temporaries, sha256_file, write_text
+from faithful.files import drop_links, folder_lock, remove_temporaries, sha256_file, write_text
 from faithful.publish_cards import merge_cards
 from faithful.publish_hub import CARD, RECORD, Repository
 from faithful.publish_plan import is_plain_name
@@ -257,6 +257,7 @@ def _says_more(there: Manifest, here: Manifest) -> bool:
 def _fetch(found: PublishedCorpus, folder: Path, report: Reporter) -> None:
     """Files into a folder of their own, checked; then each to its place, the manifest last."""
     arriving, total = folder / ARRIVING, sum(facts["bytes"] for facts in found.files.values())
+    drop_links(arriving)
     done, step = 0, f"fetching {found.repository.name}"
     report(Progress(step, 0, total, "bytes"))
     for path, facts in found.files.items():

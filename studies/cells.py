@@ -4,13 +4,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from faithful.files import write_atomically, write_json
+from faithful.files import write_json, write_tensors
 from studies.grid import Trained
 
 
@@ -55,7 +54,7 @@ class Cells:
 
     def keep(self, sae: Trained, read: str, values: Any) -> None:
         """Keep what a pass gave an SAE: plain values and tensors."""
-        write_atomically(self._pass(sae, read), partial(torch.save, values))
+        write_tensors(self._pass(sae, read), values)
 
     def kept(self, sae: Trained, read: str) -> Any:
         """The same, tensors on the CPU."""

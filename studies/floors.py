@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from faithful.errors import FaithfulError
-from faithful.files import write_atomically
+from faithful.files import write_tensors
 from faithful.sae.stack import Stack, StackConfig, init_weights
 from faithful.sae.topk import TopKSAE
 from faithful.truncated import TruncatedModel
@@ -133,7 +132,7 @@ def gaussian_saes(
             report(stack.made, config.steps)
         if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
             state = {"stack": stack.state_dict(), "generator": generator.get_state()}
-            write_atomically(checkpoint, partial(torch.save, state))
+            write_tensors(checkpoint, state)
             saved = time.monotonic()
     return [stack.sae(place) for place in range(len(config.init_seeds))]
 

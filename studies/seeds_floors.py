@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faithful.files import write_atomically, write_json
+from faithful.files import write_json, write_tensors
 from faithful.sae.autoencoder import TENSORS
 from faithful.sae.topk import TopKSAE
 from faithful.train_config import ALGORITHM
@@ -178,7 +177,7 @@ class FloorMaker:
                 lambda done, total: self.report(f"gaussian floor {cell.corpus}", done, total), checkpoint,
             )  # fmt: skip
             plain = [{name: getattr(sae, name) for name in (*TENSORS, "k")} for sae in trained]
-            write_atomically(path, partial(torch.save, plain))
+            write_tensors(path, plain)
             checkpoint.unlink(missing_ok=True)
         return [TopKSAE(**plain) for plain in torch.load(path, map_location="cpu", weights_only=True)]
 

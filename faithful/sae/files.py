@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from faithful.errors import FaithfulError
-from faithful.files import write_atomically, write_json
+from faithful.files import write_atomically, write_json, write_tensors
 from faithful.sae.autoencoder import TENSORS, Autoencoder
 from faithful.sae.formats import from_sae_lens, from_sparsify, layer_of
 from faithful.sae.topk import TopKSAE
@@ -157,7 +157,7 @@ def export_dictionary_learning(sae: TopKSAE, folder: Path) -> None:
         "encoder.bias": sae.b_enc,
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(Path(folder) / "ae.pt", lambda path: torch.save(state, path))
+    write_tensors(Path(folder) / "ae.pt", state)
     metadata = sae.metadata
     identity = (metadata.get("faithful") or {}).get("identity") or {}
     trainer = {

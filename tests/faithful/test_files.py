@@ -1,7 +1,10 @@
 """Writes that are whole or absent, and a lock that ends with its holder."""
 
+import errno
 import json
 import os
+import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,11 +17,13 @@ import pytest
 from faithful.errors import FaithfulError
 from faithful.files import (
     append_line,
+    drop_links,
     folder_lock,
     remove_temporaries,
     sha256_file,
     write_atomically,
     write_json,
+    write_tensors,
     write_text,
 )
 from tests.unprivileged import unprivileged
@@ -65,6 +70,35 @@ except FaithfulError as error:
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 try:
     folder_lock(folder).__enter__()
+except FaithfulError as error:
+    print(error)
+"""
+
+INSIDE_A_LIBRARY = """
+import resource, sys
+from pathlib import Path
+from faithful.errors import FaithfulError
+from faithful.files import write_atomically, write_tensors
+what, path = sys.argv[1], Path(sys.argv[2]) / "whole"
+if what in ("torch", "safetensors"):
+    import torch, safetensors.torch
+    x = torch.arange(100_000)
+    write = lambda: write_atomically(path, lambda temporary: safetensors.torch.save_file({"x": x}, temporary))
+    write = write if what == "safetensors" else lambda: write_tensors(path, {"x": x})
+elif what == "polars":
+    import polars
+    table = polars.DataFrame({"x": range(100_000)})
+    write = lambda: write_atomically(path, lambda temporary: table.write_parquet(temporary))
+elif what == "pyarrow":
+    import pyarrow, pyarrow.parquet
+    table = pyarrow.table({"x": range(100_000)})
+    write = lambda: write_atomically(path, lambda temporary: pyarrow.parquet.write_table(table, temporary))
+else:
+    from matplotlib.figure import Figure
+    write = lambda: write_atomically(path, lambda temporary: Figure((40, 40)).savefig(temporary, format="png"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+try:
+    write()
 except FaithfulError as error:
     print(error)
 """
@@ -131,7 +165,10 @@ def test_the_content_is_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(Path, "replace", noted_replace)
     write_text(tmp_path / "a.txt", "x")
-    assert steps == ["fsync .a.txt.tmp", "rename .a.txt.tmp a.txt", f"fsync {tmp_path.name}"]
+    assert len(steps) == 3
+    made = re.fullmatch(r"rename (\.a\.txt\.[0-9a-f]{12}\.tmp) a\.txt", steps[1])
+    assert made
+    assert (steps[0], steps[2]) == (f"fsync {made[1]}", f"fsync {tmp_path.name}")
 
 
 def test_a_path_below_a_file_is_a_sentence(tmp_path: Path) -> None:
@@ -165,11 +202,133 @@ def test_a_refused_open_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monkey
     def refused(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(os, "open", refused)
     with pytest.raises(FaithfulError, match="Read-only file system"):
         write_text(tmp_path / "a.txt", "x")
     with pytest.raises(FaithfulError, match="Read-only file system"), folder_lock(tmp_path):
         pass
+
+
+class TestLinks:
+    """What somebody planted in a folder changes nothing outside of it."""
+
+    @pytest.fixture
+    def victim(self, tmp_path: Path) -> Path:
+        path = tmp_path / "elsewhere" / "key"
+        path.parent.mkdir()
+        path.write_text("secret")
+        return path
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        path = tmp_path / "folder"
+        path.mkdir()
+        return path
+
+    def test_a_link_in_place_of_the_lock_or_of_a_log_is_refused(self, victim: Path, folder: Path) -> None:
+        (folder / ".lock").symlink_to(victim)
+        (folder / "log.jsonl").symlink_to(victim)
+        with pytest.raises(FaithfulError, match=r"symbolic link"), folder_lock(folder):
+            pass
+        with pytest.raises(FaithfulError, match=r"log\.jsonl: it is a symbolic link"):
+            append_line(folder / "log.jsonl", {"a": 1})
+        assert victim.read_text() == "secret"
+
+    def test_neither_is_a_dangling_link_followed_nor_a_link_to_a_link(self, tmp_path: Path, folder: Path) -> None:
+        (folder / ".lock").symlink_to(tmp_path / "not-there")
+        (folder / "hop").symlink_to(tmp_path / "neither")
+        (folder / "log.jsonl").symlink_to(folder / "hop")
+        with pytest.raises(FaithfulError, match="symbolic link"), folder_lock(folder):
+            pass
+        with pytest.raises(FaithfulError, match="symbolic link"):
+            append_line(folder / "log.jsonl", {"a": 1})
+        assert not (tmp_path / "not-there").exists()
+        assert not (tmp_path / "neither").exists()
+
+    def test_hard_links_are_no_way_round(self, victim: Path, folder: Path) -> None:
+        for name in (".lock", "log.jsonl"):
+            (folder / name).hardlink_to(victim)
+        with pytest.raises(FaithfulError, match="hard link"), folder_lock(folder):
+            pass
+        with pytest.raises(FaithfulError, match="hard link"):
+            append_line(folder / "log.jsonl", {"a": 1})
+        assert victim.read_text() == "secret"
+
+    def test_a_planted_temporary_file_is_not_written_to(
+        self, victim: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Neither one of the name that was used before, nor one whose name somebody foresaw."""
+        (folder / ".report.html.tmp").symlink_to(victim)
+        write_text(folder / "report.html", "report")
+        assert victim.read_text() == "secret"
+        monkeypatch.setattr(secrets, "token_hex", lambda _: "0123456789ab")
+        (folder / ".a.txt.0123456789ab.tmp").symlink_to(victim)
+        with pytest.raises(FaithfulError, match="File exists"):
+            write_text(folder / "a.txt", "x")
+        assert victim.read_text() == "secret"
+
+    def test_a_link_in_place_of_the_file_is_replaced(self, victim: Path, folder: Path) -> None:
+        """As `runs/current` or a picture: what is there is taken away, and not followed."""
+        for name in ("current", "pit.png", "recipe.toml"):
+            (folder / name).symlink_to(victim)
+            write_text(folder / name, "new")
+            assert (folder / name).read_text() == "new"
+            assert not (folder / name).is_symlink()
+        assert victim.read_text() == "secret"
+
+    def test_links_below_a_folder_of_ours_are_dropped(self, victim: Path, folder: Path) -> None:
+        (folder / "arriving").mkdir()
+        (folder / "arriving" / "file").symlink_to(victim)
+        (folder / "arriving" / "all").symlink_to(victim.parent)
+        (folder / "arriving" / "kept").write_text("kept")
+        drop_links(folder / "arriving")
+        assert [path.name for path in (folder / "arriving").iterdir()] == ["kept"]
+        (folder / "whole").symlink_to(victim.parent)
+        drop_links(folder / "whole")
+        assert not (folder / "whole").is_symlink()
+        assert victim.read_text() == "secret"
+
+
+def test_what_a_killed_process_left_is_deleted_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt.000000000000.tmp").write_text("half")
+    (tmp_path / ".b.txt.000000000000.tmp").write_text("of another file")
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("outer")
+        write_text(tmp_path / "a.txt", "inner")
+        assert temporary.exists()
+
+    write_atomically(tmp_path / "a.txt", write)
+    assert (tmp_path / "a.txt").read_text() == "outer"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.txt.000000000000.tmp", "a.txt"]
+
+
+def test_tensors_have_the_same_bytes_under_every_name(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    for name in ("a.pt", "other.pt"):
+        write_tensors(tmp_path / name, {"x": torch.arange(5)})
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "other.pt").read_bytes()
+
+
+def test_names_that_are_no_utf8_can_be_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    write_json(tmp_path / "a.json", {"name": name})
+    append_line(tmp_path / "log.jsonl", {"name": name})
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"name": name}
+    assert json.loads((tmp_path / "log.jsonl").read_bytes()) == {"name": name}
+    write_text(tmp_path / "a.txt", name)
+    assert (tmp_path / "a.txt").read_bytes() == b"caf\\udce9"
+
+
+@pytest.mark.parametrize("what", ["torch", "safetensors", "polars", "pyarrow", "matplotlib"])
+def test_a_full_disk_inside_a_library_is_a_sentence(tmp_path: Path, what: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INSIDE_A_LIBRARY, what, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"Cannot write {tmp_path / 'whole'}: ")
+    assert os.strerror(errno.EFBIG) in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def test_checksum_is_that_of_the_bytes(tmp_path: Path) -> None:
