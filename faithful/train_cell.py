@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from faithful import __version__
 from faithful.errors import FaithfulError
 from faithful.evaluate import Evaluation
 from faithful.files import write_text
 from faithful.model import ModelSpec
 from faithful.sae.files import save_sae
+from faithful.sae.stack import init_weights
 from faithful.sae.topk import TopKSAE
 from faithful.train_config import Settings, identity_sha256, shape_name
 
@@ -121,6 +124,16 @@ def transformer_lens_name(model: ModelSpec) -> str:
     return short.removeprefix("google/") if model.family == "gemma" else short
 
 
+def start_cosine(sae: TopKSAE, seed: int) -> float:
+    """Median over latents of the cosine between a decoder row and the random row that it began as.
+
+    Near 1 nothing was learnt; where rows have left their start it is near 0.
+    """
+    rows = sae.W_dec.detach().float().cpu()
+    began = init_weights(seed, rows.shape[1], rows.shape[0])
+    return float(torch.nn.functional.cosine_similarity(rows, began, dim=1).median())
+
+
 def write_cell(
     cell: Cell,
     sae: TopKSAE,
@@ -134,7 +147,10 @@ def write_cell(
     weights_sha256 = sae.sha256()
     refuse_untrained(cell, log, found, hook_module, weights_sha256)
     write_log(cell, log)
-    quality = found.figures | {"dead_in_training": log[-1]["dead_in_training"]}
+    quality = found.figures | {
+        "dead_in_training": log[-1]["dead_in_training"],
+        "start_cosine": start_cosine(sae, cell.seed),
+    }
     model = settings.model
     metadata = {
         "model_name": transformer_lens_name(model),

@@ -22,7 +22,7 @@ from faithful.token_rows import Plan, plan_tokens
 from faithful.train_corpora import bos_of
 
 SEEDS = (0, 1, 2, 3, 4, 5)
-LEAST_BATCH, LARGEST_BATCH, STEPS_WANTED = 256, 4096, 256
+LEAST_BATCH, LARGEST_BATCH, STEPS_WANTED = 256, 4096, 1024
 BUFFER_BATCHES = 32
 DEAD_SHARE, DEAD_MOST = 0.05, 10_000_000
 SETTINGS = {"model", "revision", "corpus", "context", "tokens", "epochs", "batch", "buffer", "lr"}
@@ -47,7 +47,7 @@ class TrainConfig:
         epochs: passes over the corpus, in place of `tokens`.
         context, layout: tokens per context, BOS included, by default that of the SAEs there; `aligned` or `packed`.
         data_seed: of the order of the data, the same for all cells.
-        batch: activations per step; that of the SAEs there, else a power of two that gives at least 256 steps, 256 to 4,096.
+        batch: activations per step; that of the SAEs there, else a power of two for 1,024 steps or more, 256 to 4,096.
         buffer: activations kept for mixing; as for the SAEs there, else 32 batches.
         drop_outliers: leave out activations with more than ten times the median norm.
         dtype, device: of the model; by default float32 on a CPU, else the preset's type.

@@ -163,6 +163,16 @@ def _memory(
     )
 
 
+def plan_line(plan: TrainPlan) -> str:
+    """The forecast as a sentence."""
+    shapes = ", ".join(f"f{d_sae:,} k{k}" for d_sae, k, _ in plan.shapes)
+    return (
+        f"Training {plan.cells} SAEs ({shapes}) at {plan.hook} of {plan.model} on {', '.join(plan.corpora)}:"
+        f" {format_count(plan.tokens)} tokens each, about {format_seconds(plan.seconds)} and"
+        f" {format_bytes(plan.memory.total)} of memory; --dry-run says more."
+    )
+
+
 def plan_rows(plan: TrainPlan) -> list[tuple[str, ...]]:
     """The forecast as a table."""
     shapes = ", ".join(f"f{d_sae:,} k{k} (lr {lr:.2g})" for d_sae, k, lr in plan.shapes)

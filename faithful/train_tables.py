@@ -2,22 +2,56 @@
 
 import json
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from faithful.quantities import format_count, format_seconds
 
-FIGURES = ("fvu", "l0", "ce_diff", "ce_recovered", "kl", "cosine", "never_fired")
+FIGURES = ("fvu", "l0", "ce_diff", "ce_recovered", "kl", "cosine", "never_fired", "start_cosine")
+START_COSINE = 0.5
+"""From here on an SAE is called hardly trained: its median latent has not left its random start. For `tiny`, 1,024 latents on
+200k tokens, pairs of seeds share 1 % of their latents at .70, 8 % at .45, 22 % at .29."""
 
 
 def quality_rows(folders: list[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """One row per SAE from its cfg.json."""
+    """Header and a row per corpus and shape, from the cfg.json of each SAE: mean ± standard deviation over its seeds."""
     rows: list[tuple[str, ...]] = []
+    for (corpus, shape), found in _by_group(folders).items():
+        figures = (_mean_and_sd([one.get(name) for one in found]) for name in FIGURES)
+        rows.append((corpus, shape, str(len(found)), *figures))
+    return ("corpus", "shape", "seeds", *FIGURES), rows
+
+
+def hardly_trained(folders: list[Path]) -> list[str]:
+    """A sentence for each corpus and shape whose SAEs have hardly left their random start."""
+    sentences = []
+    for (corpus, shape), found in _by_group(folders).items():
+        starts = [one["start_cosine"] for one in found if one.get("start_cosine") is not None]
+        if starts and max(starts) >= START_COSINE:
+            sentences.append(
+                f"{corpus} {shape}: hardly trained. The median latent still lies at a cosine of {max(starts):.2f} to its"
+                f" random start (below {START_COSINE} it has left it); give more tokens (--epochs repeats the corpus) or a"
+                " larger --lr."
+            )
+    return sentences
+
+
+def _by_group(folders: list[Path]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Evaluations of the SAEs of each corpus and shape."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for folder in sorted(folders):
         record = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))["metadata"]["faithful"]
-        found = record["evaluation"]
-        figures = ("–" if found[name] is None else f"{found[name]:.4g}" for name in FIGURES)
-        rows.append((record["identity"]["corpus"], folder.parent.name, str(record["identity"]["init_seed"]), *figures))
-    return ("corpus", "shape", "seed", *FIGURES), rows
+        groups.setdefault((record["identity"]["corpus"], folder.parent.name), []).append(record["evaluation"])
+    return groups
+
+
+def _mean_and_sd(values: list[float | None]) -> str:
+    """`0.194 ± 0.002`; a dash where any SAE has no such figure."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return "–"
+    spread = f" ± {stdev(known):.2g}" if len(known) > 1 else ""
+    return f"{fmean(known):.4g}{spread}"
 
 
 class LiveTable:

@@ -57,6 +57,11 @@ def train(
     from faithful.cli.corpus import folders_of
     from faithful.quantities import parse_count, parse_integers
     from faithful.runs import corpora_in
+
+    seed_numbers = parse_integers(seeds, "--seeds")
+    widths, actives = parse_integers(d_sae, "--d-sae"), parse_integers(k, "--k")
+    budget = parse_count(tokens) if tokens else None
+    held_out = parse_count(eval_tokens) if eval_tokens else None
     from faithful.train_config import TrainConfig
 
     corpora = [one for folder in corpus for one in corpora_in(folder)] if corpus else folders_of(run)
@@ -64,13 +69,13 @@ def train(
         corpora=tuple(corpora),
         out=out or _saes_folder(corpora[0], run),
         model=model,
-        seeds=parse_integers(seeds, "--seeds"),
+        seeds=seed_numbers,
         layer=layer,
         hook=hook,
-        d_sae=parse_integers(d_sae, "--d-sae"),
-        k=parse_integers(k, "--k"),
+        d_sae=widths,
+        k=actives,
         lr=lr,
-        tokens=parse_count(tokens) if tokens else None,
+        tokens=budget,
         epochs=epochs,
         context=context,
         layout=layout,
@@ -80,7 +85,7 @@ def train(
         drop_outliers=drop_outliers,
         dtype=dtype,
         device=device,
-        eval_tokens=parse_count(eval_tokens) if eval_tokens else None,
+        eval_tokens=held_out,
         workers=workers,
         threads=threads,
         deterministic=deterministic,
@@ -90,12 +95,12 @@ def train(
     if dry_run:
         _dry_run(config, as_json)
         return
-    from faithful.train_plan import plan_rows
+    from faithful.train_plan import plan_line
     from faithful.training import train as run_train
 
     def announce(plan: Any) -> None:
         if not as_json:
-            print_table("To train", plan_rows(plan))
+            say(plan_line(plan))
 
     with _table(as_json) as report:
         result = run_train(config, report, announce)
@@ -108,11 +113,13 @@ def train(
             }
         )
         return
-    from faithful.train_tables import quality_rows
+    from faithful.train_tables import hardly_trained, quality_rows
 
     header, rows = quality_rows([*result.trained, *result.skipped])
-    print_table("SAEs on held-out text", rows, header)
+    print_table("SAEs on held-out text: mean ± standard deviation over seeds", rows, header)
     say(result.note)
+    for sentence in hardly_trained([*result.trained, *result.skipped]):
+        say(sentence)
     say(f"Next: {following(result.out, f'faithful study seeds {result.out}')}")
 
 

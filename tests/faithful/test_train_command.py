@@ -41,7 +41,7 @@ def test_without_arguments_the_current_run_is_trained(
     assert len(made) == 2 * 6
     assert {path.parts[3] for path in made} == {"own", "cool"}
     assert {path.name for path in made} == {f"seed-{seed}" for seed in range(6)}
-    assert "memory: SAEs" in told.stdout and "tokens beyond contexts" in told.stdout
+    assert "Training 12 SAEs (f" in told.stderr
     again = CliRunner().invoke(app, ["train"])
     assert again.exit_code == 0 and "nothing to do" in again.output
     texts = [torch.arange(5, 36).numpy()] * 60
