@@ -58,14 +58,14 @@ class PairMean(Mean):
 
     @property
     def freedom(self) -> np.ndarray:
-        """Satterthwaite's degrees of freedom of `error`: between n/2 and n − 1, and n(n − 3)/2 where σ²_seed is floored.
+        """Satterthwaite's degrees of freedom of `error`, between n/2 and n − 1; n − 1 where σ²_seed is floored.
 
-        The variance is A − B with A = 4Σd_i²/(n(n − 1)) on n − 1 and B = 2σ²_pair/((n − 1)(n − 2)) on n(n − 3)/2 degrees;
-        where σ²_seed is floored, only the residuals are left, with theirs. With n − 1 throughout, a null with seed and pair
-        noise alike is rejected 6.9 % of the time at 5 % with six seeds (`benchmarks/inference_calibration.py`), with these
-        4.9 %; with at most n − 1 where it is floored, the intervals of pair noise alone cover 99.3 % with six seeds, above
-        the 99 % asked for, with these 98.5 %. With four seeds, which decide nothing, they still cover 99.4 %: wide rather
-        than narrow.
+        The variance is A − B with A = 4Σd_i²/(n(n − 1)) on n − 1 and B = 2σ²_pair/((n − 1)(n − 2)) on n(n − 3)/2 degrees.
+        Where σ²_seed is floored, the variance came out low by chance: the n(n − 3)/2 degrees of the residuals alone, which is
+        what is left of it, would make p < .001 of .6 % of true nulls with eight seeds (seed : pair noise 1 : 4), and err in
+        one of ten families of twelve contrasts. With n − 1 throughout, a null with seed and pair noise alike is rejected
+        6.9 % of the time at 5 % with six seeds (`benchmarks/inference_calibration.py`). The price is width where there is
+        pair noise alone: 99 % and more are covered.
         """
         n = self.pseudo.shape[-1]
         if n < 4:
@@ -74,7 +74,7 @@ class PairMean(Mean):
         a, b = self.jackknife**2, 2 * self.pair_variance / ((n - 1) * (n - 2))
         with np.errstate(divide="ignore", invalid="ignore"):
             matched = np.nan_to_num((a - b) ** 2 / (a**2 / (n - 1) + b**2 / of_residuals), nan=n - 1)
-        return np.where(self.seed_variance > 0, np.clip(matched, n / 2, n - 1), max(of_residuals, n - 1))
+        return np.where(self.seed_variance > 0, np.clip(matched, n / 2, n - 1), n - 1.0)
 
 
 def mean_of_seeds(x: np.ndarray) -> Mean:

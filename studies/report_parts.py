@@ -45,9 +45,9 @@ CAPTIONS = {
 }
 DEGREES = (
     "Intervals are Student's t with df degrees of freedom: seeds − 1 for figures of seeds; for figures of pairs of seeds,"
-    " which share seeds, Satterthwaite's, between half the number n of seeds and n − 1, or n(n − 3)/2 where the seeds add"
-    " nothing to the noise of the pairs. With 3 to 5 seeds there are intervals and no verdicts; those of pairs of seeds are"
-    " then too wide rather than too narrow."
+    " which share seeds, Satterthwaite's, between half the number n of seeds and n − 1, and n − 1 where the seeds seem to add"
+    " nothing to the noise of the pairs. With 3 to 5 seeds there are intervals and no verdicts. Where seeds add nothing,"
+    " intervals of pairs are too wide rather than too narrow."
 )
 CHECKS = (
     "contrast", "metric", "difference", "95 % interval", "df", "p", "Holm p", "sign-flip p (least)", "jackknife 95 %",
