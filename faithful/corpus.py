@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file, write_atomically, write_json
 from faithful.suggest import did_you_mean
+from faithful.token_bounds import refuse_outside
 
 FORMAT = "faithful corpus 1"
 MANIFEST = "corpus.json"
@@ -131,14 +132,19 @@ class Corpus:
         """Arrow batches of at most 8,192 rows in index order; memory is bounded by one row group.
 
         Raises:
-            FaithfulError: a shard is missing or damaged, or is no longer the one that the manifest named when it was read.
+            FaithfulError: a shard is missing or damaged, is no longer the one that the manifest named when it was read, or
+                holds ids outside its model's vocabulary.
         """
         for shard in self.manifest.shards[split]:
             try:
                 file = pq.ParquetFile(self.folder / shard.file)
                 if file.metadata.num_rows != shard.rows:
                     raise FaithfulError(f"{self.folder} changed while it was read; run the same command again.")
-                yield from file.iter_batches(batch_size=ROW_GROUP, columns=columns)
+                for batch in file.iter_batches(batch_size=ROW_GROUP, columns=columns):
+                    if "token_ids" in batch.schema.names:
+                        vocab_size = self.manifest.identity["model"]["vocab_size"]
+                        refuse_outside(batch.column("token_ids").flatten(), vocab_size, str(self.folder / shard.file))
+                    yield batch
             except (OSError, pa.ArrowException) as error:
                 raise FaithfulError(
                     f"Cannot read {self.folder / shard.file}: it is missing or damaged; run the command that made the"
@@ -184,7 +190,11 @@ def schema(vocab_size: int) -> pa.Schema:
 
 
 def to_table(documents: list[Document], texts: list[str], vocab_size: int) -> pa.Table:
-    """Arrow table of documents with their decoded texts."""
+    """Arrow table of documents with their decoded texts.
+
+    Raises:
+        FaithfulError: an id lies outside the vocabulary.
+    """
     columns: dict[str, list[Any]] = {
         "index": [d.index for d in documents],
         "seed": [d.seed for d in documents],
@@ -197,6 +207,9 @@ def to_table(documents: list[Document], texts: list[str], vocab_size: int) -> pa
         "doc_id": [d.doc_id for d in documents],
         "source": [d.source for d in documents],
     }
+    ids = pa.array(columns["token_ids"], pa.list_(pa.int64()))
+    refuse_outside(ids.flatten(), vocab_size, "What was to be written")
+    columns["token_ids"] = ids.cast(schema(vocab_size).field("token_ids").type)
     return pa.table(columns, schema=schema(vocab_size))
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from faithful.catalog import Preset, Shape, find_preset
 from faithful.errors import FaithfulError
 from faithful.model_files import (
@@ -19,7 +21,7 @@ from faithful.model_files import (
     load_config,
 )
 from faithful.special_ids import as_ids, find_bos
-from faithful.tokenizer import load_tokenizer, tokenizer_hash
+from faithful.tokenizer import load_tokenizer, strings_of, tokenizer_hash
 
 DTYPES = ("float32", "bfloat16", "float16")
 SAMPLING_FIELDS = (
@@ -41,14 +43,15 @@ class ModelSpec:
         bos_id: the token every context begins with.
         bos_from: where `bos_id` was found.
         eos_ids: every end-of-text id, sorted.
-        vocab_size: rows of the output matrix; ids ≥ `mapped` have no string.
-        mapped: ids the tokenizer has a string for, `len(tokenizer)`.
+        vocab_size: rows of the output matrix; ids ≥ `mapped`, and those in `holes`, have no string.
+        mapped: the largest id below `vocab_size` that the tokenizer has a string for, and one.
         positions: longest context in tokens, 0 where the model states none.
         tokenizer_sha256: hash over the pairs (token, id).
         generation_config: sampling fields of the model's generation_config.json, which are *not* applied.
         licence: Hub licence tag, None when unknown.
         language: Hub language tag, None when unknown.
         family: licence family of the preset, else the model type.
+        holes: runs [first, end) of ids below `mapped` that the tokenizer has no string for; most have none.
     """
 
     name: str
@@ -66,6 +69,14 @@ class ModelSpec:
     licence: str | None
     language: str | None
     family: str
+    holes: tuple[tuple[int, int], ...] = ()
+
+    def string_ids(self) -> np.ndarray:
+        """The ids that the tokenizer has a string for, int64, ascending."""
+        has_string = np.ones(self.mapped, dtype=bool)
+        for first, end in self.holes:
+            has_string[first:end] = False
+        return np.flatnonzero(has_string)
 
     @property
     def is_local(self) -> bool:
@@ -117,6 +128,7 @@ def resolve_model(
     stated = (tokenizer.eos_token_id, text_config.eos_token_id, generation.get("eos_token_id"))
     eos_ids = sorted({i for value in stated for i in as_ids(value) if 0 <= i < vocab_size})
     info = hub_licence(source, commit) if not local and not preset else None
+    mapped, holes = strings_of(tokenizer, vocab_size)
     return ModelSpec(
         name=preset.name if preset else (folder_name(folder) if local else source),
         source=str(folder.resolve()) if local else source,
@@ -126,7 +138,8 @@ def resolve_model(
         bos_from=bos_from,
         eos_ids=tuple(eos_ids),
         vocab_size=vocab_size,
-        mapped=len(tokenizer),
+        mapped=mapped,
+        holes=holes,
         positions=_positions(text_config),
         tokenizer_sha256=tokenizer_hash(tokenizer),
         generation_config={k: generation[k] for k in SAMPLING_FIELDS if generation.get(k) is not None},

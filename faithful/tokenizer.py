@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+import numpy as np
+
 from faithful.errors import FaithfulError
 from faithful.model_files import first_line
 from faithful.tokenizer_file import as_written
@@ -22,6 +24,20 @@ def load_tokenizer(source: str, revision: str | None) -> Any:
     except Exception as error:
         raise FaithfulError(f"Cannot load the tokenizer of {source}: {first_line(error)}.") from error
     return as_written(tokenizer, source, revision)
+
+
+def strings_of(tokenizer: Any, vocab_size: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Which ids of a model have strings; `len(tokenizer)` does not say, since ids may be left out or lie beyond the model.
+
+    Returns:
+        The largest id below `vocab_size` with a string, and one; and the runs [first, end) of ids below it without one.
+    """
+    ids = np.unique(np.fromiter(tokenizer.get_vocab().values(), np.int64))
+    ids = ids[(ids >= 0) & (ids < vocab_size)]
+    before = np.concatenate([[-1], ids[:-1]])
+    gaps = np.flatnonzero(ids - before > 1)
+    runs = zip((before[gaps] + 1).tolist(), ids[gaps].tolist(), strict=True)
+    return int(ids[-1]) + 1 if len(ids) else 0, tuple(runs)
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

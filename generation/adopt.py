@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from faithful.corpus import MANIFEST, SPLITS, Manifest, identity_hash, intact_shards, read_manifest
 from faithful.errors import FaithfulError
 from faithful.files import drop_links, folder_lock, remove_temporaries, sha256_file, write_text
@@ -14,6 +17,7 @@ from faithful.publish_hub import CARD, RECORD, Repository
 from faithful.publish_plan import is_plain_name
 from faithful.runs import remember_run, run_folder, run_name
 from faithful.sources import find_entry
+from faithful.token_bounds import refuse_outside
 from generation.add_config import AddConfig, AddPlan
 from generation.progress import Progress, Reporter, silent
 
@@ -109,7 +113,7 @@ def adopt(config: AddConfig, found: PublishedCorpus, report: Reporter = silent) 
     with folder_lock(folder):
         if not _has_all(config, folder, there):
             remove_temporaries(folder)
-            _fetch(found, folder, report)
+            _fetch(found, folder, there.identity["model"]["vocab_size"], report)
     _remember(config, folder)
     manifest = read_manifest(folder)
     note = (
@@ -254,8 +258,8 @@ def _says_more(there: Manifest, here: Manifest) -> bool:
     return scored[0] >= scored[1]
 
 
-def _fetch(found: PublishedCorpus, folder: Path, report: Reporter) -> None:
-    """Files into a folder of their own, checked; then each to its place, the manifest last."""
+def _fetch(found: PublishedCorpus, folder: Path, vocab_size: int, report: Reporter) -> None:
+    """Files into a folder of their own, checked, their ids too; then each to its place, the manifest last."""
     arriving, total = folder / ARRIVING, sum(facts["bytes"] for facts in found.files.values())
     drop_links(arriving)
     done, step = 0, f"fetching {found.repository.name}"
@@ -267,6 +271,9 @@ def _fetch(found: PublishedCorpus, folder: Path, report: Reporter) -> None:
             if sha256_file(arrived) != facts["sha256"]:
                 arrived.unlink()
                 raise FaithfulError(f"{path} of {found.repository.name} arrived damaged; run the same command again.")
+        if path.endswith(".parquet"):
+            ids = pq.read_table(arrived, columns=["token_ids"])["token_ids"]
+            refuse_outside(pc.list_flatten(ids), vocab_size, f"{path} of {found.repository.name}")
         done += facts["bytes"]
         report(Progress(step, done, total, "bytes"))
     found.repository.fetch(found.below + CARD, found.revision, arriving)

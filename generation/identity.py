@@ -15,7 +15,8 @@ from generation.sampling import Sampling
 
 
 def model_identity(spec: ModelSpec) -> dict[str, Any]:
-    """The part of a model that decides the bytes: no paths, no licence."""
+    """The part of a model that decides the bytes: no paths, no licence; `holes` only where there are any."""
+    holes = {"holes": [list(run) for run in spec.holes]} if spec.holes else {}
     return {
         "name": spec.name,
         "revision": spec.revision,
@@ -26,7 +27,7 @@ def model_identity(spec: ModelSpec) -> dict[str, Any]:
         "mapped": spec.mapped,
         "positions": spec.positions,
         "tokenizer_sha256": spec.tokenizer_sha256,
-    }
+    } | holes
 
 
 def tokenizer_identity(spec: ModelSpec) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def model_provenance(spec: ModelSpec) -> dict[str, Any]:
     values = asdict(spec)
     if find_preset(spec.name):
         values["source"] = spec.name
-    return {name: value for name, value in values.items() if name not in ("eos_ids",)}
+    return {name: value for name, value in values.items() if name not in ("eos_ids", "holes")}
 
 
 def engine_identity(settings: EngineSettings) -> dict[str, Any]:
@@ -129,6 +130,7 @@ def spec_of(manifest: Manifest) -> ModelSpec:
     preset = find_preset(values["name"])
     values["source"] = preset.source if preset else values["source"]
     values["eos_ids"] = tuple(values["eos_ids"])
+    values["holes"] = tuple((first, end) for first, end in values.get("holes", ()))
     return ModelSpec(**values)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from faithful.errors import FaithfulError
 
 NEGATIVE_INFINITY = float("-inf")
+Holes = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,17 @@ class Sampling:
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 
-def scores(logits: Tensor, sampling: Sampling, seen: Tensor | None = None, mapped: int | None = None) -> Tensor:
+def scores(
+    logits: Tensor, sampling: Sampling, seen: Tensor | None = None, mapped: int | None = None, holes: Holes = ()
+) -> Tensor:
     """Logits after repetition penalty, temperature and the mask of unmapped ids, before truncation.
 
     Args:
         logits: [..., vocab], any float type; computed in float32.
         sampling: the settings.
         seen: bool [..., vocab], tokens of the context (BOS included); needed where a repetition penalty is set.
-        mapped: number of ids that the tokenizer has a string for; needed where `mask_unmapped` is set.
+        mapped: ids from here on have no string; needed where `mask_unmapped` is set.
+        holes: runs [first, end) of ids below it that have none either, see `ModelSpec`.
 
     Returns:
         float32 [..., vocab].
@@ -128,9 +132,10 @@ def scores(logits: Tensor, sampling: Sampling, seen: Tensor | None = None, mappe
     if sampling.mask_unmapped:
         if mapped is None:
             raise ValueError("masking unmapped ids needs the number of mapped ones")
-        if mapped < values.shape[-1]:
+        if mapped < values.shape[-1] or holes:
             values = values.clone()
-            values[..., mapped:] = NEGATIVE_INFINITY
+            for first, end in (*holes, (mapped, values.shape[-1])):
+                values[..., first:end] = NEGATIVE_INFINITY
     return values
 
 
@@ -193,9 +198,11 @@ def _nucleus_threshold(values: Tensor, limit: Tensor, top_p: float, first: int =
     return torch.nn.functional.pad(ordered, (0, missing), value=NEGATIVE_INFINITY).gather(-1, kept + past)
 
 
-def log_q(logits: Tensor, sampling: Sampling, seen: Tensor | None = None, mapped: int | None = None) -> Tensor:
+def log_q(
+    logits: Tensor, sampling: Sampling, seen: Tensor | None = None, mapped: int | None = None, holes: Holes = ()
+) -> Tensor:
     """log q(·) for each row of logits: float32 [..., vocab], −inf outside the support. Arguments as in `scores`."""
-    values = scores(logits, sampling, seen, mapped)
+    values = scores(logits, sampling, seen, mapped, holes)
     if sampling.min_p > 0 or sampling.top_k > 0 or sampling.top_p < 1:
         values = torch.where(values >= thresholds(values, sampling), values, NEGATIVE_INFINITY)
     return values.log_softmax(-1)

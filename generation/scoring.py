@@ -205,7 +205,7 @@ class Scorer:
     def _log_q(self, logits: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
         """log q [tokens, vocab] (with `ties` that of tokens off the border alone) and the scores before truncation."""
         sampling = self.sampling
-        values = scores(logits, sampling, seen, self.spec.mapped)
+        values = scores(logits, sampling, seen, self.spec.mapped, self.spec.holes)
         if not (sampling.min_p > 0 or sampling.top_k > 0 or sampling.top_p < 1):
             return values.log_softmax(-1), values
         if self.ties:

@@ -34,7 +34,7 @@ def write_documents(
 ) -> Shard:
     """Decode documents, take their sums and write them as shard `number` of a split."""
     texts = decode(tokenizer, [without_closing(d.token_ids, spec.eos_ids) for d in documents], spec.mapped)
-    statistics = shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped)
+    statistics = shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped, spec.holes)
     return write_shard(folder, split, number, to_table(documents, texts, spec.vocab_size), statistics)
 
 

@@ -41,6 +41,7 @@ def shard_statistics(
     tokenizer: "PreTrainedTokenizerBase",
     eos_ids: Sequence[int],
     mapped: int,
+    holes: Sequence[tuple[int, int]] = (),
 ) -> dict[str, Any]:
     """Mergeable sums over the rows of one shard, plain JSON.
 
@@ -50,6 +51,7 @@ def shard_statistics(
         tokenizer: gives ids back from the texts.
         eos_ids: ids that end a document.
         mapped: ids from here on have no string.
+        holes: nor have these runs [first, end) of ids below it.
 
     Returns:
         Counts of documents (`rows`, `ended`, `empty`: nothing but an end-of-text, `looping`, `round_trip`) and of
@@ -57,6 +59,7 @@ def shard_statistics(
         `lengths`, the number of documents by length in stored tokens.
     """
     ids = [document.token_ids for document in documents]
+    missing = frozenset(chain.from_iterable(range(first, end) for first, end in holes))
     bodies = [without_closing(row, eos_ids) for row in ids]
     lengths = Counter(len(row) for row in ids)
     return {
@@ -64,7 +67,7 @@ def shard_statistics(
         "tokens": sum(len(row) for row in ids),
         "ended": sum(document.finish_reason == "stop" for document in documents),
         "empty": sum(not body for body in bodies),
-        "unmapped": sum(token >= mapped for token in chain.from_iterable(ids)),
+        "unmapped": sum(token >= mapped or token in missing for token in chain.from_iterable(ids)),
         "looping": _count_loops(ids),
         "round_trip": _count_round_trips(bodies, texts, tokenizer),
         "logprob_p_sum": _sum_logprobs(documents),
@@ -150,7 +153,7 @@ def budget_statistics(
     if last:
         table = pa.Table.from_batches(list(_first(_with_shards(corpus, [last]), rows)))
         documents, texts = from_table(table), [text or "" for text in table["text"].to_pylist()]
-        parts.append(shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped))
+        parts.append(shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped, spec.holes))
     sums = merge(parts)
     cut = min(budget, sums["tokens"])
     found = _passed(corpus, "train", sums, _budgets(cut, [cut]), min(budget, near_limit), spec.vocab_size, report)

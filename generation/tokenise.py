@@ -27,8 +27,11 @@ class Encoder:
         limit: most tokens of a document.
         eos_id: id that closes a document, None where the model has none.
 
+    So does an added token whose id the model's embedding does not reach.
+
     Raises:
-        FaithfulError: the model has no fast tokenizer, or one that takes such a string for a special token all the same.
+        FaithfulError: the model has no fast tokenizer, one that takes such a string for a token all the same, or one whose
+            own vocabulary goes beyond the model's.
     """
 
     def __init__(self, tokenizer: Any, spec: ModelSpec, limit: int) -> None:
@@ -37,17 +40,31 @@ class Encoder:
         self.backend: Tokenizer = copy.deepcopy(tokenizer.backend_tokenizer)
         self.backend.no_truncation()
         self.backend.no_padding()
-        ends = [self.backend.id_to_token(token) for token in spec.eos_ids]
-        self.backend.add_special_tokens([end for end in ends if end is not None])
-        self.backend.encode_special_tokens = True
-        for end, token in zip(ends, spec.eos_ids, strict=True):
-            if end is not None and token in self.backend.encode(f"a {end} b", add_special_tokens=False).ids:
-                raise FaithfulError(
-                    f"The tokenizer of {spec.name} takes '{end}' written in a text for its end; choose another model."
-                )
+        self._read_as_text(spec)
         self.limit = limit
         stated = tokenizer.eos_token_id
         self.eos_id = stated if stated in spec.eos_ids else next(iter(spec.eos_ids), None)
+
+    def _read_as_text(self, spec: ModelSpec) -> None:
+        """Make text of the strings of end-of-text ids and of added tokens beyond the model, ordinary ones included."""
+        ends = {token: self.backend.id_to_token(token) for token in spec.eos_ids}
+        beyond = {token: string for string, token in self.backend.get_vocab().items() if token >= spec.vocab_size}
+        added = self.backend.get_added_tokens_decoder()
+        for token, string in beyond.items():
+            if token not in added:
+                raise FaithfulError(
+                    f"The tokenizer of {spec.name} has the token '{string}' with the id {token}, and the model's vocabulary"
+                    f" ends at {spec.vocab_size - 1}: the two do not belong together; choose another model."
+                )
+        strings = {token: string for token, string in (ends | beyond).items() if string is not None}
+        self.backend.add_special_tokens(list(strings.values()))
+        self.backend.encode_special_tokens = True
+        for token, string in strings.items():
+            if token in self.backend.encode(f"a {string} b", add_special_tokens=False).ids:
+                what = "its end" if token in ends else f"the id {token}, which the model does not have"
+                raise FaithfulError(
+                    f"The tokenizer of {spec.name} takes '{string}' written in a text for {what}; choose another model."
+                )
 
     def encode(self, texts: list[str]) -> list[tuple[np.ndarray, bool]]:
         """The documents of texts. Of a long text only a beginning is tokenised, however long it is.

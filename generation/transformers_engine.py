@@ -127,7 +127,7 @@ class _Batch:
             past_key_values=self.cache,
             use_cache=True,
         ).logits[:, -1]
-        log_probs = log_q(logits, sampling, self.seen, spec.mapped)
+        log_probs = log_q(logits, sampling, self.seen, spec.mapped, spec.holes)
         at = ages[:, None]
         chosen = draw(log_probs, self.uniforms.gather(1, at).squeeze(1))[:, None]
         drawn_q = log_probs.gather(1, chosen)

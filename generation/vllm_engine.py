@@ -53,7 +53,7 @@ def sampling_params(sampling: Sampling, spec: ModelSpec, seed: int) -> Any:
         "logprobs": 0,
         "detokenize": False,
         "output_kind": RequestOutputKind.FINAL_ONLY,
-        "allowed_token_ids": list(range(spec.mapped)) if sampling.mask_unmapped else None,
+        "allowed_token_ids": spec.string_ids().tolist() if sampling.mask_unmapped else None,
     }
     if "watermarking" in SamplingParams.__struct_fields__:
         fields["watermarking"] = False

@@ -110,7 +110,8 @@ def ordinary_ids(spec: ModelSpec) -> np.ndarray:
 
 def noise_rows(spec: ModelSpec, count: int, context: int, seed: int) -> list[np.ndarray]:
     """Contexts of uniform random ids: the vocabulary without special tokens and ids without a string, BOS first."""
-    ids = np.flatnonzero(ordinary_ids(spec)[: spec.mapped])
+    strings = spec.string_ids()
+    ids = strings[ordinary_ids(spec)[strings]]
     drawn = np.random.default_rng([seed, 1]).choice(ids, (count, context - 1))
     return list(np.concatenate([np.full((count, 1), spec.bos_id), drawn], axis=1).astype(np.int64))
 

@@ -102,8 +102,9 @@ def test_a_shard_comes_back_as_it_was(tmp_path: Path, vocab_size: int, token: pa
 
 
 def test_ids_beyond_the_type_are_never_wrapped() -> None:
-    with pytest.raises((OverflowError, pa.ArrowException)):
-        to_table([Document(0, 0, [70_000], "stop")], [""], 300)
+    for outside in (300, 70_000, 2**32, -1):
+        with pytest.raises(FaithfulError, match=f"token id {outside}, and the vocabulary of its model ends at 299"):
+            to_table([Document(0, 0, [3, outside], "stop")], [""], 300)
 
 
 def test_equal_rows_are_equal_bytes(tmp_path: Path) -> None:

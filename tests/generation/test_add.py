@@ -247,7 +247,8 @@ def test_a_tokenizer_without_word_borders_gives_the_same_beginning(family_folder
     trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>", "</s>"], show_progress=False)
     core.train_from_iterator([word for line in TEXT.split() for word in (line, "▁" + line)], trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", unk_token="<unk>")
-    encoder = Encoder(tokenizer, replace(resolve_model(str(family_folder("gpt2"))), eos_ids=(1,)), 20)
+    spec = replace(resolve_model(str(family_folder("gpt2"))), eos_ids=(1,), vocab_size=400)
+    encoder = Encoder(tokenizer, spec, 20)
     assert "▁the" in core.get_vocab()
     for text, (ids, closed) in zip(AWKWARD, encoder.encode(AWKWARD), strict=True):
         whole = tokenizer(text, split_special_tokens=True)["input_ids"]

@@ -265,7 +265,7 @@ class Table(torch.nn.Module):
 
 
 def table_spec(vocab: int, dtype: str = "float32") -> Any:
-    return SimpleNamespace(name="table", dtype=dtype, vocab_size=vocab, mapped=vocab, bos_id=0, eos_ids=())
+    return SimpleNamespace(name="table", dtype=dtype, vocab_size=vocab, mapped=vocab, holes=(), bos_id=0, eos_ids=())
 
 
 def walk(q: np.ndarray, documents: int, length: int) -> list[np.ndarray]:

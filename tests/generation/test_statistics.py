@@ -253,7 +253,7 @@ def test_compression_does_not_depend_on_the_batches_that_texts_come_in():
 
 
 def at_budget(corpus: Corpus, budget: int, **options: int) -> dict:
-    spec = SimpleNamespace(eos_ids=(EOS,), mapped=MAPPED, vocab_size=VOCAB)
+    spec = SimpleNamespace(eos_ids=(EOS,), mapped=MAPPED, holes=(), vocab_size=VOCAB)
     return budget_statistics(corpus, TOKENIZER, spec, budget, **options)
 
 
