@@ -46,6 +46,8 @@ class Source:
         template: name or format string that makes text of them, None for one column as it stands.
         source_column: column, or `column.field`, that names the task or subset of a row.
         leave_out: tasks left out by that name.
+        held_out: rows (files, or texts known by name) whose passages make up the split `test`; () leaves it to a hash of
+            each row's text.
         open_files: how many files, or parts of files, are read in turn.
         parts: how the files are cut into the parts that are read in turn, in words; None where they are read whole.
         licence: tag as stated by the publisher, None when unknown.
@@ -71,6 +73,7 @@ class Source:
     template: str | None = None
     source_column: str | None = None
     leave_out: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
     open_files: int = OPEN_FILES
     parts: str | None = None
     licence: str | None = None
@@ -92,6 +95,8 @@ class Source:
         }
         if self.parts:
             text["parts"] = self.parts
+        if self.held_out:
+            text["held_out"] = list(self.held_out)
         if self.kind == "hub":
             where: dict[str, Any] = {
                 "repo": self.repo,

@@ -1,5 +1,6 @@
 """External text: where a comparison corpus comes from, and its documents as a repeatable stream of rows."""
 
+import hashlib
 import json
 import re
 import tomllib
@@ -12,6 +13,7 @@ from typing import Any
 from faithful.corpus import MANIFEST
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
+from faithful.held_out import choose_held_out
 from faithful.source_rows import Reader, Rows, needed_columns, open_source
 from faithful.source_spec import UNITS, Row, Source
 from faithful.streams import PAUSES, ScriptError, hub_revision, reading_fault, with_retries
@@ -20,6 +22,7 @@ from faithful.templates import WIKITEXT, choose, renderer
 from faithful.text_files import PACKED, TextFiles, builder_of, choose_split, find_files, refuse_undecodable
 
 __all__ = ["Row", "Rows", "Source", "catalog", "find_entry", "resolve_source"]
+EMBEDDED_SHARE = 1 / 4  # more than of other texts: the probe tasks are made of what is held out
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -27,7 +30,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 def _entries() -> dict[str, Source]:
     with (resources.files("faithful") / "sources.toml").open("rb") as file:
         entries = tomllib.load(file)["sources"]
-    lists = ("data_files", "fallback", "columns", "leave_out", "unverified")
+    lists = ("data_files", "fallback", "columns", "leave_out", "held_out", "unverified")
     found = {}
     for name, entry in entries.items():
         values = entry | {key: tuple(entry[key]) for key in lists if key in entry}
@@ -79,7 +82,7 @@ def resolve_source(
     reading = {"--column": columns, "--template": template, "--leave-out": leave_out}
     if entry and entry.kind != "hub":
         _refuse_options(entry.name, hub | reading)
-        return _resolve_embedded(replace(entry, unit=unit or entry.unit))
+        return _holding_out(_resolve_embedded(replace(entry, unit=unit or entry.unit)))
     path = Path(name).expanduser()
     if entry is None and path.exists():
         _refuse_options(str(path), {"--config": config, "--revision": revision})
@@ -95,7 +98,8 @@ def resolve_source(
             source = replace(source, data_files=(), fallback=())
         source = replace(source, config=config or source.config, split=split or source.split or "train")
         source = _pin(source, revision or source.revision, pauses)
-    return _choose_text(replace(source, unit=unit or source.unit), columns, template, leave_out, pauses)
+    source = _holding_out(replace(source, unit=unit or source.unit))
+    return _choose_text(source, columns, template, leave_out, pauses)
 
 
 def find_entry(name: str) -> Source | None:
@@ -115,6 +119,22 @@ def _resolve_embedded(source: Source) -> Source:
     if missing:
         raise FaithfulError(f"The snapshot {missing[0]} is not there; install the package again.")
     return replace(source, sha256=tuple(sha256_file(Path(path)) for path in source.data_files))
+
+
+def _holding_out(source: Source) -> Source:
+    """The source with the texts that are held out, where it is cut into passages and its texts are known beforehand."""
+    if source.unit != "passage":
+        return replace(source, held_out=())
+    if source.kind == "embedded" and not source.held_out:
+        rows = [row for file in range(len(source.data_files)) for row in open_source(source).rows(file)]
+        texts = {str(row["path"]): row["text"].encode() for row in rows}
+        known = {name: (hashlib.sha256(text).hexdigest(), len(text)) for name, text in texts.items()}
+        return replace(source, held_out=choose_held_out(known, EMBEDDED_SHARE))
+    if source.kind == "files" and source.builder == "text":
+        sizes = [Path(path).stat().st_size for path in source.data_files]
+        known = dict(zip(source.file_names(), zip(source.sha256, sizes, strict=True), strict=True))
+        return replace(source, held_out=choose_held_out(known))
+    return source
 
 
 def _local(path: Path, split: str | None) -> Source:

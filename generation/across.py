@@ -1,13 +1,15 @@
-"""Near-duplicates across the splits of a corpus: held-out documents that the training split nearly holds too."""
+"""What the splits of a corpus share: held-out documents, and runs of tokens, that the training split holds too."""
 
 from typing import Any
 
 import numpy as np
 
 from faithful.corpus import Corpus, flat_tokens
+from generation.grams import KnownGrams, gram_hashes
 from generation.near_duplicates import BANDS, PARTNERS, PERMUTATIONS, THRESHOLD, signatures
 
 TRAIN_TOKENS, TEST_TOKENS = 1_000_000, 200_000
+GRAM_TOKENS = 2_000_000
 
 
 def near_duplicates_across(corpus: Corpus) -> dict[str, Any]:
@@ -25,6 +27,30 @@ def near_duplicates_across(corpus: Corpus) -> dict[str, Any]:
         "near_duplicates": int(matched(signatures(*test), signatures(*train)).sum()),
         "documents": {split: len(offsets) - 1 for split, (_, offsets) in looked_at.items()},
         "tokens": {split: len(tokens) for split, (tokens, _) in looked_at.items()},
+    }
+
+
+def shared_grams(corpus: Corpus) -> dict[str, Any]:
+    """Runs of 13 tokens of the held-out split that stand in the training split, all of it.
+
+    It looks at the first 2 million held-out tokens and takes 16 bytes for each, and a row group of the training split.
+
+    Returns:
+        `grams`, how many there are, and `share` of them found (None without any); `documents` that are long enough to hold
+        one, and how many of them share one, `sharing`; `tokens` looked at.
+    """
+    tokens, offsets = _first_documents(corpus, "test", GRAM_TOKENS)
+    grams, owners = gram_hashes(tokens, offsets)
+    known = KnownGrams(grams)
+    for batch in corpus.batches("train", ["token_ids"]):
+        known.meet(*flat_tokens(batch))
+    met = known.met()
+    return {
+        "grams": len(grams),
+        "share": float(met.mean()) if len(grams) else None,
+        "documents": len(np.unique(owners)),
+        "sharing": len(np.unique(owners[met])),
+        "tokens": len(tokens),
     }
 
 

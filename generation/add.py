@@ -160,7 +160,7 @@ def _take(
             take_noise(writer, noise, report)
             ended = False
         else:
-            cutter = Cutter(Encoder(tokenizer, spec, limit), source.unit)
+            cutter = Cutter(Encoder(tokenizer, spec, limit), source.unit, held_out=frozenset(source.held_out))
             if leaves_out_seen(source):
                 cutter = replace(cutter, leaves_out=lambda text: passage_hash(text) in seen_passages())
             ended = Reading(writer, source, cutter, report).run()
@@ -171,6 +171,12 @@ def _take(
     manifest.provenance["exhausted"] = sorted(exhausted)
     if writer.wants("train"):
         _refuse_too_little(config, spec, source, writer, grows=grows)
+    if source.unit == "passage" and "test" in exhausted and not writer.tokens["test"] and not grows:
+        raise TooSmallError(
+            f"{source.name} gives {writer.tokens['train']:,} training tokens and nothing to hold out: all passages of a text"
+            " fall on one side, and none of its texts on that one. Choose a source of more texts, or give these as files of"
+            " a folder, of which at least one is held out. Nothing was written."
+        )
     writer.finish()
     del manifest.provenance[UNFINISHED]
     write_manifest(folder, manifest)

@@ -11,6 +11,7 @@ from faithful.corpus import MANIFEST, Manifest, read_manifest
 from faithful.devices import default_device
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
+from faithful.held_out import TEST_SHARE
 from faithful.model import ModelSpec, resolve_model
 from faithful.runs import run_folder, run_name
 from faithful.sources import Source, find_entry, resolve_source
@@ -18,7 +19,7 @@ from faithful.text_files import PACKED, builder_of
 from generation.identity import differences, model_provenance, spec_of, tokenizer_identity
 from generation.plan import test_tokens
 from generation.shards import SHARD_ROWS, open_corpus, refuse_foreign_folder
-from generation.windows import TEST_SHARE, WINDOW
+from generation.windows import WINDOW
 
 READING = ("config", "split", "revision", "columns", "template", "unit", "leave_out")
 
@@ -114,6 +115,7 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
     spec = resolve_model(config.model or "tiny", revision=config.model_revision, bos=config.bos, device=device)
     context = stated_context(config, spec)
     source = resolve_source(config.name, **config.reading())
+    _refuse_single_text(source)
     identity = external_identity(
         spec,
         source,
@@ -155,10 +157,21 @@ def external_identity(
         "shard_rows": shard_rows,
         "test_share": TEST_SHARE,
     }
+    if source.unit == "passage":
+        identity["test_by"] = "source row"
     if leaves_out_seen(source):
         with resources.as_file(resources.files("faithful") / "tiny" / "stdlib_seen.txt") as path:
             identity["left_out_sha256"] = sha256_file(path)
     return identity
+
+
+def _refuse_single_text(source: Source) -> None:
+    if source.kind == "files" and source.builder == "text" and source.unit == "passage" and not source.held_out:
+        raise FaithfulError(
+            f"{source.name} is a single text, and all passages of a text fall on one side, so nothing of it could be held"
+            " out. Give a folder of several files, for example of its chapters or of equal parts: `mkdir parts; split -C"
+            " 100k --additional-suffix=.txt TEXT.txt parts/`."
+        )
 
 
 def leaves_out_seen(source: Source) -> bool:

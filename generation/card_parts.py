@@ -102,6 +102,9 @@ def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
             rows.append((name.replace("_", " "), f"{value:.2%}"))
         elif isinstance(value, int | float):
             rows.append((name.replace("_", " "), f"{value:.4g}"))
+    grams = statistics.get("across", {}).get("shared_grams")
+    if grams and grams["share"] is not None:
+        rows.append(("held-out runs of 13 tokens that the training split holds", f"{grams['share']:.2%}"))
     curves = statistics.get("curves") or {}
     if curves.get("budgets"):
         at = f"{curves['budgets'][-1]:,} tokens"

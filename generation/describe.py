@@ -8,7 +8,7 @@ from typing import Any
 from faithful.corpus import Corpus, read_manifest, write_manifest
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock
-from generation.across import near_duplicates_across
+from generation.across import near_duplicates_across, shared_grams
 from generation.card import card_is_current, write_card
 from generation.card_parts import figures_beside
 from generation.certify import CertifyConfig, certify
@@ -63,13 +63,13 @@ def statistics_of(folder: Path) -> dict[str, Any]:
 def _statistics(corpus: Corpus) -> dict[str, Any]:
     """METRICS' corpus figures of the training split.
 
-    A corpus that is not the model's own also gets `across`: see `near_duplicates_across`.
+    A corpus that is not the model's own also gets `across`: see `near_duplicates_across` and `shared_grams`.
     """
     if corpus.tokens() == 0:
         raise FaithfulError(f"{corpus.folder} holds no tokens yet; run the command that makes it again to fill it.")
     statistics = corpus_statistics(corpus, vocab_size=corpus.manifest.identity["model"]["vocab_size"])
     if corpus.manifest.kind != "own":
-        statistics["across"] = near_duplicates_across(corpus)
+        statistics["across"] = near_duplicates_across(corpus) | {"shared_grams": shared_grams(corpus)}
     return statistics
 
 

@@ -22,6 +22,7 @@ from generation.shards import SHARD_ROWS
 from generation.windows import WINDOW
 
 NO_LICENCE = "none needed"
+NAMED = 6
 
 
 def external_metadata(corpus: Corpus) -> dict[str, Any]:
@@ -187,14 +188,32 @@ def _how(manifest: Manifest) -> list[str]:
         _reading_order(source),
         f"It holds the first {limit} tokens of its text and no BOS. One end-of-text closes it where the whole text and that"
         " token fit; a document cut for length has none. Strings that look like special tokens are plain text here.",
-        f"Windows of {identity['window']:,} consecutive documents were shuffled, each by itself. A document is set aside for"
-        f" `test` when a hash of its tokens falls into {identity['test_share']:.3g} of the range, so that equal documents"
-        " fall on one side; each split is the shortest prefix of its documents with the tokens asked for: what is set aside"
-        " beyond that is in neither.",
+        f"Windows of {identity['window']:,} consecutive documents were shuffled, each by itself. {_sides(identity)} Each"
+        " split is the shortest prefix of its documents with the tokens asked for: what is set aside beyond that is in"
+        " neither.",
     ]
     if "left_out_sha256" in identity:
         rule.append("Passages that also stand in the text `tiny` was trained on were left out.")
     return rule
+
+
+def _sides(identity: dict[str, Any]) -> str:
+    """What is set aside for `test`, in a sentence."""
+    source, share = identity["source"], identity["test_share"]
+    if "test_by" not in identity:
+        return (
+            f"A document is set aside for `test` when a hash of its tokens falls into {share:.3g} of the range, so that equal"
+            " documents fall on one side."
+        )
+    rule = "All passages of a text fall on one side: set aside for `test` are those of"
+    named = source.get("held_out", [])
+    if not named:
+        return f"{rule} a text whose hash falls into {share:.3g} of the range."
+    return (
+        f"{rule} {', '.join(named)}."
+        if len(named) <= NAMED
+        else f"{rule} {len(named)} texts, which `corpus.json` names."
+    )
 
 
 def _reading_order(source: dict[str, Any]) -> str:
@@ -215,10 +234,17 @@ def _across(statistics: dict[str, Any]) -> str:
     if not found or not found["documents"]["test"]:
         return ""
     seen = found["documents"]
-    return (
+    near = (
         f"{found['near_duplicates']:,} of {seen['test']:,} held-out documents have a near-duplicate (Jaccard ≥ 0.8 on"
         f" 5-grams) among {seen['train']:,} training documents; looked at: the first {found['tokens']['test']:,} held-out and"
         f" {found['tokens']['train']:,} training tokens."
+    )
+    grams = found.get("shared_grams")
+    if not grams or grams["share"] is None:
+        return near
+    return (
+        f"{grams['share']:.2%} of {grams['grams']:,} runs of 13 held-out tokens also stand somewhere in the training split:"
+        f" {grams['sharing']:,} of {grams['documents']:,} held-out documents that are as long share one. {near}"
     )
 
 

@@ -1,5 +1,6 @@
 """From a source to the splits of a corpus: reads on from where documents are missing, and notes where that is."""
 
+from bisect import bisect_left
 from typing import Any
 
 from faithful.corpus import SPLITS, Document, Manifest
@@ -71,8 +72,9 @@ class Reading:
 
     def _feed(self, window: Window) -> None:
         place = window.place
-        if place.window > self.places[-1].window:
-            self.places.append(place)
+        at = bisect_left(self.places, place.window, key=lambda known: known.window)
+        if at == len(self.places) or self.places[at].window != place.window:
+            self.places.insert(at, place)  # also between known ones: one split may be read on behind the other
         left_out = self.writer.manifest.provenance.get("left_out")
         if left_out is None or place.window + 1 >= left_out["windows"]:
             self.writer.manifest.provenance["left_out"] = {"windows": place.window + 1, "texts": window.dropped}

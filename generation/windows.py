@@ -1,27 +1,26 @@
 """Rows of text as shuffled windows of documents, a pure function of the source, the seed and the tokenizer.
 
 A document is a row of the source, or a passage of one. They are taken in windows of so many consecutive ones; each window
-is shuffled by itself and each document falls into `train` or `test` by a hash of the tokens that are kept of it, so equal
-documents fall on one side.
+is shuffled by itself. A row that is a document falls into `train` or `test` by a hash of the tokens that are kept of it, so
+equal documents fall on one side; all passages of a row fall on one (`faithful.held_out`).
 No more than a window, a batch of rows and the longest text are in memory.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from faithful.corpus import SPLITS
+from faithful.held_out import TEST_SHARE, share_of_hash, side_of_text
 from faithful.sources import Row
 from faithful.tiny.passages import Passage, cut
 from generation.seeds import sample_seed, uniforms
 from generation.tokenise import Encoder
 
 WINDOW = 16_384
-TEST_SHARE = 1 / 8
 ROWS, CHARACTERS = 256, 1 << 22
 PART = 1 << 20
 NO_EOS = -1
@@ -103,11 +102,13 @@ class Cutter:
         encoder: makes the ids.
         unit: `document` (a row each) or `passage` (see `faithful.tiny.passages`).
         leaves_out: tells passages that must not be used, by their text.
+        held_out: see `Source.held_out`.
     """
 
     encoder: Encoder
     unit: str = "document"
     leaves_out: Callable[[str], bool] = lambda text: False
+    held_out: Collection[str] = ()
 
 
 def windows(
@@ -161,8 +162,7 @@ def split_of(token_ids: np.ndarray) -> str:
     Args:
         token_ids: integers [tokens], all that are kept but the end-of-text that closes them.
     """
-    digest = hashlib.blake2b(token_ids.astype("<u4").tobytes(), digest_size=8, person=b"faithful split")
-    return "test" if int.from_bytes(digest.digest(), "big") < TEST_SHARE * 2**64 else "train"
+    return "test" if share_of_hash(token_ids.astype("<u4").tobytes()) < TEST_SHARE else "train"
 
 
 def _batches(rows: RowStream, state: dict[str, Any] | None) -> Iterator[tuple[dict[str, Any] | None, list[Row]]]:
@@ -184,7 +184,7 @@ def _documents(batch: list[Row], cutter: Cutter, dropped: Counter[str]) -> Itera
     if cutter.unit == "document":
         encoded = cutter.encoder.encode([row.text for row in batch])
         units = [
-            _unit(row.doc_id, row.source, ids, closed)
+            Unit(row.doc_id, row.source, split_of(ids[:-1] if closed else ids), ids, closed)
             for row, (ids, closed) in zip(batch, encoded, strict=True)
             if len(ids)
         ]
@@ -192,23 +192,19 @@ def _documents(batch: list[Row], cutter: Cutter, dropped: Counter[str]) -> Itera
         yield units
         return
     for row in batch:
-        made = 0
+        made, side = 0, side_of_text(row.text, row.source, cutter.held_out)
         for part in _parts(row.text):
             passages = cut(part, cutter.encoder.backend, NO_EOS, cutter.encoder.limit)
             kept = [(number, p) for number, p in enumerate(passages, made + 1) if not cutter.leaves_out(p.text)]
             dropped["also in the training text of tiny"] += len(passages) - len(kept)
             made += len(passages)
-            yield [_passage(row, number, passage, cutter.encoder) for number, passage in kept]
+            yield [_passage(row, side, number, passage, cutter.encoder) for number, passage in kept]
         dropped["without tokens"] += made == 0
 
 
-def _passage(row: Row, number: int, passage: Passage, encoder: Encoder) -> Unit:
+def _passage(row: Row, side: str, number: int, passage: Passage, encoder: Encoder) -> Unit:
     ids = passage.token_ids[:-1] if passage.complete else passage.token_ids
-    return _unit(f"{row.doc_id}#{number}", row.source, *encoder.close(np.array(ids, np.uint32)))
-
-
-def _unit(doc_id: str, source: str, ids: np.ndarray, closed: bool) -> Unit:
-    return Unit(doc_id, source, split_of(ids[:-1] if closed else ids), ids, closed)
+    return Unit(f"{row.doc_id}#{number}", row.source, side, *encoder.close(np.array(ids, np.uint32)))
 
 
 def _parts(text: str) -> Iterator[str]:

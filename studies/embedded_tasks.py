@@ -1,9 +1,9 @@
 """Offline probe tasks: passages of the embedded text that no SAE was trained on, with labels read off where they stand.
 
 Passages are cut, and put on the side of the tests, as `faithful corpus add` does it for the same model and context: what is
-used here is the split `test` of the corpora `stdlib` and `prose`, all of it. The marks that a label could be read off
-(quotation marks; # and triple quotes) are taken out of the text of every task of a source, so that tasks of one source
-share their texts, and one reading by the model.
+used here is the split `test` of the corpora `stdlib` and `prose`, all of it: whole files and novels. The marks that a
+label could be read off (quotation marks; # and triple quotes) are taken out of the text of every task of a source, so that
+tasks of one source share their texts, and one reading by the model.
 """
 
 import re
@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
+from faithful.held_out import side_of_text
 from faithful.model import ModelSpec
 from faithful.source_rows import Rows
 from faithful.sources import resolve_source
-from faithful.tiny.passages import Passage, cut
+from faithful.tiny.passages import cut
 from faithful.tiny.stdlib_seen import passage_hash, seen_passages
 from generation.add_config import leaves_out_seen
 from generation.tokenise import Encoder, parallel_tokenising
-from generation.windows import NO_EOS, split_of
+from generation.windows import NO_EOS
 
 LEAST_TOKENS = 32
 CHAPTER = re.compile(r"^\s*(?:CHAPTER|Chapter) +(?:\d+|[IVXLC]+)\b", re.MULTILINE)
@@ -98,18 +97,15 @@ class EmbeddedText:
         unseen = leaves_out_seen(source)
         found = []
         for row in Rows(source, 0):
+            if side_of_text(row.text, row.source, source.held_out) != "test":
+                continue
             chapter = 0
             for passage in cut(row.text, self.encoder.backend, NO_EOS, self.encoder.limit):
                 chapter += len(CHAPTER.findall(passage.text)) if name == "prose" else 0
-                ids = _ids(passage)
-                if len(ids) < LEAST_TOKENS or split_of(ids) != "test":
+                if len(passage.token_ids) - passage.complete < LEAST_TOKENS:
                     continue
                 if unseen and passage_hash(passage.text) in seen_passages():
                     continue
                 group = f"{row.source}, chapter {chapter}" if name == "prose" else row.source
                 found.append(Excerpt(row.source, group, passage.text, MARKS[name].sub("", passage.text)))
         return found
-
-
-def _ids(passage: Passage) -> np.ndarray:
-    return np.array(passage.token_ids[:-1] if passage.complete else passage.token_ids, np.uint32)

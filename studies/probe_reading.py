@@ -251,7 +251,8 @@ def _key(task: Task, draw: Draw, embedded: EmbeddedText) -> str:
     """Hash of what decides the examples."""
     identity: list[Any] = [FORMAT, asdict(replace(task, about="", remarks="")), asdict(draw)]
     if task.kind == EMBEDDED:
-        identity += [embedded.identity, list(resolve_source(task.place).sha256)]
+        source = resolve_source(task.place)
+        identity += [embedded.identity, list(source.sha256), list(source.held_out)]
     elif task.kind == FILES:
         path = Path(task.place)
         saved = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []

@@ -27,16 +27,19 @@ from faithful import parts
 from faithful.cli.add import register
 from faithful.corpus import SPLITS, Corpus, Manifest, read_manifest
 from faithful.errors import FaithfulError
+from faithful.held_out import side_of_text
 from faithful.model import load_tokenizer, resolve_model
 from faithful.sources import Row, Rows
 from faithful.streams import connection_lost
+from generation import across as across_module
 from generation import add as add_module
 from generation import shards, taking
 from generation import windows as windows_module
-from generation.across import matched, near_duplicates_across
-from generation.add import AddResult, add
+from generation.across import matched, near_duplicates_across, shared_grams
+from generation.add import AddResult, add, plan_add
 from generation.add_config import AddConfig, source_name
-from generation.card_parts import licence_tags
+from generation.card_parts import licence_tags, statistics_rows
+from generation.describe import statistics_of
 from generation.external_card import external_metadata
 from generation.near_duplicates import THRESHOLD, signatures
 from generation.origins import Origin, origins
@@ -45,6 +48,7 @@ from generation.tokenise import Encoder
 from generation.windows import Cutter, Place, Window, split_of, windows
 from tests.faithful.hub_server import SHA, Hub, serving
 from tests.families import TEXT, build_without_bos
+from tests.own import write_external
 
 Folder = Callable[[str], Path]
 CONTEXT, LIMIT, WINDOW, SHARD = 32, 31, 64, 12
@@ -196,19 +200,111 @@ def test_another_seed_gives_another_order(corpus: Path, wish: AddConfig, tmp_pat
     assert first != second
 
 
-@pytest.mark.parametrize("unit", ["document", "passage"])
-def test_equal_documents_fall_on_one_side(wish: AddConfig, tmp_path: Path, unit: str) -> None:
+def test_equal_documents_fall_on_one_side(wish: AddConfig, tmp_path: Path) -> None:
     """Texts that are equal, and texts that share no more than what is kept of them."""
     long = [f"{number} " + " ".join(WORDS[number : number + 40]) for number in range(40)]
     texts = [f"{beginning} {number}" for number in range(4) for beginning in long] + some_texts(200)
     path = write_texts(tmp_path / "shared.jsonl", texts)
-    whole = replace(wish, name=str(path), tokens=None, held_out=None, out=tmp_path / "shared", unit=unit)
+    whole = replace(wish, name=str(path), tokens=None, held_out=None, out=tmp_path / "shared")
     folder = add(whole).folder
     sides = {split: {tuple(row["token_ids"]) for row in rows_of(folder, split)} for split in SPLITS}
     assert not sides["train"] & sides["test"]
     assert min(map(len, sides.values())) > 10
     cut = {split: {ids for ids in sides[split] if len(ids) == LIMIT} for split in SPLITS}
     assert min(map(len, cut.values())) > 1
+
+
+def texts_of_sides(folder: Path) -> dict[str, set[str]]:
+    """Which texts (files, novels, rows) have passages in each split."""
+    found: dict[str, set[str]] = {}
+    for split in SPLITS:
+        ids = [row["doc_id"].split("#")[0] for row in rows_of(folder, split)]
+        found[split] = {name.rsplit(":", 1)[0] if ".txt" in name else name for name in ids}
+    return found
+
+
+def long_texts(count: int, seed: int = 0) -> list[str]:
+    """Texts of many paragraphs, every fourth equal to another."""
+    texts = ["\n\n".join(some_texts(12, 1000 * seed + place)) for place in range(count)]
+    return [texts[place - 1] if place % 4 == 3 else text for place, text in enumerate(texts)]
+
+
+def text_folder(folder: Path, texts: list[str]) -> Path:
+    folder.mkdir()
+    for place, text in enumerate(texts):
+        (folder / f"{place:02d}.txt").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["files", "rows", "cut files"])
+def test_all_passages_of_a_text_fall_on_one_side(
+    wish: AddConfig, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text files (read whole and in parts from all over them) and rows of any other file; equal texts as one."""
+    texts = long_texts(40)
+    if kind == "cut files":
+        monkeypatch.setattr(parts, "PART_BYTES", 300)
+        texts = texts[:9]
+    path = write_texts(tmp_path / "t.jsonl", texts) if kind == "rows" else text_folder(tmp_path / "t", texts)
+    out = tmp_path / "out"
+    add(replace(wish, name=str(path), tokens=None, held_out=None, out=out, unit="passage", window=16))
+    assert (read_manifest(out).identity["source"].get("parts") is not None) == (kind == "cut files")
+    sides = texts_of_sides(out)
+    assert not sides["train"] & sides["test"]
+    assert len(sides["train"]) > 3 * len(sides["test"]) > 0
+    content = {f"{place:02d}.txt" if kind != "rows" else f"t.jsonl:{place}": text for place, text in enumerate(texts)}
+    assert not {content[name] for name in sides["train"]} & {content[name] for name in sides["test"]}
+    assert sum(map(len, sides.values())) == len(texts)
+    card = (out / "README.md").read_text()
+    assert "All passages of a text fall on one side" in card and "equal documents fall on one side" not in card
+
+
+@pytest.mark.parametrize("name", ["stdlib", "prose"])
+def test_the_embedded_texts_are_split_by_file_and_novel(tmp_path: Path, name: str) -> None:
+    folder = add(AddConfig(name, tokens=60_000, held_out=5_000, out=tmp_path / name)).folder
+    sides = texts_of_sides(folder)
+    assert not sides["train"] & sides["test"]
+    assert sides["test"] <= set(read_manifest(folder).identity["source"]["held_out"])
+    if name == "prose":
+        assert sides["test"] == {"Northanger Abbey", "Persuasion"} and len(sides["train"]) == 4
+
+
+@pytest.mark.parametrize("kind", ["files", "rows"])
+def test_passages_grown_equal_passages_made_at_once(wish: AddConfig, tmp_path: Path, kind: str) -> None:
+    texts = long_texts(60)
+    path = write_texts(tmp_path / "t.jsonl", texts) if kind == "rows" else text_folder(tmp_path / "t", texts)
+    asked = replace(wish, name=str(path), unit="passage", window=50)
+    for tokens, held_out in ((500, 60), (501, 200), (2500, 200), (TOKENS, HELD_OUT)):
+        add(replace(asked, tokens=tokens, held_out=held_out, out=tmp_path / "grown" / "t"))
+    add(replace(asked, out=tmp_path / "direct" / "t"))
+    assert contents(tmp_path / "grown" / "t") == contents(tmp_path / "direct" / "t")
+    other = add(replace(asked, seed=9, out=tmp_path / "other" / "t")).folder
+    here, there = texts_of_sides(tmp_path / "direct" / "t"), texts_of_sides(other)
+    assert not here["train"] & there["test"] and not here["test"] & there["train"], "sides do not depend on the seed"
+
+
+@pytest.mark.parametrize("texts", [["one\n\ntwo " * 40], ["the same text " * 40] * 3, ["all there is " * 40, ""]])
+def test_a_single_text_is_refused_since_nothing_of_it_can_be_held_out(
+    wish: AddConfig, tmp_path: Path, texts: list[str]
+) -> None:
+    path = text_folder(tmp_path / "t", texts)
+    asked = replace(wish, name=str(path if len(texts) > 1 else path / "00.txt"), out=tmp_path / "out")
+    for look in (add, plan_add):
+        with pytest.raises(
+            FaithfulError, match=r"is a single text, .* nothing of it could be held out\. Give a folder"
+        ):
+            look(asked)
+    assert not (tmp_path / "out").exists()
+    (path / "other.txt").write_text("but not this one " * 30)
+    assert add(replace(asked, name=str(path), tokens=None, held_out=None)).manifest.rows("test")
+
+
+def test_rows_none_of_which_is_held_out_are_refused(wish: AddConfig, tmp_path: Path) -> None:
+    lone = [text for text in long_texts(30) if side_of_text(text, "", ()) == "train"][:3]
+    path = write_texts(tmp_path / "few.jsonl", lone)
+    with pytest.raises(FaithfulError, match="and nothing to hold out: all passages of a text fall on one side"):
+        add(replace(wish, name=str(path), tokens=None, held_out=None, unit="passage", out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 AWKWARD = [
@@ -920,11 +1016,55 @@ def test_planted_near_duplicates_are_counted(wish: AddConfig, tmp_path: Path) ->
     path = write_texts(tmp_path / "near.jsonl", near)
     result = add(replace(wish, name=str(path), tokens=None, held_out=None, context=128, out=tmp_path / "near"))
     across = (result.manifest.statistics or {})["across"]
-    assert across == near_duplicates_across(Corpus(result.folder))
+    assert across == near_duplicates_across(Corpus(result.folder)) | {
+        "shared_grams": shared_grams(Corpus(result.folder))
+    }
     assert across["documents"] == {split: result.manifest.rows(split) for split in SPLITS}
     assert expected > 20
     assert across["near_duplicates"] == expected
     assert f"{expected} of {sides.count('test')} held-out documents" in (result.folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("tokens", [2_000_000, 300])
+def test_shared_runs_of_tokens_equal_the_plain_count(
+    family_folder: Folder, tmp_path: Path, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(across_module, "GRAM_TOKENS", tokens)
+    draw = np.random.default_rng(2)
+    train = [draw.integers(5, 200, length) for length in draw.integers(1, 60, 50)]
+    test = [draw.integers(5, 200, length) for length in draw.integers(1, 60, 30)]
+    for place in range(0, 30, 3):
+        long = max(train, key=len)[place // 3 :][:14]
+        test[place] = np.concatenate([test[place], long[: 12 + place // 3 % 3]])
+    spec = resolve_model(str(family_folder("gpt2")))
+    corpus = Corpus(write_external(tmp_path / "c", spec, {"train": train, "test": test}))
+    known = {tuple(one[at : at + 13]) for one in train for at in range(len(one) - 12)}
+    looked_at = test[: int(np.searchsorted(np.cumsum([len(one) for one in test]), tokens)) + 1]
+    grams = [[tuple(one[at : at + 13]) in known for at in range(len(one) - 12)] for one in looked_at]
+    flat = [hit for one in grams for hit in one]
+    assert shared_grams(corpus) == {
+        "grams": len(flat),
+        "share": np.mean(flat),
+        "documents": sum(bool(one) for one in grams),
+        "sharing": sum(any(one) for one in grams),
+        "tokens": sum(len(one) for one in looked_at),
+    }
+    assert 0 < sum(flat) < len(flat)
+
+
+def test_the_share_of_held_out_runs_stands_in_manifest_statistics_and_card(wish: AddConfig, tmp_path: Path) -> None:
+    shared = " ".join(WORDS[:40])
+    texts = [f"{number} {number * 7} {shared}" for number in range(200)]
+    path = write_texts(tmp_path / "shared.jsonl", texts)
+    folder = add(replace(wish, name=str(path), tokens=None, held_out=None, context=64, out=tmp_path / "s")).folder
+    found = (read_manifest(folder).statistics or {})["across"]["shared_grams"]
+    assert found["share"] > 0.5
+    assert found["sharing"] == found["documents"] == read_manifest(folder).rows("test")
+    assert (
+        f"{found['share']:.2%} of {found['grams']:,} runs of 13 held-out tokens" in (folder / "README.md").read_text()
+    )
+    rows = dict(statistics_rows(statistics_of(folder)))
+    assert rows["held-out runs of 13 tokens that the training split holds"] == f"{found['share']:.2%}"
 
 
 # Who reads it

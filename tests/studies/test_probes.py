@@ -26,9 +26,9 @@ from faithful.model import ModelSpec, load_tokenizer
 from faithful.sae.files import save_sae
 from faithful.sae.topk import TopKSAE
 from faithful.source_spec import Row
+from faithful.sources import resolve_source
 from faithful.truncated import TruncatedModel
 from generation.tokenise import Encoder
-from generation.windows import split_of
 from studies import embedded_tasks, probe_cells, probe_features, probes
 from studies.embedded_tasks import RULES, EmbeddedText, is_test_module
 from studies.panel import ordinary_ids
@@ -621,13 +621,18 @@ def novel() -> str:
 MODULES = {f"test/test_m{n}.py": f'def a{n}():\n    """Doc {n}."""\n    return {n}\n\n' * 9 for n in range(30)} | {
     f"lib{n}.py": f"def b{n}():\n    return {n} * {n + 1}\n\n" * 9 for n in range(30)
 }
+HELD_OUT = tuple(path for path in MODULES if not path.endswith("7.py"))
 
 
 def test_embedded_passages_are_held_out_unmarked_and_split_by_chapter_or_file(
     family_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, _ = family_model("gpt2")
-    sources = {"prose": {"Emma": novel(), "Persuasion": novel().replace("and", "or")}, "stdlib": MODULES}
+    novels = {"Emma": novel(), "Northanger Abbey": novel(), "Persuasion": novel().replace("and", "or")}
+    sources = {"prose": novels, "stdlib": MODULES}
+    whole = {name: resolve_source(name) for name in sources}
+    whole["stdlib"] = replace(whole["stdlib"], held_out=HELD_OUT)
+    monkeypatch.setattr(embedded_tasks, "resolve_source", whole.__getitem__)
     monkeypatch.setattr(
         embedded_tasks,
         "Rows",
@@ -637,13 +642,14 @@ def test_embedded_passages_are_held_out_unmarked_and_split_by_chapter_or_file(
     embedded = EmbeddedText(lambda: load_tokenizer(spec.source, None), spec, 48)
     prose, stdlib = embedded.excerpts("prose"), embedded.excerpts("stdlib")
     assert prose is embedded.excerpts("prose")
+    held_out = {one.source for one in (*prose, *stdlib)}
+    assert held_out == {"Persuasion", "Northanger Abbey", *(path for path in MODULES if path in HELD_OUT)}
     for passage, (ids, closed) in zip(prose, embedded.encoder.encode([one.text for one in prose]), strict=True):
-        kept = ids[:-1] if closed else ids
-        assert split_of(kept) == "test" and len(kept) >= 12, passage
+        assert len(ids) - closed >= 12, passage
     assert not any('"' in passage.shown for passage in prose) and any('"' in passage.text for passage in prose)
     assert not any('"""' in passage.shown or "#" in passage.shown for passage in stdlib)
     chapters = {passage.group for passage in prose}
-    assert {chapter.split(",")[0] for chapter in chapters} == {"Emma", "Persuasion"} and len(chapters) > 10
+    assert {chapter.split(",")[0] for chapter in chapters} == {"Northanger Abbey", "Persuasion"} and len(chapters) > 10
     for passage in prose:
         heading = [int(line.split()[1]) for line in passage.text.splitlines() if line.startswith("CHAPTER")]
         assert not heading or passage.group.endswith(f"chapter {heading[-1]}")
