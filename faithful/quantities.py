@@ -26,7 +26,7 @@ def format_count(value: float) -> str:
     """12345678 → `12.3M`; exact below 10,000."""
     if abs(value) < 10_000:
         return f"{value:,.0f}"
-    for limit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+    for limit, suffix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * limit:
             return f"{value / limit:.3g}{suffix}"
     raise AssertionError("unreachable")

@@ -8,11 +8,13 @@ from typing import Any
 from faithful.catalog import DEFAULT_CONTEXT, Shape, find_preset, sae_defaults
 from faithful.devices import known_device
 from faithful.model import resolve_model, shape_of
-from faithful.quantities import format_count, format_seconds
+from faithful.quantities import format_bytes, format_count, format_seconds
 from faithful.recipe_config import CorpusPlan, Recipe
+from faithful.sae.config import StackConfig
 from faithful.train_config import LARGEST_BATCH
-from faithful.train_plan import CPU_FLOPS_PER_THREAD, GPU_FLOPS, GPU_SHARE, sae_flops
+from faithful.train_plan import device_flops, sae_bytes, sae_flops
 from generation.dry_run import dry_run
+from generation.plan import BYTES, bytes_on_disk
 from generation.prepare import GenerateConfig
 from studies.catalog import find_study
 from studies.sizes import (
@@ -36,7 +38,7 @@ ASSIGNMENT_SECONDS = 10 / 18_432**2
 PROBE_SECONDS, PROBE_ENTRY_SECONDS = 0.03, 1e-7
 """Of a probe with its cross-validation, and per entry of its features, on the CPU on any device: 0.03 s for 256 × 512, 1.1 s
 for 1,000 × 12,288 (`benchmarks/bench_probes.py`)."""
-COST_HEADER = ("step", "tokens", "FLOPs", "time (estimate)")
+COST_HEADER = ("step", "time (estimate)", "memory", "disk", "tokens", "FLOPs")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class Cost:
         step: its name.
         tokens: that a model reads or writes, or that are read from a source.
         flops: floating-point operations; 0 where nothing is computed to speak of.
-        seconds: on this machine, downloads left out.
+        seconds: on this machine or the assumed GPU, downloads left out.
+        memory: bytes of a process on the device, its libraries left out; 0 where no model is loaded.
+        disk: bytes written.
         done: whether it is done already and takes nothing.
     """
 
@@ -55,6 +59,8 @@ class Cost:
     tokens: int
     flops: float
     seconds: float
+    memory: int = 0
+    disk: int = 0
     done: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,7 +68,9 @@ class Cost:
         return asdict(self)
 
 
-def costs(recipe: Recipe, folder: Path, device: str | None = None, done: Collection[str] = ()) -> list[Cost]:
+def costs(
+    recipe: Recipe, folder: Path, device: str | None = None, done: Collection[str] = (), assume: str | None = None
+) -> list[Cost]:
     """Forecast every step of a recipe; a preset's shape needs no network.
 
     Args:
@@ -70,22 +78,22 @@ def costs(recipe: Recipe, folder: Path, device: str | None = None, done: Collect
         folder: `runs/NAME`.
         device: `cpu` or `cuda`, here or elsewhere; by default what the machine has.
         done: steps that are done (`faithful.recipe.done_steps`).
+        assume: a GPU by its short name, in place of what the machine has.
 
     Raises:
-        FaithfulError: a model that is not known.
+        FaithfulError: a model or a GPU that is not known.
     """
-    import torch
-
-    stated, device = device, known_device(device)
-    rate = GPU_FLOPS * GPU_SHARE if device == "cuda" else CPU_FLOPS_PER_THREAD * torch.get_num_threads()
+    stated, device = ("cuda", "cuda") if assume else (device, known_device(device))
+    rate = device_flops(device, assume)
     preset = find_preset(recipe.model)
     shape = preset.shape if preset else shape_of(resolve_model(recipe.model, device=device))
     rule = sae_defaults(shape.layers, shape.d_model)
     tokens = recipe.tokens or (preset.tokens if preset else 0)
-    found = [_corpus(recipe, corpus, folder, stated, tokens) for corpus in recipe.corpora]
+    found = [_corpus(recipe, corpus, folder, stated, tokens, assume, shape.vocab) for corpus in recipe.corpora]
     work = _Work(recipe, shape, preset, rule, device)
     for name, (read, flops) in work.steps(tokens).items():
-        found.append(Cost(name, read, flops, flops / rate + work.solving.get(name, 0.0)))
+        memory, disk = work.bytes_of(name)
+        found.append(Cost(name, read, flops, flops / rate + work.solving.get(name, 0.0), memory, disk))
     found.append(Cost("report", 0, 0.0, 2.0))
     return [Cost(one.step, 0, 0.0, 0.0, done=True) if one.step in done else one for one in found]
 
@@ -95,31 +103,37 @@ def cost_rows(found: Sequence[Cost]) -> list[tuple[str, ...]]:
     rows = [
         (
             one.step,
+            "done" if one.done else format_seconds(one.seconds),
+            format_bytes(one.memory) if one.memory else "–",
+            format_bytes(one.disk) if one.disk else "–",
             format_count(one.tokens) if one.tokens else "–",
             format_count(one.flops) if one.flops else "–",
-            "done" if one.done else format_seconds(one.seconds),
         )
         for one in found
     ]
     total = (
         "all",
+        format_seconds(sum(one.seconds for one in found)),
+        f"{format_bytes(max(one.memory for one in found))} at most",
+        format_bytes(sum(one.disk for one in found)),
         "",
         format_count(sum(one.flops for one in found)),
-        format_seconds(sum(one.seconds for one in found)),
     )
     return [*rows, total]
 
 
-def _corpus(recipe: Recipe, corpus: CorpusPlan, folder: Path, device: str | None, tokens: int) -> Cost:
+def _corpus(
+    recipe: Recipe, corpus: CorpusPlan, folder: Path, device: str | None, tokens: int, assume: str | None, vocab: int
+) -> Cost:
     wanted = int(corpus.options.get("tokens") or tokens)
     step = f"corpus {corpus.name}"
     if corpus.how != "generate":
-        return Cost(step, wanted, 0.0, wanted / READ_RATE)
+        return Cost(step, wanted, 0.0, wanted / READ_RATE, disk=bytes_on_disk(wanted, vocab))
     values = {"device": device, "tokens": wanted} | corpus.options
-    plan = dry_run(GenerateConfig(model=recipe.model, out=folder / "corpora" / corpus.name, **values))
+    plan = dry_run(GenerateConfig(model=recipe.model, out=folder / "corpora" / corpus.name, **values), assume)
     preset = find_preset(recipe.model)
     size, missing = preset.shape.params if preset else 0, max(0, wanted - plan.existing_tokens)
-    return Cost(step, missing, 2.0 * size * missing, plan.seconds)
+    return Cost(step, missing, 2.0 * size * missing, plan.seconds, plan.memory_bytes, plan.disk_bytes)
 
 
 class _Work:
@@ -134,10 +148,16 @@ class _Work:
         self.trained = sum(corpus.train for corpus in recipe.corpora)
         self.context = train.get("context", preset.context if preset else DEFAULT_CONTEXT)
         self.full = 2.0 * shape.params
+        self.weights = shape.params * BYTES[preset.dtype if preset and device == "cuda" else "float32"]
         below = max(shape.params - shape.vocab * shape.d_model, 0) * layer / shape.layers
         self.forward = 2.0 * below
         seeds = len(recipe.seeds)
         self.shapes = [(d_sae, k) for d_sae in widths for k in ks]
+        stacks = [
+            StackConfig(shape.d_model, *one, tuple(recipe.seeds), steps=1, lr=0.0, dead_tokens=1) for one in self.shapes
+        ]
+        self.training = sum(stack.memory(LARGEST_BATCH) for stack in stacks)
+        self.on_disk = sae_bytes(stacks, self.trained)
         self.saes = self.trained * seeds * len(self.shapes)
         self.step = sum(seeds * sae_flops(shape.d_model, d_sae, k) for d_sae, k in self.shapes)
         self.encode = self.trained * sum(seeds * 2.0 * shape.d_model * d_sae for d_sae, _ in self.shapes)
@@ -147,6 +167,12 @@ class _Work:
         assigned = ASSIGNMENTS * (within + across) * sum(squares)
         self.match = 2.0 * assigned * shape.d_model
         self.solving = {"study seeds": assigned * ASSIGNMENT_SECONDS, "study probes": self._probes(shape.d_model)}
+
+    def bytes_of(self, step: str) -> tuple[int, int]:
+        """Bytes in memory and written by the training or a study: the model, and the SAEs that are trained or read."""
+        if step == "train":
+            return self.weights + self.training, self.on_disk
+        return self.weights + (self.on_disk if step != "study corpora" else 0), 0
 
     def _gaussian(self, values: dict[str, Any], tokens: int) -> float:
         """FLOPs of the SAEs trained on Gaussian activations: as long as those of the corpora, unless steps are stated."""

@@ -10,6 +10,7 @@ import torch
 from faithful.activations import FORWARD_TOKENS
 from faithful.devices import check_device
 from faithful.evaluate import EVAL_TOKENS
+from faithful.gpus import forecast_gpu, known_gpu
 from faithful.hooks import decoder_layers
 from faithful.metrics import LOGITS_PER_FORWARD
 from faithful.model import empty_model
@@ -20,7 +21,8 @@ from faithful.train_config import Settings, TrainConfig, settle
 from faithful.truncated import TruncatedModel
 
 CPU_FLOPS_PER_THREAD = 3e10
-GPU_FLOPS, GPU_SHARE = 990e12, 0.4
+GPU_SHARE = 0.4
+"""Of a GPU's dense operations that a training reaches (estimate)."""
 DOCUMENT_BYTES = 50
 
 
@@ -63,6 +65,7 @@ class TrainPlan:
         tokens, unusable: stored tokens per corpus, and those beyond the contexts, by corpus.
         steps, batch: about so many steps per corpus.
         forward_flops, sae_flops: per token: the truncated forward pass, and all SAEs of a corpus.
+        disk: bytes of all SAEs.
         memory: see `Memory`.
         seconds: estimated, all corpora.
     """
@@ -78,6 +81,7 @@ class TrainPlan:
     batch: int
     forward_flops: float
     sae_flops: float
+    disk: int
     memory: Memory
     seconds: float
 
@@ -87,24 +91,30 @@ class TrainPlan:
         return values | {"memory": values["memory"] | {"total": self.memory.total}}
 
 
-def plan_training(config: TrainConfig) -> TrainPlan:
-    """Forecast a training from the model's shape and the corpora's manifests.
+def plan_training(config: TrainConfig, assume: str | None = None) -> TrainPlan:
+    """Forecast a training from the model's shape and the corpora's manifests, for the GPU that `assume` names if it does.
 
     Raises:
-        FaithfulError: a device that is not there, and what `settle` refuses.
+        FaithfulError: a device that is not there, a GPU that is not known, and what `settle` refuses.
     """
-    device = check_device(config.device)
-    return forecast(*settle(config, device), device)
+    device = "cuda" if assume and known_gpu(assume) else check_device(config.device)
+    return forecast(*settle(config, device), device, assume)
 
 
-def forecast(settings: Settings, usable: dict[Path, Plan], device: str) -> TrainPlan:
+def device_flops(device: str, assume: str | None = None) -> float:
+    """Operations per second that a training reaches on the CPU, or on the GPU here or assumed (estimates)."""
+    if device.startswith("cuda"):
+        return forecast_gpu(assume).flops * GPU_SHARE
+    return CPU_FLOPS_PER_THREAD * torch.get_num_threads()
+
+
+def forecast(settings: Settings, usable: dict[Path, Plan], device: str, assume: str | None = None) -> TrainPlan:
     """Forecast what `settle` found."""
     model, seeds = empty_model(settings.model), len(settings.seeds)
     truncated = TruncatedModel(model, settings.hook)
     stacks = [settings.stack(truncated.d_in, *shape, settings.seeds, 1) for shape in settings.shapes]
     forward = forward_flops(model, settings)
     sae = float(sum(stack.flops(1) for stack in stacks))
-    rate = GPU_FLOPS * GPU_SHARE if device.startswith("cuda") else CPU_FLOPS_PER_THREAD * torch.get_num_threads()
     return TrainPlan(
         model=settings.model.name,
         hook=settings.hook.name,
@@ -117,8 +127,9 @@ def forecast(settings: Settings, usable: dict[Path, Plan], device: str) -> Train
         batch=settings.batch,
         forward_flops=forward,
         sae_flops=sae,
+        disk=sae_bytes(stacks, len(usable)),
         memory=_memory(settings, usable, model, truncated, stacks, device.partition(":")[0]),
-        seconds=len(usable) * settings.tokens * (forward + sae) / rate,
+        seconds=len(usable) * settings.tokens * (forward + sae) / device_flops(device, assume),
     )
 
 
@@ -133,6 +144,11 @@ def forward_flops(model: Any, settings: Settings) -> float:
 def sae_flops(d_in: int, d_sae: int, k: int) -> float:
     """FLOPs per token of one sparse step of one SAE, see `StackConfig.flops`."""
     return float(StackConfig(d_in, d_sae, k, (0,), steps=1, lr=0.0, dead_tokens=1).flops(1))
+
+
+def sae_bytes(stacks: list[StackConfig], corpora: int) -> int:
+    """Bytes of the weights of all SAEs of all corpora, float32."""
+    return 4 * corpora * sum(len(one.init_seeds) * (2 * one.d_sae * one.d_in + one.d_sae + one.d_in) for one in stacks)
 
 
 def _memory(
@@ -182,7 +198,10 @@ def plan_rows(plan: TrainPlan) -> list[tuple[str, ...]]:
         ("model, hook", f"{plan.model}, {plan.hook}"),
         ("corpora", ", ".join(plan.corpora)),
         ("cells", f"{plan.cells}: {shapes}"),
-        ("tokens", f"{plan.tokens:,} of each corpus, about {plan.steps:,} steps of {plan.batch:,}"),
+        (
+            "tokens",
+            f"{format_count(plan.tokens)} of each corpus, about {format_count(plan.steps)} steps of {plan.batch:,}",
+        ),
         ("tokens beyond contexts", unusable),
         ("memory: model", format_bytes(memory.model)),
         ("memory: tokens", f"about {format_bytes(memory.tokens)}"),
@@ -192,6 +211,7 @@ def plan_rows(plan: TrainPlan) -> list[tuple[str, ...]]:
         ("memory: dead latents", f"at most {format_bytes(memory.dead)}"),
         ("memory: evaluation", f"about {format_bytes(memory.evaluation)}"),
         ("memory in all", f"about {format_bytes(memory.total)}, and what the libraries take"),
+        ("disk", format_bytes(plan.disk)),
         ("FLOPs per token", f"{format_count(plan.forward_flops)} forward, {format_count(plan.sae_flops)} SAEs"),
         ("time", f"about {format_seconds(plan.seconds)} (estimate)"),
     ]

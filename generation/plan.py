@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from faithful.catalog import Shape
+from faithful.gpus import GPUS, Gpu, forecast_gpu
 from faithful.model import ModelSpec, shape_of
 from generation.engine import EngineSettings
 from generation.sampling import Sampling
@@ -16,9 +17,7 @@ HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 0.05, 20_000, 2_000_000
 WORKER_BASE_BYTES = {"transformers": 700 * 2**20, "vllm": 3 * 2**30}
 DISK_BYTES_PER_TOKEN = 9.0
 USABLE_MEMORY = 0.9
-GPU_BANDWIDTH = {"H200": 4.3e12, "H100": 3.0e12, "A100": 1.7e12, "L40": 0.8e12, "4090": 0.95e12, "3090": 0.9e12}
 CPU_FLOPS_PER_THREAD = 3e10
-ASSUMED_GPU_BYTES, ASSUMED_GPU_BANDWIDTH = 80e9, 3.0e12
 
 
 @dataclass(frozen=True)
@@ -119,8 +118,9 @@ def make_plan(
     train: int,
     held_out: int,
     workers: int | None,
+    assume: str | None = None,
 ) -> Plan:
-    """Forecast a generation from the model's shape alone.
+    """Forecast a generation from the model's shape alone, for the GPU here or the one that `assume` names.
 
     Decoding is memory-bound on a GPU: tokens/s ≤ B · bandwidth / (weight bytes + B · mean length · KV bytes), taken at 60 %.
     On a CPU it is bound by arithmetic: 2 FLOP per parameter and token.
@@ -130,15 +130,15 @@ def make_plan(
     mean = sampling.max_tokens if sampling.mode == "streams" else 0.6 * sampling.max_tokens
     samples = round((train + held_out) / mean) + 1
     cuda = settings.device == "cuda"
-    memory = device_memory(settings.device)
-    bandwidth, device = _gpu() if cuda else (0.0, "cpu")
+    memory = device_memory(settings.device, assume)
+    gpu = forecast_gpu(assume) if cuda else None
     room = max(0, USABLE_MEMORY * memory - weights)
     concurrency = min(settings.slots, max(1, int(room // (kv * (sampling.max_tokens + 1)))))
     per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1)
     fitting = max(1, int(0.8 * memory // per_worker))
-    count = workers or (_gpu_count() if cuda else min(len(os.sched_getaffinity(0)), fitting))
-    if cuda:
-        step_seconds = (weights + concurrency * mean / 2 * kv) / (0.6 * bandwidth)
+    count = workers or (_gpu_count(assume) if cuda else min(len(os.sched_getaffinity(0)), fitting))
+    if gpu:
+        step_seconds = (weights + concurrency * mean / 2 * kv) / (0.6 * gpu.bandwidth)
         rate = count * concurrency / step_seconds
     else:
         rate = count * CPU_FLOPS_PER_THREAD * settings.threads / (2 * shape.params)
@@ -147,7 +147,7 @@ def make_plan(
         revision=revision,
         dtype=dtype,
         engine=settings.name,
-        device=device,
+        device=_called(gpu) if gpu else "cpu",
         train_tokens=train,
         test_tokens=held_out,
         max_tokens=sampling.max_tokens,
@@ -165,26 +165,20 @@ def make_plan(
     )
 
 
-def device_memory(device: str) -> float:
-    """Bytes of memory that a worker can have: free RAM, the GPU's, or the assumed GPU's where none is here."""
-    if device == "cpu":
-        return available_memory()
+def device_memory(device: str, assume: str | None = None) -> float:
+    """Bytes of memory that a worker can have: free RAM, or those of the GPU here or assumed."""
+    return available_memory() if device == "cpu" else forecast_gpu(assume).bytes
+
+
+def _called(gpu: Gpu) -> str:
+    """The name of the GPU here; one that is only assumed says so, with its size."""
+    is_assumed = gpu in GPUS.values()
+    return (
+        f"an assumed {gpu.name} ({gpu.bytes / 1e9:.0f} GB, {gpu.bandwidth / 1e12:.3g} TB/s)" if is_assumed else gpu.name
+    )
+
+
+def _gpu_count(assume: str | None) -> int:
     import torch
 
-    return float(torch.cuda.mem_get_info()[1]) if torch.cuda.is_available() else ASSUMED_GPU_BYTES
-
-
-def _gpu() -> tuple[float, str]:
-    """Bandwidth in bytes/s and name of the GPU here, or of the one assumed where there is none."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return ASSUMED_GPU_BANDWIDTH, "an assumed GPU of 80 GB and 3.0 TB/s"
-    name = torch.cuda.get_device_name()
-    return next((value for key, value in GPU_BANDWIDTH.items() if key in name), 1e12), name
-
-
-def _gpu_count() -> int:
-    import torch
-
-    return max(1, torch.cuda.device_count())
+    return 1 if assume else max(1, torch.cuda.device_count())

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from faithful.cli.assume import Assume, refuse_assumptions
 from faithful.cli.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
@@ -64,6 +65,7 @@ def generate(
     ] = False,
     certify_tokens: Annotated[str | None, typer.Option(help="Tokens to certify at the end; 0 for none.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")] = False,
+    assume: Assume = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Sample a corpus from a model itself, from BOS alone; certify it and write its card.
@@ -73,7 +75,7 @@ def generate(
     from faithful.quantities import parse_count
 
     stated: dict[str, Any] = dict(locals())
-    for name in ("dry_run", "as_json", "parse_count"):
+    for name in ("dry_run", "assume", "as_json", "parse_count"):
         stated.pop(name)
     stated["tokens"] = parse_count(tokens) if tokens is not None else None
     stated["held_out"] = parse_count(held_out) if held_out is not None else None
@@ -83,8 +85,9 @@ def generate(
     from generation.prepare import GenerateConfig
 
     config = GenerateConfig(**stated)
+    refuse_assumptions(assume, dry_run)
     if dry_run:
-        _dry_run(config, as_json)
+        _dry_run(config, assume, as_json)
         return
     from generation.generate import generate as run_generate
 
@@ -108,11 +111,11 @@ def generate(
     say(f"Next: {following(result.folder, f'faithful corpus stats {result.folder}')}")
 
 
-def _dry_run(config: Any, as_json: bool) -> None:
+def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
     from faithful.quantities import format_bytes, format_count, format_seconds
     from generation.dry_run import dry_run
 
-    plan = dry_run(config)
+    plan = dry_run(config, assume)
     if as_json:
         print_json(plan.to_dict())
         return
@@ -120,9 +123,9 @@ def _dry_run(config: Any, as_json: bool) -> None:
     rows = [
         ("model", f"{plan.model} ({plan.revision})"),
         ("engine", f"{plan.engine}, {plan.dtype}, {plan.workers} worker(s) on {plan.device}"),
-        ("tokens", f"{plan.train_tokens:,} training + {plan.test_tokens:,} held-out"),
+        ("tokens", f"{format_count(plan.train_tokens)} training + {format_count(plan.test_tokens)} held-out"),
         ("longest sample", f"{plan.max_tokens} tokens after BOS"),
-        ("samples, shards", f"about {plan.samples:,} in {plan.shards:,} shards"),
+        ("samples, shards", f"about {format_count(plan.samples)} in {format_count(plan.shards)} shards"),
         ("disk", f"about {format_bytes(plan.disk_bytes)} at {plan.folder}"),
         ("weights", format_bytes(plan.weight_bytes)),
         ("key–value cache", f"{format_bytes(plan.kv_bytes_per_token)} per token"),

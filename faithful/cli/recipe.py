@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from faithful.cli.assume import Assume, refuse_assumptions
 from faithful.cli.next_step import next_step
 from faithful.cli.show import command, print_json, print_table, progress, say
 
@@ -27,6 +28,7 @@ def run(
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what each step would take; do nothing.")] = False,
+    assume: Assume = None,
     as_json: Json = False,
 ) -> None:
     """Generate, add, train, study and report, as a recipe says; what is done is not done again."""
@@ -37,9 +39,10 @@ def run(
 
     found = load_recipe(recipe, pairs_of(settings))
     folder = run_folder(run_name or found.name)
+    refuse_assumptions(assume, dry_run)
     if dry_run:
         with _options_of_run():
-            _dry_run(found, folder, device, as_json)
+            _dry_run(found, folder, device, assume, as_json)
         return
     from faithful.recipe import enough_seeds, run_recipe
 
@@ -72,11 +75,11 @@ def _options_of_run() -> Iterator[None]:
         raise FaithfulError(str(error).replace("another --out", "another --run")) from error
 
 
-def _dry_run(found: Any, folder: Path, device: str | None, as_json: bool) -> None:
+def _dry_run(found: Any, folder: Path, device: str | None, assume: str | None, as_json: bool) -> None:
     from faithful.recipe import done_steps
     from faithful.recipe_cost import COST_HEADER, cost_rows, costs
 
-    estimates = costs(found, folder, device, done_steps(found, folder, device))
+    estimates = costs(found, folder, device, done_steps(found, folder, None if assume else device), assume)
     if as_json:
         print_json({"folder": str(folder), "steps": [estimate.to_dict() for estimate in estimates]})
         return

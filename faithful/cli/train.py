@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from faithful.cli.assume import Assume, refuse_assumptions
 from faithful.cli.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
@@ -51,6 +52,7 @@ def train(
     checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 10.0,
     log: Annotated[str, typer.Option(help="none, wandb or tensorboard, beside train.jsonl.")] = "none",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")] = False,
+    assume: Assume = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Train the whole grid of TopK SAEs of each corpus from one shared forward pass."""
@@ -92,8 +94,9 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         log=log,
     )
+    refuse_assumptions(assume, dry_run)
     if dry_run:
-        _dry_run(config, as_json)
+        _dry_run(config, assume, as_json)
         return
     from faithful.train_plan import plan_line
     from faithful.training import train as run_train
@@ -123,10 +126,10 @@ def train(
     say(f"Next: {following(result.out, f'faithful study seeds {result.out}')}")
 
 
-def _dry_run(config: Any, as_json: bool) -> None:
+def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
     from faithful.train_plan import plan_rows, plan_training
 
-    plan = plan_training(config)
+    plan = plan_training(config, assume)
     if as_json:
         print_json(plan.to_dict())
         return

@@ -109,8 +109,8 @@ def test_dry_run_as_typed() -> None:
     assert result.exit_code == 0, result.output
     for shown in (
         "pythia-2.8b",
-        "80,000,000 training",
-        "2,000,000 held-out",
+        "80M training",
+        "2M held-out",
         "511 tokens",
         "runs/pythia-2.8b/corpora/own",
     ):

@@ -301,10 +301,10 @@ def test_a_dry_run_says_what_is_done_already(tmp_path: Path, monkeypatch: pytest
     assert told.exit_code == 0, told.output
     steps = {step.pop("step"): step for step in json.loads(told.stdout)["steps"]}
     assert list(steps) == [one.step for one in found]
-    nothing = {"tokens": 0, "flops": 0.0, "seconds": 0.0, "done": True}
+    nothing = {"tokens": 0, "flops": 0.0, "seconds": 0.0, "memory": 0, "disk": 0, "done": True}
     assert [name for name, step in steps.items() if step != nothing] == ["study fakes", "report"]
     rows = CliRunner().invoke(app, ["run", "demo", "--dry-run"]).stdout.splitlines()
-    assert sum(line.split()[-1:] == ["done"] for line in rows) == len(done)
+    assert sum(line.split("\t")[1:2] == ["done"] for line in rows) == len(done)
 
 
 def test_a_step_that_wants_another_folder_names_the_option_of_run(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from faithful.errors import FaithfulError
 from faithful.recipe_config import load_recipe
 from faithful.recipe_cost import costs
 
@@ -77,8 +78,23 @@ def test_of_a_corpus_that_is_there_in_part_the_rest_is_forecast(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = costs(load_recipe("demo"), tmp_path, "cpu")[0]
-    there = SimpleNamespace(existing_tokens=whole.tokens // 4, seconds=3.0)
-    monkeypatch.setattr("faithful.recipe_cost.dry_run", lambda config: there)
+    there = SimpleNamespace(existing_tokens=whole.tokens // 4, seconds=3.0, memory_bytes=5, disk_bytes=7)
+    monkeypatch.setattr("faithful.recipe_cost.dry_run", lambda config, assume: there)
     rest = costs(load_recipe("demo"), tmp_path, "cpu")[0]
     assert (rest.step, rest.tokens, rest.seconds) == ("corpus own", 3 * whole.tokens // 4, 3.0)
+    assert (rest.memory, rest.disk) == (5, 7)
     assert rest.flops == pytest.approx(0.75 * whole.flops)
+
+
+def test_a_gpu_that_is_not_here_is_assumed(tmp_path: Path) -> None:
+    """The same work, faster on a faster card, and what it takes of memory and disk."""
+    recipe = load_recipe("pythia-2.8b")
+    slow, fast = (costs(recipe, tmp_path, assume=card) for card in ("4090", "h200"))
+    assert [one.step for one in slow] == [one.step for one in fast]
+    assert [one.flops for one in slow] == [one.flops for one in fast]
+    for name in ("corpus own", "train"):
+        by_card = [next(one for one in found if one.step == name) for found in (slow, fast)]
+        assert by_card[0].seconds > 2 * by_card[1].seconds
+        assert by_card[1].memory > 2 * 2.8e9 and by_card[1].disk > 1e9
+    with pytest.raises(FaithfulError, match=r"'h20' is no GPU that forecasts know.*Did you mean h200\?"):
+        costs(recipe, tmp_path, assume="h20")

@@ -1,0 +1,26 @@
+"""`--assume`: a forecast for a GPU that is not here."""
+
+from typing import Annotated
+
+import typer
+
+Assume = Annotated[
+    str | None,
+    typer.Option(help="With --dry-run: forecast for this GPU, h100, h200, a100, l40s, 4090 or 3090, whatever is here."),
+]
+
+
+def refuse_assumptions(assume: str | None, dry_run: bool) -> None:
+    """Refuse an assumed GPU for real work, and one that is not known.
+
+    Raises:
+        FaithfulError: either.
+    """
+    if assume is None:
+        return
+    from faithful.errors import FaithfulError
+    from faithful.gpus import known_gpu
+
+    known_gpu(assume)
+    if not dry_run:
+        raise FaithfulError("--assume is for forecasts; add --dry-run, or leave it out.")
