@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from faithful.catalog import Preset, Shape, find_preset
+from faithful.causality import refuse_future, refuse_other_tasks
+from faithful.checkpoint import load_checkpoint, refuse_adapter
 from faithful.errors import FaithfulError
 from faithful.model_files import (
-    first_line,
     folder_name,
     folder_revision,
-    generation_config,
     hub_licence,
     hub_revision,
     load_config,
+    stated_json,
 )
-from faithful.special_ids import as_ids, find_bos
+from faithful.special_ids import stated_ids
 from faithful.tokenizer import load_tokenizer, strings_of, tokenizer_hash
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -93,7 +94,8 @@ def resolve_model(
 ) -> ModelSpec:
     """Find a model, pin its revision, and read everything that decides what it samples.
 
-    BOS is, in this order: the `bos` given, the tokenizer's, the config's, the tokenizer's end-of-text, the config's.
+    BOS is, in this order: the `bos` given; the tokenizer's, the config's, generation_config.json's; the end-of-text of the
+    same. Only what the files state counts, never what a class of transformers says where they are silent.
 
     Args:
         model: preset name, Hub id or folder.
@@ -113,30 +115,32 @@ def resolve_model(
         raise FaithfulError(f"There is no model folder {source}; check the path.")
     if local and revision:
         raise FaithfulError(f"{source} is a folder and has no revisions; leave --revision out.")
-    pinned = folder_revision(folder) if local else hub_revision(source, revision)
-    commit = None if local else pinned
-    config, tokenizer = load_config(source, commit), load_tokenizer(source, commit)
+    commit = None if local else hub_revision(source, revision)
+    refuse_adapter(source, commit)
+    pinned = commit or folder_revision(folder)
+    config = load_config(source, commit)
+    refuse_other_tasks(config, source)
+    tokenizer = load_tokenizer(source, commit)
     text_config = config.get_text_config()
-    generation = generation_config(source, commit)
-    bos_id, bos_from = find_bos(bos, tokenizer, text_config, source)
+    generation = stated_json(source, "generation_config.json", commit)
+    stated = stated_ids(source, commit, config, tokenizer)
+    bos_id, bos_from = stated.start(bos, source)
     vocab_size = int(text_config.vocab_size)
     if not 0 <= bos_id < vocab_size:
         raise FaithfulError(
             f"BOS id {bos_id} is outside {source}'s vocabulary of {vocab_size}; give another --bos, or the model that it"
             " is of."
         )
-    stated = (tokenizer.eos_token_id, text_config.eos_token_id, generation.get("eos_token_id"))
-    eos_ids = sorted({i for value in stated for i in as_ids(value) if 0 <= i < vocab_size})
     info = hub_licence(source, commit) if not local and not preset else None
     mapped, holes = strings_of(tokenizer, vocab_size)
     return ModelSpec(
         name=preset.name if preset else (folder_name(folder) if local else source),
         source=str(folder.resolve()) if local else source,
         revision=pinned,
-        dtype=_dtype(dtype, preset, text_config, device),
+        dtype=_dtype(dtype, preset, config, device),
         bos_id=bos_id,
         bos_from=bos_from,
-        eos_ids=tuple(eos_ids),
+        eos_ids=stated.ends(vocab_size),
         vocab_size=vocab_size,
         mapped=mapped,
         holes=holes,
@@ -153,34 +157,27 @@ def load_model(spec: ModelSpec, device: str) -> Any:
     """The causal LM in evaluation mode on `device`, in `spec.dtype`.
 
     Attention runs through SDPA, but eagerly where the config caps attention logits, which SDPA would ignore, and in
-    families without SDPA.
+    families without SDPA. Every weight is used, and no earlier logit depends on a later token: both are checked here.
 
     Raises:
-        FaithfulError: the weights are missing, incomplete or unreachable.
+        FaithfulError: the weights are missing, incomplete, more than the model uses or unreachable; an adapter; a model
+            that is not causal.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     check_unchanged(spec)
     config = load_config(spec.source, spec.hub_revision())
-    try:
-        auto: Any = AutoModelForCausalLM
-        model, info = auto.from_pretrained(
-            spec.source,
-            revision=spec.hub_revision(),
-            dtype=getattr(torch, spec.dtype),
-            attn_implementation=_attention(config),
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        raise FaithfulError(f"Cannot load the weights of {spec.source}: {first_line(error)}.") from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise FaithfulError(
-            f"The weights of {spec.source} lack {len(missing)} tensors, the first {missing[0]}; download the model again."
-        )
-    return model.to(device).eval()
+    refuse_other_tasks(config, spec.source)
+    model = load_checkpoint(
+        spec.source,
+        spec.hub_revision(),
+        config,
+        dtype=getattr(torch, spec.dtype),
+        attn_implementation=_attention(config),
+    )
+    model = model.to(device).eval()
+    refuse_future(model, spec.source, min(spec.vocab_size, spec.mapped))
+    return model
 
 
 def empty_model(spec: ModelSpec) -> Any:
@@ -258,7 +255,8 @@ def _dtype(given: str | None, preset: Preset | None, config: Any, device: str) -
         return "float32"
     if preset:
         return preset.dtype
-    name = str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+    stated = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
+    name = str(stated or "float32").removeprefix("torch.")
     return name if name in DTYPES else "float32"
 
 

@@ -29,22 +29,39 @@ def load_config(source: str, revision: str | None) -> Any:
         raise FaithfulError(f"Cannot load the config of {source}: {first_line(error)}.") from error
 
 
-def generation_config(source: str, revision: str | None) -> dict[str, Any]:
-    """The model's generation_config.json as it stands, {} when there is none."""
+def stated_json(source: str, name: str, revision: str | None) -> dict[str, Any]:
+    """A JSON file of the model's as it stands, {} when there is none.
+
+    Raises:
+        FaithfulError: it cannot be reached, or is no JSON object.
+    """
+    path = optional_file(source, name, revision)
+    return {} if path is None else _read_json(path)
+
+
+def optional_file(source: str, name: str, revision: str | None) -> Path | None:
+    """A file of the model's on this machine, None where the model has none (or, without a network, none in the cache).
+
+    Raises:
+        FaithfulError: the Hub does not answer for it.
+    """
     if Path(source).is_dir():
-        path = Path(source) / "generation_config.json"
-        return _read_json(path) if path.exists() else {}
-    from huggingface_hub import hf_hub_download
+        path = Path(source) / name
+        return path if path.exists() else None
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    cached = try_to_load_from_cache(source, name, revision=revision)
+    if cached is not None:
+        return Path(cached) if isinstance(cached, str) else None
     try:
-        return _read_json(Path(hf_hub_download(source, "generation_config.json", revision=revision)))
+        return Path(hf_hub_download(source, name, revision=revision))
     except LocalEntryNotFoundError as error:
         if hub_problem():
-            return {}
-        raise FaithfulError(f"Cannot read generation_config.json of {source}: {first_line(error)}.") from error
+            return None
+        raise FaithfulError(f"Cannot read {name} of {source}: {first_line(error)}.") from error
     except EntryNotFoundError:
-        return {}
+        return None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -126,7 +126,10 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
     spec = spec or _resolve(config)
     sampling = stated_sampling(config, spec.name, spec.positions)
     if sampling.mode == "documents" and not spec.eos_ids:
-        raise FaithfulError(f"{spec.name} has no end-of-text token, so documents never end; use --mode streams.")
+        raise FaithfulError(
+            f"No file of {spec.name} names an end-of-text token, so documents never end; state eos_token_id in its"
+            " generation_config.json, or use --mode streams."
+        )
     engine = engine_identity(engine_settings(config, shape_of(spec), spec.dtype, sampling.max_tokens))
     manifest = Manifest(
         name=folder.resolve().name,

@@ -63,12 +63,18 @@ def test_bos_falls_back_in_the_declared_order(family_folder: Folder, tmp_path: P
     for file, key in (
         ("tokenizer_config.json", "bos_token"),
         ("config.json", "bos_token_id"),
+        ("generation_config.json", "bos_token_id"),
         ("tokenizer_config.json", "eos_token"),
     ):
         edit_json(folder / file, **{key: None})
         spec = resolve_model(str(folder))
         found.append((spec.bos_id, spec.bos_from))
-    assert found == [(9, "config.bos_token_id"), (2, "tokenizer.eos_token_id"), (2, "config.eos_token_id")]
+    assert found == [
+        (9, "config.bos_token_id"),
+        (1, "generation_config.bos_token_id"),
+        (2, "tokenizer.eos_token_id"),
+        (2, "config.eos_token_id"),
+    ]
 
 
 def test_end_of_text_ids_are_complete(family: str, family_folder: Folder) -> None:
