@@ -1,6 +1,18 @@
-"""`python -m faithful`."""
+"""The `faithful` command, and `python -m faithful`."""
 
-from faithful.cli import main
+from faithful.terminal import run
+
+
+def main() -> None:
+    """Entry point: the terminal first, then everything else."""
+
+    def start() -> None:
+        from faithful.cli import app
+
+        app()
+
+    run(start)
+
 
 if __name__ == "__main__":
     main()

@@ -31,7 +31,9 @@ def current_run(run: str | None = None) -> Path:
         FaithfulError: none is named, or it does not exist.
     """
     marker = ROOT / "current"
-    name = run or os.environ.get("FAITHFUL_RUN") or (marker.read_text().strip() if marker.exists() else "")
+    name = (
+        run or os.environ.get("FAITHFUL_RUN") or (marker.read_text(encoding="utf-8").strip() if marker.exists() else "")
+    )
     if not name:
         raise FaithfulError("There is no current run here; name a folder, or start with `faithful generate`.")
     folder = run_folder(name)

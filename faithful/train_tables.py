@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from faithful.quantities import format_count, format_seconds
+from faithful.terminal import plain
 
 FIGURES = ("fvu", "l0", "ce_diff", "ce_recovered", "kl", "cosine", "never_fired", "start_cosine")
 START_COSINE = 0.5
@@ -72,6 +73,7 @@ class LiveTable:
             now: monotonic seconds.
         """
         from rich.table import Table
+        from rich.text import Text
 
         rows: dict[tuple[str, str], tuple[str, ...]] = {}
         rate, left = self._pace(point, point.cells[0]["cell"] if point.cells else "", now)
@@ -86,11 +88,12 @@ class LiveTable:
             rows[point.step, cell["cell"]] = (speed, *figures, eta)
         self._rows = rows | {key: row for key, row in self._rows.items() if key not in rows}
         done = f"{format_count(point.done)} of {format_count(point.total)} {point.unit}"
-        table = Table(title=f"{point.step}: {done}, {rate} {point.unit}/s, {left} left", title_justify="left")
+        title = f"{point.step}: {done}, {rate} {point.unit}/s, {left} left"
+        table = Table(title=Text(plain(title)), title_justify="left")
         for name in ("step", "cell", "tokens/s", "fvu", "l0", "dead", "loss", "ETA"):
             table.add_column(name, justify="left" if name in ("step", "cell") else "right")
         for key, row in self._rows.items():
-            table.add_row(*key, *row)
+            table.add_row(*(Text(plain(cell)) for cell in (*key, *row)))  # not strings: names may look like markup
         return table
 
     def _pace(self, point: Any, cell: str, now: float) -> tuple[str, str]:

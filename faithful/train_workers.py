@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from multiprocessing import get_context
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from faithful.errors import FaithfulError
+from faithful.children import start_child
+from faithful.errors import FaithfulError, sentence_of
+from faithful.files import reason_of
 
 Told = Callable[[Any], None]
 Work = Callable[[Any, int, Told], None]
@@ -40,14 +42,15 @@ def spread(work: Work, jobs: Sequence[Any], workers: int, report: Told) -> None:
     Raises:
         FaithfulError: what jobs raised, or workers died, at the end: the others are done first.
     """
-    context = get_context("spawn")
     waiting, failures = list(jobs), []
     pipes: dict[Any, Any] = {}
     try:
         for number in range(min(workers, len(jobs))):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(work, number, theirs), daemon=True)
-            process.start()
+            ours, theirs = Pipe()
+            try:
+                process = start_child(_serve, work, number, theirs, name=f"training-{number}")
+            except OSError as error:
+                raise FaithfulError(f"Cannot start a process: {reason_of(error)}; use fewer --workers.") from error
             theirs.close()
             pipes[ours] = process
             _assign(ours, waiting)
@@ -91,13 +94,20 @@ def _ended(process: Any) -> list[str]:
 
 
 def _serve(work: Work, number: int, pipe: Connection) -> None:
-    while (job := pipe.recv()) is not None:
-        try:
-            work(job, number, lambda point: pipe.send(("told", point)))
-        except FaithfulError as error:
-            pipe.send(("failed", str(error)))
-        else:
-            pipe.send(("done", None))
+    with contextlib.suppress(EOFError, ConnectionError):  # whoever gave the work is gone
+        while (job := pipe.recv()) is not None:
+            pipe.send(_outcome(work, job, number, pipe))
+
+
+def _outcome(work: Work, job: Any, number: int, pipe: Connection) -> tuple[str, str | None]:
+    try:
+        work(job, number, lambda point: pipe.send(("told", point)))
+    except Exception as error:
+        sentence = None if isinstance(error, ConnectionError) else sentence_of(error)
+        if sentence is None:
+            raise
+        return "failed", sentence
+    return "done", None
 
 
 def _refuse(failures: list[str]) -> None:

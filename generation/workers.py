@@ -4,11 +4,8 @@ The environment of a worker is set before its interpreter starts: what it import
 """
 
 import contextlib
-import multiprocessing
 import os
 import queue
-import signal
-import sys
 import threading
 import time
 import traceback
@@ -16,10 +13,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
+from faithful.children import start_child
 from faithful.errors import FaithfulError
 from faithful.files import reason_of
 from generation.engine import EngineSettings, Request, Sample
@@ -63,18 +62,13 @@ class Worker:
     def __init__(
         self, number: int, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings, inbox: "Inbox"
     ) -> None:
-        context = multiprocessing.get_context("spawn")
         self.number = number
         self.owed: dict[tuple[str, int], set[int]] = {}
         self.idle = False
         try:
-            self.connection, other = context.Pipe()
-            self.process = context.Process(
-                target=_work, args=(other, spec, sampling, settings), daemon=False, name=f"worker-{number}"
-            )
-            # a terminal sends Ctrl-C to the whole group: workers are born deaf to it, the coordinator stops them
-            with _deaf_to_interrupts(), environment(worker_environment(number, settings)):
-                self.process.start()
+            self.connection, other = Pipe()
+            with environment(worker_environment(number, settings)):
+                self.process = start_child(_work, other, spec, sampling, settings, name=f"worker-{number}")
         except OSError as error:
             raise FaithfulError(f"Cannot start a worker: {reason_of(error)}; use fewer --workers.") from error
         other.close()
@@ -181,16 +175,6 @@ def environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if _in_main_thread() else None
-    try:
-        yield
-    finally:
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
-
-
 def messages(inbox: "Inbox", seconds: float) -> Iterator[tuple[Worker, str, Any]]:
     """What the workers have said, waiting at most `seconds` for the first message: (worker, kind, content).
 
@@ -203,10 +187,6 @@ def messages(inbox: "Inbox", seconds: float) -> Iterator[tuple[Worker, str, Any]
             yield inbox.get_nowait()
     except queue.Empty:
         return
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 class _Link:
@@ -243,8 +223,6 @@ class _Link:
 
 def _work(connection: Connection, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) -> None:
     """Main function of a worker process."""
-    _die_with_parent()
-    os.dup2(2, 1)  # what libraries print must not mix with the command's own answer
     try:
         engine = _build(spec, sampling, settings)
         connection.send(("ready", None))
@@ -265,7 +243,6 @@ def _work(connection: Connection, spec: "ModelSpec", sampling: "Sampling", setti
             where = traceback.extract_tb(error.__traceback__)[-1]
             _last_words(connection, f"A worker failed: {type(error).__name__}: {error} ({where.name}).")
     finally:
-        sys.stdout.flush()
         connection.close()
 
 
@@ -326,14 +303,3 @@ def _build(spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) ->
 def _last_words(connection: Connection, sentence: str) -> None:
     with contextlib.suppress(OSError):
         connection.send(("error", sentence))
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when the coordinator dies, so that no worker outlives a SIGKILL."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
-        parent = multiprocessing.parent_process()
-        if parent is not None and os.getppid() != parent.pid:
-            os._exit(1)

@@ -63,4 +63,6 @@ machine.register(app)
 
 def main() -> None:
     """Entry point of the `faithful` command."""
-    app()
+    from faithful.__main__ import main as start
+
+    start()

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from faithful.cli.show import command, print_json, print_table, progress, say
+from faithful.cli.show import command, print_json, print_table, print_text, progress, say
 
 app = typer.Typer(help="Publish corpora, SAEs and runs on the Hugging Face Hub.", no_args_is_help=True)
 
@@ -132,7 +132,7 @@ def _show_plans(result: Any, config: Any) -> None:
         totals += [("visibility", "private" if is_private else "public")]
         totals += [("commits", str(plan.commits)), ("tag", plan.revision if plan.wants_tag else "there already")]
         print_table("Total", totals)
-        typer.echo(plan.card)
+        print_text(plan.card)
         for note in (*plan.bundle.notes, *(f"Needs --yes: {text}." for text in plan.objections)):
             say(note)
         for found in plan.bundle.conditions:

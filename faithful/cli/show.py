@@ -12,9 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import typer
 
-from faithful.errors import FaithfulError
-from faithful.files import reason_of
+from faithful.errors import sentence_of
 from faithful.quantities import format_count, format_seconds
+from faithful.terminal import STOPPED, in_json, plain
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,17 +29,14 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         hush()
         try:
             return function(*args, **kwargs)
-        except FaithfulError as error:
-            say(f"Error: {error}")
-            raise typer.Exit(2) from None
-        except BrokenPipeError:
-            raise  # whoever read our output has enough: no error
-        except OSError as error:
-            about = f"{error.filename}: " if error.filename else ""
-            say(f"Error: {about}{reason_of(error)}; mend that and run the same command again.")
+        except Exception as error:
+            sentence = sentence_of(error)
+            if sentence is None:
+                raise
+            say(f"Error: {sentence}")
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            say("Stopped. What is finished is kept; run the same command again to go on.")
+            say(STOPPED)
             raise typer.Exit(130) from None
 
     return guarded
@@ -55,13 +52,21 @@ def hush() -> None:
 
 
 def say(text: str) -> None:
-    """A message for people, on stderr."""
-    typer.echo(text, err=True)
+    """A message for people, on stderr: one line, whatever is in it."""
+    sys.stderr.write(plain(" ".join(text.splitlines())) + "\n")
+    sys.stderr.flush()
+
+
+def print_text(text: str) -> None:
+    """A text of several lines on stdout."""
+    sys.stdout.write(plain(text) + "\n")
+    sys.stdout.flush()
 
 
 def print_json(value: Any) -> None:
     """One JSON object on stdout."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    print_text(in_json(json.dumps(value, indent=1, ensure_ascii=not is_unicode, default=str)))
 
 
 def print_table(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -> None:
@@ -73,8 +78,9 @@ def print_table(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, 
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        typer.echo(tab_separated(title, rows, header))
+        print_text(tab_separated(title, rows, header))
         return
+    title, rows, header = plain(title), [tuple(map(plain, row)) for row in rows], tuple(map(plain, header))
     console.print(Text(title, style="bold"))
     table, left_out = fitted(rows, header, console.width)
     Console(highlight=False, width=max(console.width, table.min_width)).print(table)
@@ -98,7 +104,7 @@ def _bars() -> Iterator[Callable[[Any], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description:<10}"),
+        TextColumn("{task.description:<10}", markup=False),
         BarColumn(bar_width=30),
         TextColumn("{task.fields[shown]:>20}"),
         TextColumn("{task.fields[rate]:>14}"),
@@ -111,7 +117,7 @@ def _bars() -> Iterator[Callable[[Any], None]]:
 
         def report(point: Any) -> None:
             if point.step not in tasks:
-                tasks[point.step] = bars.add_task(point.step, total=point.total, shown="", rate="")
+                tasks[point.step] = bars.add_task(plain(point.step), total=point.total, shown="", rate="")
             task = bars.tasks[tasks[point.step]]
             rate = f"{format_count(task.speed)} {point.unit[:3]}/s" if task.speed else ""
             shown = f"{format_count(point.done)}/{format_count(point.total)}"

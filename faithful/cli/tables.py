@@ -50,9 +50,11 @@ def fitted(rows: Rows, header: Sequence[str], width: int) -> tuple[Any, list[str
     )
     shown = {place: [_wrapped(cell, widths[place]) for cell in columns[place]] for place in places}
     for place in places:
-        table.add_column(shown[place].pop(0) if header else "", style="cyan" if place == 0 else "", no_wrap=True)
+        table.add_column(Text(shown[place].pop(0) if header else ""), style="cyan" if place == 0 else "", no_wrap=True)
     for row in range(len(rows)):
-        table.add_row(*(Text(shown[place][row]) for place in places))  # not strings: samples may look like markup
+        table.add_row(
+            *(Text(shown[place][row]) for place in places)
+        )  # not strings: names and samples may look like markup
     return table, [header[place] for place in range(len(columns)) if place not in places]
 
 

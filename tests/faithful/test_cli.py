@@ -229,16 +229,6 @@ def test_what_the_system_refuses_is_one_sentence(error: OSError, said: str, caps
     assert len(shown.err.strip().splitlines()) == 1
 
 
-def test_a_reader_that_has_enough_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
-    @command
-    def print_into_a_closed_pipe() -> None:
-        raise BrokenPipeError(32, "Broken pipe")
-
-    with pytest.raises(BrokenPipeError):
-        print_into_a_closed_pipe()
-    assert capsys.readouterr().err == ""
-
-
 def test_the_end_of_a_step_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     with progress() as report:
         for done in (0, 50, 100, 100):

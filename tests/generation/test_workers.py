@@ -143,7 +143,7 @@ def test_a_process_that_the_system_refuses_is_a_sentence(monkeypatch: pytest.Mon
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("multiprocessing.context.SpawnContext.Pipe", refuse)
+    monkeypatch.setattr("generation.workers.Pipe", refuse)
     settings = EngineSettings("transformers", "cpu", 1, 4, 8, deterministic=True)
     spec: Any = None
     with pytest.raises(FaithfulError, match="Too many open files; use fewer --workers"):
