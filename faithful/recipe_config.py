@@ -14,6 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from faithful.catalog import find_preset
 from faithful.errors import FaithfulError
 from faithful.quantities import parse_count, parse_integers, parse_numbers
+from faithful.suggest import did_you_mean
 from studies.catalog import find_study
 
 SOURCES = ("add", "like", "shuffle")
@@ -95,7 +96,10 @@ def load_recipe(source: str | Path, changes: Mapping[str, Any] | None = None) ->
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FaithfulError(f"There is no recipe '{source}'; name a file, or one of {', '.join(shipped)}.") from None
+        near = did_you_mean(str(source), shipped)
+        raise FaithfulError(
+            f"There is no recipe '{source}'; name a file, or one of {', '.join(shipped)}.{near}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise FaithfulError(f"{path} is no recipe: {error}; mend it.") from error
     for name, value in (changes or {}).items():
@@ -175,7 +179,10 @@ def read_values(
     values = {}
     for name, value in table.items():
         if name not in allowed:
-            raise FaithfulError(f"{where} states '{name}', which is not known; choose among {', '.join(allowed)}.")
+            near = did_you_mean(name, allowed)
+            raise FaithfulError(
+                f"{where} states '{name}', which is not known; choose among {', '.join(allowed)}.{near}"
+            )
         values[name] = _convert(hints[name], value, f"{where}.{name}")
     return values
 

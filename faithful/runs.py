@@ -8,6 +8,7 @@ from faithful.catalog import find_preset
 from faithful.corpus import MANIFEST
 from faithful.errors import FaithfulError
 from faithful.files import write_text
+from faithful.suggest import did_you_mean
 
 ROOT = Path("runs")
 
@@ -38,7 +39,10 @@ def current_run(run: str | None = None) -> Path:
         raise FaithfulError("There is no current run here; name a folder, or start with `faithful generate`.")
     folder = run_folder(name)
     if not folder.is_dir():
-        raise FaithfulError(f"The run {folder} does not exist; start it with `faithful generate` or name another.")
+        near = did_you_mean(folder.name, [one.name for one in sorted(ROOT.glob("*/"))])
+        raise FaithfulError(
+            f"The run {folder} does not exist; start it with `faithful generate` or name another.{near}"
+        )
     return folder
 
 

@@ -17,6 +17,7 @@ from faithful.held_out import choose_held_out
 from faithful.source_rows import Reader, Rows, needed_columns, open_source
 from faithful.source_spec import UNITS, Row, Source
 from faithful.streams import PAUSES, ScriptError, hub_revision, reading_fault, with_retries
+from faithful.suggest import did_you_mean
 from faithful.task_names import PROBE_TASKS, TASK_COLUMNS
 from faithful.templates import WIKITEXT, choose, renderer
 from faithful.text_files import PACKED, TextFiles, builder_of, choose_split, find_files, refuse_undecodable
@@ -88,9 +89,10 @@ def resolve_source(
         _refuse_options(str(path), {"--config": config, "--revision": revision})
         source = _local(path, split)
     elif entry is None and (not _HUB_ID.fullmatch(name) or name.startswith((".", "~")) or builder_of(path)):
+        near = did_you_mean(path.name, [*(one.name for one in catalog()), *_beside(path)])
         raise FaithfulError(
             f"'{name}' is no name of the catalog, no file or folder here, and no Hub id (org/name); `faithful corpus"
-            " list` shows the catalog."
+            f" list` shows the catalog.{near}"
         )
     else:
         source = entry or Source(name=name.split("/")[-1], kind="hub", repo=name)
@@ -100,6 +102,11 @@ def resolve_source(
         source = _pin(source, revision or source.revision, pauses)
     source = _holding_out(replace(source, unit=unit or source.unit))
     return _choose_text(source, columns, template, leave_out, pauses)
+
+
+def _beside(path: Path) -> list[str]:
+    """What lies where a path was looked for."""
+    return [one.name for one in sorted(path.parent.iterdir())] if path.parent.is_dir() else []
 
 
 def find_entry(name: str) -> Source | None:

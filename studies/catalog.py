@@ -15,6 +15,10 @@ from studies import configs
 SETTINGS = "settings.json"
 
 
+UNITS = {"tasks": "tasks", "probes": "fits", "pairs": "pairs", "overlap": "corpora", "gaussian": "steps"}
+"""What a step counts, by its first word; others count contexts."""
+
+
 @dataclass(frozen=True)
 class Study:
     """One study.
@@ -63,7 +67,7 @@ class Study:
             FaithfulError: what its function refuses, or a folder that cannot be written.
         """
         function = self.load()
-        steps: Any = (lambda s, done, total: report(Progress(s, done, total, "contexts"))) if self.of_saes else report
+        steps: Any = (lambda s, done, total: report(Progress(s, done, total, _unit(s)))) if self.of_saes else report
         before = _figures(config.out)
         study = function(config, steps)
         with folder_lock(config.out):
@@ -141,6 +145,10 @@ def find_study(name: str) -> Study:
     if name not in STUDIES:
         raise FaithfulError(f"'{name}' is not a study; choose {', '.join(STUDIES)}.")
     return STUDIES[name]
+
+
+def _unit(step: str) -> str:
+    return UNITS.get(step.partition(" ")[0], "contexts")
 
 
 def _figures(out: Path) -> dict[Path, tuple[int, int]]:

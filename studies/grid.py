@@ -11,9 +11,11 @@ from typing import Any
 
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
+from faithful.runs import ROOT
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.files import CONFIG, load_sae, locate_sae, weights_file
 from faithful.sae.formats import hook_name, layer_of
+from faithful.suggest import did_you_mean
 
 HUB_PLACE = re.compile(r"[\w.-]+/[\w.-]+(/.+)?")
 SEED_FOLDER = re.compile(r"seed-(\d+)")
@@ -151,7 +153,11 @@ def _on_disk(source: Path) -> list[tuple[Path, str, tuple[str, ...]]]:
 def _on_hub(source: str) -> list[tuple[Path, str, tuple[str, ...]]]:
     """The same for a place on the Hub; the path begins with the repository's name."""
     if source.startswith((".", "/", "~")) or not HUB_PLACE.fullmatch(source):
-        raise FaithfulError(f"There is no folder {source}; train SAEs with `faithful train`, or name another place.")
+        runs = [one.parent.name for one in sorted(ROOT.glob("*/saes"))]
+        near = did_you_mean(Path(source).name, runs, {name: ROOT / name for name in runs})
+        raise FaithfulError(
+            f"There is no folder {source}; train SAEs with `faithful train`, or name another place.{near}"
+        )
     from huggingface_hub import HfApi
 
     repo, place = "/".join(source.split("/")[:2]), "/".join(source.split("/")[2:])

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from faithful.errors import FaithfulError
+from faithful.suggest import did_you_mean
 
 HUB, FILES, EMBEDDED = "hub", "files", "embedded"
 
@@ -85,7 +86,7 @@ def find_task(wish: str, text: str | None = None, label: str | None = None) -> T
     if not is_file and (len(parts) not in (2, 3) or not all(parts) or parts[0] in (".", "..", "~")):
         raise FaithfulError(
             f"'{wish}' is no task; choose {', '.join(known)}, or name a file that is there or a Hub set, with its columns"
-            " as PLACE:TEXT:LABEL."
+            f" as PLACE:TEXT:LABEL.{did_you_mean(wish, known)}"
         )
     if len(columns) not in (0, 2, 3) or not all(columns):
         raise FaithfulError(
