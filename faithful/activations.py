@@ -4,6 +4,7 @@ No activation is ever written to a file. Which activation is in which batch depe
 the context, the batch and the buffer alone: not on how many contexts share a forward pass, nor on who reads the stream.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,9 +126,8 @@ class ActivationStream:
         passes = max(1.0, config.epochs)
         wanted = None if config.tokens is None else int(np.ceil(config.tokens / passes))
         self._rows = TokenRows(Corpus(corpus), spec, config.context, config.layout, split, wanted)
-        self._total = max(1, round(self._rows.count * passes)) if self._rows.count else 0
         self._pass: tuple[int, Pass] | None = None
-        activations = self._count_activations()
+        activations = self._lay_out(passes)
         self.steps = activations // config.batch
         if not self.steps:
             raise FaithfulError(
@@ -217,9 +217,10 @@ class ActivationStream:
         kept: list[np.ndarray] = []
         stored, at = 0, self.counts.rows
         while at < self._total:
-            epoch, first = divmod(at, self._rows.count)
+            epoch = bisect_right(self._starts, at) - 1
+            first = at - self._starts[epoch]
             order = self._in_order(epoch)
-            last = min(self._rows.count, first + self._total - at)
+            last = min(len(order.kept), first + self._total - at)
             near = np.cumsum(order.kept[first : min(last, first + room + 1)])
             fitting = int(np.searchsorted(near, room, side="right"))
             rows += order.rows(first, first + fitting)
@@ -260,12 +261,18 @@ class ActivationStream:
             self._pass = epoch, self._rows.ordered(self.config.data_seed, epoch)
         return self._pass[1]
 
-    def _count_activations(self) -> int:
-        found, at = 0, 0
-        while at < self._total:
-            count = min(self._rows.count, self._total - at)
-            found += int(self._in_order(at // self._rows.count).kept[:count].sum())
-            at += count
+    def _lay_out(self, passes: float) -> int:
+        """Find the row that each pass begins with and how many rows will be read; how many activations they give."""
+        count, found = self._rows.count, 0
+        self._starts = [0]
+        self._total = max(1, round(count * passes)) if count else 0
+        while self._starts[-1] < self._total and len(self._starts) <= np.ceil(passes):
+            kept = self._in_order(len(self._starts) - 1).kept
+            if len(self._starts) <= passes:
+                self._total += len(kept) - count
+            found += int(kept[: self._total - self._starts[-1]].sum())
+            self._starts.append(self._starts[-1] + len(kept))
+        self._total = min(self._total, self._starts[-1])
         return found
 
     def _new_buffer(self) -> MixingBuffer:

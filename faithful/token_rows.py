@@ -5,14 +5,14 @@ shuffled: growing a corpus changes nothing.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from faithful.contexts import LAYOUTS, aligned, packed
+from faithful.contexts import LAYOUTS, aligned, packed, packed_starts
 from faithful.corpus import Corpus, flat_tokens
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec, load_tokenizer
@@ -68,7 +68,8 @@ class TokenRows:
         tokens: stored tokens wanted inside the contexts; None is all there are.
 
     Attributes:
-        count: contexts per pass.
+        count: contexts of the documents in index order. A shuffled pass gives as many; where `packed` skips an end-of-text
+            that would follow BOS, some more or fewer.
         usable: stored tokens inside them, in index order.
         ordinary: bool [vocab], False for special ids.
         nbytes: bytes held.
@@ -100,7 +101,7 @@ class TokenRows:
         self.spec, self.context, self.layout = spec, context, layout
         self.ordinary = np.ones(spec.vocab_size, dtype=bool)
         self.ordinary[sorted(special_ids(spec))] = False
-        within = _within(*_measure(corpus, layout, split, spec.eos_ids), context, layout)
+        within = _measure(corpus, layout, split, spec.bos_id, spec.eos_ids).within(context, layout)
         if tokens is not None and tokens > within[-1]:
             raise FaithfulError(
                 f"{corpus.folder} holds {within[-1]:,} {split} tokens inside contexts of {context}, and {tokens:,} are"
@@ -109,7 +110,7 @@ class TokenRows:
         documents = len(within) if tokens is None else int(np.searchsorted(within, tokens)) + 1
         self._load(corpus, split, documents)
         self.usable = int(within[documents - 1])
-        self.count = _contexts(self._lengths, self._open, context, layout)
+        self.count = self._joined(np.arange(documents)).contexts(context, layout)
 
     def ordered(self, data_seed: int | None, epoch: int = 0) -> Pass:
         """One pass: documents shuffled by (data_seed, epoch), or in index order where the seed is None."""
@@ -123,8 +124,10 @@ class TokenRows:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the token ids and document lengths of the prefix, as far as contexts reach."""
+        """Hash of the token ids and document lengths of the prefix, as far as contexts reach, and of how they are cut."""
         digest = hashlib.sha256(self._lengths.astype("<u8").tobytes())
+        if self.layout == "packed" and self.spec.bos_id in self.spec.eos_ids:
+            digest.update(b"no row begins with BOS twice")
         for first in range(0, len(self._tokens), 1 << 20):
             digest.update(self._tokens[first : first + (1 << 20)].astype("<u4").tobytes())
         return digest.hexdigest()
@@ -162,20 +165,76 @@ class TokenRows:
         self._lengths, self._kept = np.concatenate(lengths), np.concatenate(kept)
         self._offsets = np.concatenate([[0], np.cumsum(self._lengths)])
         self._open = _open_ends(np.concatenate(last), self.spec.eos_ids)
+        closes = self.layout == "packed" and self.spec.bos_id in self.spec.eos_ids
+        self._bos_places = np.flatnonzero(self._tokens == self.spec.bos_id) if closes else np.empty(0, np.int64)
+
+    def _joined(self, order: np.ndarray) -> "_Joined":
+        """The documents in an order, as `packed` joins them."""
+        lengths = self._lengths[order]
+        owner = np.searchsorted(self._offsets, self._bos_places, side="right") - 1
+        moved = np.empty(len(order), np.int64)
+        moved[order] = np.cumsum(lengths) - lengths
+        bos = np.sort(self._bos_places - self._offsets[owner] + moved[owner])
+        return _Joined(lengths, self._open[order], bos, _separator(self.spec.bos_id, self.spec.eos_ids))
 
     def _pack(self, order: np.ndarray) -> Pass:
         """Windows of the documents in an order, written out."""
         width = self.context - 1
-        windows = np.empty((self.count, width), dtype=self._tokens.dtype)
-        kept = np.empty(self.count, dtype=np.int64)
+        joined = self._joined(order)
+        stored = joined.stored(width)
+        windows = np.empty((len(stored), width), dtype=self._tokens.dtype)
+        kept = np.empty(len(stored), dtype=np.int64)
         shuffled = _Shuffled(self._tokens, self._offsets, order)
         documents = (shuffled[place] for place in range(len(order)))
         for place, row in enumerate(packed(documents, self.context, self.spec.bos_id, self.spec.eos_ids)):
             windows[place] = row[1:]
             kept[place] = self.ordinary[row[1:]].sum()
-        joints = _joints(self._lengths[order], self._open[order]) // width
-        stored = width - np.bincount(joints, minlength=self.count)[: self.count]
         return Pass(kept, stored, windows, self.context, self.spec.bos_id)
+
+
+class _Joined(NamedTuple):
+    """Documents in an order, and what decides how `packed` cuts them.
+
+    Attributes:
+        lengths: int64 [documents].
+        open: bool [documents], whether an end-of-text is put behind it.
+        bos: int64 [n], places of the stored tokens that no row may begin with, before anything is put between documents.
+        skips: whether no row may begin with what is put between documents either.
+    """
+
+    lengths: np.ndarray
+    open: np.ndarray
+    bos: np.ndarray
+    skips: bool
+
+    def within(self, context: int, layout: str) -> np.ndarray:
+        """Stored tokens inside the contexts of the first n documents, int64 [documents]."""
+        width = context - 1
+        if layout == "aligned":
+            return np.cumsum(np.minimum(self.lengths, width))
+        full = np.searchsorted(self._windows(width) + width, np.cumsum(self.lengths + self.open), side="right")
+        return np.concatenate([[0], np.cumsum(self.stored(width))])[full]
+
+    def contexts(self, context: int, layout: str) -> int:
+        """Number of contexts."""
+        return len(self.lengths) if layout == "aligned" else len(self._windows(context - 1))
+
+    def stored(self, width: int) -> np.ndarray:
+        """Stored tokens of each window, int64 [windows]."""
+        windows, joints = self._windows(width), self._joints()
+        return width - np.searchsorted(joints, windows + width) + np.searchsorted(joints, windows)
+
+    def _joints(self) -> np.ndarray:
+        """Positions of the end-of-text put between documents, in the stream of all."""
+        return (np.cumsum(self.lengths + self.open) - 1)[self.open]
+
+    def _windows(self, width: int) -> np.ndarray:
+        """Where the windows begin in the stream of all, int64 [windows]."""
+        ends = np.cumsum(self.lengths)
+        before = np.concatenate([[0], np.cumsum(self.open)])
+        bos = self.bos + before[np.searchsorted(ends, self.bos, side="right")]
+        skipped = np.sort(np.concatenate([bos, self._joints()])) if self.skips else bos
+        return packed_starts(int(self.lengths.sum() + self.open.sum()), width, skipped)
 
 
 class _Shuffled:
@@ -195,11 +254,11 @@ def plan_tokens(corpus: Corpus, context: int, layout: str, split: str = "train")
     Raises:
         FaithfulError: an unknown layout, or a damaged shard.
     """
-    eos_ids = corpus.manifest.identity["model"]["eos_ids"]
-    lengths, joined = _measure(corpus, layout, split, eos_ids)
-    within = _within(lengths, joined, context, layout)
+    model = corpus.manifest.identity["model"]
+    joined = _measure(corpus, layout, split, model["bos_id"], model["eos_ids"])
+    within = joined.within(context, layout)
     usable = int(within[-1]) if len(within) else 0
-    return Plan(usable, int(lengths.sum()) - usable, _contexts(lengths, joined, context, layout))
+    return Plan(usable, int(joined.lengths.sum()) - usable, joined.contexts(context, layout))
 
 
 def special_ids(spec: ModelSpec) -> frozenset[int]:
@@ -210,21 +269,30 @@ def special_ids(spec: ModelSpec) -> frozenset[int]:
     return frozenset(i for i in found if i < spec.vocab_size)
 
 
-def _measure(corpus: Corpus, layout: str, split: str, eos_ids: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Length of each document, int64, and whether `packed` puts an end-of-text behind it."""
+def _measure(corpus: Corpus, layout: str, split: str, bos_id: int, eos_ids: Sequence[int]) -> _Joined:
+    """A split's documents in index order, as `packed` joins them."""
     if layout not in LAYOUTS:
         raise FaithfulError(f"'{layout}' is not a layout; choose {' or '.join(LAYOUTS)}.")
-    lengths, last = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    lengths, last, bos, first = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
     if layout == "aligned":
         lengths += [
             batch.column("n_tokens").to_numpy().astype(np.int64) for batch in corpus.batches(split, ["n_tokens"])
         ]
-        return (joined := np.concatenate(lengths)), np.zeros(len(joined), dtype=bool)
+        return _Joined(joined := np.concatenate(lengths), np.zeros(len(joined), dtype=bool), bos[0], False)
     for batch in corpus.batches(split, ["token_ids"]):
         ids, offsets = flat_tokens(batch)
         lengths.append(np.diff(offsets))
         last.append(_last_tokens(ids, offsets))
-    return np.concatenate(lengths), _open_ends(np.concatenate(last), eos_ids)
+        if bos_id in eos_ids:
+            bos.append(first + np.flatnonzero(ids == bos_id))
+        first += len(ids)
+    ends = _open_ends(np.concatenate(last), eos_ids)
+    return _Joined(np.concatenate(lengths), ends, np.concatenate(bos), _separator(bos_id, eos_ids))
+
+
+def _separator(bos_id: int, eos_ids: Iterable[int]) -> bool:
+    """Whether documents are joined by BOS itself."""
+    return min(eos_ids, default=None) == bos_id
 
 
 def _last_tokens(ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -239,25 +307,6 @@ def _open_ends(last: np.ndarray, eos_ids: Iterable[int]) -> np.ndarray:
     """Which documents get an end-of-text when they are joined: those without one, if the model has any."""
     stops = list(eos_ids)
     return ~np.isin(last, stops) if stops else np.zeros(len(last), dtype=bool)
-
-
-def _joints(lengths: np.ndarray, open_ends: np.ndarray) -> np.ndarray:
-    """Positions of the end-of-text put between documents, in the stream of all."""
-    return (np.cumsum(lengths + open_ends) - 1)[open_ends]
-
-
-def _within(lengths: np.ndarray, open_ends: np.ndarray, context: int, layout: str) -> np.ndarray:
-    """Stored tokens inside the contexts of the first n documents, int64 [documents]."""
-    width = context - 1
-    if layout == "aligned":
-        return np.cumsum(np.minimum(lengths, width))
-    full = np.cumsum(lengths + open_ends) // width * width
-    return full - np.searchsorted(_joints(lengths, open_ends), full)
-
-
-def _contexts(lengths: np.ndarray, open_ends: np.ndarray, context: int, layout: str) -> int:
-    """Number of contexts."""
-    return len(lengths) if layout == "aligned" else int((lengths + open_ends).sum()) // (context - 1)
 
 
 def _cut(ids: np.ndarray, offsets: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -67,7 +67,8 @@ def everything(stream: ActivationStream, passes: int = 1) -> Tensor:
     """Each context alone, unpadded: the activations of its ordinary tokens, in the order of the passes."""
     rows, model, found = stream._rows, stream._model, []
     for epoch in range(passes):
-        for row in rows.ordered(stream.config.data_seed, epoch).rows(0, rows.count):
+        order = rows.ordered(stream.config.data_seed, epoch)
+        for row in order.rows(0, len(order.kept)):
             found.append(model(torch.from_numpy(row)[None])[0][torch.from_numpy(rows.ordinary[row])])
     return torch.cat(found)
 
@@ -81,14 +82,16 @@ def test_every_ordinary_token_of_every_context_comes_once(
     assert_same_rows(found, expected)
     assert not torch.allclose(found, expected, atol=1e-2)
     counts, plan = stream.counts, plan_tokens(Corpus(corpora(family)), CONFIG.context, layout)
-    assert counts.rows == plan.rows
+    in_pass = len(stream._rows.ordered(stream.config.data_seed).kept)
+    assert counts.rows == in_pass
+    assert layout == "packed" or in_pass == plan.rows
     assert counts.activations == len(expected) == counts.positions.sum()
     assert counts.positions[0] == 0
     if layout == "aligned":
         assert counts.tokens == plan.usable
         assert counts.special == plan.rows + plan.usable - len(expected)
     else:
-        assert counts.special == plan.rows * CONFIG.context - len(expected)
+        assert counts.special == in_pass * CONFIG.context - len(expected)
 
 
 def test_an_own_corpus_streams_up_to_the_hook(family_model: Models, tmp_path: Path) -> None:
@@ -195,6 +198,29 @@ def test_epochs_repeat_the_prefix_in_new_orders(family_model: Models, corpora: C
     list(half)
     assert half.counts.rows == 75
     assert abs(half.counts.tokens / usable - 1.5) < 0.1
+
+
+def test_every_pass_is_read_whole_where_passes_differ_in_length(
+    family_model: Models, corpora: Callable[[str], Path]
+) -> None:
+    """Packed contexts of a model whose BOS is its end-of-text: how many there are depends on the order of the documents."""
+    seen = set()
+    for data_seed in range(5):
+        config = replace(CONFIG, layout="packed", context=7, batch=1, data_seed=data_seed, epochs=3.5)
+        stream = open_stream("gpt2", family_model, corpora, config)
+        passes = [stream._rows.ordered(data_seed, epoch) for epoch in range(4)]
+        lengths = [len(order.kept) for order in passes]
+        found = torch.cat(list(stream))
+        half = stream.counts.rows - sum(lengths[:3])
+        assert abs(half - lengths[3] / 2) <= 5
+        kept = np.concatenate([order.kept for order in passes])[: stream.counts.rows]
+        stored = np.concatenate([order.stored for order in passes])[: stream.counts.rows]
+        assert stream.steps == len(found) == kept.sum()
+        assert stream.counts.tokens == stored.sum()
+        expected = everything(stream, 4)[: len(found)]
+        assert_same_rows(found, expected)
+        seen |= set(lengths)
+    assert len(seen) > 1
 
 
 def test_a_budget_takes_the_first_documents_alone(

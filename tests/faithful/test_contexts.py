@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faithful.contexts import aligned, packed
+from faithful.contexts import aligned, packed, packed_starts
 
 BOS, EOS = 1, 2
 
@@ -20,10 +20,13 @@ def naive_packed(documents: list[list[int]], context: int, bos: int, eos: list[i
         if eos and (not document or document[-1] not in eos):
             stream.append(min(eos))
     rows = []
-    while len(stream) >= context - 1:
+    while True:
+        while bos in eos and stream and stream[0] == bos:
+            stream = stream[1:]
+        if len(stream) < context - 1:
+            return rows
         rows.append([bos, *stream[: context - 1]])
         stream = stream[context - 1 :]
-    return rows
 
 
 def some_documents(seed: int, count: int, stops: list[int]) -> list[list[int]]:
@@ -53,11 +56,34 @@ def test_aligned_equals_the_plain_code(seed: int, context: int) -> None:
 
 
 @pytest.mark.parametrize("context", [2, 3, 8, 17, 64])
-@pytest.mark.parametrize("stops", [[EOS], [EOS, 55, 60], [], [BOS]], ids=["one", "three", "none", "bos is eos"])
+@pytest.mark.parametrize(
+    "stops",
+    [[EOS], [EOS, 55, 60], [], [BOS], [BOS, 60], [0, BOS]],
+    ids=["one", "three", "none", "bos is eos", "bos joins, one more ends", "bos ends, another joins"],
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_packed_equals_the_plain_code(seed: int, stops: list[int], context: int) -> None:
     documents = some_documents(seed, 40, stops)
-    assert lists(packed(arrays(documents), context, BOS, stops)) == naive_packed(documents, context, BOS, stops)
+    rows = lists(packed(arrays(documents), context, BOS, stops))
+    assert rows == naive_packed(documents, context, BOS, stops)
+    if BOS in stops:
+        assert all(row[1] != BOS for row in rows)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_where_windows_begin_equals_walking_along_the_stream(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    tokens, width = int(draw.integers(0, 400)), int(draw.integers(1, 12))
+    skipped = np.flatnonzero(draw.random(tokens) < draw.choice([0.0, 0.05, 0.4, 0.9, 1.0]))
+    expected, at = [], 0
+    while True:
+        while at in skipped:
+            at += 1
+        if at + width > tokens:
+            break
+        expected.append(at)
+        at += width
+    assert packed_starts(tokens, width, skipped).tolist() == expected
 
 
 def test_every_packed_row_is_full_and_begins_with_bos() -> None:
@@ -77,6 +103,13 @@ def test_a_stored_end_of_text_is_not_doubled_and_a_missing_one_is_put_in() -> No
 def test_where_bos_is_the_end_of_text_a_document_is_closed_once() -> None:
     documents = arrays([[5, BOS], [6, 7], [8, BOS], [9, 9, 9]])
     assert lists(packed(documents, 9, BOS, [BOS])) == [[BOS, 5, BOS, 6, 7, BOS, 8, BOS, 9]]
+
+
+def test_where_bos_is_the_end_of_text_no_row_begins_with_it_twice() -> None:
+    documents = arrays([[5, 6, BOS], [7, 8], [BOS], [], [9, 9, BOS]])
+    assert lists(packed(documents, 3, BOS, [BOS])) == [[BOS, 5, 6], [BOS, 7, 8], [BOS, 9, 9]]
+    assert lists(packed(documents, 4, BOS, [BOS])) == [[BOS, 5, 6, BOS], [BOS, 7, 8, BOS], [BOS, 9, 9, BOS]]
+    assert lists(packed(documents, 3, BOS, [EOS]))[:3] == [[BOS, 5, 6], [BOS, BOS, EOS], [BOS, 7, 8]], "an ordinary id"
 
 
 def test_any_of_several_end_of_text_ids_closes_a_document_and_the_smallest_joins() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faithful.contexts import aligned, packed
+from faithful.contexts import aligned, packed, packed_starts
 from faithful.corpus import Corpus
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
@@ -44,8 +44,10 @@ def corpus(
 
 def all_rows(rows: TokenRows, seed: int | None = None, epoch: int = 0) -> list[list[int]]:
     order = rows.ordered(seed, epoch)
-    assert len(order.kept) == len(order.stored) == rows.count
-    found = order.rows(0, rows.count)
+    assert len(order.kept) == len(order.stored)
+    assert seed is not None or len(order.kept) == rows.count
+    assert rows.layout == "packed" or len(order.kept) == rows.count
+    found = order.rows(0, len(order.kept))
     assert [int(rows.ordinary[row].sum()) for row in found] == order.kept.tolist()
     return [row.tolist() for row in found]
 
@@ -100,10 +102,41 @@ def test_a_plan_counts_what_contexts_reach(corpus: tuple[ModelSpec, list[np.ndar
         stored = np.zeros(0, bool)  # of every position in the stream, whether it is stored
         for text in texts:
             stored = np.concatenate([stored, np.ones(len(text), bool), [False] * (text[-1] not in spec.eos_ids)])
-        inside = stored[: len(stored) // (context - 1) * (context - 1)].reshape(-1, context - 1)
+        is_bos = (
+            np.concatenate([[*text, *[spec.bos_id] * (text[-1] not in spec.eos_ids)] for text in texts]) == spec.bos_id
+        )
+        inside = stored[
+            packed_starts(len(stored), context - 1, np.flatnonzero(is_bos))[:, None] + np.arange(context - 1)
+        ]
         assert order.stored.tolist() == inside.sum(1).tolist()
         assert plan == (inside.sum(), total - inside.sum(), len(inside))
         assert rows.usable == plan.usable
+    assert [plan_tokens(opened, context, "packed").unusable for context in (2, 3)] > [0, 0], (
+        "skipped ones are not counted"
+    )
+
+
+@pytest.mark.parametrize("context", [2, 5, CONTEXT])
+def test_every_order_counts_the_stored_tokens_that_its_rows_hold(
+    corpus: tuple[ModelSpec, list[np.ndarray], Corpus], context: int
+) -> None:
+    """Each token stands once in the stream: those in no row are skipped ones and what is left at the end."""
+    spec, texts, opened = corpus
+    rows, counts = TokenRows(opened, spec, context, "packed"), set()
+    for seed in range(12):
+        order = rows.ordered(seed)
+        found = order.rows(0, len(order.kept))
+        assert all(row[1] != spec.bos_id and len(row) == context for row in found)
+        mixed = [texts[place] for place in np.random.default_rng([seed, 0]).permutation(len(texts))]
+        assert [row.tolist() for row in found] == [
+            row.tolist() for row in packed(mixed, context, spec.bos_id, spec.eos_ids)
+        ]
+        closed = [np.append(text, [] if text[-1] in spec.eos_ids else [-1]) for text in mixed]
+        stream = np.concatenate(closed)  # −1: put between documents, not stored
+        begins = packed_starts(len(stream), context - 1, np.flatnonzero((stream == -1) | (stream == spec.bos_id)))
+        assert order.stored.tolist() == [int((stream[at : at + context - 1] >= 0).sum()) for at in begins]
+        counts.add(len(found))
+    assert context == 2 or len(counts) > 1, "passes differ in length"
 
 
 @pytest.mark.parametrize("layout", ["aligned", "packed"])
