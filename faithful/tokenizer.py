@@ -14,13 +14,18 @@ from faithful.tokenizer_file import as_written
 def load_tokenizer(source: str, revision: str | None) -> Any:
     """The tokenizer of a model, which gives the ids that its tokenizer.json gives.
 
+    Mistral's tekken.json is read by transformers too, never by `mistral_common`: what is installed must not decide which
+    class reads a model's files, and vLLM brings that library along.
+
     Raises:
         FaithfulError: it cannot be loaded, or does not do what its tokenizer.json says.
     """
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, revision=revision, trust_remote_code=False, mistral_format=False
+        )
     except Exception as error:
         raise FaithfulError(f"Cannot load the tokenizer of {source}: {first_line(error)}.") from error
     return as_written(tokenizer, source, revision)
