@@ -19,10 +19,12 @@ class Shape:
         params: number of parameters.
         layers: decoder layers.
         d_model: width of the residual stream.
-        kv_heads: key–value heads per layer.
+        kv_heads: key–value heads per layer (of the first that has any).
         head_dim: width of a head.
         vocab: rows of the output matrix (padding included).
         positions: longest context, in tokens.
+        kv_values: entries of the key–value cache per token, all layers together; None where all layers are alike, keys and
+            values of one width.
     """
 
     params: int
@@ -32,10 +34,12 @@ class Shape:
     head_dim: int
     vocab: int
     positions: int
+    kv_values: int | None = None
 
     def kv_bytes_per_token(self, bytes_per_value: int) -> int:
         """Bytes that one token occupies in the key–value cache."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * bytes_per_value
+        alike = 2 * self.layers * self.kv_heads * self.head_dim
+        return (alike if self.kv_values is None else self.kv_values) * bytes_per_value
 
 
 @dataclass(frozen=True)

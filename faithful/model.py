@@ -21,6 +21,7 @@ from faithful.model_files import (
     load_config,
     stated_json,
 )
+from faithful.shapes import measure
 from faithful.special_ids import stated_ids
 from faithful.tokenizer import load_tokenizer, strings_of, tokenizer_hash
 
@@ -220,21 +221,11 @@ def check_dtype(name: str) -> str:
 
 
 def shape_of(spec: ModelSpec) -> Shape:
-    """Shape of a resolved model: the preset's, else read from its config (parameters counted on the meta device)."""
+    """Shape of a resolved model: the preset's, else measured on the meta device."""
     preset = find_preset(spec.source)
     if preset:
         return preset.shape
-    text = load_config(spec.source, spec.hub_revision()).get_text_config()
-    heads = int(text.num_attention_heads)
-    return Shape(
-        params=sum(weight.numel() for weight in empty_model(spec).parameters()),
-        layers=int(text.num_hidden_layers),
-        d_model=int(text.hidden_size),
-        kv_heads=int(getattr(text, "num_key_value_heads", None) or heads),
-        head_dim=int(getattr(text, "head_dim", None) or text.hidden_size // heads),
-        vocab=spec.vocab_size,
-        positions=spec.positions,
-    )
+    return measure(empty_model(spec), spec.vocab_size, spec.positions)
 
 
 def _attention(config: Any) -> str | None:
