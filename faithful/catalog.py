@@ -9,6 +9,7 @@ from pathlib import Path
 
 DEFAULT_TOKENS = 50_000_000
 DEFAULT_CONTEXT = 512
+STATE_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,12 @@ class Shape:
         params: number of parameters.
         layers: decoder layers.
         d_model: width of the residual stream.
-        kv_heads: key–value heads per layer (of the first that has any).
+        kv_heads: key–value heads per layer.
         head_dim: width of a head.
         vocab: rows of the output matrix (padding included).
         positions: longest context, in tokens.
-        kv_values: entries of the key–value cache per token, all layers together; None where all layers are alike, keys and
-            values of one width.
+        cached: numbers that a token leaves in the cache, where layers, heads and width do not tell; else None.
+        state: numbers that a row keeps whatever its length (state-space layers).
     """
 
     params: int
@@ -34,12 +35,17 @@ class Shape:
     head_dim: int
     vocab: int
     positions: int
-    kv_values: int | None = None
+    cached: int | None = None
+    state: int = 0
 
     def kv_bytes_per_token(self, bytes_per_value: int) -> int:
         """Bytes that one token occupies in the key–value cache."""
-        alike = 2 * self.layers * self.kv_heads * self.head_dim
-        return (alike if self.kv_values is None else self.kv_values) * bytes_per_value
+        values = 2 * self.layers * self.kv_heads * self.head_dim if self.cached is None else self.cached
+        return values * bytes_per_value
+
+    def row_bytes(self, bytes_per_value: int, tokens: float) -> int:
+        """Bytes that a sample of `tokens` occupies in the cache; states are kept in float32 whatever the model's type."""
+        return round(self.kv_bytes_per_token(bytes_per_value) * tokens) + STATE_BYTES * self.state
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from faithful.model_files import (
     load_config,
     stated_json,
 )
-from faithful.shapes import measure
+from faithful.model_shape import read_shape
 from faithful.special_ids import stated_ids
 from faithful.tokenizer import load_tokenizer, strings_of, tokenizer_hash
 
@@ -221,11 +221,15 @@ def check_dtype(name: str) -> str:
 
 
 def shape_of(spec: ModelSpec) -> Shape:
-    """Shape of a resolved model: the preset's, else measured on the meta device."""
+    """Shape of a resolved model: the preset's, else as `read_shape` finds it.
+
+    Raises:
+        FaithfulError: see `read_shape`.
+    """
     preset = find_preset(spec.source)
     if preset:
         return preset.shape
-    return measure(empty_model(spec), spec.vocab_size, spec.positions)
+    return read_shape(empty_model(spec), spec.vocab_size, spec.positions, spec.name)
 
 
 def _attention(config: Any) -> str | None:

@@ -93,7 +93,7 @@ def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: i
     """Bytes of one worker: weights, key–value buffers (twice the window in our engine), logits, and the libraries."""
     size = BYTES[dtype]
     columns = 2 * longest if settings.name == "transformers" else longest
-    cache = shape.kv_bytes_per_token(size) * settings.slots * columns
+    cache = shape.row_bytes(size, columns) * settings.slots
     logits = 6 * 4 * settings.slots * shape.vocab
     return shape.params * size + cache + logits + WORKER_BASE_BYTES[settings.name]
 
@@ -127,18 +127,19 @@ def make_plan(
     """
     size = BYTES[dtype]
     weights, kv = shape.params * size, shape.kv_bytes_per_token(size)
+    row = shape.row_bytes(size, sampling.max_tokens + 1)
     mean = sampling.max_tokens if sampling.mode == "streams" else 0.6 * sampling.max_tokens
     samples = round((train + held_out) / mean) + 1
     cuda = settings.device == "cuda"
     memory = device_memory(settings.device, assume)
     gpu = forecast_gpu(assume) if cuda else None
     room = max(0, USABLE_MEMORY * memory - weights)
-    concurrency = min(settings.slots, max(1, int(room // (max(kv, 1) * (sampling.max_tokens + 1)))))
+    concurrency = min(settings.slots, max(1, int(room // row)))
     per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1)
     fitting = max(1, int(0.8 * memory // per_worker))
     count = workers or (_gpu_count(assume) if cuda else min(len(os.sched_getaffinity(0)), fitting))
     if gpu:
-        step_seconds = (weights + concurrency * mean / 2 * kv) / (0.6 * gpu.bandwidth)
+        step_seconds = (weights + concurrency * shape.row_bytes(size, mean / 2)) / (0.6 * gpu.bandwidth)
         rate = count * concurrency / step_seconds
     else:
         rate = count * CPU_FLOPS_PER_THREAD * settings.threads / (2 * shape.params)
@@ -158,7 +159,7 @@ def make_plan(
         kv_bytes_per_token=kv,
         memory_bytes=per_worker,
         concurrency=concurrency,
-        fits=room >= kv * (sampling.max_tokens + 1),
+        fits=room >= row,
         workers=count,
         tokens_per_second=rate,
         seconds=(train + held_out) / rate,

@@ -9,7 +9,7 @@ import transformers
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from faithful.model import ModelSpec, shape_of
-from faithful.shapes import measure
+from faithful.model_shape import read_shape
 
 SMALL = {
     "vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64,
@@ -44,10 +44,11 @@ def test_key_value_cache_of_a_token(kind: str, settings: dict[str, Any], values:
     config = getattr(transformers, f"{kind}Config")(**settings)
     with torch.device("meta"):
         empty = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    shape = measure(empty, 300, 128)
-    assert shape.kv_values == values
+    shape = read_shape(empty, 300, 128, "model")
+    assert shape.cached == values
     assert shape.kv_bytes_per_token(2) == 2 * values
     assert (shape.layers, shape.d_model, shape.params) == (3, 64, sum(one.numel() for one in empty.parameters()))
+    assert (shape.state > 0) == (kind == "Mamba")
     if not values:
         return
     cache = DynamicCache(config=config)
@@ -62,4 +63,4 @@ def test_presets_and_measured_models_count_alike(
     family_model: Callable[[str], tuple[ModelSpec, Any]], family: str
 ) -> None:
     shape = shape_of(family_model(family)[0])
-    assert shape.kv_values == 2 * shape.layers * shape.kv_heads * shape.head_dim
+    assert shape.cached == 2 * shape.layers * shape.kv_heads * shape.head_dim
