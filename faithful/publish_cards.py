@@ -151,6 +151,7 @@ def corpus_card(corpus: Corpus, name: str, config: str | None = None, section: s
     for here, there in (
         (f'"{shown.name}/', f'"hf://datasets/{place}/'),
         (f'"{shown.name}"', loaded),
+        (f"faithful train --corpus {shown.name}", f"{fetch}\nfaithful train --corpus {out}"),
         (f"`faithful corpus export {shown.name} --context", f"`{fetch}`, then `{export}"),
         (f"faithful corpus export {shown.name} --context", f"{fetch}\n{export}"),
         (f"{{Data set {shown.name}}}", f"{{Data set {latex(place)} on the Hub}}"),

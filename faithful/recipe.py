@@ -17,7 +17,7 @@ from faithful.errors import FaithfulError
 from faithful.files import folder_lock, write_json, write_text
 from faithful.recipe_config import LEAST_SEEDS, CorpusPlan, Recipe, to_toml
 from faithful.runs import remember_run
-from faithful.sae_card import read_cells
+from faithful.sae_card import read_cells, write_saes_card
 from faithful.train_config import TrainConfig
 from faithful.training import train
 from generation.add import add
@@ -91,7 +91,7 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
         **{"tokens": recipe.tokens, "device": device} | recipe.train,
     )  # fmt: skip
     made = tuple(step.name for step in steps)
-    steps.append(Step("train", made, wish, train, partial(_left_of_saes, folder / "saes")))
+    steps.append(Step("train", made, wish, _train, partial(_left_of_saes, folder / "saes")))
     for name, values in recipe.studies.items():
         study = find_study(name)
         out = folder / "studies" / name
@@ -233,6 +233,11 @@ def _left_of_corpus(folder: Path) -> str | None:
     ):
         return None
     return _digest([manifest.identity, [shard.sha256 for shard in shards]])
+
+
+def _train(config: TrainConfig, report: Any) -> None:
+    """Train the grid and write its card."""
+    write_saes_card(train(config, report).out)
 
 
 def _left_of_saes(folder: Path) -> str | None:

@@ -9,9 +9,11 @@ from typing import Any
 from faithful.catalog import find_preset
 from faithful.corpus import MANIFEST, Manifest, read_manifest
 from faithful.errors import FaithfulError
+from faithful.files import write_text
 from faithful.licences import licence_paragraph
 from faithful.publish_cards import markdown_table
 from faithful.sae.files import CONFIG, SPARSITY, WEIGHTS
+from faithful.train_tables import mean_and_sd
 
 FILES = {
     CONFIG: "`cfg.json` (SAELens 6, with what is known of the training under `metadata`)",
@@ -25,7 +27,9 @@ SETTINGS = (
     ("buffer", "activations in the mixing buffer"), ("lr", "learning rate"), ("data_seed", "seed of the data order"),
     ("drop_outliers", "activations with outlying norms left out"),
 )  # fmt: skip
-FIGURES = (("fvu", ".4f"), ("l0", ".2f"), ("ce_recovered", ".4f"), ("never_fired", ",d"))
+FIGURES = (
+    ("fvu", ".4f"), ("l0", ".2f"), ("ce_recovered", ".4f"), ("never_fired", ",d"), ("start_cosine", ".3f"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -141,16 +145,37 @@ def sae_metadata(model: dict[str, Any], datasets: Sequence[str]) -> dict[str, An
     return values | {"tags": ["sparse-autoencoder", "mechanistic-interpretability", "faithful", "topk", short]}
 
 
-def render_saes(name: str, cells: Sequence[SaeCell], model: dict[str, Any], title: str | None) -> str:
+def write_saes_card(folder: Path) -> Path:
+    """Write or renew README.md beside a grid of SAEs; what people wrote outside its markers is kept.
+
+    Raises:
+        FaithfulError: SAEs of several models, or a README.md whose markers or metadata are broken.
+    """
+    from faithful.publish_cards import wrapped
+
+    cells = read_cells(folder)
+    model = model_facts(cells, corpora_beside(folder))
+    text = render_saes(folder.as_posix(), cells, model, f"SAEs of {model['name'].split('/')[-1]}", folder)
+    metadata = {"library_name": "saelens", "tags": sae_metadata(model, ())["tags"]}
+    write_text(folder / "README.md", wrapped(metadata, text, folder / "README.md"))
+    return folder / "README.md"
+
+
+def render_saes(
+    name: str, cells: Sequence[SaeCell], model: dict[str, Any], title: str | None, where: Path | None = None
+) -> str:
     """The generated part of the card, Markdown.
 
     Args:
-        name: `USER/REPO`.
+        name: `USER/REPO`, or what the folder is called.
         cells: the SAEs.
         model: see `model_facts`.
         title: heading; None for a part of another card.
+        where: the folder that they are loaded from; None for the Hub.
     """
     from generation.card_parts import render_template
+
+    there, on_hub = (where / cells[0].place).as_posix() if where else "", f'"{name}", "{cells[0].place}"'
 
     shared = _shared(cells)
     hooks = list(dict.fromkeys(str(_metadata(cell, "hook_name")) for cell in cells))
@@ -163,7 +188,11 @@ def render_saes(name: str, cells: Sequence[SaeCell], model: dict[str, Any], titl
         corpora=list(dict.fromkeys(cell.corpus for cell in cells)),
         seeds=len({cell.identity.get("init_seed") for cell in cells}),
         repo=name,
-        example=cells[0].place,
+        load_saelens=f'SAE.load_from_disk("{there}")' if where else f"SAE.from_pretrained({on_hub})",
+        load_ours=f'faithful.load_sae("{there}")' if where else f"faithful.load_sae({on_hub})",
+        d_in=cells[0].config.get("d_in", "d_in"),
+        d_sae=cells[0].config.get("d_sae", "d_sae"),
+        means=means_table(cells),
         normalised=model["family"] in ("gpt2", "pythia"),
         cells=cells_table(cells),
         settings=[
@@ -174,6 +203,23 @@ def render_saes(name: str, cells: Sequence[SaeCell], model: dict[str, Any], titl
         files=", ".join(text for name, text in FILES.items() if all((cell.folder / name).is_file() for cell in cells)),
         licence=licence_paragraph(model),
     )
+
+
+def means_table(cells: Sequence[SaeCell]) -> str:
+    """One row per corpus and shape: METRICS' figures, mean ± standard deviation over the SAEs."""
+    groups: dict[tuple[str, str], list[SaeCell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.corpus, cell.folder.parent.name), []).append(cell)
+    rows = [
+        (
+            corpus,
+            shape,
+            str(len(some)),
+            *(mean_and_sd([cell.evaluation.get(name) for cell in some]) for name, _ in FIGURES),
+        )
+        for (corpus, shape), some in groups.items()
+    ]
+    return markdown_table(("corpus", "shape", "SAEs", *(name for name, _ in FIGURES)), rows)
 
 
 def cells_table(cells: Sequence[SaeCell]) -> str:

@@ -18,7 +18,7 @@ def quality_rows(folders: list[Path]) -> tuple[tuple[str, ...], list[tuple[str, 
     """Header and a row per corpus and shape, from the cfg.json of each SAE: mean ± standard deviation over its seeds."""
     rows: list[tuple[str, ...]] = []
     for (corpus, shape), found in _by_group(folders).items():
-        figures = (_mean_and_sd([one.get(name) for one in found]) for name in FIGURES)
+        figures = (mean_and_sd([one.get(name) for one in found]) for name in FIGURES)
         rows.append((corpus, shape, str(len(found)), *figures))
     return ("corpus", "shape", "seeds", *FIGURES), rows
 
@@ -46,7 +46,7 @@ def _by_group(folders: list[Path]) -> dict[tuple[str, str], list[dict[str, Any]]
     return groups
 
 
-def _mean_and_sd(values: list[float | None]) -> str:
+def mean_and_sd(values: list[float | None]) -> str:
     """`0.194 ± 0.002`; a dash where any SAE has no such figure."""
     known = [value for value in values if value is not None]
     if len(known) < len(values):

@@ -138,6 +138,8 @@ def _render_own(corpus: Corpus) -> str:
         if sampling.mode == "documents"
         else f"Every sample is a stream of {sampling.max_tokens} tokens that runs over end-of-text."
     )
+    load_path = corpus.folder.as_posix() if not corpus.folder.is_absolute() else corpus.name
+    figures = figures_beside(certificate)
     return render_template(
         "corpus.md.jinja",
         title=_title(manifest),
@@ -146,7 +148,10 @@ def _render_own(corpus: Corpus) -> str:
         identity=identity,
         sampling=sampling,
         verdict_sentence=f"Certificate: **{certificate['verdict']}**." if certificate else "",
-        load_path=corpus.folder.as_posix() if not corpus.folder.is_absolute() else corpus.name,
+        load_path=load_path,
+        quoted_path=shlex.quote(load_path),
+        sae=_sae_settings(model["name"]),
+        has_kl="first_token_kl" in figures,
         round_trip_remark=remark,
         model_import="from faithful.catalog import tiny_path\n" if embedded else "",
         model_id="str(tiny_path())" if embedded else json.dumps(provenance["source"]),
@@ -171,12 +176,31 @@ def _render_own(corpus: Corpus) -> str:
         no_certificate="The sampling has no randomness, so there is nothing to certify."
         if sampling.deterministic
         else "Not certified yet: run `faithful corpus certify`.",
-        statistics_rows=statistics_rows(statistics | figures_beside(certificate)),
-        samples=sample_texts(corpus, 4),
+        statistics_rows=statistics_rows(statistics | figures),
+        samples=sample_texts(corpus, 3),
         length_remark=length,
         remarks=_remarks(statistics),
         licence=licence_paragraph(provenance),
     )
+
+
+def _sae_settings(model: str) -> dict[str, str]:
+    """Settings for other trainers, in Python: the preset's, else the rule for models without one, as an expression.
+
+    `resid_pre` of a layer is what the block before it gives, which is where they take it.
+    """
+    preset = find_preset(model)
+    if preset:
+        block = f"{preset.layer - 1}"
+        return {"d_sae": f"{preset.d_sae}", "k": f"{preset.k}", "lr": f"{preset.lr:g}", "block": block, "place": block}
+    d_sae, block = "8 * shape.hidden_size", "round(shape.num_hidden_layers * 2 / 3) - 1"
+    return {
+        "d_sae": d_sae,
+        "k": "32",
+        "lr": f"2e-4 / ({d_sae} / 2**14) ** 0.5",
+        "block": block,
+        "place": f"{{{block}}}",
+    }
 
 
 def sampling_rows(manifest: Manifest, sampling: Sampling) -> list[tuple[str, str]]:

@@ -107,6 +107,7 @@ def train(
 
     with _table(as_json) as report:
         result = run_train(config, report, announce)
+    card = _card(result.out)
     if as_json:
         print_json(
             {
@@ -121,9 +122,21 @@ def train(
     header, rows = quality_rows([*result.trained, *result.skipped])
     print_table("SAEs on held-out text: mean ± standard deviation over seeds", rows, header)
     say(result.note)
+    say(card)
     for sentence in hardly_trained([*result.trained, *result.skipped]):
         say(sentence)
     say(f"Next: {following(result.out, f'faithful study seeds {result.out}')}")
+
+
+def _card(out: Path) -> str:
+    """Write the card of the SAEs; a card that cannot be written is no reason to lose what was trained."""
+    from faithful.errors import FaithfulError
+    from faithful.sae_card import write_saes_card
+
+    try:
+        return f"Card: {write_saes_card(out)}"
+    except FaithfulError as error:
+        return f"No card was written: {error}"
 
 
 def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
