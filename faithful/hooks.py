@@ -127,17 +127,25 @@ def decoder_layers(model: Any) -> tuple[str, ModuleList]:
     Raises:
         FaithfulError: there is no such list, or more than one.
     """
-    count = int(model.config.get_text_config().num_hidden_layers)
-    lists = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, ModuleList) and len(module) == count
-    ]
-    depth = min((name.count(".") for name, _ in lists), default=0)
-    found = [(name, module) for name, module in lists if name.count(".") == depth]
+    count = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
+    found = _lists(model, count, model)
+    if len(found) > 1 and hasattr(model, "get_decoder"):
+        found = _lists(model, count, model.get_decoder())  # not the tower of another sense, with as many layers
     if len(found) != 1:
         raise FaithfulError(
             f"{type(model).__name__} is laid out in a way that is not known: {len(found) or 'no'} lists of {count} layers;"
             " use a model built like GPT-2, GPT-NeoX, Llama, Gemma-2 or Mistral."
         )
     return found[0]
+
+
+def _lists(model: Any, count: int | None, within: Any) -> list[tuple[str, ModuleList]]:
+    """The outermost lists of `count` modules inside one part of a model, by their path from the model."""
+    parts = set(within.modules())
+    lists = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, ModuleList) and len(module) == count and module in parts
+    ]
+    depth = min((name.count(".") for name, _ in lists), default=0)
+    return [(name, module) for name, module in lists if name.count(".") == depth]

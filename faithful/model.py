@@ -47,7 +47,7 @@ class ModelSpec:
         eos_ids: every end-of-text id, sorted.
         vocab_size: rows of the output matrix; ids ≥ `mapped`, and those in `holes`, have no string.
         mapped: the largest id below `vocab_size` that the tokenizer has a string for, and one.
-        positions: longest context in tokens, 0 where the model states none.
+        positions: longest context in tokens over which it is one model (`_positions`), 0 where it states none.
         tokenizer_sha256: hash over the pairs (token, id).
         generation_config: sampling fields of the model's generation_config.json, which are *not* applied.
         licence: Hub licence tag, None when unknown.
@@ -238,9 +238,21 @@ def _attention(config: Any) -> str | None:
 
 
 def _positions(config: Any) -> int:
-    """Longest context that a config states, under the names that families give it, else 0."""
+    """Longest context that a config states, under the names that families give it, else 0.
+
+    Rotary embeddings that are scaled by the length of the batch (`longrope`, `dynamic`: Phi-3, some Llamas) end it where
+    they switch: beyond, what a token's probabilities are depends on what else is in the batch.
+    """
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
-    return next((int(value) for name in names if (value := getattr(config, name, None) or 0) > 0), 0)
+    stated = next((int(value) for name in names if (value := getattr(config, name, None) or 0) > 0), 0)
+    rope = getattr(config, "rope_parameters", None) or {}
+    by_layer = [value for value in rope.values() if isinstance(value, dict)]
+    switches = [
+        int(one.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", stated))
+        for one in by_layer or [rope]
+        if one.get("rope_type") in ("longrope", "dynamic")
+    ]
+    return min((length for length in (stated, *switches) if length), default=0)
 
 
 def _dtype(given: str | None, preset: Preset | None, config: Any, device: str) -> str:

@@ -63,9 +63,9 @@ class TruncatedModel:
     @torch.no_grad()
     def native(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The same in the model's dtype, which holds the same values."""
-        taken: list[Tensor] = []
+        taken: list[Any] = []
 
-        def stop(hidden: Tensor) -> None:
+        def stop(hidden: Any) -> None:
             taken.append(hidden)
             raise _Reached
 
@@ -78,7 +78,15 @@ class TruncatedModel:
                 self.base(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         if not taken:
             raise FaithfulError(f"{type(self.base).__name__} never came by {self.path}; use another hook.")
-        return taken[0]
+        (hidden,) = taken
+        if not isinstance(hidden, Tensor) or hidden.shape != (*input_ids.shape, self.d_in):
+            shape = list(hidden.shape) if isinstance(hidden, Tensor) else f"a {type(hidden).__name__}"
+            raise FaithfulError(
+                f"{self.path} of {type(self.base).__name__} is no one vector of {self.d_in} numbers per token but {shape} for"
+                f" {list(input_ids.shape)} tokens (several residual streams, or another layout); SAEs cannot be trained on"
+                " or studied with this model."
+            )
+        return hidden
 
     def forward_bytes(self, rows: int, context: int) -> int:
         """About how many bytes a forward pass of `rows` contexts needs at its peak."""
@@ -92,7 +100,8 @@ def _gelu(x: Tensor) -> Tensor:
 
 def _values(config: Any, d_in: int) -> tuple[int, int]:
     """Values per token that a layer holds at its peak: an activation function's intermediates; and attention scores per
-    token of context, where they are written out."""
+    token of context, where they are written out. A layer without either has at most what a usual one has."""
     inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * d_in
+    widest = max(inner) if isinstance(inner, list | tuple) else int(inner)
     eager = getattr(config, "_attn_implementation", "eager") == "eager"
-    return 5 * int(inner), 3 * int(config.num_attention_heads) if eager else 0
+    return 5 * widest, 3 * int(getattr(config, "num_attention_heads", 0)) if eager else 0

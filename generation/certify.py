@@ -22,12 +22,12 @@ from generation.identity import sampling_of, spec_of
 from generation.near_duplicates import document_hashes, repeats
 from generation.progress import Progress, Reporter, silent
 from generation.reference import find_reference, model_figures, score_reference
+from generation.rounding import EXACT, ROUNDING_CAP, rounding_cap
 from generation.sampling import Sampling
 from generation.scoring import Scorer, TokenScores
 from generation.seeds import sample_seed, uniforms
 
 DEFAULT_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
-ROUNDING_CAP = {"float32": 1e-3, "float16": 0.25, "bfloat16": 0.25}
 CHUNK = 256
 KEYS = (
     "surprise_gap", "ci95", "z", "p_value", "p_holm", "tests", "impossible_share", "boundary_share", "tokens_scored",
@@ -261,10 +261,10 @@ def score_part(
         report: progress.
         watch: called with every batch of scores, for figures beside the certificate.
     """
-    cap = max(ROUNDING_CAP[spec.dtype], ROUNDING_CAP[sampled_in or spec.dtype])
+    cap = max(rounding_cap(model), ROUNDING_CAP[sampled_in or spec.dtype])
     scorer = Scorer(model, spec, sampling)
     delta = min(cap, _sample_delta(scorer, part)) if part.log_p is not None else cap
-    scorer.delta, scorer.ties = delta, cap > ROUNDING_CAP["float32"]
+    scorer.delta, scorer.ties = delta, cap > EXACT
     lengths = np.array([len(document) for document in part.documents])
     ends = np.cumsum(lengths)
     predictions = copy_predictions(np.concatenate(part.documents), lengths)

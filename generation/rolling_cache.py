@@ -7,7 +7,6 @@ values stand in preallocated buffers, so a step copies nothing but its own colum
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -77,8 +76,7 @@ class RollingCache(Cache):
         for layer in self.rolling:
             layer.drop(columns)
 
-    def keep_rows(self, rows: list[int], device: torch.device) -> None:
-        """Keep the given rows in every layer."""
-        index = torch.tensor(rows, device=device)
+    def keep_rows(self, rows: Tensor) -> None:
+        """Keep the given rows, int64, in every layer."""
         for layer in self.rolling:
-            layer.keep_rows(index)
+            layer.keep_rows(rows)

@@ -1,15 +1,20 @@
-"""The transformers engine: batched decoding with a key–value cache, finished rows refilled at once.
+"""The transformers engine: batched decoding, each token drawn by inverse CDF from the sample's own uniforms.
 
-Each token is drawn by inverse CDF from one uniform of the sample's own counter-based generator. Which rows share a
-batch at which step follows from the requests alone, so equal request streams give equal bytes on a CPU.
+Three schedules. `rolling`: where a model's cache is keys and values, finished rows are refilled at once. `even`: where it
+is more than that (state-space and hybrid models, indexed or compressed keys), or where positions cannot be told, rows that
+begin together are decoded to the end of the last, with the model's own cache and nothing hidden from it. `whole`: where
+that cache does not work, every token is fed again at every step. Which rows share a batch at which step follows from the
+requests alone, so equal request streams give equal bytes on a CPU.
 """
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
@@ -17,6 +22,9 @@ from generation.engine import Request, Sample
 from generation.rolling_cache import RollingCache
 from generation.sampling import Sampling, draw, log_q
 from generation.seeds import uniforms
+
+CACHES = ("past_key_values", "cache_params")
+POSITIONS_FROM_MASK = ("bloom", "mpt")
 
 
 class TransformersEngine:
@@ -27,22 +35,28 @@ class TransformersEngine:
         spec: the resolved model.
         sampling: the declared sampling.
         slots: rows decoded together.
+        schedule: one of `schedules(model)`, by default the first.
     """
 
-    def __init__(self, model: Any, spec: ModelSpec, sampling: Sampling, slots: int) -> None:
+    def __init__(
+        self, model: Any, spec: ModelSpec, sampling: Sampling, slots: int, schedule: str | None = None
+    ) -> None:
         self.model, self.spec, self.sampling, self.slots = model, spec, sampling, slots
         self.device = next(model.parameters()).device
-        self.layers = int(model.config.get_text_config().num_hidden_layers)
+        self.schedule = schedule or schedules(model)[0]
         self.stop_ids = frozenset(spec.eos_ids) if sampling.mode == "documents" else frozenset()
 
-    @torch.inference_mode()
     def run(self, requests: Iterator[Request]) -> Iterator[Sample]:
         """Yield samples as they finish; see `generation.engine.Engine`.
 
         Raises:
             FaithfulError: the model gives NaN or infinite log-probabilities.
         """
-        batch = _Batch(self)
+        return self._rolling(requests) if self.schedule == "rolling" else self._even(requests)
+
+    @torch.inference_mode()
+    def _rolling(self, requests: Iterator[Request]) -> Iterator[Sample]:
+        batch = _RollingBatch(self)
         more = True
         while True:
             if more:
@@ -53,9 +67,23 @@ class TransformersEngine:
                 batch.compact()
             yield from batch.step()
 
+    @torch.inference_mode()
+    def _even(self, requests: Iterator[Request]) -> Iterator[Sample]:
+        more = True
+        while more:
+            batch = (_WholeBatch if self.schedule == "whole" else _EvenBatch)(self)
+            more = batch.fill(requests)
+            while batch.alive:
+                if len(batch.alive) <= len(batch.rows) // 2 and batch.can_compact:
+                    batch.compact()
+                yield from batch.step()
+
 
 class _Batch:
-    """The rows in flight and their tensors; column `now` of the shared time axis is decoded next."""
+    """The rows in flight and their tensors; column `now` of the shared time axis is decoded next.
+
+    Subclasses hold the cache.
+    """
 
     def __init__(self, engine: TransformersEngine) -> None:
         self.engine, self.device = engine, engine.device
@@ -63,8 +91,6 @@ class _Batch:
         self.rows: list[Request | None] = [None] * slots
         self.start = [0] * slots
         self.now = 0
-        self.oldest = 0
-        self.cache = RollingCache(engine.layers, longest + 1)
         self.inputs = torch.full((slots, 1), engine.spec.bos_id, device=self.device)
         self.starts = torch.zeros(slots, dtype=torch.int64, device=self.device)
         self.tokens = torch.zeros(slots, longest, dtype=torch.int64, device=self.device)
@@ -110,23 +136,21 @@ class _Batch:
             tensor = getattr(self, name)
             if tensor is not None:
                 setattr(self, name, tensor[index])
-        self.cache.keep_rows(alive, self.device)
+        self.keep_rows(index)
+
+    def keep_rows(self, rows: Tensor) -> None:
+        """Keep the given rows of the cache only."""
+        raise NotImplementedError
+
+    def logits(self, ages: Tensor) -> Tensor:
+        """Feed `inputs`, the rows' tokens at their own positions `ages`: logits of what follows, [rows, vocab]."""
+        raise NotImplementedError
 
     def step(self) -> Iterator[Sample]:
         """Decode one column for every row and yield the samples that it finishes."""
         sampling, spec = self.engine.sampling, self.engine.spec
-        oldest = min(self.start[slot] for slot in self.alive)
-        self.cache.drop(oldest - self.oldest)
-        self.oldest = oldest
         ages = (self.now - self.starts).clamp_(max=sampling.max_tokens - 1)
-        columns = torch.arange(oldest, self.now + 1, device=self.device)
-        logits = self.engine.model(
-            input_ids=self.inputs,
-            attention_mask=(columns >= self.starts[:, None]) | (columns == self.now),
-            position_ids=ages[:, None],
-            past_key_values=self.cache,
-            use_cache=True,
-        ).logits[:, -1]
+        logits = self.logits(ages)
         log_probs = log_q(logits, sampling, self.seen, spec.mapped, spec.holes)
         at = ages[:, None]
         chosen = draw(log_probs, self.uniforms.gather(1, at).squeeze(1))[:, None]
@@ -167,6 +191,107 @@ class _Batch:
             logprob_p=log_p.tolist(),
             logprob_q=None if self.log_q is None else self.log_q[slot, :length].tolist(),
         )
+
+
+class _RollingBatch(_Batch):
+    """Rows of different age with one rolling cache of keys and values: to the model they are padded at the left."""
+
+    def __init__(self, engine: TransformersEngine) -> None:
+        super().__init__(engine)
+        self.oldest = 0
+        layers = int(engine.model.config.get_text_config(decoder=True).num_hidden_layers)
+        self.cache = RollingCache(layers, engine.sampling.max_tokens + 1)
+
+    def keep_rows(self, rows: Tensor) -> None:
+        self.cache.keep_rows(rows)
+
+    def logits(self, ages: Tensor) -> Tensor:
+        oldest = min(self.start[slot] for slot in self.alive)
+        self.cache.drop(oldest - self.oldest)
+        self.oldest = oldest
+        columns = torch.arange(oldest, self.now + 1, device=self.device)
+        logits: Tensor = self.engine.model(
+            input_ids=self.inputs,
+            attention_mask=(columns >= self.starts[:, None]) | (columns == self.now),
+            position_ids=ages[:, None],
+            past_key_values=self.cache,
+            use_cache=True,
+        ).logits
+        return logits[:, -1]
+
+
+class _WholeBatch(_Batch):
+    """Rows of one age without a cache: every token is fed again."""
+
+    can_compact = True
+
+    def __init__(self, engine: TransformersEngine) -> None:
+        super().__init__(engine)
+        self.fed = self.inputs[:, :0]
+
+    def keep_rows(self, rows: Tensor) -> None:
+        self.fed = self.fed[rows]
+
+    def logits(self, ages: Tensor) -> Tensor:
+        self.fed = torch.cat([self.fed, self.inputs], 1)
+        logits: Tensor = self.engine.model(input_ids=self.fed, use_cache=False).logits
+        return logits[:, -1]
+
+
+class _EvenBatch(_Batch):
+    """Rows of one age with the cache that the model makes itself."""
+
+    def __init__(self, engine: TransformersEngine) -> None:
+        super().__init__(engine)
+        self.name = cache_argument(engine.model) or ""
+        self.cache: Any = None
+
+    @property
+    def can_compact(self) -> bool:
+        """Whether the cache can lose rows: families' own kinds cannot."""
+        if self.cache is None:
+            return True
+        if type(self.cache) is not DynamicCache:
+            return False
+        return all(type(layer).__module__ == DynamicCache.__module__ for layer in self.cache.layers)
+
+    def keep_rows(self, rows: Tensor) -> None:
+        if self.cache is not None:
+            self.cache.reorder_cache(rows)
+
+    def logits(self, ages: Tensor) -> Tensor:
+        known = {} if self.cache is None else {self.name: self.cache}
+        output = self.engine.model(input_ids=self.inputs, use_cache=True, **known)
+        self.cache = getattr(output, self.name)
+        return output.logits[:, -1]
+
+
+def schedules(model: Any) -> tuple[str, ...]:
+    """The schedules that may do for a model, fastest first."""
+    rolling = ("rolling",) if can_roll(model) else ()
+    even = ("even",) if cache_argument(model) else ()
+    return (*rolling, *even, "whole")
+
+
+def can_roll(model: Any) -> bool:
+    """Whether rows of different age may share a batch of this model.
+
+    They may where the cache is keys and values alone, by token, and where a row's positions follow from `position_ids` or
+    from the mask. Chunked attention (Llama-4) counts columns, not positions.
+    """
+    config = model.config.get_text_config(decoder=True)
+    stated = inspect.signature(model.forward).parameters
+    tells = "position_ids" in stated or config.model_type in POSITIONS_FROM_MASK
+    counted = hasattr(config, "num_hidden_layers") and not getattr(config, "attention_chunk_size", None)
+    if model._is_stateful or "past_key_values" not in stated or not tells or not counted:
+        return False
+    return {type(layer) for layer in DynamicCache(config=config).layers} <= {DynamicLayer, DynamicSlidingWindowLayer}
+
+
+def cache_argument(model: Any) -> str | None:
+    """The argument by which a model takes back the cache that it gave, None where it has none."""
+    stated = inspect.signature(model.forward).parameters
+    return next((name for name in CACHES if name in stated), None)
 
 
 def cpu_instruction_set() -> str:

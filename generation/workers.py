@@ -291,13 +291,13 @@ def _build(spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) ->
     import torch
 
     from faithful.model import load_model
-    from generation.transformers_engine import TransformersEngine
+    from generation.self_check import checked_engine
 
     if settings.device == "cpu":
         torch.set_num_threads(settings.threads)
     elif settings.deterministic:
         torch.use_deterministic_algorithms(True, warn_only=True)
-    return TransformersEngine(load_model(spec, settings.device), spec, sampling, settings.slots)
+    return checked_engine(load_model(spec, settings.device), spec, sampling, settings.slots)
 
 
 def _last_words(connection: Connection, sentence: str) -> None:

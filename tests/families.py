@@ -43,7 +43,7 @@ In the morning the eighth boat was there, empty, tied to the second ring with a 
 def build_family(name: str, folder: Path, seed: int = 0) -> Path:
     """Write a tiny checkpoint of the family `name` into `folder` and return it."""
     if name == "gpt2":
-        tokenizer = _tokenizer([], ["<|endoftext|>"], bos="<|endoftext|>", eos="<|endoftext|>")
+        tokenizer = tiny_tokenizer([], ["<|endoftext|>"], bos="<|endoftext|>", eos="<|endoftext|>")
         end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
         config = GPT2Config(
             vocab_size=len(tokenizer), n_positions=POSITIONS, n_embd=WIDTH, n_layer=LAYERS, n_head=WIDTH // HEAD,
@@ -53,7 +53,7 @@ def build_family(name: str, folder: Path, seed: int = 0) -> Path:
         return _save(folder, config, tokenizer, generation, [end], seed)
     if name == "gpt_neox":
         # Like Pythia: runs of blanks are added tokens beyond `tokenizer.vocab_size`, and the matrices are padded further.
-        tokenizer = _tokenizer(["<|endoftext|>", "<|padding|>"], [], bos="<|endoftext|>", eos="<|endoftext|>")
+        tokenizer = tiny_tokenizer(["<|endoftext|>", "<|padding|>"], [], bos="<|endoftext|>", eos="<|endoftext|>")
         tokenizer.add_tokens([AddedToken(" " * n, normalized=True) for n in (5, 4, 3)])
         config = GPTNeoXConfig(
             vocab_size=len(tokenizer) + 32, max_position_embeddings=POSITIONS, hidden_size=WIDTH,
@@ -63,13 +63,13 @@ def build_family(name: str, folder: Path, seed: int = 0) -> Path:
         return _save(folder, config, tokenizer, None, [0], seed)
     if name == "llama":
         first = ["<unk>", "<|begin_of_text|>", "<|end_of_text|>", "<|eom_id|>", "<|eot_id|>"]
-        tokenizer = _tokenizer(first, [], bos="<|begin_of_text|>", eos="<|end_of_text|>", adds_bos=True)
+        tokenizer = tiny_tokenizer(first, [], bos="<|begin_of_text|>", eos="<|end_of_text|>", adds_bos=True)
         config = _llama_config(len(tokenizer), bos_token_id=1, eos_token_id=2)
         generation = {"bos_token_id": 1, "eos_token_id": [2, 3, 4], "do_sample": True, "temperature": 0.6, "top_p": 0.9}
         return _save(folder, config, tokenizer, generation, [2, 3, 4], seed)
     if name == "gemma2":
         first = ["<pad>", "<eos>", "<bos>", "<unk>"]
-        tokenizer = _tokenizer(first, [], bos="<bos>", eos="<eos>", pad="<pad>", adds_bos=True)
+        tokenizer = tiny_tokenizer(first, [], bos="<bos>", eos="<eos>", pad="<pad>", adds_bos=True)
         config = Gemma2Config(
             vocab_size=len(tokenizer), max_position_embeddings=POSITIONS, hidden_size=96, num_hidden_layers=LAYERS,
             num_attention_heads=4, num_key_value_heads=2, head_dim=HEAD, intermediate_size=2 * WIDTH,
@@ -79,7 +79,7 @@ def build_family(name: str, folder: Path, seed: int = 0) -> Path:
         generation = {"_from_model_config": True, "bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0}
         return _save(folder, config, tokenizer, generation, [1], seed)
     if name == "mistral":
-        tokenizer = _tokenizer(["<unk>", "<s>", "</s>"], [], bos="<s>", eos="</s>", adds_bos=True)
+        tokenizer = tiny_tokenizer(["<unk>", "<s>", "</s>"], [], bos="<s>", eos="</s>", adds_bos=True)
         config = MistralConfig(
             vocab_size=len(tokenizer), max_position_embeddings=POSITIONS, hidden_size=WIDTH, num_hidden_layers=LAYERS,
             num_attention_heads=2, num_key_value_heads=1, head_dim=HEAD, intermediate_size=2 * WIDTH,
@@ -92,7 +92,7 @@ def build_family(name: str, folder: Path, seed: int = 0) -> Path:
 
 def build_without_bos(folder: Path, seed: int = 0) -> Path:
     """Write a Llama whose tokenizer and config name neither BOS nor end-of-text."""
-    tokenizer = _tokenizer(["<unk>"], [])
+    tokenizer = tiny_tokenizer(["<unk>"], [])
     config = _llama_config(len(tokenizer), bos_token_id=None, eos_token_id=None)
     return _save(folder, config, tokenizer, None, [], seed)
 
@@ -126,7 +126,7 @@ def _llama_config(vocab_size: int, **ids: int | None) -> LlamaConfig:
     )  # fmt: skip
 
 
-def _tokenizer(
+def tiny_tokenizer(
     first: list[str],
     last: list[str],
     *,

@@ -230,7 +230,7 @@ class Stranger(Module):
 
     def __init__(self, lists: int) -> None:
         super().__init__()
-        self.config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(num_hidden_layers=2))
+        self.config = SimpleNamespace(get_text_config=lambda **_: SimpleNamespace(num_hidden_layers=2))
         for place in range(lists):
             self.add_module(f"blocks{place}", ModuleList([Module(), Module()]))
 
