@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from faithful.errors import FaithfulError
-from faithful.model_files import first_line
+from faithful.errors import FaithfulError, one_line
 
 TOKENS = 16
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.05}
@@ -65,7 +64,7 @@ def refuse_future(model: Any, source: str, vocab_size: int) -> None:
             )
     except Exception as error:
         raise FaithfulError(
-            f"{source} ({type(model).__name__}) does not run on token ids alone: {first_line(error)}."
+            f"{source} ({type(model).__name__}) does not run on token ids alone: {one_line(error)}."
         ) from error
     by_position = (before - after).abs().amax(-1)
     # In 16 bit a router on the brink may send one token to another expert: there most positions must have changed.

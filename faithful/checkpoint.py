@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from faithful.errors import FaithfulError
-from faithful.model_files import first_line, optional_file
+from faithful.errors import FaithfulError, one_line
+from faithful.model_files import optional_file
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -202,4 +202,4 @@ def _why(error: Exception) -> str:
             f"a .bin file holds more than tensors ({blocked[1]}), and reading that would run code of the file's; take"
             " weights in safetensors, or convert the file where you trust it"
         )
-    return first_line(error)
+    return one_line(error)

@@ -6,6 +6,11 @@ NO_MEMORY = re.compile(
     r"can(?:'t|not) allocate memory|not enough memory|out of memory|bad_alloc|failed to map segment|can't start new thread",
     re.IGNORECASE,
 )
+CLUTTER = re.compile(
+    r"^\d+ validation errors? for .*$|^\s*For further information visit .*$|\[type=\w+, input_value=.*\]\s*$|\x1b\[[0-9;]*m",
+    re.MULTILINE,
+)
+LONGEST = 300
 
 
 class FaithfulError(Exception):
@@ -28,3 +33,16 @@ def sentence_of(error: BaseException) -> str | None:
     if isinstance(error, RuntimeError) and "home directory" in text:
         return "There is no home folder here; set HOME, or write the whole path in place of ~."
     return None
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, as one line without its full stop, at most 300 characters; else the name of its type.
+
+    All its lines count: the first one of a validation error only says how many there are. What pydantic adds (that count,
+    the input, an address) and colours are left out.
+    """
+    text = " ".join(CLUTTER.sub("", str(error)).split())
+    if len(text) > LONGEST:
+        end = text.rfind(" ", 0, LONGEST)
+        text = text[: end if end > 0 else LONGEST] + " …"
+    return text.rstrip(".:") or type(error).__name__

@@ -181,6 +181,25 @@ def load_model(spec: ModelSpec, device: str) -> Any:
     return model
 
 
+def check_weights(spec: ModelSpec) -> None:
+    """Refuse of a checkpoint what `load_model` refuses, for an engine that reads the weights itself: vLLM leaves out what it
+    does not use, too.
+
+    Names and shapes are compared on the meta device, for which transformers needs `accelerate`; without that the
+    certificate's `load_model` is the first to look.
+
+    Raises:
+        FaithfulError: see `load_checkpoint`.
+    """
+    from transformers.utils import is_accelerate_available
+
+    config = load_config(spec.source, spec.hub_revision())
+    refuse_other_tasks(config, spec.source)
+    refuse_adapter(spec.source, spec.hub_revision())
+    if is_accelerate_available():
+        load_checkpoint(spec.source, spec.hub_revision(), config, device_map="meta")
+
+
 def empty_model(spec: ModelSpec) -> Any:
     """What `load_model` gives, without its weights: on the meta device, to be counted and measured."""
     import torch

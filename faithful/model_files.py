@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from faithful.catalog import find_preset, presets
-from faithful.errors import FaithfulError
+from faithful.errors import FaithfulError, one_line
 from faithful.files import sha256_file
 from faithful.hub import hub_problem
 
@@ -26,7 +26,7 @@ def load_config(source: str, revision: str | None) -> Any:
     try:
         return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
     except Exception as error:
-        raise FaithfulError(f"Cannot load the config of {source}: {first_line(error)}.") from error
+        raise FaithfulError(f"Cannot load the config of {source}: {one_line(error)}.") from error
 
 
 def stated_json(source: str, name: str, revision: str | None) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def optional_file(source: str, name: str, revision: str | None) -> Path | None:
     except LocalEntryNotFoundError as error:
         if hub_problem():
             return None
-        raise FaithfulError(f"Cannot read {name} of {source}: {first_line(error)}.") from error
+        raise FaithfulError(f"Cannot read {name} of {source}: {one_line(error)}.") from error
     except EntryNotFoundError:
         return None
 
@@ -68,7 +68,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
-        raise FaithfulError(f"{path} is no valid JSON ({first_line(error)}); download the model again.") from error
+        raise FaithfulError(f"{path} is no valid JSON ({one_line(error)}); download the model again.") from error
 
 
 def folder_name(folder: Path) -> str:
@@ -109,9 +109,9 @@ def hub_revision(repo: str, revision: str | None) -> str:
         except RevisionNotFoundError:
             raise FaithfulError(f"{repo} has no revision '{revision}'; check the name.") from None
         except HfHubHTTPError as error:
-            reason = first_line(error)
+            reason = one_line(error)
         except Exception as error:  # no route, name not resolved, time-out: each client library has its own type
-            reason = first_line(error)
+            reason = one_line(error)
     try:
         path = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
         return Path(path).name
@@ -142,9 +142,3 @@ def hub_licence(repo: str, revision: str | None) -> str | None:
         return None
     licence = getattr(card, "license", None)
     return licence if isinstance(licence, str) else None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, else the name of its type."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from faithful.errors import FaithfulError
-from faithful.model_files import first_line
+from faithful.errors import FaithfulError, one_line
 from faithful.tokenizer_file import as_written
 
 
@@ -27,7 +26,7 @@ def load_tokenizer(source: str, revision: str | None) -> Any:
             source, revision=revision, trust_remote_code=False, mistral_format=False
         )
     except Exception as error:
-        raise FaithfulError(f"Cannot load the tokenizer of {source}: {first_line(error)}.") from error
+        raise FaithfulError(f"Cannot load the tokenizer of {source}: {one_line(error)}.") from error
     return as_written(tokenizer, source, revision)
 
 

@@ -20,7 +20,7 @@ from faithful.corpus import (
 )
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock, reason_of, remove_temporaries
-from faithful.model import ModelSpec, check_unchanged, load_tokenizer
+from faithful.model import ModelSpec, check_unchanged, check_weights, load_tokenizer
 from faithful.runs import remember_run
 from generation.coordinator import draw_all
 from generation.describe import describe
@@ -118,6 +118,8 @@ def _draw(
     began = time.time()
     before = manifest.tokens("train") + manifest.tokens("test")
     check_unchanged(spec)
+    if settings.name == "vllm":
+        check_weights(spec)
     _refuse_full_disk(folder, sum(wanted.values()) - before, spec)
     if segment:
         open_segment(manifest, segment)

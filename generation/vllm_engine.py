@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from faithful.errors import FaithfulError
+from faithful.errors import FaithfulError, one_line
 from faithful.model import ModelSpec
 from generation.engine import EngineSettings, Request, Sample
 from generation.sampling import Sampling
@@ -97,9 +97,8 @@ class VllmEngine:
                 disable_log_stats=True,
             )
         except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
             raise FaithfulError(
-                f"vLLM cannot load {spec.name}: {lines[0]}; try --engine transformers, or a smaller --max-tokens."
+                f"vLLM cannot load {spec.name}: {one_line(error)}; try --engine transformers, or a smaller --max-tokens."
             ) from error
         self.llm = llm
         self.engine = llm.llm_engine

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from faithful.checkpoint import stored_shapes
 from faithful.errors import FaithfulError
-from faithful.model import load_model, resolve_model
+from faithful.model import check_weights, load_model, resolve_model
 from tests.families import build_family, copy_family, edit_weights
 
 Folder = Callable[[str], Path]
@@ -211,3 +211,10 @@ def build_deepseek(folder: Path) -> None:
         max_position_embeddings=128, bos_token_id=1, eos_token_id=2, num_nextn_predict_layers=0,
     )  # fmt: skip
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+
+
+def test_an_engine_that_reads_the_weights_itself_is_spared_them_too(llama: Path) -> None:
+    check_weights(resolve_model(str(llama)))
+    edit_weights(llama, lambda weights: weights.update({f"{LLAMA}.q_proj.bias": torch.ones(128)}))
+    with pytest.raises(FaithfulError, match="q_proj"):
+        check_weights(resolve_model(str(llama)))
