@@ -12,7 +12,7 @@ from faithful.publish_bundles import corpus_bundle, grid_folder, run_bundles, sa
 from faithful.publish_commit import Published, send
 from faithful.publish_hub import Remote, Repository
 from faithful.publish_plan import Bundle, Plan, check_name, check_revision, make_plan
-from faithful.runs import corpora_of
+from faithful.runs import corpora_of, studies_of
 from faithful.sae.files import CONFIG
 from faithful.sae_card import is_hidden
 from generation.progress import Reporter, silent
@@ -25,7 +25,8 @@ class PublishConfig:
     Attributes:
         path: folder of the corpus, of the SAEs or of the run.
         name: `USER/REPO`.
-        private: make the repository private, where it does not exist yet.
+        public: whether everybody may see it. By default a new repository is private, and one that an earlier publication
+            made stays what it is.
         revision: tag; by default the next free `vN`, and none where nothing changed.
         yes: write over what `faithful publish` did not make, another publication, or files to be deleted.
         accept_licence: the terms that were shown are accepted.
@@ -34,7 +35,7 @@ class PublishConfig:
 
     path: Path
     name: str
-    private: bool = False
+    public: bool | None = None
     revision: str | None = None
     yes: bool = False
     accept_licence: bool = False
@@ -55,7 +56,7 @@ class Publication:
     plans: tuple[Plan, ...]
     published: tuple[Published, ...] = ()
     unread: str | None = None
-    private: bool = False
+    private: bool = True
 
 
 def publish_corpus(config: PublishConfig, report: Reporter = silent, *, dry_run: bool = False) -> Publication:
@@ -100,8 +101,7 @@ def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bo
 
     if not config.path.is_dir():
         raise FaithfulError(f"There is no run {config.path}; name the folder of one.")
-    studies = sorted(path.parent for path in (config.path / "studies").glob("*/summary.json"))
-    locked = [config.path, *corpora_of(config.path), *_shapes(config.path / "saes"), *studies]
+    locked = [config.path, *corpora_of(config.path), *_shapes(config.path / "saes"), *studies_of(config.path)]
     return _publish(config, bundles, locked, report, dry_run)
 
 
@@ -123,18 +123,13 @@ def _publish(
         plans = [make_plan(bundle, place.read(), config.revision) for bundle, place in zip(found, places, strict=True)]
         for plan in plans:
             _check(config, plan)
-        private = _wants_private(config, plans)
+        private = not config.public
         done = [send(plan, place, private=private, report=report) for plan, place in zip(plans, places, strict=True)]
     return Publication(tuple(plans), tuple(done), private=private)
 
 
 def _places(bundles: list[Bundle]) -> list[Repository]:
     return [Repository(bundle.name, bundle.kind) for bundle in bundles]
-
-
-def _wants_private(config: PublishConfig, plans: list[Plan]) -> bool:
-    """Whether a repository that is still to be made is private: as stated, or as the other half of the run is."""
-    return config.private or any(plan.private for plan in plans)
 
 
 def _dry_run(config: PublishConfig, bundles: list[Bundle]) -> Publication:
@@ -147,7 +142,7 @@ def _dry_run(config: PublishConfig, bundles: list[Bundle]) -> Publication:
             except FaithfulError as error:
                 unread = str(error)
         plans.append(make_plan(bundle, remote, config.revision))
-    return Publication(tuple(plans), unread=unread, private=_wants_private(config, plans))
+    return Publication(tuple(plans), unread=unread, private=not config.public)
 
 
 def _check_terms(config: PublishConfig, bundles: list[Bundle]) -> None:
@@ -168,9 +163,19 @@ def _check(config: PublishConfig, plan: Plan) -> None:
         raise FaithfulError(
             f"Nothing was sent: {'; '.join(plan.objections)}; choose another name, or add --yes to go on."
         )
-    if config.private and plan.private is False:
+    name = plan.bundle.name
+    if config.public is False and plan.private is False:
         raise FaithfulError(
-            f"Nothing was sent: {plan.bundle.name} is public already; make it private on its page, or leave --private out."
+            f"Nothing was sent: {name} is public already; make it private on its page, or leave --private out."
+        )
+    if config.public and plan.private:
+        raise FaithfulError(
+            f"Nothing was sent: {name} is private already; make it public on its page, or leave --public out."
+        )
+    if config.public is None and plan.private is False and not plan.is_update:
+        raise FaithfulError(
+            f"Nothing was sent: {name} is public, and `faithful publish` did not make it; add --public to publish there for"
+            " everybody to see, or make it private on its page."
         )
 
 

@@ -11,12 +11,13 @@ from faithful.corpus import SPLITS, Corpus, Manifest, identity_hash, read_manife
 from faithful.errors import FaithfulError
 from faithful.files import read_json
 from faithful.publish_cards import corpus_card, markdown_table, wrapped
+from faithful.publish_files import LocalFile, is_named, measured, refuse_linked_folders, sendable
 from faithful.publish_hub import CARD
 from faithful.publish_paths import manifest_file, paths_objection, without_paths
-from faithful.publish_plan import Bundle, LocalFile, is_plain_name, measured
+from faithful.publish_plan import Bundle, is_plain_name
 from faithful.publish_terms import conditions_of, conditions_of_quotes, terms_of
 from faithful.publish_unfinished import refuse_unfinished_grid, refuse_unfinished_run
-from faithful.runs import corpora_of
+from faithful.runs import corpora_of, studies_of
 from faithful.sae_card import (
     SaeCell,
     corpora_beside,
@@ -47,8 +48,8 @@ def corpus_bundle(folder: Path, name: str) -> Bundle:
         FaithfulError: no corpus, not finished, damaged.
     """
     corpus = open_finished(folder)
-    files = corpus_files(corpus, "")
-    card = corpus_card(without_paths(corpus), name, section=_study_section(folder))
+    files = corpus_files(corpus, "", folder)
+    card = corpus_card(without_paths(corpus), name, section=_study_section(folder), root=folder)
     return Bundle(
         name=name,
         kind="dataset",
@@ -73,6 +74,7 @@ def saes_bundle(folder: Path, name: str) -> Bundle:
         FaithfulError: no SAEs, SAEs of several models, a training that was not brought to its end.
     """
     folder = grid_folder(folder)
+    refuse_linked_folders(folder)
     found = read_cells(folder)
     refuse_unfinished_grid(folder, found)
     cells = _placed(folder, found)
@@ -80,8 +82,8 @@ def saes_bundle(folder: Path, name: str) -> Bundle:
     model = model_facts(cells, corpora)
     title = f"SAEs of {model['name'].split('/')[-1]}"
     metadata = sae_metadata(model, _source_sets(cells, corpora))
-    card = wrapped(metadata, render_saes(name, cells, model, title), folder / "README.md")
-    files = _sae_files(cells)
+    files = _sae_files(cells, folder)
+    card = wrapped(metadata, render_saes(name, cells, model, title), folder / "README.md", folder)
     return Bundle(
         name,
         "model",
@@ -118,7 +120,10 @@ def run_bundles(folder: Path, name: str, *, include_external: bool, endpoint: st
     chosen = [path for path, manifest in everything if include_external or _is_own(manifest)]
     left_out = [path.name for path, _ in everything if path not in chosen]
     corpora = [open_finished(path) for path in chosen]
-    cells = read_cells(folder / "saes") if (folder / "saes").is_dir() else []
+    cells = []
+    if (folder / "saes").is_dir():
+        refuse_linked_folders(folder / "saes")
+        cells = read_cells(folder / "saes")
     if cells:
         refuse_unfinished_grid(folder / "saes", cells)
     if not corpora and not cells:
@@ -128,7 +133,7 @@ def run_bundles(folder: Path, name: str, *, include_external: bool, endpoint: st
     notes: tuple[str, ...] = ()
     if left_out:
         notes = (f"Not published here, being made of other people's text: {', '.join(left_out)}.",)
-    dataset = _run_dataset(corpora, name, endpoint if cells else None, notes) if corpora else None
+    dataset = _run_dataset(folder, corpora, name, endpoint if cells else None, notes) if corpora else None
     model = (
         _run_model(folder, everything, cells, name, endpoint if corpora else None, corpora, notes) if cells else None
     )
@@ -150,24 +155,29 @@ def open_finished(folder: Path) -> Corpus:
     return corpus
 
 
-def corpus_files(corpus: Corpus, below: str) -> tuple[LocalFile, ...]:
+def corpus_files(corpus: Corpus, below: str, root: Path) -> tuple[LocalFile, ...]:
     """Manifest, shards and picture of a corpus, each as the manifest has it. Logs, locks and temporary files are not there.
 
+    Args:
+        corpus: the corpus.
+        below: its folder in the repository, "" or with a slash at the end.
+        root: the folder that is published.
+
     Raises:
-        FaithfulError: a shard is missing or damaged.
+        FaithfulError: a shard is missing or damaged, or a file is a link that leads out of `root`.
     """
     shards = {below + shard.file: shard for split in corpus.manifest.shards.values() for shard in split}
-    missing = [shard.file for shard in shards.values() if not (corpus.folder / shard.file).is_file()]
-    files = () if missing else measured((path, corpus.folder / shard.file) for path, shard in shards.items())
+    missing = [shard.file for shard in shards.values() if not is_named(corpus.folder / shard.file)]
+    files = () if missing else measured(((path, corpus.folder / one.file) for path, one in shards.items()), root)
     wrong = missing or [shards[file.path].file for file in files if file.sha256 != shards[file.path].sha256]
     if wrong:
         raise FaithfulError(
             f"{corpus.folder / wrong[0]} is missing or damaged; run the command that makes the corpus again to restore it."
         )
-    return (*files, manifest_file(corpus, below), *_picture(corpus, below))
+    return (*files, manifest_file(corpus, below, root), *_picture(corpus, below, root))
 
 
-def _picture(corpus: Corpus, below: str) -> tuple[LocalFile, ...]:
+def _picture(corpus: Corpus, below: str, root: Path) -> tuple[LocalFile, ...]:
     """The histogram that the card shows, drawn anew where the one on disk is of another certificate."""
     from generation.card import card_is_current
     from generation.figures import pit_figure
@@ -175,12 +185,14 @@ def _picture(corpus: Corpus, below: str) -> tuple[LocalFile, ...]:
     certificate, path = corpus.manifest.certificate, corpus.folder / PICTURE
     if not certificate or "pit_counts" not in certificate:
         return ()
-    if path.is_file() and card_is_current(corpus.folder):
-        return measured([(below + PICTURE, path)])
+    if is_named(path):
+        sendable(path, root)
+        if card_is_current(corpus.folder):
+            return measured([(below + PICTURE, path)], root)
     with TemporaryDirectory() as folder:
         drawn = Path(folder) / PICTURE
         pit_figure(certificate, drawn)
-        return measured([(below + PICTURE, drawn)])
+        return measured([(below + PICTURE, drawn)], Path(folder))
 
 
 def _refuse_odd_names(names: Iterable[str]) -> None:
@@ -200,8 +212,8 @@ def _is_own(manifest: Manifest) -> bool:
     return all(origin.kind in (MODEL, RANDOM) for origin in origins(manifest))
 
 
-def _sae_files(cells: Sequence[SaeCell]) -> tuple[LocalFile, ...]:
-    return measured((f"{cell.place}/{path.name}", path) for cell in cells for path in cell.files)
+def _sae_files(cells: Sequence[SaeCell], root: Path) -> tuple[LocalFile, ...]:
+    return measured(((f"{cell.place}/{path.name}", path) for cell in cells for path in cell.files), root)
 
 
 def _cell_identities(cells: Sequence[SaeCell]) -> dict[str, str]:
@@ -231,10 +243,13 @@ def _source_sets(cells: Sequence[SaeCell], corpora: dict[str, Manifest]) -> list
     return list(dict.fromkeys(repo for repo in found if repo))
 
 
-def _run_dataset(corpora: list[Corpus], name: str, model_endpoint: str | None, notes: tuple[str, ...]) -> Bundle:
+def _run_dataset(
+    folder: Path, corpora: list[Corpus], name: str, model_endpoint: str | None, notes: tuple[str, ...]
+) -> Bundle:
     from generation.card_parts import SIZES, licence_tags, model_tag, render_template
     from generation.origins import MODEL, RANDOM, origins
 
+    files = tuple(file for corpus in corpora for file in corpus_files(corpus, f"{corpus.name}/", folder))
     texts = list(
         dict.fromkeys(
             replace(origin, terms=terms_of(corpus, origin)) for corpus in corpora for origin in origins(corpus.manifest)
@@ -277,9 +292,10 @@ def _run_dataset(corpora: list[Corpus], name: str, model_endpoint: str | None, n
         notes=notes,
         origins=texts,
     )
-    files = tuple(file for corpus in corpora for file in corpus_files(corpus, f"{corpus.name}/"))
     cards = {
-        f"{corpus.name}/{CARD}": corpus_card(without_paths(corpus), name, corpus.name, _study_section(corpus.folder))
+        f"{corpus.name}/{CARD}": corpus_card(
+            without_paths(corpus), name, corpus.name, _study_section(corpus.folder), folder
+        )
         for corpus in corpora
     }
     return Bundle(
@@ -294,7 +310,7 @@ def _run_dataset(corpora: list[Corpus], name: str, model_endpoint: str | None, n
         conditions=tuple(condition for corpus in corpora for condition in conditions_of(corpus)),
         notes=notes,
         parts={corpus.name: identity_hash(corpus.manifest.identity) for corpus in corpora},
-        objections=paths_objection(corpora[0].folder.parent.parent, manifests, cards, files),
+        objections=paths_objection(folder, manifests, cards, files),
     )
 
 
@@ -335,11 +351,14 @@ def _run_model(
         studies=studies,
         saes=render_saes(name, cells, model, None),
     )
-    extra = [path for path in (folder / "report.html", folder / "recipe.toml") if path.is_file()]
-    for study in sorted((folder / "studies").glob("*/summary.json")):
-        extra += [study, *sorted((study.parent / "figures").glob("*.svg"))]
-        extra += [path for path in (study.parent / "results.parquet",) if path.is_file()]
-    files = [*_sae_files(cells), *measured((path.relative_to(folder).as_posix(), path) for path in extra)]
+    extra = [path for path in (folder / "report.html", folder / "recipe.toml") if is_named(path)]
+    for study in studies_of(folder):
+        extra += [study / "summary.json", *_figures(study)]
+        extra += [path for path in (study / "results.parquet",) if is_named(path)]
+    files = [
+        *_sae_files(cells, folder),
+        *measured(((path.relative_to(folder).as_posix(), path) for path in extra), folder),
+    ]
     card = wrapped(sae_metadata(model, list(dict.fromkeys(sets))), text)
     corpora = (manifests | corpora_beside(folder / "saes")).values()
     return Bundle(
@@ -388,8 +407,9 @@ def _studies(folder: Path) -> list[dict[str, Any]]:
     for name, study in STUDIES.items():
         path = folder / "studies" / name / "summary.json"
         if path.is_file():
+            sendable(path, folder)
             tables = _tables(study, path)
-            figures = sorted((path.parent / "figures").glob("*.svg"))
+            figures = _figures(path.parent)
             found.append(
                 {
                     "question": study.question,
@@ -400,6 +420,10 @@ def _studies(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def _figures(study: Path) -> list[Path]:
+    return sorted(path for path in (study / "figures").glob("*.svg") if not path.name.startswith("."))
+
+
 def _study_section(folder: Path) -> str:
     """What the corpus study of the run says of a corpus, "" where there is none."""
     from studies.catalog import STUDIES
@@ -407,6 +431,7 @@ def _study_section(folder: Path) -> str:
     path = folder.resolve().parent.parent / "studies" / "corpora" / "summary.json"
     if not path.is_file() or folder.resolve().parent.name != "corpora":
         return ""
+    sendable(path, folder.resolve().parent.parent)
     parts = []
     for title, header, rows in _tables(STUDIES["corpora"], path):
         own = [row for row in rows if row[0] == folder.resolve().name]

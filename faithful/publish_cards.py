@@ -11,8 +11,10 @@ from uuid import uuid4
 
 import yaml
 
+from faithful.card_metadata import mapping_of, read_card, split_card
 from faithful.corpus import Corpus
 from faithful.errors import FaithfulError
+from faithful.publish_files import is_named, sendable
 
 BEGIN, END = "<!-- faithful: begin", "<!-- faithful: end -->"
 LAYOUT = ("configs", "size_categories")
@@ -78,8 +80,10 @@ def merge_cards(ours: str, there: str | None, published: dict[str, Any] | None, 
     mine, theirs = parse_card(ours, "README.md here"), parse_card(there, "README.md on the Hub")
     if mine.text is None:
         return there
-    metadata = _mapping(theirs.front)
-    merged = _merge_metadata(_mapping(mine.front), metadata, published)
+    metadata = mapping_of(theirs.front, "README.md on the Hub")
+    merged = _merge_metadata(mapping_of(mine.front, "README.md here"), metadata, published)
+    if merged != metadata:
+        mapping_of(theirs.front, "README.md on the Hub", exact=True)
     before, after = theirs.before, theirs.after
     if theirs.text is None:
         before, after = "\n", f"\n\n{theirs.after.strip()}\n"
@@ -99,22 +103,29 @@ def outside_of(card: str) -> str:
     return "\n\n".join(text.strip() for text in (parts.before, parts.after) if text.strip())
 
 
-def wrapped(metadata: dict[str, Any], text: str, existing: Path | None = None, digest: str = "") -> str:
+def wrapped(
+    metadata: dict[str, Any], text: str, existing: Path | None = None, root: Path | None = None, digest: str = ""
+) -> str:
     """A card of metadata and generated text; what a card on disk has outside its markers, and its metadata, is kept.
 
     Args:
         metadata: the YAML.
         text: the generated part.
         existing: the card on disk, where there may be one.
+        root: the folder that is published, by default the one that the card lies in.
         digest: of what the generated part was made from, for its first marker.
 
     Raises:
-        FaithfulError: the card on disk lacks a marker, or its metadata are no YAML.
+        FaithfulError: the card on disk is a link that leads out of the folder, lacks a marker, or has metadata that are no
+            YAML or would not mean the same to every reader of YAML.
     """
     from generation.card import merge_metadata
 
-    old = parse_card(existing.read_text(encoding="utf-8") if existing and existing.is_file() else "", str(existing))
-    found = _mapping(old.front)
+    card = ""
+    if existing and is_named(existing):
+        card = read_card(sendable(existing, root or existing.parent))
+    old = parse_card(card, str(existing))
+    found = mapping_of(old.front, str(existing), exact=True)
     tags = found.get("tags")
     odd = {"tags": tags} if not isinstance(tags, str | list | None) else {}
     merged = merge_metadata({key: value for key, value in found.items() if key not in odd}, metadata) | odd
@@ -126,7 +137,9 @@ def wrapped(metadata: dict[str, Any], text: str, existing: Path | None = None, d
     )
 
 
-def corpus_card(corpus: Corpus, name: str, config: str | None = None, section: str = "") -> str:
+def corpus_card(
+    corpus: Corpus, name: str, config: str | None = None, section: str = "", root: Path | None = None
+) -> str:
     """The card of a corpus as it reads on the Hub; nothing on disk is changed.
 
     Args:
@@ -134,9 +147,10 @@ def corpus_card(corpus: Corpus, name: str, config: str | None = None, section: s
         name: `USER/REPO`.
         config: name of its config where the repository holds several corpora, which is also its folder there.
         section: Markdown to add at the end of the generated part.
+        root: the folder that is published, by default the corpus' own.
 
     Raises:
-        FaithfulError: its README.md lacks a marker, or has metadata that are no YAML.
+        FaithfulError: see `wrapped`.
     """
     from generation.card import digest, metadata, render
     from generation.card_parts import latex
@@ -158,7 +172,7 @@ def corpus_card(corpus: Corpus, name: str, config: str | None = None, section: s
     ):
         text = text.replace(here, there)
     text = "\n\n".join(filter(None, (text.strip(), section.strip())))
-    return wrapped(metadata(shown), text, corpus.folder / "README.md", digest(corpus.manifest))
+    return wrapped(metadata(shown), text, corpus.folder / "README.md", root, digest(corpus.manifest))
 
 
 class _Elsewhere(Corpus):
@@ -178,14 +192,8 @@ def metadata_of(card: str) -> dict[str, Any]:
     Raises:
         FaithfulError: they are no valid YAML.
     """
-    found: dict[str, Any] = _plain(_mapping(split_card(card)[0]))
+    found: dict[str, Any] = _plain(mapping_of(split_card(card)[0], "README.md"))
     return found
-
-
-def split_card(card: str) -> tuple[str, str]:
-    """The YAML between the --- lines, and what follows."""
-    match = re.match(r"---\n(.*?\n)---\n?(.*)", card, re.DOTALL)
-    return (match[1], match[2]) if match else ("", card)
 
 
 def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -270,20 +278,3 @@ def _plain(value: Any) -> Any:
 
 def _yaml(metadata: dict[str, Any]) -> str:
     return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
-
-
-def _mapping(front: str) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(front) if front else {}
-    except yaml.YAMLError as error:
-        raise FaithfulError(
-            "The card's metadata (between the --- lines of README.md) is no valid YAML; mend it."
-        ) from error
-    found = found if isinstance(found, dict) else {}
-    odd = [key for key in found if not isinstance(key, str)]
-    if odd:
-        raise FaithfulError(
-            f"The card's metadata (between the --- lines of README.md) has the key {odd[0]}, which is no text; put it in"
-            " quotes."
-        )
-    return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faithful.errors import FaithfulError
+from faithful.publish_files import LocalFile, check_unchanged
 from faithful.publish_hub import (
     ATTEMPTS,
     ATTEMPTS_OF_A_PATIENT_CLIENT,
@@ -15,7 +16,7 @@ from faithful.publish_hub import (
     is_of_the_client,
     status_of,
 )
-from faithful.publish_plan import LocalFile, Plan, check_unchanged, is_there
+from faithful.publish_plan import Plan, is_there
 from generation.progress import Progress, Reporter, silent
 
 PIECE = 256
@@ -33,6 +34,7 @@ class Published:
         revision: its tag.
         files, size: what was sent, in number and in bytes.
         changed: whether anything was done.
+        private: whether the repository is.
     """
 
     name: str
@@ -43,9 +45,10 @@ class Published:
     files: int
     size: int
     changed: bool
+    private: bool
 
 
-def send(plan: Plan, repository: Repository, *, private: bool = False, report: Reporter = silent) -> Published:
+def send(plan: Plan, repository: Repository, *, private: bool = True, report: Reporter = silent) -> Published:
     """Carry out a plan. Whatever ends it, main holds what it held before or the whole publication.
 
     Raises:
@@ -53,12 +56,13 @@ def send(plan: Plan, repository: Repository, *, private: bool = False, report: R
             arrived damaged.
     """
     name, kind = repository.name, repository.kind
-    head = plan.head
+    head, is_private = plan.head, bool(plan.private)
     if any(file.path == CARD for file in plan.send):
         _validate(repository, plan.card)
     if head is None:
-        repository.patiently(repository.api.create_repo, name, repo_type=kind, private=private or None, exist_ok=True)
-        head = _first_commit(repository, plan, private=private)
+        repository.patiently(repository.api.create_repo, name, repo_type=kind, private=private, exist_ok=True)
+        now = _just_made(repository, plan, private=private)
+        head, is_private = str(now.head), now.private
     elif plan.commits:
         _check_access(repository)
     commit = _commit(plan, repository, head, report) if plan.commits else head
@@ -78,22 +82,23 @@ def send(plan: Plan, repository: Repository, *, private: bool = False, report: R
         len(plan.send),
         plan.size,
         bool(plan.commits or plan.wants_tag),
+        is_private,
     )
 
 
-def _first_commit(repository: Repository, plan: Plan, *, private: bool) -> str:
-    """Head of a repository that was just made; refuse one that somebody else filled, or made public, at the same time."""
+def _just_made(repository: Repository, plan: Plan, *, private: bool) -> Remote:
+    """A repository that was just made; refuse one that somebody else filled, or made public, at the same time."""
     now = repository.read(with_texts=False)
     if now.head is None:
         raise FaithfulError(f"{repository.name} was made, but cannot be read back; run the same command again.")
     if private and not now.private:
         raise FaithfulError(
             f"Nothing was sent: {repository.name} is public, somebody else has just made it; make it private on its page, or"
-            " leave --private out."
+            " add --public."
         )
     if set(now.files) - {".gitattributes"} and is_there(plan, now.files):
         raise _changed(repository, plan)
-    return now.head
+    return now
 
 
 def _check_access(repository: Repository) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from faithful.corpus import MANIFEST, Corpus, Manifest
-from faithful.publish_plan import LARGE_NAMES, LocalFile
+from faithful.publish_files import LARGE_NAMES, LocalFile, sendable
 
 PLACES = ("source", "path", "asked")
 RESULTS = "results.parquet"
@@ -24,9 +24,13 @@ def without_paths(corpus: Corpus) -> Corpus:
     return found
 
 
-def manifest_file(corpus: Corpus, below: str) -> LocalFile:
-    """`corpus.json` as it is published: the file's own bytes where it names no folder of this machine."""
-    content = (corpus.folder / MANIFEST).read_bytes()
+def manifest_file(corpus: Corpus, below: str, root: Path) -> LocalFile:
+    """`corpus.json` as it is published: the file's own bytes where it names no folder of this machine.
+
+    Raises:
+        FaithfulError: it is a link that leads out of `root`, the folder that is published.
+    """
+    content = sendable(corpus.folder / MANIFEST, root).read_bytes()
     values = json.loads(content)
     if local_paths(values["provenance"]):
         values["provenance"] = _named(values["provenance"])
@@ -55,7 +59,7 @@ def paths_objection(
         files: all others; the texts of corpora and the weights of SAEs are not looked at.
     """
     stated = (local_paths(manifest.provenance) for manifest in manifests)
-    every = {f"{Path.home()}/", str(folder.resolve())}.union(*stated)
+    every = {f"{home}/" for home in _homes()}.union({str(folder.resolve())}, *stated)
     paths = [path.encode() for path in every - {"//"} if path.count("/") > 1]
     texts = {name: text.encode() for name, text in cards.items()} | {file.path: _text_of(file) for file in files}
     naming = [name for name, text in texts.items() if any(path in text for path in paths)]
@@ -63,6 +67,13 @@ def paths_objection(
         return ()
     names = ", ".join(naming[:3]) + (" …" if len(naming) > 3 else "")
     return (f"{names} would show folders of this machine",)
+
+
+def _homes() -> list[Path]:
+    try:
+        return [Path.home()]
+    except RuntimeError:  # no HOME, and no entry for the user: then no file can name it either
+        return []
 
 
 def _text_of(file: LocalFile) -> bytes:

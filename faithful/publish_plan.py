@@ -1,98 +1,24 @@
 """What a publication would send: files and checksums against what the Hub holds, and what stands against it."""
 
-import hashlib
 import json
 import re
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from faithful.errors import FaithfulError
-from faithful.files import reason_of, sha256_file
 from faithful.publish_cards import merge_cards, metadata_of, outside_of
+from faithful.publish_files import LocalFile
 from faithful.publish_hub import CARD, RECORD, Remote, RemoteFile
 
 FORMAT = "faithful publication 1"
-HASHERS = 4
-NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+REPOSITORY = re.compile(r"\w(?:[\w.-]*\w)?", re.ASCII)
+LONGEST_NAME = 96
 MADE_BY_THE_HUB = (".gitattributes",)
 VERSION = re.compile(r"v(\d+)")
 TAG = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[\w.-]*[\w-])?")
 NOT_TAGS = re.compile(r"main|HEAD|[0-9a-f]{40}|.*\.lock")
 PLAIN = re.compile(r"\w(?:[\w .+=@-]*[\w+=@-])?")
-IN_MEMORY_BYTES = 4 << 20
-LARGE_NAMES = (".parquet", ".safetensors")
-
-
-@dataclass(frozen=True)
-class LocalFile:
-    """A file to publish.
-
-    Attributes:
-        path: in the repository.
-        source: the content, or the file on disk where it is large.
-        size: in bytes.
-        sha256: of the content.
-        stamp: size and time of change of the file on disk when it was measured, None where the content is kept.
-    """
-
-    path: str
-    source: Path | bytes
-    size: int
-    sha256: str
-    stamp: tuple[int, int] | None = None
-
-    @classmethod
-    def of(cls, path: str, source: Path | bytes) -> "LocalFile":
-        """Measure a file; a small one is kept as it is now, whatever becomes of it on disk.
-
-        Raises:
-            FaithfulError: it cannot be read.
-        """
-        if isinstance(source, Path):
-            stamp = _stamp(source)
-            if stamp[0] > IN_MEMORY_BYTES or source.suffix in LARGE_NAMES:
-                return cls(path, source, stamp[0], sha256_file(source), stamp)
-            source = source.read_bytes()
-        return cls(path, source, len(source), hashlib.sha256(source).hexdigest())
-
-    def is_at(self, remote: RemoteFile | None) -> bool:
-        """Whether this very content is there."""
-        if remote is None or remote.size != self.size:
-            return False
-        if remote.sha256 is not None:
-            return remote.sha256 == self.sha256
-        content = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
-        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == remote.blob_id
-
-
-def check_unchanged(files: Iterable[LocalFile]) -> None:
-    """Refuse to go on where a file on disk is no longer the one that was measured.
-
-    Raises:
-        FaithfulError: it was written or taken away since.
-    """
-    for file in files:
-        if isinstance(file.source, Path) and file.stamp != _stamp(file.source):
-            raise FaithfulError(
-                f"{file.source} changed while it was published, and nothing of that is visible; run the same command again."
-            )
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise FaithfulError(f"Cannot read {path}: {reason_of(error)}; run the same command again.") from error
-    return found.st_size, found.st_mtime_ns
-
-
-def measured(files: Iterable[tuple[str, Path]]) -> tuple[LocalFile, ...]:
-    """Files on disk, by (path in the repository, file), hashed by a few threads in their order."""
-    with ThreadPoolExecutor(HASHERS) as pool:
-        return tuple(pool.map(lambda pair: LocalFile.of(*pair), files))
 
 
 @dataclass(frozen=True)
@@ -252,13 +178,35 @@ def is_there(plan: Plan, files: dict[str, RemoteFile]) -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be a repository.
+    """Refuse what the Hub does not take as a repository, before it is asked.
 
     Raises:
-        FaithfulError: it is not USER/REPO.
+        FaithfulError: it is not USER/REPO, or one of the two is no name there.
     """
-    if not NAME.fullmatch(name):
+    if name.count("/") != 1 or not all(name.split("/")):
         raise FaithfulError(f"'{name}' is not the name of a repository; write USER/REPO.")
+    for part, form in zip(name.split("/"), (OWNER, REPOSITORY), strict=True):
+        wrong = _wrong_in(part, form)
+        if wrong:
+            raise FaithfulError(f"The Hub takes no name like '{part}': {wrong}; choose another USER/REPO.")
+
+
+def _wrong_in(part: str, form: re.Pattern[str]) -> str:
+    """What the Hub has against one of the two names of a repository, "" when nothing."""
+    if odd := re.sub(r"[A-Za-z0-9_.-]", "", part):
+        return f"'{odd[0]}' is in it, and only letters of English, digits, dots, dashes and underscores may be"
+    if part.startswith(("-", ".")) or part.endswith(("-", ".")):
+        return "it begins or ends with a dash or a dot"
+    if not form.fullmatch(part):
+        return "it begins with an underscore"
+    for pair in ("--", ".."):
+        if pair in part:
+            return f"'{pair}' is in it"
+    if part.lower().endswith((".git", ".ipynb")):
+        return f"it ends with '{part[part.rindex('.') :]}'"
+    if len(part) > LONGEST_NAME:
+        return f"it has {len(part)} characters, and {LONGEST_NAME} are the most"
+    return ""
 
 
 def check_revision(revision: str | None) -> None:

@@ -9,7 +9,7 @@ from faithful.corpus import MANIFEST, Corpus
 from faithful.files import read_json
 from faithful.licences import licence_paragraph
 from faithful.publish_plan import Condition
-from faithful.runs import corpora_of
+from faithful.runs import corpora_of, studies_of
 from faithful.train_corpora import trained_corpora
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _quotes(run: Path, there: Collection[str], trained: Collection[str]) -> dict
     found: dict[str, list[str]] = {}
     report = [REPORT] if (run / REPORT).is_file() else []
     told = {path.name for path in corpora_of(run)} | ({*trained, *trained_corpora(run / "saes")} - set(there))
-    for path in sorted((run / "studies").glob("*/summary.json")):
+    for path in (study / "summary.json" for study in studies_of(run)):
         summary = read_json(path)
         if summary.get("study") == "corpora":
             told |= set(summary.get("corpora") or ()) - set(there)

@@ -79,9 +79,6 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
         recipe: what to do.
         folder: `runs/NAME`.
         device: `cpu` or `cuda` for every step that states none; by default what the machine has.
-
-    Raises:
-        FaithfulError: a device that is not there.
     """
     steps = [_corpus_step(recipe, folder, corpus, device) for corpus in recipe.corpora]
     corpora = {corpus.name: folder / "corpora" / corpus.name for corpus in recipe.corpora}
@@ -112,8 +109,6 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
             lambda: "written" if path.exists() else None,
         )
     )
-    for step in steps:
-        check_device(getattr(step.config, "device", None))
     return steps
 
 
@@ -133,6 +128,7 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
         FaithfulError: a run of another recipe in this folder, another process on it, or what a step refuses.
     """
     steps = steps_of(recipe, folder, device)
+    _check_devices(steps)
     with folder_lock(folder):
         _refuse_other_recipe(recipe, folder)
         write_text(folder / RESOLVED, to_toml(recipe))
@@ -156,6 +152,11 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
     return RunResult(folder, done, skipped)
 
 
+def _check_devices(steps: list[Step]) -> None:
+    for step in steps:
+        check_device(getattr(step.config, "device", None))
+
+
 def done_steps(recipe: Recipe, folder: Path, device: str | None = None) -> list[str]:
     """Steps that `run_recipe` would not do again, by what is there; nothing is written.
 
@@ -165,6 +166,7 @@ def done_steps(recipe: Recipe, folder: Path, device: str | None = None) -> list[
         FaithfulError: a run of another recipe in this folder, or a device that is not there.
     """
     steps = steps_of(recipe, folder, device)
+    _check_devices(steps)
     _refuse_other_recipe(recipe, folder)
     state, keys = _read_state(folder), step_keys(steps, folder)
     left: dict[str, str | None] = {}

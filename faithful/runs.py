@@ -53,8 +53,13 @@ def remember_run(folder: Path) -> None:
 
 
 def corpora_of(run: Path) -> list[Path]:
-    """Corpus folders of a run, by name."""
-    return sorted(path.parent for path in (run / "corpora").glob(f"*/{MANIFEST}"))
+    """Corpus folders of a run, by name; hidden ones are none."""
+    return sorted(path.parent for path in (run / "corpora").glob(f"*/{MANIFEST}") if path.parent.name[0] != ".")
+
+
+def studies_of(run: Path) -> list[Path]:
+    """Folders of the finished studies of a run, by name; hidden ones are none."""
+    return sorted(path.parent for path in (run / "studies").glob("*/summary.json") if path.parent.name[0] != ".")
 
 
 def place_of(path: Path) -> Path:

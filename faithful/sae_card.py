@@ -12,6 +12,7 @@ from faithful.errors import FaithfulError
 from faithful.files import write_text
 from faithful.licences import licence_paragraph
 from faithful.publish_cards import markdown_table
+from faithful.publish_files import is_named
 from faithful.sae.files import CONFIG, SPARSITY, WEIGHTS
 from faithful.train_tables import mean_and_sd
 
@@ -70,7 +71,7 @@ class SaeCell:
     @property
     def files(self) -> list[Path]:
         """What is published of it."""
-        return [self.folder / name for name in FILES if (self.folder / name).is_file()]
+        return [self.folder / name for name in FILES if is_named(self.folder / name)]
 
 
 def read_cells(folder: Path) -> list[SaeCell]:

@@ -5,7 +5,6 @@ Everything between two markers is ours and is rewritten; what people write outsi
 
 import hashlib
 import json
-import re
 import shlex
 from dataclasses import asdict
 from functools import cache
@@ -15,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from faithful.card_metadata import mapping_of, read_card, split_card
 from faithful.catalog import DEFAULT_CONTEXT, find_preset
 from faithful.corpus import Corpus, Manifest, read_manifest
 from faithful.errors import FaithfulError
@@ -47,7 +47,7 @@ def write_card(folder: Path) -> Path:
     if manifest.certificate and "pit_counts" in manifest.certificate:
         pit_figure(manifest.certificate, folder / "pit.png")
     path = folder / "README.md"
-    front, body = _parse(path.read_text(encoding="utf-8")) if path.exists() else ({}, "")
+    front, body = _there(path)
     merged = merge_metadata(front, metadata(corpus))
     generated = f"{BEGIN} {digest(manifest)} -->\n{render(corpus)}\n{END}"
     if BEGIN in body and END in body:
@@ -314,17 +314,18 @@ def _title(manifest: Manifest) -> str:
     return f"Faithful corpus of {manifest.identity['model']['name'].split('/')[-1]} ({manifest.name})"
 
 
-def _parse(text: str) -> tuple[dict[str, Any], str]:
-    match = re.match(r"---\n(.*?)\n---\n?(.*)", text, re.DOTALL)
-    if not match:
-        return {}, text
-    try:
-        front = yaml.safe_load(match[1])
-    except yaml.YAMLError as error:
-        raise FaithfulError(
-            "The card's metadata (between the --- lines of README.md) is no valid YAML; mend it."
-        ) from error
-    return (front if isinstance(front, dict) else {}), match[2]
+def _there(path: Path) -> tuple[dict[str, Any], str]:
+    """Metadata and text of the card that is there, as a person may have edited it.
+
+    Raises:
+        FaithfulError: it is a link, whose text is not ours to copy; or see `mapping_of`.
+    """
+    if path.is_symlink():
+        raise FaithfulError(f"{path} is a link; put the card itself there, or take the link away.")
+    if not path.exists():
+        return {}, ""
+    front, body = split_card(read_card(path))
+    return mapping_of(front, str(path), exact=True), body
 
 
 __all__ = [

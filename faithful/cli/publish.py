@@ -10,7 +10,10 @@ from faithful.cli.show import command, print_json, print_table, print_text, prog
 app = typer.Typer(help="Publish corpora, SAEs and runs on the Hugging Face Hub.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="USER/REPO", help="Repository on the Hub.")]
-Private = Annotated[bool, typer.Option("--private", help="Make a new repository private.")]
+Public = Annotated[
+    bool | None,
+    typer.Option("--public/--private", help="Who may see it; a new repository is private unless you say --public."),
+]
 Revision = Annotated[str | None, typer.Option(help="Tag of this publication; default the next free vN.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Write over what faithful did not make; delete what is gone.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="List files, bytes, commits and the card; send nothing.")]
@@ -28,7 +31,7 @@ def register(parent: typer.Typer) -> None:
 def corpus(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the corpus.")],
     name: Name,
-    private: Private = False,
+    public: Public = None,
     revision: Revision = None,
     accept_licence: Licence = False,
     yes: Yes = False,
@@ -38,7 +41,7 @@ def corpus(
     """Publish a corpus as a data set, in one commit."""
     from faithful.publish import PublishConfig, publish_corpus
 
-    config = PublishConfig(path, name, private, revision, yes, accept_licence)
+    config = PublishConfig(path, name, public, revision, yes, accept_licence)
     _run(publish_corpus, config, dry_run, as_json, f'load_dataset("{name}"), or faithful corpus add {name}')
 
 
@@ -47,7 +50,7 @@ def corpus(
 def saes(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the SAEs, or of their run.")],
     name: Name,
-    private: Private = False,
+    public: Public = None,
     revision: Revision = None,
     yes: Yes = False,
     dry_run: Dry = False,
@@ -58,7 +61,7 @@ def saes(
 
     _run(
         publish_saes,
-        PublishConfig(path, name, private, revision, yes),
+        PublishConfig(path, name, public, revision, yes),
         dry_run,
         as_json,
         f"faithful study seeds {name}",
@@ -70,7 +73,7 @@ def saes(
 def run(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the run, runs/NAME.")],
     name: Name,
-    private: Private = False,
+    public: Public = None,
     revision: Revision = None,
     include_external: Annotated[
         bool, typer.Option("--include-external", help="Publish corpora of other people's text too.")
@@ -85,7 +88,7 @@ def run(
     from faithful.runs import run_folder
 
     folder = path if path.is_dir() else run_folder(str(path))
-    config = PublishConfig(folder, name, private, revision, yes, accept_licence, include_external)
+    config = PublishConfig(folder, name, public, revision, yes, accept_licence, include_external)
     _run(publish_run, config, dry_run, as_json, f"faithful study seeds {name}")
 
 
@@ -112,6 +115,7 @@ def _say_done(done: Any) -> None:
     if done.changed:
         say(
             f"Published {done.address} at {done.revision}: {done.files} files, {format_bytes(done.size)}; checksums agree."
+            + (" It is private: you and those you let in can see it." if done.private else " Everybody can see it.")
         )
     else:
         say(f"{done.address} holds all this already, at {done.revision}: nothing to do.")
@@ -121,7 +125,7 @@ def _show_plans(result: Any, config: Any) -> None:
     from faithful.quantities import format_bytes
 
     if result.unread:
-        say(f"The Hub was not asked, so everything counts as new. {result.unread}")
+        say(f"What is on the Hub is not known, so everything counts as new: {result.unread}")
     for plan in result.plans:
         rows = [(file.path, format_bytes(file.size)) for file in plan.send]
         rows += [(f"{path} (to delete)", "") for path in plan.delete]

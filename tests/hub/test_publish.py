@@ -98,12 +98,28 @@ class TestCorpus:
             publish_corpus(config(corpus, revision="v1"))
         assert len(hub.repositories["dataset", NAME].commits) == 2
 
-    def test_private(self, hub: Hub, corpus: Path) -> None:
-        publish_corpus(config(corpus, private=True))
+    def test_private_unless_told_otherwise(self, hub: Hub, corpus: Path) -> None:
+        assert publish_corpus(config(corpus)).published[0].private
         assert hub.repositories["dataset", NAME].private
+        with pytest.raises(FaithfulError, match="is private already"):
+            publish_corpus(config(corpus, public=True))
         hub.repositories["dataset", NAME].private = False
+        assert not publish_corpus(config(corpus)).published[0].private
         with pytest.raises(FaithfulError, match="is public already"):
-            publish_corpus(config(corpus, private=True))
+            publish_corpus(config(corpus, public=False))
+
+    def test_public_when_told(self, hub: Hub, corpus: Path) -> None:
+        assert not publish_corpus(config(corpus, public=True)).published[0].private
+        assert not hub.repositories["dataset", NAME].private
+
+    def test_into_a_public_repository_of_somebody_else_only_when_told(self, hub: Hub, corpus: Path) -> None:
+        """It may be empty, as one that was just made on a page."""
+        hub.create("dataset", NAME)
+        with pytest.raises(FaithfulError, match="is public, and `faithful publish` did not make it; add --public"):
+            publish_corpus(config(corpus, yes=True))
+        assert not hub.received["PUT"]
+        publish_corpus(config(corpus, public=True))
+        check_complete(hub, corpus)
 
     def test_many_files_in_one_commit(self, hub: Hub, tmp_path: Path) -> None:
         publish_corpus(config(own_corpus(tmp_path / "own", shards=100)))
@@ -266,7 +282,7 @@ class TestRefusals:
         publish_corpus(PublishConfig(corpus, "guild/corpus"))
 
     def test_a_repository_of_others_wants_a_yes(self, hub: Hub, corpus: Path) -> None:
-        hub.create("dataset", NAME)
+        hub.create("dataset", NAME, private=True)
         hub.edit("dataset", NAME, "README.md", b"---\nlicense: mit\n---\n# By hand\n")
         hub.edit("dataset", NAME, "data/mine.parquet", b"mine")
         self.refused(hub, corpus, "was not made by `faithful publish` and holds 2 files; 1 files")
@@ -329,6 +345,6 @@ class TestRefusals:
         self.refused(hub, corpus, "no valid YAML")
 
     def test_names(self, hub: Hub, corpus: Path) -> None:
-        for name in ("corpus", "a/b/c", "../x", "user/"):
+        for name in ("corpus", "a/b/c", "/x", "user/"):
             with pytest.raises(FaithfulError, match="write USER/REPO"):
                 publish_corpus(PublishConfig(corpus, name))

@@ -175,13 +175,13 @@ class TestPrivate:
     def test_nothing_goes_into_a_repository_that_has_just_been_made_public(self, hub: Hub, corpus: Path) -> None:
         hub.faults.append(Fault("POST /api/repos/create", lambda: hub.create("dataset", NAME) and None))
         with pytest.raises(FaithfulError, match="user/things is public, somebody else has just made it"):
-            publish(corpus, private=True)
+            publish(corpus)
         assert not hub.received["PUT"]
         assert not hub.repositories["dataset", NAME].objects
 
     def test_the_missing_half_of_a_private_run_is_private(self, hub: Hub, tmp_path: Path) -> None:
         run = whole_run(tmp_path / "run")
-        publish_run(PublishConfig(run, NAME, private=True, accept_licence=True))
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
         del hub.repositories["model", NAME]
         publish_run(PublishConfig(run, NAME, accept_licence=True))
         assert hub.repositories["model", NAME].private
@@ -333,7 +333,7 @@ class TestHumanText:
         publish(corpus)
         assert "date: 2026-01-01\n" in card_of(hub)
         readme.write_text(readme.read_text().replace("date:", "1:"))
-        with pytest.raises(FaithfulError, match="has the key 1, which is no text; put it in quotes"):
+        with pytest.raises(FaithfulError, match=r"README.md, line 2: the key 1 is no text; put it in quotes"):
             publish(corpus)
 
     def test_a_card_without_a_generated_part_gets_one(self) -> None:
