@@ -1,0 +1,26 @@
+"""The README's Python runs as it stands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.mark.slow
+def test_from_a_corpus_to_a_latent(tmp_path: Path) -> None:
+    """After the command that it says stands before it, on fewer tokens."""
+    code = re.search(r"From a corpus to a latent.*?```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert code
+    (tmp_path / "typed.py").write_text(code[1], encoding="utf-8")
+    for words in (
+        ["-m", "faithful", "generate", "--tokens", "20k", "--held-out", "8k", "--certify-tokens", "0"],
+        ["typed.py"],
+    ):
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    latent, tokens = done.stdout.strip().splitlines()[-1].split(" ", 1)
+    assert 0 <= int(latent) < 1024 and tokens.startswith("[") and tokens.count(",") == 9
