@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -108,6 +109,21 @@ class Quality:
         }
 
 
+@dataclass(frozen=True)
+class Spliced:
+    """Next-token losses of one SAE over some contexts.
+
+    Attributes:
+        losses: `ce_clean`, `ce_sae`, `ce_zero`, `ce_mean`, `ce_diff`, `ce_recovered` (nan where zeroing changes nothing),
+            `kl` (nats per token) and `scored_tokens`, over all of them.
+        contexts: sums of the same in nats per context, float64 [contexts], in the order of the contexts: `ce_clean`,
+            `ce_sae`, `ce_zero`, `kl`, and `tokens`, how many are scored.
+    """
+
+    losses: dict[str, float]
+    contexts: dict[str, np.ndarray]
+
+
 def spliced_losses(
     model: Any,
     hook: Hook,
@@ -117,6 +133,19 @@ def spliced_losses(
     ordinary: np.ndarray,
     rows_per_forward: int | None = None,
 ) -> list[dict[str, float]]:
+    """`Spliced.losses` of each SAE; see `splice_contexts`."""
+    return [one.losses for one in splice_contexts(model, hook, saes, rows, mean, ordinary, rows_per_forward)]
+
+
+def splice_contexts(
+    model: Any,
+    hook: Hook,
+    saes: Sequence[SAE],
+    rows: Sequence[np.ndarray],
+    mean: Tensor,
+    ordinary: np.ndarray,
+    rows_per_forward: int | None = None,
+) -> list[Spliced]:
     """Next-token losses with h, ĥ, 0 and the mean activation at the hook, over the same tokens.
 
     Special tokens keep their clean activation and are unscored; so is the last token of a context, which predicts nothing.
@@ -131,43 +160,58 @@ def spliced_losses(
         ordinary: bool [vocab], False for special ids.
         rows_per_forward: contexts per forward pass; None is what keeps logits within 2^25 on a CPU, 2^28 on a GPU.
 
-    Returns:
-        for each SAE `ce_clean`, `ce_sae`, `ce_zero`, `ce_mean`, `ce_diff`, `ce_recovered` (nan where zeroing changes
-        nothing), `kl` (nats per token) and `scored_tokens`.
-
     Raises:
         FaithfulError: the layer does not exist, or the model is laid out in a way that is not known.
     """
     device = next(model.parameters()).device
     splice = _Splice(model, hook)
     sums = torch.zeros(len(saes) + 3, 2, dtype=torch.float64, device=device)
+    of_rows = torch.zeros(len(saes) + 3, 2, len(rows), dtype=torch.float64, device=device)
+    tokens = torch.zeros(len(rows), dtype=torch.int64, device=device)
     scored = 0
-    for ids, at in _scored_batches(rows, ordinary, rows_per_forward or _rows_that_fit(model, rows), device):
+    batches = _scored_batches(rows, ordinary, rows_per_forward or _rows_that_fit(model, rows), device)
+    for places, ids, at in batches:
         targets = ids[:, 1:][at[:, :-1]]
+        owner = places[at.nonzero()[:, 0]]
+        tokens += torch.bincount(owner, minlength=len(rows))
         log_p = splice.clean(ids, at)
+        p = log_p.exp()
         h = splice.activations.float()
         replacements = [_reconstruct(sae, h) for sae in saes]
         replacements += [torch.zeros_like(h), mean.to(h).expand_as(h)]
-        sums[-1, 0] += _cross_entropy(log_p, targets)
+        _add(sums[-1, 0], of_rows[-1, 0], _cross_entropy(log_p, targets), owner)
         for place, replacement in enumerate(replacements):
             log_q = splice.replaced(ids, at, replacement)
-            sums[place, 0] += _cross_entropy(log_q, targets)
-            sums[place, 1] += (log_p.exp() * (log_p - log_q)).sum(-1).double().sum()
+            _add(sums[place, 0], of_rows[place, 0], _cross_entropy(log_q, targets), owner)
+            if place < len(saes):
+                kl = torch.sub(log_p, log_q, out=log_q).mul_(p).sum(-1).double()
+                _add(sums[place, 1], of_rows[place, 1], kl, owner)
         scored += len(targets)
     *with_sae, (zero, _), (middle, _), (clean, _) = (sums / max(scored, 1)).tolist()
+    by_row = of_rows.cpu().numpy()
+    shared = {"ce_clean": by_row[-1, 0], "ce_zero": by_row[-3, 0], "tokens": tokens.cpu().numpy()}
     return [
-        {
-            "ce_clean": clean,
-            "ce_sae": ce,
-            "ce_zero": zero,
-            "ce_mean": middle,
-            "ce_diff": ce - clean,
-            "ce_recovered": (zero - ce) / (zero - clean) if zero != clean else math.nan,
-            "kl": kl,
-            "scored_tokens": scored,
-        }
-        for ce, kl in with_sae
+        Spliced(
+            {
+                "ce_clean": clean,
+                "ce_sae": ce,
+                "ce_zero": zero,
+                "ce_mean": middle,
+                "ce_diff": ce - clean,
+                "ce_recovered": (zero - ce) / (zero - clean) if zero != clean else math.nan,
+                "kl": mean_kl,
+                "scored_tokens": scored,
+            },
+            shared | {"ce_sae": by_row[place, 0], "kl": by_row[place, 1]},
+        )
+        for place, (ce, mean_kl) in enumerate(with_sae)
     ]
+
+
+def _add(total: Tensor, of_rows: Tensor, values: Tensor, owner: Tensor) -> None:
+    """Add values of tokens to their sum, and to those of the contexts that own them."""
+    total += values.sum()
+    of_rows.index_add_(0, owner, values)
 
 
 class _Splice:
@@ -258,15 +302,16 @@ class _Splice:
 
 def _scored_batches(
     rows: Sequence[np.ndarray], ordinary: np.ndarray, size: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Contexts of like length, int64 [rows, L], and what is scored of them, bool [rows, L]."""
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Places of contexts of like length, int64 [rows], the contexts, int64 [rows, L], what is scored, bool [rows, L]."""
     for places in like_lengths(rows, size):
         ids, real = pad([rows[place] for place in places])
         at = ordinary[ids]
         at[:, :-1] &= real[:, 1:]
         at[:, -1] = False
         if at.any():
-            yield torch.from_numpy(ids).to(device), torch.from_numpy(at).to(device)
+            chosen = torch.from_numpy(places).to(device)
+            yield chosen, torch.from_numpy(ids).to(device), torch.from_numpy(at).to(device)
 
 
 def _rows_that_fit(model: Any, rows: Sequence[np.ndarray]) -> int:
@@ -282,4 +327,5 @@ def _reconstruct(sae: SAE, h: Tensor) -> Tensor:
 
 
 def _cross_entropy(log_p: Tensor, targets: Tensor) -> Tensor:
-    return -log_p.gather(1, targets[:, None]).double().sum()
+    """Of each token, float64 [n]."""
+    return -log_p.gather(1, targets[:, None])[:, 0].double()

@@ -23,6 +23,7 @@ from studies.sizes import (
     GAUSSIAN_SEEDS,
     PANEL_TOKENS,
     PROBE_EXAMPLES,
+    PROBE_TESTS,
     default_size,
     noise_tokens,
 )
@@ -197,8 +198,8 @@ class _Work:
         for name, values in self.recipe.studies.items():
             panel = int(values.get("tokens") or default_size(PANEL_TOKENS, self.device))
             noise = int(values.get("noise_tokens") or noise_tokens(self.device, self.context))
-            size = default_size(PROBE_EXAMPLES, self.device)
-            texts = int(values.get("train_size") or size) + int(values.get("test_size") or size)
+            texts = int(values.get("train_size") or default_size(PROBE_EXAMPLES, self.device))
+            texts += int(values.get("test_size") or default_size(PROBE_TESTS, self.device))
             read = {
                 "corpora": len(self.recipe.corpora) * int(values.get("tokens") or SCORED_TOKENS[self.device])
                 + REFERENCE_TOKENS,

@@ -12,12 +12,14 @@ class Progress:
         step: what is being done, e.g. `sampling train`.
         done, total: in `unit`.
         unit: `tokens` unless said.
+        note: a sentence to show as it is, instead of how far the work is.
     """
 
     step: str
     done: int
     total: int
     unit: str = "tokens"
+    note: str = ""
 
 
 Reporter = Callable[[Progress], None]

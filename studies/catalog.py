@@ -1,7 +1,7 @@
 """The studies by name, imported when one is asked for."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -67,7 +67,7 @@ class Study:
             FaithfulError: what its function refuses, or a folder that cannot be written.
         """
         function = self.load()
-        steps: Any = (lambda s, done, total: report(Progress(s, done, total, _unit(s)))) if self.of_saes else report
+        steps: Any = _steps(report) if self.of_saes else report
         before = _figures(config.out)
         study = function(config, steps)
         with folder_lock(config.out):
@@ -149,6 +149,15 @@ def find_study(name: str) -> Study:
 
 def _unit(step: str) -> str:
     return UNITS.get(step.partition(" ")[0], "contexts")
+
+
+def _steps(report: Reporter) -> Callable[[str, int, int], None]:
+    """Steps of a study, each in its unit; one without a total is a sentence."""
+
+    def step(what: str, done: int, total: int) -> None:
+        report(Progress(what, done, total, _unit(what)) if total else Progress("note", 0, 0, note=what))
+
+    return step
 
 
 def _figures(out: Path) -> dict[Path, tuple[int, int]]:

@@ -17,7 +17,7 @@ class StudyConfig:
             still found.
         model: preset name, Hub id or folder.
         own: name of the own corpus, which the others are contrasted with.
-        tokens: tokens of the panel in all; None is 20k on a CPU and 200k on a GPU.
+        tokens: tokens of the panel in all; None is 30k on a CPU and 200k on a GPU.
         context, layout: tokens per context, BOS included; `aligned` or `packed`; by default as the SAEs were trained.
         device, dtype: of the model.
         seed: of every random choice of the study.
@@ -73,7 +73,7 @@ class ProbesConfig(StudyConfig):
             the embedded model those made of the embedded text.
         text_column, label_column: of places that state none; by default `text` and `label`.
         pooling: `mean`, `last` or `max`, over the tokens of a text that are no special ones.
-        train_size, test_size: examples of a task, at most; by default 256 each on a CPU and 2,000 each on a GPU.
+        train_size, test_size: examples of a task, at most; by default 256 and 400 on a CPU and 2,000 each on a GPU.
         curve_points: training-set sizes, each a quarter of the next; the last is all.
         ks: features of the k-sparse probes.
         folds: of the cross-validation of C.

@@ -1,5 +1,8 @@
 """Means and paired contrasts of figures per seed, or per pair of seeds, with t intervals; a bootstrap.
 
+To figures that are `Resampled` the variance over the examples, contexts or sequences is added, with Satterthwaite's degrees
+of freedom for the sum. What seeds and examples do together is in both parts, so that the sum is rather too large than small.
+
 A figure is given per seed (`{seed: value}`) or per pair of seeds (`{(seed, other): value}`). Pairs within a corpus come once.
 Pairs across two corpora come in both directions, (A's seed, B's seed) and the reverse, and each two are averaged first: the
 mean stays the same, what remains follows the model of unordered pairs with components of its own (x_i = (a_i + b_i)/2), and
@@ -7,6 +10,7 @@ neither a correlation of a_i with b_i (one init) nor one of the two directions n
 pair by pair, so a − b has its own components too.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,6 +20,7 @@ import numpy as np
 
 from faithful.errors import FaithfulError
 from studies.components import ROUNDING, Mean, mean_of_pairs, mean_of_seeds, sign_flip_p
+from studies.resampled import Drawn, Resampled
 
 SEEDS_FOR_INTERVAL = 3
 
@@ -28,8 +33,11 @@ class Estimate:
 
     Attributes:
         value: the mean; None where no figure is defined.
-        error: its standard error; None below three seeds, as are the next five.
-        freedom: degrees of freedom of `error` in the interval and in `p`: seeds − 1, for pairs those of `PairMean.freedom`.
+        error: its standard error; None below three seeds, as are the next seven.
+        error_seeds: the part of it that the seeds make.
+        error_drawn: the part that the examples, contexts or sequences make, once; None where they are not resampled.
+        freedom: degrees of freedom of `error` in the interval and in `p`: seeds − 1, for pairs those of `PairMean.freedom`;
+            with `error_drawn` those of the sum.
         ci95: t interval.
         p: two-sided p of the t statistic against 0; None also where the seeds do not vary around a mean that is not 0.
         jackknife_ci95: interval of the leave-one-seed-out jackknife, for pairs; for seeds it would be `ci95` itself.
@@ -52,10 +60,15 @@ class Estimate:
     seeds: tuple[int, ...]
     left_out: tuple[int, ...]
     varies: bool
+    error_seeds: float | None = None
+    error_drawn: float | None = None
 
     def summary(self) -> dict[str, Any]:
-        """`value`, `ci95` and the number of `seeds`, and `left_out` where there are any, as JSON."""
+        """`value`, `ci95` and the number of `seeds`, and `left_out` where there are any, as JSON; both standard errors where
+        there are two."""
         figure: dict[str, Any] = {"value": self.value, "ci95": self.ci95 and list(self.ci95), "seeds": len(self.seeds)}
+        if self.error_drawn is not None:
+            figure |= {"error_seeds": self.error_seeds, "error_drawn": self.error_drawn}
         return figure | ({"left_out": list(self.left_out)} if self.left_out else {})
 
 
@@ -71,7 +84,9 @@ def estimate(figures: Figures) -> Estimate:
         return _pair_estimate(seeds, _left_out(figures, seeds), values, 0.0)
     of_seeds = _of_seeds(figures)
     seeds = tuple(sorted(of_seeds))
-    return _seed_estimate(seeds, _left_out(figures, seeds), of_seeds, 0.0)
+    draws = figures.draws if isinstance(figures, Resampled) else {}
+    units = figures.units if isinstance(figures, Resampled) else 0
+    return _seed_estimate(seeds, _left_out(figures, seeds), of_seeds, 0.0, Drawn.of(seeds, draws, units))
 
 
 def contrast(a: Figures, b: Figures) -> Estimate:
@@ -95,7 +110,11 @@ def contrast(a: Figures, b: Figures) -> Estimate:
     of_a, of_b = _of_seeds(a), _of_seeds(b)
     differences = {seed: of_a[seed] - of_b[seed] for seed in of_a.keys() & of_b.keys()}
     seeds = tuple(sorted(differences))
-    return _seed_estimate(seeds, _left_out(a, seeds, b), differences, _size(of_a, of_b))
+    drawn = None
+    if isinstance(a, Resampled) and isinstance(b, Resampled):
+        draws = {seed: a.draws[seed] - b.draws[seed] for seed in seeds}
+        drawn = Drawn.of(seeds, draws, min(a.units, b.units))
+    return _seed_estimate(seeds, _left_out(a, seeds, b), differences, _size(of_a, of_b), drawn)
 
 
 def bootstrap_ci95(
@@ -192,10 +211,14 @@ def _size(*sides: Mapping[Any, float]) -> float:
 
 
 def _seed_estimate(
-    seeds: tuple[int, ...], left_out: tuple[int, ...], values: Mapping[int, float], size: float
+    seeds: tuple[int, ...],
+    left_out: tuple[int, ...],
+    values: Mapping[int, float],
+    size: float,
+    drawn: Drawn | None = None,
 ) -> Estimate:
     x = np.array([values[seed] for seed in seeds], np.float64)
-    return _estimate(seeds, left_out, x, mean_of_seeds, size)
+    return _estimate(seeds, left_out, x, mean_of_seeds, size, drawn)
 
 
 def _pair_estimate(
@@ -208,7 +231,12 @@ def _pair_estimate(
 
 
 def _estimate(
-    seeds: tuple[int, ...], left_out: tuple[int, ...], x: np.ndarray, mean_of: Callable[[np.ndarray], Mean], size: float
+    seeds: tuple[int, ...],
+    left_out: tuple[int, ...],
+    x: np.ndarray,
+    mean_of: Callable[[np.ndarray], Mean],
+    size: float,
+    drawn: Drawn | None = None,
 ) -> Estimate:
     n = len(seeds)
     given = x if x.ndim == 1 else x[~np.eye(n, dtype=bool)]
@@ -222,22 +250,32 @@ def _estimate(
         mean = Mean(np.array(value), np.zeros(()), np.full(n, value))
     else:
         mean = mean_of(x)
-    freedom, of_jackknife = float(mean.freedom), t_reach(n - 1)
-    reach = t_reach(freedom)
-    value, error, jackknife = float(mean.value), float(mean.error), float(mean.jackknife)
+    value, of_seeds, jackknife = float(mean.value), float(mean.error), float(mean.jackknife)
+    error, freedom = _together(of_seeds, float(mean.freedom), drawn)
+    reach, of_jackknife = t_reach(freedom), t_reach(n - 1)
     return Estimate(
         value=value,
         error=error,
         freedom=freedom,
         ci95=(value - reach * error, value + reach * error),
-        p=_t_p(value, error, freedom),
+        p=None if value and not varies else _t_p(value, error, freedom),
         jackknife_ci95=None if x.ndim == 1 else (value - of_jackknife * jackknife, value + of_jackknife * jackknife),
         sign_flip_p=sign_flip_p(mean.pseudo),
         sign_flip_least=2 / 2**n,
         seeds=seeds,
         left_out=left_out,
         varies=varies,
+        error_seeds=of_seeds,
+        error_drawn=None if drawn is None else math.sqrt(drawn.variance),
     )
+
+
+def _together(of_seeds: float, freedom: float, drawn: Drawn | None) -> tuple[float, float]:
+    """Standard error of both parts, and its degrees of freedom after Satterthwaite."""
+    if drawn is None or drawn.variance == 0:
+        return of_seeds, freedom
+    variance = of_seeds**2 + drawn.variance
+    return math.sqrt(variance), variance**2 / (of_seeds**4 / freedom + drawn.variance**2 / drawn.freedom)
 
 
 def _t_p(value: float, error: float, freedom: float) -> float | None:

@@ -27,6 +27,7 @@ from studies.fake_rules import (
     fake_contrast,
     fake_density,
     fake_notes,
+    resampled_contrast,
     resampled_shares,
     thresholds_of,
 )
@@ -37,7 +38,7 @@ from studies.noise_models import has_untrained, permuted_model, shuffled_documen
 from studies.panel import Panel, unigram_rows
 
 Told = Callable[[str, int, int], None]
-FORMAT = 3
+FORMAT = 4
 SWEEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 EXAMPLE_CONTEXTS = 64
 TEXT, NOISE, THRESHOLDS = "text", "random tokens", "codes of text"
@@ -72,6 +73,7 @@ class FakeCounts:
         for row in noise:
             digest.update(row.tobytes())
         self._cells = Cells(folder, digest.hexdigest())
+        self._resampled = {TEXT, NOISE, *(f"{TEXT} of {name}" for name in panel.parts)}
 
     @property
     def reused(self) -> int:
@@ -172,7 +174,7 @@ class FakeCounts:
         rows: Sequence[np.ndarray],
         what: str,
     ) -> list[Firing]:
-        text = what if what in (TEXT, NOISE) else None
+        text = what if what in self._resampled else None
         counters = [FiringCounter(one, len(rows), self.seed, text) for one in thresholds]
         for owners, _, h in activations_of(model, rows, self.panel.ordinary, self._told(what)):
             for sae, counter in zip(saes, counters, strict=True):
@@ -235,6 +237,7 @@ def _figures(
             for place, name in enumerate(("1", *(f"q{quantile:g}" for quantile in QUANTILES)))
         },
         "parts": {name: float(fake_contrast(noise, part).mean()) for name, part in parts.items()},
+        "parts_resampled": {name: resampled_contrast(noise, part).tolist() for name, part in parts.items()},
         "top_fakes": [
             {"latent": int(i), "noise": float(noise.density[i]), "panel": float(panel.density[i])} for i in top
         ],

@@ -207,9 +207,16 @@ def resampled_shares(noise: Firing, panel: Firing) -> dict[str, np.ndarray]:
 
     SAEs that read the same contexts have the same weights in a draw, so that draws of several SAEs can be averaged.
     """
-    assert noise.resampled is not None and panel.resampled is not None
-    contrast = np.unpackbits(noise.resampled.dense & panel.resampled.rare, axis=1).sum(1) / len(noise.fired)
-    return {"fake_contrast": contrast} | dict(zip(OF_NOISE, noise.resampled.shares, strict=True))
+    assert noise.resampled is not None
+    rules = dict(zip(OF_NOISE, noise.resampled.shares, strict=True))
+    return {"fake_contrast": resampled_contrast(noise, panel)} | rules
+
+
+def resampled_contrast(noise: Firing, text: Firing) -> np.ndarray:
+    """The same of `fake_contrast` alone, on any text whose contexts were resampled."""
+    assert noise.resampled is not None and text.resampled is not None
+    both = noise.resampled.dense & text.resampled.rare
+    return np.asarray(np.unpackbits(both, axis=1).sum(1) / len(noise.fired), np.float64)
 
 
 def interval(shares: Sequence[float] | np.ndarray) -> list[float]:

@@ -16,9 +16,12 @@ from studies.fake_counts import FakeCounts
 from studies.fake_rules import interval
 from studies.fakes_tables import CONTROLS, fakes_tables
 from studies.grid import Trained, ordered_shapes, seed_numbers
+from studies.headlines import Parts
 from studies.inference import estimate, summarise
 from studies.inputs import StudyInput, resolve_input
 from studies.panel import Panel, load_panel, noise_rows
+from studies.resampled import Resampled
+from studies.resolution import fakes_leave_open
 from studies.results import Row, write_results
 from studies.sizes import NOISE_CONTEXTS, noise_tokens
 
@@ -49,8 +52,9 @@ def study_fakes(config: FakesConfig, report: Told = _silent) -> FakesStudy:
 
     One forward pass per text serves all SAEs. What it gave is kept at once, so that a killed study goes on with the next
     text; an SAE's counts are kept by its hash. That no more than L0/p latents can be denser than p is checked on the counts
-    themselves. Figures called `…_sequences` hold the same means with the interval of a bootstrap over contexts of random
-    tokens and text, the SAEs as they are.
+    themselves. The headline is `fake_contrast` on matched and on foreign text (`studies.headlines`). The intervals of the
+    rules are over the seeds and over the contexts of random tokens and of text, the same resample of which serves every SAE;
+    those of controls and sweeps are over the seeds alone.
 
     Raises:
         FaithfulError: fewer random tokens than a context holds, and what `resolve_input` and `load_panel` refuse.
@@ -63,12 +67,14 @@ def study_fakes(config: FakesConfig, report: Told = _silent) -> FakesStudy:
             f"{wanted:,} random tokens do not fill a context of {found.context}; give more noise_tokens."
         )
     noise = noise_rows(found.spec, max(1, wanted // (found.context - 1)), found.context, config.seed)
+    if warning := fakes_leave_open(found, panel.tokens, len(noise) * (found.context - 1)):
+        report(warning, 0, 0)
     with folder_lock(config.out):
         counts = FakeCounts(found, panel, noise, config.seed, config.out / "cells", report)
         cells = counts.cells()
         groups = ordered_shapes(found.saes)
         first = next(iter(groups))
-        shapes = {name: _summary(found, panel, saes, cells, name == first) for name, saes in groups.items()}
+        shapes = {name: _summary(found, panel, len(noise), saes, cells, name == first) for name, saes in groups.items()}
         examples = counts.examples(groups[first], cells, config.examples)
         summary = found.heading("fakes", config.seed) | {
             "shape": first,
@@ -93,7 +99,12 @@ def study_fakes(config: FakesConfig, report: Told = _silent) -> FakesStudy:
 
 
 def _summary(
-    found: StudyInput, panel: Panel, saes: Sequence[Trained], cells: dict[str, dict[str, Any]], is_headline: bool
+    found: StudyInput,
+    panel: Panel,
+    noise_contexts: int,
+    saes: Sequence[Trained],
+    cells: dict[str, dict[str, Any]],
+    is_headline: bool,
 ) -> dict[str, Any]:
     """Statistics and sweeps of one shape."""
     names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
@@ -111,12 +122,26 @@ def _summary(
     def means(*place: str) -> dict[str, dict[str, Any]]:
         return {name: estimate(figures).summary() for name, figures in of(*place).items()}
 
+    def resampled(figures: dict[str, dict[int, float | None]], *place: str, rows: int) -> dict[str, Resampled]:
+        """The same with what resamples of the contexts make of them."""
+        draws: Any = of(*place)
+        units = min(noise_contexts, rows)
+        return {
+            name: Resampled(figures[name], {seed: np.array(one) for seed, one in draws[name].items()}, units)
+            for name in names
+        }
+
     first = cells[saes[0].sha256]
-    figures = {metric: of("figures", metric) for metric in first["figures"]}
-    parts = {part: of("parts", part) for part in panel.parts}
+    rows = {name: len(part) for name, part in panel.parts.items()}
+    figures: dict[str, Any] = {metric: of("figures", metric) for metric in first["figures"]}
+    figures |= {
+        metric: resampled(figures[metric], "resampled", metric, rows=sum(rows.values()))
+        for metric in first["resampled"]
+    }
+    parts = {part: resampled(of("parts", part), "parts_resampled", part, rows=rows[part]) for part in panel.parts}
     statistics = summarise(
-        "fakes", figures, found.own, parts, panel.positions(names, found.context), is_headline=is_headline,
-        controls=found.controls,
+        "fakes", figures, found.own, Parts(parts, found.matched, found.foreign), panel.positions(names, found.context),
+        is_headline=is_headline, controls=found.controls,
     )  # fmt: skip
     over_p = {sweep: {p: means(sweep, p) for p in first[sweep]} for sweep in ("sweep_contrast", "sweep_density")}
     over_tau = {tau: {p: means("sweep_tau", tau, p) for p in by_p} for tau, by_p in first["sweep_tau"].items()}
@@ -129,11 +154,6 @@ def _summary(
         for name in names
     }
     sweeps["silent_on_panel"] = means("silent_on_panel")
-    for metric in first["resampled"]:
-        for name, drawn in of("resampled", metric).items():
-            shares: Any = list(drawn.values())
-            entry = statistics["corpora"][name][metric] | {"ci95": interval(np.mean(shares, axis=0))}
-            statistics["corpora"][name][f"{metric}_sequences"] = entry
     return statistics | {"sweeps": sweeps}
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from studies.contrast_tables import Table, contrast_tables
 from studies.fake_counts import CONTROLS
 from studies.fake_rules import DENSITIES
+from studies.headlines import FOREIGN, MATCHED
 
-Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 TAUS = {"1": "1", "q0.5": "the latent's median on text", "q0.9": "its 90th percentile", "q0.99": "its 99th percentile"}
 
 
@@ -18,16 +19,23 @@ def fakes_tables(summary: dict[str, Any]) -> list[Table]:
         return [(metric, *(_shown(summary["corpora"][name].get(metric)) for name in names)) for metric in metrics]
 
     rules = ["fake_contrast", "fake_notes", "fake_code", *(f"fake_density_{100 * p:g}" for p in DENSITIES)]
+    on_texts = [f"fake_contrast_{text}" for text in (MATCHED, FOREIGN)]
     controls = [f"fake_contrast_{control}" for control in CONTROLS]
     sizes = summary["sizes"]
     read = f"{sizes['noise_contexts']:,} contexts of random tokens, {sizes['noise_tokens']:,} tokens"
     read += f"; fake_notes: the first {sizes['fake_notes_contexts']:,}"
     tables: list[Table] = [
-        (f"Fake latents as a share of all ({read}), 95 % interval over seeds", ("rule", *names), rows_of(rules)),
         (
-            "The same means, 95 % interval over sequences: a bootstrap of the contexts, the SAEs as they are",
+            f"Fake latents as a share of all ({read}), 95 % interval over seeds and over contexts",
             ("rule", *names),
-            rows_of([f"{rule}_sequences" for rule in rules]),
+            rows_of(
+                [*(metric for metric in on_texts if any(metric in of for of in summary["corpora"].values())), *rules]
+            ),
+        ),
+        (
+            "What those intervals are made of: standard error of the seeds + of the contexts of text and random tokens",
+            ("rule", *names),
+            [(rule, *(_errors(summary["corpora"][name].get(rule)) for name in names)) for rule in rules],
         ),
         (
             "The headline rule on controls in place of random tokens or of the SAE",
@@ -41,21 +49,7 @@ def fakes_tables(summary: dict[str, Any]) -> list[Table]:
         ),
         *_sweeps(summary["sweeps"], names),
     ]
-    contrasts: list[tuple[str, ...]] = [
-        (
-            f"{one['a']} − {one['b']}",
-            f"{one['difference']:+.4f}",
-            "–" if one["ci95"] is None else f"{one['ci95'][0]:.4f} to {one['ci95'][1]:.4f}",
-            "–" if one["p_holm"] is None else f"{one['p_holm']:.3g}",
-            one["verdict"],
-        )
-        for one in summary["contrasts"]
-        if one["headline"] and one["difference"] is not None
-    ]
-    if contrasts:
-        header = ("corpora", "difference", "95 % interval", "p (Holm)", "verdict")
-        tables.append(("fake_contrast: contrasts", header, contrasts))
-    return tables
+    return tables + contrast_tables(summary)
 
 
 def _sweeps(sweeps: dict[str, Any], names: Sequence[str]) -> list[Table]:
@@ -89,3 +83,9 @@ def _shown(value: Any) -> str:
         return "–"
     ends = value["ci95"]
     return f"{value['value']:.4f}" + (f" ({ends[0]:.4f} to {ends[1]:.4f})" if ends else "")
+
+
+def _errors(value: Any) -> str:
+    if value is None or value.get("error_drawn") is None:
+        return "–"
+    return f"{value['error_seeds']:.4f} + {value['error_drawn']:.4f}"

@@ -13,32 +13,32 @@ import numpy as np
 
 from faithful.errors import FaithfulError
 from studies.estimates import Estimate, Figures, bootstrap_ci95, contrast, estimate
-from studies.sentences import ALPHA, DIFFERS, DIFFERS_LITTLE, EXPLORATORY, SAME, UNCLEAR, UNDECIDED, sentence
+from studies.headlines import HEADLINES, Headline, Parts
+from studies.resampled import Resampled
+from studies.sentences import (
+    ALPHA,
+    DEPENDS,
+    DEPENDS_ON_TASK,
+    DIFFERS,
+    DIFFERS_LITTLE,
+    EXPLORATORY,
+    SAME,
+    SIGNIFICANT,
+    UNCLEAR,
+    UNDECIDED,
+    sentence,
+    too_few,
+)
 
 SEEDS_FOR_VERDICT = 6
 FAR_POSITIONS = 0.1
-OF_A_PART = ("difference", "ci95", "p", "p_holm", "verdict")
+NORMAL = 1.96
+OF_A_PART = ("difference", "ci95", "error_seeds", "error_drawn", "p", "p_holm", "verdict", "seeds")
 CONDITIONAL = "Intervals and p-values are over init seeds, given the corpora as they were drawn."
-
-
-@dataclass(frozen=True)
-class Headline:
-    """What a study's verdict is about.
-
-    Attributes:
-        metric: METRICS' name.
-        margin: differences up to here are not relevant, in the metric's unit.
-    """
-
-    metric: str
-    margin: float
-
-
-HEADLINES = {
-    "seeds": Headline("shared_feature_ratio", 0.01),
-    "fakes": Headline("fake_contrast", 0.001),
-    "probes": Headline("accuracy", 0.01),
-    "reconstruction": Headline("ce_recovered", 0.005),
+OF_DRAWN = {
+    "fakes": "and over the contexts of text and of random tokens",
+    "probes": "and over the test examples",
+    "reconstruction": "and over the contexts of text",
 }
 
 
@@ -51,8 +51,10 @@ class Comparison:
         metric: METRICS' name.
         figures_a, figures_b: per seed, or per pair of seeds.
         headline: whether it belongs to the study's family of headline contrasts; everything else is exploratory.
-        parts: the same two figures on each part of the panel alone, by the part's name.
+        parts: the same two figures on each part of the panel (of probes: each task) alone, by the part's name.
         undefined: why there is no figure, where there is none on either side.
+        text: `matched` or `foreign`, where it is on some text alone.
+        texts: parts of the panel that are this text.
     """
 
     a: str
@@ -63,6 +65,8 @@ class Comparison:
     headline: bool = False
     parts: Mapping[str, tuple[Figures, Figures]] = field(default_factory=dict)
     undefined: str | None = None
+    text: str = ""
+    texts: tuple[str, ...] = ()
 
 
 def verdict(found: Estimate, p_holm: float | None, margin: float | None, undefined: str | None = None) -> str:
@@ -93,8 +97,9 @@ def judge(
 ) -> list[dict[str, Any]]:
     """Contrast, correct and decide.
 
-    The family for Holm is all headline comparisons given; one without a p counts in it as p = 1. On a part of the panel
-    the family is the same comparisons on that part.
+    The family for Holm is all headline comparisons given; one without a p counts in it as p = 1. The parts of all of them
+    are a family of their own. Where two parts differ significantly with opposite signs, what one would say of their mixture
+    is a matter of the mixture: the verdict of every headline of those two corpora is that it depends on the text.
 
     Args:
         study: `seeds`, `fakes`, `probes` or `reconstruction` where there are headlines.
@@ -102,12 +107,13 @@ def judge(
         positions: how many tokens of each corpus' contexts stand at each position, int64 [≤ L], by corpus.
 
     Returns:
-        an entry for each: `a`, `b`, `metric`, `difference`, `ci95`, `df` (degrees of freedom of the interval and of `p`),
-        `p`, `p_holm` and `margin` (None for an exploratory one), `verdict` ("cannot be decided" for every entry of fewer
-        than six seeds), `headline`, `sign_flip_p`, `sign_flip_least`, `jackknife_ci95`, `seeds` (how many), `left_out`,
-        `sentence`; `parts` ({name: difference, ci95, p, p_holm, verdict} on each part of the panel) and
-        `depends_on_panel` (names of the parts whose verdict is another) where it has parts; `position_distance` where the
-        corpora's histograms of positions differ by a total variation above 0.1.
+        an entry for each: `a`, `b`, `metric`, `text`, `texts`, `difference`, `ci95`, `df` (degrees of freedom of the interval
+        and of `p`), `error_seeds` and `error_drawn` (standard errors: what seeds, and what the examples or contexts drawn,
+        add to the interval), `p`, `p_holm` and `margin` (None for an exploratory one), `verdict` ("cannot be decided" for
+        every entry of fewer than six seeds), `headline`, `sign_flip_p`, `sign_flip_least`, `jackknife_ci95`, `seeds` (how
+        many), `left_out`, `sentence`; `parts` ({name: difference, ci95, p, p_holm, verdict …} on each part of the panel)
+        where it has parts; `too_little` where the examples or contexts alone leave more than the margin open;
+        `position_distance` where the corpora's histograms of positions differ by a total variation above 0.1.
 
     Raises:
         FaithfulError: figures that cannot be contrasted, or a headline of a study that has none.
@@ -116,31 +122,36 @@ def judge(
     entries = _judged(study, comparisons)
     parts = _judged_parts(study, comparisons)
     distances = position_distances(positions or {})
-    for place, (one, entry) in enumerate(zip(comparisons, entries, strict=True)):
-        notes = []
+    for one, entry in zip(comparisons, entries, strict=True):
         if one.headline and one.parts:
-            on_parts = {name: parts[name][place] for name in one.parts}
+            on_parts = {name: parts[one.a, one.b, name] for name in one.parts}
             entry["parts"] = {name: {key: found[key] for key in OF_A_PART} for name, found in on_parts.items()}
-            entry["depends_on_panel"] = depends_on_panel(entry, on_parts)
-            if entry["depends_on_panel"]:
-                flips = ", ".join(f"{name}: {on_parts[name]['verdict']}" for name in entry["depends_on_panel"])
-                notes.append(f"depends on the panel ({flips})")
+            if reverses(entry) and not str(entry["verdict"]).startswith(UNDECIDED):
+                entry["verdict"] = DEPENDS if HEADLINES[study].of_text else DEPENDS_ON_TASK
+        if entry["verdict"] == UNCLEAR:
+            entry |= _too_little(study, entry)
+        entry["sentence"] = sentence(study, entry)
         distance = distances.get((one.a, one.b), 0.0)
         if distance > FAR_POSITIONS:
             entry["position_distance"] = distance
-            notes.append(
-                f"{one.a} and {one.b} fill different positions (total variation {distance:.2f}; control: a length-matched"
+            entry["sentence"] += (
+                f"; {one.a} and {one.b} fill different positions (total variation {distance:.2f}; control: a length-matched"
                 " own corpus)"
             )
-        entry["sentence"] = "; ".join([entry["sentence"], *notes])
     return entries
+
+
+def reverses(entry: Mapping[str, Any]) -> bool:
+    """Whether two parts of an entry of `judge` differ significantly with opposite signs."""
+    signs = {part["difference"] > 0 for part in entry.get("parts", {}).values() if part["verdict"] in SIGNIFICANT}
+    return len(signs) > 1
 
 
 def summarise(
     study: str,
     figures: Mapping[str, Mapping[str, Figures]],
     own: str | None,
-    parts: Mapping[str, Mapping[str, Figures]] | None = None,
+    parts: Parts | None = None,
     positions: Mapping[str, np.ndarray] | None = None,
     *,
     is_headline: bool = True,
@@ -153,7 +164,7 @@ def summarise(
         study: name of the study.
         figures: by metric and corpus.
         own: the corpus the others are contrasted with; without one every two corpora are, and nothing is a headline.
-        parts: figures of the headline metric on each part of the panel alone, by part and corpus.
+        parts: figures of the headline metric on each part of the panel, or on each task.
         positions: as for `judge`.
         is_headline: False for further shapes of SAEs, whose contrasts are all exploratory: the family of a study is that of
             its first shape (see `studies.grid.ordered_shapes`).
@@ -162,12 +173,15 @@ def summarise(
         undefined: why the headline has no figures, if it has none.
 
     Returns:
-        `corpora` ({name: {metric: {value, ci95, seeds}}}), `contrasts` (as `judge` gives them) and `conditional_on`, the
-        sentence that says so.
+        `corpora` ({name: {metric: {value, ci95, seeds}}}), `contrasts` (as `judge` gives them), `texts` (the parts that are
+        matched and foreign text) and `conditional_on`, the sentence that says so.
 
     Raises:
         FaithfulError: figures that cannot be averaged or contrasted.
     """
+    known = HEADLINES.get(study)
+    on_texts = parts.on_texts(known.metric) if known and parts is not None and known.of_text else {}
+    figures = {metric: by_corpus for metric, (_, _, by_corpus) in on_texts.items()} | dict(figures)
     names = dict.fromkeys(name for by_corpus in figures.values() for name in by_corpus)
     corpora = {
         name: {
@@ -175,36 +189,31 @@ def summarise(
         }
         for name in names
     }
-    metric_of_verdicts = HEADLINES[study].metric if study in HEADLINES else None
-    headline = metric_of_verdicts if own is not None and is_headline else None
+    leading = known.metrics if known else ()
     comparisons = []
     for metric, by_corpus in figures.items():
         others = [name for name in by_corpus if name != own and own in by_corpus]
+        text, texts, _ = on_texts.get(metric, ("", (), {}))
+        why = undefined if metric in leading else None
+        leads = metric in leading and own is not None and is_headline
         for a, b in combinations(by_corpus, 2) if own is None else ((own, name) for name in others):
-            on_parts = {name: (part.get(a, {}), part.get(b, {})) for name, part in (parts or {}).items()}
-            leads, why = metric == headline, undefined if metric == metric_of_verdicts else None
-            on_parts = on_parts if leads else {}
-            comparisons.append(Comparison(a, b, metric, by_corpus[a], by_corpus[b], leads, on_parts, why))
-        if own is not None and metric == metric_of_verdicts:
+            on_parts = parts.figures if leads and parts is not None else {}
+            order = sorted(on_parts, key=lambda name: name != own)
+            both = {name: (on_parts[name].get(a, {}), on_parts[name].get(b, {})) for name in order}
+            comparisons.append(Comparison(a, b, metric, by_corpus[a], by_corpus[b], leads, both, why, text, texts))
+        if own is not None and metric in leading:
             comparisons += [
                 Comparison(part, source, metric, by_corpus[part], by_corpus[source], undefined=undefined)
                 for part, source in (controls or {}).items()
                 if source != own and part in by_corpus and source in by_corpus
             ]
-    return {"corpora": corpora, "contrasts": judge(study, comparisons, positions), "conditional_on": CONDITIONAL}
-
-
-def depends_on_panel(whole: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names of the parts of the panel whose verdict is another than the whole panel's, or the reverse difference.
-
-    By how much something differs is not part of this; a part that cannot be decided says nothing.
-
-    Args:
-        whole: entry of `judge`.
-        parts: entries of the same contrast on each part alone.
-    """
-    said = _conclusion(whole)
-    return [name for name, part in parts.items() if None not in (said, _conclusion(part)) and said != _conclusion(part)]
+    drawn = any(isinstance(one, Resampled) for by_corpus in figures.values() for one in by_corpus.values())
+    return {
+        "corpora": corpora,
+        "contrasts": judge(study, comparisons, positions),
+        "texts": {text: list(of) for text, of, _ in on_texts.values()},
+        "conditional_on": CONDITIONAL.replace(",", f" {OF_DRAWN[study]},", 1) if drawn else CONDITIONAL,
+    }
 
 
 def position_distances(positions: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float]:
@@ -220,8 +229,8 @@ def position_distances(positions: Mapping[str, np.ndarray]) -> dict[tuple[str, s
 def _refuse_unknown(study: str, comparisons: Sequence[Comparison]) -> None:
     known = HEADLINES.get(study)
     for one in comparisons:
-        if one.headline and (known is None or one.metric != known.metric):
-            expected = known.metric if known else "none"
+        if one.headline and (known is None or one.metric not in known.metrics):
+            expected = " or ".join(known.metrics) if known else "none"
             raise FaithfulError(
                 f"{one.metric} is not the headline of the study {study} ({expected} is); leave it exploratory."
             )
@@ -242,9 +251,13 @@ def _judged(study: str, comparisons: Sequence[Comparison]) -> list[dict[str, Any
             "a": one.a,
             "b": one.b,
             "metric": one.metric,
+            "text": one.text,
+            "texts": list(one.texts),
             "difference": result.value,
             "ci95": None if result.ci95 is None else list(result.ci95),
             "df": result.freedom,
+            "error_seeds": result.error_seeds,
+            "error_drawn": result.error_drawn,
             "p": result.p,
             "p_holm": p_holm,
             "verdict": verdict(result, p_holm, margin, one.undefined),
@@ -256,36 +269,28 @@ def _judged(study: str, comparisons: Sequence[Comparison]) -> list[dict[str, Any
             "seeds": len(result.seeds),
             "left_out": list(result.left_out),
         }
-        entries.append(entry | {"sentence": sentence(study, entry)})
+        entries.append(entry)
     return entries
 
 
-def _judged_parts(study: str, comparisons: Sequence[Comparison]) -> dict[str, list[dict[str, Any]]]:
-    """Entries of the headline comparisons on each part of the panel, in places of `comparisons`."""
-    names = dict.fromkeys(name for one in comparisons if one.headline for name in one.parts)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name in names:
-        on_part = [
-            Comparison(
-                one.a, one.b, one.metric, *one.parts.get(name, ({}, {})), headline=one.headline, undefined=one.undefined
-            )
-            for one in comparisons
-        ]
-        found[name] = _judged(study, on_part)
-    return found
+def _judged_parts(study: str, comparisons: Sequence[Comparison]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Entries of the headline contrasts on each part of the panel, by both corpora and the part: one family."""
+    found: dict[tuple[str, str, str], Comparison] = {}
+    for one in comparisons:
+        for name, (figures_a, figures_b) in one.parts.items() if one.headline else ():
+            part = Comparison(one.a, one.b, one.metric, figures_a, figures_b, headline=True, undefined=one.undefined)
+            found.setdefault((one.a, one.b, name), part)
+    return dict(zip(found, _judged(study, list(found.values())), strict=True))
 
 
-def _conclusion(entry: Mapping[str, Any]) -> tuple[str, bool] | None:
-    """What an entry concludes, a difference with its direction; None where nothing can be decided."""
-    said = entry["verdict"]
-    if said.startswith(UNDECIDED) or said == EXPLORATORY:
-        return None
-    if said in (DIFFERS, DIFFERS_LITTLE):
-        return DIFFERS, entry["difference"] > 0
-    return said, True
+def _too_little(study: str, entry: Mapping[str, Any]) -> dict[str, str]:
+    """Whether the examples or contexts alone leave more than the margin open."""
+    if entry["error_drawn"] is None or (reach := NORMAL * entry["error_drawn"]) <= entry["margin"]:
+        return {}
+    return {"too_little": too_few(study, reach, entry["margin"])}
 
 
 __all__ = [
-    "CONDITIONAL", "HEADLINES", "Comparison", "Estimate", "Figures", "Headline", "bootstrap_ci95", "contrast",
-    "depends_on_panel", "estimate", "judge", "position_distances", "summarise", "verdict",
+    "CONDITIONAL", "HEADLINES", "Comparison", "Estimate", "Figures", "Headline", "Parts", "bootstrap_ci95",
+    "contrast", "estimate", "judge", "position_distances", "reverses", "summarise", "verdict",
 ]  # fmt: skip

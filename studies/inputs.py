@@ -38,6 +38,7 @@ class StudyInput:
         missing_corpora: those that SAEs were trained on and that are no longer where they were: not in the panel.
         controls: corpora of the panel made of the own one alone, by name: the corpus whose lengths such a part has, the own
             one where its documents were shuffled.
+        of_own: corpora of the panel that hold text of the own one: itself, and what was made of it, alone or with others.
     """
 
     saes: tuple[Trained, ...]
@@ -50,6 +51,7 @@ class StudyInput:
     device: str
     missing_corpora: tuple[str, ...] = ()
     controls: dict[str, str] = field(default_factory=dict)
+    of_own: frozenset[str] = frozenset()
 
     @cached_property
     def model(self) -> Any:
@@ -77,6 +79,16 @@ class StudyInput:
             "missing_corpora": list(self.missing_corpora),
             "seed": seed,
         }
+
+    @property
+    def matched(self) -> tuple[str, ...]:
+        """Parts of the panel that are text of the own corpus."""
+        return tuple(name for name in self.corpora if name == self.own)
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Parts of the panel that hold none; those are no foreign text that hold some."""
+        return tuple(name for name in self.corpora if self.own is not None and name not in self.of_own)
 
     @property
     def names(self) -> list[str]:
@@ -124,6 +136,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         device=device,
         missing_corpora=missing,
         controls=_controls(corpora, own),
+        of_own=frozenset(name for name, corpus in corpora.items() if own is not None and own in _made_of(name, corpus)),
     )
 
 
@@ -176,6 +189,12 @@ def _controls(corpora: dict[str, Corpus], own: str | None) -> dict[str, str]:
             elif made["operation"] == "shuffle":
                 found[name] = own
     return found
+
+
+def _made_of(name: str, corpus: Corpus) -> set[str]:
+    """Names of the corpora that a corpus holds text of, itself included."""
+    made = corpus.manifest.identity.get("derivation") or {}
+    return {name, *(str(one["name"]) for one in made.get("inputs", ()))}
 
 
 def _model(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus], device: str) -> ModelSpec:

@@ -67,7 +67,7 @@ def load_panel(found: StudyInput, tokens: int | None = None) -> Panel:
 
     Args:
         found: the study's model and corpora.
-        tokens: stored tokens in all; None is 20k on a CPU and 200k on a GPU. Each part gets an equal share, at most what
+        tokens: stored tokens in all; None is 30k on a CPU and 200k on a GPU. Each part gets an equal share, at most what
             the smallest holds.
 
     Raises:

@@ -1,5 +1,6 @@
 """What the features of one SAE (or the activations alone) tell about one task: every probe, scored on the test examples."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,8 +86,8 @@ def probe_cell(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: 
     Returns:
         an entry per probe: `input`, `probe` (`full` or `k-sparse`), `size` (training examples), `k` (None for the full
         probe), `accuracy` and `macro_f1` with intervals `accuracy_ci95` and `macro_f1_ci95` (bootstrap over the test
-        examples), `train_accuracy`, `c`, `c_at_edge` (whether the largest or smallest C was best), `latents` (those of a
-        k-sparse probe).
+        examples), `right` (which of them it answers rightly, as `pack` has it), `train_accuracy`, `c`, `c_at_edge`
+        (whether the largest or smallest C was best), `latents` (those of a k-sparse probe).
     """
     with _few_threads(max(x.shape[0] * x.shape[1] for x in inputs.values())):
         return _probe_all(inputs, data, plan, k_sparse)
@@ -134,6 +135,16 @@ def score(y: np.ndarray, predicted: np.ndarray, classes: int, seed: int) -> list
     ]
 
 
+def pack(right: np.ndarray) -> str:
+    """Bool [n] as text."""
+    return b64encode(np.packbits(right).tobytes()).decode()
+
+
+def unpack(text: str, count: int) -> np.ndarray:
+    """The same back, bool [count]."""
+    return np.unpackbits(np.frombuffer(b64decode(text), np.uint8), count=count).astype(bool)
+
+
 def _probe_all(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: Sequence[str]) -> list[dict[str, Any]]:
     entries, predicted = [], []
     for name, x in inputs.items():
@@ -150,7 +161,8 @@ def _probe_all(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: 
                 entries.append({"input": name, "probe": SPARSE, "size": len(data.train.y), **shown})
                 predicted.append(answer)
     scores = score(data.test.y, np.array(predicted).T, len(data.labels), plan.seed)
-    return [entry | figures for entry, figures in zip(entries, scores, strict=True)]
+    right = [pack(one == data.test.y) for one in predicted]
+    return [entry | figures | {"right": bits} for entry, figures, bits in zip(entries, scores, right, strict=True)]
 
 
 def _probe(

@@ -3,22 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+from studies.contrast_tables import Table, contrast_tables
 
 
 def probes_tables(summary: dict[str, Any]) -> list[Table]:
     """Tables of summary.json: title, header, rows."""
     names = list(summary["corpora"])
     tables = [_tasks(summary), _on_each_task(summary, names), _means(summary, names)]
-    contrasts: list[tuple[str, ...]] = [
-        (f"{one['a']} − {one['b']}", f"{one['difference']:+.4f}", _ends(one["ci95"]), _p(one["p_holm"]), one["verdict"])
-        for one in summary["contrasts"]
-        if one["headline"] and one["difference"] is not None
-    ]
-    if contrasts:
-        header = ("corpora", "difference", "95 % interval", "p (Holm)", "verdict")
-        tables.append(("Accuracy of the full probe on the codes: contrasts", header, contrasts))
-    return tables
+    return tables + contrast_tables(summary)
 
 
 def _tasks(summary: dict[str, Any]) -> Table:
@@ -81,7 +73,3 @@ def _shown(value: Any, digits: int) -> str:
 
 def _ends(ends: Sequence[float] | None, digits: int = 4) -> str:
     return "–" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"

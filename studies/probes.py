@@ -6,7 +6,7 @@ text. Every text is read by the model once for all SAEs; what is finished for an
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from faithful.files import folder_lock, write_json
 from studies import probe_figures
 from studies.configs import ProbesConfig
 from studies.embedded_tasks import EmbeddedText
-from studies.estimates import estimate
 from studies.grid import Trained, ordered_shapes, seed_numbers
+from studies.headlines import Parts
 from studies.inference import summarise
 from studies.inputs import StudyInput, resolve_input
 from studies.panel import load_panel, ordinary_ids
@@ -31,17 +31,18 @@ from studies.probe_features import POOLINGS, pool_features, text_rows
 from studies.probe_fit import CS
 from studies.probe_overlap import GRAM, Overlap, overlaps
 from studies.probe_reading import load_task
+from studies.probe_scores import SCORES, ProbeScores, entry_of, ks_of, mean_of
 from studies.probe_tables import probes_tables
 from studies.probe_tasks import embedded_names, find_task, hub_names
+from studies.resolution import probes_leave_open
 from studies.results import Row, write_results
-from studies.sizes import PROBE_EXAMPLES, default_size
+from studies.sizes import PROBE_EXAMPLES, PROBE_TESTS, default_size
 
 Told = Callable[[str, int, int], None]
 Entries = list[dict[str, Any]]
-FORMAT = 1
+FORMAT = 2
 CEILING = 0.95
 BASELINE = "no SAE"
-SCORES = ("accuracy", "macro_f1")
 AT_CEILING = f"on every task the activations alone reach more than {CEILING:.0%}, so that none can tell"
 
 
@@ -108,6 +109,8 @@ class _Probes:
 
     def run(self) -> dict[str, Any]:
         """Probe what is not finished, and summarise."""
+        if warning := probes_leave_open(self.found, {name: len(data.test.y) for name, data in self.data.items()}):
+            self.report(warning, 0, 0)
         for names in self._same_texts():
             self._probe(names)
         self.overlap = self._overlaps()
@@ -148,8 +151,9 @@ class _Probes:
         return rows
 
     def _load(self) -> dict[str, TaskData]:
-        config, size = self.config, default_size(PROBE_EXAMPLES, self.found.device)
-        draw = Draw(config.train_size or size, config.test_size or size, config.seed, config.folds)
+        config, device = self.config, self.found.device
+        sizes = (default_size(PROBE_EXAMPLES, device), default_size(PROBE_TESTS, device))
+        draw = Draw(config.train_size or sizes[0], config.test_size or sizes[1], config.seed, config.folds)
         is_tiny = Path(self.found.spec.source) == tiny_path()
         wishes = config.tasks or tuple(embedded_names() if is_tiny else hub_names())
         tasks = [find_task(wish, config.text_column, config.label_column) for wish in wishes]
@@ -215,77 +219,25 @@ class _Probes:
         return self.config.out / "cells" / f"{name}-{_digest(identity)[:24]}.json"
 
     def _baseline(self, name: str, probe: str = FULL, **at: Any) -> dict[str, Any]:
-        return _entry(self.cells[name, None], "h", probe, **at or {"size": self.plans[name].sizes[-1]})
+        return entry_of(self.cells[name, None], "h", probe, **at or {"size": self.plans[name].sizes[-1]})
 
     def _shape(self, saes: Sequence[Trained], is_headline: bool) -> dict[str, Any]:
         """Statistics of the SAEs of one shape."""
         numbers = zip(saes, seed_numbers(saes), strict=True)
         seeds = {self.saes.index(sae): (sae.corpus, number) for sae, number in numbers}
-        of_sae = {place: self._figures(place) for place in seeds}
-        figures: dict[str, dict[str, dict[int, float | None]]] = {}
-        for place, found in of_sae.items():
-            corpus, seed = seeds[place]
-            for metric, value in found.items():
-                figures.setdefault(metric, {}).setdefault(corpus, {})[seed] = value
         names = [name for name in self.found.names if any(sae.corpus == name for sae in saes)]
-        ordered = {metric: {name: by[name] for name in names if name in by} for metric, by in figures.items()}
+        scores = ProbeScores(self.data, self.plans, self.cells, self.unmarked, seeds, names, self.config.seed)
+        figures = scores.figures()
+        tasks = {name: figures[f"accuracy:{name}"] for name in self.unmarked}
         statistics = summarise(
-            "probes", ordered, self.found.own, positions=self.positions, is_headline=is_headline,
+            "probes", figures, self.found.own, Parts(tasks), self.positions, is_headline=is_headline,
             controls=self.found.controls, undefined=None if self.unmarked else AT_CEILING,
         )  # fmt: skip
         for corpus in statistics["corpora"].values():
             for metric in SCORES:
-                corpus[f"{metric}_h"] = _mean([self._baseline(name)[metric] for name in self.unmarked])
-            corpus["majority"] = _mean([self.data[name].majority for name in self.unmarked])
-        return statistics | {"by_task": {name: self._by_task(name, seeds, names) for name in self.data}}
-
-    def _figures(self, place: int) -> dict[str, float | None]:
-        """One SAE's figures: means over the unmarked tasks, and the accuracy on each task."""
-        full = {name: self.plans[name].sizes[-1] for name in self.data}
-        found: dict[str, float | None] = {}
-        for input_, suffix in (("f", ""), ("h_hat", "_h_hat")):
-            for metric in SCORES:
-                found[metric + suffix] = _mean(
-                    [_entry(self.cells[name, place], input_, FULL, size=full[name])[metric] for name in self.unmarked]
-                )
-        for k in self._ks(place):
-            found[f"accuracy_k{k}"] = _mean(
-                [_entry(self.cells[name, place], "f", SPARSE, k=k)["accuracy"] for name in self.unmarked]
-            )
-        for name in self.data:
-            found[f"accuracy:{name}"] = _entry(self.cells[name, place], "f", FULL, size=full[name])["accuracy"]
-        return found
-
-    def _ks(self, place: int | None) -> list[int]:
-        """Sizes of the k-sparse probes, which a narrow SAE may not all have."""
-        name, input_ = next(iter(self.data)), "h" if place is None else "f"
-        entries = self.cells[name, place]
-        return [one["k"] for one in entries if one["input"] == input_ and one["probe"] == SPARSE]
-
-    def _by_task(self, name: str, seeds: Mapping[int, tuple[str, int]], names: Sequence[str]) -> dict[str, Any]:
-        """Estimates of each corpus on one task: both inputs over training sizes, and k-sparse probes over k."""
-
-        def of(corpus: str, input_: str, probe: str, metric: str, **at: Any) -> dict[str, Any]:
-            values = {
-                seed: _entry(self.cells[name, place], input_, probe, **at)[metric]
-                for place, (own, seed) in seeds.items()
-                if own == corpus
-            }
-            return estimate(values).summary()
-
-        found = {}
-        for corpus in names:
-            ks = self._ks(next(place for place, (own, _) in seeds.items() if own == corpus))
-            found[corpus] = {
-                input_: {
-                    metric: [
-                        {"size": size, **of(corpus, input_, FULL, metric, size=size)} for size in self.plans[name].sizes
-                    ]
-                    for metric in SCORES
-                }
-                for input_ in ("f", "h_hat")
-            } | {"k_sparse": [{"k": k, **of(corpus, "f", SPARSE, "accuracy", k=k)} for k in ks]}
-        return found
+                corpus[f"{metric}_h"] = mean_of([self._baseline(name)[metric] for name in self.unmarked])
+            corpus["majority"] = mean_of([self.data[name].majority for name in self.unmarked])
+        return statistics | {"by_task": {name: scores.by_task(name) for name in self.data}}
 
     def _task(self, name: str) -> dict[str, Any]:
         """What is known of a task, its floor and its baseline."""
@@ -315,7 +267,8 @@ class _Probes:
                     for size in plan.sizes
                 ],
                 "k_sparse": [
-                    {"k": k, "accuracy": self._baseline(name, SPARSE, k=k)["accuracy"]} for k in self._ks(None)
+                    {"k": k, "accuracy": self._baseline(name, SPARSE, k=k)["accuracy"]}
+                    for k in ks_of(self.cells[name, None], "h")
                 ],
             },
             "c_at_edge": float(
@@ -386,19 +339,6 @@ def _refuse(config: ProbesConfig) -> None:
     ):
         if value is not None and value < least:
             raise FaithfulError(f"{name} is at least {least}; {value} makes no probe.")
-
-
-def _entry(entries: Entries, input_: str, probe: str, **at: Any) -> dict[str, Any]:
-    """The entry of an input's probe at a size or a k."""
-    return next(
-        one
-        for one in entries
-        if one["input"] == input_ and one["probe"] == probe and all(one[key] == value for key, value in at.items())
-    )
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
 
 
 def _digest(value: Any) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from faithful.activations import kept_activations
 from faithful.errors import FaithfulError
 from faithful.files import folder_lock
-from faithful.metrics import Quality, spliced_losses
+from faithful.metrics import Quality, Spliced, splice_contexts
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from studies import reconstruction_figures
@@ -23,15 +23,21 @@ from studies.cells import Cells
 from studies.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
 from studies.configs import ReconstructionConfig
 from studies.grid import Trained, ordered_shapes, seed_numbers
+from studies.headlines import Parts
 from studies.inference import estimate, summarise
 from studies.inputs import StudyInput, resolve_input
 from studies.panel import Panel, load_panel
+from studies.reconstruction_tables import reconstruction_tables
+from studies.resampled import Resampled, resample_counts
+from studies.resolution import reconstruction_leaves_open
 from studies.results import Row, write_results
 
 Told = Callable[[str, int, int], None]
-FORMAT = 2
+FORMAT = 3
 PANEL = "panel"
+ROWS_ON_CPU = 4
 MATRICES = ("fvu", "ce_diff", "ce_recovered", "kl")
+OF_LOSSES = ("ce_diff", "ce_recovered", "kl")
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,10 @@ def _silent(step: str, done: int, total: int) -> None:
 def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -> ReconstructionStudy:
     """Measure every SAE on the held-out text of every corpus, and on all of it together (the panel).
 
+    The headline is `ce_recovered` on matched and on foreign text (`studies.headlines`). Losses are kept per context: those
+    metrics' intervals are over the contexts too, the same resample of which serves every SAE; those of `fvu` and the other
+    figures of activations are over the seeds alone.
+
     The panel's figures come from its own sums over all parts, not from the parts' means. Per SAE and divisor one pass above
     the hook is made over the panel. What a part gave is kept at once, so that a killed study goes on with the next part; an
     SAE's figures are kept by its hash.
@@ -67,12 +77,16 @@ def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -
         raise FaithfulError("The divisors of k are whole numbers of at least 1, 1 among them; write ks = [1, 2, 4].")
     found = resolve_input(config)
     panel = load_panel(found, config.tokens)
+    if warning := reconstruction_leaves_open(found, panel.tokens):
+        report(warning, 0, 0)
     with folder_lock(config.out):
         bench = _Bench(config, found, panel, report)
         cells = bench.cells()
         groups = ordered_shapes(found.saes)
         first = next(iter(groups))
-        shapes = {name: _summary(found, panel, saes, cells, name == first) for name, saes in groups.items()}
+        shapes = {
+            name: _summary(found, panel, saes, cells, name == first, config.seed) for name, saes in groups.items()
+        }
         summary = found.heading("reconstruction", config.seed) | {
             "shape": first,
             "sizes": {
@@ -88,44 +102,6 @@ def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -
         write_results(config.out, summary, _rows(found, cells))
         reconstruction_figures.draw(summary, config.out / "figures")
     return ReconstructionStudy(config.out, summary, bench.reused)
-
-
-def reconstruction_tables(summary: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
-    """Tables for the terminal and the report: title, header, rows."""
-    tables = []
-    for metric in MATRICES:
-        matrix = summary["matrices"][metric]
-        places = list(next(iter(matrix.values())))
-        rows: list[tuple[str, ...]] = [
-            (name, *(_shown(values.get(place)) for place in places)) for name, values in matrix.items()
-        ]
-        tables.append((f"{metric}: SAEs trained on (row), text of (column)", ("trained on", *places), rows))
-    ladder = summary["reduced_k"]
-    ks = list(next(iter(ladder.values())))
-    rows = [(name, *(_shown(values[k]["ce_recovered"]) for k in ks)) for name, values in ladder.items()]
-    tables.append(
-        ("ce_recovered on the panel with fewer latents per token", ("trained on", *(f"k {k}" for k in ks)), rows)
-    )
-    contrasts: list[tuple[str, ...]] = [
-        (
-            f"{one['a']} − {one['b']}",
-            f"{one['difference']:+.4f}",
-            "–" if one["ci95"] is None else f"{one['ci95'][0]:.4f} to {one['ci95'][1]:.4f}",
-            "–" if one["p_holm"] is None else f"{one['p_holm']:.3g}",
-            one["verdict"],
-        )
-        for one in summary["contrasts"]
-        if one["headline"] and one["difference"] is not None
-    ]
-    if contrasts:
-        tables.append(
-            (
-                "ce_recovered on the panel: contrasts",
-                ("corpora", "difference", "95 % interval", "p (Holm)", "verdict"),
-                contrasts,
-            )
-        )
-    return tables
 
 
 class _Reduced:
@@ -162,7 +138,7 @@ class _Bench:
         return self._cells.reused
 
     def cells(self) -> dict[str, dict[str, Any]]:
-        """Figures of every SAE by its hash: {place: {k: {metric: value}}}."""
+        """Of every SAE by its hash: `figures` {place: {k: {metric: value}}}, `contexts` {part: {k: {loss: [contexts]}}}."""
         return self._cells.figures(self.found.saes, self._measure)
 
     @torch.no_grad()
@@ -182,28 +158,47 @@ class _Bench:
         for name, rows in self.panel.parts.items():
             if left := self._cells.lacking(saes, f"losses on {name}"):
                 flat = [one for sae in left for one in reduced[sae]]
-                found = spliced_losses(self.found.model, self.found.hook, flat, rows, mean, self.panel.ordinary)
+                found = splice_contexts(
+                    self.found.model, self.found.hook, flat, rows, mean, self.panel.ordinary, self._rows_at_once
+                )
                 for sae in left:
                     of_sae, found = found[: len(reduced[sae])], found[len(reduced[sae]) :]
-                    self._cells.keep(sae, f"losses on {name}", of_sae)
+                    self._cells.keep(sae, f"losses on {name}", [_plain(one) for one in of_sae])
             self.report(f"cross-entropy on {name}", len(rows), len(rows))
         for sae in saes:
-            qualities = {
-                name: self._qualities(reduced[sae], self._cells.kept(sae, f"sums of {name}")["part"])
-                for name in self.panel.parts
-            } | {PANEL: wholes[sae]}
-            losses = {name: self._cells.kept(sae, f"losses on {name}") for name in self.panel.parts}
-            losses[PANEL] = [_pooled(of_k) for of_k in zip(*losses.values(), strict=True)]
-            yield {
+            yield self._figures(sae, levels[sae], reduced[sae], wholes[sae])
+
+    def _figures(
+        self, sae: Trained, levels: Sequence[int | None], reduced: Sequence["_Reduced"], wholes: Sequence[Quality]
+    ) -> dict[str, Any]:
+        """An SAE's figures by place and k, and the losses of each context of each part by k."""
+        parts = {name: self._cells.kept(sae, f"losses on {name}") for name in self.panel.parts}
+        qualities = {
+            name: self._qualities(reduced, self._cells.kept(sae, f"sums of {name}")["part"]) for name in parts
+        } | {PANEL: list(wholes)}
+        losses = {name: [one["losses"] for one in of_k] for name, of_k in parts.items()}
+        losses[PANEL] = [_pooled(of_k) for of_k in zip(*losses.values(), strict=True)]
+        names = [str(k or "all") for k in levels]
+        return {
+            "figures": {
                 name: {
-                    str(k or "all"): {
+                    k: {
                         metric: value if math.isfinite(value) else None
                         for metric, value in (quality.result() | lost).items()
                     }
-                    for k, quality, lost in zip(levels[sae], of_name, losses[name], strict=True)
+                    for k, quality, lost in zip(names, of_name, losses[name], strict=True)
                 }
                 for name, of_name in qualities.items()
-            }
+            },
+            "contexts": {
+                name: {k: one["contexts"] for k, one in zip(names, of_k, strict=True)} for name, of_k in parts.items()
+            },
+        }
+
+    @property
+    def _rows_at_once(self) -> int | None:
+        """Contexts per forward pass: on a CPU few, so that their logits stay near; on a GPU as many as fit."""
+        return ROWS_ON_CPU if self.found.device == "cpu" else None
 
     def _divisors(self, sae: Autoencoder) -> tuple[int, ...]:
         if sae.k is None:
@@ -272,38 +267,70 @@ def _pooled(parts: Sequence[dict[str, float]]) -> dict[str, float]:
     }
 
 
+def _plain(spliced: Spliced) -> dict[str, Any]:
+    """As JSON."""
+    return {"losses": spliced.losses, "contexts": {name: one.tolist() for name, one in spliced.contexts.items()}}
+
+
+class _Figures:
+    """Figures of the SAEs of one shape, by metric, place and k, with what resamples of the contexts make of them."""
+
+    def __init__(
+        self, names: Sequence[str], saes: Sequence[Trained], cells: dict[str, Any], panel: Panel, seed: int
+    ) -> None:
+        self.names, self.saes, self.cells, self.parts = names, saes, cells, list(panel.parts)
+        self.counts = {name: resample_counts(len(rows), seed, f"text of {name}") for name, rows in panel.parts.items()}
+
+    def of(self, metric: str, place: str, k: str) -> dict[str, dict[int, float | None]]:
+        """By corpus and seed; `Resampled` where the metric is one of losses."""
+        found: dict[str, dict[int, float | None]] = {name: {} for name in self.names}
+        draws: dict[str, dict[int, np.ndarray]] = {name: {} for name in self.names}
+        for sae, seed in zip(self.saes, seed_numbers(self.saes), strict=True):
+            found[sae.corpus][seed] = self.cells[sae.sha256]["figures"][place][k][metric]
+            if metric in OF_LOSSES:
+                draws[sae.corpus][seed] = self._draws(sae, metric, place, k)
+        if metric not in OF_LOSSES:
+            return found
+        units = sum(counts.shape[1] for part, counts in self.counts.items() if place in (part, PANEL))
+        return {name: Resampled(figures, draws[name], units) for name, figures in found.items()}
+
+    def _draws(self, sae: Trained, metric: str, place: str, k: str) -> np.ndarray:
+        """The metric under each resample, the parts drawn each by itself, float64 [draws]."""
+        sums: dict[str, Any] = dict.fromkeys(("tokens", "ce_clean", "ce_sae", "ce_zero", "kl"), 0.0)
+        for part in self.parts if place == PANEL else [place]:
+            losses = self.cells[sae.sha256]["contexts"][part][k]
+            for name in sums:
+                sums[name] = sums[name] + self.counts[part] @ np.array(losses[name], np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if metric == "ce_recovered":
+                return np.asarray((sums["ce_zero"] - sums["ce_sae"]) / (sums["ce_zero"] - sums["ce_clean"]))
+            lost = sums["kl"] if metric == "kl" else sums["ce_sae"] - sums["ce_clean"]
+            return np.asarray(lost / sums["tokens"])
+
+
 def _summary(
-    found: StudyInput, panel: Panel, saes: Sequence[Trained], cells: dict[str, Any], is_headline: bool
+    found: StudyInput, panel: Panel, saes: Sequence[Trained], cells: dict[str, Any], is_headline: bool, seed: int
 ) -> dict[str, Any]:
     """Statistics, matrices and the ladder of k of one shape."""
     names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
     places = [*panel.parts, PANEL]
-    full = _full(cells[saes[0].sha256])
-
-    def figures(metric: str, place: str, k: str) -> dict[str, dict[int, float | None]]:
-        of: dict[str, dict[int, float | None]] = {name: {} for name in names}
-        for sae, seed in zip(saes, seed_numbers(saes), strict=True):
-            of[sae.corpus][seed] = cells[sae.sha256][place][k][metric]
-        return of
-
-    on_panel = {metric: figures(metric, PANEL, full) for metric in (*MATRICES, "l0", "mse", "cosine", "l2_ratio")}
-    headline = "ce_recovered"
-    parts = {place: figures(headline, place, full) for place in panel.parts}
+    first = cells[saes[0].sha256]["figures"]
+    full = _full(first)
+    figures = _Figures(names, saes, cells, panel, seed)
+    on_panel = {metric: figures.of(metric, PANEL, full) for metric in (*MATRICES, "l0", "mse", "cosine", "l2_ratio")}
+    parts = {place: figures.of("ce_recovered", place, full) for place in panel.parts}
     statistics = summarise(
-        "reconstruction", on_panel, found.own, parts, panel.positions(names, found.context), is_headline=is_headline,
-        controls=found.controls,
+        "reconstruction", on_panel, found.own, Parts(parts, found.matched, found.foreign),
+        panel.positions(names, found.context), is_headline=is_headline, controls=found.controls,
     )  # fmt: skip
+    by_place = {metric: {place: figures.of(metric, place, full) for place in places} for metric in MATRICES}
     matrices = {
-        metric: {
-            name: {place: estimate(figures(metric, place, full)[name]).summary() for place in places} for name in names
-        }
-        for metric in MATRICES
+        metric: {name: {place: estimate(of[place][name]).summary() for place in places} for name in names}
+        for metric, of in by_place.items()
     }
+    by_k = {k: {metric: figures.of(metric, PANEL, k) for metric in MATRICES} for k in first[PANEL]}
     ladder = {
-        name: {
-            k: {metric: estimate(figures(metric, PANEL, k)[name]).summary() for metric in MATRICES}
-            for k in cells[saes[0].sha256][PANEL]
-        }
+        name: {k: {metric: estimate(of[metric][name]).summary() for metric in MATRICES} for k, of in by_k.items()}
         for name in names
     }
     return statistics | {"matrices": matrices, "reduced_k": ladder}
@@ -319,7 +346,7 @@ def _rows(found: StudyInput, cells: dict[str, Any]) -> list[Row]:
     rows = []
     for sae in found.saes:
         base = Row("reconstruction", sae.corpus, "", None, seed=sae.seed, shape=sae.shape)
-        for place, by_k in cells[sae.sha256].items():
+        for place, by_k in cells[sae.sha256]["figures"].items():
             for k, values in by_k.items():
                 at = None if k == "all" else float(k)
                 rows += [
@@ -329,8 +356,4 @@ def _rows(found: StudyInput, cells: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def _shown(value: Any) -> str:
-    if value is None or value["value"] is None:
-        return "–"
-    ends = value["ci95"]
-    return f"{value['value']:.4f}" + (f" ± {(ends[1] - ends[0]) / 2:.4f}" if ends else "")
+__all__ = ["ReconstructionConfig", "ReconstructionStudy", "reconstruction_tables", "study_reconstruction"]

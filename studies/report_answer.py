@@ -8,14 +8,39 @@ from typing import Any
 from studies.catalog import STUDIES
 from studies.inference import CONDITIONAL, SEEDS_FOR_VERDICT
 from studies.report_run import RunFound
-from studies.sentences import DIFFERS, DIFFERS_LITTLE, SAME, UNCLEAR, UNDECIDED, WORDINGS
+from studies.sentences import (
+    DEPENDS,
+    DEPENDS_ON_TASK,
+    DIFFERS,
+    DIFFERS_LITTLE,
+    SAME,
+    UNCLEAR,
+    UNDECIDED,
+    WORDINGS,
+    part_by_part,
+    text_of,
+)
 
 QUESTION = "Does the text that a sparse autoencoder is trained on decide what it finds?"
-KINDS = {DIFFERS: "differs", DIFFERS_LITTLE: "little", SAME: "same", UNCLEAR: "unclear", UNDECIDED: "undecided"}
+KINDS = {
+    DIFFERS: "differs",
+    DEPENDS: "depends",
+    DEPENDS_ON_TASK: "depends",
+    DIFFERS_LITTLE: "little",
+    SAME: "same",
+    UNCLEAR: "unclear",
+    UNDECIDED: "undecided",
+}
 FEW = re.compile(r"\d+ seeds?")
+GIVEN = (
+    "Intervals and p-values are over init seeds and, but for shared features, over the examples and contexts that the SAEs"
+    " are measured on, given the corpora as they were drawn."
+)
 FLOORS = ("floor_random", "floor_covariance", "floor_init", "floor_gaussian")
 COUNTED = {
     DIFFERS: ("differs", "differ"),
+    DEPENDS: ("depends on the text", "depend on the text"),
+    DEPENDS_ON_TASK: ("depends on the task", "depend on the task"),
     DIFFERS_LITTLE: ("differs by less than the margin", "differ by less than the margin"),
     SAME: ("shows no relevant difference", "show no relevant difference"),
     UNCLEAR: ("cannot tell", "cannot tell"),
@@ -45,7 +70,7 @@ class Verdict:
     """One verdict of a study.
 
     Attributes:
-        kind: `differs`, `little`, `same`, `unclear`, `undecided` or `plain`: how it is coloured.
+        kind: `differs`, `depends`, `little`, `same`, `unclear`, `undecided` or `plain`: how it is coloured.
         label: the verdict in words.
         sentence: what it says.
     """
@@ -106,7 +131,8 @@ def answer(run: RunFound) -> Answer:
     sentences += _controlled([(name, entry) for name, entry in found if entry["b"] in controls])
     remarks = [note for study in run.studies.values() for note in floor_notes(study.summary)]
     remarks += _excess(run)
-    remarks += [CONDITIONAL] if entries else []
+    of_drawn = any(entry.get("error_drawn") is not None for _, entry in entries)
+    remarks += [GIVEN if of_drawn else CONDITIONAL] if entries else []
     gone = dict.fromkeys(name for study in run.studies.values() for name in study.summary.get("missing_corpora", ()))
     if gone:
         remarks.append(f"Not in the panel, since their text was not where it had been: {_and(gone)}.")
@@ -118,6 +144,7 @@ def answer(run: RunFound) -> Answer:
 
 def _short(run: RunFound, said: list[str]) -> str:
     total, differing = len(said), said.count(DIFFERS)
+    depending = {what: said.count(what) for what in (DEPENDS, DEPENDS_ON_TASK) if what in said}
     if not total:
         of_saes = [name for name in run.studies if name in STUDIES and STUDIES[name].of_saes]
         if of_saes:
@@ -127,8 +154,12 @@ def _short(run: RunFound, said: list[str]) -> str:
         return "It cannot be decided."
     if differing == total:
         return "Yes, in everything that was compared."
-    if differing:
-        return f"In part: {differing} of {total} comparisons {'differs' if differing == 1 else 'differ'}."
+    if sum(depending.values()) == total:
+        return "It depends: which SAEs do better changes with the text that they are measured on."
+    if differing or depending:
+        counts = {DIFFERS: differing} | depending
+        words = [f"{count} {COUNTED[what][count != 1]}" for what, count in counts.items() if count]
+        return f"In part: of {total} comparisons {_and(words)}."
     if UNCLEAR in said or UNDECIDED in said:
         return "Not shown: nothing differs by a relevant amount, but not every comparison can tell."
     if DIFFERS_LITTLE in said:
@@ -168,15 +199,23 @@ def _controls(run: RunFound) -> dict[str, str]:
 def _controlled(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
     """What the controls say: own text against own text of other lengths or in another order."""
     parts = [
-        f"{WORDINGS[study].subject if study in WORDINGS else study}: {conclusion(entry)} ({entry['a']} against {entry['b']})"
+        f"{WORDINGS[study].subject if study in WORDINGS else study}{f' on {text_of(entry)}' if entry.get('text') else ''}:"
+        f" {conclusion(entry)} ({entry['a']} against {entry['b']})"
         for study, entry in entries
     ]
     return [f"Controls, which the answer does not count: {'; '.join(parts)}."] if parts else []
 
 
 def _differing(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
-    """The sentences of the contrasts that differ."""
-    return [f"{entry['sentence']}." for _, entry in entries if conclusion(entry) in (DIFFERS, DIFFERS_LITTLE)]
+    """The sentences of the contrasts that differ; of two corpora of which either is ahead, part by part and once."""
+    found: dict[tuple[str, ...], str] = {}
+    for study, entry in entries:
+        said = conclusion(entry)
+        if said in (DEPENDS, DEPENDS_ON_TASK):
+            found[study, entry["a"], entry["b"]] = f"{said.capitalize()}: {part_by_part(study, entry)}."
+        elif said in (DIFFERS, DIFFERS_LITTLE):
+            found[study, entry["a"], entry["b"], entry["metric"]] = f"{entry['sentence']}."
+    return [one[0].upper() + one[1:] for one in found.values()]
 
 
 def _remaining(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
@@ -195,8 +234,11 @@ def _remaining(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
 
 
 def _each(entries: list[dict[str, Any]]) -> str:
-    flips = [entry["b"] for entry in entries if entry.get("depends_on_panel")]
-    return _names(entry["b"] for entry in entries) + (f"; depends on the panel for {_names(flips)}" if flips else "")
+    """Names of the other corpora, each with the texts that the entries are on."""
+    texts: dict[str, list[str]] = {}
+    for entry in entries:
+        texts.setdefault(entry["b"], []).extend([entry["text"]] if entry.get("text") else [])
+    return _and(f"{name} on {_and(of)} text" if of else name for name, of in texts.items())
 
 
 def _excess(run: RunFound) -> list[str]:

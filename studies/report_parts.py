@@ -7,51 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from studies.catalog import STUDIES
+from studies.headlines import FOREIGN
 from studies.reference_figures import draft_source, reference_tables
 from studies.report_answer import Verdict, verdicts
 from studies.report_examples import Example, examples_of
 from studies.report_figures import draw_corpus_map, draw_pit, draw_positions, draw_training, position_counts
 from studies.report_run import RunFound, SaeFound, StudyFound
+from studies.report_words import CAPTIONS, DEGREES, DRAWN, MEANING, OF_PROBES, TEXTS
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
-MEANING = {
-    "corpora": "Excess cross-entropy is how much worse the model predicts a corpus than its own text at the same positions;"
-    " the certificate asks whether the text could have been sampled from the model.",
-    "seeds": "The decoder rows of two SAEs that differ in their init seed are matched one to one; the shared feature ratio is"
-    " the share of pairs with a cosine above 0.7. Floors are what chance alone gives.",
-    "fakes": "A fake feature fires on random tokens and not on text: on more than 1 % of the former and on less than a tenth"
-    " of that of the latter. The headline is their share of all latents.",
-    "probes": "A logistic regression reads a label off the SAE's codes (f), beside the same on the activations (h) and on the"
-    " reconstruction (ĥ). The headline is the accuracy on the codes.",
-    "reconstruction": "The reconstruction takes the activation's place inside the model; ce_recovered is the share of the"
-    " cross-entropy, between zeroed and clean activations, that it brings back.",
-}
-CAPTIONS = {
-    "faithfulness": "Distance of each corpus from the model, with 95 % intervals",
-    "tests": "Which test tells which corpus from the model's own text",
-    "diversity": "Diversity at equal numbers of tokens",
-    "lengths": "Lengths of the documents",
-    "sweep": "Diversity and faithfulness over sampling settings",
-    "sfr_curves": "Shared features against the threshold, with intervals and floors",
-    "matched_cosines": "How alike matched features are",
-    "across_corpora": "Features shared within and across corpora",
-    "contrast": "Density of each latent on random tokens and on text",
-    "sweeps": "Fake features over the rules' thresholds",
-    "forest": "Accuracy of the probes on each task",
-    "learning_curves": "Accuracy over the number of training examples",
-    "k_sparse": "Accuracy of probes on few latents",
-    "matrices": "SAEs of each corpus on the text of each corpus",
-    "reduced_k": "Quality with fewer active latents",
-}
-DEGREES = (
-    "Intervals are Student's t with df degrees of freedom: seeds − 1 for figures of seeds; for figures of pairs of seeds,"
-    " which share seeds, Satterthwaite's, between half the number n of seeds and n − 1, and n − 1 where the seeds seem to add"
-    " nothing to the noise of the pairs. With 3 to 5 seeds there are intervals and no verdicts. Where seeds add nothing,"
-    " intervals of pairs are too wide rather than too narrow."
-)
 CHECKS = (
-    "contrast", "metric", "difference", "95 % interval", "df", "p", "Holm p", "sign-flip p (least)", "jackknife 95 %",
-    "seeds", "verdict",
+    "contrast", "metric", "difference", "95 % interval", "± seeds", "± drawn", "df", "p", "Holm p", "sign-flip p (least)",
+    "jackknife 95 %", "seeds", "verdict",
 )  # fmt: skip
 
 
@@ -165,12 +132,17 @@ def notes(name: str, summary: Mapping[str, Any]) -> list[str]:
             "Figures without an interval are of one corpus each, as it was drawn: nothing is replicated, and no interval over"
             " draws can be given."
         ]
-    if name == "probes":
-        return [
-            "accuracy_h, macro_f1_h and majority are single values that no seed changes: one probe on the activations, one"
-            " count of classes per task; intervals over the test examples are in the table of the tasks."
-        ]
     found = []
+    if name == "probes":
+        found.append(OF_PROBES)
+    if any(entry.get("text") for entry in summary.get("contrasts", ())):
+        found.append(TEXTS)
+        if not summary.get("texts", {}).get(FOREIGN):
+            found.append(
+                "The panel holds no foreign text, so that there is no headline on it: name a corpus with --corpus."
+            )
+    if any(entry.get("error_drawn") is not None for entry in summary.get("contrasts", ())):
+        found.append(DRAWN)
     if summary.get("floors"):
         pairs = sorted({one["pairs"] for floors in summary["floors"].values() for one in floors.values()})
         found.append(f"A floor is the mean over {_or(pairs)} of decoders, without an interval.")
@@ -192,10 +164,6 @@ def _folds(summary: Mapping[str, Any]) -> list[Fold]:
     folds = []
     if headline:
         tables: list[Table] = [("", CHECKS, [_checks(entry) for entry in headline])]
-        parts = _panel_rows(headline)
-        if parts:
-            header = ("contrast", "part of the panel", "difference", "95 % interval", "Holm p", "verdict")
-            tables.append(("On each part of the panel alone", header, parts))
         note = (
             f"Margin of relevance: {headline[0]['margin']:g}. Holm p is corrected over the study's headline contrasts; the"
             " exact sign-flip p, the least it can be with so many seeds, and the jackknife are checks, not corrected."
@@ -226,6 +194,8 @@ def _checks(entry: Mapping[str, Any]) -> tuple[str, ...]:
         entry["metric"],
         _number(entry["difference"], sign=True),
         _ends(entry["ci95"]),
+        _number(entry.get("error_seeds")),
+        _number(entry.get("error_drawn")),
         _number(entry.get("df")),
         _p(entry["p"]),
         _p(entry["p_holm"]),
@@ -234,21 +204,6 @@ def _checks(entry: Mapping[str, Any]) -> tuple[str, ...]:
         str(entry["seeds"]),
         entry["verdict"],
     )
-
-
-def _panel_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    return [
-        (
-            f"{entry['a']} − {entry['b']}",
-            name,
-            _number(part["difference"], sign=True),
-            _ends(part["ci95"]),
-            _p(part["p_holm"]),
-            part["verdict"],
-        )
-        for entry in entries
-        for name, part in entry.get("parts", {}).items()
-    ]
 
 
 def _metrics(title: str, corpora: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -11,13 +11,13 @@ from faithful import __version__
 from studies.catalog import STUDIES
 from studies.report_parts import Table, model_line, words
 from studies.report_run import RunFound, StudyFound
-from studies.sizes import PANEL_TOKENS, PROBE_EXAMPLES, noise_tokens
+from studies.sizes import PANEL_TOKENS, PROBE_EXAMPLES, PROBE_TESTS, noise_tokens
 
 INSIDE = ("corpora", "saes")
 OPTIONS = {"model", "own", "tokens", "device", "dtype", "seed"}
 OPTIONS_OF_CORPORA = OPTIONS | {"budget", "temperatures", "top_ps"}
 NO_SIZES = {"saes", "out", "folders", "corpora", "model", "own", "device", "dtype", "seed"}
-BY_DEVICE = {"tokens": PANEL_TOKENS, "train_size": PROBE_EXAMPLES, "test_size": PROBE_EXAMPLES}
+BY_DEVICE = {"tokens": PANEL_TOKENS, "train_size": PROBE_EXAMPLES, "test_size": PROBE_TESTS}
 
 
 def sizes_table(run: RunFound) -> Table:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from studies.contrast_tables import Table, contrast_tables
 from studies.seeds_floors import FLOORS
 
 METRICS = (
@@ -10,8 +11,6 @@ METRICS = (
     "activation_correlation", "unmatched_explained", "unmatched_random",
 )  # fmt: skip
 BETWEEN = ("shared_feature_ratio", "pw_mcc")
-
-Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 
 
 def seeds_tables(summary: dict[str, Any]) -> list[Table]:
@@ -30,14 +29,7 @@ def seeds_tables(summary: dict[str, Any]) -> list[Table]:
     if summary["between_shapes"]:
         header = ("SAEs", *_spaced(BETWEEN), "floor random")
         tables.append(("Between shapes", header, _pairs(summary["between_shapes"], (*BETWEEN, "floor_random"))))
-    contrasts: list[tuple[str, ...]] = [
-        (f"{one['a']} − {one['b']}", f"{one['difference']:+.4f}", _ends(one["ci95"]), _p(one["p_holm"]), one["verdict"])
-        for one in summary["contrasts"]
-        if one["headline"] and one["difference"] is not None
-    ]
-    if contrasts:
-        header = ("corpora", "difference", "95 % interval", "p (Holm)", "verdict")
-        tables.append(("Shared feature ratio: contrasts", header, contrasts))
+    tables += contrast_tables(summary)
     if summary.get("assignments"):
         found = summary["assignments"]
         title = (
@@ -87,7 +79,3 @@ def _shown(value: Any) -> str:
 
 def _ends(ends: Sequence[float] | None) -> str:
     return "–" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"

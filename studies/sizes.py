@@ -1,9 +1,10 @@
 """How much text the studies over SAEs read unless they are told, by kind of device: for the studies and for forecasts."""
 
-PANEL_TOKENS = {"cpu": 20_000, "cuda": 200_000}
+PANEL_TOKENS = {"cpu": 30_000, "cuda": 200_000}
 NOISE_TOKENS = {"cpu": 64_000, "cuda": 1_000_000}
 NOISE_CONTEXTS = 1000
 PROBE_EXAMPLES = {"cpu": 256, "cuda": 2_000}
+PROBE_TESTS = {"cpu": 400, "cuda": 2_000}
 GAUSSIAN_SEEDS = 2
 FAKES_PANEL_PASSES, FAKES_NOISE_PASSES = 9, 3
 

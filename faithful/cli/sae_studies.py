@@ -23,7 +23,7 @@ Out = Annotated[
 Run = Annotated[str | None, typer.Option(help="Run to take SAEs from and write to.")]
 Model = Annotated[str | None, typer.Option(help="Preset name, Hub id or folder; default: the corpora's.")]
 Own = Annotated[str | None, typer.Option(help="Name of the model's own corpus.")]
-Tokens = Annotated[str | None, typer.Option(help="Tokens of the panel; default 20k on a CPU, 200k on a GPU.")]
+Tokens = Annotated[str | None, typer.Option(help="Tokens of the panel; default 30k on a CPU, 200k on a GPU.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 Dtype = Annotated[str | None, typer.Option(help="Type the model runs in.")]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice of the study; default 0.")]

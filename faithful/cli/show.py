@@ -102,6 +102,7 @@ def progress(quiet: bool = False) -> Iterator[Callable[[Any], None]]:
 def _bars() -> Iterator[Callable[[Any], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.text import Text
 
     columns = (
         TextColumn("{task.description:<10}", markup=False),
@@ -116,6 +117,9 @@ def _bars() -> Iterator[Callable[[Any], None]]:
         tasks: dict[str, Any] = {}
 
         def report(point: Any) -> None:
+            if point.note:
+                bars.console.print(Text(point.note))
+                return
             if point.step not in tasks:
                 tasks[point.step] = bars.add_task(plain(point.step), total=point.total, shown="", rate="")
             task = bars.tasks[tasks[point.step]]
@@ -135,6 +139,9 @@ class _Lines:
         self.told = 0.0
 
     def __call__(self, point: Any) -> None:
+        if point.note:
+            say(point.note)
+            return
         now = time.monotonic()
         if point.step not in self.began:
             self.began[point.step] = (now, point.done)

@@ -16,7 +16,7 @@ def tokens_of(step: str, folder: Path, device: str, **changes: Any) -> int:
     return next(one.tokens for one in found if one.step == f"study {step}")
 
 
-@pytest.mark.parametrize(("device", "panel", "noise"), [("cpu", 20_000, 127_000), ("cuda", 200_000, 1_000_000)])
+@pytest.mark.parametrize(("device", "panel", "noise"), [("cpu", 30_000, 127_000), ("cuda", 200_000, 1_000_000)])
 def test_fakes_read_the_panel_nine_times_and_the_noise_three_times(
     device: str, panel: int, noise: int, tmp_path: Path
 ) -> None:
@@ -24,7 +24,7 @@ def test_fakes_read_the_panel_nine_times_and_the_noise_three_times(
     assert tokens_of("fakes", tmp_path, device, **{"studies.fakes.noise_tokens": "1k"}) == 9 * panel + 3_000
 
 
-@pytest.mark.parametrize(("device", "texts"), [("cpu", 512), ("cuda", 4_000)])
+@pytest.mark.parametrize(("device", "texts"), [("cpu", 656), ("cuda", 4_000)])
 def test_probes_read_training_and_test_examples_of_every_task(device: str, texts: int, tmp_path: Path) -> None:
     assert tokens_of("probes", tmp_path, device) == 4 * texts * 128
     changes = {

@@ -244,8 +244,11 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert figures["fake_density_1"]["value"] >= figures["fake_density_10"]["value"]
         assert 0 <= figures["fake_density_1_of_bound"]["value"] <= 1
     headline = [one for one in summary["contrasts"] if one["headline"]]
-    assert [(one["a"], one["b"], one["metric"]) for one in headline] == [("own", "cool", "fake_contrast")]
-    assert headline[0]["verdict"] == "cannot be decided: 3 seeds"
+    assert [(one["a"], one["b"], one["metric"], one["texts"]) for one in headline] == [
+        ("own", "cool", "fake_contrast_matched", ["own"]), ("own", "cool", "fake_contrast_foreign", ["cool"]),
+    ]  # fmt: skip
+    assert {one["verdict"] for one in headline} == {"cannot be decided: 3 seeds"}
+    assert all(one["error_drawn"] >= 0 and set(one["parts"]) == {"own", "cool"} for one in headline)
     assert summary["sizes"]["noise_tokens"] == 64 * 31
     table = pl.read_parquet(tmp_path / "results.parquet")
     assert set(table["seed"]) == {0, 1, 2}
@@ -254,10 +257,11 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     noise = noise_rows(found.spec, 64, 32, 0)
     cells = FakeCounts(found, panel, noise, 0, tmp_path / "cells", lambda *_: None).cells()
     of_own = [cells[sae.sha256]["resampled"] for sae in found.saes if sae.corpus == "own"]
+    units = min(64, len(panel.rows))
     for rule in ("fake_contrast", *OF_NOISE):
-        over = summary["corpora"]["own"][f"{rule}_sequences"]
-        assert over["value"] == summary["corpora"]["own"][rule]["value"] and over["seeds"] == 3
-        assert over["ci95"] == interval(np.mean([drawn[rule] for drawn in of_own], axis=0))
+        draws = np.mean([drawn[rule] for drawn in of_own], axis=0)
+        error = summary["corpora"]["own"][rule]["error_drawn"]
+        assert error == pytest.approx(draws.std(ddof=1) * (units / (units - 1)) ** 0.5)
         rows = table.filter((pl.col("metric") == rule) & pl.col("parameter").is_null() & pl.col("other").is_null())
         assert len(rows) == 6 and rows["low"].null_count() == 0 and (rows["low"] <= rows["high"]).all()
     sweep = table.filter((pl.col("metric") == "fake_density") & (pl.col("corpus") == "own") & (pl.col("seed") == 0))

@@ -32,7 +32,7 @@ from generation.tokenise import Encoder
 from studies import embedded_tasks, probe_cells, probe_features, probes
 from studies.embedded_tasks import RULES, EmbeddedText, is_test_module
 from studies.panel import ordinary_ids
-from studies.probe_cells import plan_probes, probe_cell, score, stratified_order
+from studies.probe_cells import pack, plan_probes, probe_cell, score, stratified_order, unpack
 from studies.probe_examples import Draw, Examples, Reservoir, TaskData, text_hash
 from studies.probe_features import Pooled, pool_features, text_rows
 from studies.probe_fit import CS, by_mean_difference, fit, fit_cross_validated, spread_folds
@@ -755,6 +755,27 @@ def test_the_headline_is_the_mean_over_tasks_that_can_tell(studied: probes.Probe
     assert (contrast["a"], contrast["b"], contrast["metric"]) == ("own", "web", "accuracy")
     assert contrast["verdict"] == "cannot be decided: 3 seeds"
     assert {one["verdict"] for one in summary["contrasts"] if not one["headline"]} == {"cannot be decided: 3 seeds"}
+
+
+def test_what_each_probe_answers_rightly_is_kept_and_its_draw_is_part_of_the_interval(
+    studied: probes.ProbesStudy,
+) -> None:
+    count = len_of(studied, "test")
+    cells = [json.loads(path.read_text()) for path in (studied.folder / "cells").glob("hard-*.json")]
+    entries = [entry for cell in cells for entry in cell]
+    assert len(entries) > 20
+    assert all(unpack(entry["right"], count).mean() == pytest.approx(entry["accuracy"]) for entry in entries)
+    right = np.random.default_rng(0).random(13) < 0.5
+    assert (unpack(pack(right), 13) == right).all()
+    figures = studied.summary["corpora"]["own"]
+    assert figures["accuracy"]["error_drawn"] == figures["accuracy:hard"]["error_drawn"]
+    share = figures["accuracy"]["value"]
+    assert 0.2 < figures["accuracy"]["error_drawn"] / (share * (1 - share) / count) ** 0.5 < 1.1
+    assert "error_drawn" not in figures["macro_f1"]
+    contrast = next(one for one in studied.summary["contrasts"] if one["headline"])
+    assert contrast["error_drawn"] is not None and list(contrast["parts"]) == ["hard"], (
+        "tasks at their ceiling say nothing"
+    )
 
 
 def test_every_score_is_a_row(studied: probes.ProbesStudy) -> None:

@@ -1,6 +1,8 @@
 """`faithful study reconstruction`: known answers, the panel as pooled parts, reduced k, and what is kept."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from studies.codes import code_text
 from studies.inputs import StudyConfig, resolve_input
 from studies.panel import load_panel
 from studies.reconstruction import PANEL, ReconstructionConfig, reconstruction_tables, study_reconstruction
+from studies.resolution import fakes_leave_open, probes_leave_open, reconstruction_leaves_open
 from tests.own import write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -95,6 +98,51 @@ def test_the_panel_pools_sums_not_means(studied: tuple[ReconstructionConfig, dic
         sums = sum(of[place, metric] * of[place, weight] for place in ("own", "cool"))
         assert of[PANEL, metric] == pytest.approx(sums / sum(of[place, weight] for place in ("own", "cool")))
     assert of[PANEL, "tokens"] == of["own", "tokens"] + of["cool", "tokens"]
+
+
+def test_losses_of_contexts_add_up_and_their_draw_is_part_of_the_interval(
+    studied: tuple[ReconstructionConfig, dict[str, Any]],
+) -> None:
+    cells = [json.loads(path.read_text()) for path in (studied[0].out / "cells").glob("*.json")]
+    for cell in cells:
+        for part, by_k in cell["contexts"].items():
+            for k, losses in by_k.items():
+                figures, tokens = cell["figures"][part][k], sum(losses["tokens"])
+                assert tokens == figures["scored_tokens"]
+                for name in ("ce_clean", "ce_sae", "ce_zero", "kl"):
+                    assert sum(losses[name]) / tokens == pytest.approx(figures[name])
+    for of in studied[1]["matrices"]["ce_recovered"].values():
+        assert all(one["error_drawn"] > 0 for one in of.values())
+        assert of[PANEL]["error_drawn"] < max(one["error_drawn"] for one in of.values())
+    assert all("error_drawn" not in one for of in studied[1]["matrices"]["fvu"].values() for one in of.values())
+    headlines = [one for one in studied[1]["contrasts"] if one["headline"]]
+    assert [(one["metric"], one["texts"]) for one in headlines] == [
+        ("ce_recovered_matched", ["own"]), ("ce_recovered_foreign", ["cool"]),
+    ]  # fmt: skip
+    for one in headlines:
+        (name,) = one["texts"]
+        assert one["parts"][name]["difference"] == one["difference"] and one["error_drawn"] > 0
+
+
+def test_a_study_says_before_its_work_what_it_leaves_open(run: Path, tmp_path: Path) -> None:
+    steps: list[tuple[str, int]] = []
+
+    def report(step: str, done: int, total: int) -> None:
+        steps.append((step, total))
+
+    config = ReconstructionConfig(saes=(run / "saes",), out=tmp_path, tokens=300, device="cpu", ks=(1,))
+    study_reconstruction(config, report)
+    (first, total), *rest = steps
+    assert total == 0 and first.startswith("Before the work: ") and "more than the margin of 0.005" in first
+    assert all(total for _, total in rest)
+    found = resolve_input(config)
+    assert reconstruction_leaves_open(found, {"own": 2601, "cool": 9000}) is None
+    assert "--tokens 6k would do" in (reconstruction_leaves_open(found, {"own": 2500, "cool": 9000}) or "")
+    assert probes_leave_open(found, {"a": 800, "b": 800}) is None
+    assert "--set test_size=770 would do" in (probes_leave_open(found, {"a": 256, "b": 256}) or "")
+    assert fakes_leave_open(found, {"own": 10_000}, 64_000) is None
+    assert "±0.20 points" in (fakes_leave_open(found, {"own": 5_000}, 64_000) or "")
+    assert fakes_leave_open(replace(found, own=None), {"own": 1}, 1) is None, "nothing is decided without an own corpus"
 
 
 def test_fewer_latents_rebuild_less(studied: tuple[ReconstructionConfig, dict[str, Any]]) -> None:

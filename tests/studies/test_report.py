@@ -10,13 +10,14 @@ import pytest
 
 from faithful.corpus import Document, Manifest, to_table, write_manifest, write_shard
 from faithful.errors import FaithfulError
+from studies.contrast_tables import contrast_tables
 from studies.inference import Comparison, judge, summarise
 from studies.probes import AT_CEILING
 from studies.reference_figures import draft_runs, drafts_like, reference_tables
 from studies.report import ReportConfig, write_report
 from studies.report_answer import answer, floor_notes
 from studies.report_figures import position_counts
-from studies.report_parts import CHECKS, notes, position_notes, study_parts
+from studies.report_parts import CHECKS, notes, position_notes
 from studies.report_reproduce import sizes_table, study_command
 from studies.report_run import RunFound, SaeFound, StudyFound, read_run
 from studies.report_svg import inline_svg
@@ -158,6 +159,13 @@ def entry(verdict: str, b: str = "prose", **more: Any) -> dict[str, Any]:
     } | more
 
 
+def part(difference: float, verdict: str = "differs") -> dict[str, Any]:
+    return {"difference": difference, "ci95": [difference - 0.01, difference + 0.01], "verdict": verdict}
+
+
+TURNED = {"own": part(0.263), "prose": part(-0.052), "web": part(0.002, "cannot tell")}
+
+
 def run_of(**studies: list[dict[str, Any]]) -> RunFound:
     found = {name: StudyFound(name, Path(name), {"contrasts": c, "corpora": {}}) for name, c in studies.items()}
     return RunFound(Path("demo"), [], [], found)
@@ -189,8 +197,8 @@ def test_ids_are_unique_and_every_reference_has_its_target(html: str) -> None:
 def test_the_answer_stands_before_everything_and_verdicts_before_tables(html: str) -> None:
     text = Page(html).text
     order = [
-        "Does the text that a sparse autoencoder is trained on decide what it finds?", "In part: 1 of 2 comparisons",
-        "own-corpus SAEs share", "Verdicts", "Not done: faithful study fakes", "Within a corpus", "Sizes", "Reproduce it",
+        "Does the text that a sparse autoencoder is trained on decide what it finds?", "In part: of 2 comparisons 1 differs",
+        "Own-corpus SAEs share", "Verdicts", "Not done: faithful study fakes", "Within a corpus", "Sizes", "Reproduce it",
     ]  # fmt: skip
     place = 0
     for one in order:
@@ -234,7 +242,7 @@ def test_markdown_links_figures_that_exist(run: Path) -> None:
     links = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
     assert len(links) == 5 and all((run / unquote(link)).is_file() for link in links)
     outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    assert "<" not in outside and "In part: 1 of 2 comparisons" in outside
+    assert "<" not in outside and "In part: of 2 comparisons 1 differs" in outside
     tables = re.findall(r"(?:^\|.*\n)+", outside, re.MULTILINE)
     assert len(tables) > 6
     for table in tables:
@@ -298,13 +306,18 @@ def test_what_a_study_was_told_stands_beside_what_it_is_otherwise(tmp_path: Path
     (run / "studies" / "seeds" / "settings.json").write_text(json.dumps(told))
     stated = [row[1:] for row in sizes_table(read_run(run))[2] if row[1].startswith("stated")]
     assert stated == [
-        ("stated: tokens", "8,000", "20,000 on a CPU, 200,000 on a GPU"), ("stated: gaussian steps", "150", "–"),
+        ("stated: tokens", "8,000", "30,000 on a CPU, 200,000 on a GPU"), ("stated: gaussian steps", "150", "–"),
     ]  # fmt: skip
 
 
 def test_figures_without_an_interval_say_what_they_are_of() -> None:
     assert "of one corpus each" in notes("corpora", {})[0]
     assert "accuracy_h, macro_f1_h and majority are single values" in notes("probes", {})[0]
+    assert (
+        "Matched text is held-out text of the own corpus"
+        in notes("fakes", {"contrasts": [entry("x", text="matched")]})[0]
+    )
+    assert "holds no foreign text" in notes("fakes", {"contrasts": [entry("x", text="matched")], "texts": {}})[1]
     assert notes("fakes", {}) == notes("seeds", {"floors": {}, "between_shapes": {}, "not_compared": []}) == []
 
 
@@ -320,7 +333,12 @@ def test_a_run_with_nothing_but_text_that_is_elsewhere(tmp_path: Path) -> None:
     ("found", "short"),
     [
         ([entry("differs"), entry("differs", "c")], "Yes, in everything that was compared."),
-        ([entry("differs"), entry("cannot tell", "c")], "In part: 1 of 2 comparisons differs."),
+        ([entry("differs"), entry("cannot tell", "c")], "In part: of 2 comparisons 1 differs."),
+        ([entry("depends on the text", parts=TURNED)], "It depends: which SAEs do better changes with the text"),
+        (
+            [entry("differs"), entry("depends on the text", "c", parts=TURNED), entry("cannot tell", "d")],
+            "In part: of 3 comparisons 1 differs and 1 depends on the text.",
+        ),
         ([entry("no relevant difference")], "No: no relevant difference in anything that was compared."),
         ([entry("differs by less than the margin"), entry("no relevant difference", "c")], "Hardly: what differs"),
         ([entry("cannot tell"), entry("no relevant difference", "c")], "Not shown: nothing differs"),
@@ -335,13 +353,13 @@ def test_the_short_answer_follows_the_verdicts(found: list[dict[str, Any]], shor
 
 def test_the_paragraph_counts_quotes_and_groups() -> None:
     fakes = [entry("no relevant difference", b, seeds=6) for b in ("c", "d")]
-    fakes[1]["depends_on_panel"] = ["c"]
+    fakes[1] |= {"text": "foreign", "texts": ["c", "d"]}
     given = answer(run_of(seeds=[entry("differs", seeds=6), entry("cannot tell", "c", seeds=6)], fakes=fakes)).paragraph
     assert given.startswith(
         "Of 4 headline comparisons of SAEs trained on own with SAEs trained on prose, c and d, 1 differs,"
     )
-    assert "2 show no relevant difference and 1 cannot tell." in given and "differs prose." in given
-    assert "No relevant difference: fake features (own against c and d; depends on the panel for d)." in given
+    assert "2 show no relevant difference and 1 cannot tell." in given and "Differs prose." in given
+    assert "No relevant difference: fake features (own against c and d on foreign text)." in given
     assert "Cannot tell: features shared across seeds (own against c)." in given
 
 
@@ -418,11 +436,35 @@ def test_parts_of_the_panel_are_tabled() -> None:
     figures = {i: 0.5 + 0.001 * i for i in range(6)}
     other = {i: 0.5 + 0.0011 * i * (-1) ** i for i in range(6)}
     lower = {i: value - 0.3 for i, value in other.items()}
-    entries = judge("fakes", [Comparison("own", "b", "fake_contrast", figures, other, True, {"b": (figures, lower)})])
-    study = run_of(extra=entries)
-    table = next(part for part in study_parts(study) if part.name == "extra").folds[0].tables[1]
-    assert table[0] == "On each part of the panel alone" and table[2][0][:2] == ("own − b", "b")
-    assert table[2][0][-1] == "differs"
+    parts = {"own": (figures, other), "b": (figures, lower)}
+    both = [
+        Comparison("own", "b", f"fake_contrast_{text}", figures, other, True, parts, None, text, (name,))
+        for text, name in (("matched", "own"), ("foreign", "b"))
+    ]
+    whole, by_part = contrast_tables(
+        {"contrasts": judge("fakes", both), "texts": {"matched": ["own"], "foreign": ["b"]}}
+    )
+    assert "matched text is that of own, foreign text is that of b" in whole[0]
+    assert [row[:2] for row in whole[2]] == [("own − b", "matched"), ("own − b", "foreign")]
+    assert by_part[0].startswith("fake_contrast: the same one by one") and len(by_part[2]) == 2, "each part once"
+    assert by_part[2][1][:3] == ("own − b", "b", "+0.3030") and by_part[2][1][-1] == "differs"
+
+
+def test_a_reversal_is_told_once_with_direction_and_size() -> None:
+    """Both headlines of two corpora depend on the text; the paragraph counts both and states each text once."""
+    both = [
+        entry("depends on the text", text=text, texts=[name], parts=TURNED, seeds=6)
+        for text, name in (("matched", "own"), ("foreign", "prose"))
+    ]
+    given = answer(run_of(reconstruction=both)).paragraph
+    assert given.startswith(
+        "Of 2 headline comparisons of SAEs trained on own with SAEs trained on prose, 2 depend on the"
+    )
+    told = (
+        "Depends on the text: of the cross-entropy, own-corpus SAEs recover 0.263 more on own (0.253 to 0.273), 0.052 less on"
+        " prose (0.042 to 0.062) and 0.002 more on web (−0.008 to 0.012; not significant) than prose-corpus SAEs."
+    )
+    assert given.count(told) == 1 and given.count("0.263") == 1
 
 
 def test_svg_keeps_what_draws_and_drops_what_runs(tmp_path: Path) -> None:

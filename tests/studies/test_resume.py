@@ -78,7 +78,7 @@ def rebuilt(run: Path, out: Path, passes: Passes, *corpora: str) -> dict[str, An
     config = ReconstructionConfig(saes, out, panel, tokens=400, device="cpu", ks=(1, 2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reconstruction, "kept_activations", passes.of(reconstruction.kept_activations))
-        patch.setattr(reconstruction, "spliced_losses", passes.of(reconstruction.spliced_losses))
+        patch.setattr(reconstruction, "splice_contexts", passes.of(reconstruction.splice_contexts))
         return study_reconstruction(config).summary
 
 
