@@ -1,6 +1,7 @@
 """What a plan needs to know of a model before its weights are there, counted on the meta device."""
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from faithful.catalog import Shape
@@ -37,7 +38,7 @@ def read_shape(model: Any, vocab: int, positions: int, name: str) -> Shape:
         params=sum(weight.numel() for weight in model.parameters()),
         layers=int(layers),
         d_model=int(width),
-        kv_heads=keys[0] if keys else heads,
+        kv_heads=keys[0] if keys else int(getattr(config, "num_key_value_heads", None) or heads),
         head_dim=keys[1] if keys else int(width // heads),
         vocab=vocab,
         positions=positions,
@@ -46,8 +47,11 @@ def read_shape(model: Any, vocab: int, positions: int, name: str) -> Shape:
     )
 
 
-def _cache(model: Any, config: Any, layers: int) -> tuple[tuple[int, int] | None, int, int]:
-    """Heads and width of the first keys in the cache, numbers that a token leaves in it, and numbers that a row keeps."""
+def _cache(model: Any, config: Any, layers: int) -> tuple[tuple[int, int] | None, int | None, int]:
+    """Heads and width of the first keys in the cache, numbers that a token leaves in it, and numbers that a row keeps.
+
+    Where the pass ends before any key is cached, the first two are None: the config's heads are all there is.
+    """
     import torch
     from transformers.cache_utils import DynamicCache, LinearAttentionCacheLayerMixin
 
@@ -55,7 +59,7 @@ def _cache(model: Any, config: Any, layers: int) -> tuple[tuple[int, int] | None
     ids = torch.zeros(1, MEASURED_TOKENS, dtype=torch.int64, device="meta")
     is_complete = False
     # Code that looks at values ends the pass, as a choice of experts does; the attention of layer 0 comes before.
-    with contextlib.suppress(Exception), torch.no_grad():
+    with contextlib.suppress(Exception), torch.no_grad(), _without_padding(model.config):
         output = model.eval()(input_ids=ids, past_key_values=cache, use_cache=True)
         cache, is_complete = output.get("past_key_values") or output.get("cache_params") or cache, True
     pairs = [
@@ -69,8 +73,21 @@ def _cache(model: Any, config: Any, layers: int) -> tuple[tuple[int, int] | None
         if isinstance(layer, LinearAttentionCacheLayerMixin)
         for state in (*layer.conv_states.values(), *layer.recurrent_states.values())
     ]
+    if not pairs and not is_complete:
+        return None, None, 0
     entries = sum(one.shape[1] * one.shape[3] for pair in pairs for one in pair)
     if pairs and not is_complete:
         entries = layers * entries // len(pairs)
     first = (pairs[0][0].shape[1], pairs[0][0].shape[3]) if pairs else None
     return first, entries, sum(state.numel() for state in states if state is not None)
+
+
+@contextlib.contextmanager
+def _without_padding(config: Any) -> Iterator[None]:
+    """A config that names no padding: transformers looks for its id among the values of a batch, which has none here."""
+    stated = config.pad_token_id
+    config.pad_token_id = None
+    try:
+        yield
+    finally:
+        config.pad_token_id = stated

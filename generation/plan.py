@@ -134,7 +134,7 @@ def make_plan(
     memory = device_memory(settings.device, assume)
     gpu = forecast_gpu(assume) if cuda else None
     room = max(0, USABLE_MEMORY * memory - weights)
-    concurrency = min(settings.slots, max(1, int(room // row)))
+    concurrency = min(settings.slots, max(1, int(room // max(1, row))))
     per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1)
     fitting = max(1, int(0.8 * memory // per_worker))
     count = workers or (_gpu_count(assume) if cuda else min(len(os.sched_getaffinity(0)), fitting))

@@ -137,14 +137,14 @@ NOT_SMALL = {
 }
 
 
-def small_config(model_type: str) -> PreTrainedConfig:
-    """The type's config with the sizes of SMALL."""
+def small_config(model_type: str, **changes: Any) -> PreTrainedConfig:
+    """The type's config with the sizes of SMALL, and `changes`."""
     kind = CONFIG_MAPPING[model_type]
     values = _small_values(kind)
     for name, sub in (getattr(kind, "sub_configs", None) or {}).items():
         if hasattr(sub, "__dataclass_fields__"):
             values[name] = _small_values(sub)
-    for name, value in OVERRIDES.get(model_type, {}).items():
+    for name, value in (OVERRIDES.get(model_type, {}) | changes).items():
         if isinstance(value, dict) and "model_type" in value:
             values[name] = _small_values(CONFIG_MAPPING[value["model_type"]]) | value
         else:
@@ -152,13 +152,18 @@ def small_config(model_type: str) -> PreTrainedConfig:
     return kind(**values)
 
 
-def build_causal_type(model_type: str, folder: Path) -> Path:
+def build_causal_type(model_type: str, folder: Path, **changes: Any) -> Path:
     """Write a small checkpoint of the type with the tiny tokenizer and eleven end-of-text ids.
+
+    Args:
+        model_type: one of TYPES.
+        folder: written anew.
+        changes: to the config.
 
     Raises:
         Exception: what transformers says where it cannot be built; ValueError where it is not small.
     """
-    config = small_config(model_type)
+    config = small_config(model_type, **changes)
     with torch.device("meta"):
         size = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(config).parameters())
     if size > MOST_PARAMETERS:

@@ -27,6 +27,7 @@ FAMILIES: list[tuple[str, dict[str, Any], int]] = [
     ("Falcon", FALCON | {"multi_query": False, "new_decoder_architecture": False}, 3 * 2 * 4 * 16),
     ("GPTBigCode", GPT2 | {"multi_query": True}, 3 * 2 * 16),
     ("GPT2", GPT2, 3 * 2 * 4 * 16),
+    ("GPT2", GPT2 | {"pad_token_id": 0}, 3 * 2 * 4 * 16),
     ("Mpt", {"vocab_size": 300, "d_model": 64, "n_layers": 3, "n_heads": 4}, 3 * 2 * 4 * 16),
     ("Gemma3Text", SMALL | {"num_key_value_heads": 2, "head_dim": 32}, 3 * 2 * 2 * 32),
     ("DeepseekV3", SMALL | LATENT | {"first_k_dense_replace": 1}, 3 * (16 + 8)),
@@ -64,3 +65,13 @@ def test_presets_and_measured_models_count_alike(
 ) -> None:
     shape = shape_of(family_model(family)[0])
     assert shape.cached == 2 * shape.layers * shape.kv_heads * shape.head_dim
+
+
+def test_a_pass_that_ends_before_the_first_key_leaves_the_configs_heads() -> None:
+    config = transformers.LlamaConfig(**SMALL | {"num_key_value_heads": 2})
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(config)
+    empty.forward = None
+    shape = read_shape(empty, 300, 128, "model")
+    assert (shape.cached, shape.kv_heads, shape.head_dim, shape.state) == (None, 2, 16, 0)
+    assert shape.kv_bytes_per_token(4) == 3 * 2 * 2 * 16 * 4
