@@ -1,7 +1,9 @@
 """Texts as the token ids of documents: the first tokens of each text, in parallel batches, special strings as plain text."""
 
 import copy
+import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +16,8 @@ from faithful.model import ModelSpec
 
 SLACK = 64
 _HEAD_CHARACTERS_PER_TOKEN, _HEAD_LEAST = 6, 512
+_CONTROL = re.compile(r"<.+>$|\[.+\]$", re.DOTALL)  # a padding token may be any word of the language
+_NO_TEXT = "\ufdd0\ufdd1"  # noncharacters, which Unicode keeps out of texts
 
 
 class Encoder:
@@ -46,7 +50,7 @@ class Encoder:
         self.eos_id = stated if stated in spec.eos_ids else next(iter(spec.eos_ids), None)
 
     def _read_as_text(self, spec: ModelSpec) -> None:
-        """Make text of the strings of end-of-text ids and of added tokens beyond the model, ordinary ones included."""
+        """Make text of the strings of special tokens, end-of-text ids and added tokens beyond the model."""
         ends = {token: self.backend.id_to_token(token) for token in spec.eos_ids}
         beyond = {token: string for string, token in self.backend.get_vocab().items() if token >= spec.vocab_size}
         added = self.backend.get_added_tokens_decoder()
@@ -59,12 +63,25 @@ class Encoder:
         strings = {token: string for token, string in (ends | beyond).items() if string is not None}
         self.backend.add_special_tokens(list(strings.values()))
         self.backend.encode_special_tokens = True
-        for token, string in strings.items():
-            if token in self.backend.encode(f"a {string} b", add_special_tokens=False).ids:
-                what = "its end" if token in ends else f"the id {token}, which the model does not have"
-                raise FaithfulError(
-                    f"The tokenizer of {spec.name} takes '{string}' written in a text for {what}; choose another model."
-                )
+        controls = {token: one.content for token, one in added.items() if one.special and _CONTROL.match(one.content)}
+        taken = self._taken(controls | strings)
+        if taken:
+            self.backend = without_pieces(self.backend, taken)
+        for token, string in self._taken(strings).items():
+            what = "its end" if token in ends else f"the id {token}, which the model does not have"
+            raise FaithfulError(
+                f"The tokenizer of {spec.name} takes '{string}' written in a text for {what}; choose another model."
+            )
+
+    def _taken(self, strings: dict[int, str]) -> dict[int, str]:
+        """Those of the strings, by id, that are taken for their token where a text holds them."""
+        probes = [f"a {string} b" for string in strings.values()]
+        encodings = self.backend.encode_batch(probes, add_special_tokens=False)
+        return {
+            token: string
+            for (token, string), encoding in zip(strings.items(), encodings, strict=True)
+            if token in encoding.ids
+        }
 
     def encode(self, texts: list[str]) -> list[tuple[np.ndarray, bool]]:
         """The documents of texts. Of a long text only a beginning is tokenised, however long it is.
@@ -93,6 +110,33 @@ class Encoder:
         if self.eos_id is None or not 0 < len(ids) < self.limit:
             return ids[: self.limit], False
         return np.append(ids, np.uint32(self.eos_id)), True
+
+
+def without_pieces(backend: Tokenizer, strings: dict[int, str]) -> Tokenizer:
+    """A tokenizer that no longer finds some tokens in a text: unigram models and word lists hold `</s>` among their pieces,
+    where it is found like any word. Ids stay; the pieces get names that no text holds, and special tokens are forgotten.
+
+    Args:
+        backend: it is left as it is.
+        strings: by id.
+
+    Returns:
+        The new tokenizer, or the old one where the vocabulary cannot be told apart from its merges.
+    """
+    written = json.loads(backend.to_str())
+    model, names = written["model"], {string: f"{_NO_TEXT}{token}" for token, string in strings.items()}
+    if isinstance(model["vocab"], list):
+        model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
+    else:
+        model["vocab"] = {names.get(piece, piece): token for piece, token in model["vocab"].items()}
+    model["unk_token"] = names.get(model.get("unk_token"), model.get("unk_token"))
+    written["added_tokens"] = [token for token in written["added_tokens"] if not token["special"]]
+    try:
+        renamed = Tokenizer.from_str(json.dumps(written))
+    except Exception:  # the library raises Exception itself: a merge of pieces makes the string
+        return backend
+    renamed.encode_special_tokens = True
+    return renamed
 
 
 def _head(text: str, size: int) -> str:

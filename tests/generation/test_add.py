@@ -363,16 +363,45 @@ def test_an_end_of_text_that_is_no_special_token_is_text_too(family_folder: Fold
     assert tokenizer.decode(ids[:-1]) == "a<end>b"
 
 
+@pytest.mark.parametrize("kind", ["unigram", "words"])
+@pytest.mark.parametrize("marked", [True, False], ids=["special tokens", "pieces alone"])
+def test_special_strings_among_the_pieces_of_a_vocabulary_are_text_too(
+    family_folder: Folder, kind: str, marked: bool
+) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    special, words = ["<unk>", "<s>", "</s>"], ["a", "b", "the", "<", ">", "/", "s", " ", "▁"]
+    if kind == "unigram":
+        core = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(special + words)], unk_id=0))
+    else:
+        core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(special + words)}, unk_token="<unk>"))
+        core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    roles = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"} if marked else {}
+    fast = PreTrainedTokenizerFast(tokenizer_object=core, **roles)
+    spec = replace(resolve_model(str(family_folder("gpt2"))), bos_id=1, eos_ids=(2,), vocab_size=12)
+    plain = "the a b"
+    encoder = Encoder(fast, spec, 40)
+    (ids, closed), (before, _) = encoder.encode(["the </s> a <s> b", plain])
+    assert closed and ids[-1] == 2
+    assert not {2} & set(ids[:-1].tolist())
+    assert not marked or not {1, 2} & set(ids[:-1].tolist())
+    assert before.tolist() == [*core.encode(plain, add_special_tokens=False).ids, 2]
+    if kind == "unigram" and marked:
+        assert core.decode(ids[:-1].tolist(), skip_special_tokens=False).replace(" ", "") == "the</s>a<s>b"
+
+
 def test_a_tokenizer_that_cannot_tell_is_refused(family_folder: Folder) -> None:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
     spec = resolve_model(str(family_folder("gpt2")))
-    pieces = [("<unk>", 0.0), ("</s>", 0.0), *((letter, -2.0) for letter in "ab ")]
-    unigram = Tokenizer(models.Unigram(pieces, unk_id=0))
-    fast = PreTrainedTokenizerFast(tokenizer_object=unigram, eos_token="</s>", unk_token="<unk>")
+    pieces = ["<unk>", "</s>", *"</s> ab", "</", "s>"]
+    merges = [("<", "/"), ("s", ">"), ("</", "s>")]
+    made = models.BPE({piece: i for i, piece in enumerate(pieces)}, merges, unk_token="<unk>")
+    fast = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(made), eos_token="</s>", unk_token="<unk>")
     with pytest.raises(FaithfulError, match="takes '</s>' written in a text for its end"):
-        Encoder(fast, replace(spec, eos_ids=(1,)), 20)
+        Encoder(fast, replace(spec, eos_ids=(1,), vocab_size=300), 20)
     with pytest.raises(FaithfulError, match="no fast tokenizer"):
         Encoder(object(), spec, 20)
 
