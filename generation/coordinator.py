@@ -68,6 +68,8 @@ def draw_all(
                     split, shard, samples = content
                     worker.deliver(split, shard, samples)
                     by_split[split].add(shard, samples)
+                elif kind == "step":
+                    worker.in_flight = content
                 elif kind == "want":
                     worker.idle = True
                 elif kind == "more" and not _assign(worker, schedules):
@@ -95,8 +97,8 @@ def draw_all(
                     _assign(worker, schedules)
             if time.monotonic() - told > 0.2:
                 told = time.monotonic()
-                _tell(schedules, report)
-        _tell(schedules, report)
+                _tell(schedules, crew, report)
+        _tell(schedules, [], report)
 
 
 def _assign(worker: Worker, schedules: list[SplitSchedule]) -> bool:
@@ -114,9 +116,11 @@ def _give_back(worker: Worker, by_split: dict[str, SplitSchedule]) -> None:
         by_split[split].give_back(shard)
 
 
-def _tell(schedules: list[SplitSchedule], report: Reporter) -> None:
-    done = sum(schedule.tokens_now() for schedule in schedules)
+def _tell(schedules: list[SplitSchedule], crew: list[Worker], report: Reporter) -> None:
+    """Say what is drawn, that of unfinished samples included: the first of them may be a minute away."""
     wanted = {schedule.split: schedule.target for schedule in schedules}
+    done = sum(schedule.tokens_now() for schedule in schedules) + sum(worker.in_flight for worker in crew)
+    done = min(done, sum(wanted.values())) if any(wanted.values()) else done
     step = "sampling"
     if all(wanted.get(split) for split in ("train", "test")):
         step += f" {wanted['train']:,} + {wanted['test']:,} held-out"

@@ -4,7 +4,7 @@ Two real engines speak this protocol: `generation.vllm_engine` and `generation.t
 """
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,7 +42,13 @@ class Sample:
 
 
 class Engine(Protocol):
-    """Draws samples. `requests` is pulled whenever there is room, so a lazy iterator keeps the engine full."""
+    """Draws samples. `requests` is pulled whenever there is room, so a lazy iterator keeps the engine full.
+
+    Attributes:
+        told: called after every decoding step with the number of tokens of the samples in flight.
+    """
+
+    told: Callable[[int], None]
 
     def run(self, requests: Iterator[Request]) -> Iterator[Sample]:
         """Yield samples as they finish, in the engine's own order; closing the iterator drops those in flight."""
@@ -68,6 +74,10 @@ class EngineSettings:
     slots: int
     shard_rows: int
     deterministic: bool
+
+
+def unheard(tokens: int) -> None:
+    """Nobody asks how far an engine is."""
 
 
 def has_vllm() -> bool:

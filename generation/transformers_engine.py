@@ -8,7 +8,7 @@ requests alone, so equal request streams give equal bytes on a CPU.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
-from generation.engine import Request, Sample
+from generation.engine import Request, Sample, unheard
 from generation.rolling_cache import RollingCache
 from generation.sampling import Sampling, draw, log_q
 from generation.seeds import uniforms
@@ -45,6 +45,7 @@ class TransformersEngine:
         self.device = next(model.parameters()).device
         self.schedule = schedule or schedules(model)[0]
         self.stop_ids = frozenset(spec.eos_ids) if sampling.mode == "documents" else frozenset()
+        self.told: Callable[[int], None] = unheard
 
     def run(self, requests: Iterator[Request]) -> Iterator[Sample]:
         """Yield samples as they finish; see `generation.engine.Engine`.
@@ -172,6 +173,7 @@ class _Batch:
             if stopped or length == sampling.max_tokens:
                 yield self._finish(slot, length, "stop" if stopped else "length")
         self.now += 1
+        self.engine.told(sum(self.now - self.start[slot] for slot in self.alive))
 
     def _finish(self, slot: int, length: int, reason: str) -> Sample:
         row = self.rows[slot]

@@ -5,12 +5,12 @@ settings are environment variables read at import.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from faithful.errors import FaithfulError, one_line
 from faithful.model import ModelSpec
-from generation.engine import EngineSettings, Request, Sample
+from generation.engine import EngineSettings, Request, Sample, unheard
 from generation.sampling import Sampling
 
 FEED = 1.1
@@ -100,6 +100,7 @@ class VllmEngine:
             raise FaithfulError(
                 f"vLLM cannot load {spec.name}: {one_line(error)}; try --engine transformers, or a smaller --max-tokens."
             ) from error
+        self.told: Callable[[int], None] = unheard
         self.llm = llm
         self.engine = llm.llm_engine
 
@@ -110,6 +111,7 @@ class VllmEngine:
             FaithfulError: the model gives NaN log-probabilities.
         """
         waiting: dict[str, Request] = {}
+        drawn = 0
         room, more = int(self.settings.slots * FEED) + 1, True
         try:
             while True:
@@ -124,10 +126,14 @@ class VllmEngine:
                     waiting[name] = request
                 if not waiting:
                     return
+                drawn += min(len(waiting), self.settings.slots)  # a token each: vLLM hands over whole samples alone
                 outputs: list[Any] = self.engine.step()
                 for output in outputs:
                     if output.finished:
-                        yield self._sample(waiting.pop(output.request_id), output.outputs[0])
+                        sample = self._sample(waiting.pop(output.request_id), output.outputs[0])
+                        drawn -= len(sample.token_ids)
+                        yield sample
+                self.told(max(0, drawn))
         finally:
             if waiting:
                 self.engine.abort_request(list(waiting))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MESSAGE_SAMPLES = 16
 GRACE_SECONDS, END_SECONDS = 0.3, 5.0
+STEP_SECONDS = 0.2
 Inbox = queue.SimpleQueue[tuple["Worker", str, Any]]
 
 
@@ -48,7 +49,8 @@ class Range:
 
 
 class Worker:
-    """The coordinator's end of a worker process; `owed` holds the sample indices it has yet to deliver, by shard.
+    """The coordinator's end of a worker process; `owed` holds the sample indices it has yet to deliver, by shard, `in_flight`
+    the tokens drawn of samples that are not whole yet, as last heard.
 
     Args:
         number: which worker this is; on a GPU machine it uses the GPU of that number.
@@ -65,6 +67,7 @@ class Worker:
         self.number = number
         self.owed: dict[tuple[str, int], set[int]] = {}
         self.idle = False
+        self.in_flight = 0
         try:
             self.connection, other = Pipe()
             with environment(worker_environment(number, settings)):
@@ -93,6 +96,7 @@ class Worker:
 
     def deliver(self, split: str, shard: int, samples: list[Sample]) -> None:
         """Strike off what has arrived."""
+        self.in_flight = max(0, self.in_flight - sum(len(sample.token_ids) for sample in samples))
         owed = self.owed.get((split, shard), set())
         owed.difference_update(sample.index for sample in samples)
         if not owed:
@@ -105,6 +109,7 @@ class Worker:
     def cancel(self) -> None:
         """Drop everything it is working on."""
         self.owed.clear()
+        self.in_flight = 0
         self._send(("cancel", None))
 
     def ask_to_stop(self) -> None:
@@ -178,7 +183,8 @@ def environment(values: dict[str, str]) -> Iterator[None]:
 def messages(inbox: "Inbox", seconds: float) -> Iterator[tuple[Worker, str, Any]]:
     """What the workers have said, waiting at most `seconds` for the first message: (worker, kind, content).
 
-    Kinds: `ready`; `want` (work, when there is some), `more` (work or `decline`, at once), `samples` (split, shard and
+    Kinds: `ready`; `step` (tokens of the samples in flight);
+    `want` (work, when there is some), `more` (work or `decline`, at once), `samples` (split, shard and
     a list of Sample), `error` (a sentence), `died` (exit code).
     """
     try:
@@ -196,9 +202,17 @@ class _Link:
         self.connection = connection
         self.queue: deque[Range | None] = deque()
         self.cancelled = self.stopped = False
+        self.said_step = 0.0
 
     def say(self, kind: str, content: Any = None) -> None:
         self.connection.send((kind, content))
+
+    def step(self, tokens: int) -> None:
+        """Say how far the samples in flight are, now and then."""
+        now = time.monotonic()
+        if now - self.said_step >= STEP_SECONDS:
+            self.said_step = now
+            self.say("step", tokens)
 
     def poll(self) -> None:
         """Read what has arrived."""
@@ -265,6 +279,7 @@ def _serve(engine: Any, link: _Link, drain: bool) -> None:
             link.say("samples", (split, shard, samples))
         outbox.clear()
 
+    engine.told = link.step
     link.say("want")
     first = link.next()
     if first is None:

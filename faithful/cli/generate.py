@@ -82,10 +82,12 @@ def generate(
     stated["certify_tokens"] = (
         None if certify_tokens is None else 0 if certify_tokens == "0" else parse_count(certify_tokens)
     )
+    refuse_assumptions(assume, dry_run)
+    if not (dry_run or as_json):
+        say(f"Reading {model or 'tiny'} and starting its engine …")
     from generation.prepare import GenerateConfig
 
     config = GenerateConfig(**stated)
-    refuse_assumptions(assume, dry_run)
     if dry_run:
         _dry_run(config, assume, as_json)
         return

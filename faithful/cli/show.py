@@ -18,7 +18,9 @@ from faithful.terminal import STOPPED, in_json, plain
 
 P = ParamSpec("P")
 R = TypeVar("R")
-QUIET_SECONDS = 30.0
+QUIET_SECONDS, FIRST_SECONDS = 30.0, 3.0
+WIDE = 90
+"""Columns from which a bar has its rate and the time that went by beside it."""
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
@@ -102,18 +104,20 @@ def progress(quiet: bool = False) -> Iterator[Callable[[Any], None]]:
 def _bars() -> Iterator[Callable[[Any], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
 
+    console = Console(stderr=True)
+    is_wide = console.width >= WIDE
     columns = (
-        TextColumn("{task.description:<10}", markup=False),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[shown]:>20}"),
-        TextColumn("{task.fields[rate]:>14}"),
-        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
+        BarColumn(bar_width=30 if is_wide else 6),
+        TextColumn("{task.fields[shown]}", justify="right", table_column=Column(no_wrap=True)),
+        *([TextColumn("{task.fields[rate]}", justify="right"), TimeElapsedColumn()] if is_wide else []),
         TextColumn("ETA"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=not is_wide),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=False) as bars:
+    with Progress(*columns, console=console, transient=False) as bars:
         tasks: dict[str, Any] = {}
 
         def report(point: Any) -> None:
@@ -123,7 +127,7 @@ def _bars() -> Iterator[Callable[[Any], None]]:
             if point.step not in tasks:
                 tasks[point.step] = bars.add_task(plain(point.step), total=point.total, shown="", rate="")
             task = bars.tasks[tasks[point.step]]
-            rate = f"{format_count(task.speed)} {point.unit[:3]}/s" if task.speed else ""
+            rate = f"{format_count(task.speed)} {point.unit}/s" if task.speed else ""
             shown = f"{format_count(point.done)}/{format_count(point.total)}"
             bars.update(tasks[point.step], completed=point.done, total=point.total, shown=shown, rate=rate)
 
@@ -131,7 +135,7 @@ def _bars() -> Iterator[Callable[[Any], None]]:
 
 
 class _Lines:
-    """A plain line per step and every 30 s."""
+    """A plain line of a step after 3 s, then every 30 s, and when it is done."""
 
     def __init__(self) -> None:
         self.began: dict[str, tuple[float, int]] = {}
@@ -145,7 +149,7 @@ class _Lines:
         now = time.monotonic()
         if point.step not in self.began:
             self.began[point.step] = (now, point.done)
-            self.told = now
+            self.told = now - QUIET_SECONDS + FIRST_SECONDS
         start, first = self.began[point.step]
         finished = point.done >= point.total
         if point.step in self.finished:
@@ -156,4 +160,5 @@ class _Lines:
                 self.finished.add(point.step)
             rate = (point.done - first) / max(now - start, 1e-9)
             left = "" if finished or not rate else f", {format_seconds((point.total - point.done) / rate)} left"
-            say(f"{point.step}: {point.done:,} of {point.total:,} {point.unit}, {format_count(rate)}/s{left}")
+            pace = f", {format_count(rate)}/s{left}" if rate else ""
+            say(f"{point.step}: {point.done:,} of {point.total:,} {point.unit}{pace}")

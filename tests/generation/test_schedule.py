@@ -3,6 +3,7 @@
 import itertools
 import random
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -330,6 +331,16 @@ def test_progress_says_how_much_of_it_is_held_out(targets: dict[str, int], step:
     points: list[Progress] = []
     _tell(
         [SplitSchedule(split, DOMAIN, SEED, target, settings, [], [], [], 6.0) for split, target in targets.items()],
+        [],
         points.append,
     )
     assert points == [Progress(step, 0, sum(targets.values()))]
+
+
+def test_progress_counts_the_tokens_of_samples_that_are_not_whole_yet() -> None:
+    settings = EngineSettings("transformers", "cpu", 1, 4, ROWS, deterministic=True)
+    schedule = SplitSchedule("train", DOMAIN, SEED, 100, settings, [], [], [], 6.0)
+    points: list[Progress] = []
+    for in_flight in (7, 30, 1000):
+        _tell([schedule], [SimpleNamespace(in_flight=in_flight), SimpleNamespace(in_flight=1)], points.append)  # type: ignore[list-item]
+    assert [point.done for point in points] == [8, 31, 100], "never more than there is to draw"

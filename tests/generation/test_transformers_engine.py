@@ -260,3 +260,16 @@ def test_families_without_sdpa_and_position_embeddings(
     for one in sample(loaded, Sampling(max_tokens=40), 3, requests(8)):
         expected = plain_logits(loaded, one.token_ids).log_softmax(-1)[range(len(one.token_ids)), one.token_ids]
         np.testing.assert_allclose(one.logprob_p, expected, atol=1e-4)
+
+
+def test_an_engine_tells_the_tokens_in_flight_after_every_step(
+    family_model: Callable[[str], tuple[ModelSpec, Any]],
+) -> None:
+    """Rows of one age: they grow by a token each until the first is whole; at the end nothing is in flight."""
+    spec, model = family_model("gpt2")
+    sampling = Sampling(max_tokens=6, mode="streams")
+    engine = TransformersEngine(model, spec, sampling, 3)
+    heard: list[int] = []
+    engine.told = heard.append
+    assert len(list(engine.run(Request(index, index + 1) for index in range(3)))) == 3
+    assert heard == [3, 6, 9, 12, 15, 0]
