@@ -2,8 +2,9 @@
 
 Of the tensors that a model does not use these change nothing that it says of text, and are let through:
 
-- buffers that are computed from the config: rotary frequencies, position ids, and causal masks, told from a bias of
-  attention by their shape (`attn.bias` of GPT-2 is [1, 1, n, n], a bias a vector);
+- buffers that are computed from the config: what the model itself computes under that name; rotary frequencies, position
+  ids, and causal masks of older versions, told from a bias of attention by their shape (`attn.bias` of GPT-2 is
+  [1, 1, n, n], a bias a vector);
 - towers for images, sound and video and what joins them to the text, which text does not pass;
 - heads that predict further tokens than the next (MTP), named so, or in as many layers behind the last one as the config
   states (`num_nextn_predict_layers`);
@@ -26,7 +27,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-COMPUTED = {"inv_freq", "original_inv_freq", "masked_bias", "position_ids", "causal_mask"}
+COMPUTED = {"inv_freq", "original_inv_freq", "cos_cached", "sin_cached", "masked_bias", "position_ids", "causal_mask"}
 MODALITIES = re.compile(r"(^|\.)(vision|visual|image|audio|sound|speech|video|multi_modal|mm_|embed_(vision|audio))")
 FURTHER_TOKENS = re.compile(r"(^|\.)mtp(_|\.|$)")
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|layer)\.(\d+)\.")
@@ -115,13 +116,14 @@ def _unused(model: Any, source: str, revision: str | None, unexpected: set[str])
     if not unexpected and not any("layers" in pattern.pattern for pattern in ignored):
         return []
     shapes = stored_shapes(source, revision)
-    known = set(model.state_dict())
+    known, computed = set(model.state_dict()), {name for name, _ in model.named_buffers()}
     hidden = {
         name
         for name in shapes
         if name not in known and any(pattern.search(name) for pattern in ignored) and _is_extra_layer(name, config)
     }
-    return sorted({name for name in unexpected if not _is_harmless(name, _shape(name, shapes), config)} | hidden)
+    left = unexpected - computed
+    return sorted({name for name in left if not _is_harmless(name, _shape(name, shapes), config)} | hidden)
 
 
 def _is_harmless(name: str, shape: tuple[int, ...] | None, config: Any) -> bool:

@@ -64,6 +64,7 @@ def test_tensors_that_the_model_does_not_use_are_refused_by_name(
     ("family", "name", "shape"),
     [
         ("llama", f"{LLAMA}.rotary_emb.inv_freq", (16,)),
+        ("llama", f"{LLAMA}.rotary_emb.cos_cached", (1, 1, 128, 32)),
         ("gpt2", "transformer.h.0.attn.bias", (1, 1, 128, 128)),
         ("gpt2", "transformer.h.1.attn.masked_bias", ()),
         ("gpt_neox", "gpt_neox.layers.0.attention.bias", (1, 1, 128, 128)),
@@ -82,6 +83,36 @@ def test_what_changes_nothing_that_a_model_says_is_let_through(
     after = load_model(resolve_model(str(folder)), "cpu")
     ids = torch.arange(5, 25)[None]
     assert torch.equal(before(ids).logits, after(ids).logits)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "name"),
+    [
+        (
+            "XGLM",
+            {"d_model": 64, "ffn_dim": 64, "num_layers": 2, "attention_heads": 2},
+            "model.embed_positions.weights",
+        ),
+        ("GPTNeo", {"attention_types": [[["global", "local"], 1]]}, "transformer.h.1.attn.attention.bias"),
+        ("GPTJ", {"rotary_dim": 16}, "transformer.h.0.attn.embed_positions"),
+    ],
+)
+def test_what_the_model_computes_itself_under_that_name_is_let_through(
+    tmp_path: Path, kind: str, settings: dict[str, Any], name: str
+) -> None:
+    import transformers
+
+    folder = build_family("gpt2", tmp_path / "model")
+    sizes = {"hidden_size": 64, "num_layers": 2, "num_heads": 2} if kind == "GPTNeo" else {}
+    sizes |= {"n_embd": 64, "n_layer": 2, "n_head": 2} if kind == "GPTJ" else {}
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=297, max_position_embeddings=128, bos_token_id=296, eos_token_id=296, **sizes, **settings
+    )
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(folder)
+    stored = dict(model.named_buffers())[name].clone()
+    edit_weights(folder, lambda weights: weights.update({name: stored}))
+    load_model(resolve_model(str(folder)), "cpu")
 
 
 def test_a_bias_called_like_a_causal_mask_is_told_from_it_by_its_shape(llama: Path) -> None:
