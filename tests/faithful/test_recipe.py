@@ -122,7 +122,7 @@ def test_steps_come_in_order_and_their_keys_follow_their_needs(tmp_path: Path) -
     assert keys == step_keys(steps_of(recipe, tmp_path / "b", "cpu"), tmp_path / "b"), "wherever the run lies"
     wider = replace(recipe, train=recipe.train | {"d_sae": (256,)})
     with pytest.raises(FaithfulError, match="'foo' is not a device"):
-        steps_of(replace(recipe, studies={"fakes": {"device": "foo"}}), tmp_path / "a", "cpu")
+        done_steps(replace(recipe, studies={"fakes": {"device": "foo"}}), tmp_path / "a", "cpu")
     stated = steps_of(replace(recipe, train=recipe.train | {"device": "cpu"}), tmp_path / "a")
     assert [getattr(step.config, "device", None) for step in stated if step.name in ("train", "corpus own")] == [
         None,
