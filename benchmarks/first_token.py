@@ -52,7 +52,7 @@ def against_model(folder: Path, sampling_name: str, counts: np.ndarray) -> dict[
     from scipy.stats import chi2
 
     from faithful.model import load_model, resolve_model
-    from generation.certificate import pooled_cells
+    from generation.p_values import pooled_cells
     from generation.sampling import Sampling
     from generation.scoring import Scorer
 

@@ -1,8 +1,19 @@
-"""Give memory that is free inside the process back to the system."""
+"""Memory: how much there is to use, and giving back what is free inside the process."""
 
 import ctypes
+import os
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+
+def available_memory() -> int:
+    """Bytes of RAM that can be used without swapping (all of it where the system does not say)."""
+    try:
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def trim_memory() -> None:

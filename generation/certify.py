@@ -2,38 +2,31 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from faithful.corpus import Corpus, Manifest, flat_tokens, intact_shards, read_manifest, write_manifest
+from faithful.corpus import Corpus, Manifest, intact_shards, read_manifest, write_manifest
 from faithful.devices import check_device
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock
-from faithful.model import ModelSpec, check_dtype, load_model
-from generation.certificate import NO_CERTIFICATE, Evidence, conclude
-from generation.copies import copy_predictions, repeated_documents
+from faithful.model import check_dtype, load_model
+from generation.certificate import NO_CERTIFICATE
 from generation.excess import BandCounter
 from generation.identity import sampling_of, spec_of
-from generation.near_duplicates import document_hashes, repeats
-from generation.progress import Progress, Reporter, silent
-from generation.reference import find_reference, model_figures, score_reference
-from generation.rounding import EXACT, ROUNDING_CAP, rounding_cap
+from generation.kept_sums import forget_sums
+from generation.progress import Reporter, silent
+from generation.reference import corpus_files, find_reference, model_figures, score_reference
 from generation.sampling import Sampling
-from generation.scoring import Scorer, TokenScores
-from generation.seeds import sample_seed, uniforms
+from generation.score_part import score_part
+from generation.scored_part import Part, choose_part
 
 DEFAULT_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
-CHUNK = 256
 KEYS = (
     "surprise_gap", "ci95", "z", "p_value", "p_holm", "tests", "impossible_share", "boundary_share", "tokens_scored",
     "verdict",
 )  # fmt: skip
-DELTA_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -71,29 +64,11 @@ class CertifyConfig:
         return {name: value for name, value in values.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class Part:
-    """The documents that are scored, in index order.
-
-    Attributes:
-        documents: token ids of each.
-        indices: int64, their index in the split.
-        log_p: stored log p of each, None where nothing is stored.
-        chosen: how they were chosen, in words.
-        repeated: bool, whether an exact copy stands earlier in the whole split; None looks for copies among `documents`.
-        population: documents of the whole split; None is their own number.
-    """
-
-    documents: list[np.ndarray]
-    indices: np.ndarray
-    log_p: list[np.ndarray] | None
-    chosen: str
-    repeated: np.ndarray | None = None
-    population: int | None = None
-
-
 def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None) -> dict[str, Any]:
     """Certificate of a corpus; stored in its manifest when it is scored as declared, else `not_stored` may say why not.
+
+    Holds what is scored (12 bytes per token, 0.6 kB per document), a batch of the rest at a time, and what looking for
+    copies takes: see `choose_part`. Stopped, it goes on from the sums of the chunks that were finished.
 
     Args:
         config: what and how.
@@ -125,7 +100,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     if config.dtype:
         spec = replace(spec, dtype=check_dtype(config.dtype))
     limit = None if config.everything else config.tokens or DEFAULT_TOKENS[device]
-    part = choose_part(corpus, config.split, limit)
+    part = choose_part(corpus, config.split, limit, report)
     model = model if model is not None else load_model(spec, device)
     sampled_in = manifest.identity["model"]["dtype"] if manifest.kind == "own" else None
     bands = BandCounter()
@@ -138,11 +113,12 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         sampled_in=sampled_in,
         seed=config.seed,
         report=report,
-        watch=bands.add,
+        bands=bands,
+        keep=(config.folder, [corpus_files(corpus, config.split), part.chosen]),
     )
     own = find_reference(config.folder, spec)
     if own is not None:
-        reference = score_reference(own, model, spec, report=report)
+        reference = score_reference(own, model, spec, report=report, keep=config.folder)
         result |= model_figures(part.documents, bands.result(), reference, spec, config.seed)
     result |= {
         "split": config.split,
@@ -162,6 +138,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     ):
         not_stored = _store(config.folder, manifest, result, time.time() - began)
         result = result | {"stored": not_stored is None} | ({"not_stored": not_stored} if not_stored else {})
+    forget_sums(config.folder)
     return result
 
 
@@ -205,108 +182,4 @@ def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: floa
     return None
 
 
-def choose_part(corpus: Corpus, split: str, limit: int | None) -> Part:
-    """All documents, or about `limit` tokens of whole documents chosen by a hash of their index.
-
-    Holds those, and 16 bytes for every document of the split: a copy counts whether or not the first one is scored.
-    """
-    total = corpus.tokens(split)
-    share = 1.0 if limit is None or limit >= total else limit / total
-    documents: list[np.ndarray] = []
-    indices: list[int] = []
-    log_p: list[np.ndarray] = []
-    hashes: list[np.ndarray] = []
-    for batch in corpus.batches(split, ["index", "token_ids", "logprob_p"]):
-        tokens, offsets = flat_tokens(batch)
-        hashes.append(document_hashes(tokens, offsets))
-        index = batch.column("index").to_numpy()
-        taken = uniforms(index, 1)[:, 0] < share
-        stored = batch.column("logprob_p")
-        for row in np.flatnonzero(taken & (np.diff(offsets) > 0)):
-            documents.append(tokens[offsets[row] : offsets[row + 1]])
-            indices.append(int(index[row]))
-            if stored[row].is_valid:
-                log_p.append(stored[row].values.to_numpy(zero_copy_only=False))
-    if not documents:
-        raise FaithfulError(f"No document of {corpus.folder} falls into the part scored; score more --tokens.")
-    chosen = "every document" if share == 1 else f"{share:.3g} of the documents, chosen by a hash of their index"
-    complete = len(log_p) == len(documents)
-    repeated = repeats(np.concatenate(hashes, axis=1))[np.array(indices)]
-    return Part(
-        documents, np.array(indices), log_p if complete else None, chosen, repeated, corpus.manifest.rows(split)
-    )
-
-
-def score_part(
-    part: Part,
-    model: Any,
-    spec: ModelSpec,
-    sampling: Sampling,
-    *,
-    as_declared: bool,
-    sampled_in: str | None = None,
-    seed: int = 0,
-    report: Reporter = silent,
-    watch: Callable[[TokenScores], None] = lambda scores: None,
-) -> dict[str, Any]:
-    """Score documents against a declared sampling and conclude; the numbers behind `certify`.
-
-    Args:
-        part: the documents.
-        model, spec: the model.
-        sampling: the q to score against.
-        as_declared: whether the corpus declares that q.
-        sampled_in: dtype of the generating pass, None where unknown.
-        seed: of the randomised transform and the bootstrap.
-        report: progress.
-        watch: called with every batch of scores, for figures beside the certificate.
-    """
-    cap = max(rounding_cap(model), ROUNDING_CAP[sampled_in or spec.dtype])
-    scorer = Scorer(model, spec, sampling)
-    delta = min(cap, _sample_delta(scorer, part)) if part.log_p is not None else cap
-    scorer.delta, scorer.ties = delta, cap > EXACT
-    lengths = np.array([len(document) for document in part.documents])
-    ends = np.cumsum(lengths)
-    predictions = copy_predictions(np.concatenate(part.documents), lengths)
-    repeated = part.repeated if part.repeated is not None else repeated_documents(part.documents)
-    evidence = Evidence(scorer.first_token(), sampling.truncates, part.population or len(part.documents))
-    differences: list[np.ndarray] = []
-    done = 0
-    for batch in _batches(scorer, part.documents):
-        documents = [part.documents[place] for place in batch]
-        guesses = np.concatenate([predictions[ends[place] - lengths[place] : ends[place]] for place in batch])
-        scores = scorer.score(documents, guesses)
-        noise = np.concatenate([_pit_uniforms(seed, int(part.indices[place]), lengths[place]) for place in batch])
-        first = np.array([document[0] for document in documents])
-        evidence.add(scores, noise, first, repeated[batch])
-        watch(scores)
-        if part.log_p is not None:
-            stored = np.concatenate([part.log_p[place] for place in batch])
-            differences.append(np.abs(stored - scores.log_p).astype(np.float32))
-        done += len(guesses)
-        report(Progress("scoring", done, int(ends[-1])))
-    mismatch = float(np.percentile(np.concatenate(differences), 99.9)) if differences else None
-    return conclude(evidence, declared=as_declared, delta=delta, mismatch=mismatch, cap=cap, seed=seed)
-
-
-def _batches(scorer: Scorer, documents: list[np.ndarray]) -> Iterator[list[int]]:
-    """Batches of places, chunk by chunk in index order, like lengths together inside a chunk."""
-    for begin in range(0, len(documents), CHUNK):
-        for batch in scorer.batches(documents[begin : begin + CHUNK]):
-            yield [begin + place for place in batch]
-
-
-def _sample_delta(scorer: Scorer, part: Part) -> float:
-    """99.9th percentile of |stored − scored log p| over the first documents."""
-    assert part.log_p is not None
-    lengths = np.cumsum([len(document) for document in part.documents])
-    count = max(1, int(np.searchsorted(lengths, DELTA_TOKENS)))
-    differences = []
-    for batch in _batches(scorer, part.documents[:count]):
-        stored = np.concatenate([part.log_p[place] for place in batch])
-        differences.append(np.abs(stored - scorer.log_p([part.documents[place] for place in batch])))
-    return float(np.percentile(np.concatenate(differences), 99.9))
-
-
-def _pit_uniforms(seed: int, index: int, count: int) -> np.ndarray:
-    return uniforms(np.array([sample_seed(seed, "pit", index)]), int(count))[0]
+__all__ = ["DEFAULT_TOKENS", "CertifyConfig", "Part", "certify", "choose_part", "refuse_damaged", "score_part"]

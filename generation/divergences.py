@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generation.certificate import pooled_cells
+from generation.p_values import pooled_cells
 from generation.seeds import sample_seed
 
 SMOOTHING = 0.5

@@ -3,11 +3,11 @@
 import math
 import os
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from faithful.catalog import Shape
 from faithful.gpus import GPUS, Gpu, forecast_gpu
+from faithful.memory import available_memory
 from faithful.model import ModelSpec, shape_of
 from generation.engine import EngineSettings
 from generation.sampling import Sampling
@@ -96,15 +96,6 @@ def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: i
     cache = shape.row_bytes(size, columns) * settings.slots
     logits = 6 * 4 * settings.slots * shape.vocab
     return shape.params * size + cache + logits + WORKER_BASE_BYTES[settings.name]
-
-
-def available_memory() -> int:
-    """Bytes of RAM that can be used without swapping (all of it where the system does not say)."""
-    try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def make_plan(

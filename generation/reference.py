@@ -11,15 +11,15 @@ import numpy as np
 from faithful.corpus import MANIFEST, Corpus, Manifest, read_manifest
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
+from generation.chunks import chunk_sums, kept_sums
 from generation.divergences import MAX_FLOOR_BLOCKS, first_token_divergences, unigram_floor, unigram_js
 from generation.excess import BandCounter, BandSums, excess_ce
 from generation.identity import sampling_of
 from generation.progress import Progress, Reporter, silent
 from generation.sampling import Sampling
-from generation.scoring import Scorer
+from generation.scoring import Scorer, TokenScores
 
 REFERENCE_TOKENS = {"cpu": 50_000, "cuda": 1_000_000}
-CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,35 @@ def find_reference(folder: Path, spec: ModelSpec) -> Path | None:
     return None
 
 
+class _Fold:
+    """The sums of some documents by bands."""
+
+    def __init__(self) -> None:
+        self.bands = BandCounter()
+
+    def add(self, places: list[int], scores: TokenScores) -> None:
+        self.bands.add(scores)
+
+    def sums(self) -> dict[str, np.ndarray]:
+        return {"bands": np.concatenate(self.bands.parts, axis=1)}
+
+
 def score_reference(
-    folder: Path, model: Any, spec: ModelSpec, limit: int | None = None, report: Reporter = silent
+    folder: Path,
+    model: Any,
+    spec: ModelSpec,
+    limit: int | None = None,
+    report: Reporter = silent,
+    keep: Path | None = None,
 ) -> Reference:
     """Score the held-out split of the model's own corpus, its first documents with about `limit` tokens.
+
+    Args:
+        folder: the corpus.
+        model, spec: its model.
+        limit: tokens; None is 50k on a CPU and 1M on a GPU.
+        report: progress.
+        keep: folder of the corpus beside which finished sums are kept until all are there.
 
     Raises:
         FaithfulError: the corpus is not the model's own distribution.
@@ -79,17 +104,20 @@ def score_reference(
     documents = first_documents(corpus.documents("test"), limit)
     total = sum(map(len, documents))
     counter, done = BandCounter(), 0
-    for begin in range(0, len(documents), CHUNK):
-        chunk = documents[begin : begin + CHUNK]
-        for batch in scorer.batches(chunk):
-            chosen = [chunk[place] for place in batch]
-            nothing = np.full(sum(map(len, chosen)), -1)
-            counter.add(scorer.score(chosen, nothing))
-            done += len(nothing)
-            report(Progress("reference", done, total))
+    kept = kept_sums(keep, scorer, ["reference", corpus_files(corpus, "test"), limit])
+    for sums in chunk_sums(scorer, documents, None, _Fold, kept):
+        counter.parts.append(sums["bands"])
+        done += int(sums["tokens"])
+        report(Progress("reference", done, total))
     tokens = np.concatenate(documents)
     train = np.concatenate(first_documents(corpus.documents(), MAX_FLOOR_BLOCKS * len(tokens)))
-    return Reference(corpus.name, counter.result(), tokens, train, scorer.first_token())
+    first_token = next(scorer.in_order(lambda _: scorer.first_token(), [None], 1))
+    return Reference(corpus.name, counter.result(), tokens, train, first_token)
+
+
+def corpus_files(corpus: Corpus, split: str) -> list[str]:
+    """What decides the documents of a split: the checksums of its shards."""
+    return [shard.sha256 for shard in corpus.manifest.shards[split]]
 
 
 def first_documents(documents: Iterable[np.ndarray], tokens: int) -> list[np.ndarray]:

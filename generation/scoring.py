@@ -4,23 +4,28 @@ The certificate is made of these figures. Each row of q is computed once and red
 batch of logits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from faithful.errors import FaithfulError
-from faithful.memory import trim_memory
+from faithful.memory import available_memory, trim_memory
 from faithful.model import ModelSpec
+from generation.one_thread_each import one_thread_each
 from generation.sampling import NEGATIVE_INFINITY, Sampling, scores, sure_limits, thresholds
 
 INSIDE, BOUNDARY, IMPOSSIBLE = 0, 1, 2
 CLIP = 3.0
 LOGITS_PER_BATCH = {"cpu": 2**20, "cuda": 2**28}
 TRIM_EVERY = 8
+COPIES_OF_LOGITS = 16
+"""Arrays of the size of a batch's logits, 4 bytes each, that scoring it holds at most."""
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,28 @@ class Scorer:
         self.device = next(model.parameters()).device
         self.batches_done = 0
         self.eos = torch.tensor(spec.eos_ids, dtype=torch.int64, device=self.device)
+
+    def in_order(self, function: Callable[[T], R], items: Iterable[T], longest: int) -> Iterator[R]:
+        """Results of one of the methods below for many batches, in their order; on a CPU several at once, a thread each.
+
+        The results do not depend on how many: see `generation.one_thread_each`.
+
+        Args:
+            function: from a batch to its result.
+            items: batches.
+            longest: tokens of the longest document.
+        """
+        if self.device.type != "cpu":
+            return map(function, items)
+        return one_thread_each(function, items, self._at_once(longest))
+
+    def _at_once(self, longest: int) -> int:
+        """Batches on a CPU at once: one per thread that the process may use, as far as half of the free memory goes."""
+        kinds = (getattr(module, "rope_type", "") for module in self.model.modules())
+        if any("dynamic" in str(kind) or "longrope" in str(kind) for kind in kinds):
+            return 1  # these keep the frequencies for the length of the batch in hand
+        batch = 4 * COPIES_OF_LOGITS * max(LOGITS_PER_BATCH["cpu"], longest * self.spec.vocab_size)
+        return max(1, min(torch.get_num_threads(), available_memory() // 2 // batch))
 
     @torch.inference_mode()
     def first_token(self) -> np.ndarray:

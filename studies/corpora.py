@@ -249,7 +249,7 @@ class _Bench:
             sampled_in=drawn_in,
             seed=self.config.seed,
             report=report,
-            watch=bands.add,
+            bands=bands,
         )
         figures = model_figures(part.documents, bands.result(), self._reference, self.spec, self.config.seed)
         text = budget_statistics(corpus, self._tokenizer, self.spec, self.budget, report=report)
