@@ -20,7 +20,8 @@ FOLDER = ".scoring"
 class KeptSums:
     """The sums of a scoring's chunks, in a hidden folder of the corpus until they are all there.
 
-    Where the corpus cannot be written nothing is kept. A file that is damaged counts as none.
+    Where the corpus cannot be written, or the folder is a link to another place, nothing is kept. A file that is damaged
+    counts as none.
 
     Args:
         corpus: the corpus' folder, None to keep nothing.
@@ -29,8 +30,9 @@ class KeptSums:
 
     def __init__(self, corpus: Path | None, key: Any) -> None:
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-        writable = corpus is not None and os.access(corpus, os.W_OK)
-        self.folder = corpus / FOLDER / digest[:24] if corpus is not None and writable else None
+        self.folder: Path | None = None
+        if corpus is not None and os.access(corpus, os.W_OK) and not (corpus / FOLDER).is_symlink():
+            self.folder = corpus / FOLDER / digest[:24]
 
     def load(self, chunk: int) -> dict[str, np.ndarray] | None:
         """What was kept of a chunk, None where nothing was."""

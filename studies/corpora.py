@@ -224,7 +224,7 @@ class _Bench:
             (corpus, "train"), (Corpus(self.own), "train"), (Corpus(self.own), "test"),
         )]  # fmt: skip
         spec = (self.spec.revision, self.spec.dtype, self.spec.bos_id)
-        parts = [3, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
+        parts = [4, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _compute(self, corpus: Corpus, report: Reporter) -> dict[str, Any]:

@@ -259,6 +259,12 @@ def test_kept_sums_are_of_one_corpus_declaration_and_seed_alone(own: Path, monke
 def test_where_nothing_can_be_kept_it_is_scored_all_the_same(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (own / FOLDER).write_text("a file in the way")
     assert certify(CertifyConfig(own, tokens=1000, device="cpu"))["stored"]
+    (own / FOLDER).unlink()
+    elsewhere = own.parent / "elsewhere"
+    elsewhere.mkdir()
+    (own / FOLDER).symlink_to(elsewhere)
+    certify(CertifyConfig(own, tokens=1000, device="cpu"))
+    assert not list(elsewhere.iterdir())
 
 
 def test_repeats_equal_a_set_of_what_was_seen() -> None:
