@@ -1,5 +1,6 @@
 """The SAEs that a study looks at: found on disk or on the Hub, each with its corpus, shape and seed."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -56,8 +57,10 @@ class Trained:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the weights and of the config, which may change what they compute."""
-        return sha256_file(weights_file(self.folder)) + sha256_file(self.folder / CONFIG)[:16]
+        """Hash of the weights and of the config, which may change what they compute; the seconds that a training took do
+        not, and the same SAE trained twice, or killed and gone on with, is the same."""
+        told = json.dumps(_without_seconds(_config(self.folder)), sort_keys=True).encode()
+        return sha256_file(weights_file(self.folder)) + hashlib.sha256(told).hexdigest()[:16]
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -72,6 +75,12 @@ class Trained:
             FaithfulError: see `load_sae`.
         """
         return load_sae(self.folder)
+
+
+def _without_seconds(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_seconds(part) for key, part in value.items() if key != "seconds"}
+    return value
 
 
 def find_saes(sources: Sequence[str | Path]) -> list[Trained]:

@@ -53,6 +53,18 @@ def test_saes_without_a_seed_are_numbered_within_their_corpus_and_shape(tmp_path
     assert seed_numbers(saes) == [-1, -2, -3, 5, -1]
 
 
+def test_an_sae_is_the_same_however_long_its_training_took(tmp_path: Path) -> None:
+    """A training that was killed and gone on with says other seconds; what is kept of an SAE goes by its hash."""
+    hashes = []
+    for place, (seconds, lr) in enumerate(((1.5, 1e-3), (2.5, 1e-3), (1.5, 2e-3))):
+        folder = write_recorded(tmp_path / str(place), "own", 0, 8, 16)
+        config = json.loads((folder / "cfg.json").read_text())
+        config["metadata"]["faithful"] |= {"seconds": seconds, "training": {"step": 3, "seconds": seconds}, "lr": lr}
+        (folder / "cfg.json").write_text(json.dumps(config))
+        hashes.append(find_saes([tmp_path / str(place)])[0].sha256)
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
 def test_what_leaves_a_layer_is_what_enters_the_next(tmp_path: Path) -> None:
     sae = random_sae(8, 16, 4, 0)
     export_sparsify(sae, tmp_path / "run" / "h.0")
