@@ -39,6 +39,7 @@ class TrainProgress:
         done, total: stored tokens.
         cells: name and latest figures of each cell.
         unit: of `done` and `total`.
+        note: a sentence to show as it is, as in `generation.progress.Progress`.
     """
 
     step: str
@@ -46,6 +47,7 @@ class TrainProgress:
     total: int
     cells: list[dict[str, Any]] = field(default_factory=list)
     unit: str = "tokens"
+    note: str = ""
 
 
 class TrainingPass:
