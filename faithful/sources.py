@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import replace
 from functools import cache
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from faithful.source_spec import UNITS, Row, Source
 from faithful.streams import PAUSES, ScriptError, hub_revision, reading_fault, with_retries
 from faithful.suggest import did_you_mean
 from faithful.task_names import PROBE_TASKS, TASK_COLUMNS
-from faithful.templates import WIKITEXT, choose, renderer
+from faithful.templates import WIKITEXT, choose, is_missing, renderer
 from faithful.text_files import PACKED, TextFiles, builder_of, choose_split, find_files, refuse_undecodable
 
 __all__ = ["Row", "Rows", "Source", "catalog", "find_entry", "resolve_source"]
 EMBEDDED_SHARE = 1 / 4  # more than of other texts: the probe tasks are made of what is held out
+_FIRST_ROWS = 32
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -235,8 +237,11 @@ def _choose_text(
         leave_out = source.leave_out or (PROBE_TASKS if column and source.source_column is None else ())
     chosen = replace(source, columns=columns, template=template, source_column=column, leave_out=leave_out)
     needed = reader.select(needed_columns(chosen))
-    row = with_retries(lambda: _first_row(needed, where), where, pauses)
-    renderer(chosen.template, chosen.columns)(row)
+    text = renderer(chosen.template, chosen.columns)
+    for row in with_retries(lambda: _first_rows(needed, where), where, pauses):
+        if chosen.template is None and isinstance(row.get(chosen.columns[0]), bool | int | float):
+            _refuse_numbers(row[chosen.columns[0]], chosen.columns[0], where)
+        text(row)
     return replace(chosen, parts=_division(reader, chosen))
 
 
@@ -254,16 +259,23 @@ def _columns(reader: Reader, where: str) -> list[str]:
         raise reading_fault(error, where) from error
 
 
-def _first_row(reader: Reader, where: str) -> dict[str, Any]:
-    """The first row, to see that rows can be read.
+def _refuse_numbers(value: Any, column: str, where: str) -> None:
+    if not is_missing(value):
+        raise FaithfulError(
+            f"The column '{column}' of {where} holds numbers, such as {value}, and no texts; choose another with --column."
+        )
+
+
+def _first_rows(reader: Reader, where: str) -> list[dict[str, Any]]:
+    """Some rows of the first file that has any, to see that rows can be read and have texts.
 
     Raises:
         FaithfulError: they cannot, or there are none.
     """
     try:
         for file in range(len(reader.names)):
-            for row in reader.rows(file):
-                return row
+            if rows := list(islice(reader.rows(file), _FIRST_ROWS)):
+                return rows
     except Exception as error:
         raise reading_fault(error, where) from error
     raise FaithfulError(f"{where} holds no rows; choose another split or other files.")

@@ -1,14 +1,18 @@
 """How a row becomes text: one column as it stands, a named template, or a format string of the user's."""
 
+import math
 import string
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from faithful.errors import FaithfulError
 
 _LABELS = {"human": "User", "gpt": "Assistant"}
+_ROLES, _CONTENTS = ("role", "from"), ("content", "value")
+_CHATS = ("conversations", "conversation", "dialogue", "dialog", "turns", "chat")
 
 
 @dataclass(frozen=True)
@@ -26,19 +30,30 @@ class Template:
     join: Callable[[list[Any]], str]
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, or NaN, as numpy and pandas write it."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def plain(value: Any) -> str:
-    """The text of a column's value: "" for None, a list of texts one below the other.
+    """The text of a column's value: "" for None and NaN, a list of texts one below the other.
 
     Raises:
-        FaithfulError: the value is a structure.
+        FaithfulError: the value is a structure, infinite, or a list with numbers in it.
     """
-    if value is None:
+    if is_missing(value):
         return ""
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and math.isinf(value):
+        raise FaithfulError("A column holds an infinite number where text is needed; choose another column.")
     if isinstance(value, bool | int | float):
         return str(value)
     if isinstance(value, list | tuple):
+        if any(isinstance(part, bool | int | float) and not is_missing(part) for part in value):
+            raise FaithfulError(
+                "A column holds lists of numbers, such as token ids, where text is needed; choose the column of the texts."
+            )
         return "\n".join(plain(part) for part in value)
     raise FaithfulError(
         f"A column holds structures ({type(value).__name__}) where text is needed; choose another column, or"
@@ -68,8 +83,11 @@ def _instructions(values: list[Any]) -> str:
 
 def _chat(values: list[Any]) -> str:
     turns = values[0]
-    if turns is None:
+    if is_missing(turns):
         return ""
+    if isinstance(turns, dict) and all(isinstance(field, list) for field in turns.values()):
+        # the `datasets` library turns lists of structures round
+        turns = [dict(zip(turns, turn, strict=False)) for turn in zip_longest(*turns.values())]
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise FaithfulError(
             "The template `chat` needs a column with a list of messages, each with a role and a content; choose that"
@@ -77,13 +95,35 @@ def _chat(values: list[Any]) -> str:
         )
     shown = []
     for turn in turns:
-        role, content = str(turn.get("role") or turn.get("from") or "user"), turn.get("content", turn.get("value"))
-        if isinstance(content, list):
-            content = [part.get("text") if isinstance(part, dict) else part for part in content]
-        text = plain(content).strip()
+        text = _content(turn)
         if text:
+            role = _stated(turn, _ROLES) or "user"
+            if not isinstance(role, str):
+                raise FaithfulError(f"The role of a turn is no text but {role!r}; choose another --template.")
             shown.append(f"{_LABELS.get(role, role.capitalize())}: {text}")
     return "\n\n".join(shown)
+
+
+def _content(turn: dict[str, Any]) -> str:
+    """The text of a turn, "" where it has none, as a call of a tool.
+
+    Raises:
+        FaithfulError: it has none of the fields that hold one.
+    """
+    if not any(name in turn for name in _CONTENTS):
+        raise FaithfulError(
+            f"A turn of a chat has the fields {', '.join(map(str, turn)) or '(none)'} and neither content nor value;"
+            " rename them, or choose another --template."
+        )
+    content = _stated(turn, _CONTENTS)
+    if isinstance(content, list):
+        content = [part.get("text") if isinstance(part, dict) else part for part in content]
+    return plain(content).strip()
+
+
+def _stated(turn: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """The first of these fields that holds something: a table gives every turn the fields of all."""
+    return next((turn[name] for name in names if not is_missing(turn.get(name)) and turn[name] != ""), None)
 
 
 def _line(values: list[Any]) -> str:
@@ -161,7 +201,9 @@ def choose(
         columns, template = ("messages",), "chat"
     else:
         fitting = [name for name, known in TEMPLATES.items() if set(known.columns) <= set(available)]
+        chats = [f"--column {name} --template chat" for name in available if name in _CHATS]
         how = f"they fit --template {' or '.join(fitting)}" if fitting else "choose with --column or --template"
+        how = f"a list of messages is read with {chats[0]}" if chats and not fitting else how
         raise FaithfulError(f"{where} has the columns {names}, and none is called text; {how}.")
     missing = [name for name in columns if name not in available]
     if missing:

@@ -1,8 +1,10 @@
 """From rows to text: templates to the letter, task names however they are spelt, WikiText's lines as articles."""
 
+import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from faithful.errors import FaithfulError
@@ -160,3 +162,75 @@ def test_articles_can_be_gone_on_with_after_each_of_them() -> None:
     assert found[-1][0] == len(lines) + 1
     assert list(articles([])) == list(articles(["", None, "  "])) == []
     assert not re.search(r"=", found[1][1].replace("b = c", ""))
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan").item(), float("-nan")])
+def test_missing_values_are_no_words(missing: Any) -> None:
+    assert text_of(None, {"text": missing}, ("text",)) == ""
+    both = ("title", "text")
+    assert text_of("{title}\n{text}", {"title": missing, "text": missing}, both) == ""
+    assert text_of("{title}\n{text}", {"title": missing, "text": "x"}, both) == "\nx"
+    assert text_of("alpaca", {"instruction": "a", "input": missing, "output": "b"}) == "a\nb"
+    assert text_of("prompt-completion", {"prompt": missing, "completion": "b"}) == "b"
+    assert text_of("chat", {"messages": missing}) == ""
+    turns = [{"role": "user", "content": "x"}, {"role": missing, "content": "y"}, {"role": "tool", "content": missing}]
+    assert text_of("chat", {"messages": turns}) == "User: x\n\nUser: y"
+
+
+@pytest.mark.parametrize("ids", [[3, 1, 4], [0.5, 2.0], [[1, 2], [3]], ["a", 7], [True, False], (1, 2)])
+@pytest.mark.parametrize("template", [None, "{token_ids}", "{text}: {token_ids}"])
+def test_lists_of_numbers_are_no_text(template: str | None, ids: Any) -> None:
+    row = {"token_ids": ids, "text": "x"}
+    columns = ("token_ids",) if template is None else tuple(name for name in row if f"{{{name}}}" in template)
+    with pytest.raises(FaithfulError, match="lists of numbers, such as token ids"):
+        renderer(template, columns)(row)
+
+
+def test_infinite_numbers_are_refused() -> None:
+    with pytest.raises(FaithfulError, match="infinite"):
+        text_of(None, {"text": math.inf}, ("text",))
+
+
+BOTH = [
+    {"role": "user", "content": "Hi", "from": None, "value": None},
+    {"role": None, "content": None, "from": "gpt", "value": "Hello"},
+]
+ONE_EACH = [{"role": "user", "content": "Hi"}, {"from": "gpt", "value": "Hello"}]
+NANS = [
+    {"role": "user", "content": "Hi", "value": math.nan},
+    {"role": math.nan, "content": math.nan, "from": "gpt", "value": "Hello"},
+]
+COLUMNS = {"from": ["human", "gpt"], "value": ["Hi", "Hello"]}
+
+
+@pytest.mark.parametrize("turns", [BOTH, ONE_EACH, NANS, COLUMNS])
+def test_turns_of_two_styles_in_one_chat_are_all_there(turns: Any) -> None:
+    assert text_of("chat", {"messages": turns}) == "User: Hi\n\nAssistant: Hello"
+
+
+def test_an_empty_field_gives_way_to_the_one_that_holds_the_text() -> None:
+    turns = [
+        {"role": "", "from": "human", "content": "", "value": "Hi"},
+        {"role": "tool", "content": None, "calls": [1]},
+    ]
+    assert text_of("chat", {"messages": turns}) == "User: Hi"
+
+
+@pytest.mark.parametrize(
+    ("turn", "said"),
+    [
+        ({"speaker": "a", "utterance": "Hi"}, "has the fields speaker, utterance and neither content nor value"),
+        ({"user": "Hi"}, "has the fields user and"),
+        ({}, r"has the fields \(none\) and"),
+        ({"role": {"name": "user"}, "content": "Hi"}, "role of a turn is no text"),
+        ({"role": "user", "content": {"parts": ["Hi"]}}, "structures"),
+    ],
+)
+def test_turns_that_cannot_be_read_are_refused_by_name(turn: dict[str, Any], said: str) -> None:
+    with pytest.raises(FaithfulError, match=said):
+        text_of("chat", {"messages": [{"role": "user", "content": "x"}, turn]})
+
+
+def test_a_column_of_messages_by_another_name_leads_to_the_template() -> None:
+    with pytest.raises(FaithfulError, match="a list of messages is read with --column conversations --template chat"):
+        choose(["id", "conversations"], None, None, "it")
