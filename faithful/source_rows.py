@@ -15,10 +15,10 @@ from faithful.streams import (
     connection_lost,
     open_hub,
     open_saved,
-    open_tables,
     reading_fault,
     with_retries,
 )
+from faithful.tables import Tables
 from faithful.task_names import names_one_of
 from faithful.templates import WIKITEXT, renderer
 from faithful.text_files import TextFiles
@@ -170,7 +170,7 @@ def open_source(source: Source) -> Reader:
         return open_hub(repo, source.config, split, revision, source.data_files, source.builder)
     if source.builder == "saved":
         return open_saved(Path(str(source.root)) / (source.split or ""))
-    read = TextFiles if source.builder in ("text", "json", "csv") else open_tables
+    read = TextFiles if source.builder in ("text", "json", "csv") else Tables
     return read(str(source.builder), [Path(path) for path in source.data_files], source.file_names())
 
 

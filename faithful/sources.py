@@ -1,7 +1,6 @@
 """External text: where a comparison corpus comes from, and its documents as a repeatable stream of rows."""
 
 import hashlib
-import json
 import re
 import tomllib
 from dataclasses import replace
@@ -15,13 +14,24 @@ from faithful.corpus import MANIFEST
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
 from faithful.held_out import choose_held_out
+from faithful.local_files import (
+    PACKED,
+    builder_of,
+    choose_split,
+    find_files,
+    is_saved,
+    passed_over,
+    refuse_undecodable,
+    saved_files,
+    saved_splits,
+)
 from faithful.source_rows import Reader, Rows, needed_columns, open_source
 from faithful.source_spec import UNITS, Row, Source
 from faithful.streams import PAUSES, ScriptError, hub_revision, reading_fault, with_retries
 from faithful.suggest import did_you_mean
 from faithful.task_names import PROBE_TASKS, TASK_COLUMNS
 from faithful.templates import WIKITEXT, choose, is_missing, renderer
-from faithful.text_files import PACKED, TextFiles, builder_of, choose_split, find_files, refuse_undecodable
+from faithful.text_files import TextFiles
 
 __all__ = ["Row", "Rows", "Source", "catalog", "find_entry", "resolve_source"]
 EMBEDDED_SHARE = 1 / 4  # more than of other texts: the probe tasks are made of what is held out
@@ -67,7 +77,7 @@ def resolve_source(
     Args:
         name: name in the catalog, path of a file or folder, or Hub id (`org/name`).
         config, split, revision: of a Hub set; None takes the catalog's, else the only config, `train` and `main`. `split`
-            also of a saved folder, and of a folder whose files say theirs in their names (see `text_files.choose_split`).
+            also of a saved folder, and of a folder whose files say theirs in their names (see `local_files.choose_split`).
         columns: columns to read for the text.
         template: name or format string; see `faithful.templates.choose` for what None means.
         unit: one of UNITS.
@@ -154,11 +164,13 @@ def _local(path: Path, split: str | None) -> Source:
             f"{path} is a corpus already: use it as it is, or take a part of it with `faithful corpus subsample`."
         )
     root, name = (path, path.name) if path.is_dir() else (path.parent, _stem(path))
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+    not_read: list[Path] = []
+    if (path / "dataset_dict.json").is_file() or is_saved(path):
         split = _saved_split(path, split)
-        builder, files = "saved", sorted(file for file in (path / (split or "")).rglob("*") if file.is_file())
+        builder, files = "saved", saved_files(path / (split or ""))
     else:
         builder, files = find_files(path)
+        not_read = passed_over(path) if path.is_dir() else []
         split, files = choose_split(path, files, split)
     refuse_undecodable(files)
     return Source(
@@ -171,7 +183,15 @@ def _local(path: Path, split: str | None) -> Source:
         sha256=tuple(sha256_file(file) for file in files),
         root=str(root),
         builder=builder,
+        remarks=_said_of(not_read, path),
     )
+
+
+def _said_of(not_read: list[Path], root: Path) -> str:
+    """What a card says of files that were passed over."""
+    names = [file.relative_to(root).as_posix() for file in not_read]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"not read, since they describe the set or are a cache: {', '.join(names[:5])}{more}" if names else ""
 
 
 def _stem(path: Path) -> str:
@@ -184,7 +204,7 @@ def _saved_split(folder: Path, split: str | None) -> str | None:
     if not (folder / "dataset_dict.json").is_file():
         _refuse_options(str(folder), {"--split": split})
         return None
-    splits = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+    splits = saved_splits(folder)
     chosen = split or ("train" if "train" in splits or len(splits) != 1 else splits[0])
     if chosen not in splits:
         raise FaithfulError(f"{folder} has no split '{chosen}'; it has {', '.join(splits)}: choose with --split.")

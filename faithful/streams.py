@@ -1,4 +1,4 @@
-"""Sets read through the `datasets` library: streamed from the Hub, local Parquet and Arrow files, saved folders."""
+"""Sets read through the `datasets` library: streamed from the Hub, and folders of `save_to_disk`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +9,8 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from faithful.errors import FaithfulError
 from faithful.hub import hub_problem
+from faithful.hub_files import refuse_foreign_files, refuse_other_files
+from faithful.local_files import builder_ending
 from faithful.parts import ROW_GROUPS, Part, whole_files
 from faithful.text_files import unpack_zstandard
 
@@ -33,7 +35,10 @@ class Stream:
     def __init__(self, builder: Any, split: str, names: list[str]) -> None:
         self.names = names
         self._builder, self._split = builder, split
-        self._dataset = builder.as_streaming_dataset()[split]
+        self._is_tsv = any(builder_ending(PurePosixPath(name)) == ".tsv" for name in names)
+        streamed = builder.as_streaming_dataset()[split]
+        # pictures and sounds are not decoded: a row may name any address for theirs
+        self._dataset = streamed.decode(False) if streamed.features else streamed
 
     @property
     def features(self) -> dict[str, Any]:
@@ -66,8 +71,19 @@ class Stream:
         """Rows of a file after the first `skip`, which are read but not kept."""
         for batch in self._dataset.shard(len(self.names), file).iter(batch_size=_BATCH):
             size = len(next(iter(batch.values())))
-            yield from islice(_rows_of(batch), min(skip, size), None)
+            rows = map(self._whole, _rows_of(batch))
+            yield from islice(rows, min(skip, size), None)
             skip = max(skip - size, 0)
+
+    def _whole(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row, unless it is several lines of a TSV that stray quotation marks joined."""
+        if self._is_tsv and any(isinstance(value, str) and "\t" in value and "\n" in value for value in row.values()):
+            joined = next(value for value in row.values() if isinstance(value, str) and "\t" in value and "\n" in value)
+            raise FaithfulError(
+                f"A field of a TSV file holds tabs and line breaks, so that a quotation mark seems to have joined several"
+                f" rows: '{joined[:80]}' …; fetch the file and give its path, where such marks are read as text."
+            )
+        return row
 
     def division(self, unit: str) -> str | None:
         """Parquet files are cut into their row groups; no other file can be entered in the middle."""
@@ -94,13 +110,13 @@ class Stream:
         import pyarrow.parquet as pq
         from datasets.table import table_cast
 
-        library, features = _library(), self._dataset.features
+        features = self._dataset.features
         with _opened(file) as content:
             parquet = pq.ParquetFile(content, metadata=metadata, buffer_size=_BUFFER)
             for batch in parquet.iter_batches(_TABLE, row_groups=[group], columns=list(features)):
                 if skip < batch.num_rows:
                     table = table_cast(pa.Table.from_batches([batch.slice(skip)]), features.arrow_schema)
-                    yield from _rows_of(library.Dataset(table, fingerprint=file)[:])
+                    yield from table.to_pylist()
                 skip = max(skip - batch.num_rows, 0)
 
 
@@ -143,34 +159,6 @@ class Saved:
         return whole_files(self)
 
 
-def open_tables(builder: str, paths: list[Path], names: list[str]) -> Stream:
-    """Local Parquet or Arrow files.
-
-    Raises:
-        FaithfulError: a file is damaged or cut off, or its columns are not those of the first.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    library = _library()
-    first: list[str] = []
-    for path in paths:
-        try:
-            found = pq.read_schema(path).names if builder == "parquet" else _arrow_schema(path).names
-        except (pa.ArrowException, OSError) as error:
-            raise FaithfulError(
-                f"{path} cannot be read as {builder} ({first_line(error)}): it is damaged or cut off; replace it."
-            ) from error
-        first = first or found
-        if set(found) != set(first):
-            raise FaithfulError(
-                f"{path} has the columns {', '.join(found)} and {paths[0].name} has {', '.join(first)}; put files of"
-                " the same columns into a folder of their own."
-            )
-    made = library.load_dataset_builder(builder, data_files={"train": [str(path) for path in paths]})
-    return Stream(_small_tables(made), "train", names)
-
-
 def open_saved(folder: Path) -> Saved:
     """One split written by `save_to_disk`.
 
@@ -201,11 +189,13 @@ def open_hub(
         builder: type of those files where the repository's own metadata must not be asked, else None.
 
     Raises:
-        FaithfulError: gated or missing, no such config or split, a loading script, or not a set of texts.
+        FaithfulError: gated or missing, no such config or split, a loading script, files outside the repository, or not a
+            set of texts.
         ScriptError: the set is loaded by a script of its own, which the library refuses.
     """
     library = _library()
     try:
+        refuse_foreign_files(repo, revision)
         if builder:
             patterns = [f"hf://datasets/{repo}@{revision}/{pattern}" for pattern in data_files]
             made = library.load_dataset_builder(builder, data_files={split: patterns})
@@ -217,6 +207,7 @@ def open_hub(
             raise ConnectionError(f"the files of {repo} cannot be listed")
         if kind not in _READABLE:
             raise FaithfulError(f"{repo} holds files of the type {kind}, not texts in columns; choose another set.")
+        refuse_other_files(repo, revision, (str(file) for found in made.config.data_files.values() for file in found))
         if split not in made.config.data_files:
             splits = ", ".join(map(str, made.config.data_files))
             raise FaithfulError(f"{repo} has no split '{split}'; it has {splits}: choose with --split.")
@@ -308,9 +299,25 @@ def reading_fault(error: Exception, what: str) -> Exception:
         return FaithfulError(
             f"{what} is not UTF-8 text ({error.reason}); it has to be converted before it can be read."
         )
+    if _is_drift(error):
+        return FaithfulError(
+            f"{what} cannot be read on: its columns or their types are not those that the set began with"
+            f" ({first_line(error)}); choose another --config, or fetch the files and give their paths."
+        )
     return FaithfulError(
         f"{what} cannot be read ({first_line(error)}): it is damaged, cut off or no longer what it was."
     )
+
+
+def _is_drift(error: Exception) -> bool:
+    """Whether files of a set disagree in what their columns are."""
+    from datasets.exceptions import DatasetGenerationCastError
+    from datasets.table import CastError
+
+    if isinstance(error, CastError | DatasetGenerationCastError):
+        return True
+    said = str(error)
+    return "changed from" in said or "Couldn't cast" in said or "Schema at index" in said
 
 
 def first_line(error: BaseException) -> str:
@@ -368,17 +375,6 @@ def _small_tables(builder: Any) -> Any:
     if _type_of(builder) == "parquet":
         builder.config.batch_size = _TABLE
     return builder
-
-
-def _arrow_schema(path: Path) -> Any:
-    import pyarrow as pa
-
-    with path.open("rb") as file:
-        try:
-            return pa.ipc.open_stream(file).schema
-        except (OSError, pa.ArrowInvalid):
-            file.seek(0)
-            return pa.ipc.open_file(file).schema
 
 
 def _path_in(file: str, repo: str, revision: str) -> str:

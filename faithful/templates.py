@@ -12,7 +12,8 @@ from faithful.errors import FaithfulError
 
 _LABELS = {"human": "User", "gpt": "Assistant"}
 _ROLES, _CONTENTS = ("role", "from"), ("content", "value")
-_CHATS = ("conversations", "conversation", "dialogue", "dialog", "turns", "chat")
+_ABOUT_TURNS = (*_ROLES, "name", "id", "type", "tool_call_id", "model", "timestamp", "language", "lang")
+CHATS = ("conversations", "conversation", "dialogue", "dialog", "turns", "chat")
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,14 @@ def _content(turn: dict[str, Any]) -> str:
     """The text of a turn, "" where it has none, as a call of a tool.
 
     Raises:
-        FaithfulError: it has none of the fields that hold one.
+        FaithfulError: it has none of the fields that hold one, and text in another.
     """
-    if not any(name in turn for name in _CONTENTS):
+    texts = [
+        name for name, value in turn.items() if isinstance(value, str) and value.strip() and name not in _ABOUT_TURNS
+    ]
+    if texts and not any(name in turn for name in _CONTENTS):
         raise FaithfulError(
-            f"A turn of a chat has the fields {', '.join(map(str, turn)) or '(none)'} and neither content nor value;"
+            f"A turn of a chat has the fields {', '.join(map(str, turn))} and neither content nor value;"
             " rename them, or choose another --template."
         )
     content = _stated(turn, _CONTENTS)
@@ -201,7 +205,7 @@ def choose(
         columns, template = ("messages",), "chat"
     else:
         fitting = [name for name, known in TEMPLATES.items() if set(known.columns) <= set(available)]
-        chats = [f"--column {name} --template chat" for name in available if name in _CHATS]
+        chats = [f"--column {name} --template chat" for name in available if name in CHATS]
         how = f"they fit --template {' or '.join(fitting)}" if fitting else "choose with --column or --template"
         how = f"a list of messages is read with {chats[0]}" if chats and not fitting else how
         raise FaithfulError(f"{where} has the columns {names}, and none is called text; {how}.")

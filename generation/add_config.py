@@ -12,10 +12,10 @@ from faithful.devices import default_device
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
 from faithful.held_out import TEST_SHARE
+from faithful.local_files import PACKED, builder_of
 from faithful.model import ModelSpec, resolve_model
 from faithful.runs import run_folder, run_name
 from faithful.sources import Source, find_entry, resolve_source
-from faithful.text_files import PACKED, builder_of
 from generation.identity import differences, model_provenance, spec_of, tokenizer_identity
 from generation.plan import test_tokens
 from generation.shards import SHARD_ROWS, open_corpus, refuse_foreign_folder

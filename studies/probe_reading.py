@@ -14,11 +14,12 @@ from typing import Any
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file, write_json
 from faithful.hub import hub_problem
+from faithful.hub_files import refuse_foreign_files
+from faithful.local_files import find_files, is_saved, saved_files, saved_splits
 from faithful.source_rows import Reader, open_source
 from faithful.sources import Source, resolve_source
 from faithful.streams import PAUSES, reading_fault, with_retries
 from faithful.templates import plain
-from faithful.text_files import find_files
 from studies.embedded_tasks import RULES, EmbeddedText
 from studies.probe_examples import (
     TESTED,
@@ -190,7 +191,7 @@ def _splits(task: Task) -> tuple[str | None, list[str]]:
         saved = Path(task.place) / "dataset_dict.json"
         if not saved.is_file():
             return None, []
-        names = list(json.loads(saved.read_text(encoding="utf-8"))["splits"])
+        names = saved_splits(saved.parent)
     else:
         reason = hub_problem()
         if reason is not None:
@@ -212,6 +213,7 @@ def _hub_splits(task: Task) -> list[str]:
 
     def ask() -> list[str]:
         try:
+            refuse_foreign_files(place, task.revision)
             return list(datasets.get_dataset_split_names(place, config, revision=task.revision))
         except Exception as error:
             raise reading_fault(error, place) from error
@@ -255,7 +257,15 @@ def _key(task: Task, draw: Draw, embedded: EmbeddedText) -> str:
         identity += [embedded.identity, list(source.sha256), list(source.held_out)]
     elif task.kind == FILES:
         path = Path(task.place)
-        saved = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
-        files = saved if any(file.name == "state.json" for file in saved) else find_files(path)[1]
-        identity.append([sha256_file(file) for file in files])
+        identity.append([sha256_file(file) for file in _files_of(path)])
     return digest(identity)[:16]
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The files that the rows of a local set come from, of all its splits."""
+    if (path / "dataset_dict.json").is_file():
+        return [
+            path / "dataset_dict.json",
+            *(file for split in saved_splits(path) for file in saved_files(path / split)),
+        ]
+    return saved_files(path) if is_saved(path) else find_files(path)[1]

@@ -135,7 +135,11 @@ def main() -> None:
         "not unicode": ("open/latin", {}),
         "empty": ("open/empty", {}),
         "no files": ("open/readme", {}),
+        "stray quotes": ("open/quotes", {"columns": ("sentence",)}),
+        "drift": ("open/drift", {}),
+        "a file in place of pictures": ("open/image-column", {}),
     }
+    options |= {repo: (repo, {}) for repo in json.loads(os.environ["FOREIGN"])}
     for name, (repo, stated) in options.items():
         results[name] = sentence(lambda repo=repo, stated=stated: read(resolve(repo, **stated)))  # type: ignore[misc]
     sys.stdout.write(json.dumps(results))

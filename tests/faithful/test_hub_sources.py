@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -112,7 +113,49 @@ def fill(hub: Hub) -> None:
             ),
         },
     }
+    quoted = ["sentence\tlabel", '"the film\t0', *(f"line {row}\t1" for row in range(3)), 'and so on"\t0', "plain\t1"]
+    pictures = io.BytesIO()
+    picture = {"info": {"features": {"text": {"_type": "Image"}}}}
+    table = pa.table({"text": [{"bytes": None, "path": "http://127.0.0.1:9/foreign/picture.png"}]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(picture)}), pictures)
+    hub.files |= {
+        "open/quotes": {"train.tsv": "\n".join(quoted).encode()},
+        "open/drift": {"a.parquet": parquet(text=["a"] * 5), "b.parquet": parquet(text=[["b"]] * 5)},
+        "open/image-column": {"train.parquet": pictures.getvalue()},
+    }
     hub.gated.add("closed/gated")
+
+
+FOREIGN = {
+    "an address": "configs:\n- config_name: default\n  data_files: {at}/foreign/a.jsonl",
+    "an address of a split": (
+        "configs:\n- config_name: default\n  data_files:\n  - split: train\n    path:\n    - t.jsonl\n    - {at}/foreign/b"
+    ),
+    "another configuration": (
+        "configs:\n- config_name: a\n  data_files: train.jsonl\n- config_name: b\n  data_files: {at}/foreign/c.jsonl"
+    ),
+    "an archive": "configs:\n- config_name: default\n  data_files: zip://a.jsonl::{at}/foreign/d.zip",
+    "an archive here": "configs:\n- config_name: default\n  data_files: zip://a.jsonl::/etc/passwd",
+    "an absolute path": "configs:\n- config_name: default\n  data_files: /etc/passwd",
+    "a way out": "configs:\n- config_name: default\n  data_files: data/../../../other/b/train.jsonl",
+    "a home": "configs:\n- config_name: default\n  data_files: ~/.ssh/id_rsa",
+    "another set": "configs:\n- config_name: default\n  data_files: hf://datasets/open/web/data/*",
+    "a folder": "configs:\n- config_name: default\n  data_dir: {at}/foreign\n  data_files: e.jsonl",
+    "local": "configs:\n- config_name: default\n  data_files: file:///etc/passwd",
+    "capitals": "configs:\n- config_name: default\n  data_files: HTTP://127.0.0.1:9/foreign/f.jsonl",
+    "another option": "configs:\n- config_name: default\n  data_files: train.jsonl\n  base_path: {at}/foreign",
+}
+
+
+def foreign(address: str) -> dict[str, dict[str, bytes]]:
+    """Sets whose cards name files that are not theirs."""
+    train = {"train.jsonl": lines([{"text": "mine"}])}
+    sets = {
+        f"evil/{name.replace(' ', '-')}": train | {"README.md": readme(card.replace("{at}", address))}
+        for name, card in FOREIGN.items()
+    }
+    settings = FOREIGN["an address"].replace("{at}", address).encode()
+    return sets | {"evil/settings": train | {".huggingface.yaml": settings}}
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +164,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Hub]:
     hub = Hub()
     fill(hub)
     with serving(hub) as address:
+        evil = foreign(address)
+        hub.files |= evil
         offline = {"HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_TOKEN"}
         environment = {name: value for name, value in os.environ.items() if name not in offline} | {
             "HF_ENDPOINT": address,
             "HF_HOME": str(tmp_path_factory.mktemp("hub")),
             "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+            "FOREIGN": json.dumps(list(evil)),
             "NO_PROXY": "127.0.0.1",
         }
         done = subprocess.run(
@@ -318,3 +364,24 @@ def test_damaged_sets_are_one_sentence(hub: Results, name: str, begin: str, say:
     assert hub[0][name].startswith(begin)
     assert say in hub[0][name]
     assert "\n" not in hub[0][name]
+
+
+@pytest.mark.parametrize("repo", sorted(foreign("x")))
+def test_files_outside_the_repository_are_refused_before_anybody_is_asked(hub: Results, repo: str) -> None:
+    assert re.search(rf"The card of {repo} names '.+', which is no file of its repository", hub[0][repo])
+    asked = [path for _, path in hub[1].asked if "foreign" in path]
+    assert asked == []
+    assert not any(path.endswith(f"{repo}/train.jsonl") for _, path in hub[1].asked)
+
+
+def test_a_row_that_names_a_picture_elsewhere_is_not_fetched(hub: Results) -> None:
+    assert "structures (dict)" in hub[0]["a file in place of pictures"]
+
+
+def test_rows_that_stray_quotation_marks_joined_are_not_one_text(hub: Results) -> None:
+    assert "a quotation mark seems to have joined several rows: 'the film" in hub[0]["stray quotes"]
+
+
+def test_files_that_disagree_are_not_called_damaged(hub: Results) -> None:
+    assert "its columns or their types are not those that the set began with" in hub[0]["drift"]
+    assert "damaged" not in hub[0]["drift"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from faithful.errors import FaithfulError
-from faithful.text_files import choose_split
+from faithful.local_files import choose_split
 
 SPLITS = [
     ("train-00000-of-00001.parquet", "train"),

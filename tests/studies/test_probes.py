@@ -487,7 +487,7 @@ def test_a_reservoir_keeps_the_smallest_hashes_once() -> None:
         (rows_of(60), ":review:n", "no two classes"),
         ([row | {"stars": -1} for row in rows_of(60)], ":review:stars", "no two classes"),
         ([row | {"stars": 0.5} for row in rows_of(60)], ":review:stars", "holds 0.5 .* names no class"),
-        (rows_of(60), ":stars:review", "too many to be classes|of the class"),
+        (rows_of(60), ":stars:review", "holds numbers, such as"),
         (
             [row | {"stars": int(place < 4)} for place, row in enumerate(rows_of(60))],
             ":review:stars",
