@@ -149,11 +149,12 @@ class Rows:
         elif source.builder == "text" and not number:
             doc_id = file
         if source.source_column:
-            task = _field(row, source.source_column)
-            if isinstance(task, str) and len(task) <= _LONGEST_NAME:
-                if names_one_of(task, source.leave_out):
-                    return "task"
-                origin = task.strip() or origin
+            stated = _field(row, source.source_column)
+            tasks = [task for task in (stated if isinstance(stated, list) else [stated]) if isinstance(task, str)]
+            tasks = [task for task in tasks if len(task) <= _LONGEST_NAME]
+            if any(names_one_of(task, source.leave_out) for task in tasks):
+                return "task"
+            origin = next((task.strip() for task in tasks if task.strip()), origin)
         if not text.strip():
             return "empty"
         try:

@@ -50,7 +50,8 @@ def as_written(tokenizer: Any, source: str, revision: str | None) -> Any:
     stated.no_padding()
     if differs(tokenizer, stated) is None:
         return tokenizer
-    plain = PreTrainedTokenizerFast.from_pretrained(source, revision=revision)
+    file_class: Any = PreTrainedTokenizerFast
+    plain = file_class.from_pretrained(source, revision=revision)
     found = differs(plain, stated)
     if found is not None:
         raise FaithfulError(

@@ -1,7 +1,8 @@
 """Labelled texts of a probe task, drawn repeatably.
 
-Which examples are drawn depends on their texts and the seed alone, never on their order; a text comes once. Where a set has
-no split to test on, texts fall on a side by a hash of theirs, or of their group's name.
+Which examples are drawn depends on their texts and the seed alone, never on their order; a text comes once, and not at all
+where its rows name different classes. Where a set has no split to test on, texts fall on a side by a hash of theirs, or of
+their group's name.
 """
 
 import hashlib
@@ -19,6 +20,8 @@ from studies.probe_tasks import EMBEDDED, Task
 
 MOST_CLASSES = 100
 TESTED = "also among the test examples"
+CONTRADICTED = "texts that the set gives different classes"
+_SPARE = 2
 
 
 @dataclass(frozen=True)
@@ -89,30 +92,54 @@ class Draw:
     folds: int
 
 
+Item = tuple[str, int | str, str]
+
+
 class Reservoir:
-    """The `size` texts with the smallest seeded hashes of those offered, each text once: memory does not grow."""
+    """The `size` texts with the smallest seeded hashes of those offered, each text once: memory does not grow.
+
+    Twice as many are kept, so that others take the place of texts that were offered with different classes. All rows of a
+    text that stays have been seen: it was among the smallest from the first on.
+    """
 
     def __init__(self, size: int, seed: int) -> None:
         self.size, self.seed = size, seed
-        self._heap: list[tuple[int, str, Any]] = []
-        self._members: set[str] = set()
+        self._heap: list[tuple[int, str]] = []
+        self._items: dict[str, Item] = {}
+        self._contradicted: set[str] = set()
 
-    def offer(self, origin: str, item: Any) -> None:
-        """Keep an item if its text's hash is among the smallest so far; of equal texts the first is kept."""
-        if origin in self._members:
+    def offer(self, origin: str, item: Item) -> None:
+        """Keep an item if its text's hash is among the smallest so far; of equal texts the least by text and group stays."""
+        if origin in self._items:
+            if item[1] != self._items[origin][1]:
+                self._contradicted.add(origin)
+            self._items[origin] = min(self._items[origin], item, key=lambda one: (one[0], one[2]))
             return
-        entry = (-priority(origin, self.seed), origin, item)
-        if len(self._heap) < self.size:
+        entry = (-priority(origin, self.seed), origin)
+        if len(self._heap) < _SPARE * self.size:
             heapq.heappush(self._heap, entry)
         elif self._heap and entry[0] > self._heap[0][0]:
-            self._members.discard(heapq.heapreplace(self._heap, entry)[1])
+            gone = heapq.heapreplace(self._heap, entry)[1]
+            del self._items[gone]
+            self._contradicted.discard(gone)
         else:
             return
-        self._members.add(origin)
+        self._items[origin] = item
 
-    def items(self) -> list[tuple[str, Any]]:
-        """(hash, item) of what was kept, in the order of the hashes."""
-        return [(origin, item) for _, origin, item in sorted(self._heap, key=lambda entry: -entry[0])]
+    def items(self) -> list[tuple[str, Item]]:
+        """(hash, item) of what is drawn, in the order of the hashes."""
+        drawn = [(origin, self._items[origin]) for origin in self._ordered() if origin not in self._contradicted]
+        return drawn[: self.size]
+
+    def contradicted(self) -> int:
+        """How many texts others took the place of, since they were offered with different classes."""
+        drawn, ordered = self.items(), self._ordered()
+        if drawn and len(drawn) == self.size:
+            ordered = ordered[: ordered.index(drawn[-1][0])]
+        return len(self._contradicted.intersection(ordered))
+
+    def _ordered(self) -> list[str]:
+        return [origin for _, origin in sorted(self._heap, key=lambda entry: -entry[0])]
 
 
 def text_hash(text: str) -> str:
@@ -147,6 +174,9 @@ def drawn(
         FaithfulError: the label column has too many values to be classes.
     """
     rows, held = train.items(), test.items()
+    classes = {origin: label for origin, (_, label, _) in held}
+    clashing = {origin for origin, (_, label, _) in rows if classes.get(origin, label) != label}
+    rows, held = ([row for row in side if row[0] not in clashing] for side in (rows, held))
     found = {label for _, (_, label, _) in rows}
     names = list(task.labels) or sorted(map(str, found), key=_numbers_first)
     if len(names) > MOST_CLASSES:
@@ -156,7 +186,9 @@ def drawn(
     tested = {origin for origin, _ in held}
     kept = [row for row in rows if row[0] not in tested]
     known = [row for row in held if row[1][1] in found]
-    left_out = left_out + Counter({TESTED: len(rows) - len(kept), "of a class not trained on": len(held) - len(known)})
+    contradicted = train.contradicted() + test.contradicted() + len(clashing)
+    not_drawn = {TESTED: len(rows) - len(kept), "of a class not trained on": len(held) - len(known)}
+    left_out = left_out + Counter(not_drawn | {CONTRADICTED: contradicted})
     place = {name: at for at, name in enumerate(names)}
     grouped = task.group is not None or task.kind == EMBEDDED
 

@@ -40,7 +40,7 @@ HELD_OUT = ("test", "validation", "dev", "eval")
 NO_CLASS = -1
 MOST_ROWS = 1_000_000
 OF_TESTED = "of a group among the test examples"
-FORMAT = 2
+FORMAT = 3
 
 Found = tuple[str, Any, str]
 Side = Callable[[str, str], Reservoir | str]

@@ -469,13 +469,50 @@ def test_drawn_examples_are_kept_until_something_changes(tmp_path: Path) -> None
 def test_a_reservoir_keeps_the_smallest_hashes_once() -> None:
     names = [f"t{number}" for number in range(500)]
     whole, small = Reservoir(500, 3), Reservoir(20, 3)
-    for number, name in enumerate(names + names[::-1]):
-        whole.offer(name, number)
-        small.offer(name, number)
+    for name in names + names[::-1]:
+        whole.offer(name, (name, 0, ""))
+        small.offer(name, (name, 0, ""))
     assert small.items() == whole.items()[:20]
-    assert sorted(number for _, number in whole.items()) == list(range(500))
+    assert sorted(name for name, _ in whole.items()) == sorted(names)
     assert [name for name, _ in whole.items()] != names
     assert Reservoir(0, 0).items() == []
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_a_text_of_two_classes_is_not_drawn_whatever_the_order(order: int) -> None:
+    """Every 7th text has two labels; others stand in two groups, or with other white space: the draw is the same."""
+    rows = [(f"t{n}", (f"t{n}", n % 2, f"g{n % 5}")) for n in range(300)]
+    rows += [(f"t{n}", (f"t{n}", 1 - n % 2, f"g{n % 5}")) for n in range(0, 300, 7)]
+    rows += [(f"t{n}", (f" t{n}", n % 2, "a")) for n in range(1, 300, 7)]
+    alone = Reservoir(40, 3)
+    for origin, item in rows[:300]:
+        alone.offer(origin, item)
+    drawn = Reservoir(40, 3)
+    for place in RNG(order).permutation(len(rows)):
+        drawn.offer(*rows[place])
+    assert [origin for origin, _ in drawn.items()] != [origin for origin, _ in alone.items()]
+    places = [int(origin[1:]) for origin, _ in drawn.items()]
+    assert len(places) == 40 and all(n % 7 for n in places)
+    assert 0 < drawn.contradicted() < 40
+    assert all(item == (f" t{n}", n % 2, "a") for n, (_, item) in zip(places, drawn.items(), strict=True) if n % 7 == 1)
+
+
+def test_contradicting_rows_of_a_file_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = rows_of(90)
+    both = rows + [row | {"stars": 1 - row["stars"]} for row in rows[:20]]
+    wish = f"{tmp_path / 'reviews.csv'}:review:stars"
+    found = []
+    for given in (both, both[::-1]):
+        write_csv(tmp_path / "reviews.csv", given)
+        data = load_task(find_task(wish), DRAW, no_text())
+        found.append((data.train.texts, data.train.y.tolist(), data.test.texts, data.test.y.tolist(), data.left_out))
+    assert found[0] == found[1]
+    assert not {row["review"] for row in rows[:20]} & {*found[0][0], *found[0][2]}
+    assert found[0][4]["texts that the set gives different classes"] > 0
+    clash = [row | {"shop": "other", "stars": 1 - row["stars"]} for row in rows]
+    write_csv(tmp_path / "reviews.csv", rows + clash)
+    with pytest.raises(FaithfulError, match=r"no two classes|training examples of the class|nothing to test on"):
+        load_task(find_task(wish + ":shop"), DRAW, no_text())
 
 
 @pytest.mark.parametrize(
