@@ -60,7 +60,22 @@ class TextFiles:
         return next((name for name in names if name in found), None)
 
     def select(self, columns: tuple[str, ...]) -> "TextFiles":
-        """The same files: rows of text files come whole."""
+        """The same files: rows of text files come whole.
+
+        Raises:
+            FaithfulError: a table lacks one of the columns, or the first rows of a file of objects have none of them.
+        """
+        for file, path in enumerate(self.paths if len(self.paths) > 1 else ()):
+            rows = list(islice(self.rows(file), 1 if self.builder == "csv" else _SAMPLE))
+            found = list(dict.fromkeys(key for row in rows for key in row))
+            lacking = [name for name in columns if name not in found]
+            # a single object may leave out what it has not; several of them that all do are of another kind
+            is_other = bool(lacking) if self.builder == "csv" else len(rows) > 1 and len(lacking) == len(columns)
+            if rows and is_other:
+                raise FaithfulError(
+                    f"{path} has the columns {', '.join(found)} and no {' and no '.join(lacking)}, as other files here have;"
+                    " put files of the same columns into a folder of their own."
+                )
         return self
 
     def division(self, unit: str) -> str | None:

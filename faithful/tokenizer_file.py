@@ -21,6 +21,7 @@ PROBES = (
     "Ελληνικά кириллица עברית العربية हिन्दी ไทย 中文字符 日本語カタカナ 한국어 😀👩‍🚀🇺🇳 𝔘𝔫𝔦",
     "\x00\x07\x1b\x7f\u0085\ufeff\ufffd",
 )
+_found: dict[tuple[Any, ...], str | None] = {}
 
 
 def as_written(tokenizer: Any, source: str, revision: str | None) -> Any:
@@ -36,29 +37,41 @@ def as_written(tokenizer: Any, source: str, revision: str | None) -> Any:
     Raises:
         FaithfulError: the file cannot be read, or transformers gives other ids whatever class it takes.
     """
-    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     path = _tokenizer_file(source, revision)
     if path is None or getattr(tokenizer, "init_kwargs", {}).get("fix_mistral_regex"):
         return tokenizer
-    try:
-        stated = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises Exception itself
-        raise FaithfulError(f"{path} is no tokenizer that can be read ({error}); download the model again.") from error
-    stated.no_truncation()
-    stated.no_padding()
-    if differs(tokenizer, stated) is None:
+    if _fault(tokenizer, path) is None:
         return tokenizer
     file_class: Any = PreTrainedTokenizerFast
     plain = file_class.from_pretrained(source, revision=revision)
-    found = differs(plain, stated)
+    found = _fault(plain, path)
     if found is not None:
         raise FaithfulError(
             f"The tokenizer of {source} does not do what its {path.name} says: {found}. Save it again with one version of"
             " transformers, or choose another model."
         )
     return plain
+
+
+def _fault(tokenizer: Any, path: Path) -> str | None:
+    """`differs` from a file, found once per process while the files and the class stay what they are."""
+    from tokenizers import Tokenizer
+
+    config = path.parent / "tokenizer_config.json"
+    stamps = [(file.stat().st_mtime_ns, file.stat().st_size) for file in (path, config) if file.exists()]
+    key = (str(path), *stamps, type(tokenizer).__name__)
+    if key in _found:
+        return _found[key]
+    try:
+        stated = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises Exception itself
+        raise FaithfulError(f"{path} is no tokenizer that can be read ({error}); download the model again.") from error
+    stated.no_truncation()
+    stated.no_padding()
+    _found[key] = differs(tokenizer, stated)
+    return _found[key]
 
 
 def differs(tokenizer: Any, stated: Any) -> str | None:
@@ -76,8 +89,10 @@ def _departure(tokenizer: Any, stated: Any) -> str | None:
     for token, number in stated.get_vocab().items():
         if ids.get(token) != number:
             return f"the token {token!r} has the id {ids.get(token)}, in the file {number}"
-    for probe, encoding in zip(PROBES, stated.encode_batch(list(PROBES), add_special_tokens=False), strict=True):
-        mine, written = tokenizer.encode(probe, add_special_tokens=False), encoding.ids
+    found = tokenizer(list(PROBES), add_special_tokens=False, verbose=False)["input_ids"]
+    encodings = stated.encode_batch(list(PROBES), add_special_tokens=False)
+    for probe, mine, encoding in zip(PROBES, found, encodings, strict=True):
+        written = encoding.ids
         if mine != written:
             return f"{probe[:40]!r} becomes {mine[:6]} …, by the file {written[:6]} …"
         text = tokenizer.decode(mine, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -6,6 +6,7 @@ import pytest
 
 from faithful.errors import FaithfulError
 from faithful.local_files import choose_split
+from faithful.sources import Rows, resolve_source
 
 SPLITS = [
     ("train-00000-of-00001.parquet", "train"),
@@ -60,3 +61,30 @@ def test_a_single_file_is_read_whatever_its_name(tmp_path: Path) -> None:
     assert choose_split(path, [path], None) == (None, [path])
     with pytest.raises(FaithfulError, match="takes no --split"):
         choose_split(path, [path], "test")
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "other"),
+    [
+        ("csv", "text,n\na,1\n", "body,n\nb,2\n"),
+        ("tsv", "text\tn\na\t1\n", "Text\tn\nb\t2\n"),
+        ("jsonl", '{"text": "a"}\n{"text": "b"}\n', '{"content": "a"}\n{"content": "b"}\n'),
+        ("json", '[{"text": "a"}, {"text": "b"}]', '{"data": [{"body": "a"}, {"body": "b"}]}'),
+    ],
+)
+def test_a_file_without_the_columns_of_the_others_is_named_and_not_left_out(
+    tmp_path: Path, name: str, first: str, other: str
+) -> None:
+    (tmp_path / f"a.{name}").write_text(first)
+    (tmp_path / f"b.{name}").write_text(other)
+    with pytest.raises(FaithfulError, match=rf"b\.{name} has the columns .* and no text, as other files here have"):
+        resolve_source(str(tmp_path))
+
+
+def test_a_single_object_without_a_text_is_left_out_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"text": "a"}')
+    (tmp_path / "b.json").write_text('{"id": 2}')
+    (tmp_path / "c.json").write_text('{"text": NaN}')
+    rows = Rows(resolve_source(str(tmp_path)), 0)
+    assert [row.text for row in rows] == ["a"]
+    assert rows.dropped == {"empty": 2}
