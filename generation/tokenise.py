@@ -24,14 +24,12 @@ class Encoder:
     """Makes documents of texts: their first `limit` tokens, or all of them and one end-of-text where both fit.
 
     A string that looks like a special token, `<|endoftext|>` written in a text, becomes the tokens of its characters: only
-    a real end of a document gives an end-of-text id.
+    a real end of a document gives an end-of-text id. So does an added token whose id the model's embedding does not reach.
 
     Attributes:
         backend: the tokenizer, its own copy, set up so.
         limit: most tokens of a document.
         eos_id: id that closes a document, None where the model has none.
-
-    So does an added token whose id the model's embedding does not reach.
 
     Raises:
         FaithfulError: the model has no fast tokenizer, one that takes such a string for a token all the same, or one whose

@@ -153,9 +153,9 @@ def _rows(task: Task, source: Source) -> Iterator[Found]:
         chosen = reader.select(tuple(columns))
         for file in range(len(chosen.names)):
             for row in chosen.rows(file):
-                group = plain(row[task.group]) if task.group else ""
-                label = None if has_names and row[task.label] == NO_CLASS else row[task.label]
-                yield plain(row[task.text]), label, group
+                group = plain(row.get(task.group)) if task.group else ""
+                label = None if has_names and row.get(task.label) == NO_CLASS else row.get(task.label)
+                yield plain(row.get(task.text)), label, group
     except Exception as error:
         raise reading_fault(error, task.place) from error
 

@@ -1,6 +1,10 @@
 """Folders as they lie on people's disks: what describes a set, its licence and its caches are no data."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +152,34 @@ def test_splits_that_cannot_be_told_are_refused_by_name(tmp_path: Path, splits: 
     (tmp_path / "dataset_dict.json").write_text(splits)
     with pytest.raises(FaithfulError, match=r"dataset_dict\.json (cannot be read|names no splits)"):
         resolve_source(str(tmp_path))
+
+
+def test_a_saved_row_that_names_a_picture_elsewhere_is_not_fetched(tmp_path: Path) -> None:
+    from datasets import Dataset, Features, Image, Value
+
+    asked: list[str] = []
+    with foreign_host(asked) as address:
+        rows = {"text": [{"bytes": None, "path": f"{address}/a.png"}], "n": [1]}
+        Dataset.from_dict(rows, features=Features(text=Image(), n=Value("int64"))).save_to_disk(str(tmp_path / "saved"))
+        with pytest.raises(FaithfulError, match=r"structures \(dict\)"):
+            resolve_source(str(tmp_path / "saved"))
+    assert asked == []
+
+
+@contextmanager
+def foreign_host(asked: list[str]) -> Iterator[str]:
+    """A server that notes what it is asked for."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
