@@ -92,7 +92,7 @@ class Draw:
     folds: int
 
 
-Item = tuple[str, int | str, str]
+Item = tuple[str, int | str | None, str]
 
 
 class Reservoir:

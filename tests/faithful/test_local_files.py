@@ -155,12 +155,16 @@ def test_splits_that_cannot_be_told_are_refused_by_name(tmp_path: Path, splits: 
 
 
 def test_a_saved_row_that_names_a_picture_elsewhere_is_not_fetched(tmp_path: Path) -> None:
-    from datasets import Dataset, Features, Image, Value
+    from datasets import Dataset, Features, Image, Value, load_from_disk
 
     asked: list[str] = []
     with foreign_host(asked) as address:
-        rows = {"text": [{"bytes": None, "path": f"{address}/a.png"}], "n": [1]}
-        Dataset.from_dict(rows, features=Features(text=Image(), n=Value("int64"))).save_to_disk(str(tmp_path / "saved"))
+        picture = Features(text={"bytes": Value("binary"), "path": Value("string")})
+        rows = {"text": [{"bytes": None, "path": f"{address}/a.png"}]}
+        Dataset.from_dict(rows, features=picture).save_to_disk(str(tmp_path / "saved"))
+        info = tmp_path / "saved" / "dataset_info.json"
+        info.write_text(json.dumps(json.loads(info.read_text()) | {"features": {"text": {"_type": "Image"}}}))
+        assert load_from_disk(str(tmp_path / "saved")).features == Features(text=Image())
         with pytest.raises(FaithfulError, match=r"structures \(dict\)"):
             resolve_source(str(tmp_path / "saved"))
     assert asked == []
