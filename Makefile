@@ -35,7 +35,7 @@ bench: $(READY) $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.bench_training --dictionary-learning $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.bench_matching --lapx $(PEERS)/bin/python
 	for name in bench_throughput bench_overhead bench_tokenise bench_fakes bench_probes bench_publish \
-		inference_calibration first_token calibration power; do \
+		inference_calibration sampling_calibration first_token calibration power; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # dictionary_learning wants other versions than ours.

@@ -30,6 +30,7 @@ class Study:
         function: name of its function: (config, report) → something with `folder` and `summary`.
         question: what it answers.
         of_saes: whether it reads SAEs (`StudyConfig`) or corpora alone.
+        details: how the titles of those tables begin that a terminal shows on request.
     """
 
     name: str
@@ -38,14 +39,17 @@ class Study:
     function: str
     question: str
     of_saes: bool = True
+    details: tuple[str, ...] = ()
 
-    def tables(self, summary: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
-        """Its tables for the terminal and the report: title, header, rows."""
+    def tables(
+        self, summary: dict[str, Any], full: bool = True
+    ) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+        """Its tables for the terminal and the report: title, header, rows; not `full` leaves the details out."""
         module = import_module("studies.corpora_tables" if self.name == "corpora" else self.module)
         found: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = getattr(module, f"{self.name}_tables")(
             summary
         )
-        return found
+        return [table for table in found if full or not table[0].startswith(self.details)]
 
     def load(self) -> Any:
         """Its function."""
@@ -122,6 +126,7 @@ STUDIES = {
         Study(
             "seeds", "studies.seeds", configs.SeedsConfig, "study_seeds",
             "Do SAEs that differ in their seed find the same features?",
+            details=("Floors: ", "How the optimal assignments"),
         ),
         Study("fakes", "studies.fakes", configs.FakesConfig, "study_fakes", "How many features fire on random tokens?"),
         Study(

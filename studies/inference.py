@@ -4,7 +4,7 @@ Replicates are init seeds, paired across corpora, and everything is conditional 
 `contrast` take figures per seed or per pair of seeds; `summarise` makes of them what summary.json holds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -55,6 +55,7 @@ class Comparison:
         undefined: why there is no figure, where there is none on either side.
         text: `matched` or `foreign`, where it is on some text alone.
         texts: parts of the panel that are this text.
+        chance: why the figures say nothing, where they say nothing on either side: a headline is then undecided.
     """
 
     a: str
@@ -67,9 +68,16 @@ class Comparison:
     undefined: str | None = None
     text: str = ""
     texts: tuple[str, ...] = ()
+    chance: str | None = None
 
 
-def verdict(found: Estimate, p_holm: float | None, margin: float | None, undefined: str | None = None) -> str:
+def verdict(
+    found: Estimate,
+    p_holm: float | None,
+    margin: float | None,
+    undefined: str | None = None,
+    chance: str | None = None,
+) -> str:
     """What a contrast allows to say.
 
     Args:
@@ -77,6 +85,7 @@ def verdict(found: Estimate, p_holm: float | None, margin: float | None, undefin
         p_holm: its corrected p.
         margin: largest difference that is not relevant; None for an exploratory contrast.
         undefined: why there are no figures, if there are none.
+        chance: why the figures say nothing, if they do not.
     """
     if found.value is None and undefined is not None:
         return f"{UNDECIDED}: {undefined}"
@@ -84,6 +93,8 @@ def verdict(found: Estimate, p_holm: float | None, margin: float | None, undefin
         return f"{UNDECIDED}: {len(found.seeds)} seed" + ("" if len(found.seeds) == 1 else "s")
     if margin is None:
         return EXPLORATORY
+    if chance is not None:
+        return f"{UNDECIDED}: {chance}"
     if p_holm is None or found.ci95 is None:
         return f"{UNDECIDED}: every seed gives the same difference"
     inside = -margin <= found.ci95[0] and found.ci95[1] <= margin
@@ -157,6 +168,8 @@ def summarise(
     is_headline: bool = True,
     controls: Mapping[str, str] | None = None,
     undefined: str | None = None,
+    nothing: Collection[str] = (),
+    chance: str = "",
 ) -> dict[str, Any]:
     """A study's part of summary.json that is statistics.
 
@@ -171,6 +184,8 @@ def summarise(
         controls: parts of the own corpus with another's lengths, by name that other corpus, which each is contrasted with
             outside the family.
         undefined: why the headline has no figures, if it has none.
+        nothing: corpora whose headline figure is no more than chance gives; between two of them nothing is decided.
+        chance: the reason to give then.
 
     Returns:
         `corpora` ({name: {metric: {value, ci95, seeds}}}), `contrasts` (as `judge` gives them), `texts` (the parts that are
@@ -200,7 +215,9 @@ def summarise(
             on_parts = parts.figures if leads and parts is not None else {}
             order = sorted(on_parts, key=lambda name: name != own)
             both = {name: (on_parts[name].get(a, {}), on_parts[name].get(b, {})) for name in order}
-            comparisons.append(Comparison(a, b, metric, by_corpus[a], by_corpus[b], leads, both, why, text, texts))
+            figures_of = (by_corpus[a], by_corpus[b])
+            by_chance = chance if a in nothing and b in nothing else None
+            comparisons.append(Comparison(a, b, metric, *figures_of, leads, both, why, text, texts, by_chance))
         if own is not None and metric in leading:
             comparisons += [
                 Comparison(part, source, metric, by_corpus[part], by_corpus[source], undefined=undefined)
@@ -260,7 +277,7 @@ def _judged(study: str, comparisons: Sequence[Comparison]) -> list[dict[str, Any
             "error_drawn": result.error_drawn,
             "p": result.p,
             "p_holm": p_holm,
-            "verdict": verdict(result, p_holm, margin, one.undefined),
+            "verdict": verdict(result, p_holm, margin, one.undefined, one.chance if one.headline else None),
             "headline": one.headline,
             "margin": margin,
             "sign_flip_p": result.sign_flip_p,

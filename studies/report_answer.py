@@ -8,6 +8,7 @@ from typing import Any
 from studies.catalog import STUDIES
 from studies.inference import CONDITIONAL, SEEDS_FOR_VERDICT
 from studies.report_run import RunFound
+from studies.seeds_chance import floor_notes
 from studies.sentences import (
     DEPENDS,
     DEPENDS_ON_TASK,
@@ -36,7 +37,6 @@ GIVEN = (
     "Intervals and p-values are over init seeds and, but for shared features, over the examples and contexts that the SAEs"
     " are measured on, given the corpora as they were drawn."
 )
-FLOORS = ("floor_random", "floor_covariance", "floor_init", "floor_gaussian")
 COUNTED = {
     DIFFERS: ("differs", "differ"),
     DEPENDS: ("depends on the text", "depend on the text"),
@@ -102,23 +102,7 @@ def verdicts(name: str, summary: Mapping[str, Any]) -> list[Verdict]:
         Verdict(KINDS.get(conclusion(entry), "plain"), conclusion(entry), entry["sentence"])
         for entry in headlines(summary)
     ]
-    return found + [Verdict("plain", "note", note) for note in floor_notes(summary)]
-
-
-def floor_notes(summary: Mapping[str, Any]) -> list[str]:
-    """Which corpora's SAEs share no more features across seeds than some floor does; empty for other studies."""
-    low = []
-    for name, found in summary["corpora"].items():
-        floors = [found[floor] for floor in FLOORS if found.get(floor) is not None]
-        ratio = found.get("shared_feature_ratio")
-        if floors and ratio and ratio["ci95"] and ratio["ci95"][0] <= max(floors):
-            low.append(name)
-    if not low:
-        return []
-    return [
-        f"The shared feature ratio of {_and(low)} is not above what chance gives (the highest floor lies inside or above its"
-        " interval), so that a comparison says little."
-    ]
+    return [*(Verdict("plain", "note", note) for note in floor_notes(summary)), *found]
 
 
 def answer(run: RunFound) -> Answer:

@@ -20,6 +20,7 @@ from studies.inputs import StudyInput, resolve_input
 from studies.matching import CURVE
 from studies.panel import Panel, load_panel
 from studies.results import Row, write_results
+from studies.seeds_chance import AT_CHANCE, at_chance
 from studies.seeds_examples import reproducible_latents
 from studies.seeds_floors import FloorMaker, Floors
 from studies.seeds_pairs import Matcher, Pair, mean_of, of_one_init, pairs_of
@@ -170,8 +171,9 @@ class _Shape:
                     figures.setdefault(metric, {}).setdefault(name, {})[self._seeds(pair)] = value
         positions = {} if panel is None else panel.positions(self.names, found.context)
         statistics = summarise(
-            "seeds", figures, found.own, positions=positions, is_headline=is_headline, controls=found.controls
-        )
+            "seeds", figures, found.own, positions=positions, is_headline=is_headline, controls=found.controls,
+            nothing=self._at_chance(figures.get("shared_feature_ratio", {})), chance=AT_CHANCE,
+        )  # fmt: skip
         for name, values in self.floors.items():
             for floor, one in values.items():
                 entry = statistics["corpora"].setdefault(name, {})
@@ -182,6 +184,14 @@ class _Shape:
 
     def _seeds(self, pair: Pair) -> tuple[int, int]:
         return self.numbers[pair.one], self.numbers[pair.other]
+
+    def _at_chance(self, ratios: dict[str, Any]) -> list[str]:
+        """Corpora whose SAEs share no more than chance gives."""
+        shared = {name: {"shared_feature_ratio": estimate(of).summary()} for name, of in ratios.items()}
+        floors = {
+            name: {floor: one["shared_feature_ratio"] for floor, one in of.items()} for name, of in self.floors.items()
+        }
+        return at_chance({name: floors.get(name, {}) | of for name, of in shared.items()})
 
     def _across(self, pairs: Sequence[Pair]) -> dict[str, Any]:
         """Means over all pairs of SAEs of two corpora; an interval where both corpora have the same seeds."""

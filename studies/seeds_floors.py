@@ -22,9 +22,9 @@ from studies.inputs import StudyInput
 from studies.matching import Directions, Match, assign_alive, covariance_rows, match, panel_figures, random_rows
 from studies.noise_models import untrained_sae
 from studies.panel import Panel
+from studies.seeds_chance import FLOORS
 from studies.seeds_pairs import mean_of
 
-FLOORS = ("floor_random", "floor_covariance", "floor_init", "floor_gaussian")
 SMALL_WIDTH, DRAWS, DRAWS_WHEN_WIDE = 4096, 3, 2
 VERSION = 3
 

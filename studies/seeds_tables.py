@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from studies.contrast_tables import Table, contrast_tables
-from studies.seeds_floors import FLOORS
+from studies.seeds_chance import FLOORS, highest_floor
 
 METRICS = (
     "shared_feature_ratio", "pw_mcc", "top1_ratio", "sfr_alive", "sfr_weighted", "sfr_encoder", "sfr_both",
@@ -19,7 +19,7 @@ def seeds_tables(summary: dict[str, Any]) -> list[Table]:
     tables: list[Table] = []
     if names:
         title = f"Within a corpus, {summary['shape']}: mean over pairs of seeds, 95 % interval"
-        tables += [(title, ("metric", *names), _by_corpus(summary, METRICS))]
+        tables += [(title, ("metric", *names), [*_by_corpus(summary, METRICS), *_by_chance(summary)])]
         header = ("floor", "metric", *names)
         tables += [("Floors: shared features where there is nothing to share", header, _floors(summary))]
     if summary["across"]:
@@ -47,6 +47,14 @@ def _by_corpus(summary: dict[str, Any], metrics: Sequence[str]) -> list[tuple[st
         for metric in metrics
         if any(metric in values for values in corpora)
     ]
+
+
+def _by_chance(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The highest floor of the shared feature ratio, whatever it is of."""
+    floors = [highest_floor(found) for found in summary["corpora"].values()]
+    if all(floor is None for floor in floors):
+        return []
+    return [("shared_feature_ratio by chance (the highest floor)", *(_shown(floor) for floor in floors))]
 
 
 def _floors(summary: dict[str, Any]) -> list[tuple[str, ...]]:

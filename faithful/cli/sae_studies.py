@@ -28,6 +28,7 @@ Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 Dtype = Annotated[str | None, typer.Option(help="Type the model runs in.")]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice of the study; default 0.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting of those below, as NAME=VALUE; repeat it.")]
+Full = Annotated[bool, typer.Option("--full", help="Every table: of seeds, all floors too.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 OPTIONS = {"tokens", "device", "dtype", "seed"}
 KEPT = "Options that are left out are those of the study that is there already."
@@ -73,6 +74,7 @@ def _study_command(name: str) -> Any:
         dtype: Dtype = None,
         seed: Seed = None,
         settings: Set = None,
+        full: Full = False,
         as_json: Json = False,
     ) -> None:
         from faithful.errors import FaithfulError
@@ -96,7 +98,7 @@ def _study_command(name: str) -> Any:
             "dtype": dtype,
             "seed": seed,
         }
-        _do(name, out or _folder(sources, run, name), stated | further, as_json)
+        _do(name, out or _folder(sources, run, name), stated | further, as_json, full=full)
 
     study.__name__ = name
     return study
@@ -155,8 +157,11 @@ def settle(name: str, out: Path, stated: dict[str, Any]) -> Any:
     return wish
 
 
-def _do(name: str, out: Path, stated: dict[str, Any], as_json: bool, last: bool = True) -> dict[str, Any]:
+def _do(
+    name: str, out: Path, stated: dict[str, Any], as_json: bool, last: bool = True, full: bool = False
+) -> dict[str, Any]:
     from studies.catalog import find_study
+    from studies.seeds_chance import floor_notes
 
     found, wish = find_study(name), settle(name, out, stated)
     with progress(quiet=as_json) as report:
@@ -171,8 +176,12 @@ def _do(name: str, out: Path, stated: dict[str, Any], as_json: bool, last: bool 
         if last:
             print_json(summary)
         return summary
-    for title, header, rows in found.tables(study.summary):
+    for note in floor_notes(study.summary):
+        say(note)
+    for title, header, rows in found.tables(study.summary, full):
         print_table(title, rows, header)
+    if found.details and not full:
+        say("Floors and the rest: --full.")
     for contrast in study.summary["contrasts"]:
         if contrast.get("headline"):
             say(contrast["sentence"])

@@ -15,12 +15,13 @@ from studies.inference import Comparison, judge, summarise
 from studies.probes import AT_CEILING
 from studies.reference_figures import draft_runs, drafts_like, reference_tables
 from studies.report import ReportConfig, write_report
-from studies.report_answer import answer, floor_notes
+from studies.report_answer import answer
 from studies.report_figures import position_counts
 from studies.report_parts import CHECKS, notes, position_notes
 from studies.report_reproduce import sizes_table, study_command
 from studies.report_run import RunFound, SaeFound, StudyFound, read_run
 from studies.report_svg import inline_svg
+from studies.seeds_chance import floor_notes
 
 SHAPE = "resid_pre.3-f8-k2"
 MODEL = {"name": "tiny", "revision": "sha256:" + "a1" * 32, "dtype": "float32"}
@@ -427,7 +428,9 @@ def test_saes_from_elsewhere_leave_the_training_command_out(tmp_path: Path) -> N
 def test_shared_features_no_better_than_chance_are_said_to_be_so() -> None:
     ratio = {"value": 0.02, "ci95": [0.005, 0.03], "seeds": 6}
     corpora = {"own": {"shared_feature_ratio": ratio, "floor_init": 0.01}, "b": {"shared_feature_ratio": ratio}}
-    assert "The shared feature ratio of own is not above" in floor_notes({"corpora": corpora})[0]
+    said = floor_notes({"corpora": corpora})[0]
+    assert said.startswith("The shared feature ratio of own (0.0200, by chance 0.0100) is not above what chance gives")
+    assert "a comparison says little" in said, "b has no floor"
     corpora["own"]["floor_init"] = 0.001
     assert floor_notes({"corpora": corpora}) == []
 

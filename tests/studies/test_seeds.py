@@ -24,9 +24,11 @@ from faithful.sae.topk import TopKSAE
 from faithful.training import TrainConfig, train
 from generation.sampling import Sampling
 from studies import seeds_figures, seeds_floors, seeds_pairs
+from studies.catalog import find_study
 from studies.codes import Codes, code_text
 from studies.floors import Moments, gaussian_saes, moments_of, recorded_config
 from studies.grid import Trained, find_saes
+from studies.inference import summarise
 from studies.inputs import StudyConfig, StudyInput, resolve_input
 from studies.matching import (
     CURVE,
@@ -40,7 +42,9 @@ from studies.matching import (
 )
 from studies.noise_models import untrained_sae
 from studies.panel import Panel, held_out, load_panel, noise_rows, shuffled_rows, unigram_rows
+from studies.report_answer import verdicts
 from studies.seeds import SeedsConfig, seeds_tables, study_seeds
+from studies.seeds_chance import AT_CHANCE, at_chance, floor_notes, highest_floor
 from studies.seeds_floors import FloorMaker
 from tests.own import write_own
 
@@ -503,3 +507,50 @@ def test_gaussian_saes_are_trained_as_it_is_recorded(run: Path) -> None:
     for name in ("this.d", "nowhere.known", f"{__name__}.unknown"):
         assert recorded_config({"identity": record["identity"] | {"objective": name}}, 8, 20, (0,)) is None
     assert "this" not in sys.modules
+
+
+# SAEs that share nothing
+
+
+def ratios(value: float, seeds: int = 6) -> dict[Any, float | None]:
+    return {(i, j): value * (1 + 0.1 * (i + j * j)) for i in range(seeds) for j in range(i + 1, seeds)}
+
+
+def test_saes_that_share_no_more_than_chance_gives_decide_nothing() -> None:
+    """Twice nothing is no 'no relevant difference'; where one side shares more, the comparison stands."""
+    low = {"own": ratios(0.0001), "b": ratios(0.0002)}
+    figures = {"shared_feature_ratio": low | {"c": ratios(0.3)}, "pw_mcc": low}
+    plain = summarise("seeds", {"shared_feature_ratio": low}, "own")["contrasts"][0]
+    assert plain["verdict"] in ("no relevant difference", "differs by less than the margin")
+    of_b, of_c, other = summarise("seeds", figures, "own", nothing=("own", "b"), chance=AT_CHANCE)["contrasts"]
+    assert of_b["verdict"] == f"cannot be decided: {AT_CHANCE}" and of_b["sentence"].startswith(of_b["verdict"])
+    assert of_c["verdict"] == "differs" and other["verdict"] == "exploratory"
+
+
+def test_the_first_thing_said_is_that_chance_gives_as_much() -> None:
+    ratio = {"value": 0.0, "ci95": [0.0, 0.0], "seeds": 6}
+    corpora = {name: {"shared_feature_ratio": ratio, "floor_random": 0.0, "floor_init": 0.002} for name in ("own", "b")}
+    (said,) = floor_notes({"corpora": corpora})
+    assert said.startswith(
+        "The shared feature ratio of own (0.0000, by chance 0.0020) and b (0.0000, by chance 0.0020) is not above what chance"
+        " gives"
+    )
+    assert "nothing to compare" in said and "hardly trained" in said
+    assert verdicts("seeds", {"corpora": corpora, "contrasts": []})[0].sentence == said
+    corpora["b"] = corpora["b"] | {"shared_feature_ratio": {"value": 0.4, "ci95": [0.3, 0.5], "seeds": 6}}
+    assert at_chance(corpora) == ["own"] and "a comparison says little" in floor_notes({"corpora": corpora})[0]
+    two_seeds = {"own": {"shared_feature_ratio": {"value": 0.001, "ci95": None, "seeds": 2}, "floor_random": 0.0015}}
+    assert at_chance(two_seeds) == ["own"] and at_chance({"own": {"shared_feature_ratio": ratio}}) == []
+
+
+def test_floors_are_shown_on_request(studied: tuple[Path, dict[str, Any]]) -> None:
+    study, summary = find_study("seeds"), studied[1]
+    shown, full = ([title for title, _, _ in study.tables(summary, full)] for full in (False, True))
+    assert [title.partition(":")[0] for title in full if title not in shown] == [
+        "Floors", "How the optimal assignments were found",
+    ]  # fmt: skip
+    (rows,) = [rows for title, _, rows in study.tables(summary, False) if title.startswith("Within a corpus")]
+    assert rows[-1] == (
+        "shared_feature_ratio by chance (the highest floor)",
+        *(f"{highest_floor(of):.4f}" for of in summary["corpora"].values()),
+    )

@@ -163,7 +163,7 @@ def test_studies_of_saes_on_the_hub_go_to_a_run_called_as_their_repository(
     """Not into the working directory, which may be anything."""
     monkeypatch.chdir(tmp_path)
     places: list[Path] = []
-    monkeypatch.setattr("faithful.cli.sae_studies._do", lambda name, out, stated, as_json: places.append(out))
+    monkeypatch.setattr("faithful.cli.sae_studies._do", lambda name, out, stated, as_json, **_: places.append(out))
     for words in (["someone/saes"], ["someone/saes/own/resid_pre.8-f64-k4"], ["someone/saes", "--run", "mine"]):
         assert type_in("probes", *words).exit_code == 0
     home = Path("runs")
