@@ -122,7 +122,7 @@ def _bars() -> Iterator[Callable[[Any], None]]:
 
         def report(point: Any) -> None:
             if point.note:
-                bars.console.print(Text(point.note))
+                bars.console.print(Text(plain(point.note)))
                 return
             if point.step not in tasks:
                 tasks[point.step] = bars.add_task(plain(point.step), total=point.total, shown="", rate="")
