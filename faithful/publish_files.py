@@ -125,7 +125,7 @@ def is_named(file: Path) -> bool:
 def measured(files: Iterable[tuple[str, Path]], root: Path) -> tuple[LocalFile, ...]:
     """Files on disk, by (path in the repository, file), hashed by a few threads in their order; see `LocalFile.on_disk`."""
     with ThreadPoolExecutor(HASHERS) as pool:
-        return tuple(pool.map(lambda pair: LocalFile.on_disk(*pair, root), files))
+        return tuple(pool.map(lambda pair: LocalFile.on_disk(pair[0], pair[1], root), files))
 
 
 def check_unchanged(files: Iterable[LocalFile]) -> None:

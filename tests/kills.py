@@ -49,12 +49,13 @@ if __name__ == "__main__":
         pid = os.fork()
         if pid == 0:
             os.setpgid(0, 0)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.chdir(folder)
-            said = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            sys.argv[1:] = arguments
+            said = os.open(output + ".new", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             for descriptor in (1, 2):
                 os.dup2(said, descriptor)
-            sys.argv[1:] = arguments
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.rename(output + ".new", output)
             main()
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
@@ -148,7 +149,10 @@ class Runner:
         output.unlink(missing_ok=True)
         self.process.stdin.write(json.dumps([str(folder), line.split(), str(output)]) + "\n")
         self.process.stdin.flush()
-        began, pid = time.monotonic(), int(self.process.stdout.readline())
+        pid = int(self.process.stdout.readline())
+        while not output.exists():
+            time.sleep(0.001)
+        began = time.monotonic()
         if after is not None:
             self._strike(pid, number, began + after)
         code = int(self.process.stdout.readline())
