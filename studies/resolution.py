@@ -49,11 +49,12 @@ def fakes_leave_open(found: StudyInput, tokens: Mapping[str, int], noise: int) -
     """The same before fakes are counted on so many tokens of each part and of noise."""
     if not _compares(found) or not tokens:
         return None
-    share = max(TEXT_OF_FAKES / min(tokens.values()), NOISE_OF_FAKES / noise)
-    if share <= 1:
+    of_text, of_noise = TEXT_OF_FAKES / min(tokens.values()), NOISE_OF_FAKES / noise
+    if max(of_text, of_noise) <= 1:
         return None
-    wanted = f"--tokens {math.ceil(TEXT_OF_FAKES * len(tokens) / 1000)}k --set noise_tokens={NOISE_OF_FAKES}"
-    return _said("fakes", HEADLINES["fakes"].margin * share, wanted)
+    wanted = [f"--tokens {math.ceil(TEXT_OF_FAKES * len(tokens) / 1000)}k"] if of_text > 1 else []
+    wanted += [f"--set noise_tokens={NOISE_OF_FAKES}"] if of_noise > 1 else []
+    return _said("fakes", HEADLINES["fakes"].margin * max(of_text, of_noise), " ".join(wanted))
 
 
 def _compares(found: StudyInput) -> bool:

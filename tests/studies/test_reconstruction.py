@@ -142,6 +142,8 @@ def test_a_study_says_before_its_work_what_it_leaves_open(run: Path, tmp_path: P
     assert "--set test_size=770 would do" in (probes_leave_open(found, {"a": 256, "b": 256}) or "")
     assert fakes_leave_open(found, {"own": 10_000}, 64_000) is None
     assert "±0.20 points" in (fakes_leave_open(found, {"own": 5_000}, 64_000) or "")
+    assert "; --set noise_tokens=64000 would do." in (fakes_leave_open(found, {"own": 10_000}, 32_000) or "")
+    assert "; --tokens 10k would do." in (fakes_leave_open(found, {"own": 2_000}, 127_000) or "")
     assert fakes_leave_open(replace(found, own=None), {"own": 1}, 1) is None, "nothing is decided without an own corpus"
 
 
