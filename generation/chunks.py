@@ -10,7 +10,7 @@ import numpy as np
 from generation.kept_sums import KeptSums
 from generation.scoring import Scorer, TokenScores
 
-CHUNK, CHUNK_TOKENS = 256, {"cpu": 1 << 14, "cuda": 1 << 18}
+CHUNK, CHUNK_TOKENS = 256, {"cpu": 1 << 12, "cuda": 1 << 18}
 FORMAT = 1
 
 
@@ -52,7 +52,8 @@ def kept_sums(corpus: Path | None, scorer: Scorer, decides: Any) -> KeptSums:
     model = [spec.revision, spec.tokenizer_sha256, spec.dtype, spec.bos_id, list(spec.eos_ids)]
     versions = [metadata.version(name) for name in ("torch", "transformers", "numpy")]
     how = [sampling.to_dict(), scorer.delta, scorer.ties, scorer.device.type]
-    return KeptSums(corpus, [FORMAT, model, versions, how, decides])
+    cut = [CHUNK, CHUNK_TOKENS[scorer.device.type]]
+    return KeptSums(corpus, [FORMAT, cut, model, versions, how, decides])
 
 
 def chunk_sums(

@@ -64,6 +64,9 @@ class BandCounter:
 def excess_ce(corpus: BandSums, own: BandSums, seed: int) -> tuple[float, list[float]]:
     """Excess cross-entropy and its 95 % interval: percentiles of a bootstrap over the documents of both corpora.
 
+    A bootstrap of few documents shows too little of their spread (alone it missed 16 % at 5 documents, 10.5 % at 10): it is
+    widened about the value as Student's t is beside the normal distribution.
+
     Args:
         corpus: the corpus' sums.
         own: those of the model's own T 1 text; a band it never reaches takes the entropy of the last one it does.
@@ -76,7 +79,16 @@ def excess_ce(corpus: BandSums, own: BandSums, seed: int) -> tuple[float, list[f
         ours, theirs = (_resample(sums, generator) for sums in (corpus, own))
         draws.append(_excess(ours[0], ours[1], theirs[0], theirs[2]))
     low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
-    return value, [float(low), float(high)]
+    widen = _widening(min(len(corpus.tokens), len(own.tokens)))
+    return value, [value + widen * (float(low) - value), value + widen * (float(high) - value)]
+
+
+def _widening(documents: int) -> float:
+    """By how much an interval from so many documents is too narrow: t against normal quantile, n against n − 1."""
+    from scipy.stats import norm, t
+
+    freedom = max(documents - 1, 1)
+    return float(t.ppf(0.975, freedom) / norm.ppf(0.975)) * (1 + 1 / freedom) ** 0.5
 
 
 def _resample(sums: BandSums, generator: np.random.Generator) -> np.ndarray:

@@ -155,3 +155,23 @@ def test_first_documents_stop_at_the_budget_and_leave_out_empty_ones():
     documents = [np.zeros(n, np.int64) for n in (3, 0, 4, 5)]
     assert [len(d) for d in first_documents(documents, 6)] == [3, 4]
     assert [len(d) for d in first_documents(documents, 99)] == [3, 4, 5]
+
+
+def banded(draw: np.random.Generator, documents: int, mean: float, spread: float) -> BandSums:
+    """Documents of 20 to 127 tokens whose mean surprise differs from one to the other."""
+    sums = np.zeros((3, documents, BANDS))
+    for place, length in enumerate(draw.integers(20, 128, documents)):
+        band = np.log2(np.arange(length) + 1).astype(int)
+        surprise = mean + spread * draw.standard_normal() + draw.gamma(1, 2.0, length) - 2.0
+        sums[:, place] = [np.bincount(band, weights, BANDS) for weights in (None, surprise, np.full(length, 2.5))]
+    return BandSums(*sums)
+
+
+@pytest.mark.parametrize("documents", [5, 10])
+def test_the_interval_of_few_documents_holds_the_excess(documents: int) -> None:
+    draw = np.random.default_rng(0)
+    own, missed = banded(draw, 400, 2.5, 0.2), 0
+    for seed in range(150):
+        low, high = excess_ce(banded(draw, documents, 3.0, 0.3), own, seed)[1]
+        missed += not low <= 0.5 <= high
+    assert missed <= 14, "8 of 150 are expected; the bootstrap alone misses 16 and 24"
