@@ -78,7 +78,8 @@ def chunk_sums(
     lengths = np.array([len(document) for document in documents])
     ends = np.cumsum(lengths)
     borders = _borders(lengths, CHUNK_TOKENS[scorer.device.type])
-    known = {number: sums for number in range(len(borders)) if (sums := kept.load(number)) is not None}
+    loaded = {number: kept.load(number) for number in range(len(borders))}
+    known = {number: sums for number, sums in loaded.items() if sums is not None}
     missing = [border for number, border in enumerate(borders) if number not in known]
 
     def batches() -> Iterator[Batch]:
@@ -100,12 +101,12 @@ def chunk_sums(
         if number in known:
             yield known.pop(number)
             continue
-        sums, left = fold(), last - first
+        open_, left = fold(), last - first
         while left:
             places, scores = next(results)
-            sums.add(places, scores)
+            open_.add(places, scores)
             left -= len(places)
-        found = sums.sums() | {"tokens": np.array(lengths[first:last].sum())}
+        found = open_.sums() | {"tokens": np.array(lengths[first:last].sum())}
         kept.save(number, found)
         yield found
 
