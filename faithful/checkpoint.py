@@ -97,7 +97,7 @@ def refuse_adapter(source: str, revision: str | None) -> None:
         return
     try:
         kind = json.loads(path.read_text(encoding="utf-8")).get("peft_type") or "PEFT"
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         kind = "PEFT"
     raise FaithfulError(
         f"{source} holds an adapter ({str(kind)[:20]}, adapter_config.json), which is not applied here; merge it into the"
@@ -142,7 +142,7 @@ def _is_extra_layer(name: str, config: Any) -> bool:
 
 
 def _count(config: Any) -> int:
-    return int(config.num_hidden_layers)
+    return int(getattr(config, "num_hidden_layers", None) or 0)
 
 
 def _further(config: Any) -> int:
