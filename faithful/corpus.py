@@ -8,15 +8,20 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from faithful.corpus_shapes import Certificate, Identity, Provenance, Requested, ShardFile, Statistics, Sums
 from faithful.errors import FaithfulError
-from faithful.files import sha256_file, write_atomically, write_json
+from faithful.files import sha256_file, write_atomically
+from faithful.records import fit, read_record, write_record
+from faithful.shapes import Count, Sha256, Text, shown
 from faithful.suggest import did_you_mean
 from faithful.token_bounds import refuse_outside
 
@@ -24,6 +29,7 @@ FORMAT = "faithful corpus 1"
 MANIFEST = "corpus.json"
 SPLITS = {"train": "data", "test": "test"}
 ROW_GROUP = 8192
+RESTORE = "restore it, or delete the folder and start over"
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,41 @@ class Shard:
         statistics: mergeable sums over the rows.
     """
 
-    file: str
-    first: int
-    rows: int
-    tokens: int
-    bytes: int
-    sha256: str
+    file: ShardFile
+    first: Count
+    rows: Count
+    tokens: Count
+    bytes: Count
+    sha256: Sha256
     statistics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Shard(Shard):
+    statistics: Sums  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class _Shards:
+    train: list[_Shard]
+    test: list[_Shard]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A manifest in its file."""
+
+    format: str
+    identity_sha256: Sha256
+    name: Text
+    kind: Literal["own", "external", "derived"]
+    identity: Identity
+    provenance: Provenance
+    requested: Requested
+    segments: list[dict[str, Any]]
+    shards: _Shards
+    certificate: Certificate | None
+    statistics: Statistics | None
 
 
 @dataclass
@@ -136,20 +170,25 @@ class Corpus:
                 holds ids outside its model's vocabulary.
         """
         for shard in self.manifest.shards[split]:
+            path = self.folder / shard.file
+            if not is_intact(self.folder, shard):
+                raise self._unreadable(shard)
             try:
-                file = pq.ParquetFile(self.folder / shard.file)
-                if file.metadata.num_rows != shard.rows:
-                    raise FaithfulError(f"{self.folder} changed while it was read; run the same command again.")
-                for batch in file.iter_batches(batch_size=ROW_GROUP, columns=columns):
+                for batch in pq.ParquetFile(path).iter_batches(batch_size=ROW_GROUP, columns=columns):
                     if "token_ids" in batch.schema.names:
                         vocab_size = self.manifest.identity["model"]["vocab_size"]
-                        refuse_outside(batch.column("token_ids").flatten(), vocab_size, str(self.folder / shard.file))
+                        refuse_outside(batch.column("token_ids").flatten(), vocab_size, str(path))
                     yield batch
             except (OSError, pa.ArrowException) as error:
-                raise FaithfulError(
-                    f"Cannot read {self.folder / shard.file}: it is missing or damaged; run the command that made the"
-                    " corpus again to restore it."
-                ) from error
+                raise self._unreadable(shard) from error
+
+    def _unreadable(self, shard: Shard) -> FaithfulError:
+        if read_manifest(self.folder).shards != self.manifest.shards:
+            return FaithfulError(f"{self.folder} changed while it was read; run the same command again.")
+        return FaithfulError(
+            f"Cannot read {self.folder / shard.file}: it is missing or damaged; run the command that made the corpus again to"
+            " restore it."
+        )
 
     def documents(self, split: str = "train") -> Iterator[np.ndarray]:
         """Token ids of each document in index order, int64 arrays."""
@@ -268,17 +307,25 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.exists():
         raise FaithfulError(f"{folder} is not a corpus: it has no {MANIFEST}; {_what_instead(folder)}")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["format"] != FORMAT:
-            raise FaithfulError(f"{path} has format '{values['format']}'; this version reads '{FORMAT}'.")
-        if identity_hash(values["identity"]) != values["identity_sha256"]:
-            raise FaithfulError(f"{path} was edited: its identity does not match its hash; restore it from a backup.")
-        shards = {split: [Shard(**shard) for shard in values["shards"][split]] for split in SPLITS}
-        names = ("name", "kind", "identity", "provenance", "requested", "segments", "certificate", "statistics")
-        return Manifest(**{name: values[name] for name in names}, shards=shards)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FaithfulError(f"{path} is damaged ({error}); restore it, or delete the folder and start over.") from error
+    values = read_record(path, dict, RESTORE)
+    if values.get("format", FORMAT) != FORMAT:
+        raise FaithfulError(f"{path} has format {shown(values['format'])}; this version reads '{FORMAT}'.")
+    fit(values, _Stored, str(path), RESTORE)
+    if identity_hash(values["identity"]) != values["identity_sha256"]:
+        raise FaithfulError(f"{path} was edited: its identity does not match its hash; restore it from a backup.")
+    shards = {split: [Shard(**shard) for shard in values["shards"][split]] for split in SPLITS}
+    for split, found in shards.items():
+        _refuse_holes(path, split, found)
+    names = ("name", "kind", "identity", "provenance", "requested", "segments", "certificate", "statistics")
+    return Manifest(**{name: values[name] for name in names}, shards=shards)
+
+
+def _refuse_holes(path: Path, split: str, shards: list[Shard]) -> None:
+    """A split is a prefix of its samples, each in one file and counted once."""
+    firsts = [0, *accumulate(shard.rows for shard in shards)]
+    is_whole = [shard.first for shard in shards] == firsts[:-1] and len({shard.file for shard in shards}) == len(shards)
+    if not is_whole or any(not shard.file.startswith(f"{SPLITS[split]}/") for shard in shards):
+        raise FaithfulError(f"{path} is damaged: its shards of `{split}` do not follow each other; {RESTORE}.")
 
 
 def _what_instead(folder: Path) -> str:
@@ -296,14 +343,47 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `corpus.json` atomically."""
     values = asdict(manifest)
     head = {"format": FORMAT, "identity_sha256": identity_hash(manifest.identity)}
-    write_json(folder / MANIFEST, head | values)
+    write_record(folder / MANIFEST, head | values)
 
 
 def intact_shards(folder: Path, shards: list[Shard]) -> list[bool]:
     """For each shard whether its file is there and has the recorded checksum."""
-    return [
-        (folder / shard.file).is_file()
-        and (folder / shard.file).stat().st_size == shard.bytes
-        and sha256_file(folder / shard.file) == shard.sha256
-        for shard in shards
-    ]
+    return [is_intact(folder, shard) for shard in shards]
+
+
+def is_intact(folder: Path, shard: Shard) -> bool:
+    """Whether a shard's file is there, has the recorded checksum and holds the recorded rows and tokens.
+
+    A file is read for it once per process, and again when it was written meanwhile.
+
+    Raises:
+        FaithfulError: it cannot be read.
+    """
+    path = folder / shard.file
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (
+        path.is_file()
+        and found.st_size == shard.bytes
+        and _sha256(path, state) == shard.sha256
+        and _sizes(path, state) == (shard.rows, shard.tokens)
+    )
+
+
+@lru_cache(maxsize=65536)
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    """Hash of a file as it was at `state`."""
+    return sha256_file(path)
+
+
+@lru_cache(maxsize=65536)
+def _sizes(path: Path, state: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and tokens of a shard."""
+    try:
+        lengths = pq.ParquetFile(path).read(["n_tokens"])["n_tokens"]
+    except (OSError, KeyError, pa.ArrowException):
+        return (-1, -1)
+    return len(lengths), sum(chunk.sum().as_py() or 0 for chunk in lengths.chunks)

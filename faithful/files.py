@@ -99,18 +99,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        FaithfulError: it cannot be read.
-    """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise FaithfulError(f"Cannot read {path}: {error}; delete it and run what made it again.") from error
-
-
 def append_line(path: Path, record: dict[str, Any]) -> None:
     """Append one JSON line (a log: a line may be cut off by a crash, readers skip it).
 

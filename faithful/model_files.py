@@ -67,7 +67,7 @@ def optional_file(source: str, name: str, revision: str | None) -> Path | None:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise FaithfulError(f"{path} is no valid JSON ({one_line(error)}); download the model again.") from error
 
 

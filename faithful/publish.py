@@ -12,6 +12,7 @@ from faithful.publish_bundles import corpus_bundle, grid_folder, run_bundles, sa
 from faithful.publish_commit import Published, send
 from faithful.publish_hub import Remote, Repository
 from faithful.publish_plan import Bundle, Plan, check_name, check_revision, make_plan
+from faithful.quantities import check_stated
 from faithful.runs import corpora_of, studies_of
 from faithful.sae.files import CONFIG
 from faithful.sae_card import is_hidden
@@ -68,6 +69,7 @@ def publish_corpus(config: PublishConfig, report: Reporter = silent, *, dry_run:
         FaithfulError: no finished corpus there, no right to write, terms not accepted, a repository made by others, a Hub
             that gave up; in one sentence, and main holds the whole publication or what it held before.
     """
+    check_stated(config)
     check_name(config.name)
     return _publish(config, lambda: [corpus_bundle(config.path, config.name)], [config.path], report, dry_run)
 
@@ -78,6 +80,7 @@ def publish_saes(config: PublishConfig, report: Reporter = silent, *, dry_run: b
     Raises:
         FaithfulError: no SAEs there, or as `publish_corpus`.
     """
+    check_stated(config)
     check_name(config.name)
     return _publish(
         config, lambda: [saes_bundle(config.path, config.name)], _shapes(grid_folder(config.path)), report, dry_run
@@ -92,6 +95,7 @@ def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bo
     Raises:
         FaithfulError: nothing to publish there, or as `publish_corpus`.
     """
+    check_stated(config)
     check_name(config.name)
 
     def bundles() -> list[Bundle]:

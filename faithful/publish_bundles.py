@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from faithful.corpus import SPLITS, Corpus, Manifest, identity_hash, read_manifest
 from faithful.errors import FaithfulError
-from faithful.files import read_json
 from faithful.publish_cards import corpus_card, markdown_table, wrapped
 from faithful.publish_files import LocalFile, is_named, measured, refuse_linked_folders, sendable
 from faithful.publish_hub import CARD
@@ -445,7 +444,9 @@ def _tables(study: "Study", path: Path) -> list[tuple[str, tuple[str, ...], list
     Raises:
         FaithfulError: they were written by another version.
     """
-    summary = read_json(path)
+    from studies.results import read_summary
+
+    summary = read_summary(path)
     try:
         return study.tables(summary)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:

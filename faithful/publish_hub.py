@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from faithful.errors import FaithfulError
 from faithful.quantities import format_seconds
+from faithful.records import parse_record, read_text
+from faithful.shapes import Count, Sha256
 
 T = TypeVar("T")
 RECORD = "faithful.json"
@@ -200,11 +202,11 @@ class Repository:
 
     def text(self, path: str, revision: str) -> str:
         """Content of a small file."""
-        return self.fetch(path, revision).read_text(encoding="utf-8")
+        return read_text(self.fetch(path, revision))
 
     def record(self, revision: str) -> dict[str, Any] | None:
         """What a publication wrote about itself, None where the file is something else."""
-        return _parsed(self.text(RECORD, revision))
+        return _parsed(self.text(RECORD, revision), f"{RECORD} of {self.name}")
 
     def sentence(self, error: Exception) -> FaithfulError:
         """An error of the client in one sentence."""
@@ -335,11 +337,43 @@ def _delay_in(status: int | None, headers: Any) -> float | None:
     return None
 
 
-def _parsed(text: str | None) -> dict[str, Any] | None:
+class ListedFile(TypedDict):
+    """A file that a publication lists."""
+
+    bytes: Count
+    sha256: Sha256
+
+
+class ListedCard(TypedDict, total=False):
+    """What a publication keeps of a card, to tell what people changed of it."""
+
+    metadata: dict[str, Any]
+    outside: str
+
+
+class Publication(TypedDict, total=False):
+    """What a publication says of itself."""
+
+    format: str
+    repository: str
+    holds: str
+    subject: Any
+    parts: dict[str, Any]
+    cards: dict[str, ListedCard]
+    files: dict[str, ListedFile]
+    revision: str
+
+
+def _parsed(text: str | None, where: str) -> dict[str, Any] | None:
+    """The record of a publication, None where the file is none or somebody else's.
+
+    Raises:
+        FaithfulError: it is a publication's and damaged.
+    """
     try:
         found = json.loads(text) if text is not None else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return (
-        found if isinstance(found, dict) and str(found.get("format", "")).startswith("faithful publication") else None
-    )
+    if not isinstance(found, dict) or not str(found.get("format", "")).startswith("faithful publication"):
+        return None
+    return parse_record(str(text), Publication, where, "publish it under another name, or ask its author to do so")

@@ -1,14 +1,15 @@
 """Folders of this machine in what is to be published: names in their place, or a word before anything is sent."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from faithful.corpus import MANIFEST, Corpus, Manifest
+from faithful.corpus import MANIFEST, RESTORE, Corpus, Manifest
+from faithful.errors import FaithfulError
 from faithful.publish_files import LARGE_NAMES, LocalFile, sendable
+from faithful.records import parse_json, record_bytes
 
 PLACES = ("source", "path", "asked")
 RESULTS = "results.parquet"
@@ -31,10 +32,10 @@ def manifest_file(corpus: Corpus, below: str, root: Path) -> LocalFile:
         FaithfulError: it is a link that leads out of `root`, the folder that is published.
     """
     content = sendable(corpus.folder / MANIFEST, root).read_bytes()
-    values = json.loads(content)
+    values = parse_json(content, str(corpus.folder / MANIFEST), RESTORE)
     if local_paths(values["provenance"]):
         values["provenance"] = _named(values["provenance"])
-        content = (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        content = record_bytes(values)
     return LocalFile.of(below + MANIFEST, content)
 
 
@@ -78,12 +79,19 @@ def _homes() -> list[Path]:
 
 def _text_of(file: LocalFile) -> bytes:
     """What can be read in a file: of a study's results, the words in its columns."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     if isinstance(file.source, bytes):
         return file.source
     if file.source.name == RESULTS:
-        columns = [column for column in pq.read_table(file.source).columns if str(column.type).endswith("string")]
+        try:
+            table = pq.read_table(file.source)
+        except (OSError, pa.ArrowException) as error:
+            raise FaithfulError(
+                f"Cannot read {file.source}: it is damaged; run the study again, then publish."
+            ) from error
+        columns = [column for column in table.columns if str(column.type).endswith("string")]
         return "\n".join(str(value) for column in columns for value in column.unique().to_pylist()).encode()
     return b"" if file.source.suffix in LARGE_NAMES else file.source.read_bytes()
 

@@ -1,6 +1,5 @@
 """What a publication would send: files and checksums against what the Hub holds, and what stands against it."""
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,7 @@ from faithful.errors import FaithfulError
 from faithful.publish_cards import merge_cards, metadata_of, outside_of
 from faithful.publish_files import LocalFile
 from faithful.publish_hub import CARD, RECORD, Remote, RemoteFile
+from faithful.records import record_bytes
 
 FORMAT = "faithful publication 1"
 OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
@@ -141,7 +141,7 @@ def make_plan(bundle: Bundle, remote: Remote, revision: str | None = None) -> Pl
     send = [file for file in files if not file.is_at(remote.files.get(file.path))]
     unchanged = not send and not delete and {key: old.get(key) for key in same} == same
     tag = revision or (str(old["revision"]) if unchanged and old.get("revision") else _next_version(remote))
-    record = LocalFile.of(RECORD, (json.dumps(same | {"revision": tag}, indent=1, ensure_ascii=False) + "\n").encode())
+    record = LocalFile.of(RECORD, record_bytes(same | {"revision": tag}))
     if not unchanged:
         send.append(record)
     wants_tag = tag not in remote.tags

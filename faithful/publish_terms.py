@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faithful.corpus import MANIFEST, Corpus
-from faithful.files import read_json
 from faithful.licences import licence_paragraph
 from faithful.publish_plan import Condition
 from faithful.runs import corpora_of, studies_of
@@ -76,11 +75,13 @@ def conditions_of_quotes(
 
 def _quotes(run: Path, there: Collection[str], trained: Collection[str]) -> dict[str, list[str]]:
     """Files that quote a corpus, by its name."""
+    from studies.results import read_summary
+
     found: dict[str, list[str]] = {}
     report = [REPORT] if (run / REPORT).is_file() else []
     told = {path.name for path in corpora_of(run)} | ({*trained, *trained_corpora(run / "saes")} - set(there))
     for path in (study / "summary.json" for study in studies_of(run)):
-        summary = read_json(path)
+        summary = read_summary(path)
         if summary.get("study") == "corpora":
             told |= set(summary.get("corpora") or ()) - set(there)
         for name in sorted(set(_shown(summary))):
@@ -100,9 +101,11 @@ def _shown(summary: dict[str, Any]) -> Iterator[str]:
 
 def _places(run: Path) -> Iterator[Path]:
     """Where corpora of a run may lie: in it, where its SAEs were trained from, and where its studies were told to look."""
+    from studies.catalog import read_settings
+
     yield from corpora_of(run)
     yield from trained_corpora(run / "saes").values()
     for path in sorted((run / "studies").glob("*/settings.json")):
-        settings = read_json(path)
+        settings = read_settings(path)
         for name in ("corpora", "folders"):
             yield from map(Path, settings.get(name) or ())

@@ -1,13 +1,12 @@
 """What of a run or a grid of SAEs is still to be done, so that a half is never published as the whole."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from faithful.errors import FaithfulError
+from faithful.runs import read_steps
 from faithful.sae.files import CONFIG, WEIGHTS
 from faithful.sae_card import SaeCell, is_hidden
-from faithful.train_corpora import NAME
+from faithful.train_corpora import NAME, noted_corpora
 
 
 def refuse_unfinished_run(run: Path) -> None:
@@ -39,7 +38,7 @@ def refuse_unfinished_grid(folder: Path, cells: list[SaeCell]) -> None:
     halves = [path.parent for path in sorted(folder.rglob(WEIGHTS)) if not (path.parent / CONFIG).exists()]
     found += [f"{path.relative_to(folder)} has no {CONFIG}" for path in halves if not is_hidden(path, folder)]
     begun = {cell.place.split("/")[0] for cell in cells}
-    found += [f"no SAE of {name}, which {NAME} names" for name in _noted(folder) if name not in begun]
+    found += [f"no SAE of {name}, which {NAME} names" for name in noted_corpora(folder) if name not in begun]
     if (folder.parent / "recipe.toml").is_file() and "train" in _steps_left(folder.parent):
         found.append("the recipe's `train` is still to do")
     if found:
@@ -53,10 +52,10 @@ def _steps_left(run: Path) -> list[str]:
     """Steps of a run's recipe that are not done."""
     if not (run / "recipe.toml").is_file():
         return []
-    from faithful.recipe import RESOLVED, STATE, steps_of
+    from faithful.recipe import RESOLVED, steps_of
     from faithful.recipe_config import load_recipe
 
-    done = _read(run / STATE) if (run / STATE).is_file() else {}
+    done = read_steps(run)
     return [step.name for step in steps_of(load_recipe(run / RESOLVED), run) if step.name not in done]
 
 
@@ -72,15 +71,3 @@ def _half_trained(folder: Path) -> list[str]:
         if count:
             found.append(f"{count} half-trained SAEs in {path.relative_to(folder)}")
     return found
-
-
-def _noted(folder: Path) -> list[str]:
-    """Corpora that a grid was begun on."""
-    return list(_read(folder / NAME)) if (folder / NAME).is_file() else []
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise FaithfulError(f"Cannot read {path}: {error}; run the command that wrote it again.") from error

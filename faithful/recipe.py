@@ -14,9 +14,10 @@ from faithful import __version__
 from faithful.corpus import read_manifest
 from faithful.devices import check_device
 from faithful.errors import FaithfulError
-from faithful.files import folder_lock, write_json, write_text
+from faithful.files import folder_lock, write_text
 from faithful.recipe_config import LEAST_SEEDS, CorpusPlan, Recipe, to_toml
-from faithful.runs import remember_run
+from faithful.records import read_record, read_text, write_record
+from faithful.runs import STATE, read_steps, remember_run
 from faithful.sae_card import read_cells, write_saes_card
 from faithful.train_config import TrainConfig
 from faithful.training import train
@@ -30,7 +31,7 @@ from generation.subsample import SubsampleConfig, subsample
 from studies.catalog import find_study
 from studies.report import ReportConfig, write_report
 
-STATE, RESOLVED, REPORT = "steps.json", "recipe.toml", "report"
+RESOLVED, REPORT = "recipe.toml", "report"
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
         _refuse_other_recipe(recipe, folder)
         write_text(folder / RESOLVED, to_toml(recipe))
         remember_run(folder)
-        state = _read_state(folder)
+        state = read_steps(folder)
         keys = step_keys(steps, folder)
         left: dict[str, str | None] = {}
         done: dict[str, float] = {}
@@ -148,7 +149,7 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
             done[step.name] = round(time.monotonic() - began, 2)
             left[step.name] = step.left()
             state[step.name] = {"key": key, "left": left[step.name], "seconds": done[step.name]}
-            write_json(folder / STATE, state)
+            write_record(folder / STATE, state)
     return RunResult(folder, done, skipped)
 
 
@@ -168,7 +169,7 @@ def done_steps(recipe: Recipe, folder: Path, device: str | None = None) -> list[
     steps = steps_of(recipe, folder, device)
     _check_devices(steps)
     _refuse_other_recipe(recipe, folder)
-    state, keys = _read_state(folder), step_keys(steps, folder)
+    state, keys = read_steps(folder), step_keys(steps, folder)
     left: dict[str, str | None] = {}
     done: list[str] = []
     for step in steps:
@@ -254,8 +255,8 @@ def _left_of_saes(folder: Path) -> str | None:
 def _left_of_study(folder: Path) -> str | None:
     """Summary of a study whose table is there, without how much of it was taken from its cache."""
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        summary = read_record(folder / "summary.json", dict)
+    except FaithfulError:
         return None
     summary.pop("reused", None)
     return _digest(summary) if (folder / "results.parquet").exists() else None
@@ -269,17 +270,12 @@ def _numbered(report: Reporter, name: str) -> Reporter:
     return lambda point: report(dataclasses.replace(point, step=f"{name}: {point.step}"))
 
 
-def _read_state(folder: Path) -> dict[str, Any]:
-    path = folder / STATE
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-
-
 def _refuse_other_recipe(recipe: Recipe, folder: Path) -> None:
     """A run is of one recipe; a changed one wants another folder."""
     path = folder / RESOLVED
     if not path.exists():
         return
-    texts = path.read_text(encoding="utf-8"), to_toml(recipe)
+    texts = read_text(path), to_toml(recipe)
     before, now = ([line for line in text.splitlines() if not line.startswith("#")] for text in texts)
     if before != now:
         changed = [line for line in now if line not in before] or [line for line in before if line not in now]

@@ -3,7 +3,6 @@
 import inspect
 import json
 import re
-import tomllib
 import types
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -14,6 +13,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from faithful.catalog import find_preset
 from faithful.errors import FaithfulError
 from faithful.quantities import parse_count, parse_integers, parse_numbers
+from faithful.records import read_toml
+from faithful.shapes import shown
 from faithful.suggest import did_you_mean
 from studies.catalog import find_study
 
@@ -22,6 +23,7 @@ NOT_STATED = {
     "out", "run", "model", "folder", "name", "saes", "corpora", "folders", "own", "seeds", "objective", "schedule",
 }  # fmt: skip
 LEAST_SEEDS = 6
+FOLDER = re.compile(r"(?!\.)[^\x00-\x1f\x7f/]{1,200}")
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path", tuple: "a list"}
 
 
@@ -93,15 +95,10 @@ def load_recipe(source: str | Path, changes: Mapping[str, Any] | None = None) ->
     """
     shipped = shipped_recipes()
     path = shipped.get(str(source), Path(source))
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         near = did_you_mean(str(source), shipped)
-        raise FaithfulError(
-            f"There is no recipe '{source}'; name a file, or one of {', '.join(shipped)}.{near}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise FaithfulError(f"{path} is no recipe: {error}; mend it.") from error
+        raise FaithfulError(f"There is no recipe '{source}'; name a file, or one of {', '.join(shipped)}.{near}")
+    table = read_toml(path, "it is no recipe, so mend it or name another")
     for name, value in (changes or {}).items():
         _change(table, name, value)
     return parse_recipe(table, path.stem)
@@ -120,6 +117,10 @@ def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
         raise FaithfulError(f"The recipe '{name}' states '{unknown[0]}', which is not known; leave it out.")
     if not table.get("model"):
         raise FaithfulError(f"The recipe '{name}' names no model; add `model = \"…\"`.")
+    for key in ("name", "model"):
+        _expect(str, table.get(key, ""), key)
+    if not FOLDER.fullmatch(str(table.get("name", "run"))):
+        raise FaithfulError(f"The recipe's name {shown(table['name'])} cannot be a folder; choose a plain one.")
     seeds = parse_integers(str(table.get("seeds", "0-5")), "seeds =")
     tokens = parse_count(table["tokens"]) if table.get("tokens") else None
     corpora = tuple(_corpus(key, value) for key, value in _tables(table.get("corpora", {}), "corpora").items())
@@ -251,11 +252,20 @@ def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:
     if len(stated) > 1:
         raise FaithfulError(f"The corpus '{name}' states {' and '.join(stated)}; keep one.")
     how = stated[0] if stated else "generate"
-    source, of, train = str(table.pop(how, "")), str(table.pop("of", "")), bool(table.pop("train", True))
+    source, of, train = table.pop(how, ""), table.pop("of", ""), table.pop("train", True)
+    for key, value, kind in ((how, source, str), ("of", of, str), ("train", train, bool)):
+        _expect(kind, value, f"corpora.{name}.{key}")
+    if not FOLDER.fullmatch(name):
+        raise FaithfulError(f"The corpus {shown(name)} cannot be a folder; choose a plain name, like own or web-2.")
     if how == "like" and not of:
         of = "own"
     config: Any = {"generate": GenerateConfig, "add": AddConfig, "like": SubsampleConfig, "shuffle": ShuffleConfig}[how]
     return CorpusPlan(name, how, source, of, train, read_values(config, table, f"corpora.{name}"))
+
+
+def _expect(kind: type[Any], value: Any, where: str) -> None:
+    if not isinstance(value, kind):
+        raise FaithfulError(f"{where} cannot be {shown(value)}; give {KINDS[kind]}.")
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -276,13 +286,15 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
                 return value if isinstance(value, int) else int(value) if value == "0" else parse_count(value)
             if kind is bool:
                 return value if isinstance(value, bool) else {"true": True, "false": False}[value]
-            if kind in (float, str):
-                return kind(value)
-            if kind is Path:
+            if kind is float and not isinstance(value, bool):
+                return float(value)
+            if kind is str and isinstance(value, str | int | float):
+                return str(value)
+            if kind is Path and isinstance(value, str):
                 return Path(value)
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError, OverflowError):
         pass
-    raise FaithfulError(f"{where} cannot be {value!r}; give {KINDS[get_origin(kinds[0]) or kinds[0]]}.")
+    raise FaithfulError(f"{where} cannot be {shown(value)}; give {KINDS[get_origin(kinds[0]) or kinds[0]]}.")
 
 
 def _change(table: dict[str, Any], name: str, value: Any) -> None:

@@ -3,14 +3,18 @@
 import os
 import re
 from pathlib import Path
+from typing import Any, TypedDict
 
 from faithful.catalog import find_preset
 from faithful.corpus import MANIFEST
 from faithful.errors import FaithfulError
 from faithful.files import write_text
+from faithful.records import read_record, read_text
+from faithful.shapes import NotNegative
 from faithful.suggest import did_you_mean
 
 ROOT = Path("runs")
+STATE = "steps.json"
 
 
 def run_name(model: str) -> str:
@@ -32,9 +36,7 @@ def current_run(run: str | None = None) -> Path:
         FaithfulError: none is named, or it does not exist.
     """
     marker = ROOT / "current"
-    name = (
-        run or os.environ.get("FAITHFUL_RUN") or (marker.read_text(encoding="utf-8").strip() if marker.exists() else "")
-    )
+    name = run or os.environ.get("FAITHFUL_RUN") or (read_text(marker).strip() if marker.exists() else "")
     if not name:
         raise FaithfulError("There is no current run here; name a folder, or start with `faithful generate`.")
     folder = run_folder(name)
@@ -50,6 +52,26 @@ def remember_run(folder: Path) -> None:
     """Make `folder` the current run of this working directory (only runs under `runs/` are remembered)."""
     if folder.parent == ROOT:
         write_text(ROOT / "current", folder.name + "\n")
+
+
+class StepDone(TypedDict, total=False):
+    """What is noted of a step that was done: what it was told, what it left behind, and how long it took."""
+
+    key: str
+    left: str | None
+    seconds: NotNegative
+
+
+def read_steps(run: Path) -> dict[str, Any]:
+    """The steps of a run's recipe that were done (`steps.json`), each as `StepDone`; none where nothing was.
+
+    Raises:
+        FaithfulError: the record is damaged.
+    """
+    path = run / STATE
+    return (
+        read_record(path, dict[str, StepDone], "delete it, and the run does its steps again") if path.exists() else {}
+    )
 
 
 def corpora_of(run: Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """The card of a grid of SAEs: what each reaches, how to load it, how it was trained, whose licence to look at."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from faithful.licences import licence_paragraph
 from faithful.publish_cards import markdown_table
 from faithful.publish_files import is_named
 from faithful.sae.files import CONFIG, SPARSITY, WEIGHTS
+from faithful.sae.record import read_config
+from faithful.train_corpora import noted_corpora
 from faithful.train_tables import mean_and_sd
 
 FILES = {
@@ -84,12 +85,8 @@ def read_cells(folder: Path) -> list[SaeCell]:
     for path in sorted(folder.rglob(CONFIG)):
         if is_hidden(path, folder):
             continue
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-            place = path.parent.relative_to(folder).as_posix()
-            found.append(SaeCell("" if place == "." else place, path.parent, dict(config)))
-        except (OSError, ValueError, TypeError) as error:
-            raise FaithfulError(f"Cannot read {path}: {error}; train the SAE again.") from error
+        place = path.parent.relative_to(folder).as_posix()
+        found.append(SaeCell("" if place == "." else place, path.parent, read_config(path)))
         if not (path.parent / WEIGHTS).is_file():
             raise FaithfulError(f"{path.parent} holds no {WEIGHTS}; train the SAE again, or take its folder away.")
     if not found:
@@ -104,11 +101,7 @@ def is_hidden(path: Path, folder: Path) -> bool:
 
 def corpora_beside(folder: Path) -> dict[str, Manifest]:
     """Manifests of the corpora that a grid was trained on, as far as they are still there."""
-    try:
-        places = dict(json.loads((folder / "corpora.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-    paths = {name: folder / place for name, place in places.items()}
+    paths = {name: folder / place for name, place in noted_corpora(folder).items()}
     return {name: read_manifest(path) for name, path in paths.items() if (path / MANIFEST).is_file()}
 
 

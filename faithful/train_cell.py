@@ -1,5 +1,6 @@
 """One cell of a grid on disk: is it finished, what does it say of itself, and what may not be written."""
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from faithful.evaluate import Evaluation
 from faithful.files import write_text
 from faithful.model import ModelSpec
 from faithful.sae.files import save_sae
+from faithful.sae.record import RECORD, own_record, read_config
 from faithful.sae.stack import init_weights
 from faithful.sae.topk import TopKSAE
 from faithful.train_config import Settings, identity_sha256, shape_name
 
-RECORD = "faithful"
 NOT_TRAINED = "the training left no trace, so no SAE was written"
 
 
@@ -63,13 +64,9 @@ def finished(cell: Cell) -> bool:
     path = cell.folder / "cfg.json"
     if not path.exists():
         return False
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))["metadata"][RECORD]
-        trained = record["identity"]
-    except (ValueError, KeyError, TypeError):
-        raise FaithfulError(
-            f"{cell.folder} holds an SAE that `faithful train` did not write; choose another --out."
-        ) from None
+    trained = own_record(read_config(path)).get("identity")
+    if trained is None:
+        raise FaithfulError(f"{cell.folder} holds an SAE that `faithful train` did not write; choose another --out.")
     changed = [
         f"{name.replace('_', ' ')} {cell.identity.get(name)} asked for, {trained.get(name)} there"
         for name in dict.fromkeys([*cell.identity, *trained])
@@ -109,9 +106,11 @@ def refuse_untrained(
             )
 
 
-def write_log(cell: Cell, log: list[dict[str, Any]]) -> None:
-    """Write train.jsonl: a line per interval."""
-    write_text(cell.folder / "train.jsonl", "".join(json.dumps(row) + "\n" for row in log))
+def write_log(cell: Cell, log: list[dict[str, Any]]) -> str:
+    """Write train.jsonl: a line per interval; the hash of its content."""
+    content = "".join(json.dumps(row) + "\n" for row in log)
+    write_text(cell.folder / "train.jsonl", content)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def transformer_lens_name(model: ModelSpec) -> str:
@@ -146,7 +145,7 @@ def write_cell(
     """Write a finished SAE: log first, cfg.json last, so that a cell is finished or not there."""
     weights_sha256 = sae.sha256()
     refuse_untrained(cell, log, found, hook_module, weights_sha256)
-    write_log(cell, log)
+    log_sha256 = write_log(cell, log)
     quality = found.figures | {
         "dead_in_training": log[-1]["dead_in_training"],
         "start_cosine": start_cosine(sae, cell.seed),
@@ -173,6 +172,7 @@ def write_cell(
             "identity_sha256": cell.sha256,
             "hook_module": hook_module,
             "weights_sha256": weights_sha256,
+            "log_sha256": log_sha256,
             "training": log[-1],
             "first_loss": log[0]["loss"],
             "evaluation": quality,

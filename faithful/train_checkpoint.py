@@ -7,16 +7,26 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
 from faithful.errors import FaithfulError
 from faithful.files import open_own, reason_of, remove_temporaries, write_tensors
+from faithful.records import check_archive
 from faithful.sae.stack import select_cells
+from faithful.shapes import Count, check
 from faithful.train_cell import Cell
 
 FOLDER = ".checkpoints"
+
+
+class Told(TypedDict):
+    """What a checkpoint says beside its tensors, see `Checkpoint`."""
+
+    cells: dict[str, str]
+    step: Count
+    diverged: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -81,8 +91,10 @@ def load_checkpoint(path: Path, *, tensors: bool = True) -> dict[str, Any]:
         FaithfulError: the file is damaged or of another version.
     """
     try:
+        check_archive(path, tensors=tensors)
         state = dict(torch.load(path, map_location="cpu" if tensors else "meta", weights_only=True))
         cells, step, diverged = state["cells"], state["step"], state["diverged"]
+        check({"cells": cells, "step": step, "diverged": diverged}, Told)
     except Exception as error:
         raise FaithfulError(
             f"The checkpoint {path} cannot be read ({error}); delete it to start those SAEs anew."

@@ -17,7 +17,9 @@ from faithful.errors import FaithfulError
 from faithful.evaluate import held_out
 from faithful.hooks import Hook
 from faithful.model import ModelSpec, resolve_model, shape_of
+from faithful.quantities import check_stated
 from faithful.sae.config import Codes, Phase, StackConfig
+from faithful.sae.record import own_record, read_config
 from faithful.token_rows import Plan, plan_tokens
 from faithful.train_corpora import bos_of
 
@@ -150,6 +152,7 @@ def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]
             tokens or do not agree in what is not stated; each names the fix.
     """
     _refuse_impossible(config)
+    check_stated(config)
     corpora = _open(config.corpora)
     spec = _model(config, corpora, device)
     shape, preset = shape_of(spec), find_preset(spec.name)
@@ -339,10 +342,7 @@ class _Before:
 
 def _recorded(path: Path) -> dict[str, Any]:
     """The identity in a cell's cfg.json; empty where `faithful train` did not write it."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["metadata"]["faithful"]["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    return dict(own_record(read_config(path)).get("identity") or {})
 
 
 def _open(folders: tuple[Path, ...]) -> list[Corpus]:

@@ -1,6 +1,5 @@
 """The corpora that SAEs are trained on: where they lie (`corpora.json`, never published), and the BOS they begin with."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,9 +7,12 @@ from typing import Any
 
 from faithful.corpus import MANIFEST, Corpus
 from faithful.errors import FaithfulError
-from faithful.files import write_json
+from faithful.records import read_record, update_record
+from faithful.shapes import Name
 
 NAME = "corpora.json"
+PLACES = dict[Name, Path]
+MEND = "delete it and train again, or name the corpora"
 
 
 def bos_of(corpora: Iterable[Corpus]) -> int | None:
@@ -41,20 +43,26 @@ def _is_sampled(kind: str, provenance: Mapping[str, Any]) -> bool:
 
 
 def remember_corpora(out: Path, corpora: Iterable[Path]) -> None:
-    """Note each corpus' place, relative to the folder of the SAEs."""
-    path = out / NAME
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    found = known | {folder.resolve().name: os.path.relpath(folder.resolve(), out.resolve()) for folder in corpora}
-    if found != known:
-        write_json(path, found)
+    """Note each corpus' place, relative to the folder of the SAEs, beside those that other trainings note there."""
+    places = {folder.resolve().name: os.path.relpath(folder.resolve(), out.resolve()) for folder in corpora}
+    update_record(out / NAME, PLACES, lambda known: known | places, MEND)
+
+
+def noted_corpora(folder: Path) -> dict[str, str]:
+    """Corpora noted in a folder of SAEs: the place of each, relative to the folder; none where nothing is noted.
+
+    Raises:
+        FaithfulError: corpora.json is damaged.
+    """
+    path = folder / NAME
+    return read_record(path, PLACES, MEND) if path.is_file() else {}
 
 
 def trained_corpora(folder: Path) -> dict[str, Path]:
     """Corpora noted in a folder of SAEs or in one above it, by name; beside it, those of its run."""
     for place in (folder.resolve(), *folder.resolve().parents[:3]):
         if (place / NAME).exists():
-            noted = json.loads((place / NAME).read_text(encoding="utf-8"))
-            return {name: (place / where).resolve() for name, where in noted.items()}
+            return {name: (place / where).resolve() for name, where in noted_corpora(place).items()}
         beside = {path.parent.name: path.parent for path in place.parent.glob(f"corpora/*/{MANIFEST}")}
         if place.name == "saes" and beside:
             return beside

@@ -1,11 +1,11 @@
 """What training shows: a live table while it runs, and the quality of what it made."""
 
-import json
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from faithful.quantities import format_count, format_seconds
+from faithful.sae.record import read_config
 from faithful.terminal import plain
 
 FIGURES = ("fvu", "l0", "ce_diff", "ce_recovered", "kl", "cosine", "never_fired", "start_cosine")
@@ -41,7 +41,7 @@ def _by_group(folders: list[Path]) -> dict[tuple[str, str], list[dict[str, Any]]
     """Evaluations of the SAEs of each corpus and shape."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for folder in sorted(folders):
-        record = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))["metadata"]["faithful"]
+        record = read_config(folder / "cfg.json")["metadata"]["faithful"]
         groups.setdefault((record["identity"]["corpus"], folder.parent.name), []).append(record["evaluation"])
     return groups
 

@@ -12,6 +12,7 @@ from faithful.corpus import MANIFEST, SPLITS, Manifest, intact_shards, read_mani
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock, remove_temporaries
 from faithful.model import ModelSpec, check_unchanged, load_tokenizer
+from faithful.quantities import check_stated, per_second
 from faithful.runs import remember_run
 from faithful.sources import Source
 from faithful.streams import ConnectionLostError
@@ -70,6 +71,7 @@ def add(config: AddConfig, report: Reporter = silent) -> AddResult:
             usable text or with fewer tokens than asked for. A folder that held no tokens before then holds nothing, but
             for a connection that broke: the next run goes on.
     """
+    check_stated(config)
     published = _publication(config)
     if published is not None:
         adopted = adopt(config, published, report)
@@ -105,6 +107,7 @@ def plan_add(config: AddConfig) -> AddPlan:
     Raises:
         FaithfulError: what `add` would refuse before it starts.
     """
+    check_stated(config)
     published = _publication(config)
     if published is not None:
         return plan_adopt(config, published)
@@ -189,7 +192,7 @@ def _take(
                 "command": "corpus add",
                 "tokens": tokens,
                 "seconds": round(seconds, 2),
-                "tokens_per_second": round(tokens / seconds, 1),
+                "tokens_per_second": per_second(tokens, seconds),
             },
         )
 

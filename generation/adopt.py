@@ -15,6 +15,7 @@ from faithful.files import drop_links, folder_lock, remove_temporaries, sha256_f
 from faithful.publish_cards import merge_cards
 from faithful.publish_hub import CARD, RECORD, Repository
 from faithful.publish_plan import is_plain_name
+from faithful.records import read_text
 from faithful.runs import remember_run, run_folder, run_name
 from faithful.sources import find_entry
 from faithful.token_bounds import refuse_outside
@@ -163,10 +164,8 @@ def _listed(name: str, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         FaithfulError: it lists something else; the record is of another's making and is not followed.
     """
-    files = record.get("files")
-    for path, facts in files.items() if isinstance(files, dict) else [("", None)]:
-        is_plain = all(is_plain_name(part) for part in path.split("/"))
-        if not (is_plain and isinstance(facts, dict) and {"bytes", "sha256"} <= set(facts)):
+    for path in record["files"]:
+        if not all(is_plain_name(part) for part in path.split("/")):
             raise FaithfulError(
                 f"{name} lists '{path}', which is not a file that `faithful publish` made; take the data set from its author"
                 " again."
@@ -280,7 +279,7 @@ def _fetch(found: PublishedCorpus, folder: Path, vocab_size: int, report: Report
     for path in (*(path for path in found.files if path != MANIFEST), CARD, MANIFEST):
         source = arriving / (found.below + path)
         if path == CARD and source.is_file() and (folder / CARD).is_file():
-            here, there = (place.read_text(encoding="utf-8") for place in (folder / CARD, source))
+            here, there = (read_text(place) for place in (folder / CARD, source))
             write_text(folder / CARD, merge_cards(there, here, None))
         elif source.is_file():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ def template_version(name: str) -> str:
 def card_is_current(folder: Path) -> bool:
     """Whether the folder's card was written from its present manifest."""
     path = folder / "README.md"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = read_card(path) if path.exists() else ""
     return f"{BEGIN} {digest(read_manifest(folder))} -->" in text and END in text
 
 

@@ -12,6 +12,7 @@ from faithful.devices import check_device
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock
 from faithful.model import check_dtype, load_model
+from faithful.quantities import check_stated, per_second
 from generation.certificate import NO_CERTIFICATE
 from generation.excess import BandCounter
 from generation.identity import sampling_of, spec_of
@@ -79,6 +80,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         FaithfulError: no corpus, an empty split, damaged shards, a model that cannot be loaded or gives NaN, an unknown
             device or dtype.
     """
+    check_stated(config)
     device = check_device(config.device)
     corpus = Corpus(config.folder)
     manifest = corpus.manifest
@@ -176,7 +178,7 @@ def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: floa
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", began),
                 "command": "certify",
                 "seconds": round(seconds, 2),
-                "tokens_per_second": round(result["tokens_scored"] / seconds, 1),
+                "tokens_per_second": per_second(result["tokens_scored"], seconds),
             },
         )
     return None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from faithful.corpus import SPLITS, Corpus, flat_tokens
+from faithful.quantities import check_stated
 from generation.derive import Choice, Derivation, DeriveResult, Selection, derive
 from generation.derive_inputs import document_lengths, open_inputs, sibling
 from generation.near_duplicates import BANDS, PARTNERS, PERMUTATIONS, THRESHOLD, document_hashes, repeats, signatures
@@ -42,6 +43,7 @@ def dedup(config: DedupConfig, report: Reporter = silent) -> DeriveResult:
     Raises:
         FaithfulError: what `derive` refuses.
     """
+    check_stated(config)
     inputs = open_inputs((config.folder,))
     out = config.out or sibling(config.folder, f"{inputs[0].corpus.name}-dedup{'-near' * config.near}")
     derivation = Derivation(

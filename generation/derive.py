@@ -30,6 +30,7 @@ from faithful.corpus import (
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock, remove_temporaries
 from faithful.model import ModelSpec, load_tokenizer, tokenizer_hash
+from faithful.quantities import per_second
 from generation.derive_inputs import Input, refuse_damage, said_of_unfinished
 from generation.describe import describe
 from generation.identity import spec_of
@@ -200,7 +201,7 @@ def _write(
                 "command": f"corpus {derivation.operation}",
                 "tokens": written,
                 "seconds": round(seconds, 2),
-                "tokens_per_second": round(written / seconds, 1),
+                "tokens_per_second": per_second(written, seconds),
             },
         )
 

@@ -7,7 +7,7 @@ from faithful.catalog import Preset, find_preset
 from faithful.devices import known_device
 from faithful.gpus import known_gpu
 from faithful.model import check_dtype, shape_of
-from faithful.quantities import format_bytes
+from faithful.quantities import check_stated, format_bytes
 from generation.engine import EngineSettings
 from generation.identity import sampling_of, settings_from
 from generation.plan import USABLE_MEMORY, Plan, device_memory, make_plan, test_tokens
@@ -51,6 +51,7 @@ def dry_run(config: GenerateConfig, assume: str | None = None) -> DryRun:
     Raises:
         FaithfulError: what `generate` would refuse before it starts, or a GPU that is not known.
     """
+    check_stated(config)
     refuse_bad_counts(config)
     if assume:
         known_gpu(assume)

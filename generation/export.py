@@ -12,6 +12,7 @@ from faithful.contexts import LAYOUTS, aligned, packed
 from faithful.corpus import SPLITS, Corpus
 from faithful.errors import FaithfulError
 from faithful.files import write_atomically
+from faithful.quantities import check_stated
 
 ROWS_PER_GROUP = 4096
 
@@ -42,6 +43,7 @@ def export(config: ExportConfig) -> tuple[Path, int]:
     Raises:
         FaithfulError: no corpus, one without tokens, an unknown layout, a context below 2, or an `--out` that is in use.
     """
+    check_stated(config)
     corpus = Corpus(config.folder)
     if config.layout not in LAYOUTS:
         raise FaithfulError(f"'{config.layout}' is not a layout; choose packed or aligned.")

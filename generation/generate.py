@@ -21,6 +21,7 @@ from faithful.corpus import (
 from faithful.errors import FaithfulError
 from faithful.files import append_line, folder_lock, reason_of, remove_temporaries
 from faithful.model import ModelSpec, check_unchanged, check_weights, load_tokenizer
+from faithful.quantities import check_stated, per_second
 from faithful.runs import remember_run
 from generation.coordinator import draw_all
 from generation.describe import describe
@@ -62,6 +63,7 @@ def generate(config: GenerateConfig, report: Reporter = silent) -> GenerateResul
     Raises:
         FaithfulError: bad settings, a corpus made otherwise, another engine, no model, no room, a busy folder.
     """
+    check_stated(config)
     folder, manifest, spec = prepare(config)
     wanted = targets(config, manifest)
     if manifest.shards["train"] and _complete(folder, manifest, wanted):
@@ -159,7 +161,7 @@ def _log(folder: Path, began: float, tokens: int, workers: int | None) -> None:
                 "command": "generate",
                 "tokens": tokens,
                 "seconds": round(seconds, 2),
-                "tokens_per_second": round(tokens / seconds, 1),
+                "tokens_per_second": per_second(tokens, seconds),
                 "workers": workers or "default",
             },
         )

@@ -1,7 +1,7 @@
 """What decides the bytes of a corpus, and how a stated wish is compared with a corpus that exists."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -10,6 +10,7 @@ from faithful.catalog import find_preset
 from faithful.corpus import Manifest
 from faithful.errors import FaithfulError
 from faithful.model import ModelSpec
+from faithful.records import Part
 from generation.engine import EngineSettings
 from generation.sampling import Sampling
 
@@ -126,12 +127,12 @@ def check_engine(recorded: dict[str, Any], current: dict[str, Any], accept: bool
 
 def spec_of(manifest: Manifest) -> ModelSpec:
     """The resolved model of a corpus, from its manifest alone."""
-    values = dict(manifest.provenance["model"]) | manifest.identity["model"]
+    values = Part(manifest.provenance["model"] | manifest.identity["model"])
     preset = find_preset(values["name"])
     values["source"] = preset.source if preset else values["source"]
     values["eos_ids"] = tuple(values["eos_ids"])
     values["holes"] = tuple((first, end) for first, end in values.get("holes", ()))
-    return ModelSpec(**values)
+    return ModelSpec(**{field.name: values[field.name] for field in fields(ModelSpec)})
 
 
 def sampling_of(manifest: Manifest) -> Sampling:

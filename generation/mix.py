@@ -8,6 +8,7 @@ import numpy as np
 
 from faithful.corpus import SPLITS
 from faithful.errors import FaithfulError
+from faithful.quantities import check_stated
 from generation.derive import Choice, Derivation, DeriveResult, Selection, derive
 from generation.derive_inputs import Input, document_lengths, open_inputs, short_count, sibling
 from generation.plan import test_tokens
@@ -51,6 +52,7 @@ def mix(config: MixConfig, report: Reporter = silent) -> DeriveResult:
         raise FaithfulError("Every weight must be a number above 0; leave out what should have none.")
     if config.tokens is not None and config.tokens < 1:
         raise FaithfulError("--tokens must be at least 1.")
+    check_stated(config)
     inputs = open_inputs(config.folders)
     shares = np.array(weights) / sum(weights)
     derivation = Derivation(

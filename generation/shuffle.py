@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from faithful.corpus import SPLITS, Document
+from faithful.quantities import check_stated
 from generation.derive import Choice, Derivation, DeriveResult, Selection, derive
 from generation.derive_inputs import Input, document_lengths, open_inputs, sibling
 from generation.progress import Reporter, silent
@@ -36,6 +37,7 @@ def shuffle(config: ShuffleConfig, report: Reporter = silent) -> DeriveResult:
     Raises:
         FaithfulError: what `derive` refuses.
     """
+    check_stated(config)
     inputs = open_inputs((config.folder,))
     eos_ids = inputs[0].corpus.manifest.identity["model"]["eos_ids"]
     suffix = "shuffled" + (f"-s{config.seed}" if config.seed else "")

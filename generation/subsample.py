@@ -8,6 +8,7 @@ import numpy as np
 
 from faithful.corpus import SPLITS
 from faithful.errors import FaithfulError
+from faithful.quantities import check_stated
 from generation.derive import Choice, Derivation, DeriveResult, Selection, derive
 from generation.derive_inputs import Input, document_lengths, open_inputs, short_count, sibling
 from generation.length_match import (
@@ -64,6 +65,7 @@ def subsample(config: SubsampleConfig, report: Reporter = silent) -> DeriveResul
     Raises:
         FaithfulError: neither `tokens` nor `like`, or fewer tokens than asked for; and what `derive` refuses.
     """
+    check_stated(config)
     if config.tokens is None and config.like is None:
         raise FaithfulError("Say how much to take: --tokens N, or --like CORPUS for its lengths.")
     if config.tokens is not None and config.tokens < 1:

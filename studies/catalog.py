@@ -1,18 +1,19 @@
 """The studies by name, imported when one is asked for."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypedDict, get_args, get_type_hints
 
 from faithful.errors import FaithfulError
-from faithful.files import folder_lock, write_json
+from faithful.files import folder_lock
+from faithful.records import fit, read_record, write_record
 from generation.progress import Progress, Reporter
 from studies import configs
 
 SETTINGS = "settings.json"
+DEFAULTS = "delete it to begin with the defaults"
 
 
 UNITS = {"tasks": "tasks", "probes": "fits", "pairs": "pairs", "overlap": "corpora", "gaussian": "steps"}
@@ -76,7 +77,7 @@ class Study:
         study = function(config, steps)
         with folder_lock(config.out):
             told = {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
-            write_json(config.out / SETTINGS, told)
+            write_record(config.out / SETTINGS, told)
             for path, drawn in _figures(config.out).items():
                 if before.get(path) == drawn:
                     path.unlink(missing_ok=True)
@@ -96,13 +97,14 @@ class Study:
         Raises:
             FaithfulError: settings.json cannot be read.
         """
-        hints, recorded = get_type_hints(self.config), _recorded(out / SETTINGS)
+        hints, recorded = get_type_hints(self.config), read_settings(out / SETTINGS)
         if recorded and not self._of_the_same(recorded, stated, out):
             recorded = {}
         kept = {}
         for field in fields(self.config):
             if field.name in {"out", *stated} or field.name not in recorded or field.default is MISSING:
                 continue
+            fit(recorded[field.name], hints[field.name], str(out / SETTINGS), DEFAULTS, field.name)
             value = _restored(hints[field.name], recorded[field.name])
             gone = field.name == "corpora" and not all(folder.is_dir() for folder in value)
             if value != field.default and not gone:
@@ -194,10 +196,17 @@ def _restored(hint: Any, value: Any) -> Any:
     return Path(value) if is_path else value
 
 
-def _recorded(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise FaithfulError(f"Cannot read {path}: {error}; delete it to begin with the defaults.") from error
+class Settings(TypedDict, total=False):
+    """What a study was told to work on; the rest is compared with its configuration."""
+
+    saes: list[Path]
+    folders: list[Path]
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a study was told (`settings.json`); {} where nothing was recorded.
+
+    Raises:
+        FaithfulError: the record is damaged.
+    """
+    return read_record(path, Settings, DEFAULTS) if path.exists() else {}

@@ -1,7 +1,6 @@
 """Figures of SAEs on disk, and until an SAE's are whole what single forward passes gave, so that a killed study goes on."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 
 import torch
 
-from faithful.files import write_json, write_tensors
+from faithful.files import write_tensors
+from faithful.records import check_archive, read_cache, write_record
 from studies.grid import Trained
 
 
@@ -35,15 +35,15 @@ class Cells:
         done: dict[str, dict[str, Any]] = {}
         missing: dict[str, Trained] = {}
         for sae in saes:
-            path = self._path(sae)
-            if path.exists():
-                done[sae.sha256] = json.loads(path.read_text(encoding="utf-8"))
-                self.reused += 1
-            else:
+            kept = read_cache(self._path(sae))
+            if kept is None:
                 missing[sae.sha256] = sae
+            else:
+                done[sae.sha256] = kept
+                self.reused += 1
         for sha256, found in zip(missing, measure(list(missing.values())) if missing else [], strict=True):
             path = self._path(missing[sha256])
-            write_json(path, found)
+            write_record(path, found)
             shutil.rmtree(path.with_suffix(""), ignore_errors=True)
             done[sha256] = found
         return done
@@ -57,7 +57,12 @@ class Cells:
         write_tensors(self._pass(sae, read), values)
 
     def kept(self, sae: Trained, read: str) -> Any:
-        """The same, tensors on the CPU."""
+        """The same, tensors on the CPU.
+
+        Raises:
+            FaithfulError: the file is damaged.
+        """
+        check_archive(self._pass(sae, read))
         return torch.load(self._pass(sae, read), map_location="cpu", weights_only=True)
 
     def _path(self, sae: Trained) -> Path:

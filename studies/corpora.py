@@ -19,8 +19,10 @@ import numpy as np
 from faithful.corpus import Corpus, Manifest
 from faithful.devices import check_device
 from faithful.errors import FaithfulError
-from faithful.files import folder_lock, write_json
+from faithful.files import folder_lock
 from faithful.model import ModelSpec, load_model, load_tokenizer, resolve_model
+from faithful.quantities import check_stated
+from faithful.records import read_cache, write_record
 from faithful.runs import corpora_in
 from faithful.train_corpora import bos_of
 from generation.certificate import NO_CERTIFICATE
@@ -74,6 +76,7 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> CorporaSt
         FaithfulError: a device that is not there, no corpora, two of one name, different tokenizers, no own corpus to hold
             them against, a damaged corpus, a model that cannot be loaded.
     """
+    check_stated(config)
     device = check_device(config.device)
     if config.seed < 0:
         raise FaithfulError("--seed must not be negative.")
@@ -209,13 +212,12 @@ class _Bench:
         """The figures of a corpus."""
         path = self.config.out / "cells" / f"{corpus.name}.json"
         key = self._key(corpus)
-        if path.exists():
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            if stored["key"] == key:
-                self.reused.append(corpus.name)
-                return dict(stored)
+        stored = read_cache(path)
+        if stored is not None and stored["key"] == key:
+            self.reused.append(corpus.name)
+            return stored
         cell = {"key": key} | self._compute(corpus, report)
-        write_json(path, cell)
+        write_record(path, cell)
         return cell
 
     def _key(self, corpus: Corpus) -> str:

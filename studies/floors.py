@@ -16,6 +16,7 @@ from torch import Tensor
 
 from faithful.errors import FaithfulError
 from faithful.files import write_tensors
+from faithful.records import check_archive
 from faithful.sae.stack import Stack, StackConfig, init_weights
 from faithful.sae.topk import TopKSAE
 from faithful.truncated import TruncatedModel
@@ -121,6 +122,7 @@ def gaussian_saes(
     stack = Stack(config, mean, scale, device)
     generator = torch.Generator().manual_seed(seed)
     if checkpoint is not None and checkpoint.exists():
+        check_archive(checkpoint)
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         stack.load_state_dict(state["stack"])
         generator.set_state(state["generator"])

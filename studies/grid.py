@@ -12,10 +12,12 @@ from typing import Any
 
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
+from faithful.records import SEAL
 from faithful.runs import ROOT
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.files import CONFIG, load_sae, locate_sae, weights_file
 from faithful.sae.formats import hook_name, layer_of
+from faithful.sae.record import read_config
 from faithful.suggest import did_you_mean
 
 HUB_PLACE = re.compile(r"[\w.-]+/[\w.-]+(/.+)?")
@@ -59,13 +61,13 @@ class Trained:
     def sha256(self) -> str:
         """Hash of the weights and of the config, which may change what they compute; the seconds that a training took do
         not, and the same SAE trained twice, or killed and gone on with, is the same."""
-        told = json.dumps(_without_seconds(_config(self.folder)), sort_keys=True).encode()
+        told = json.dumps(_without_seconds(read_config(self.folder / CONFIG)), sort_keys=True).encode()
         return sha256_file(weights_file(self.folder)) + hashlib.sha256(told).hexdigest()[:16]
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """What `faithful train` wrote about it; empty for SAEs from elsewhere."""
-        metadata = _config(self.folder).get("metadata") or {}
+        metadata = read_config(self.folder / CONFIG).get("metadata") or {}
         return dict(metadata.get("faithful") or {})
 
     def load(self) -> Autoencoder:
@@ -78,8 +80,11 @@ class Trained:
 
 
 def _without_seconds(value: Any) -> Any:
+    """A config without how long its training took, and without the hashes that this is in."""
     if isinstance(value, dict):
-        return {key: _without_seconds(part) for key, part in value.items() if key != "seconds"}
+        return {
+            key: _without_seconds(part) for key, part in value.items() if key not in ("seconds", "log_sha256", SEAL)
+        }
     return value
 
 
@@ -189,7 +194,7 @@ def _on_hub(source: str) -> list[tuple[Path, str, tuple[str, ...]]]:
 
 
 def _describe(folder: Path, source: str, parts: Sequence[str]) -> Trained:
-    config = _config(folder)
+    config = read_config(folder / CONFIG)
     metadata = config.get("metadata") or {}
     identity = (metadata.get("faithful") or {}).get("identity") or {}
     dataset = str(metadata.get("dataset_path") or config.get("dataset_path") or "").rpartition("/")[2]
@@ -234,10 +239,3 @@ def _one_name_per_place(saes: Iterable[Trained]) -> list[Trained]:
 def _corpus_folder(parts: Sequence[str]) -> str:
     """Name for the corpus of an SAE that does not say: `CORPUS/SHAPE/seed-N` as here, else its own folder."""
     return parts[max(0, len(parts) - 3)] if SEED_FOLDER.fullmatch(parts[-1]) else parts[-1]
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise FaithfulError(f"Cannot read {folder / CONFIG}: {error}; download or train the SAE again.") from error

@@ -12,6 +12,7 @@ from faithful.devices import check_device
 from faithful.errors import FaithfulError
 from faithful.hooks import KINDS, Hook
 from faithful.model import ModelSpec, check_dtype, load_model, load_tokenizer, resolve_model, shape_of
+from faithful.quantities import check_stated
 from faithful.runs import corpora_in, saes_in
 from faithful.sae.formats import layer_of
 from faithful.train_corpora import bos_of, trained_corpora
@@ -103,6 +104,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         FaithfulError: a device that is not there, no SAEs, several models or hooks, a model that is not known, not the
             SAEs' or of another width, two corpora of one name, a corpus of another tokenizer.
     """
+    check_stated(config)
     device = check_device(config.device)
     if config.seed < 0:
         raise FaithfulError("--seed must not be negative.")

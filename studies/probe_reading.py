@@ -3,7 +3,6 @@
 Where a set has a split to test on, training texts of a group that is tested on are left out: no group is on both sides.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from faithful.errors import FaithfulError
-from faithful.files import sha256_file, write_json
+from faithful.files import sha256_file
 from faithful.hub import hub_problem
 from faithful.hub_files import refuse_foreign_files
 from faithful.local_files import find_files, is_saved, saved_files, saved_splits
+from faithful.records import read_cache, write_record
 from faithful.source_rows import Reader, open_source
 from faithful.sources import Source, resolve_source
 from faithful.streams import PAUSES, reading_fault, with_retries
@@ -59,12 +59,12 @@ def load_task(task: Task, draw: Draw, embedded: EmbeddedText, folder: Path | Non
         FaithfulError: the Hub or a file cannot be read, a column or the labels are missing, a class has too few examples.
     """
     path = folder / f"{task.name}-{_key(task, draw, embedded)}.json" if folder else None
-    if path and path.exists():
-        return from_json(task, json.loads(path.read_text(encoding="utf-8")))
+    if path and (kept := read_cache(path)) is not None:
+        return from_json(task, kept)
     data = _embedded(task, draw, embedded) if task.kind == EMBEDDED else _labelled(task, draw)
     refuse_too_few(data, draw)
     if path:
-        write_json(path, to_json(data))
+        write_record(path, to_json(data))
     return data
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from faithful.catalog import tiny_path
 from faithful.corpus import Corpus, identity_hash
 from faithful.errors import FaithfulError
-from faithful.files import folder_lock, write_json
+from faithful.files import folder_lock
+from faithful.records import read_cache, write_record
 from studies import probe_figures
 from studies.configs import ProbesConfig
 from studies.embedded_tasks import EmbeddedText
@@ -179,11 +180,12 @@ class _Probes:
         for name in names:
             for place in places:
                 path = self._path(name, place)
-                if path.exists():
-                    self.cells[name, place] = json.loads(path.read_text(encoding="utf-8"))
-                    self.reused += 1
-                else:
+                kept = read_cache(path)
+                if kept is None:
                     missing.append((name, place))
+                else:
+                    self.cells[name, place] = kept["entries"]
+                    self.reused += 1
         if not missing:
             return
         wanted = sorted({place for _, place in missing if place is not None})
@@ -204,7 +206,7 @@ class _Probes:
                 at = wanted.index(place)
                 inputs = {"f": pooled.codes[at], "h_hat": pooled.rebuilt[at]}
             entries = probe_cell(inputs, self.data[name], self.plans[name], ("h", "f"))
-            write_json(self._path(name, place), entries)
+            write_record(self._path(name, place), {"entries": entries})
             self.cells[name, place] = entries
             self.report(f"probes {title}", done + 1, len(missing))
 
@@ -286,11 +288,11 @@ class _Probes:
             identity = [FORMAT, identity_hash(opened.manifest.identity), shards, self.found.context]
             identity += [data.sha256 for data in self.data.values()]
             path = self.config.out / "overlap" / f"{corpus}-{_digest(identity)[:24]}.json"
-            if path.exists():
-                values = json.loads(path.read_text(encoding="utf-8"))
-            else:
-                values = [vars(one) for one in self._overlap(opened)]
-                write_json(path, values)
+            kept = read_cache(path)
+            if kept is None:
+                kept = {"entries": [vars(one) for one in self._overlap(opened)]}
+                write_record(path, kept)
+            values = kept["entries"]
             for place, name in enumerate(self.data):
                 found[name][corpus] = {"train": values[2 * place], "test": values[2 * place + 1]}
             self.report("overlap", done + 1, len(self.found.corpora))

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from faithful.files import write_text
+from faithful.quantities import check_stated
 from studies import report_parts as parts
 from studies import report_reproduce as again
 from studies.report_answer import answer
@@ -50,6 +51,7 @@ def write_report(config: ReportConfig) -> Path:
     Raises:
         FaithfulError: no such run, nothing in it, or a file of it that cannot be read.
     """
+    check_stated(config)
     run = read_run(config.run)
     out = config.out or config.run / ("report.md" if config.markdown else "report.html")
     if config.markdown:

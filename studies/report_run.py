@@ -1,6 +1,6 @@
 """What a run folder holds, read without a model: corpora, SAEs with their training logs, studies, recipe."""
 
-import json
+import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +8,12 @@ from typing import Any
 
 from faithful.corpus import Manifest, read_manifest
 from faithful.errors import FaithfulError
-from faithful.files import read_json
-from faithful.runs import corpora_of
+from faithful.records import parse_record, read_bytes, read_text
+from faithful.runs import corpora_of, read_steps
+from faithful.sae.record import MEND, read_config
 from faithful.sae_card import SaeCell
-from studies.catalog import SETTINGS, STUDIES
+from studies.catalog import SETTINGS, STUDIES, read_settings
+from studies.results import read_summary
 
 SAMPLES = 4
 LOG_POINTS = 300
@@ -38,7 +40,7 @@ class CorpusFound:
         card = self.folder / "README.md"
         if not card.is_file():
             return None
-        blocks = re.findall(r"```bash\n(faithful .*?)\n```", card.read_text(encoding="utf-8"), re.DOTALL)
+        blocks = re.findall(r"```bash\n(faithful .*?)\n```", read_text(card), re.DOTALL)
         return next((block for block in blocks if not block.startswith("faithful corpus export")), None)
 
     def samples(self) -> list[str]:
@@ -71,13 +73,18 @@ class SaeFound(SaeCell):
         path = self.folder / "train.jsonl"
         if not path.is_file():
             return []
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = read_bytes(path, MEND)
+        if self.record.get("log_sha256") not in (None, hashlib.sha256(content).hexdigest()):
+            raise FaithfulError(
+                f"{path} was edited or damaged: it is not the log that cfg.json beside it names; {MEND}."
+            )
+        lines = content.decode(errors="replace").splitlines()
         stride = max(1, len(lines) // LOG_POINTS)
         points = []
         for place in sorted({*range(0, len(lines), stride), len(lines) - 1} - {-1}):
             try:
-                points.append(dict(json.loads(lines[place])))
-            except ValueError:
+                points.append(parse_record(lines[place], dict[str, float], f"{path}, line {place + 1}"))
+            except FaithfulError:
                 continue
         return points
 
@@ -104,8 +111,7 @@ class StudyFound:
     @property
     def settings(self) -> dict[str, Any]:
         """What it was told; empty where it was not recorded."""
-        path = self.folder / SETTINGS
-        return read_json(path) if path.is_file() else {}
+        return read_settings(self.folder / SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -152,14 +158,14 @@ def read_run(folder: Path) -> RunFound:
     """
     if not folder.is_dir():
         raise FaithfulError(f"There is no run {folder}; name one, or start with `faithful run demo`.")
-    steps = read_json(folder / "steps.json") if (folder / "steps.json").is_file() else {}
+    steps = read_steps(folder)
     recipe = folder / "recipe.toml"
     found = RunFound(
         folder=folder,
         corpora=[CorpusFound(path.name, path, read_manifest(path)) for path in corpora_of(folder)],
         saes=_saes(folder / "saes"),
         studies=_studies(folder / "studies"),
-        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else None,
+        recipe=read_text(recipe) if recipe.is_file() else None,
         steps={name: float(step["seconds"]) for name, step in steps.items()},
     )
     if not (found.corpora or found.saes or found.studies):
@@ -173,10 +179,10 @@ def _studies(folder: Path) -> dict[str, StudyFound]:
     """Finished studies, ours in the catalogue's order first."""
     paths = {path.parent.name: path for path in sorted(folder.glob("*/summary.json"))}
     order = [*(name for name in STUDIES if name in paths), *(name for name in paths if name not in STUDIES)]
-    return {name: StudyFound(name, paths[name].parent, read_json(paths[name])) for name in order}
+    return {name: StudyFound(name, paths[name].parent, read_summary(paths[name])) for name in order}
 
 
 def _saes(folder: Path) -> list[SaeFound]:
     paths = sorted(folder.rglob("cfg.json"))
     visible = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    return [SaeFound(path.parent.relative_to(folder).as_posix(), path.parent, read_json(path)) for path in visible]
+    return [SaeFound(path.parent.relative_to(folder).as_posix(), path.parent, read_config(path)) for path in visible]

@@ -3,9 +3,11 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from faithful.files import write_atomically, write_json
+from faithful.files import write_atomically
+from faithful.records import read_record, write_record
+from faithful.shapes import Count
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,28 @@ class Row:
     shape: str | None = None
 
 
+class ModelRead(TypedDict, total=False):
+    """The model that read the text."""
+
+    name: str
+    revision: str
+    dtype: str
+
+
+class Summary(TypedDict, total=False):
+    """What every study's summary begins with; what follows is its own."""
+
+    study: str
+    model: ModelRead
+    hook: str
+    own: str | None
+    controls: dict[str, str]
+    missing_corpora: list[str]
+    seed: Count
+    reused: Any
+
+
+SUMMARY = "summary.json"
 COLUMNS = ("study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high", "shape")
 
 
@@ -53,4 +77,13 @@ def write_results(folder: Path, summary: dict[str, Any], rows: list[Row]) -> Non
     schema = {name: types.get(name, pl.Int64) for name in COLUMNS}
     table = pl.DataFrame([dataclasses.asdict(row) for row in rows], schema=schema)
     write_atomically(folder / "results.parquet", lambda path: table.write_parquet(path))
-    write_json(folder / "summary.json", summary)
+    write_record(folder / SUMMARY, summary)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """A study's `summary.json`.
+
+    Raises:
+        FaithfulError: it is damaged.
+    """
+    return read_record(path, Summary, "delete it and run the study again")

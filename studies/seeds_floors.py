@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faithful.files import write_json, write_tensors
+from faithful.files import write_tensors
+from faithful.records import check_archive, read_cache, write_record
 from faithful.sae.autoencoder import TENSORS
 from faithful.sae.topk import TopKSAE
 from faithful.train_config import ALGORITHM
@@ -129,9 +130,11 @@ class FloorMaker:
 
     def _kept(self, told: list[Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         path = self.folder / f"{hashlib.sha256(json.dumps([VERSION, self.seed, told]).encode()).hexdigest()[:32]}.json"
-        if not path.exists():
-            write_json(path, measure())
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        kept = read_cache(path)
+        if kept is None:
+            kept = measure()
+            write_record(path, kept)
+        return kept
 
     def _figures(self, directions: Sequence[Directions], codes: Sequence[Codes] | None = None) -> dict[str, Any]:
         """Mean figures over all pairs, `sfr_curve` point by point; `assignment_gap` is the largest one."""
@@ -179,6 +182,7 @@ class FloorMaker:
             plain = [{name: getattr(sae, name) for name in (*TENSORS, "k")} for sae in trained]
             write_tensors(path, plain)
             checkpoint.unlink(missing_ok=True)
+        check_archive(path)
         return [TopKSAE(**plain) for plain in torch.load(path, map_location="cpu", weights_only=True)]
 
     def _key(self, identity: dict[str, Any], moments: Moments, seeds: Sequence[int], steps: int) -> str:

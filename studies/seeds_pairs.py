@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from faithful.files import write_atomically, write_json
+from faithful.files import write_atomically
+from faithful.records import check_archive, read_cache, write_record
 from faithful.sae.autoencoder import Autoencoder
 from studies.assignment import Assignment
 from studies.codes import CodedText, code_text
@@ -119,13 +120,15 @@ class Matcher:
         self.reused += path.exists() and (self.panel is None or on_panel.exists())
         if not path.exists():
             self._match(one, other, path)
+        check_archive(path)
         with np.load(path) as stored:
             found = json.loads(str(stored["found"]))
             pair = Pair(one, other, found["figures"], stored["columns"], stored["cosines"], found["solved"])
         if self.panel is not None:
-            if not on_panel.exists():
-                write_json(on_panel, self._on_panel(pair, seed=int(on_panel.stem[:12], 16)))
-            more = json.loads(on_panel.read_text(encoding="utf-8"))
+            more = read_cache(on_panel)
+            if more is None:
+                more = self._on_panel(pair, seed=int(on_panel.stem[:12], 16))
+                write_record(on_panel, more)
             pair = replace(pair, figures=pair.figures | more["figures"], solved=pair.solved | more["solved"])
         self.solved += pair.solved.values()
         return pair

@@ -1,7 +1,9 @@
 """What to type next: the first thing that a run lacks, read from what lies in it."""
 
-import json
 from pathlib import Path
+
+from faithful.errors import FaithfulError
+from faithful.records import read_record, read_text
 
 STUDIES = ("corpora", "seeds", "fakes", "probes", "reconstruction")
 PLACES = ("corpora", "saes", "studies")
@@ -47,7 +49,7 @@ def _option(run: Path) -> str:
     from faithful.runs import ROOT, run_folder
 
     marker = ROOT / "current"
-    current = marker.read_text(encoding="utf-8").strip() if marker.exists() else ""
+    current = read_text(marker).strip() if marker.exists() else ""
     if current and run_folder(current).resolve() == run.resolve():
         return ""
     return f" --run {run.name if run.parent == ROOT else run}"
@@ -56,7 +58,7 @@ def _option(run: Path) -> str:
 def _kind_and_model(manifest: Path) -> tuple[str, str]:
     """Of a corpus; of one that cannot be read, what no command turns on."""
     try:
-        values = json.loads(manifest.read_text(encoding="utf-8"))
+        values = read_record(manifest, dict)
         return str(values["kind"]), str(values["identity"]["model"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FaithfulError, TypeError):
         return "", ""

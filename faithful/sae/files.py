@@ -10,8 +10,10 @@ from torch import Tensor
 
 from faithful.errors import FaithfulError
 from faithful.files import write_atomically, write_json, write_tensors
+from faithful.records import read_record
 from faithful.sae.autoencoder import TENSORS, Autoencoder
 from faithful.sae.formats import from_sae_lens, from_sparsify, layer_of
+from faithful.sae.record import MEND, Run, read_config, seal_config, weights_sha256
 from faithful.sae.topk import TopKSAE
 
 CONFIG = "cfg.json"
@@ -69,7 +71,7 @@ def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: 
             raise FaithfulError(f"The sparsity for {folder} is not {sae.d_sae} finite numbers; compute it again.")
         _write_tensors(folder / SPARSITY, {"sparsity": sparsity})
     _write_tensors(folder / WEIGHTS, {name: getattr(sae, name) for name in TENSORS})
-    write_json(folder / CONFIG, config)
+    write_json(folder / CONFIG, seal_config(config))
 
 
 def load_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Autoencoder:
@@ -209,14 +211,17 @@ def check_sae(sae: Autoencoder, where: str) -> None:
 
 def _load_folder(folder: Path) -> Autoencoder:
     where = str(folder)
-    config = _read_config(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     if (folder / SPARSIFY_WEIGHTS).exists():
         run = folder.parent / SPARSIFY_CONFIG
         sae: Autoencoder = from_sparsify(config, _read_tensors(folder / SPARSIFY_WEIGHTS), folder.name, where)
-        sae.metadata["model_name"] = _read_config(run).get("model") if run.exists() else None
+        sae.metadata["model_name"] = read_record(run, Run, MEND).get("model") if run.exists() else None
     else:
         sae = from_sae_lens(config, _read_tensors(folder / WEIGHTS), where)
     check_sae(sae, where)
+    trained = weights_sha256(config)
+    if trained is not None and isinstance(sae, TopKSAE) and sae.sha256() != trained:
+        raise FaithfulError(f"The weights in {where} are not those that its {CONFIG} was written for; {MEND}.")
     return sae
 
 
@@ -242,7 +247,7 @@ def _download(repo: str, subfolder: str | None, revision: str | None) -> Path:
     config = fetch(prefix + CONFIG)
     if config is None:
         raise FaithfulError(f"{place} holds no {CONFIG}; name the SAE's place in the repository.")
-    if "num_latents" in _read_config(config) or "expansion_factor" in _read_config(config):
+    if {"num_latents", "expansion_factor"} & read_config(config).keys():
         weights = fetch(prefix + SPARSIFY_WEIGHTS)
         fetch("/".join([*prefix.split("/")[:-2], SPARSIFY_CONFIG]))
     else:
@@ -250,18 +255,6 @@ def _download(repo: str, subfolder: str | None, revision: str | None) -> Path:
     if weights is None:
         raise FaithfulError(f"{place} holds no weights beside its {CONFIG}; name another SAE.")
     return config.parent
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FaithfulError(f"{path.parent} holds no {path.name}; give the folder of one SAE.") from None
-    except (OSError, ValueError) as error:
-        raise FaithfulError(f"Cannot read {path}: {error}; download or export the SAE again.") from error
-    if not isinstance(config, dict):
-        raise FaithfulError(f"{path} is not the config of an SAE; give the folder of one SAE.")
-    return config
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -272,7 +265,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except FileNotFoundError:
         raise FaithfulError(f"{path.parent} holds no {path.name}; download or export the SAE again.") from None
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise FaithfulError(f"Cannot read {path}: {error}; download or export the SAE again.") from error
 
 

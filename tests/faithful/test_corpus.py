@@ -29,6 +29,7 @@ from faithful.corpus import (
     write_shard,
 )
 from faithful.errors import FaithfulError
+from faithful.records import write_record
 
 BOS, EOS = 0, 1
 
@@ -128,10 +129,9 @@ def test_damage_is_found_and_named(folder: Path, damage: str) -> None:
     else:
         victim.unlink()
     assert intact_shards(folder, read_manifest(folder).shards["train"]) == [True, False, True]
-    if damage != "edited":
-        with pytest.raises(FaithfulError, match=r"part-00001\.parquet") as caught:
-            list(Corpus(folder).documents())
-        assert "\n" not in str(caught.value)
+    with pytest.raises(FaithfulError, match=r"part-00001\.parquet") as caught:
+        list(Corpus(folder).documents())
+    assert "\n" not in str(caught.value)
 
 
 def test_a_manifest_comes_back_as_it_was(folder: Path) -> None:
@@ -150,7 +150,50 @@ def test_a_manifest_comes_back_as_it_was(folder: Path) -> None:
 def edit(folder: Path, change: Any) -> None:
     values = json.loads((folder / "corpus.json").read_text())
     change(values)
-    (folder / "corpus.json").write_text(json.dumps(values))
+    write_record(folder / "corpus.json", values)
+
+
+def test_a_manifest_that_was_edited_by_hand_is_refused(folder: Path) -> None:
+    path = folder / "corpus.json"
+    content = path.read_text()
+    assert "record_sha256" in json.loads(content)
+    tokens = read_manifest(folder).shards["train"][0].tokens
+    path.write_text(content.replace(f'"tokens": {tokens}', f'"tokens": {tokens + 1}'))
+    with pytest.raises(FaithfulError, match=r"corpus\.json was edited or damaged") as caught:
+        Corpus(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_from_before_seals_is_read(folder: Path) -> None:
+    path = folder / "corpus.json"
+    before, values = read_manifest(folder), json.loads(path.read_text())
+    del values["record_sha256"]
+    path.write_text(json.dumps(values))
+    assert read_manifest(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("rows", 39), ("tokens", 1), ("bytes", 7), ("sha256", "0" * 64), ("file", "data/part-00002.parquet")],
+)
+def test_a_manifest_that_says_other_things_than_its_shards_is_never_read(folder: Path, name: str, value: Any) -> None:
+    """What the file itself can tell is compared with it, even where the manifest was written anew around the lie."""
+    edit(folder, lambda values: values["shards"]["train"][1].update({name: value}))
+    with pytest.raises(FaithfulError, match="damaged") as caught:
+        list(Corpus(folder).documents())
+    assert "\n" not in str(caught.value)
+
+
+def test_every_flipped_bit_of_a_shard_is_noticed_and_a_restored_one_read_again(folder: Path) -> None:
+    victim = folder / "data" / "part-00000.parquet"
+    content = victim.read_bytes()
+    expected = [ids.tolist() for ids in Corpus(folder).documents()]
+    for place in range(0, len(content), max(1, len(content) // 40)):
+        victim.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        with pytest.raises(FaithfulError, match=r"part-00000\.parquet: it is missing or damaged"):
+            list(Corpus(folder).documents())
+    victim.write_bytes(content)
+    assert [ids.tolist() for ids in Corpus(folder).documents()] == expected
 
 
 @pytest.mark.parametrize(

@@ -335,7 +335,9 @@ def test_what_is_left_out_comes_from_the_saes_that_are_there(
     with pytest.raises(FaithfulError, match=r"short holds 3,100 tokens .* trained on 6,000 .* make short larger"):
         settle(configured(corpora, out, corpora=(*both, short), **left_out), "cpu")
     path = out / "cool" / "resid_pre.1-f96-k4" / "seed-0" / "cfg.json"
-    path.write_text(path.read_text().replace('"tokens": 6000', '"tokens": 5000'))
+    config = json.loads(path.read_text())
+    config["metadata"]["faithful"] = {"identity": config["metadata"]["faithful"]["identity"] | {"tokens": 5000}}
+    path.write_text(json.dumps(config))
     assert settle(configured(corpora, out, **left_out), "cpu")[0] == stated
     with pytest.raises(FaithfulError, match=r"trained with tokens 5,000 and 6,000; choose with --tokens"):
         settle(configured(corpora, out, corpora=both, **left_out), "cpu")

@@ -82,7 +82,7 @@ class Maker:
         """A corpus of these documents; written again with more of them, it has grown."""
         spec = spec or self.spec
         own = {"model": model_identity(spec), "sampling": Sampling(max_tokens=127).to_dict(), "seed": 0}
-        external = {"model": tokenizer_identity(spec), "source": "a web"}
+        external = {"model": tokenizer_identity(spec), "source": {"name": "a web"}}
         provenance = {"model": model_provenance(spec)} | ({} if kind == "own" else {"licence": "cc0-1.0"})
         manifest = open_corpus(folder, kind, own if kind == "own" else external, provenance)
         writer = CorpusWriter(folder, manifest, spec, self.tokenizer, dict.fromkeys(SPLITS), ROWS)
@@ -203,6 +203,15 @@ def test_shuffle_draws_every_order_equally_often() -> None:
     orders = Counter(tuple(shuffled(document, [1], seed).token_ids[:3]) for seed in range(6000))
     assert set(orders) == set(permutations((5, 6, 7)))
     assert sum((count - 1000) ** 2 / 1000 for count in orders.values()) < 20.5  # χ² on 5 degrees, p = 0.001
+
+
+def test_a_clock_that_stands_still_spoils_nothing(
+    corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation.derive.time.time", lambda: 5.0)
+    shuffle(ShuffleConfig(folder=corpora["own"], out=tmp_path / "a"))
+    told = json.loads((tmp_path / "a" / "log.jsonl").read_text().splitlines()[0])
+    assert told["seconds"] == 0 and told["tokens_per_second"] is None
 
 
 def test_shuffle_of_a_grown_corpus_begins_as_that_of_the_small_one(maker: Maker, tmp_path: Path) -> None:
@@ -679,7 +688,11 @@ def test_an_input_that_grows_meanwhile_is_refused_and_leaves_nothing(
 ) -> None:
     """After the inputs were checked, after documents were chosen, and as they are written."""
     grown = {label: shutil.copytree(corpora[label], tmp_path / label) for label in corpora}
-    more = {"train": [*read(grown["own"]), *maker.documents(11, 40)], "test": read(grown["own"], "test")}
+    longer = [*read(grown["own"]), *maker.documents(11, 40)]
+    more = {
+        "train": [replace(one, index=place) for place, one in enumerate(longer)],
+        "test": read(grown["own"], "test"),
+    }
     real: Any = getattr(derive_module, after)
 
     def growing(*arguments: Any) -> Any:

@@ -16,6 +16,7 @@ from faithful.errors import FaithfulError
 from faithful.publish import PublishConfig, publish_corpus, publish_run, publish_saes
 from faithful.publish_cards import END, merge_cards, metadata_of, parse_card
 from faithful.publish_hub import Repository, is_of_the_client
+from faithful.records import sealed
 from generation.add_config import AddConfig
 from generation.adopt import Adopted, adopt, find_published
 from generation.card import card_is_current
@@ -544,7 +545,7 @@ class TestTheWayBack:
         publish(corpus)
         record = json.loads(hub.repositories["dataset", NAME].files["faithful.json"])
         record["files"][path] = {"bytes": 3, "sha256": hashlib.sha256(b"bad").hexdigest()}
-        hub.edit("dataset", NAME, "faithful.json", json.dumps(record).encode())
+        hub.edit("dataset", NAME, "faithful.json", json.dumps(sealed(record)).encode())
         with pytest.raises(FaithfulError, match="is not a file that `faithful publish` made"):
             find_published(NAME)
 
@@ -559,7 +560,7 @@ class TestTheWayBack:
             facts = changed["files"].pop("data/part-00001.parquet")
             if odd == "other":
                 changed["files"]["data/part-00001.parquet"] = facts | {"sha256": "0" * 64}
-            repository.head.tree["faithful.json"] = Blob(json.dumps(changed).encode(), False)
+            repository.head.tree["faithful.json"] = Blob(json.dumps(sealed(changed)).encode(), False)
             shutil.rmtree(tmp_path / "cache", ignore_errors=True)
             with pytest.raises(FaithfulError, match=r"is not whole: its manifest names data/part-00001\.parquet"):
                 adopted(tmp_path / "back")

@@ -24,6 +24,7 @@ from generation.sampling import Sampling
 from generation.statistics import corpus_statistics
 from studies import corpora as study
 from studies.corpora import CorporaConfig, study_corpora
+from studies.results import read_summary
 from tests.own import write_external, write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -139,7 +140,7 @@ def test_results_hold_every_figure_of_the_summary(done: study.CorporaStudy) -> N
         assert rows["ce"]["parameter"] == cell["as_model"]["tokens_scored"]
         curve = table.filter(corpus=name, metric="distinct_3").sort("parameter")
         assert curve["value"].to_list() == cell["text"]["curves"]["distinct_3"]
-    assert json.loads((done.folder / "summary.json").read_text()) == json.loads(json.dumps(done.summary))
+    assert read_summary(done.folder / "summary.json") == json.loads(json.dumps(done.summary))
 
 
 def test_every_figure_is_a_picture_that_names_the_corpora(done: study.CorporaStudy) -> None:

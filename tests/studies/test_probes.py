@@ -799,7 +799,7 @@ def test_what_each_probe_answers_rightly_is_kept_and_its_draw_is_part_of_the_int
 ) -> None:
     count = len_of(studied, "test")
     cells = [json.loads(path.read_text()) for path in (studied.folder / "cells").glob("hard-*.json")]
-    entries = [entry for cell in cells for entry in cell]
+    entries = [entry for cell in cells for entry in cell["entries"]]
     assert len(entries) > 20
     assert all(unpack(entry["right"], count).mean() == pytest.approx(entry["accuracy"]) for entry in entries)
     right = np.random.default_rng(0).random(13) < 0.5

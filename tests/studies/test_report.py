@@ -485,6 +485,26 @@ def test_svg_keeps_what_draws_and_drops_what_runs(tmp_path: Path) -> None:
         inline_svg(tmp_path / "c.svg", "", "")
 
 
+@pytest.mark.parametrize(
+    "box", ["0 0 nan 9", "0 0 inf 9", "0 0 x 9", "0 0 1e300 9", "0 0 -5 9", "0 0 0 9", "0 0 9", "0 0 9 9 9", "1e999"]
+)
+def test_figures_of_no_size_are_a_sentence(tmp_path: Path, box: str) -> None:
+    (tmp_path / "a.svg").write_text(f'<svg viewBox="{box}"><g/></svg>')
+    with pytest.raises(FaithfulError, match="states no size") as caught:
+        inline_svg(tmp_path / "a.svg", "", "")
+    assert "\n" not in str(caught.value)
+
+
+def test_figures_with_commas_without_a_box_or_nested_without_end(tmp_path: Path) -> None:
+    (tmp_path / "a.svg").write_text('<svg viewBox="0,0, 90,45"/>')
+    assert "width:120px" in inline_svg(tmp_path / "a.svg", "", "")
+    (tmp_path / "b.svg").write_text("<svg/>")
+    assert "width" not in inline_svg(tmp_path / "b.svg", "", "")
+    (tmp_path / "c.svg").write_text("<svg>" + "<g>" * 3000 + "</g>" * 3000 + "</svg>")
+    with pytest.raises(FaithfulError, match="nested too deeply"):
+        inline_svg(tmp_path / "c.svg", "", "")
+
+
 def test_draft_figures_stand_beside_ours_where_model_and_setting_agree() -> None:
     assert len(draft_runs()) == 29
     shape = "resid_pre.8-f12288-k16"
