@@ -18,7 +18,7 @@ from faithful.quantities import format_bytes, format_count, format_seconds
 from faithful.sae.config import StackConfig
 from faithful.token_rows import Plan
 from faithful.train_config import Settings, TrainConfig, settle
-from faithful.truncated import TruncatedModel
+from faithful.truncated import TruncatedModel, refuse_several_streams
 
 CPU_FLOPS_PER_THREAD = 3e10
 GPU_SHARE = 0.4
@@ -111,6 +111,7 @@ def device_flops(device: str, assume: str | None = None) -> float:
 def forecast(settings: Settings, usable: dict[Path, Plan], device: str, assume: str | None = None) -> TrainPlan:
     """Forecast what `settle` found."""
     model, seeds = empty_model(settings.model), len(settings.seeds)
+    refuse_several_streams(model)
     truncated = TruncatedModel(model, settings.hook)
     stacks = [settings.stack(truncated.d_in, *shape, settings.seeds, 1) for shape in settings.shapes]
     forward = forward_flops(model, settings)

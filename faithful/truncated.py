@@ -10,6 +10,8 @@ from torch.nn.functional import gelu
 from faithful.errors import FaithfulError
 from faithful.hooks import Hook
 
+STREAMS = ("altup_num_inputs", "hc_mult", "hc_count")
+
 
 class _Reached(Exception):
     """Ends a forward pass at the hook."""
@@ -92,6 +94,22 @@ class TruncatedModel:
         """About how many bytes a forward pass of `rows` contexts needs at its peak."""
         inner, scores = self._values
         return rows * context * (max(inner, scores * context) + 4 * self.d_in) * self.dtype.itemsize
+
+
+def refuse_several_streams(model: Any) -> None:
+    """Look in the config for a number of residual streams, which a plan can do without weights; every pass looks again.
+
+    Raises:
+        FaithfulError: there is more than one.
+    """
+    config = model.config.get_text_config()
+    found = [(name, count) for name in STREAMS if (count := getattr(config, name, None) or 1) > 1]
+    if found:
+        name, count = found[0]
+        raise FaithfulError(
+            f"{type(model).__name__} keeps {count} residual streams ({name}), not one vector per token; SAEs cannot be"
+            " trained on or studied with this model."
+        )
 
 
 def _gelu(x: Tensor) -> Tensor:

@@ -139,6 +139,11 @@ class _Batch:
                 setattr(self, name, tensor[index])
         self.keep_rows(index)
 
+    @property
+    def can_compact(self) -> bool:
+        """Whether the cache can lose rows."""
+        return True
+
     def keep_rows(self, rows: Tensor) -> None:
         """Keep the given rows of the cache only."""
         raise NotImplementedError
@@ -225,8 +230,6 @@ class _RollingBatch(_Batch):
 class _WholeBatch(_Batch):
     """Rows of one age without a cache: every token is fed again."""
 
-    can_compact = True
-
     def __init__(self, engine: TransformersEngine) -> None:
         super().__init__(engine)
         self.fed = self.inputs[:, :0]
@@ -250,7 +253,7 @@ class _EvenBatch(_Batch):
 
     @property
     def can_compact(self) -> bool:
-        """Whether the cache can lose rows: families' own kinds cannot."""
+        """Families' own kinds of caches cannot lose rows."""
         if self.cache is None:
             return True
         if type(self.cache) is not DynamicCache:

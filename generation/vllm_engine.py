@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from faithful.errors import FaithfulError, one_line
 from faithful.model import ModelSpec
 from generation.engine import EngineSettings, Request, Sample, unheard
@@ -137,6 +139,17 @@ class VllmEngine:
         finally:
             if waiting:
                 self.engine.abort_request(list(waiting))
+
+    def log_p(self, token_ids: list[int]) -> np.ndarray:
+        """log p of the tokens of a text that follows BOS, float64 [tokens], scored in one pass."""
+        from vllm import SamplingParams
+
+        prompt = [self.spec.bos_id, *token_ids]
+        params = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False, temperature=1.0)
+        (output,) = self.llm.generate([{"prompt_token_ids": prompt}], params, use_tqdm=False)
+        return np.array(
+            [step[token].logprob for step, token in zip(output.prompt_logprobs[1:], token_ids, strict=True)]
+        )
 
     def _sample(self, request: Request, output: Any) -> Sample:
         token_ids = list(output.token_ids)

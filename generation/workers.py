@@ -298,10 +298,14 @@ def _serve(engine: Any, link: _Link, drain: bool) -> None:
 
 def _build(spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) -> Any:
     if settings.name == "vllm":
+        from generation.vllm_check import reference, refuse_other_probabilities
         from generation.vllm_engine import VllmEngine, set_environment
 
+        known = reference(spec, sampling, settings)
         set_environment(settings)
-        return VllmEngine(spec, sampling, settings)
+        vllm = VllmEngine(spec, sampling, settings)
+        refuse_other_probabilities(vllm, known)
+        return vllm
 
     import torch
 

@@ -1,0 +1,58 @@
+"""Whether vLLM computes what transformers computes: the reference text, and what a difference leads to (no vLLM needed)."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faithful.errors import FaithfulError
+from faithful.model import ModelSpec
+from generation.engine import EngineSettings
+from generation.rounding import EXACT, ROUNDED
+from generation.sampling import Sampling
+from generation.scoring import Scorer
+from generation.vllm_check import Reference, reference, refuse_other_probabilities
+
+SETTINGS = EngineSettings("vllm", "cpu", 1, 8, 64, False)
+IDS = np.arange(40) + 30
+LOG_P = np.linspace(-6, -1, 40)
+
+
+def engine(log_p: np.ndarray) -> Any:
+    """A vLLM that gives these log-probabilities."""
+    return SimpleNamespace(spec=SimpleNamespace(name="some model"), log_p=lambda token_ids: log_p)
+
+
+def test_rounding_is_no_difference() -> None:
+    refuse_other_probabilities(engine(LOG_P + 5e-4), Reference(IDS, LOG_P, EXACT))
+    refuse_other_probabilities(engine(LOG_P + 0.2), Reference(IDS, LOG_P, ROUNDED))
+    refuse_other_probabilities(engine(LOG_P + 9), None)
+
+
+def test_a_switch_on_the_way_is_refused_with_the_length_before_it() -> None:
+    """As with a window that one of the two takes for one token longer."""
+    other = LOG_P.copy()
+    other[17:] += 0.3
+    with pytest.raises(
+        FaithfulError, match=r"disagree on some model: .* by 0\.3 nats .* from token 18 .* --max-tokens 17\."
+    ):
+        refuse_other_probabilities(engine(other), Reference(IDS, LOG_P, EXACT))
+
+
+@pytest.mark.parametrize("log_p", [LOG_P + 0.5, LOG_P * np.nan], ids=["everywhere", "nan"])
+def test_a_difference_from_the_start_leaves_the_other_engine(log_p: np.ndarray) -> None:
+    with pytest.raises(FaithfulError, match=r"use --engine transformers\.$"):
+        refuse_other_probabilities(engine(log_p), Reference(IDS, LOG_P, ROUNDED))
+
+
+def test_the_reference_is_as_long_as_a_sample_and_scored_in_one_pass(
+    family_model: Callable[[str], tuple[ModelSpec, Any]],
+) -> None:
+    spec, model = family_model("mistral")
+    known = reference(spec, Sampling(max_tokens=60), SETTINGS)
+    assert known is not None
+    assert len(known.token_ids) == 59 > model.config.sliding_window
+    assert known.cap == EXACT
+    np.testing.assert_allclose(known.log_p, Scorer(model, spec, Sampling()).log_p([known.token_ids]), atol=1e-4)
