@@ -264,8 +264,8 @@ def _positions(config: Any) -> int:
     """
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     stated = next((int(value) for name in names if (value := getattr(config, name, None) or 0) > 0), 0)
-    rope = getattr(config, "rope_parameters", None) or {}
-    by_layer = [value for value in rope.values() if isinstance(value, dict)]
+    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+    by_layer: list[dict[str, Any]] = [value for value in rope.values() if isinstance(value, dict)]
     switches = [
         int(one.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", stated))
         for one in by_layer or [rope]

@@ -47,3 +47,14 @@ def test_families_in_use_are_sampled_past_their_windows(name: str, tmp_path: Pat
     assert certificate is not None
     assert certificate["impossible_share"] == 0
     assert certificate["verdict"] in ("consistent", "too few tokens")
+
+
+def test_a_window_that_vllm_takes_one_token_longer_is_refused_before_the_first_sample(tmp_path: Path) -> None:
+    """Cohere-2: eight tokens back in transformers, nine in vLLM."""
+    done = generate(build_causal_type("cohere2", tmp_path / "model", **HEADS | TIED), "--max-tokens", "23")
+    assert done.returncode == 2, done.stderr[-2000:]
+    said = " ".join(done.stderr.split())
+    assert "disagree" in said
+    assert "from token 9 of a text on" in said
+    assert "use --engine transformers, or --max-tokens 8." in said
+    assert not list(tmp_path.rglob("*.parquet"))
