@@ -677,3 +677,16 @@ def test_text_without_blank_lines_is_cut_at_lines_and_never_inside_one(tmp_path:
     assert len(whole) > 5
     (tmp_path / "line.txt").write_text("word " * PART)
     assert [row.text for row in Rows(resolve_source(str(tmp_path / "line.txt")), 0)] == ["word " * PART]
+
+
+@pytest.mark.parametrize("column", ["dataset_name", "source_dataset", "original_dataset", "data_source", "subset"])
+@pytest.mark.parametrize("task", ["glue/sst2", ["piqa", "AG's News"]], ids=["text", "list"])
+def test_tasks_are_found_under_every_name_of_their_column_and_in_lists(tmp_path: Path, column: str, task: Any) -> None:
+    lists = isinstance(task, list)
+    rows = [{"text": "kept", column: ["piqa"] if lists else "piqa"}, {"text": "left", column: task}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = resolve_source(str(tmp_path / "a.jsonl"))
+    assert source.source_column == column
+    found = Rows(source, 0)
+    assert [row.text for row in found] == ["kept"]
+    assert found.dropped == {"task": 1}
