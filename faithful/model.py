@@ -266,8 +266,9 @@ def _positions(config: Any) -> int:
     stated = next((int(value) for name in names if (value := getattr(config, name, None) or 0) > 0), 0)
     rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
     by_layer: list[dict[str, Any]] = [value for value in rope.values() if isinstance(value, dict)]
+    before = getattr(config, "original_max_position_embeddings", None) or stated
     switches = [
-        int(one.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", stated))
+        int(one.get("original_max_position_embeddings") or before)
         for one in by_layer or [rope]
         if one.get("rope_type") in ("longrope", "dynamic")
     ]
