@@ -22,8 +22,8 @@ _HOMES = {
     "publish_run": "faithful.publish",
     "run_recipe": "faithful.recipe",
     "load_recipe": "faithful.recipe_config",
-    "export_dictionary_learning": "faithful.sae.files",
-    "export_sparsify": "faithful.sae.files",
+    "export_dictionary_learning": "faithful.sae.exports",
+    "export_sparsify": "faithful.sae.exports",
     "load_sae": "faithful.sae.files",
     "save_sae": "faithful.sae.files",
     "TrainConfig": "faithful.train_config",
@@ -68,7 +68,8 @@ if TYPE_CHECKING:
     from faithful.publish import PublishConfig, publish_corpus, publish_run, publish_saes
     from faithful.recipe import run_recipe
     from faithful.recipe_config import load_recipe
-    from faithful.sae.files import export_dictionary_learning, export_sparsify, load_sae, save_sae
+    from faithful.sae.exports import export_dictionary_learning, export_sparsify
+    from faithful.sae.files import load_sae, save_sae
     from faithful.train_config import TrainConfig
     from faithful.training import train
     from generation.add import add

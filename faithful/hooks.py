@@ -1,64 +1,35 @@
-"""Hooks: the places in a causal LM where activations are read or replaced, named by layer and kind."""
+"""Hooks: what activations are read or replaced in a causal LM, named by layer and kind."""
 
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from torch import Tensor
-from torch.nn import Module, ModuleList
-from torch.utils.hooks import RemovableHandle
+import torch
+from torch.nn import Module
 
 from faithful.errors import FaithfulError
+from faithful.places import Place, decoder_layers, trace_layer
+from faithful.sublayers import sublayer_place
 
 KINDS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
-ATTENTION = ("attn", "self_attn", "attention")
-MLP = ("mlp",)
-
-
-class Place(NamedTuple):
-    """Where in a model a hook is.
-
-    Attributes:
-        path: of the module, from the model: `transformer.h.8`.
-        module: whose input or output is meant.
-        side: `input` or `output`.
-    """
-
-    path: str
-    module: Module
-    side: str
-
-    def on(self, change: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Call `change` with the activation whenever the model comes by; what it returns takes its place.
-
-        Args:
-            change: gets [rows, L, d_in] in the model's dtype; None leaves it as it is.
-        """
-        if self.side == "input":
-
-            def before(_: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-                new = change(args[0] if args else kwargs["hidden_states"])
-                if new is None:
-                    return None
-                return ((new, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": new})
-
-            return self.module.register_forward_pre_hook(before, with_kwargs=True)
-
-        def after(_: Module, __: Any, output: Any) -> Any:
-            new = change(output[0] if isinstance(output, tuple) else output)
-            return new if new is None or not isinstance(output, tuple) else (new, *output[1:])
-
-        return self.module.register_forward_hook(after)
+MODULE = "module"
+LISTS = r"layers|h|blocks"
+WRAPPERS = {"model", "base_model", "transformer", "gpt_neox", "language_model", "text_model", "decoder", "backbone"}
 
 
 @dataclass(frozen=True)
 class Hook:
-    """Where activations are taken.
+    """What activations are taken.
 
     Attributes:
         layer: decoder layer, from 0.
         kind: `resid_pre` (what enters the layer), `resid_post` (what leaves it), `attn_out` or `mlp_out` (what its
-            attention or MLP adds to the residual stream, after the norm that some models put there).
+            attention or MLP adds to the residual stream, after norms and factors that some models put there), or `module`.
+        module: of the kind `module`, the module whose output is meant, by its path in the layer: `mlp`. In families that put
+            a norm or a factor behind it this is not what is added to the residual stream.
+        centred: the activation's mean over its dimensions is taken off where no norm of the model sees it, as TransformerLens
+            does with `center_writing_weights`.
+        bos: contexts begin with BOS; else the model reads them without it.
 
     Raises:
         FaithfulError: no such kind, or a layer below 0.
@@ -66,86 +37,102 @@ class Hook:
 
     layer: int
     kind: str
+    module: str = ""
+    centred: bool = False
+    bos: bool = True
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
+        if self.kind not in KINDS and not (self.kind == MODULE and self.module):
             raise FaithfulError(f"'{self.kind}' is not a hook; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
         if self.layer < 0:
             raise FaithfulError(f"There is no layer {self.layer}; layers are counted from 0.")
 
     @property
     def name(self) -> str:
-        """`resid_pre.8`."""
-        return f"{self.kind}.{self.layer}"
+        """`resid_pre.8`, `layers.8.mlp`; with `-centred` and `-nobos` where that holds."""
+        place = f"layers.{self.layer}.{self.module}" if self.kind == MODULE else f"{self.kind}.{self.layer}"
+        return place + "-centred" * self.centred + "-nobos" * (not self.bos)
 
     @property
     def tl_name(self) -> str:
-        """TransformerLens' name, `blocks.8.hook_resid_pre`."""
-        return f"blocks.{self.layer}.hook_{self.kind}"
-
-    def module_path(self, model: Any) -> str:
-        """Module and side, `transformer.h.8.input`, for provenance.
-
-        Raises:
-            FaithfulError: see `place`.
-        """
-        place = self.place(model)
-        return f"{place.path}.{place.side}"
+        """TransformerLens' name, `blocks.8.hook_resid_pre`; it has none for a module, which keeps its own."""
+        return f"layers.{self.layer}.{self.module}" if self.kind == MODULE else f"blocks.{self.layer}.hook_{self.kind}"
 
     def place(self, model: Any) -> Place:
-        """The place in a Hugging Face causal LM.
+        """The place in a Hugging Face causal LM, found and checked by running a few tokens.
+
+        What enters and leaves the layer must be the residual stream; `attn_out` and `mlp_out` must together be what the layer
+        adds to it, up to rounding.
 
         Raises:
-            FaithfulError: the layer does not exist, or the model is laid out in a way that is not known.
+            FaithfulError: the layer or the module does not exist, the model is laid out in a way that is not known, its
+                layers hand on something else than one residual stream, or add something else to it.
         """
         path, layers = decoder_layers(model)
+        self.check_layer(model)
+        layer, path = layers[self.layer], f"{path}.{self.layer}"
+        if self.kind in ("attn_out", "mlp_out"):
+            place = sublayer_place(model, self.layer, self.kind)
+        elif self.kind == MODULE:
+            place = self._module_place(model, layer, path)
+        else:
+            trace_layer(model, self.layer)
+            place = Place(path, layer, "input" if self.kind == "resid_pre" else "output")
+        if self.centred and ignores_mean(layer):
+            return Place(place.path, place.module, place.side, place.factor, centred=True)
+        return place
+
+    def check_layer(self, model: Any) -> None:
+        """Make sure that the layer exists.
+
+        Raises:
+            FaithfulError: it does not, or the model is laid out in a way that is not known.
+        """
+        layers = decoder_layers(model)[1]
         if self.layer >= len(layers):
             raise FaithfulError(
                 f"{type(model).__name__} has layers 0 to {len(layers) - 1}, not {self.layer}; choose one of them."
             )
-        path, layer = f"{path}.{self.layer}", layers[self.layer]
-        if self.kind.startswith("resid"):
-            return Place(path, layer, "input" if self.kind == "resid_pre" else "output")
-        if hasattr(layer, "post_feedforward_layernorm"):
-            names: tuple[str, ...] = (
-                "post_attention_layernorm" if self.kind == "attn_out" else "post_feedforward_layernorm",
+
+    def _module_place(self, model: Any, layer: Module, path: str) -> Place:
+        trace = trace_layer(model, self.layer)
+        try:
+            module = layer.get_submodule(self.module)
+        except AttributeError:
+            names = ", ".join(name for name, _ in layer.named_children())
+            raise FaithfulError(
+                f"{path} of {type(model).__name__} has no {self.module}; its modules are {names}."
+            ) from None
+        if self.module not in trace.outputs or trace.outputs[self.module].dim() == 2:
+            raise FaithfulError(
+                f"What {path}.{self.module} of {type(model).__name__} gives is not one activation of"
+                f" {trace.before.shape[-1]:,} dimensions per token, so SAEs there cannot be read; name other SAEs."
             )
-        else:
-            names = ATTENTION if self.kind == "attn_out" else MLP
-        for name in names:
-            if hasattr(layer, name):
-                return Place(f"{path}.{name}", getattr(layer, name), "output")
-        raise FaithfulError(
-            f"{type(layer).__name__} has no module named {' or '.join(names)}, so {self.name} cannot be found; use"
-            " resid_pre or resid_post."
-        )
+        return Place(f"{path}.{self.module}", module, "output")
 
 
-def decoder_layers(model: Any) -> tuple[str, ModuleList]:
-    """The list of decoder layers of a causal LM, and its path.
+def parse_hook(name: str) -> Hook | None:
+    """The hook that other tools call by a name; None where it is none of ours.
 
-    Raises:
-        FaithfulError: there is no such list, or more than one.
+    `blocks.8.hook_resid_pre` (TransformerLens); a decoder layer's path in a Hugging Face model, `layers.7`,
+    `model.layers.7`, `transformer.h.7`, `gpt_neox.layers.7`, whose output is the residual stream after it; a module's in a
+    layer, `layers.7.mlp`, whose own output is meant.
     """
-    count = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
-    found = _lists(model, count, model)
-    if len(found) > 1 and hasattr(model, "get_decoder"):
-        found = _lists(model, count, model.get_decoder())  # not the tower of another sense, with as many layers
-    if len(found) != 1:
-        raise FaithfulError(
-            f"{type(model).__name__} is laid out in a way that is not known: {len(found) or 'no'} lists of {count} layers;"
-            " use a model built like GPT-2, GPT-NeoX, Llama, Gemma-2 or Mistral."
-        )
-    return found[0]
+    found = re.fullmatch(r"blocks\.(\d+)\.hook_(\w+)", name)
+    if found:
+        return Hook(int(found[1]), found[2]) if found[2] in KINDS else None
+    found = re.fullmatch(rf"(?:([\w.]+)\.)?(?:{LISTS})\.(\d+)(?:\.([\w.]+))?", name)
+    if not found or set((found[1] or "model").split(".")) - WRAPPERS or "hook_" in (found[3] or ""):
+        return None
+    return Hook(int(found[2]), MODULE, found[3]) if found[3] else Hook(int(found[2]), "resid_post")
 
 
-def _lists(model: Any, count: int | None, within: Any) -> list[tuple[str, ModuleList]]:
-    """The outermost lists of `count` modules inside one part of a model, by their path from the model."""
-    parts = set(within.modules())
-    lists = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, ModuleList) and len(module) == count and module in parts
-    ]
-    depth = min((name.count(".") for name, _ in lists), default=0)
-    return [(name, module) for name, module in lists if name.count(".") == depth]
+@torch.no_grad()
+def ignores_mean(layer: Module) -> bool:
+    """Whether the norms of a layer take the mean over dimensions off what they get (LayerNorm; RMSNorm does not)."""
+    for module in layer.modules():
+        weight = getattr(module, "weight", None)
+        if "norm" in type(module).__name__.lower() and weight is not None and weight.dim() == 1:
+            x = torch.linspace(-2, 2, len(weight), device=weight.device).to(weight.dtype)[None]
+            return torch.allclose(module(x), module(x + 1), atol=0.05, rtol=0.05)
+    return False

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faithful.hooks import Hook, Place, decoder_layers
+from faithful.hooks import Hook
 from faithful.padding import like_lengths, pad
+from faithful.places import Place, decoder_layers
 
 Codes = Tensor | tuple[Tensor, Tensor]
 LOGITS_PER_FORWARD = {"cpu": 2**25, "cuda": 2**28}
@@ -149,6 +150,7 @@ def splice_contexts(
     """Next-token losses with h, ĥ, 0 and the mean activation at the hook, over the same tokens.
 
     Special tokens keep their clean activation and are unscored; so is the last token of a context, which predicts nothing.
+    Where the hook's contexts have no BOS the model does not see it.
     Layers below the hook run once for all SAEs.
 
     Args:
@@ -161,7 +163,7 @@ def splice_contexts(
         rows_per_forward: contexts per forward pass; None is what keeps logits within 2^25 on a CPU, 2^28 on a GPU.
 
     Raises:
-        FaithfulError: the layer does not exist, or the model is laid out in a way that is not known.
+        FaithfulError: see `Hook.place`.
     """
     device = next(model.parameters()).device
     splice = _Splice(model, hook)
@@ -171,6 +173,8 @@ def splice_contexts(
     scored = 0
     batches = _scored_batches(rows, ordinary, rows_per_forward or _rows_that_fit(model, rows), device)
     for places, ids, at in batches:
+        if not hook.bos:
+            ids, at = ids[:, 1:], at[:, 1:]
         targets = ids[:, 1:][at[:, :-1]]
         owner = places[at.nonzero()[:, 0]]
         tokens += torch.bincount(owner, minlength=len(rows))

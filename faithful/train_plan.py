@@ -11,9 +11,9 @@ from faithful.activations import FORWARD_TOKENS
 from faithful.devices import check_device
 from faithful.evaluate import EVAL_TOKENS
 from faithful.gpus import forecast_gpu, known_gpu
-from faithful.hooks import decoder_layers
 from faithful.metrics import LOGITS_PER_FORWARD
 from faithful.model import empty_model
+from faithful.places import decoder_layers
 from faithful.quantities import format_bytes, format_count, format_seconds
 from faithful.sae.config import StackConfig
 from faithful.token_rows import Plan

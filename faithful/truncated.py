@@ -5,16 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, pad
 
 from faithful.errors import FaithfulError
 from faithful.hooks import Hook
+from faithful.places import Reached
 
 STREAMS = ("altup_num_inputs", "hc_mult", "hc_count")
-
-
-class _Reached(Exception):
-    """Ends a forward pass at the hook."""
 
 
 class TruncatedModel:
@@ -34,18 +31,21 @@ class TruncatedModel:
         path: module and side of the hook, for provenance.
 
     Raises:
-        FaithfulError: the layer does not exist, or the model is laid out in a way that is not known.
+        FaithfulError: see `Hook.place`; of a model on the meta device, which cannot be run, only the layer is checked.
     """
 
     def __init__(self, model: Any, hook: Hook) -> None:
         self.hook = hook
-        self.place = hook.place(model)
-        self.path = hook.module_path(model)
+        weights = next(model.parameters())
+        self.device, self.dtype = weights.device, weights.dtype
+        if self.device.type == "meta":
+            hook.check_layer(model)
+        else:
+            self.place = hook.place(model)
+            self.path = self.place.name
         self.base = model.base_model
         config = model.config.get_text_config()
         self.d_in = int(config.hidden_size)
-        weights = next(model.parameters())
-        self.device, self.dtype = weights.device, weights.dtype
         self._gelus = [m for m in self.base.modules() if type(m).__name__ == "NewGELUActivation"]
         self._values = _values(config, self.d_in)
 
@@ -58,25 +58,37 @@ class TruncatedModel:
                 model never looks there.
 
         Returns:
-            float32 [rows, L, d_in]; what it holds at padding means nothing.
+            float32 [rows, L, d_in]; what it holds at padding means nothing, nor at BOS where the hook's contexts have none.
         """
         return self.native(input_ids, attention_mask).float()
 
     @torch.no_grad()
     def native(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The same in the model's dtype, which holds the same values."""
+        if not self.hook.bos:
+            return self._without_bos(input_ids, attention_mask)
+        return self._run(input_ids, attention_mask)
+
+    def _without_bos(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """The same for contexts whose first token, BOS, the model does not see; 0 stands in its place."""
+        if input_ids.shape[1] < 2:
+            return torch.zeros(*input_ids.shape, self.d_in, dtype=self.dtype, device=self.device)
+        mask = None if attention_mask is None else attention_mask[:, 1:]
+        return pad(self._run(input_ids[:, 1:], mask), (0, 0, 1, 0))
+
+    def _run(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         taken: list[Any] = []
 
         def stop(hidden: Any) -> None:
             taken.append(hidden)
-            raise _Reached
+            raise Reached
 
         with contextlib.ExitStack() as stack:
             stack.callback(self.place.on(stop).remove)
             for module in self._gelus:
                 module.forward = _gelu
                 stack.callback(delattr, module, "forward")
-            with contextlib.suppress(_Reached):
+            with contextlib.suppress(Reached):
                 self.base(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         if not taken:
             raise FaithfulError(f"{type(self.base).__name__} never came by {self.path}; use another hook.")

@@ -12,16 +12,16 @@ from typing import Any
 
 from faithful.errors import FaithfulError
 from faithful.files import sha256_file
+from faithful.hooks import Hook
 from faithful.records import SEAL
 from faithful.runs import ROOT
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.files import CONFIG, load_sae, locate_sae, weights_file
-from faithful.sae.formats import hook_name, layer_of
 from faithful.sae.record import read_config
 from faithful.suggest import did_you_mean
 
 HUB_PLACE = re.compile(r"[\w.-]+/[\w.-]+(/.+)?")
-SEED_FOLDER = re.compile(r"seed-(\d+)")
+SEED_FOLDER = re.compile(r"seed-?(\d+)")
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,11 @@ class Trained:
         source: what the user would name it by: the folder, or `USER/REPO/place`.
         corpus: name of the corpus it was trained on; for SAEs from elsewhere that of the data set they name, else of
             their folder, or of their repository.
-        shape: hook, width and k: `resid_pre.8-f12288-k16`.
+        shape: hook, width and k, or what else it is: `resid_pre.8-f12288-k16`, `resid_pre.8-f12288-standard`.
         seed: init seed, None where the file does not say.
         d_in, d_sae: dimensions of the activations, number of latents.
-        hook: TransformerLens' name of the place, '' where the file does not say.
+        hook: what it reads; None where the file does not say, or names no place that studies read.
+        hook_name: the place as the file calls it, '' where it does not say.
         model: as the file calls it, '' where it does not.
         context: tokens per context in its training, None where the file does not say.
     """
@@ -48,7 +49,8 @@ class Trained:
     seed: int | None
     d_in: int
     d_sae: int
-    hook: str
+    hook: Hook | None
+    hook_name: str
     model: str
     context: int | None
 
@@ -200,38 +202,35 @@ def _describe(folder: Path, source: str, parts: Sequence[str]) -> Trained:
     dataset = str(metadata.get("dataset_path") or config.get("dataset_path") or "").rpartition("/")[2]
     seed = SEED_FOLDER.fullmatch(folder.name)
     sae = load_sae(folder)
-    hook = sae.hook_name or ""
+    hook_name = sae.hook_name or ""
+    place = sae.hook.name if sae.hook else hook_name or folder.name
+    kind = f"k{sae.k}" if sae.k else sae.architecture
     context = identity.get("context") or sae.metadata.get("context_size")
     return Trained(
         folder=folder,
         source=source,
         corpus=str(identity.get("corpus") or dataset or _corpus_folder(parts)),
-        shape=f"{_place(hook or hook_name(folder.name) or folder.name)}-f{sae.d_sae}" + (f"-k{sae.k}" if sae.k else ""),
+        shape=f"{place}-f{sae.d_sae}-{kind}",
         seed=identity.get("init_seed", int(seed[1]) if seed else None),
         d_in=sae.d_in,
         d_sae=sae.d_sae,
-        hook=hook,
+        hook=sae.hook,
+        hook_name=hook_name,
         model=sae.model_name or "",
         context=int(context) if context else None,
     )
 
 
-def _place(hook: str) -> str:
-    """`resid_pre.8` of TransformerLens' `blocks.8.hook_resid_pre`; other names as they are."""
-    layer = layer_of(hook)
-    return hook if layer is None else f"{hook.rpartition('hook_')[2]}.{layer}"
-
-
 def _one_name_per_place(saes: Iterable[Trained]) -> list[Trained]:
     """What leaves a layer enters the next: called alike where both names occur, so that the last layer keeps its own."""
     given = list(saes)
-    names = {sae.hook for sae in given}
+    hooks = {sae.hook for sae in given}
     found = []
     for sae in given:
-        layer = layer_of(sae.hook)
-        after = None if layer is None else f"blocks.{layer + 1}.hook_resid_pre"
-        if after in names and sae.hook == f"blocks.{layer}.hook_resid_post":
-            sae = replace(sae, hook=after, shape=sae.shape.replace(_place(sae.hook), _place(after), 1))
+        if sae.hook is not None and sae.hook.kind == "resid_post":
+            after = replace(sae.hook, layer=sae.hook.layer + 1, kind="resid_pre")
+            if after in hooks:
+                sae = replace(sae, hook=after, shape=sae.shape.replace(sae.hook.name, after.name, 1))
         found.append(sae)
     return found
 

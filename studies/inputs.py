@@ -10,11 +10,10 @@ from faithful.catalog import DEFAULT_CONTEXT, find_preset
 from faithful.corpus import MANIFEST, Corpus
 from faithful.devices import check_device
 from faithful.errors import FaithfulError
-from faithful.hooks import KINDS, Hook
+from faithful.hooks import KINDS, MODULE, Hook
 from faithful.model import ModelSpec, check_dtype, load_model, load_tokenizer, resolve_model, shape_of
 from faithful.quantities import check_stated
 from faithful.runs import corpora_in, saes_in
-from faithful.sae.formats import layer_of
 from faithful.train_corpora import bos_of, trained_corpora
 from faithful.truncated import TruncatedModel
 from generation.identity import sampling_of, spec_of
@@ -119,15 +118,15 @@ def resolve_input(config: StudyConfig) -> StudyInput:
                 f"{corpus.folder} was tokenised for {made_for['name']}, whose tokenizer differs from {spec.name}'s;"
                 f" add it again with `faithful corpus add … --for {spec.name}`."
             )
-    hook = _hook(saes)
     _refuse_other_models(config, saes, spec)
     _refuse_widths(saes, spec)
+    hook, model = _hook(saes, spec, device)
     trained = [sae.record["identity"] for sae in saes if sae.record]
     preset = find_preset(spec.name)
     stated = [one["context"] for one in trained] + [sae.context for sae in saes if sae.context]
     context = config.context or next(iter(stated), None) or (preset and preset.context)
     own = _own(config, saes, corpora, spec)
-    return StudyInput(
+    found = StudyInput(
         saes=tuple(saes),
         spec=spec,
         hook=hook,
@@ -140,6 +139,9 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         controls=_controls(corpora, own),
         of_own=frozenset(name for name, corpus in corpora.items() if own is not None and own in _made_of(name, corpus)),
     )
+    if model is not None:
+        found.__dict__["model"] = model
+    return found
 
 
 def _without_runs(config: StudyConfig) -> StudyConfig:
@@ -258,18 +260,29 @@ def _known(model: str) -> str | None:
     return preset.name if preset else name.lower() if publisher in PUBLISHERS.values() else None
 
 
-def _hook(saes: Sequence[Trained]) -> Hook:
-    """The one hook of all SAEs."""
-    names = sorted({sae.hook for sae in saes})
-    if len(names) > 1:
+def _hook(saes: Sequence[Trained], spec: ModelSpec, device: str) -> tuple[Hook, Any]:
+    """The one hook of all SAEs, and the model where it had to be loaded to tell."""
+    unknown = [sae for sae in saes if sae.hook is None]
+    if unknown:
+        what = f"reads '{unknown[0].hook_name}'" if unknown[0].hook_name else "does not say what it reads"
         raise FaithfulError(
-            f"The SAEs read different places ({', '.join(name or 'one that does not say' for name in names)}), whose"
-            " features cannot be compared; name the SAEs of one place."
+            f"{unknown[0].source} {what}; studies read {', '.join(KINDS)} of a layer, and outputs of its modules: name other"
+            " SAEs."
         )
-    layer, kind = layer_of(names[0]), names[0].rpartition("hook_")[2]
-    if layer is None or kind not in KINDS:
-        raise FaithfulError(f"The SAEs read '{names[0]}', which is none of {', '.join(KINDS)}; name other SAEs.")
-    return Hook(layer, kind)
+    hooks = sorted(
+        {sae.hook for sae in saes if sae.hook is not None}, key=lambda hook: (hook.kind == MODULE, hook.name)
+    )
+    if len(hooks) == 1:
+        return hooks[0], None
+    # A module's output is what is added to the stream in some families; there attn_out and layers.N.self_attn are one place.
+    if MODULE in {hook.kind for hook in hooks} and len({(hook.layer, hook.centred, hook.bos) for hook in hooks}) == 1:
+        model = load_model(spec, device)
+        if len({hook.place(model) for hook in hooks}) == 1:
+            return hooks[0], model
+    raise FaithfulError(
+        f"The SAEs read different things ({', '.join(hook.name for hook in hooks)}), whose features cannot be compared; name"
+        " the SAEs of one."
+    )
 
 
 def _refuse_widths(saes: Sequence[Trained], spec: ModelSpec) -> None:

@@ -1,10 +1,13 @@
 """What every SAE here is, whatever its activation function: the one type that studies work with."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from faithful.hooks import Hook, parse_hook
 
 TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec")
 
@@ -40,8 +43,24 @@ class Autoencoder(ABC):
 
     @property
     def hook_name(self) -> str | None:
-        """Where its activations are taken, in TransformerLens' words; None where the file does not say."""
+        """Where its activations are taken, as its file calls it; None where it does not say."""
         return self.metadata.get("hook_name")
+
+    @property
+    def hook(self) -> Hook | None:
+        """What it reads: the place, with centred writing weights or without BOS where its file says so; None where the file
+        names no place, or one that is none of ours."""
+        place = parse_hook(self.hook_name or "")
+        if place is None:
+            return None
+        kwargs = self.metadata.get("model_from_pretrained_kwargs") or {}
+        is_centred = bool(kwargs.get("center_writing_weights"))
+        return replace(place, centred=is_centred, bos=self.metadata.get("prepend_bos") is not False)
+
+    @property
+    @abstractmethod
+    def architecture(self) -> str:
+        """What tells SAEs of one width apart: `topk`, else as it was trained: `standard`, `batchtopk-k32`."""
 
     @property
     def model_name(self) -> str | None:

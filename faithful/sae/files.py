@@ -1,6 +1,7 @@
-"""SAEs on disk and on the Hub: written as SAELens 6 writes them, read from SAELens and sparsify, exported to others."""
+"""SAEs on disk and on the Hub: written as SAELens 6 writes them, read from SAELens and sparsify."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,18 @@ import torch
 from torch import Tensor
 
 from faithful.errors import FaithfulError
-from faithful.files import write_atomically, write_json, write_tensors
+from faithful.files import write_atomically, write_json
 from faithful.records import read_record
 from faithful.sae.autoencoder import TENSORS, Autoencoder
-from faithful.sae.formats import from_sae_lens, from_sparsify, layer_of
+from faithful.sae.formats import from_sae_lens, from_sparsify
+from faithful.sae.keys import SAE_LENS_HARMLESS, SAE_LENS_READ, refuse_unknown
 from faithful.sae.record import MEND, Run, read_config, seal_config, weights_sha256
 from faithful.sae.topk import TopKSAE
 
 CONFIG = "cfg.json"
 WEIGHTS, SPARSITY = "sae_weights.safetensors", "sparsity.safetensors"
 SPARSIFY_CONFIG, SPARSIFY_WEIGHTS = "config.json", "sae.safetensors"
+SEED = re.compile(r"seed-?\d+")
 METADATA: dict[str, Any] = {
     "sae_lens_version": "6.54.12",
     "sae_lens_training_version": None,
@@ -41,14 +44,17 @@ def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: 
         folder: made where it is missing.
         sae: what to write.
         metadata: over the SAE's own and the defaults: `model_name` and `hook_name` in TransformerLens' words,
-            `context_size`, `prepend_bos`, `dataset_path`, and any provenance that JSON can hold.
+            `context_size`, `prepend_bos`, `dataset_path` …; anything else that JSON can hold goes under `notes`, since
+            a key that readers do not know might change activations.
         sparsity: [d_sae], log10 of each latent's firing frequency.
 
     Raises:
-        FaithfulError: weights or sparsity that are not finite or do not fit together, metadata that JSON cannot hold.
+        FaithfulError: weights or sparsity that are not finite or do not fit together, metadata that JSON cannot hold or
+            `load_sae` would not read.
     """
     folder = Path(folder)
     check_sae(sae, str(folder))
+    refuse_unknown([*sae.metadata, *metadata], SAE_LENS_READ, SAE_LENS_HARMLESS, str(folder))
     config = {
         "architecture": "topk",
         "d_in": sae.d_in,
@@ -69,8 +75,8 @@ def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: 
     if sparsity is not None:
         if sparsity.shape != (sae.d_sae,) or not bool(torch.isfinite(sparsity).all()):
             raise FaithfulError(f"The sparsity for {folder} is not {sae.d_sae} finite numbers; compute it again.")
-        _write_tensors(folder / SPARSITY, {"sparsity": sparsity})
-    _write_tensors(folder / WEIGHTS, {name: getattr(sae, name) for name in TENSORS})
+        write_safetensors(folder / SPARSITY, {"sparsity": sparsity})
+    write_safetensors(folder / WEIGHTS, {name: getattr(sae, name) for name in TENSORS})
     write_json(folder / CONFIG, seal_config(config))
 
 
@@ -117,70 +123,6 @@ def weights_file(folder: Path) -> Path:
     raise FaithfulError(f"{folder} holds no weights beside its {CONFIG}; name another SAE.")
 
 
-def export_sparsify(sae: TopKSAE, folder: Path) -> None:
-    """Write an SAE as EleutherAI's sparsify does: cfg.json and sae.safetensors.
-
-    Name the folder RUN/HOOKPOINT, the hookpoint being the module whose output is reconstructed (`layers.7` for
-    `blocks.8.hook_resid_pre`; `h.7` for GPT-2): `SparseCoder.load_many(RUN, local=True)` reads the names.
-
-    Raises:
-        FaithfulError: weights that are not finite or do not fit together.
-    """
-    check_sae(sae, str(folder))
-    tensors = {"encoder.weight": sae.W_enc.T, "encoder.bias": sae.b_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec}
-    _write_tensors(Path(folder) / SPARSIFY_WEIGHTS, tensors)
-    config = {
-        "activation": "topk",
-        "expansion_factor": max(1, sae.d_sae // sae.d_in),
-        "normalize_decoder": True,
-        "num_latents": sae.d_sae,
-        "k": int(sae.k),
-        "multi_topk": False,
-        "skip_connection": False,
-        "transcode": False,
-        "d_in": sae.d_in,
-    }
-    write_json(Path(folder) / CONFIG, config)
-
-
-def export_dictionary_learning(sae: TopKSAE, folder: Path) -> None:
-    """Write an SAE as saprmarks' dictionary_learning does: ae.pt and config.json, for `load_dictionary(folder)`.
-
-    Raises:
-        FaithfulError: weights that are not finite or do not fit together.
-    """
-    check_sae(sae, str(folder))
-    tensors = {
-        "b_dec": sae.b_dec,
-        "k": torch.tensor(int(sae.k), dtype=torch.int32),
-        "threshold": torch.tensor(-1.0),
-        "decoder.weight": sae.W_dec.T,
-        "encoder.weight": sae.W_enc.T,
-        "encoder.bias": sae.b_enc,
-    }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_tensors(Path(folder) / "ae.pt", state)
-    metadata = sae.metadata
-    identity = (metadata.get("faithful") or {}).get("identity") or {}
-    trainer = {
-        "trainer_class": "TopKTrainer",
-        "dict_class": "AutoEncoderTopK",
-        "lr": identity.get("lr"),
-        "steps": metadata.get("steps"),
-        "seed": metadata.get("faithful_seed"),
-        "activation_dim": sae.d_in,
-        "dict_size": sae.d_sae,
-        "k": int(sae.k),
-        "device": "cpu",
-        "layer": layer_of(sae.hook_name),
-        "lm_name": sae.model_name,
-        "wandb_name": "AutoEncoderTopK",
-        "submodule_name": sae.hook_name,
-    }
-    buffer = {"d_submodule": sae.d_in, "io": "out", "ctx_len": metadata.get("context_size"), "device": "cpu"}
-    write_json(Path(folder) / "config.json", {"trainer": trainer, "buffer": buffer})
-
-
 def check_sae(sae: Autoencoder, where: str) -> None:
     """Refuse an SAE that cannot be right.
 
@@ -213,9 +155,11 @@ def _load_folder(folder: Path) -> Autoencoder:
     where = str(folder)
     config = read_config(folder / CONFIG)
     if (folder / SPARSIFY_WEIGHTS).exists():
-        run = folder.parent / SPARSIFY_CONFIG
-        sae: Autoencoder = from_sparsify(config, _read_tensors(folder / SPARSIFY_WEIGHTS), folder.name, where)
-        sae.metadata["model_name"] = read_record(run, Run, MEND).get("model") if run.exists() else None
+        place = folder.parent if SEED.fullmatch(folder.name) else folder
+        run = place.parent / SPARSIFY_CONFIG
+        stated = read_record(run, Run, MEND) if run.exists() else None
+        tensors = _read_tensors(folder / SPARSIFY_WEIGHTS)
+        sae: Autoencoder = from_sparsify(config, tensors, place.name, where, stated)
     else:
         sae = from_sae_lens(config, _read_tensors(folder / WEIGHTS), where)
     check_sae(sae, where)
@@ -249,7 +193,9 @@ def _download(repo: str, subfolder: str | None, revision: str | None) -> Path:
         raise FaithfulError(f"{place} holds no {CONFIG}; name the SAE's place in the repository.")
     if {"num_latents", "expansion_factor"} & read_config(config).keys():
         weights = fetch(prefix + SPARSIFY_WEIGHTS)
-        fetch("/".join([*prefix.split("/")[:-2], SPARSIFY_CONFIG]))
+        above = prefix.split("/")[:-2]
+        is_one_of_seeds = len(prefix.split("/")) > 2 and SEED.fullmatch(prefix.split("/")[-2])
+        fetch("/".join([*(above[:-1] if is_one_of_seeds else above), SPARSIFY_CONFIG]))
     else:
         weights = fetch(prefix + WEIGHTS)
     if weights is None:
@@ -269,7 +215,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise FaithfulError(f"Cannot read {path}: {error}; download or export the SAE again.") from error
 
 
-def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def write_safetensors(path: Path, tensors: dict[str, Tensor]) -> None:
     from safetensors.torch import save_file
 
     plain = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}

@@ -20,6 +20,7 @@ class ThresholdSAE(Autoencoder):
         b_dec: [d_in].
         threshold: [d_sae]; 0 makes a plain ReLU.
         metadata: where it comes from, in SAELens' words.
+        architecture: `standard`, `jumprelu`, `gated`, or what it was trained as.
         k: None, since the number of active latents is free.
     """
 
@@ -29,6 +30,7 @@ class ThresholdSAE(Autoencoder):
     b_dec: Tensor
     threshold: Tensor
     metadata: dict[str, Any] = field(default_factory=dict)
+    architecture: str = "standard"
     k: None = None
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "ThresholdSAE":

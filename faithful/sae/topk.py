@@ -32,6 +32,11 @@ class TopKSAE(Autoencoder):
     k: int
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def architecture(self) -> str:
+        """`topk`."""
+        return "topk"
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "TopKSAE":
         """The same elsewhere or in another type."""
         moved = {name: getattr(self, name).to(device=device, dtype=dtype) for name in TENSORS}

@@ -18,8 +18,8 @@ from torch import Tensor
 from faithful.activations import ActivationStream, Hook, StreamConfig, TruncatedModel, kept_activations, plan_tokens
 from faithful.corpus import Corpus
 from faithful.errors import FaithfulError
-from faithful.hooks import decoder_layers
 from faithful.model import ModelSpec
+from faithful.places import decoder_layers
 from faithful.token_rows import TokenRows
 from generation.sampling import Sampling
 from tests.faithful.test_token_rows import documents
@@ -339,9 +339,9 @@ def test_layers_above_never_run_and_forwards_share_contexts_of_like_length(
         above[0] += 1
 
     layers = decoder_layers(model)[1]
+    stream = open_stream("mistral", family_model, corpora)
     handles = [layers[0].register_forward_hook(look), layers[1].mlp.register_forward_hook(run)]
     handles.append(model.lm_head.register_forward_hook(run))
-    stream = open_stream("mistral", family_model, corpora)
     list(stream)
     for handle in handles:
         handle.remove()

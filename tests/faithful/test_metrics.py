@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from faithful.hooks import KINDS, Hook, decoder_layers
+from faithful.hooks import KINDS, Hook
 from faithful.metrics import Quality, spliced_losses
 from faithful.model import ModelSpec
+from faithful.places import decoder_layers
 from faithful.token_rows import special_ids
 from faithful.truncated import TruncatedModel
 
@@ -252,11 +253,13 @@ def test_layers_below_the_hook_run_once_and_the_model_is_left_as_it_was(family_m
     with torch.no_grad():
         before = model(ids).logits
     hooks = [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
-    handle = attention.register_forward_pre_hook(count)
     mean = torch.zeros(TruncatedModel(model, Hook(1, "resid_pre")).d_in)
+    handle = attention.register_forward_pre_hook(count)
+    Hook(1, "resid_pre").place(model)
+    to_find_the_place = calls[0]
     spliced_losses(model, Hook(1, "resid_pre"), [Identity()] * 3, rows, mean, ordinary, rows_per_forward=10)
     handle.remove()
-    assert calls == [1]
+    assert calls[0] - 2 * to_find_the_place == 1
     assert all("forward" not in module.__dict__ for module in model.modules())
     assert hooks == [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
     with torch.no_grad():

@@ -436,8 +436,9 @@ def test_the_forecast_states_what_is_held_and_computed(
     largest = max(memory.evaluation, memory.forward, memory.buffer)
     assert memory.total == memory.model + memory.tokens + memory.buffer + memory.saes + memory.dead + largest
     assert plan.to_dict()["memory"]["total"] == memory.total
+    truncated = TruncatedModel(model, hook)
     with FlopCounterMode(display=False) as counter:
-        TruncatedModel(model, hook)(torch.randint(5, 200, (4, 32)))
+        truncated(torch.randint(5, 200, (4, 32)))
     assert plan.forward_flops == pytest.approx(counter.get_total_flops() / 128, rel=0.08)
     assert plan.sae_flops == sum(2 * (2 * d_in * d_sae + 8 * 4 * d_in) for d_sae in (96, 55))
     rate = CPU_FLOPS_PER_THREAD * torch.get_num_threads()

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from faithful.errors import FaithfulError
-from faithful.hooks import Hook, decoder_layers
+from faithful.hooks import Hook
 from faithful.metrics import spliced_losses
 from faithful.model import load_model, resolve_model
+from faithful.places import decoder_layers
 from faithful.truncated import TruncatedModel
 from generation.engine import Request, Sample
 from generation.sampling import Sampling

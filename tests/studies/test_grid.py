@@ -6,9 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
-from faithful.sae.files import export_sparsify
+from faithful.hooks import Hook
+from faithful.sae.exports import export_sparsify
 from studies import grid
 from studies.grid import find_saes, ordered_shapes, seed_numbers
 from tests.studies.random_saes import random_sae, write_plain, write_recorded
@@ -69,10 +71,10 @@ def test_what_leaves_a_layer_is_what_enters_the_next(tmp_path: Path) -> None:
     sae = random_sae(8, 16, 4, 0)
     export_sparsify(sae, tmp_path / "run" / "h.0")
     alone = find_saes([tmp_path / "run"])
-    assert (alone[0].hook, alone[0].shape) == ("blocks.0.hook_resid_post", "resid_post.0-f16-k4")
+    assert (alone[0].hook, alone[0].shape) == (Hook(0, "resid_post"), "resid_post.0-f16-k4")
     write_recorded(tmp_path / "saes", "own", 0, 8, 16)
     together = find_saes([tmp_path])
-    assert {one.hook for one in together} == {"blocks.1.hook_resid_pre"} and len(ordered_shapes(together)) == 1
+    assert {one.hook for one in together} == {Hook(1, "resid_pre")} and len(ordered_shapes(together)) == 1
     export_sparsify(sae, tmp_path / "last" / "h.1")
     assert {one.shape for one in find_saes([tmp_path])} == {"resid_pre.1-f16-k4", "resid_post.1-f16-k4"}
 
@@ -95,3 +97,37 @@ def test_an_sae_on_the_hub_is_called_after_its_folder_or_its_repository(
     (sae,) = find_saes(["someone/nice-saes"])
     assert fetched == [("someone/nice-saes", place or None)]
     assert sae.corpus == corpus and sae.source == f"someone/nice-saes/{place}".rstrip("/")
+
+
+def write_threshold(folder: Path, **training: Any) -> Path:
+    """A standard SAE of SAELens 6, or what it saves of a batchtopk one."""
+    sae = random_sae(8, 16, 4, 0)
+    tensors = {name: getattr(sae, name).contiguous() for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
+    if training:
+        tensors["threshold"] = torch.zeros(16)
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / "sae_weights.safetensors")
+    config = {
+        "architecture": "jumprelu" if training else "standard", "d_in": 8, "d_sae": 16,
+        "metadata": {"hook_name": "blocks.1.hook_resid_pre", "dataset_path": "web"} | training,
+    }  # fmt: skip
+    (folder / "cfg.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_saes_of_one_width_and_another_architecture_are_no_row(tmp_path: Path) -> None:
+    write_threshold(tmp_path / "a")
+    for k in (8, 16):
+        details = {"training_architecture": "batchtopk", "training_architecture_details": {"k": k}}
+        write_threshold(tmp_path / f"b{k}", **details)
+    write_plain(tmp_path / "c", 8, 16, dataset_path="web")
+    shapes = [f"resid_pre.1-f16-{kind}" for kind in ("batchtopk-k16", "batchtopk-k8", "k4", "standard")]
+    assert [sae.shape for sae in find_saes([tmp_path])] == shapes
+
+
+def test_seeds_of_sparsify_are_told_apart(tmp_path: Path) -> None:
+    for seed in (0, 3):
+        export_sparsify(random_sae(8, 16, 4, seed), tmp_path / "run" / "layers.0.mlp" / f"seed{seed}")
+    saes = find_saes([tmp_path])
+    assert [(sae.seed, sae.shape) for sae in saes] == [(0, "layers.0.mlp-f16-k4"), (3, "layers.0.mlp-f16-k4")]
+    assert {sae.corpus for sae in saes} == {"run"}

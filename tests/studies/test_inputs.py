@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from faithful.cli import app
 from faithful.errors import FaithfulError
+from faithful.hooks import Hook
 from faithful.model import ModelSpec
 from faithful.train_corpora import remember_corpora
 from generation.sampling import Sampling
@@ -191,3 +194,66 @@ def test_two_corpora_of_one_name_and_a_type_that_is_none_are_refused(run: Path) 
         resolved(run, corpora=(run / "corpora" / "own", twin))
     with pytest.raises(FaithfulError, match="'float31' is not a dtype"):
         resolved(run, dtype="float31")
+
+
+def write_identity(folder: Path, d_in: int, hook: str, **metadata: Any) -> Path:
+    """A standard SAE that gives back exactly what is left of an activation without its mean."""
+    ones = torch.full((d_in, 1), d_in**-0.5)
+    basis = torch.linalg.qr(
+        torch.cat([ones, torch.randn(d_in, d_in - 1, generator=torch.Generator().manual_seed(0))], 1)
+    )
+    rows = torch.cat([basis[0][:, 1:].T, -basis[0][:, 1:].T]).contiguous()
+    folder.mkdir(parents=True)
+    tensors = {"W_enc": rows.T.contiguous(), "b_enc": torch.zeros(len(rows)), "W_dec": rows, "b_dec": torch.zeros(d_in)}
+    save_file(tensors, folder / "sae_weights.safetensors")
+    config = {"architecture": "standard", "metadata": {"model_name": "tiny-gpt2", "hook_name": hook} | metadata}
+    (folder / "cfg.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("is_centred", [True, False])
+def test_an_sae_of_centred_weights_reads_activations_without_their_mean(run: Path, is_centred: bool) -> None:
+    d_in = json.loads(next((run / "saes").rglob("cfg.json")).read_text())["d_in"]
+    kwargs = {"center_writing_weights": is_centred}
+    sae = write_identity(run / "sae", d_in, "blocks.1.hook_resid_pre", model_from_pretrained_kwargs=kwargs)
+    found = resolved(run, sae, corpora=(run / "corpora" / "own",))
+    assert found.hook == Hook(1, "resid_pre", centred=is_centred)
+    h = found.truncated(torch.arange(5, 25)[None])[0]
+    error = found.saes[0].load().reconstruct(h) - h
+    assert bool(error.abs().max() < 1e-4) == is_centred
+
+
+def test_saes_that_read_different_things_are_refused(run: Path) -> None:
+    d_in = json.loads(next((run / "saes").rglob("cfg.json")).read_text())["d_in"]
+    corpora = (run / "corpora" / "own",)
+    for number, (metadata, name) in enumerate([
+        ({"model_from_pretrained_kwargs": {"center_writing_weights": True}}, "resid_pre.1-centred"),
+        ({"prepend_bos": False}, "resid_pre.1-nobos"),
+    ]):  # fmt: skip
+        other = write_plain(run / f"other{number}", d_in, 16, **metadata)
+        with pytest.raises(FaithfulError, match=rf"read different things \(resid_pre\.1, {name}\)"):
+            resolved(run, run / "saes", other, corpora=corpora)
+        assert resolved(run, other, corpora=corpora).hook.name == name
+    odd = write_plain(run / "odd", d_in, 16, hook_name="blocks.1.hook_resid_mid")
+    with pytest.raises(FaithfulError, match=r"odd reads 'blocks\.1\.hook_resid_mid'; studies read resid_pre"):
+        resolved(run, odd, corpora=corpora)
+
+
+def test_a_modules_output_and_what_is_added_are_one_place_where_they_are(run: Path) -> None:
+    d_in = json.loads(next((run / "saes").rglob("cfg.json")).read_text())["d_in"]
+    ours = write_plain(run / "a", d_in, 16, hook_name="blocks.1.hook_mlp_out")
+    theirs = write_plain(run / "b", d_in, 16, hook_name="transformer.h.1.mlp")
+    inner = write_plain(run / "c", d_in, 16, hook_name="transformer.h.1.ln_2")
+    corpora = (run / "corpora" / "own",)
+    assert resolved(run, theirs, corpora=corpora).hook == Hook(1, "module", "mlp")
+    assert resolved(run, ours, theirs, corpora=corpora).hook == Hook(1, "mlp_out")
+    with pytest.raises(FaithfulError, match=r"read different things \(mlp_out\.1, layers\.1\.ln_2\)"):
+        resolved(run, ours, inner, corpora=corpora)
+
+
+def test_the_hook_of_an_sae_trained_with_sae_lens_on_a_hugging_face_model_is_read(run: Path) -> None:
+    d_in = json.loads(next((run / "saes").rglob("cfg.json")).read_text())["d_in"]
+    named = {"hook_name": "transformer.h.0", "model_class_name": "AutoModelForCausalLM"}
+    plain = write_plain(run / "plain", d_in, 16, **named)
+    assert resolved(run, plain, corpora=(run / "corpora" / "own",)).hook == Hook(0, "resid_post")
+    assert resolved(run, run / "saes", plain).hook == Hook(1, "resid_pre")

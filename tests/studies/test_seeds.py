@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 
 from faithful.cli import app
 from faithful.errors import FaithfulError
+from faithful.hooks import Hook
 from faithful.model import ModelSpec
-from faithful.sae.files import export_sparsify, load_sae, save_sae
+from faithful.sae.exports import export_sparsify
+from faithful.sae.files import load_sae, save_sae
 from faithful.sae.topk import TopKSAE
 from faithful.training import TrainConfig, train
 from generation.sampling import Sampling
@@ -350,7 +352,7 @@ def test_saes_from_elsewhere_of_several_widths(run: Path, tmp_path: Path) -> Non
     corpora = (run / "corpora" / "own",)
     found = find_saes([tmp_path / "plain", tmp_path / "other" / "h.0"])
     assert [one.seed for one in found] == [None, None]
-    assert [one.hook for one in found] == ["blocks.1.hook_resid_pre"] * 2
+    assert [one.hook for one in found] == [Hook(1, "resid_pre")] * 2
     wide = TopKSAE(sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, 4)
     save_sae(tmp_path / "wide", wide, {"model_name": "gpt2", "hook_name": "blocks.1.hook_resid_pre"})
     config = SeedsConfig((tmp_path / "plain", tmp_path / "wide"), tmp_path / "out", corpora, tokens=1000, device="cpu")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from faithful.model import ModelSpec
-from faithful.sae.files import export_sparsify
+from faithful.sae.exports import export_sparsify
 from faithful.train_corpora import remember_corpora
 from generation.sampling import Sampling
 from studies import fakes_figures, probe_figures, reconstruction_figures

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from faithful.errors import FaithfulError
-from faithful.sae.files import export_dictionary_learning, export_sparsify, load_sae, save_sae
-from faithful.sae.formats import hook_name
+from faithful.sae.exports import export_dictionary_learning, export_sparsify
+from faithful.sae.files import load_sae, save_sae
 from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 
@@ -160,52 +160,6 @@ def test_sparsify_loads_what_we_write_and_we_what_it_writes(sae: TopKSAE, x: Ten
     ours = load_sae(tmp_path / "other" / "h.3")
     torch.testing.assert_close(ours.reconstruct(flat), theirs(flat).sae_out, rtol=0, atol=1e-5)
     assert (ours.hook_name, ours.model_name, ours.k) == ("blocks.3.hook_resid_post", "openai-community/gpt2", 4)
-
-
-@pytest.mark.parametrize(
-    ("hookpoint", "name"),
-    [
-        ("layers.12", "blocks.12.hook_resid_post"),
-        ("h.0", "blocks.0.hook_resid_post"),
-        ("model.layers.3.mlp", "blocks.3.hook_mlp_out"),
-        ("h.4.attn", "blocks.4.hook_attn_out"),
-        ("layers.4.self_attn", "blocks.4.hook_attn_out"),
-        ("embed_in", None),
-        ("layers.4.mlp.act", None),
-    ],
-)
-def test_hookpoints_are_named_in_transformer_lens_words(hookpoint: str, name: str | None) -> None:
-    assert hook_name(hookpoint) == name
-
-
-def test_dictionary_learning_layout(sae: TopKSAE, x: Tensor, tmp_path: Path) -> None:
-    """Its documented layout; where the package is there, its own loader reads the folder too."""
-    sae.metadata |= METADATA | {"steps": 77}
-    export_dictionary_learning(sae, tmp_path)
-    state = torch.load(tmp_path / "ae.pt", weights_only=True)
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    assert shapes == {
-        "encoder.weight": (50, 12), "encoder.bias": (50,), "decoder.weight": (12, 50), "b_dec": (12,), "k": (),
-        "threshold": (),
-    }  # fmt: skip
-    assert (int(state["k"]), float(state["threshold"])) == (4, -1.0)
-    scores = torch.nn.functional.linear(x - state["b_dec"], state["encoder.weight"], state["encoder.bias"]).relu()
-    best = scores.topk(4, -1)
-    codes = torch.zeros_like(scores).scatter(-1, best.indices, best.values)
-    out = torch.nn.functional.linear(codes, state["decoder.weight"]) + state["b_dec"]
-    torch.testing.assert_close(out, sae.reconstruct(x), rtol=0, atol=1e-5)
-    trainer = json.loads((tmp_path / "config.json").read_text())["trainer"]
-    assert (trainer["dict_class"], trainer["k"], trainer["layer"]) == ("AutoEncoderTopK", 4, 8)
-    assert (trainer["seed"], trainer["steps"], trainer["lm_name"], trainer["lr"]) == (3, 77, "gpt2-small", 3e-4)
-    assert trainer["activation_dim"] * trainer["dict_size"] == 600
-
-
-def test_dictionary_learning_loads_what_we_write(sae: TopKSAE, x: Tensor, tmp_path: Path) -> None:
-    utils = pytest.importorskip("dictionary_learning.utils")
-    export_dictionary_learning(sae, tmp_path)
-    theirs, config = utils.load_dictionary(str(tmp_path), "cpu")
-    torch.testing.assert_close(theirs(x), sae.reconstruct(x), rtol=0, atol=1e-5)
-    assert config["trainer"]["k"] == 4
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
