@@ -275,7 +275,7 @@ def reproduce_command(manifest: Manifest) -> str:
     ]
     if manifest.provenance["model"]["bos_from"] == "--bos":
         parts.append(f"--bos {model['bos_id']}")
-    for name, value in identity["sampling"].items():
+    for name, value in sampling_of(manifest).to_dict().items():
         if value != getattr(default, name):
             flag = f"--{name.replace('_', '-')}"
             parts.append(flag if value is True else f"{flag} {value}")
