@@ -165,7 +165,7 @@ def read_run(folder: Path) -> RunFound:
         corpora=[CorpusFound(path.name, path, read_manifest(path)) for path in corpora_of(folder)],
         saes=_saes(folder / "saes"),
         studies=_studies(folder / "studies"),
-        recipe=read_text(recipe) if recipe.is_file() else None,
+        recipe=_own_text(recipe, folder) if recipe.is_file() else None,
         steps={name: float(step["seconds"]) for name, step in steps.items()},
     )
     if not (found.corpora or found.saes or found.studies):
@@ -173,6 +173,17 @@ def read_run(folder: Path) -> RunFound:
             f"{folder} holds no corpora, SAEs or studies to report on; name another run, or start with `faithful run demo`."
         )
     return found
+
+
+def _own_text(path: Path, folder: Path) -> str:
+    """The text of a file that the page shows and that is sent with it: one that lies in the run.
+
+    Raises:
+        FaithfulError: a link fetches it from elsewhere.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise FaithfulError(f"{path} is a link out of {folder}; put the file itself there, or take the link away.")
+    return read_text(path)
 
 
 def _studies(folder: Path) -> dict[str, StudyFound]:

@@ -568,3 +568,13 @@ def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FaithfulError, match=r"Cannot read .*summary\.json"):
         write_report(ReportConfig(tmp_path))
     assert not list(tmp_path.glob("report*"))
+
+
+def test_a_recipe_that_is_a_link_out_of_the_run_is_not_shown(tmp_path: Path) -> None:
+    """The page is sent with the run, and so would be what the link leads to."""
+    run = write_run(tmp_path / "run")
+    (tmp_path / "key").write_text("secret")
+    (run / "recipe.toml").unlink(missing_ok=True)
+    (run / "recipe.toml").symlink_to(tmp_path / "key")
+    with pytest.raises(FaithfulError, match="is a link out of"):
+        write_report(ReportConfig(run=run))
