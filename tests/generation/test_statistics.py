@@ -79,7 +79,7 @@ def random_rows(rng: np.random.Generator, rows: int, longest: int = 150) -> list
 
 def write_corpus(folder: Path, rows: list[list[int]], per_shard: int = 30, logprobs: bool = True) -> Corpus:
     documents = [document(index, ids, logprobs) for index, ids in enumerate(rows)]
-    manifest = Manifest("c", "own", {"model": {"vocab_size": VOCAB}}, {}, 0)
+    manifest = Manifest("c", "own", {"model": {"vocab_size": VOCAB}}, {}, {"train": 0, "test": 0})
     for number, start in enumerate(range(0, len(documents), per_shard)):
         part = documents[start : start + per_shard]
         table = to_table(part, decode(part), VOCAB)
