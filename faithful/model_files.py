@@ -43,13 +43,13 @@ def optional_file(source: str, name: str, revision: str | None) -> Path | None:
     """A file of the model's on this machine, None where the model has none (or, without a network, none in the cache).
 
     Raises:
-        FaithfulError: the Hub does not answer for it.
+        FaithfulError: the Hub does not answer for it, or does not give the model's files without a login.
     """
     if Path(source).is_dir():
         path = Path(source) / name
         return path if path.exists() else None
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
     cached = try_to_load_from_cache(source, name, revision=revision)
     if cached is not None:
@@ -62,6 +62,14 @@ def optional_file(source: str, name: str, revision: str | None) -> Path | None:
         raise FaithfulError(f"Cannot read {name} of {source}: {one_line(error)}.") from error
     except EntryNotFoundError:
         return None
+    except GatedRepoError as error:  # the Hub tells everybody a gated model's commit, and nobody its files
+        raise FaithfulError(_gated(source)) from error
+    except HfHubHTTPError as error:
+        raise FaithfulError(f"Cannot read {name} of {source}: {one_line(error)}.") from error
+
+
+def _gated(repo: str) -> str:
+    return f"{repo} is gated: accept its licence on the Hub and log in, then run again."
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -100,7 +108,7 @@ def hub_revision(repo: str, revision: str | None) -> str:
             if sha:
                 return sha
         except GatedRepoError:
-            raise FaithfulError(f"{repo} is gated: accept its licence on the Hub and log in, then run again.") from None
+            raise FaithfulError(_gated(repo)) from None
         except RepositoryNotFoundError:
             raise FaithfulError(
                 f"There is no model '{repo}' on the Hub (or it is private and you are not logged in);"

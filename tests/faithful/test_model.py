@@ -4,10 +4,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from transformers import AutoModelForCausalLM
 
 from faithful.errors import FaithfulError
@@ -292,3 +295,25 @@ def test_a_folder_called_model_is_not_the_embedded_model(
     copy_family(family_folder("llama"), tmp_path / "model")
     monkeypatch.chdir(tmp_path)
     assert resolve_model("model").source == str((tmp_path / "model").resolve())
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (GatedRepoError, "some/model is gated: accept its licence on the Hub and log in, then run again."),
+        (HfHubHTTPError, "Cannot read adapter_config.json of some/model: 401 Client Error."),
+    ],
+)
+def test_a_model_whose_files_the_hub_keeps_is_a_sentence(
+    kind: type[HfHubHTTPError], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Hub tells everybody the commit of a gated model (Llama, Gemma), and refuses the first file that is asked for."""
+
+    def download(*args: Any, **kwargs: Any) -> str:
+        response: Any = SimpleNamespace(headers={}, request=None)
+        raise kind("401 Client Error.", response=response)
+
+    monkeypatch.setattr("faithful.model.hub_revision", lambda repo, revision: "0" * 40)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None)
+    assert refused("some/model") == says
