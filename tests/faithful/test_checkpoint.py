@@ -249,3 +249,19 @@ def test_an_engine_that_reads_the_weights_itself_is_spared_them_too(llama: Path)
     edit_weights(llama, lambda weights: weights.update({f"{LLAMA}.q_proj.bias": torch.ones(128)}))
     with pytest.raises(FaithfulError, match="q_proj"):
         check_weights(resolve_model(str(llama)))
+
+
+def test_quantised_weights_are_not_laid_out_for_kernels_on_the_meta_device(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels of gpt-oss and of other formats lay weights out anew while they load, which needs the weights."""
+
+    def load(*args: Any, **options: Any) -> None:
+        raise AssertionError("laid out")
+
+    monkeypatch.setattr("faithful.model.load_checkpoint", load)
+    config = json.loads((llama / "config.json").read_text())
+    with pytest.raises(AssertionError):
+        check_weights(resolve_model(str(llama)))
+    (llama / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "mxfp4"}}))
+    check_weights(resolve_model(str(llama)))
