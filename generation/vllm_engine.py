@@ -31,6 +31,16 @@ def set_environment(settings: EngineSettings) -> None:
         os.environ["VLLM_BATCH_INVARIANT"] = "1"
 
 
+def keep_float32(dtype: str) -> None:
+    """Have Triton multiply the float32 numbers of a float32 model whole; call before it compiles a kernel.
+
+    By default its products of such numbers keep ten bits, and on a GPU the attention of a float32 model runs on them: its
+    log-probabilities would be further from transformers' than rounding in float32 takes them.
+    """
+    if dtype == "float32":
+        os.environ.setdefault("TRITON_F32_DEFAULT", "ieee")
+
+
 def sampling_params(sampling: Sampling, spec: ModelSpec, seed: int) -> Any:
     """vLLM's SamplingParams for one sample, no field left to a default that a model could change."""
     from vllm import SamplingParams
@@ -75,6 +85,7 @@ class VllmEngine:
     """
 
     def __init__(self, spec: ModelSpec, sampling: Sampling, settings: EngineSettings) -> None:
+        keep_float32(spec.dtype)
         from vllm import LLM
 
         engine: Any = LLM

@@ -14,6 +14,7 @@ from generation.rounding import EXACT, ROUNDED
 from generation.sampling import Sampling
 from generation.scoring import Scorer
 from generation.vllm_check import Reference, reference, refuse_other_probabilities
+from generation.vllm_engine import keep_float32
 
 SETTINGS = EngineSettings("vllm", "cpu", 1, 8, 64, False)
 IDS = np.arange(40) + 30
@@ -56,3 +57,13 @@ def test_the_reference_is_as_long_as_a_sample_and_scored_in_one_pass(
     assert len(known.token_ids) == 59 > model.config.sliding_window
     assert known.cap == EXACT
     np.testing.assert_allclose(known.log_p, Scorer(model, spec, Sampling()).log_p([known.token_ids]), atol=1e-4)
+
+
+def test_float32_is_float32_in_tritons_products_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels of models in 16 bit keep theirs, which are faster."""
+    environment: dict[str, str] = {}
+    monkeypatch.setattr("os.environ", environment)
+    keep_float32("bfloat16")
+    assert "TRITON_F32_DEFAULT" not in environment
+    keep_float32("float32")
+    assert environment["TRITON_F32_DEFAULT"] == "ieee"
