@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from faithful.errors import FaithfulError
-from faithful.local_files import builder_ending
+from faithful.local_files import builder_ending, refuse_doubled
 
 Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
@@ -21,7 +21,8 @@ def delimited_rows(path: Path, open_file: Opener) -> Iterator[dict[str, Any]]:
     closed, or close only lines later, every line between being a row by itself. A TSV is read to its end to find out.
 
     Raises:
-        FaithfulError: a row of another number of fields than the header, a quotation that is never closed; names the line.
+        FaithfulError: a row of another number of fields than the header, or a quotation that is never closed, with its line;
+            two columns of one name.
     """
     csv.field_size_limit(sys.maxsize)
     if builder_ending(path) == ".tsv" and not _quotes(open_file):
@@ -89,6 +90,7 @@ def _records(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
         header = next(reader, None)
         if header is None:
             return
+        refuse_doubled(path, header)
         begin = reader.line_num + 1
         for row in reader:
             if row and len(row) != len(header):
@@ -110,4 +112,5 @@ def _lines(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
     """A line is a row, its quotation marks are text; only for files of which `_all_whole` holds."""
     lines = _text(content)
     header = _fields(next(lines, ""))
+    refuse_doubled(path, header)
     return (dict(zip(header, _fields(line), strict=True)) for line in lines if line.strip("\r\n"))

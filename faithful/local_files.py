@@ -99,7 +99,7 @@ def saved_files(folder: Path) -> list[Path]:
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         named = [folder / _plain_name(entry["filename"]) for entry in state["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FaithfulError(
             f"{folder / STATE} cannot be read ({type(error).__name__}); write the set again."
         ) from error
@@ -183,6 +183,19 @@ def refuse_undecodable(paths: Iterable[Path]) -> None:
             raise FaithfulError(f"The name of {shown} is not UTF-8; rename it.") from None
 
 
+def refuse_doubled(path: Path, columns: list[str]) -> None:
+    """Refuse a table with two columns of one name: a row would hold one of them, and the texts of the other were lost.
+
+    Columns without a name, as spreadsheets leave behind the last, cannot be asked for.
+
+    Raises:
+        FaithfulError: there are such; says how they are called.
+    """
+    doubled = next((name for name in columns if name.strip() and columns.count(name) > 1), None)
+    if doubled is not None:
+        raise FaithfulError(f"{path} has several columns called '{doubled}'; rename them, so that one can be chosen.")
+
+
 def saved_splits(folder: Path) -> list[str]:
     """The splits of a folder that `save_to_disk` wrote, of which dataset_dict.json tells.
 
@@ -193,7 +206,7 @@ def saved_splits(folder: Path) -> list[str]:
     try:
         splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
         splits = [_plain_name(name) for name in splits]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FaithfulError(f"{path} cannot be read ({type(error).__name__}); write the set again.") from error
     if not splits:
         raise FaithfulError(f"{path} names no splits; write the set again.")

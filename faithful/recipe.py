@@ -25,7 +25,7 @@ from generation.add import add
 from generation.add_config import AddConfig
 from generation.generate import generate
 from generation.prepare import GenerateConfig
-from generation.progress import Reporter, silent
+from generation.progress import Progress, Reporter, silent
 from generation.shuffle import ShuffleConfig, shuffle
 from generation.subsample import SubsampleConfig, subsample
 from studies.catalog import find_study
@@ -239,8 +239,12 @@ def _left_of_corpus(folder: Path) -> str | None:
 
 
 def _train(config: TrainConfig, report: Any) -> None:
-    """Train the grid and write its card."""
-    write_saes_card(train(config, report).out)
+    """Train the grid and write its card; a card that cannot be written, for a README.md of others is there, stops no run."""
+    out = train(config, report).out
+    try:
+        write_saes_card(out)
+    except FaithfulError as error:
+        report(Progress("train", 0, 0, note=f"No card was written: {error}"))
 
 
 def _left_of_saes(folder: Path) -> str | None:

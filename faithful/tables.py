@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from faithful.errors import FaithfulError
+from faithful.local_files import refuse_doubled
 from faithful.parts import ROW_GROUPS, Part, whole_files
 
 _BATCH = 1024
@@ -23,7 +24,7 @@ class Tables:
         chosen: the columns to read, None for all.
 
     Raises:
-        FaithfulError: a file is damaged, cut off or of another type.
+        FaithfulError: a file is damaged, cut off or of another type, or has two columns of one name.
     """
 
     def __init__(
@@ -31,6 +32,8 @@ class Tables:
     ) -> None:
         self.builder, self.paths, self.names, self.chosen = builder, paths, names, chosen
         self._schemas = [_schema(builder, path) for path in paths]
+        for path, schema in zip(paths, self._schemas, strict=True):
+            refuse_doubled(path, schema.names)
 
     @property
     def features(self) -> dict[str, Any]:

@@ -51,8 +51,10 @@ def mean_and_sd(values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return "–"
-    spread = f" ± {stdev(known):.2g}" if len(known) > 1 else ""
-    return f"{fmean(known):.4g}{spread}"
+    mean, deviation = fmean(known), stdev(known) if len(known) > 1 else None
+    if deviation is None:
+        return f"{mean:.4g}"
+    return f"{mean:.4g} ± {deviation if deviation > 1e-12 * abs(mean) else 0:.2g}"  # less is rounding: l0 of a TopK SAE
 
 
 class LiveTable:

@@ -16,8 +16,11 @@ def following(folder: Path, otherwise: str) -> str:
         folder: a corpus, a folder of SAEs or a study.
         otherwise: the command where the folder lies in no run.
     """
-    home = next((one.parent for one in (folder, folder.parent) if one.name in PLACES), None)
-    return otherwise if home is None or not (home / "corpora").is_dir() else next_step(home)
+    from faithful.runs import corpora_of
+
+    # `runs/tiny/studies/corpora` is a study of `tiny`: what lies deeper is asked first
+    homes = [one.parent for one in (folder.parent, folder) if one.name in PLACES and corpora_of(one.parent)]
+    return next_step(homes[0]) if homes else otherwise
 
 
 def next_step(run: Path) -> str:

@@ -85,3 +85,17 @@ def test_a_quotation_that_never_ends_is_told_by_the_line_where_it_begins(tmp_pat
     short.write_text("text\tlabel\nfine\t1\nno label\n")
     with pytest.raises(FaithfulError, match=r"Line 3 of .*short\.tsv has 1 fields and the header 2"):
         read(short, "text")
+
+
+@pytest.mark.parametrize(("name", "between"), [("a.csv", ","), ("a.tsv", "\t"), ("stray.tsv", "\t")])
+def test_two_columns_of_one_name_are_refused_and_blank_names_are_not(tmp_path: Path, name: str, between: str) -> None:
+    stray = '"' if name == "stray.tsv" else ""
+    rows = [[f"{stray}the first {i}", f"the second {i}", "", ""] for i in range(N)]
+    path = tmp_path / name
+    for header in (["text", "text", "", ""], ["text", "note", "", ""]):
+        path.write_text("".join(between.join(row) + "\n" for row in [header, *rows]))
+        if header[1] == "text":
+            with pytest.raises(FaithfulError, match=r"has several columns called 'text'"):
+                read(path, "text")
+        else:
+            assert read(path, "text") == [row[0] for row in rows]

@@ -135,6 +135,7 @@ def test_a_corpus_grows_after_the_library_left_its_cache_beside_it(tmp_path: Pat
         ("{", r"state\.json cannot be read \(JSONDecodeError\)"),
         ("{}", r"cannot be read \(KeyError\)"),
         ("[]", r"cannot be read \(TypeError\)"),
+        ("[" * 100_000, r"cannot be read \(RecursionError\)"),
         ('{"_data_files": [{"filename": "../other.arrow"}]}', r"cannot be read \(ValueError\)"),
         ('{"_data_files": [{"filename": "gone.arrow"}]}', r"lacks gone\.arrow"),
     ],
@@ -146,7 +147,9 @@ def test_a_saved_folder_whose_state_tells_nothing_is_refused_by_name(tmp_path: P
         resolve_source(str(saved))
 
 
-@pytest.mark.parametrize("splits", ["{", "{}", '{"splits": []}', '{"splits": ["../elsewhere"]}', '{"splits": 3}'])
+@pytest.mark.parametrize(
+    "splits", ["{", "{}", "[" * 100_000, '{"splits": []}', '{"splits": ["../elsewhere"]}', '{"splits": 3}']
+)
 def test_splits_that_cannot_be_told_are_refused_by_name(tmp_path: Path, splits: str) -> None:
     save(tmp_path / "train", texts("train"))
     (tmp_path / "dataset_dict.json").write_text(splits)

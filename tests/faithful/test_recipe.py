@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -318,3 +319,11 @@ def test_a_step_that_wants_another_folder_names_the_option_of_run(
         monkeypatch.setattr(f"faithful.recipe.{place}", refuse)
         told = CliRunner().invoke(app, ["run", "demo", *words])
         assert told.exit_code == 2 and "Choose another --run; nothing was changed." in told.stderr
+
+
+def test_a_card_that_cannot_be_written_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faithful.recipe.train", lambda config, report: SimpleNamespace(out=tmp_path / "no SAEs"))
+    step = next(step for step in steps_of(load_recipe("demo"), tmp_path) if step.name == "train")
+    notes: list[str] = []
+    step.call(step.config, lambda point: notes.append(point.note))
+    assert len(notes) == 1 and notes[0].startswith("No card was written: ")

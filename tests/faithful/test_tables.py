@@ -111,3 +111,15 @@ def test_a_place_in_a_table_is_found_again(tmp_path: Path) -> None:
             first = [next(stream).doc_id for _ in range(cut)]
             assert first + [row.doc_id for row in Rows(source, 3, rows.state())] == whole
     assert resolve_source(str(folder)).parts == "row groups"
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, ending: str) -> None:
+    table, path = pa.table(TEXTS, names=["text", "text"]), tmp_path / f"a.{ending}"
+    if ending == "parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.OSFile(str(path), "wb") as content, pa.ipc.new_stream(content, table.schema) as writer:
+            writer.write_table(table)
+    with pytest.raises(FaithfulError, match=r"has several columns called 'text'"):
+        read(path)

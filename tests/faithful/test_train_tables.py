@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from faithful.train_tables import hardly_trained, quality_rows
+from faithful.train_tables import hardly_trained, mean_and_sd, quality_rows
 
 GIVEN = {"fvu": 0.2, "l0": 16.0, "ce_diff": 0.1, "ce_recovered": 0.9, "kl": 0.1, "cosine": 0.9, "never_fired": 3}
 
@@ -29,6 +29,12 @@ def test_a_row_per_corpus_with_mean_and_deviation(saes: list[Path]) -> None:
     assert [row[:3] for row in rows] == [("own", "resid_pre.3-f64-k4", "3"), ("prose", "resid_pre.3-f64-k4", "3")]
     assert rows[0][header.index("fvu")] == "0.21 ± 0.01"
     assert rows[1][header.index("start_cosine")] == "0.7 ± 0"
+
+
+def test_a_deviation_that_is_rounding_alone_is_none() -> None:
+    assert mean_and_sd([16.0, 16.000000000000004]) == "16 ± 0"
+    assert mean_and_sd([16.0, 16.0001]) == "16 ± 7.1e-05"
+    assert mean_and_sd([0.0, 0.0]) == "0 ± 0" and mean_and_sd([16.0]) == "16" and mean_and_sd([1.0, None]) == "–"
 
 
 def test_who_has_hardly_left_the_start_is_named(saes: list[Path]) -> None:
