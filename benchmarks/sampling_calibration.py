@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.shared import RESULTS, machine, write_unit
+from faithful.records import read_cache
 from studies.estimates import estimate
 from studies.probe_cells import FULL, unpack
+from studies.probe_scores import SCORES
 from studies.resampled import Resampled, resample_counts
 
 ALPHA, ASKED = 0.05, 0.055
@@ -74,32 +76,36 @@ def of_run(run: Path) -> Iterator[tuple[str, list[np.ndarray]]]:
     for study, read in (("probes", _answers), ("reconstruction", _losses)):
         if not (run / "studies" / study / "summary.json").exists():
             continue
-        sets = read(run / "studies" / study, run)
-        names = list(next(iter(sets.values())))
+        sets = read(run / "studies" / study)
+        names = list(next(iter(sets.values()), {}))
+        if len(names) < 2:
+            raise SystemExit(f"{run / 'studies' / study} has no cells of two corpora to exchange; run the study again.")
         for a, b in combinations(names, 2):
             for what, of in sets.items():
                 yield f"{run.name}: {study} on {what}, {a} and {b}", [of[a] - of[b]]
             yield f"{run.name}: {study} on all, {a} and {b}", [of[a] - of[b] for of in sets.values()]
 
 
-def _answers(study: Path, run: Path) -> dict[str, dict[str, np.ndarray]]:
+def _answers(study: Path) -> dict[str, dict[str, np.ndarray]]:
     """By task and corpus which examples each seed's probe answers rightly, float64 [seeds, examples]."""
     summary = json.loads((study / "summary.json").read_text(encoding="utf-8"))
     found: dict[str, dict[str, np.ndarray]] = {}
     for task in summary["unmarked"]:
         count, size = summary["tasks"][task]["test"], summary["tasks"][task]["train"]
         rows: dict[str, list[np.ndarray]] = {}
-        for corpus, figures in _by_corpus(study, run, f"{task}-*.json"):
-            entry = [one for one in figures if one["input"] == "f" and one["probe"] == FULL and one["size"] == size]
+        for corpus, cell in _by_corpus(study, f"{task}-*.json"):
+            entry = [
+                one for one in cell["entries"] if one["input"] == "f" and one["probe"] == FULL and one["size"] == size
+            ]
             rows.setdefault(corpus, []).append(unpack(entry[0]["right"], count).astype(np.float64))
         found[task] = {corpus: np.array(of) for corpus, of in rows.items()}
     return found
 
 
-def _losses(study: Path, run: Path) -> dict[str, dict[str, np.ndarray]]:
+def _losses(study: Path) -> dict[str, dict[str, np.ndarray]]:
     """By part and corpus each context's share of `ce_recovered`, float64 [seeds, contexts]: their mean is the figure."""
     found: dict[str, dict[str, list[np.ndarray]]] = {}
-    for corpus, cell in _by_corpus(study, run, "*.json"):
+    for corpus, cell in _by_corpus(study, "*.json"):
         for part, by_k in cell["contexts"].items():
             k = max(by_k, key=lambda name: float("inf") if name == "all" else int(name))
             losses = {name: np.array(values, np.float64) for name, values in by_k[k].items()}
@@ -109,30 +115,38 @@ def _losses(study: Path, run: Path) -> dict[str, dict[str, np.ndarray]]:
     return {part: {corpus: np.array(rows) for corpus, rows in of.items()} for part, of in found.items()}
 
 
-def _by_corpus(study: Path, run: Path, pattern: str) -> Iterator[tuple[str, Any]]:
-    """Corpus of the SAE and content of each cell of one: that whose rows of results.parquet are the cell's figures."""
+def _by_corpus(study: Path, pattern: str) -> Iterator[tuple[str, Any]]:
+    """Corpus of the SAE and content of each of a study's cells, by seed: that whose rows of results.parquet are its figures."""
     import polars as pl
 
     known: dict[tuple[str, int], dict[tuple[str, str | None, float | None], float]] = {}
     table = pl.read_parquet(study / "results.parquet").filter(pl.col("seed").is_not_null())
     for corpus, seed, *key, value in table.select("corpus", "seed", "metric", "other", "parameter", "value").rows():
-        known.setdefault((corpus, seed), {})[tuple(key)] = value  # type: ignore[index]
+        known.setdefault((corpus, seed), {})[tuple(key)] = value
+    found: dict[tuple[str, int], Any] = {}
     for path in sorted((study / "cells").glob(pattern)):
-        cell = json.loads(path.read_text(encoding="utf-8"))
-        if "right" not in cell[0] if isinstance(cell, list) else "contexts" not in cell:
-            continue  # of a version that did not keep them
+        cell = read_cache(path)
+        if cell is None:
+            continue  # of an older version
         figures = _figures(cell, path.name.rpartition("-")[0])
-        for (corpus, _), rows in known.items():
-            if figures and all(rows.get(key) == value for key, value in figures.items()):
-                yield corpus, cell
-                break
+        left = (sae for sae, rows in known.items() if sae not in found and figures.items() <= rows.items())
+        if figures and (whose := next(left, None)) is not None:
+            found[whose] = cell
+    corpora = list(dict.fromkeys(corpus for corpus, _ in known))
+    for corpus, seed in sorted(found, key=lambda sae: (corpora.index(sae[0]), sae[1])):
+        yield corpus, found[corpus, seed]
 
 
 def _figures(cell: Any, task: str) -> dict[tuple[str, str | None, float | None], float]:
     """Figures of a cell as results.parquet names them: what tells whose it is."""
-    if isinstance(cell, list):
-        full = [one for one in cell if one["input"] != "h" and one["probe"] == FULL]
-        return {(f"macro_f1:{task}:{one['input']}", None, float(one["size"])): one["macro_f1"] for one in full}
+    if "entries" in cell:
+        found: dict[tuple[str, str | None, float | None], float] = {}
+        for one in cell["entries"] if cell["entries"][0]["input"] != "h" else ():
+            full = one["probe"] == FULL
+            for metric in SCORES:
+                label = f"{'' if full else 'k_sparse_'}{metric}:{task}:{one['input']}"
+                found[label, None, float(one["size"] if full else one["k"])] = one[metric]
+        return found
     return {
         ("mse", place, None if k == "all" else float(k)): of["mse"]
         for place, by_k in cell["figures"].items()

@@ -78,8 +78,8 @@ def chunk_sums(
     lengths = np.array([len(document) for document in documents])
     ends = np.cumsum(lengths)
     borders = _borders(lengths, CHUNK_TOKENS[scorer.device.type])
-    loaded = {number: kept.load(number) for number in range(len(borders))}
-    known = {number: sums for number, sums in loaded.items() if sums is not None}
+    loaded = ((number, kept.load(number)) for number in range(len(borders)))
+    known = {number: sums for number, sums in loaded if sums is not None}
     missing = [border for number, border in enumerate(borders) if number not in known]
 
     def batches() -> Iterator[Batch]:

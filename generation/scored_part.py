@@ -59,11 +59,11 @@ def choose_part(corpus: Corpus, split: str, limit: int | None, report: Reporter 
         taken = uniforms(index, 1)[:, 0] < share
         stored = batch.column("logprob_p")
         for place in np.flatnonzero(taken & (np.diff(offsets) > 0)):
-            documents.append(tokens[offsets[place] : offsets[place + 1]])
+            documents.append(tokens[offsets[place] : offsets[place + 1]].copy())  # a view would hold the whole batch
             indices.append(int(index[place]))
             scored[row + place] = True
             if stored[place].is_valid:
-                log_p.append(stored[place].values.to_numpy(zero_copy_only=False))
+                log_p.append(stored[place].values.to_numpy(zero_copy_only=False).copy())
         row += batch.num_rows
     if not documents:
         raise FaithfulError(f"No document of {corpus.folder} falls into the part scored; score more --tokens.")

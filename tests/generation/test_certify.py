@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from faithful.cli.corpus import app
@@ -180,6 +183,29 @@ def test_a_tenth_scored_finds_passages_copied_from_text_that_is_not(own: Path, f
     assert tenth["p_holm"] < 1e-6 and everything["p_holm"] < 1e-6
     own_alone = certify(CertifyConfig(own, tokens=corpus.tokens() // 10, device="cpu"))["tests"]["copy"]
     assert own_alone["p"] > 0.001
+
+
+def test_a_part_holds_its_own_documents_and_not_the_batches_they_were_read_in(own: Path) -> None:
+    part = choose_part(Corpus(own), "train", Corpus(own).tokens() // 8)
+    assert part.log_p is not None
+    assert all(array.base is None for array in (*part.documents, *part.log_p))
+
+
+def test_kept_sums_are_held_until_they_are_taken_and_no_longer() -> None:
+    class Sums(dict[str, np.ndarray]):
+        pass
+
+    made = [Sums() for _ in range(3)]
+    held = [weakref.ref(one) for one in made]
+    scorer: Any = SimpleNamespace(device=torch.device("cpu"), in_order=lambda *_: iter(()))
+    kept: Any = SimpleNamespace(load=lambda _: made.pop())
+    documents = [np.zeros(chunks.CHUNK_TOKENS["cpu"], np.int64)] * 3
+    found = chunks.chunk_sums(scorer, documents, None, lambda: None, kept)  # type: ignore[arg-type, return-value]
+    alive = []
+    for _ in range(3):
+        next(found)
+        alive.append(sum(one() is not None for one in held))
+    assert alive == [2, 1, 0]
 
 
 class Stopped(BaseException):

@@ -19,6 +19,7 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix, issparse
 
+from benchmarks.sampling_calibration import of_run
 from faithful.corpus import Corpus
 from faithful.errors import FaithfulError
 from faithful.hooks import Hook
@@ -813,6 +814,23 @@ def test_what_each_probe_answers_rightly_is_kept_and_its_draw_is_part_of_the_int
     assert contrast["error_drawn"] is not None and list(contrast["parts"]) == ["hard"], (
         "tasks at their ceiling say nothing"
     )
+
+
+def test_the_calibration_exchanges_the_answers_of_a_finished_study(studied: probes.ProbesStudy, tmp_path: Path) -> None:
+    shutil.copytree(studied.folder, tmp_path / "studies" / "probes")
+    found = dict(of_run(tmp_path))
+    differences = {name.partition(": ")[2]: sets for name, sets in found.items()}
+    assert list(differences) == ["probes on hard, own and web", "probes on all, own and web"]
+    headline = next(one for one in studied.summary["contrasts"] if one["headline"])
+    table = pl.read_parquet(studied.folder / "results.parquet").filter(pl.col("metric") == "accuracy:hard:f")
+    table = table.filter(pl.col("parameter") == pl.col("parameter").max()).sort("seed")
+    of_seeds = [table.filter(pl.col("corpus") == name)["value"].to_numpy() for name in ("own", "web")]
+    for (one,) in differences.values():
+        assert one.shape == (3, len_of(studied, "test")) and one.mean() == pytest.approx(headline["difference"])
+        assert one.mean(1) == pytest.approx(of_seeds[0] - of_seeds[1])
+    shutil.rmtree(tmp_path / "studies" / "probes" / "cells")
+    with pytest.raises(SystemExit, match="no cells of two corpora"):
+        list(of_run(tmp_path))
 
 
 def test_every_score_is_a_row(studied: probes.ProbesStudy) -> None:
