@@ -116,7 +116,7 @@ def _losses(study: Path) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _by_corpus(study: Path, pattern: str) -> Iterator[tuple[str, Any]]:
-    """Corpus of the SAE and content of each of a study's cells, by seed: that whose rows of results.parquet are its figures."""
+    """Corpus of the SAE and content of its cells, by seed: that whose rows of results.parquet are the cell's figures."""
     import polars as pl
 
     known: dict[tuple[str, int], dict[tuple[str, str | None, float | None], float]] = {}

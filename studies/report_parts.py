@@ -13,7 +13,7 @@ from studies.report_answer import Verdict, verdicts
 from studies.report_examples import Example, examples_of
 from studies.report_figures import draw_corpus_map, draw_pit, draw_positions, draw_training, position_counts
 from studies.report_run import RunFound, SaeFound, StudyFound
-from studies.report_words import CAPTIONS, DEGREES, DRAWN, MEANING, OF_PROBES, TEXTS
+from studies.report_words import CAPTIONS, DEGREES, DRAWN, MEANING, OF_PROBES, OF_SEEDS_ALONE, TEXTS
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 CHECKS = (
@@ -142,7 +142,7 @@ def notes(name: str, summary: Mapping[str, Any]) -> list[str]:
                 "The panel holds no foreign text, so that there is no headline on it: name a corpus with --corpus."
             )
     if any(entry.get("error_drawn") is not None for entry in summary.get("contrasts", ())):
-        found.append(DRAWN)
+        found.append(f"{DRAWN} {OF_SEEDS_ALONE[name]}" if name in OF_SEEDS_ALONE else DRAWN)
     if summary.get("floors"):
         pairs = sorted({one["pairs"] for floors in summary["floors"].values() for one in floors.values()})
         found.append(f"A floor is the mean over {_or(pairs)} of decoders, without an interval.")

@@ -20,6 +20,7 @@ from studies.codes import code_text
 from studies.inputs import StudyConfig, resolve_input
 from studies.panel import load_panel
 from studies.reconstruction import PANEL, ReconstructionConfig, reconstruction_tables, study_reconstruction
+from studies.report_parts import notes
 from studies.resolution import fakes_leave_open, probes_leave_open, reconstruction_leaves_open
 from tests.own import write_own
 
@@ -122,6 +123,16 @@ def test_losses_of_contexts_add_up_and_their_draw_is_part_of_the_interval(
     for one in headlines:
         (name,) = one["texts"]
         assert one["parts"][name]["difference"] == one["difference"] and one["error_drawn"] > 0
+
+
+def test_the_report_names_the_figures_whose_intervals_are_over_the_seeds_alone(
+    studied: tuple[ReconstructionConfig, dict[str, Any]],
+) -> None:
+    summary = studied[1]
+    (said,) = [note for note in notes("reconstruction", summary) if "hold both" in note]
+    named = said.partition("Intervals of ")[2].partition(" are over the seeds alone")[0]
+    alone = {metric for metric, one in summary["corpora"]["own"].items() if "error_drawn" not in one}
+    assert set(named.replace(" and ", ", ").split(", ")) == alone
 
 
 def test_a_study_says_before_its_work_what_it_leaves_open(run: Path, tmp_path: Path) -> None:
