@@ -48,6 +48,17 @@ READINGS = {
 LOADINGS = dict.fromkeys(
     ("revision", "checkpoint_index", "checkpoint_value", "checkpoint_label"), "it is of other weights of the model"
 )
+FEWER_BITS = "it was trained on activations of a model in fewer bits"
+SPARSIFY_LOADINGS = {
+    "load_in_8bit": FEWER_BITS,
+    "load_in_4bit": FEWER_BITS,
+    "model_args": READINGS["model_kwargs"],
+    "revision": LOADINGS["revision"],
+}
+SPARSIFY_ADDED = {
+    "embed_skip": "its reconstruction takes the embeddings too",
+    "gram_lookup": "means of n-grams are taken off its activations",
+}
 WHOLE = ([None], [None, None], [0, None], [0], None)
 MODEL_CLASSES = ("HookedTransformer", "HookedMamba", "AutoModelForCausalLM")
 MOVED = (  # flat before version 6, in the metadata since
@@ -117,8 +128,8 @@ def from_sparsify(
         raise FaithfulError(f"{where} has the activation '{activation}'; only topk is supported.")
     if config.get("transcode") or config.get("skip_connection"):
         raise FaithfulError(f"{where} is a transcoder, not an autoencoder; choose an SAE.")
-    eight = "it was trained on activations of a model in fewer bits"
-    refuse_stated(run, {"load_in_8bit": eight, "load_in_4bit": eight, "revision": LOADINGS["revision"]}, where)
+    refuse_stated(config, SPARSIFY_ADDED, where)
+    refuse_stated(run, SPARSIFY_LOADINGS, where)
     if run.get("hook_mode", "output") != "output":
         raise FaithfulError(
             f"{where} states hook_mode {run['hook_mode']!r}: it reads no module's output; choose another SAE."

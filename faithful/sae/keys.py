@@ -1,7 +1,7 @@
 """Keys of other tools' SAE configs: those that decide what is computed are read or refused, the harmless stand here with why.
 
-From the sources of SAELens 0.5 to 6.54 and of sparsify 1.0 to 1.3. A key in none of these lists is refused by name: it might
-change activations.
+From the sources of SAELens 0.5 to 6.54, of sparsify 1.0 to 1.3, and of what came before and after in its repository. A key in
+none of these lists is refused by name: it might change activations.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,8 +22,11 @@ SAE_LENS_READ = (
     "model_from_pretrained_kwargs", "prepend_bos", "seqpos_slice", "context_size", "dataset_path", "training_architecture",
     "training_architecture_details",
 )  # fmt: skip
-SPARSIFY_READ = ("activation", "k", "signed", "transcode", "skip_connection", "num_latents", "expansion_factor", "d_in")
-SPARSIFY_RUN_READ = ("model", "revision", "load_in_8bit", "load_in_4bit", "hook_mode", "sae")
+SPARSIFY_READ = (
+    "activation", "k", "signed", "transcode", "skip_connection", "embed_skip", "gram_lookup", "num_latents",
+    "expansion_factor", "d_in",
+)  # fmt: skip
+SPARSIFY_RUN_READ = ("model", "revision", "load_in_8bit", "load_in_4bit", "model_args", "hook_mode", "sae")
 SAE_LENS_HARMLESS = {
     "its training: the weights hold what came of it": """
         b_dec_init_method expansion_factor from_pretrained_path decoder_orthogonal_init decoder_heuristic_init
@@ -57,15 +60,18 @@ SAE_LENS_HARMLESS = {
 }
 SPARSIFY_HARMLESS = {
     "its training: the weights hold what came of it": "normalize_decoder multi_topk lr auxk_alpha dead_percentage",
+    "of the table that gram_lookup reads, which is refused": "lookup_max_order gram_table_hash",
 }
 SPARSIFY_RUN_HARMLESS = {
     "its training: the weights hold what came of it": """
         batch_size grad_acc_steps micro_acc_steps loss_fn optimizer lr lr_warmup_steps k_decay_steps auxk_alpha
-        dead_feature_threshold exclude_tokens init_seeds distribute_modules finetune adam_8bit adam_epsilon""",
+        dead_feature_threshold exclude_tokens init_seeds distribute_modules distribute_layers tp finetune adam_8bit
+        adam_epsilon""",
     "all places of the run, of which the folder names this one": "hookpoints layers layer_stride",
     "which text it was trained on": """
-        dataset split ctx_len max_examples resume text_column shuffle_seed data_preprocessing_num_proc data_args hf_token
-        data_seed""",
+        dataset split ctx_len return_overflowed_tokens max_examples resume text_column shuffle_seed seed
+        data_preprocessing_num_proc data_args hf_token data_seed""",
+    "of the table that gram_lookup reads, which is refused": "gram_table_path",
     "logs and checkpoints": "save_every save_best save_dir log_to_wandb run_name wandb_log_frequency",
 }
 KWARGS_HARMLESS = {

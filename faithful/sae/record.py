@@ -127,7 +127,7 @@ class Config(TypedDict, total=False):
     prepend_bos: bool | None
     metadata: Metadata | None
     activation: str
-    expansion_factor: NotNegative
+    expansion_factor: NotNegative | None
     num_latents: Count
     multi_topk: bool
     skip_connection: bool

@@ -219,6 +219,9 @@ def test_the_folder_of_sparsify_names_a_modules_output(place: str, hook: Hook, t
         ("cfg", {"activation": "groupmax"}, "'groupmax'"),
         ("cfg", {"skip_connection": True}, "transcoder"),
         ("cfg", {"input_norm": True}, "'input_norm'"),
+        ("cfg", {"embed_skip": True}, "embed_skip True: .* embeddings"),
+        ("cfg", {"gram_lookup": True}, "gram_lookup True: .* n-grams"),
+        ("run", {"model_args": "torch_dtype=float16"}, "model_args"),
         ("run", {"load_in_8bit": True}, "load_in_8bit True: .* fewer bits"),
         ("run", {"revision": "step3"}, "revision 'step3'"),
         ("run", {"hook_mode": "input"}, "hook_mode 'input'"),
@@ -232,6 +235,22 @@ def test_keys_of_sparsify_are_honoured_or_refused(file: str, change: dict[str, A
     path.write_text(json.dumps((json.loads(path.read_text()) if path.exists() else {"model": "m"}) | change))
     with pytest.raises(FaithfulError, match=said):
         load_sae(folder)
+
+
+def test_harmless_keys_of_older_and_newer_sparsify_are_let_through(tmp_path: Path) -> None:
+    """`distribute_layers` and `seed` from when it was called `sae`, the others from its present source."""
+    folder = tmp_path / "run" / "layers.1"
+    export_sparsify(random_sae(8, 16, 4, 0), folder)
+    newer = {"embed_skip": False, "gram_lookup": False, "lookup_max_order": 4, "gram_table_hash": None}
+    (folder / "cfg.json").write_text(json.dumps(json.loads((folder / "cfg.json").read_text()) | newer))
+    older = {"model": "m", "distribute_layers": False, "seed": 42, "tp": 1, "return_overflowed_tokens": True}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(older | {"model_args": "", "gram_table_path": None}))
+    assert load_sae(folder).model_name == "m"
+
+
+def test_a_runners_config_without_expansion_factor_is_not_damaged(tmp_path: Path) -> None:
+    """SAELens writes null where the width was stated instead."""
+    assert loaded(tmp_path, six() | {"expansion_factor": None}).d_sae == 16
 
 
 def test_our_own_files_state_nothing_unknown(tmp_path: Path) -> None:
