@@ -33,7 +33,7 @@ class Estimate:
 
     Attributes:
         value: the mean; None where no figure is defined.
-        error: its standard error; None below three seeds, as are the next seven.
+        error: its standard error; None below three seeds and for a single example or context, as are the next seven.
         error_seeds: the part of it that the seeds make.
         error_drawn: the part that the examples, contexts or sequences make, once; None where they are not resampled.
         freedom: degrees of freedom of `error` in the interval and in `p`: seeds − 1, for pairs those of `PairMean.freedom`;
@@ -243,7 +243,7 @@ def _estimate(
     value = float(given.mean()) if len(given) else None
     size = max(size, float(np.abs(given).max(initial=0.0)))
     varies = bool(len(given) and np.ptp(given) > ROUNDING * size)
-    if value is None or n < SEEDS_FOR_INTERVAL:
+    if value is None or n < SEEDS_FOR_INTERVAL or (drawn is not None and math.isinf(drawn.variance)):
         return Estimate(value, None, None, None, None, None, None, None, seeds, left_out, varies)
     if not varies:
         value = 0.0 if abs(value) <= ROUNDING * size else value

@@ -95,7 +95,9 @@ def verdict(
         return EXPLORATORY
     if chance is not None:
         return f"{UNDECIDED}: {chance}"
-    if p_holm is None or found.ci95 is None:
+    if found.ci95 is None:
+        return f"{UNDECIDED}: too few examples or contexts for an interval"
+    if p_holm is None:
         return f"{UNDECIDED}: every seed gives the same difference"
     inside = -margin <= found.ci95[0] and found.ci95[1] <= margin
     if p_holm < ALPHA:

@@ -5,6 +5,7 @@ what that draw did to them, so that no spread of seeds shows it: a test over see
 were exchanged at random more often than it says (`benchmarks/sampling_calibration.py`).
 """
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ def resample_counts(units: int, seed: int, name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the examples add: the variance of a mean over them, with its degrees of freedom."""
+    """What the examples add: the variance of a mean over them, with its degrees of freedom; infinite where too few were drawn
+    to tell."""
 
     variance: float
     freedom: float
@@ -56,10 +58,10 @@ class Drawn:
 
         A bootstrap's variance is (units − 1)/units of what it estimates.
         """
-        if not seeds or units < 2 or any(seed not in draws for seed in seeds):
+        if not seeds or any(seed not in draws for seed in seeds):
             return None
         means = np.mean([draws[seed] for seed in seeds], axis=0)
         means = means[np.isfinite(means)]
-        if len(means) < 2:
-            return None
+        if units < 2 or len(means) < 2:
+            return Drawn(math.inf, 1.0)
         return Drawn(float(means.var(ddof=1)) * units / (units - 1), float(min(len(means), units) - 1))

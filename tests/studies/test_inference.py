@@ -526,6 +526,18 @@ def test_a_contrast_pairs_the_resamples() -> None:
     assert mean[0] == pytest.approx((one[0] or 0) - 0.25) and mean.draws[3] == pytest.approx(one.draws[3] - 0.25)
 
 
+def test_a_single_context_gives_no_interval_and_no_verdict() -> None:
+    """The seeds agree on what it did to them, so that their spread alone would be called a difference."""
+    one, other = drawn_figures(1, 6, 1, 1.0, 0.001), drawn_figures(2, 6, 1, 1.0, 0.001)
+    plain = judge("reconstruction", [Comparison("own", "b", "ce_recovered_foreign", dict(one), dict(other), True)])[0]
+    entry = judge("reconstruction", [Comparison("own", "b", "ce_recovered_foreign", one, other, True)])[0]
+    assert plain["verdict"] == "differs" and plain["difference"] == entry["difference"]
+    assert entry["ci95"] is entry["p"] is entry["p_holm"] is None
+    assert entry["verdict"] == "cannot be decided: too few examples or contexts for an interval"
+    assert entry["sentence"].startswith(entry["verdict"]) and "no interval" in entry["sentence"]
+    assert estimate(one).summary() == {"value": estimate(one).value, "ci95": None, "seeds": 6}
+
+
 def test_resamples_are_the_same_for_who_states_the_same() -> None:
     assert (resample_counts(9, 1, "a") == resample_counts(9, 1, "a")).all()
     assert (resample_counts(9, 1, "a") != resample_counts(9, 1, "b")).any()
