@@ -43,6 +43,9 @@ def choose_part(corpus: Corpus, split: str, limit: int | None, report: Reporter 
 
     Holds those, 17 bytes for every document of the split and what `predictions_within` takes: a copy counts whether or not
     the first one is scored.
+
+    Raises:
+        FaithfulError: no document is chosen, or a stored log-probability is not finite.
     """
     total = corpus.tokens(split)
     share = 1.0 if limit is None or limit >= total else limit / total
@@ -67,6 +70,11 @@ def choose_part(corpus: Corpus, split: str, limit: int | None, report: Reporter 
         row += batch.num_rows
     if not documents:
         raise FaithfulError(f"No document of {corpus.folder} falls into the part scored; score more --tokens.")
+    if not all(np.isfinite(one).all() for one in log_p):
+        raise FaithfulError(
+            f"{corpus.folder} stores log-probabilities that are no numbers, which say nothing of how it was sampled; make the"
+            " corpus again."
+        )
     chosen = "every document" if share == 1 else f"{share:.3g} of the documents, chosen by a hash of their index"
     complete = len(log_p) == len(documents)
     repeated = repeats(np.concatenate(hashes, axis=1))[np.array(indices)]

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -18,7 +20,7 @@ from typer.testing import CliRunner
 from faithful.cli.corpus import app
 from faithful.corpus import Corpus, read_manifest, write_manifest
 from faithful.errors import FaithfulError
-from faithful.files import folder_lock
+from faithful.files import folder_lock, sha256_file
 from faithful.model import ModelSpec
 from generation import chunks
 from generation.card import write_card
@@ -189,6 +191,26 @@ def test_a_part_holds_its_own_documents_and_not_the_batches_they_were_read_in(ow
     part = choose_part(Corpus(own), "train", Corpus(own).tokens() // 8)
     assert part.log_p is not None
     assert all(array.base is None for array in (*part.documents, *part.log_p))
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("-inf")])
+def test_stored_log_probabilities_that_are_no_numbers_are_refused(own: Path, odd: float) -> None:
+    """No difference to NaN is above a cap: it would pass."""
+    manifest = read_manifest(own)
+    shard = manifest.shards["train"][0]
+    table = pq.read_table(own / shard.file)
+    log_p = table.column("logprob_p").to_pylist()
+    log_p[0][0] = odd
+    place = table.schema.get_field_index("logprob_p")
+    pq.write_table(
+        table.set_column(place, table.schema[place], pa.array(log_p, table.schema[place].type)), own / shard.file
+    )
+    manifest.shards["train"][0] = replace(
+        shard, sha256=sha256_file(own / shard.file), bytes=(own / shard.file).stat().st_size
+    )
+    write_manifest(own, manifest)
+    with pytest.raises(FaithfulError, match="log-probabilities that are no numbers"):
+        certify(CertifyConfig(own, everything=True, device="cpu"))
 
 
 def test_kept_sums_are_held_until_they_are_taken_and_no_longer() -> None:
