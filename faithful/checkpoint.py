@@ -35,13 +35,12 @@ MTP_LAYERS = ("num_nextn_predict_layers", "num_mtp_layers")
 NAMED = 3
 
 
-def load_checkpoint(source: str, revision: str | None, config: Any, **options: Any) -> Any:
+def load_checkpoint(source: str, revision: str | None, **options: Any) -> Any:
     """The causal LM with the weights of a checkpoint.
 
     Args:
         source: Hub id or folder.
         revision: commit on the Hub, None for a folder.
-        config: the model's configuration.
         options: of `from_pretrained`: dtype, attention, device map.
 
     Raises:

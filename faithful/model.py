@@ -172,7 +172,6 @@ def load_model(spec: ModelSpec, device: str) -> Any:
     model = load_checkpoint(
         spec.source,
         spec.hub_revision(),
-        config,
         dtype=getattr(torch, spec.dtype),
         attn_implementation=_attention(config),
     )
@@ -198,7 +197,7 @@ def check_weights(spec: ModelSpec) -> None:
     refuse_other_tasks(config, spec.source)
     refuse_adapter(spec.source, spec.hub_revision())
     if is_accelerate_available() and getattr(config, "quantization_config", None) is None:
-        load_checkpoint(spec.source, spec.hub_revision(), config, device_map="meta")
+        load_checkpoint(spec.source, spec.hub_revision(), device_map="meta")
 
 
 def empty_model(spec: ModelSpec) -> Any:

@@ -5,6 +5,7 @@ length on the way), and scores it in one plain pass; it ends before vLLM loads, 
 process and both want the memory. vLLM then scores the same text.
 """
 
+import re
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from faithful.children import start_child
-from faithful.errors import FaithfulError
+from faithful.errors import FaithfulError, one_line
 
 if TYPE_CHECKING:
     from faithful.model import ModelSpec
@@ -107,5 +108,13 @@ def _refer(connection: Connection, spec: "ModelSpec", tokens: int, settings: "En
         connection.send(str(error))
     except (MemoryError, torch.OutOfMemoryError):
         connection.send(None)
+    except Exception as error:  # what no one looked at must not pass for a lack of memory
+        if re.search(r"out of memory|alloc_failed", str(error), re.IGNORECASE):
+            connection.send(None)
+        else:
+            connection.send(
+                f"transformers, which certifies and trains, cannot score {spec.name}: {type(error).__name__}:"
+                f" {one_line(error)}; use another model, or another version of transformers."
+            )
     finally:
         connection.close()

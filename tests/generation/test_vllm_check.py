@@ -13,7 +13,7 @@ from generation.engine import EngineSettings
 from generation.rounding import EXACT, ROUNDED
 from generation.sampling import Sampling
 from generation.scoring import Scorer
-from generation.vllm_check import Reference, reference, refuse_other_probabilities
+from generation.vllm_check import Reference, _refer, reference, refuse_other_probabilities
 from generation.vllm_engine import keep_float32
 
 SETTINGS = EngineSettings("vllm", "cpu", 1, 8, 64, False)
@@ -57,6 +57,29 @@ def test_the_reference_is_as_long_as_a_sample_and_scored_in_one_pass(
     assert len(known.token_ids) == 59 > model.config.sliding_window
     assert known.cap == EXACT
     np.testing.assert_allclose(known.log_p, Scorer(model, spec, Sampling()).log_p([known.token_ids]), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("error", "sent"),
+    [
+        (IndexError("index 8 is out of range"), "cannot score some model: IndexError: index 8 is out of range; use"),
+        (RuntimeError("CUDA error: out of memory"), None),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), None),
+    ],
+)
+def test_only_a_lack_of_memory_passes_without_a_reference(
+    error: Exception, sent: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("faithful.model.load_model", load)
+    monkeypatch.setattr("torch.set_num_threads", lambda count: None)
+    said: list[Any] = []
+    connection: Any = SimpleNamespace(send=said.append, close=lambda: None)
+    spec: Any = SimpleNamespace(name="some model")
+    _refer(connection, spec, 8, SETTINGS)
+    assert said == [None] if sent is None else sent in said[0]
 
 
 def test_float32_is_float32_in_tritons_products_too(monkeypatch: pytest.MonkeyPatch) -> None:
