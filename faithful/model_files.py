@@ -40,7 +40,7 @@ def stated_json(source: str, name: str, revision: str | None) -> dict[str, Any]:
 
 
 def optional_file(source: str, name: str, revision: str | None) -> Path | None:
-    """A file of the model's on this machine, None where the model has none (or, without a network, none in the cache).
+    """A file of the model's on this machine, None where the model has none (or, without a network or a login, the cache).
 
     Raises:
         FaithfulError: the Hub does not answer for it, or does not give the model's files without a login.
@@ -63,6 +63,8 @@ def optional_file(source: str, name: str, revision: str | None) -> Path | None:
     except EntryNotFoundError:
         return None
     except GatedRepoError as error:  # the Hub tells everybody a gated model's commit, and nobody its files
+        if isinstance(try_to_load_from_cache(source, "config.json", revision=revision), str):
+            return None  # somebody who has a login fetched it: what is here is what there is, as without a network
         raise FaithfulError(_gated(source)) from error
     except HfHubHTTPError as error:
         raise FaithfulError(f"Cannot read {name} of {source}: {one_line(error)}.") from error

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from faithful.errors import FaithfulError
 from faithful.model import empty_model, load_model, load_tokenizer, resolve_model, shape_of, tokenizer_hash
+from faithful.model_files import optional_file
 from tests.families import FAMILIES, build_family, build_without_bos, copy_family, edit_weights
 
 Folder = Callable[[str], Path]
@@ -317,3 +318,19 @@ def test_a_model_whose_files_the_hub_keeps_is_a_sentence(
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None)
     assert refused("some/model") == says
+
+
+def test_a_gated_model_in_the_cache_needs_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that several people share: files of the model that it lacks are ones that the model lacks."""
+
+    def download(*args: Any, **kwargs: Any) -> str:
+        response: Any = SimpleNamespace(headers={}, request=None)
+        raise GatedRepoError("401 Client Error.", response=response)
+
+    def cached(repo: str, name: str, revision: str | None = None) -> str | None:
+        return str(tmp_path / name) if name == "config.json" else None
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    assert optional_file("some/model", "adapter_config.json", "0" * 40) is None
+    assert optional_file("some/model", "config.json", "0" * 40) == tmp_path / "config.json"
