@@ -61,11 +61,12 @@ class BandCounter:
         return BandSums(*np.concatenate(self.parts, axis=1))
 
 
-def excess_ce(corpus: BandSums, own: BandSums, seed: int) -> tuple[float, list[float]]:
+def excess_ce(corpus: BandSums, own: BandSums, seed: int) -> tuple[float, list[float] | None]:
     """Excess cross-entropy and its 95 % interval: percentiles of a bootstrap over the documents of both corpora.
 
     A bootstrap of few documents shows too little of their spread (alone it missed 16 % at 5 documents, 10.5 % at 10): it is
-    widened about the value as Student's t is beside the normal distribution.
+    widened about the value as Student's t is beside the normal distribution. A single document shows none: there is no
+    interval then.
 
     Args:
         corpus: the corpus' sums.
@@ -73,13 +74,16 @@ def excess_ce(corpus: BandSums, own: BandSums, seed: int) -> tuple[float, list[f
         seed: of the bootstrap.
     """
     value = float(_excess(corpus.tokens.sum(0), corpus.surprise.sum(0), own.tokens.sum(0), own.entropy.sum(0)))
+    documents = min(len(corpus.tokens), len(own.tokens))
+    if documents < 2:
+        return value, None
     generator = np.random.default_rng(seed)
     draws: list[np.ndarray] = []
     for _ in range(0, DRAWS, CHUNK):
         ours, theirs = (_resample(sums, generator) for sums in (corpus, own))
         draws.append(_excess(ours[0], ours[1], theirs[0], theirs[2]))
     low, high = np.percentile(np.concatenate(draws), [2.5, 97.5])
-    widen = _widening(min(len(corpus.tokens), len(own.tokens)))
+    widen = _widening(documents)
     return value, [value + widen * (float(low) - value), value + widen * (float(high) - value)]
 
 
@@ -87,7 +91,7 @@ def _widening(documents: int) -> float:
     """By how much an interval from so many documents is too narrow: t against normal quantile, n against n − 1."""
     from scipy.stats import norm, t
 
-    freedom = max(documents - 1, 1)
+    freedom = documents - 1
     return float(t.ppf(0.975, freedom) / norm.ppf(0.975)) * (1 + 1 / freedom) ** 0.5
 
 

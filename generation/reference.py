@@ -145,9 +145,9 @@ def model_figures(
         seed: of the bootstrap, and of the draws behind the first tokens' floor.
 
     Returns:
-        `ce`, `perplexity`, `entropy`, `excess_ce`, `excess_ce_ci95`, `first_token_kl` and `first_token_kl_reverse` (None with
-        too few documents), `first_token_js` and `first_token_js_floor`, `unigram_js` with the number of tokens
-        compared on both sides, its self-floor (mean and largest) and the reference's name.
+        `ce`, `perplexity`, `entropy`, `excess_ce`, `excess_ce_ci95` (None for one document), `first_token_kl` and
+        `first_token_kl_reverse` (None with too few documents), `first_token_js` and `first_token_js_floor`, `unigram_js` with
+        the number of tokens compared on both sides, its self-floor (mean and largest) and the reference's name.
     """
     excess, interval = excess_ce(sums, reference.sums, seed)
     counts = np.bincount([int(document[0]) for document in documents], minlength=spec.vocab_size)

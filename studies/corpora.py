@@ -313,7 +313,9 @@ def _rows(cells: list[dict[str, Any]], budget: int) -> list[Row]:
         for metric, value in _metrics(cell).items():
             tokens = computed_on.get(metric, scored)
             if isinstance(value, dict):
-                rows.append(Row("corpora", cell["name"], metric, value["value"], tokens, *value["ci95"]))
+                rows.append(
+                    Row("corpora", cell["name"], metric, value["value"], tokens, *(value["ci95"] or (None, None)))
+                )
             elif metric != "verdict":
                 rows.append(Row("corpora", cell["name"], metric, value, tokens))
         curves = cell["text"]["curves"]

@@ -38,9 +38,10 @@ def _faithfulness(cells: list[dict[str, Any]], hue: dict[str, str], path: Path) 
     ):
         for place, cell in zip(places, cells, strict=True):
             if one is axes[0]:
-                value, (low, high) = cell["figures"]["excess_ce"], cell["figures"]["excess_ce_ci95"]
+                value, ends = cell["figures"]["excess_ce"], cell["figures"]["excess_ce_ci95"]
             else:
-                value, (low, high) = cell["as_model"]["surprise_gap"], cell["as_model"]["ci95"]
+                value, ends = cell["as_model"]["surprise_gap"], cell["as_model"]["ci95"]
+            low, high = ends or (value, value)
             one.errorbar(
                 value, place, xerr=[[value - low], [high - value]], fmt="o", color=hue[cell["name"]], markersize=5,
                 capsize=2, linewidth=1,

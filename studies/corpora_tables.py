@@ -84,8 +84,8 @@ def shape_rows(cells: list[dict[str, Any]]) -> Table:
     return header, rows
 
 
-def _interval(value: float, ends: list[float]) -> str:
-    return f"{value:+.3f}\u00a0±\u00a0{(ends[1] - ends[0]) / 2:.3f}"
+def _interval(value: float, ends: list[float] | None) -> str:
+    return f"{value:+.3f}" + (f"\u00a0±\u00a0{(ends[1] - ends[0]) / 2:.3f}" if ends else "")
 
 
 def _number(value: float | None) -> str:

@@ -54,7 +54,7 @@ def draw_corpus_map(summary: Mapping[str, Any], path: Path) -> bool:
     figure, axes = new_figure(3.6)
     for name, found in corpora.items():
         x, y = found["distinct_2"], found["excess_ce"]["value"]
-        low, high = found["excess_ce"]["ci95"]
+        low, high = found["excess_ce"]["ci95"] or (y, y)
         reach = [[y - low], [high - y]]
         axes.errorbar(x, y, yerr=reach, fmt="o", color=hue[name], markersize=6, capsize=2, linewidth=1)
         axes.annotate(name, (x, y), textcoords="offset points", xytext=(7, 4), fontsize=8, color=hue[name])

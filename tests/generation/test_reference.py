@@ -151,6 +151,16 @@ def test_bands_that_the_own_corpus_never_reaches_take_its_last_entropy():
     assert excess_ce(corpus, own, seed=0)[0] == pytest.approx(3 - 2)
 
 
+def test_a_single_document_has_an_excess_and_no_interval() -> None:
+    """All resamples of one are the same: its interval would say that it is known exactly."""
+    draw = np.random.default_rng(0)
+    own = banded(draw, 400, 2.5, 0.2)
+    for corpus, reference in ((banded(draw, 1, 3.0, 0.3), own), (own, banded(draw, 1, 3.0, 0.3))):
+        value, interval = excess_ce(corpus, reference, 0)
+        assert np.isfinite(value) and interval is None
+    assert excess_ce(banded(draw, 2, 3.0, 0.3), own, 0)[1] is not None
+
+
 def test_first_documents_stop_at_the_budget_and_leave_out_empty_ones():
     documents = [np.zeros(n, np.int64) for n in (3, 0, 4, 5)]
     assert [len(d) for d in first_documents(documents, 6)] == [3, 4]
@@ -172,6 +182,7 @@ def test_the_interval_of_few_documents_holds_the_excess(documents: int) -> None:
     draw = np.random.default_rng(0)
     own, missed = banded(draw, 400, 2.5, 0.2), 0
     for seed in range(150):
-        low, high = excess_ce(banded(draw, documents, 3.0, 0.3), own, seed)[1]
-        missed += not low <= 0.5 <= high
+        ends = excess_ce(banded(draw, documents, 3.0, 0.3), own, seed)[1]
+        assert ends is not None
+        missed += not ends[0] <= 0.5 <= ends[1]
     assert missed <= 14, "8 of 150 are expected; the bootstrap alone misses 16 and 24"

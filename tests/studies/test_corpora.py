@@ -24,6 +24,8 @@ from generation.sampling import Sampling
 from generation.statistics import corpus_statistics
 from studies import corpora as study
 from studies.corpora import CorporaConfig, study_corpora
+from studies.corpora_tables import corpora_tables
+from studies.report_figures import draw_corpus_map
 from studies.results import read_summary
 from tests.own import write_external, write_own
 
@@ -189,6 +191,19 @@ def test_declared_verdicts_are_the_study_s_own_and_leave_the_corpora_alone(
     assert found["cool"]["as_declared"]["tokens_scored"] == found["cool"]["as_model"]["tokens_scored"]
     assert found["elsewhere"]["as_declared"] is None
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_corpus_of_one_document_has_an_excess_without_an_interval(
+    run: Path, tmp_path: Path, family_model: Model
+) -> None:
+    one = write_external(tmp_path / "one", family_model("gpt2")[0], {"train": [np.arange(5, 5 + LONGEST)]})
+    done = study_corpora(configured(run, folders=(one,), own=run / "corpora" / "own", out=tmp_path / "study"))
+    excess = done.summary["corpora"]["one"]["excess_ce"]
+    assert np.isfinite(excess["value"]) and excess["ci95"] is None
+    table = pl.read_parquet(tmp_path / "study" / "results.parquet")
+    row = table.filter((pl.col("corpus") == "one") & (pl.col("metric") == "excess_ce")).row(0, named=True)
+    assert row["value"] == excess["value"] and row["low"] is row["high"] is None
+    assert corpora_tables(done.summary) and draw_corpus_map(done.summary, tmp_path / "map.svg")
 
 
 def test_a_sweep_from_another_bos_samples_what_is_not_there(
