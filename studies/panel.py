@@ -71,7 +71,7 @@ def load_panel(found: StudyInput, tokens: int | None = None) -> Panel:
             the smallest holds.
 
     Raises:
-        FaithfulError: no corpus, one without held-out text, one of another tokenizer.
+        FaithfulError: no corpus, one without held-out text or with special tokens alone, one of another tokenizer.
     """
     if not found.corpora:
         raise FaithfulError("There is no held-out text to study the SAEs on; name corpora with --corpus.")
@@ -82,7 +82,10 @@ def load_panel(found: StudyInput, tokens: int | None = None) -> Panel:
         found.layout,
         tokens or default_size(PANEL_TOKENS, found.device),
     )
-    return Panel(parts, ordinary_ids(found.spec))
+    panel = Panel(parts, ordinary_ids(found.spec))
+    if empty := [name for name, count in panel.tokens.items() if not count]:
+        raise FaithfulError(f"The held-out text of {empty[0]} is special tokens alone so far; give more --tokens.")
+    return panel
 
 
 def held_out(

@@ -48,7 +48,7 @@ from studies.report_answer import verdicts
 from studies.seeds import SeedsConfig, seeds_tables, study_seeds
 from studies.seeds_chance import AT_CHANCE, at_chance, floor_notes, highest_floor
 from studies.seeds_floors import FloorMaker
-from tests.own import write_own
+from tests.own import write_external, write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 
@@ -441,6 +441,14 @@ def test_the_panel_is_equal_parts_of_held_out_text(run: Path) -> None:
     alone = held_out({"own": found.corpora["own"]}, found.spec, 32, "aligned", 400)["own"]
     together = panel.parts["own"]
     assert all((one == other).all() for one, other in zip(alone, together, strict=False))
+
+
+def test_a_part_of_special_tokens_alone_is_refused(run: Path, tmp_path: Path) -> None:
+    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
+    ended = [np.array(found.spec.eos_ids[:1])] * 9
+    empty = write_external(tmp_path / "empty", found.spec, {"train": ended, "test": ended})
+    with pytest.raises(FaithfulError, match="held-out text of empty is special tokens alone"):
+        load_panel(replace(found, corpora=found.corpora | {"empty": empty}), 1000)
 
 
 def test_controls_keep_what_they_say(run: Path) -> None:
