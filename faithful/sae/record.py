@@ -5,14 +5,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from faithful.errors import FaithfulError
 from faithful.records import SEAL, read_record, seal_of
-from faithful.shapes import Count, NotNegative, Positive, Sha256, Share
+from faithful.shapes import Between, Count, NotNegative, Positive, Sha256, Share
 
 RECORD = "faithful"
 MEND = "download or train the SAE again"
+NumberOf = Annotated[float, Between(1)]
+"""SAELens may write 32.0, and a batchtopk that is trained 32.5; what is no whole number is refused with its architecture."""
 REWRITTEN = ("dtype", "device")
 REWRITTEN_METADATA = ("sae_lens_version", "sae_lens_training_version")
 
@@ -109,7 +111,7 @@ class Config(TypedDict, total=False):
     architecture: str | None
     d_in: Positive
     d_sae: Positive | None
-    k: Positive | None
+    k: NumberOf | None
     hook_point: str | None
     hook_name: str | None
     hook_point_layer: Count | None

@@ -253,6 +253,15 @@ def test_a_runners_config_without_expansion_factor_is_not_damaged(tmp_path: Path
     assert loaded(tmp_path, six() | {"expansion_factor": None}).d_sae == 16
 
 
+def test_a_k_with_a_decimal_point_is_not_damage(tmp_path: Path) -> None:
+    """SAELens types the k of batchtopk as a float."""
+    assert loaded(tmp_path / "whole", six() | {"architecture": "topk", "k": 4.0}).k == 4
+    with pytest.raises(FaithfulError, match="states no whole k"):
+        loaded(tmp_path / "half", six() | {"architecture": "topk", "k": 4.5})
+    with pytest.raises(FaithfulError, match="batchtopk is read as it is exported"):
+        loaded(tmp_path / "trained", six() | {"architecture": "batchtopk", "k": 4.5})
+
+
 def test_our_own_files_state_nothing_unknown(tmp_path: Path) -> None:
     save_sae(tmp_path, random_sae(8, 16, 4, 0), {"hook_name": "blocks.1.hook_resid_pre", "notes": {"why": "a test"}})
     assert load_sae(tmp_path).metadata["notes"] == {"why": "a test"}
