@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from faithful.errors import FaithfulError, one_line
-from faithful.model_files import optional_file
+from faithful.model_files import optional_file, read_model_json
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -164,7 +164,7 @@ def stored_shapes(source: str, revision: str | None) -> dict[str, tuple[int, ...
             continue
         if not name.endswith(".index.json"):
             return _shapes_in(path)
-        shards = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+        shards = sorted(set(dict(read_model_json(path).get("weight_map") or {}).values()))
         files = [optional_file(source, shard, revision) for shard in shards]
         return {one: shape for file in files if file for one, shape in _shapes_in(file).items()}
     return {}

@@ -36,7 +36,7 @@ def stated_json(source: str, name: str, revision: str | None) -> dict[str, Any]:
         FaithfulError: it cannot be reached, or is no JSON object.
     """
     path = optional_file(source, name, revision)
-    return {} if path is None else _read_json(path)
+    return {} if path is None else read_model_json(path)
 
 
 def optional_file(source: str, name: str, revision: str | None) -> Path | None:
@@ -74,7 +74,12 @@ def _gated(repo: str) -> str:
     return f"{repo} is gated: accept its licence on the Hub and log in, then run again."
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_model_json(path: Path) -> dict[str, Any]:
+    """A JSON object among a model's files.
+
+    Raises:
+        FaithfulError: it is none, or nested without end.
+    """
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, RecursionError) as error:

@@ -4,11 +4,11 @@ Tokenizer classes of transformers 5 rebuild a tokenizer from the file's vocabula
 has: the Llama class puts SentencePiece's blanks around a byte-level vocabulary, and every blank of a text is lost.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from faithful.errors import FaithfulError
+from faithful.model_files import read_model_json
 
 PROBES = (
     "The quick brown fox jumps over the lazy dog.",
@@ -119,6 +119,6 @@ def _tokenizer_file(source: str, revision: str | None) -> Path | None:
     if config is not None:
         from transformers.tokenization_utils_base import get_fast_tokenizer_file
 
-        several = json.loads(config.read_text(encoding="utf-8")).get("fast_tokenizer_files")
+        several = read_model_json(config).get("fast_tokenizer_files")
         name = get_fast_tokenizer_file(several) if several else name
     return stored(name)

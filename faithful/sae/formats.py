@@ -1,6 +1,5 @@
 """Configs and tensors of SAELens and sparsify, turned into SAEs; what cannot be turned exactly is refused by name."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -141,12 +140,6 @@ def from_sparsify(
     return TopKSAE(
         W_enc, tensors["encoder.bias"], tensors["W_dec"], tensors["b_dec"], _k(config.get("k"), where), metadata
     )
-
-
-def layer_of(hook: str | None) -> int | None:
-    """Layer in a TransformerLens hook name, None where there is none."""
-    found = re.match(r"blocks\.(\d+)\.", hook or "")
-    return int(found[1]) if found else None
 
 
 def _sae_lens_keys(config: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
