@@ -197,7 +197,7 @@ def test_shapes_that_do_not_fit_are_not_written(sae: TopKSAE, tmp_path: Path) ->
         ({"architecture": "batchtopk"}, "jumprelu"),
         ({"normalize_activations": "layer_norm"}, "layer_norm"),
         ({"reshape_activations": "hook_z"}, "hook_z"),
-        ({"k": 3.5}, "`k` is 3.5, and a whole number"),
+        ({"k": 3.5}, "states no whole k"),
         ({"k": 51}, "k of"),
     ],
 )
