@@ -284,6 +284,7 @@ def kill_all(
     folder: Path, kills: int, names: list[str], seed: int, tell: Callable[[str, Found], None] = lambda name, found: None
 ) -> dict[str, Found]:
     """Kill commands, about `kills` times altogether."""
+    folder.mkdir(parents=True, exist_ok=True)
     hub, draw = Hub(), random.Random(seed)
     hub.commit_quota = 10**9
     with runner(folder, hub) as do:

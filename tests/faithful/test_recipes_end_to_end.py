@@ -21,6 +21,7 @@ import pytest
 
 from faithful.catalog import Preset, Shape, find_preset
 from faithful.corpus import Corpus
+from faithful.records import SEAL
 from generation.derive_inputs import document_lengths
 from studies.catalog import STUDIES
 from tests.faithful import recipe_hub
@@ -177,7 +178,7 @@ def test_from_the_model_to_the_report(case: Case, hub: Hub, runner: Runner, tmp_
     before = STEPS[: STEPS.index(case.broken)]
 
     assert runner.run(case, shape, folder, case.break_in) == {"interrupted": True}
-    assert list(json.loads((folder / "steps.json").read_text())) == before
+    assert [name for name in json.loads((folder / "steps.json").read_text()) if name != SEAL] == before
     made = {path: at for path, at in written(folder).items() if not path.is_relative_to(case.half_done)}
     if case.broken == "train":
         assert {path.parts[1] for path in made if path.parts[0] == "saes"} == {"own", "fineweb"}

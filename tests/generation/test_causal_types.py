@@ -30,7 +30,7 @@ NOT_CAUSAL = {
 # transformers loads the wrapper's text part alone, which it has no causal LM for; hashes at random; has no end-of-text
 NOT_SAMPLED = NOT_CAUSAL | {"emu3", "mllama", "reformer", "cpmant"}
 STREAMS = {"deepseek_v4", "gemma3n_text", "hy_v4", "qwen4_exp", "qwen4_exp_text"}
-NOT_HOOKED = STREAMS | {"blt", "hrm_text", "longcat_flash", "openai-gpt"}
+NOT_HOOKED = STREAMS | {"blt", "hrm_text", "longcat_flash"}
 # what leaves each block, not what enters it
 LISTED_AFTER = {"mamba", "mamba2", "falcon_mamba", "rwkv"}
 SCHEDULES = {
