@@ -8,6 +8,7 @@ requests alone, so equal request streams give equal bytes on a CPU.
 """
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -80,7 +81,7 @@ class TransformersEngine:
                 yield from batch.step()
 
 
-class _Batch:
+class _Batch(ABC):
     """The rows in flight and their tensors; column `now` of the shared time axis is decoded next.
 
     Subclasses hold the cache.
@@ -144,13 +145,13 @@ class _Batch:
         """Whether the cache can lose rows."""
         return True
 
+    @abstractmethod
     def keep_rows(self, rows: Tensor) -> None:
         """Keep the given rows of the cache only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def logits(self, ages: Tensor) -> Tensor:
         """Feed `inputs`, the rows' tokens at their own positions `ages`: logits of what follows, [rows, vocab]."""
-        raise NotImplementedError
 
     def step(self) -> Iterator[Sample]:
         """Decode one column for every row and yield the samples that it finishes."""
