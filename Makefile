@@ -30,6 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 bench: $(READY) $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.bench_training --dictionary-learning $(PEERS)/bin/python

@@ -26,8 +26,8 @@ def truncated_model() -> Any:
     """GPT-2 small up to the hook, random weights."""
     from transformers import AutoModelForCausalLM, GPT2Config
 
-    from faithful.hooks import Hook
-    from faithful.truncated import TruncatedModel
+    from faithful.hooks.hook import Hook
+    from faithful.hooks.truncated import TruncatedModel
 
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=VOCAB, n_embd=D_IN, n_layer=LAYERS, n_head=HEADS)
@@ -47,7 +47,7 @@ def random_sae(seed: int, d_sae: int) -> Any:
 @torch.no_grad()
 def forward_alone(model: Any, rows: list[np.ndarray], ordinary: np.ndarray) -> None:
     """What the study cannot do without."""
-    from studies.codes import activations_of
+    from studies.common.codes import activations_of
 
     for _ in activations_of(model, rows, ordinary):
         pass
@@ -56,8 +56,8 @@ def forward_alone(model: Any, rows: list[np.ndarray], ordinary: np.ndarray) -> N
 @torch.no_grad()
 def count(model: Any, saes: list[Any], rows: list[np.ndarray], ordinary: np.ndarray) -> None:
     """The study's pass over a text, by its own function."""
-    from studies.fake_counts import FakeCounts
-    from studies.fake_rules import QUANTILES
+    from studies.fakes.counts import FakeCounts
+    from studies.fakes.rules import QUANTILES
 
     study: Any = SimpleNamespace(seed=0, panel=SimpleNamespace(ordinary=ordinary), _told=lambda what: lambda *at: None)
     thresholds = [torch.zeros(1 + len(QUANTILES), sae.d_sae) for sae in saes]

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 
 from benchmarks.shared import machine
-from faithful.catalog import Shape, presets
-from faithful.model import ModelSpec
-from generation.engine import Request
-from generation.sampling import Sampling
-from generation.seeds import sample_seed
-from generation.transformers_engine import TransformersEngine
+from faithful.models.presets import Shape, presets
+from faithful.models.spec import ModelSpec
+from generation.sampling.distribution import Sampling
+from generation.sampling.engine import Request
+from generation.sampling.seeds import sample_seed
+from generation.sampling.transformers_engine import TransformersEngine
 
 CONTEXTS = {"gpt2": 128, "pythia-1.4b": 512}
 

@@ -22,8 +22,8 @@ from benchmarks.shared import machine
 CHILD = """
 import resource, sys
 from pathlib import Path
-from generation.generate import generate
-from generation.prepare import GenerateConfig
+from generation.own.generate import generate
+from generation.own.prepare import GenerateConfig
 if __name__ == "__main__":
     generate(GenerateConfig(model="tiny", out=Path(sys.argv[1]), tokens=int(sys.argv[2]), workers=2))
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -65,8 +65,8 @@ def show(name: str, rates: list[float]) -> None:
 
 def count(corpus: Any, vocab_size: int) -> None:
     """Lengths, unigrams and exact duplicates of a corpus, read from its files."""
-    from faithful.corpus import flat_tokens
-    from generation.statistics import Duplicates
+    from faithful.store.corpus import flat_tokens
+    from generation.writing.statistics import Duplicates
 
     duplicates = Duplicates(corpus.manifest.rows())
     lengths, unigrams = np.zeros(0, np.int64), np.zeros(vocab_size, np.int64)
@@ -91,9 +91,9 @@ def main() -> None:
             print(
                 f"{tokens:,} tokens: coordinator {own / 1024:.0f} MiB, worker {workers / 1024:.0f} MiB, {seconds:.0f} s"
             )
-        from faithful.corpus import Corpus
-        from generation.near_duplicates import near_duplicates
-        from generation.sketches import Diversity
+        from faithful.store.corpus import Corpus
+        from generation.writing.near_duplicates import near_duplicates
+        from generation.writing.sketches import Diversity
 
         corpus = Corpus(Path(scratch) / str(args.large))
         total = corpus.tokens()
@@ -111,10 +111,11 @@ def bench_scoring(corpus: Any) -> None:
     """Rate of scoring, and its share of the limit that the bare forward pass sets: logits alone, nothing done with them."""
     import torch
 
-    from faithful.model import load_model
-    from generation.certify import choose_part, score_part
-    from generation.identity import sampling_of, spec_of
-    from generation.scoring import Scorer
+    from faithful.models.load import load_model
+    from generation.certificate.score_part import score_part
+    from generation.scoring.scored_part import choose_part
+    from generation.scoring.scorer import Scorer
+    from generation.writing.identity import sampling_of, spec_of
 
     torch.set_num_threads(1)
     spec, sampling = spec_of(corpus.manifest), sampling_of(corpus.manifest)

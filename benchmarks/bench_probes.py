@@ -50,7 +50,7 @@ def compare(n: int, d: int, classes: int) -> dict[str, Any]:
     """Both on one problem."""
     from sklearn.linear_model import LogisticRegressionCV
 
-    from studies.probe_fit import CS, fit_cross_validated, spread_folds
+    from studies.probes.fit import CS, fit_cross_validated, spread_folds
 
     x, y = features(n + TESTS, d, classes)
     train, test, labels = x[:n], x[n:], y[:n]

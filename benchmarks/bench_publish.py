@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.shared import RESULTS, machine, write_unit
-from tests.hub.server import serving
-from tests.hub.state import Hub
+from tests.faithful.hub.server import serving
+from tests.faithful.hub.state import Hub
 
 SHARDS, SHARD_BYTES, REPEATS = 100, 2 << 20, 11
 TARGET = 1.1
@@ -46,7 +46,8 @@ def measure(hub: Hub, root: Path) -> dict[str, Any]:
     """
     from huggingface_hub import HfApi
 
-    from faithful.publish import PublishConfig, publish_corpus
+    from faithful.hub.publish import PublishConfig
+    from studies.runs.publish import publish_corpus
 
     folder = large_corpus(root / "own", SHARDS)
     total = sum(path.stat().st_size for path in folder.rglob("*.parquet"))
@@ -95,11 +96,11 @@ def large_corpus(folder: Path, shards: int) -> Path:
     """A corpus of shards of about 2 MB each, which are the same however many there are."""
     import numpy as np
 
-    from faithful.corpus import Document, Manifest, to_table, write_manifest, write_shard
-    from generation.card import write_card
-    from generation.identity import corpus_identity, model_provenance
-    from generation.sampling import Sampling
-    from tests.hub.things import CERTIFICATE, ENGINE, VOCAB, spec
+    from faithful.store.corpus import Document, Manifest, to_table, write_manifest, write_shard
+    from generation.cards.own import write_card
+    from generation.sampling.distribution import Sampling
+    from generation.writing.identity import corpus_identity, model_provenance
+    from tests.faithful.hub.things import CERTIFICATE, ENGINE, VOCAB, spec
 
     model = spec()
     manifest = Manifest(

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 
 from benchmarks.shared import machine
-from faithful.model import load_model, resolve_model
-from generation.engine import EngineSettings, Request
-from generation.sampling import Sampling
-from generation.seeds import sample_seed
+from faithful.models.load import load_model
+from faithful.models.spec import resolve_model
+from generation.sampling.distribution import Sampling
+from generation.sampling.engine import EngineSettings, Request
+from generation.sampling.seeds import sample_seed
 
 OWN = Sampling(max_tokens=127)
 
@@ -50,7 +51,7 @@ def bench_transformers(count: int, batch: int, repeats: int) -> dict[str, float]
     """Our transformers engine beside `model.generate`, one thread."""
     import torch
 
-    from generation.transformers_engine import TransformersEngine
+    from generation.sampling.transformers_engine import TransformersEngine
 
     torch.set_num_threads(1)
     spec = resolve_model("tiny")
@@ -78,7 +79,7 @@ def bench_transformers(count: int, batch: int, repeats: int) -> dict[str, float]
 
 def bench_vllm(count: int, slots: int, repeats: int) -> dict[str, float]:
     """Our rolling feed beside `LLM.generate`, same engine object, one thread (run in a process of its own)."""
-    from generation.vllm_engine import VllmEngine, sampling_params, set_environment
+    from generation.sampling.vllm_engine import VllmEngine, sampling_params, set_environment
 
     settings = EngineSettings("vllm", "cpu", 1, slots, 512, False)
     set_environment(settings)

@@ -34,7 +34,7 @@ class InMemory:
         self.texts, self.dropped = texts, dict[str, int]()
 
     def __iter__(self) -> Iterator[Any]:
-        from faithful.sources import Row
+        from generation.sources.source import Row
 
         return (Row(str(place), text, "prose") for place, text in enumerate(self.texts))
 
@@ -49,7 +49,7 @@ def texts_of(kind: str, times: int = 1) -> list[str]:
     """
     import zstandard
 
-    packed = (files("faithful") / "texts" / "prose.jsonl.zst").read_bytes()
+    packed = (files("faithful.embedded") / "texts" / "prose.jsonl.zst").read_bytes()
     lines = zstandard.ZstdDecompressor().decompress(packed, max_output_size=2**30).splitlines()
     text, size = "".join(json.loads(line)["text"] for line in lines), CHARACTERS[kind]
     return [text[begin : begin + size] for shift in range(times) for begin in range(shift, len(text) - size, size)]
@@ -57,9 +57,10 @@ def texts_of(kind: str, times: int = 1) -> list[str]:
 
 def ours(texts: list[str]) -> dict[str, list[int]]:
     """Ids of each document, end-of-text left out, by `windows`; text by number."""
-    from faithful.model import load_tokenizer, resolve_model
-    from generation.tokenise import Encoder, parallel_tokenising
-    from generation.windows import Cutter, windows
+    from faithful.models.spec import resolve_model
+    from faithful.models.tokenizer import load_tokenizer
+    from generation.external.encoder import Encoder, parallel_tokenising
+    from generation.external.windows import Cutter, windows
 
     spec = resolve_model("tiny")
     encoder = Encoder(load_tokenizer(spec.source, None), spec, LIMIT)
@@ -74,8 +75,8 @@ def theirs(texts: list[str]) -> dict[str, list[int]]:
     """The same by `datasets.map`."""
     import datasets
 
-    from faithful.catalog import tiny_path
-    from faithful.model import load_tokenizer
+    from faithful.models.presets import tiny_path
+    from faithful.models.tokenizer import load_tokenizer
 
     datasets.disable_progress_bars()
     tokenizer = load_tokenizer(str(tiny_path()), None)
@@ -144,7 +145,7 @@ def whole_add(tokens: int) -> None:
     """Rate of `corpus add` on the embedded prose, and the peak memory of its process."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom benchmarks.bench_tokenise import peak_here\n"
-        "from generation.add import add\nfrom generation.add_config import AddConfig\n"
+        "from generation.external.add import add\nfrom generation.external.prepare import AddConfig\n"
         "if __name__ == '__main__':\n"
         "    add(AddConfig('prose', tokens=int(sys.argv[1]), out=Path(sys.argv[2]) / 'prose'))\n"
         "    print(peak_here())"

@@ -194,11 +194,12 @@ def equality(work: Workload, folder: Path) -> dict[str, Any]:
     """The second of two stacked cells against the dense reference: `EQUAL_STEPS` steps, dead after two silent batches."""
     import torch
 
-    from faithful.hooks import Hook
-    from faithful.model import load_model, resolve_model
+    from faithful.hooks.hook import Hook
+    from faithful.hooks.truncated import TruncatedModel
+    from faithful.models.load import load_model
+    from faithful.models.spec import resolve_model
     from faithful.sae.config import StackConfig
     from faithful.sae.stack import Stack, init_weights
-    from faithful.truncated import TruncatedModel
     from tests.dense_reference import DenseTrainer
 
     model = TruncatedModel(

@@ -28,8 +28,8 @@ from benchmarks.shared import (
     summary,
     write_unit,
 )
-from generation.certificate import holm
-from generation.sampling import Sampling
+from generation.certificate.p_values import holm
+from generation.sampling.distribution import Sampling
 
 TOKENS = 4000
 BLOCK = 20
@@ -76,9 +76,9 @@ def all_tasks(counts: dict[str, tuple[int, ...]]) -> list[Task]:
 
 def draw_in_vllm(task: Task, results: Path) -> None:
     """Fill the cache of a task through vLLM; runs in a process of its own."""
-    from faithful.model import resolve_model
-    from generation.engine import EngineSettings
-    from generation.vllm_engine import VllmEngine, set_environment
+    from faithful.models.spec import resolve_model
+    from generation.sampling.engine import EngineSettings
+    from generation.sampling.vllm_engine import VllmEngine, set_environment
 
     os.environ["OMP_NUM_THREADS"] = "1"
     settings = EngineSettings("vllm", "cpu", threads=1, slots=128, shard_rows=512, deterministic=False)
@@ -97,7 +97,7 @@ def samples_of(task: Task, model: Any, spec: Any, results: Path) -> dict[int, li
             raise SystemExit(f"vLLM ended with {process.exitcode}")
     if task.engine == "vllm":
         return load_pool(task.cache(results))
-    from generation.transformers_engine import TransformersEngine
+    from generation.sampling.transformers_engine import TransformersEngine
 
     engine = TransformersEngine(model, spec, SAMPLINGS[task.sampling], slots=96)
     return fill(task.cache(results), task.corpora, TOKENS, task.name, engine.run)
@@ -105,7 +105,8 @@ def samples_of(task: Task, model: Any, spec: Any, results: Path) -> dict[int, li
 
 def certify(docs: list[Doc], model: Any, spec: Any, sampling: Sampling, seed: int) -> dict[str, Any]:
     """Certificate of one corpus, as declared, with the stored log p."""
-    from generation.certify import Part, score_part
+    from generation.certificate.score_part import score_part
+    from generation.scoring.scored_part import Part
 
     part = Part([doc.ids for doc in docs], np.arange(len(docs)), [doc.log_p for doc in docs], "every document")
     return score_part(part, model, spec, sampling, as_declared=True, seed=seed)
@@ -114,7 +115,8 @@ def certify(docs: list[Doc], model: Any, spec: Any, sampling: Sampling, seed: in
 def work(tasks: list[Task], results: Path) -> None:
     """Do the tasks that are not done."""
     one_thread()
-    from faithful.model import load_model, resolve_model
+    from faithful.models.load import load_model
+    from faithful.models.spec import resolve_model
 
     done = {(unit["engine"], unit["sampling"], unit["corpus"]) for unit in read_units(results)}
     spec = resolve_model("tiny")

@@ -24,21 +24,22 @@ SAMPLINGS = {"T 1": {}, "T 0.8 top-p 0.95": {"temperature": 0.8, "top_p": 0.95},
 def draw(engine_name: str, folder: Path, sampling_name: str, samples: int, output: Path) -> None:
     """First tokens of an engine; runs in a process of its own and writes counts by id."""
     one_thread()
-    from faithful.model import load_model, resolve_model
-    from generation.engine import EngineSettings, Request
-    from generation.sampling import Sampling
-    from generation.seeds import sample_seed
+    from faithful.models.load import load_model
+    from faithful.models.spec import resolve_model
+    from generation.sampling.distribution import Sampling
+    from generation.sampling.engine import EngineSettings, Request
+    from generation.sampling.seeds import sample_seed
 
     spec = resolve_model(str(folder))
     sampling = Sampling(max_tokens=1, **SAMPLINGS[sampling_name])
     if engine_name == "vllm":
-        from generation.vllm_engine import VllmEngine, set_environment
+        from generation.sampling.vllm_engine import VllmEngine, set_environment
 
         settings = EngineSettings("vllm", "cpu", threads=1, slots=SLOTS, shard_rows=512, deterministic=False)
         set_environment(settings)
         engine: Any = VllmEngine(spec, sampling, settings)
     else:
-        from generation.transformers_engine import TransformersEngine
+        from generation.sampling.transformers_engine import TransformersEngine
 
         engine = TransformersEngine(load_model(spec, "cpu"), spec, sampling, SLOTS)
     name = f"first/{engine_name}/{spec.name}/{sampling_name}"
@@ -51,10 +52,11 @@ def against_model(folder: Path, sampling_name: str, counts: np.ndarray) -> dict[
     """χ² of the counts against q(·; BOS)."""
     from scipy.stats import chi2
 
-    from faithful.model import load_model, resolve_model
-    from generation.p_values import pooled_cells
-    from generation.sampling import Sampling
-    from generation.scoring import Scorer
+    from faithful.models.load import load_model
+    from faithful.models.spec import resolve_model
+    from generation.certificate.p_values import pooled_cells
+    from generation.sampling.distribution import Sampling
+    from generation.scoring.scorer import Scorer
 
     spec = resolve_model(str(folder))
     q = Scorer(load_model(spec, "cpu"), spec, Sampling(max_tokens=1, **SAMPLINGS[sampling_name])).first_token()
@@ -75,7 +77,7 @@ def against_model(folder: Path, sampling_name: str, counts: np.ndarray) -> dict[
 
 def report(units: list[dict[str, Any]]) -> None:
     """Print the table."""
-    from generation.certificate import holm
+    from generation.certificate.p_values import holm
 
     corrected = holm({str(place): unit["p"] for place, unit in enumerate(units)})
     print(

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.shared import RESULTS, machine, write_unit
-from generation.certificate import holm
-from studies.components import Mean, PairMean, mean_of_pairs, mean_of_seeds, sign_flip_p
+from generation.certificate.p_values import holm
+from studies.statistics.components import Mean, PairMean, mean_of_pairs, mean_of_seeds, sign_flip_p
 
 RATIOS = {"1:0": (1.0, 0.0), "1:1": (1.0, 1.0), "1:4": (1.0, 4.0), "0:1": (0.0, 1.0)}
 SEEDS = (3, 4, 5, 6, 8)

@@ -21,21 +21,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.shared import (
-    RESULTS,
-    Doc,
-    Draw,
-    cut_to,
-    fill,
-    machine,
-    one_thread,
-    read_units,
-    summary,
-    write_unit,
-)
-from generation.engine import Request, Sample
-from generation.sampling import Sampling
-from generation.seeds import sample_seed, uniforms
+from benchmarks.shared import RESULTS, Doc, Draw, cut_to, fill, machine, one_thread, read_units, summary, write_unit
+from generation.sampling.distribution import Sampling
+from generation.sampling.engine import Request, Sample
+from generation.sampling.seeds import sample_seed, uniforms
 
 SIZES = (8000, 32000)
 REPETITIONS = 20
@@ -294,7 +283,9 @@ class Workshop:
     """What a process needs to make and score corpora: models, caches, texts."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        from faithful.model import load_model, load_tokenizer, resolve_model
+        from faithful.models.load import load_model
+        from faithful.models.spec import resolve_model
+        from faithful.models.tokenizer import load_tokenizer
 
         self.args, self.caches = args, args.results.with_suffix("")
         self.spec = resolve_model("tiny")
@@ -323,7 +314,8 @@ class Workshop:
             yield repetition, _first(docs, tokens)
 
     def certify(self, deviation: Deviation, documents: Docs, seed: int) -> dict[str, Any]:
-        from generation.certify import Part, score_part
+        from generation.certificate.score_part import score_part
+        from generation.scoring.scored_part import Part
 
         part = Part(documents, np.arange(len(documents)), None, "every document")
         return score_part(part, self.model, self.spec, deviation.declared, as_declared=True, seed=seed)
@@ -345,8 +337,9 @@ class Workshop:
         return {repetition: cut_to(docs, tokens) for repetition, docs in pool.items()}
 
     def _draw(self, truth: str) -> Draw:
-        from faithful.model import load_model, resolve_model
-        from generation.transformers_engine import TransformersEngine
+        from faithful.models.load import load_model
+        from faithful.models.spec import resolve_model
+        from generation.sampling.transformers_engine import TransformersEngine
 
         kind = TRUTHS[truth].model
         spec, model = self.spec, self.model
@@ -406,8 +399,8 @@ def passages(name: str, source: str, stdlib: Path, eos: int, limit: int) -> Docs
     import zstandard
     from tokenizers import Tokenizer
 
-    from faithful.tiny.passages import all_passages, normalised
-    from faithful.tiny.train import held_out, source_files
+    from benchmarks.makers.make_tiny import held_out, source_files
+    from faithful.embedded.passages import all_passages, normalised
 
     tokenizer = Tokenizer.from_file(str(Path(source) / "tokenizer.json"))
     if name == "stdlib":
@@ -544,7 +537,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="deviations by name")
     parser.add_argument("--checkpoint", type=Path, help="folder of the model at 95 %% of its training steps")
     parser.add_argument(
-        "--stdlib", type=Path, default=Path("faithful/tiny/stdlib.jsonl.zst"), help="held-out text of the training"
+        "--stdlib",
+        type=Path,
+        default=Path("faithful/embedded/tiny/stdlib.jsonl.zst"),
+        help="held-out text of the training",
     )
     parser.add_argument("--results", type=Path, default=RESULTS / "power.jsonl")
     parser.add_argument("--report", action="store_true", help="only print the table of what is there")

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.shared import RESULTS, machine, write_unit
-from faithful.records import read_cache
-from studies.estimates import estimate
-from studies.probe_cells import FULL, unpack
-from studies.probe_scores import SCORES
-from studies.resampled import Resampled, resample_counts
+from faithful.base.records import read_cache
+from studies.probes.score import FULL, unpack
+from studies.probes.scores import SCORES
+from studies.statistics.estimates import estimate
+from studies.statistics.resampled import Resampled, resample_counts
 
 ALPHA, ASKED = 0.05, 0.055
 SEEDS = 6

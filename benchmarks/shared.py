@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from faithful.files import append_line
-from generation.engine import Request, Sample
-from generation.seeds import sample_seed
+from faithful.base.files import append_line
+from generation.sampling.engine import Request, Sample
+from generation.sampling.seeds import sample_seed
 
 RESULTS = Path(__file__).parent / "results"
 STRIDE = 1_000_000
@@ -52,7 +52,7 @@ def one_thread() -> None:
     """Keep this process to one torch thread and to batches of logits that fit the cache; call it before any work."""
     import torch
 
-    from generation import scoring
+    from generation.scoring import scorer as scoring
 
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     torch.set_num_threads(1)

@@ -208,9 +208,9 @@ def gpu(shapes: list[str], seeds: list[int]) -> None:
     reference trains cell after cell in float32 on the same activations.
     """
     from benchmarks.bench_gpu import random_model
-    from faithful.catalog import presets
-    from faithful.hooks import Hook
-    from faithful.truncated import TruncatedModel
+    from faithful.hooks.hook import Hook
+    from faithful.hooks.truncated import TruncatedModel
+    from faithful.models.presets import presets
 
     for name in shapes:
         preset = presets()[name]

@@ -88,10 +88,10 @@ def prepare(work: Workload, folder: Path) -> float:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config
 
-    from faithful.catalog import tiny_path
-    from faithful.hooks import Hook
-    from faithful.model import resolve_model
-    from faithful.truncated import TruncatedModel
+    from faithful.hooks.hook import Hook
+    from faithful.hooks.truncated import TruncatedModel
+    from faithful.models.presets import tiny_path
+    from faithful.models.spec import resolve_model
     from tests.own import write_external
 
     rows = _contexts(AutoTokenizer.from_pretrained(tiny_path()), work.context)
@@ -131,7 +131,7 @@ def _contexts(tokenizer: Any, context: int) -> np.ndarray:
     """Contexts [n, context] of the embedded novels in a random order, int64, BOS first."""
     import zstandard
 
-    packed = (resources.files("faithful") / "texts" / "prose.jsonl.zst").read_bytes()
+    packed = (resources.files("faithful.embedded") / "texts" / "prose.jsonl.zst").read_bytes()
     lines = zstandard.ZstdDecompressor().decompress(packed, max_output_size=2**30).splitlines()
     width = context - 1
     pieces = []
@@ -145,9 +145,12 @@ def _contexts(tokenizer: Any, context: int) -> np.ndarray:
 
 def build_ours(work: Workload, folder: Path, seeds: list[int], meter: Meter | None = None) -> tuple[Any, Any]:
     """The stream and the stack, set up as `faithful train` sets them up; the first filling of the buffer is timed."""
-    from faithful.activations import ActivationStream, Hook, StreamConfig
-    from faithful.model import load_model, resolve_model
-    from faithful.sae.stack import Stack, StackConfig
+    from faithful.activations.stream import ActivationStream, StreamConfig
+    from faithful.hooks.hook import Hook
+    from faithful.models.load import load_model
+    from faithful.models.spec import resolve_model
+    from faithful.sae.config import StackConfig
+    from faithful.sae.stack import Stack
 
     meter = meter or Meter()
     spec = resolve_model(str(folder / "model"), dtype="float32")

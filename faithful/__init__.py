@@ -7,89 +7,96 @@ each with a configuration of its own. They are imported when they are first used
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from faithful.base.version import __version__ as __version__
 
 _HOMES = {
-    "presets": "faithful.catalog",
-    "Corpus": "faithful.corpus",
-    "FaithfulError": "faithful.errors",
-    "ModelSpec": "faithful.model",
-    "load_model": "faithful.model",
-    "resolve_model": "faithful.model",
-    "PublishConfig": "faithful.publish",
-    "publish_corpus": "faithful.publish",
-    "publish_saes": "faithful.publish",
-    "publish_run": "faithful.publish",
-    "run_recipe": "faithful.recipe",
-    "load_recipe": "faithful.recipe_config",
-    "export_dictionary_learning": "faithful.sae.exports",
-    "export_sparsify": "faithful.sae.exports",
-    "load_sae": "faithful.sae.files",
-    "save_sae": "faithful.sae.files",
-    "TrainConfig": "faithful.train_config",
-    "train": "faithful.training",
-    "add": "generation.add",
-    "AddConfig": "generation.add_config",
-    "CertifyConfig": "generation.certify",
-    "certify": "generation.certify",
-    "DedupConfig": "generation.dedup",
-    "dedup": "generation.dedup",
-    "ExportConfig": "generation.export",
-    "export": "generation.export",
-    "generate": "generation.generate",
-    "MixConfig": "generation.mix",
-    "mix": "generation.mix",
-    "GenerateConfig": "generation.prepare",
-    "Sampling": "generation.sampling",
-    "ShuffleConfig": "generation.shuffle",
-    "shuffle": "generation.shuffle",
-    "corpus_statistics": "generation.statistics",
-    "SubsampleConfig": "generation.subsample",
-    "subsample": "generation.subsample",
-    "CorporaConfig": "studies.corpora",
-    "study_corpora": "studies.corpora",
-    "FakesConfig": "studies.fakes",
-    "study_fakes": "studies.fakes",
-    "ProbesConfig": "studies.probes",
-    "study_probes": "studies.probes",
-    "ReconstructionConfig": "studies.reconstruction",
-    "study_reconstruction": "studies.reconstruction",
-    "ReportConfig": "studies.report",
-    "write_report": "studies.report",
-    "SeedsConfig": "studies.seeds",
-    "study_seeds": "studies.seeds",
+    "presets": "faithful.models.presets",
+    "Corpus": "faithful.store.corpus",
+    "FaithfulError": "faithful.base.errors",
+    "ModelSpec": "faithful.models.spec",
+    "load_model": "faithful.models.load",
+    "resolve_model": "faithful.models.spec",
+    "PublishConfig": "faithful.hub.reachable.publish",
+    "publish_corpus": "studies.runs.publish",
+    "publish_saes": "studies.runs.publish",
+    "publish_run": "studies.runs.publish",
+    "run_recipe": "studies.runs.recipe",
+    "load_recipe": "studies.runs.recipe_file",
+    "export_dictionary_learning": "faithful.formats.exports",
+    "export_sparsify": "faithful.formats.exports",
+    "load_sae": "faithful.formats.files",
+    "save_sae": "faithful.formats.files",
+    "TrainConfig": "faithful.training.train.config",
+    "train": "faithful.training.train.train",
+    "add": "generation.external.add",
+    "AddConfig": "generation.external.prepare",
+    "CertifyConfig": "generation.certificate.conclude.certify",
+    "certify": "generation.certificate.conclude.certify",
+    "DedupConfig": "generation.derived.dedup",
+    "dedup": "generation.derived.dedup",
+    "ExportConfig": "generation.writing.export",
+    "export": "generation.writing.export",
+    "generate": "generation.own.generate",
+    "MixConfig": "generation.derived.mix",
+    "mix": "generation.derived.mix",
+    "GenerateConfig": "generation.own.prepare",
+    "Sampling": "generation.sampling.distribution.distribution",
+    "ShuffleConfig": "generation.derived.shuffle",
+    "shuffle": "generation.derived.shuffle",
+    "corpus_statistics": "generation.writing.statistics",
+    "SubsampleConfig": "generation.derived.subsample",
+    "subsample": "generation.derived.subsample",
+    "CorporaConfig": "studies.corpora.config",
+    "study_corpora": "studies.corpora.study",
+    "FakesConfig": "studies.fakes.config",
+    "study_fakes": "studies.fakes.study",
+    "ProbesConfig": "studies.probes.config",
+    "study_probes": "studies.probes.study",
+    "ReconstructionConfig": "studies.reconstruction.config",
+    "study_reconstruction": "studies.reconstruction.study",
+    "ReportConfig": "studies.report.write.write",
+    "write_report": "studies.report.write.write",
+    "SeedsConfig": "studies.seeds.config",
+    "study_seeds": "studies.seeds.study",
 }
 
 if TYPE_CHECKING:
-    from faithful.catalog import presets
-    from faithful.corpus import Corpus
-    from faithful.errors import FaithfulError
-    from faithful.model import ModelSpec, load_model, resolve_model
-    from faithful.publish import PublishConfig, publish_corpus, publish_run, publish_saes
-    from faithful.recipe import run_recipe
-    from faithful.recipe_config import load_recipe
-    from faithful.sae.exports import export_dictionary_learning, export_sparsify
-    from faithful.sae.files import load_sae, save_sae
-    from faithful.train_config import TrainConfig
-    from faithful.training import train
-    from generation.add import add
-    from generation.add_config import AddConfig
-    from generation.certify import CertifyConfig, certify
-    from generation.dedup import DedupConfig, dedup
-    from generation.export import ExportConfig, export
-    from generation.generate import generate
-    from generation.mix import MixConfig, mix
-    from generation.prepare import GenerateConfig
-    from generation.sampling import Sampling
-    from generation.shuffle import ShuffleConfig, shuffle
-    from generation.statistics import corpus_statistics
-    from generation.subsample import SubsampleConfig, subsample
-    from studies.corpora import CorporaConfig, study_corpora
-    from studies.fakes import FakesConfig, study_fakes
-    from studies.probes import ProbesConfig, study_probes
-    from studies.reconstruction import ReconstructionConfig, study_reconstruction
-    from studies.report import ReportConfig, write_report
-    from studies.seeds import SeedsConfig, study_seeds
+    from faithful.base.errors import FaithfulError
+    from faithful.formats.exports import export_dictionary_learning, export_sparsify
+    from faithful.formats.files import load_sae, save_sae
+    from faithful.hub.publish import PublishConfig
+    from faithful.models.load import load_model
+    from faithful.models.presets import presets
+    from faithful.models.spec import ModelSpec, resolve_model
+    from faithful.store.corpus import Corpus
+    from faithful.training.config import TrainConfig
+    from faithful.training.train import train
+    from generation.certificate.certify import CertifyConfig, certify
+    from generation.derived.dedup import DedupConfig, dedup
+    from generation.derived.mix import MixConfig, mix
+    from generation.derived.shuffle import ShuffleConfig, shuffle
+    from generation.derived.subsample import SubsampleConfig, subsample
+    from generation.external.add import add
+    from generation.external.prepare import AddConfig
+    from generation.own.generate import generate
+    from generation.own.prepare import GenerateConfig
+    from generation.sampling.distribution import Sampling
+    from generation.writing.export import ExportConfig, export
+    from generation.writing.statistics import corpus_statistics
+    from studies.corpora.config import CorporaConfig
+    from studies.corpora.study import study_corpora
+    from studies.fakes.config import FakesConfig
+    from studies.fakes.study import study_fakes
+    from studies.probes.config import ProbesConfig
+    from studies.probes.study import study_probes
+    from studies.reconstruction.config import ReconstructionConfig
+    from studies.reconstruction.study import study_reconstruction
+    from studies.report.write import ReportConfig, write_report
+    from studies.runs.publish import publish_corpus, publish_run, publish_saes
+    from studies.runs.recipe import run_recipe
+    from studies.runs.recipe_file import load_recipe
+    from studies.seeds.config import SeedsConfig
+    from studies.seeds.study import study_seeds
 
 __all__ = [
     "AddConfig",

@@ -1,6 +1,6 @@
 """The `faithful` command, and `python -m faithful`."""
 
-from faithful.terminal import run
+from faithful.base.terminal import run
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Studies over corpora and SAEs, their report, and whole runs."""

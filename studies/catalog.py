@@ -6,11 +6,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypedDict, get_args, get_type_hints
 
-from faithful.errors import FaithfulError
-from faithful.files import folder_lock
-from faithful.records import fit, read_record, write_record
-from generation.progress import Progress, Reporter
-from studies import configs
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock
+from faithful.base.progress import Progress, Reporter
+from faithful.base.records import fit, read_record, write_record
+from studies.corpora.config import CorporaConfig
+from studies.fakes.config import FakesConfig
+from studies.probes.config import ProbesConfig
+from studies.reconstruction.config import ReconstructionConfig
+from studies.seeds.config import SeedsConfig
 
 SETTINGS = "settings.json"
 DEFAULTS = "delete it to begin with the defaults"
@@ -26,7 +30,7 @@ class Study:
 
     Attributes:
         name: as in `faithful study NAME` and `runs/RUN/studies/NAME`.
-        module: where it lives.
+        room: where it lives, its work in `study.py`, its tables in `tables.py`.
         config: its configuration.
         function: name of its function: (config, report) → something with `folder` and `summary`.
         question: what it answers.
@@ -35,7 +39,7 @@ class Study:
     """
 
     name: str
-    module: str
+    room: str
     config: type[Any]
     function: str
     question: str
@@ -46,7 +50,7 @@ class Study:
         self, summary: dict[str, Any], full: bool = True
     ) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
         """Its tables for the terminal and the report: title, header, rows; not `full` leaves the details out."""
-        module = import_module("studies.corpora_tables" if self.name == "corpora" else self.module)
+        module = import_module(f"{self.room}.tables")
         found: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = getattr(module, f"{self.name}_tables")(
             summary
         )
@@ -54,7 +58,7 @@ class Study:
 
     def load(self) -> Any:
         """Its function."""
-        return getattr(import_module(self.module), self.function)
+        return getattr(import_module(f"{self.room}.study"), self.function)
 
     def run(self, config: Any, report: Reporter) -> Any:
         """Do it, leave what it was told in OUT/settings.json, and remove figures of an earlier study in OUT.
@@ -122,21 +126,21 @@ STUDIES = {
     study.name: study
     for study in (
         Study(
-            "corpora", "studies.corpora", configs.CorporaConfig, "study_corpora",
+            "corpora", "studies.corpora", CorporaConfig, "study_corpora",
             "How far does each corpus lie outside the model, and how diverse is it?", of_saes=False,
         ),
         Study(
-            "seeds", "studies.seeds", configs.SeedsConfig, "study_seeds",
+            "seeds", "studies.seeds", SeedsConfig, "study_seeds",
             "Do SAEs that differ in their seed find the same features?",
             details=("Floors: ", "How the optimal assignments"),
         ),
-        Study("fakes", "studies.fakes", configs.FakesConfig, "study_fakes", "How many features fire on random tokens?"),
+        Study("fakes", "studies.fakes", FakesConfig, "study_fakes", "How many features fire on random tokens?"),
         Study(
-            "probes", "studies.probes", configs.ProbesConfig, "study_probes",
+            "probes", "studies.probes", ProbesConfig, "study_probes",
             "How much do the features tell about the text?",
         ),
         Study(
-            "reconstruction", "studies.reconstruction", configs.ReconstructionConfig, "study_reconstruction",
+            "reconstruction", "studies.reconstruction", ReconstructionConfig, "study_reconstruction",
             "How well does each SAE rebuild the activations of each corpus?",
         ),
     )

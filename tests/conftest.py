@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from faithful.model import ModelSpec, load_model, resolve_model
+from faithful.models.load import load_model
+from faithful.models.spec import ModelSpec, resolve_model
 from tests.families import FAMILIES, build_family
 
 

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faithful.records import SEAL
-from tests.hub.server import serving
-from tests.hub.state import Hub
+from faithful.base.records import SEAL
+from tests.faithful.hub.server import serving
+from tests.faithful.hub.state import Hub
 
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 KILLS_IN_A_ROW = 4
@@ -40,8 +40,9 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     import huggingface_hub.hf_api, huggingface_hub.repocard, matplotlib.figure, polars, scipy.stats, sklearn.linear_model
     import transformers.models.gpt2.modeling_gpt2
-    import faithful.cli, faithful.publish, faithful.recipe, generation.describe, generation.transformers_engine
-    import studies.fakes, studies.probes, studies.reconstruction, studies.report, studies.seeds
+    import faithful.cli, faithful.hub.publish, studies.runs.recipe, generation.cards.describe
+    import generation.sampling.transformers_engine
+    import studies.fakes.study, studies.probes.study, studies.reconstruction.study, studies.report.write, studies.seeds.study
     forking = multiprocessing.get_context("fork")
     multiprocessing.get_context = lambda method=None: forking
     from faithful.__main__ import main

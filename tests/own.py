@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from faithful.corpus import Document, Manifest
-from faithful.files import folder_lock
-from faithful.model import ModelSpec, load_tokenizer
-from generation.engine import EngineSettings, Request, Sample
-from generation.identity import corpus_identity, engine_identity, model_provenance, tokenizer_identity
-from generation.sampling import Sampling
-from generation.seeds import EVAL, TRAIN, sample_seed
-from generation.shards import CorpusWriter
-from generation.transformers_engine import TransformersEngine
+from faithful.base.files import folder_lock
+from faithful.models.spec import ModelSpec
+from faithful.models.tokenizer import load_tokenizer
+from faithful.store.corpus import Document, Manifest
+from generation.sampling.distribution import Sampling
+from generation.sampling.engine import EngineSettings, Request, Sample
+from generation.sampling.seeds import EVAL, TRAIN, sample_seed
+from generation.sampling.transformers_engine import TransformersEngine
+from generation.writing.identity import corpus_identity, engine_identity, model_provenance, tokenizer_identity
+from generation.writing.shards import CorpusWriter
 
 
 def write_own(

@@ -17,11 +17,11 @@ if __name__ == "__main__":
     from faithful.cli.show import hush
     hush()
     import matplotlib.figure, polars, scipy.stats, transformers.models.gpt2.modeling_gpt2
-    import generation.describe, generation.generate, generation.transformers_engine, studies.corpora
+    import generation.cards.describe, generation.own.generate, generation.sampling.transformers_engine, studies.corpora.study
     import multiprocessing
     forking = multiprocessing.get_context("fork")
     multiprocessing.get_context = lambda method=None: forking
-    from faithful.cli import main
+    from faithful.__main__ import main
     for line in sys.stdin:
         folder, arguments, change = json.loads(line)
         pid = os.fork()

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from faithful.corpus import read_manifest, write_manifest, write_shard
+from faithful.store.corpus import read_manifest, write_manifest, write_shard
 from tests.shell import Done, Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from faithful.corpus import read_manifest
+from faithful.store.corpus import read_manifest
 from tests.shell import Done, Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -128,7 +128,8 @@ def test_20000_afterwards_change_nothing(fewer: tuple[Done, Files], grown: Files
 def test_generate_alone(shell: Shell) -> None:
     """A hundredth of the 200,000 and 20,000 tokens that it means, which take minutes; nothing else is changed."""
     fewer = (
-        "from dataclasses import replace; import faithful.catalog as c, generation.plan as p; p.HELD_OUT_LEAST = 200;"
+        "from dataclasses import replace; import faithful.models.presets as c, generation.writing.splits as p;"
+        " p.HELD_OUT_LEAST = 200;"
         "c.presets()['tiny'] = replace(c.presets()['tiny'], tokens=2000)"
     )
     made = shell("faithful generate", fewer)

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faithful.corpus import Corpus, read_manifest
-from faithful.model import load_model, resolve_model
-from generation.identity import sampling_of
-from generation.scoring import Scorer
+from faithful.models.load import load_model
+from faithful.models.spec import resolve_model
+from faithful.store.corpus import Corpus, read_manifest
+from generation.scoring.scorer import Scorer
+from generation.writing.identity import sampling_of
 from tests.causal_types import build_causal_type
 from tests.shell import Shell
 

@@ -8,17 +8,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from faithful.corpus import Corpus, read_manifest
-from faithful.errors import FaithfulError
-from faithful.publish_bundles import corpus_files, open_finished
-from faithful.token_rows import TokenRows
-from generation.across import near_duplicates_across
-from generation.card_parts import sample_texts
-from generation.export import ExportConfig, export
-from generation.shuffle import ShuffleConfig, shuffle
-from generation.subsample import SubsampleConfig, subsample
-from studies.probe_overlap import overlaps
-from tests.hub.things import own_corpus, spec
+from faithful.base.errors import FaithfulError
+from faithful.store.corpus import Corpus, read_manifest
+from faithful.store.token_rows import TokenRows
+from generation.cards.parts import sample_texts
+from generation.derived.shuffle import ShuffleConfig, shuffle
+from generation.derived.subsample import SubsampleConfig, subsample
+from generation.writing.export import ExportConfig, export
+from generation.writing.near_duplicates_across import near_duplicates_across
+from studies.probes.overlap import overlaps
+from studies.runs.bundles import corpus_files, open_finished
+from tests.faithful.hub.things import own_corpus, spec
 
 READERS: dict[str, Callable[[Path, Path], Any]] = {
     "export": lambda corpus, out: export(ExportConfig(corpus, 32, out=out / "export")),

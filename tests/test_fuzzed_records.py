@@ -11,32 +11,32 @@ from typing import Any
 import pytest
 import torch
 
-from faithful.card_metadata import mapping_of
-from faithful.corpus import Corpus, identity_hash
-from faithful.errors import FaithfulError
-from faithful.files import write_tensors
-from faithful.publish_hub import _parsed
-from faithful.recipe_config import load_recipe, shipped_recipes, to_toml
-from faithful.records import read_cache, record_bytes, sealed, write_record
-from faithful.runs import read_steps
-from faithful.sae.files import load_sae
-from faithful.sae.record import read_config, seal_config
-from faithful.sae_card import model_facts, read_cells, render_saes
-from faithful.train_checkpoint import load_checkpoint
-from faithful.train_corpora import bos_of, remember_corpora, trained_corpora
-from faithful.train_tables import quality_rows
-from generation.adopt import _listed
-from generation.card import render
-from generation.identity import settings_from, spec_of
-from generation.origins import origins
-from generation.statistics import merge
+from faithful.base.errors import FaithfulError
+from faithful.base.files import write_tensors
+from faithful.base.records import read_cache, record_bytes, sealed, write_record
+from faithful.cli.output.training_tables import quality_rows
+from faithful.formats.files import load_sae
+from faithful.formats.record import read_config, seal_config
+from faithful.hub.card_metadata import mapping_of
+from faithful.hub.repository import _parsed
+from faithful.store.corpora_of_saes import bos_of, remember_corpora, trained_corpora
+from faithful.store.corpus import Corpus, identity_hash
+from faithful.store.places import read_steps
+from faithful.store.saes import find_saes, read_cells
+from faithful.training.card import model_facts, render_saes
+from faithful.training.checkpoint import load_checkpoint
+from generation.cards.origins import origins
+from generation.cards.own import render
+from generation.external.adopt import _listed
+from generation.writing.identity import settings_from, spec_of
+from generation.writing.statistics import merge
 from studies.catalog import STUDIES, Study, read_settings
-from studies.grid import find_saes
-from studies.report_run import read_run
-from studies.results import read_summary
-from tests.hub.things import external_corpus, grid, own_corpus
+from studies.common.results import read_summary
+from studies.report.found import read_run
+from studies.runs.recipe_file import load_recipe, shipped_recipes, to_toml
+from tests.faithful.hub.things import external_corpus, grid, own_corpus
 from tests.mutations import flip, mutate
-from tests.studies.test_report import seeds_summary
+from tests.studies.report.test_write import seeds_summary
 
 SUMS = {
     "rows": 40, "tokens": 700, "ended": 3, "empty": 0, "unmapped": 0, "looping": 1, "round_trip": 40,

@@ -4,24 +4,12 @@ from typing import Annotated
 
 import typer
 
-from faithful.cli import (
-    add,
-    corpus,
-    derive,
-    generate,
-    machine,
-    publish,
-    recipe,
-    sae_studies,
-    sources_list,
-    study,
-    train,
-)
+from faithful.cli import add, corpus, derive, generate, machine, publish, run, sources_list, study, study_saes, train
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from faithful import __version__
+        from faithful.base.version import __version__
 
         typer.echo(f"faithful {__version__}")
         raise typer.Exit
@@ -54,15 +42,8 @@ sources_list.register(corpus.app)
 derive.register(corpus.app)
 app.add_typer(corpus.app, name="corpus")
 train.register(app)
-sae_studies.register(study.app)
+study_saes.register(study.app)
 app.add_typer(study.app, name="study")
-recipe.register(app)
+run.register(app)
 publish.register(app)
 machine.register(app)
-
-
-def main() -> None:
-    """Entry point of the `faithful` command."""
-    from faithful.__main__ import main as start
-
-    start()

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from faithful.cli.next_step import following
+from faithful.cli.output.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 Reading = {"rich_help_panel": "How to read the source"}
@@ -61,9 +61,9 @@ def add(
 
     Running the command again completes or extends the corpus; a corpus made otherwise is refused.
     """
-    from faithful.quantities import parse_count
-    from generation.add import add as run_add
-    from generation.add_config import AddConfig
+    from faithful.base.quantities import parse_count
+    from generation.external.add import add as run_add
+    from generation.external.prepare import AddConfig
 
     wish = AddConfig(
         name=name,
@@ -112,8 +112,8 @@ def add(
 
 
 def _dry_run(wish: Any, as_json: bool) -> None:
-    from generation.add import plan_add
-    from generation.external_card import source_rows
+    from generation.cards.external import source_rows
+    from generation.external.add import plan_add
 
     plan = plan_add(wish)
     if as_json:
@@ -136,9 +136,9 @@ def _dry_run(wish: Any, as_json: bool) -> None:
 
 
 def _summary(folder: Path) -> None:
-    from faithful.corpus import Corpus
-    from generation.card import sample_texts, statistics_rows
-    from generation.external_card import source_rows
+    from faithful.store.corpus import Corpus
+    from generation.cards.external import source_rows
+    from generation.cards.parts import sample_texts, statistics_rows
 
     corpus = Corpus(folder)
     print_table("Documents", [(str(place), text) for place, text in enumerate(sample_texts(corpus, 3))], ("#", "text"))

@@ -18,8 +18,8 @@ def refuse_assumptions(assume: str | None, dry_run: bool) -> None:
     """
     if assume is None:
         return
-    from faithful.errors import FaithfulError
-    from faithful.gpus import known_gpu
+    from faithful.base.errors import FaithfulError
+    from faithful.base.gpus import known_gpu
 
     known_gpu(assume)
     if not dry_run:

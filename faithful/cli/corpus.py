@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from faithful.cli.next_step import following
+from faithful.cli.output.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 app = typer.Typer(help="Add, derive, describe, certify and export corpora.", no_args_is_help=True)
@@ -18,14 +18,14 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")
 
 def _folders(folder: Path | None, run: str | None) -> list[Path]:
     """The folder given, those of the run given in its place, else every corpus of the current run."""
-    from faithful.runs import corpora_in
+    from faithful.store.places import corpora_in
 
     return corpora_in(folder) if folder is not None else folders_of(run)
 
 
 def _after(folders: list[Path]) -> str:
     """What comes after a look at corpora: a certificate for the first own one without, else the next thing of the run."""
-    from faithful.corpus import read_manifest
+    from faithful.store.corpus import read_manifest
 
     first = folders[0]
     manifests = {folder: read_manifest(folder) for folder in folders}
@@ -37,8 +37,8 @@ def _after(folders: list[Path]) -> str:
 
 def folders_of(run: str | None) -> list[Path]:
     """Every corpus of the current run; says on stderr which."""
-    from faithful.errors import FaithfulError
-    from faithful.runs import corpora_of, current_run
+    from faithful.base.errors import FaithfulError
+    from faithful.store.places import corpora_of, current_run
 
     where = current_run(run)
     found = corpora_of(where)
@@ -52,8 +52,8 @@ def folders_of(run: str | None) -> list[Path]:
 @command
 def stats(folder: Folder = None, run: Run = None, as_json: Json = False) -> None:
     """Print a corpus' statistics: lengths, duplicates, diversity, compression."""
-    from generation.card import statistics_rows
-    from generation.describe import statistics_of
+    from generation.cards.describe import statistics_of
+    from generation.cards.parts import statistics_rows
 
     results = {str(path): statistics_of(path) for path in _folders(folder, run)}
     if as_json:
@@ -87,11 +87,11 @@ def certify(
     as_json: Json = False,
 ) -> None:
     """Score a corpus with its model: is it consistent with the declared sampling?"""
-    from faithful.quantities import parse_count
-    from generation.card import certificate_rows, test_rows, write_card
-    from generation.certificate import CONSISTENT
-    from generation.certify import CertifyConfig
-    from generation.certify import certify as run_certify
+    from faithful.base.quantities import parse_count
+    from generation.cards.own import certificate_rows, test_rows, write_card
+    from generation.certificate.certify import CertifyConfig
+    from generation.certificate.certify import certify as run_certify
+    from generation.certificate.conclude import CONSISTENT
 
     consistent = True
     results = {}
@@ -149,9 +149,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write rows of token ids that begin with BOS, for SAELens, sparsify and other trainers."""
-    from faithful.errors import FaithfulError
-    from generation.export import ExportConfig
-    from generation.export import export as run_export
+    from faithful.base.errors import FaithfulError
+    from generation.writing.export import ExportConfig
+    from generation.writing.export import export as run_export
 
     if output_format != "input_ids":
         raise FaithfulError(f"'{output_format}' is not an export format; use input_ids.")

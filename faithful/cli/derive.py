@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from faithful.cli.next_step import following
+from faithful.cli.output.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 Folder = Annotated[
@@ -37,9 +37,9 @@ def mix(
     as_json: Json = False,
 ) -> None:
     """Interleave corpora by their shares of the tokens; no document comes twice."""
-    from faithful.quantities import parse_count, parse_numbers
-    from generation.mix import MixConfig
-    from generation.mix import mix as run_mix
+    from faithful.base.quantities import parse_count, parse_numbers
+    from generation.derived.mix import MixConfig
+    from generation.derived.mix import mix as run_mix
 
     shares = parse_numbers(",".join(weights or []), "--weights")
     chosen = tuple(folders or _of_run(run))
@@ -58,8 +58,8 @@ def shuffle(
     as_json: Json = False,
 ) -> None:
     """Shuffle the tokens within each document: same unigrams and lengths, no syntax."""
-    from generation.shuffle import ShuffleConfig
-    from generation.shuffle import shuffle as run_shuffle
+    from generation.derived.shuffle import ShuffleConfig
+    from generation.derived.shuffle import shuffle as run_shuffle
 
     config = ShuffleConfig(_one(folder, run), seed, out)
     with progress(quiet=as_json) as report:
@@ -76,8 +76,8 @@ def dedup(
     as_json: Json = False,
 ) -> None:
     """Keep the first of equal documents, and none in `test` that is in `train`."""
-    from generation.dedup import DedupConfig
-    from generation.dedup import dedup as run_dedup
+    from generation.derived.dedup import DedupConfig
+    from generation.derived.dedup import dedup as run_dedup
 
     config = DedupConfig(_one(folder, run), near, out)
     with progress(quiet=as_json) as report:
@@ -94,9 +94,9 @@ def subsample(
     as_json: Json = False,
 ) -> None:
     """Take a part of a corpus, at random or with the lengths of another one (cutting longer documents where needed)."""
-    from faithful.quantities import parse_count
-    from generation.subsample import SubsampleConfig
-    from generation.subsample import subsample as run_subsample
+    from faithful.base.quantities import parse_count
+    from generation.derived.subsample import SubsampleConfig
+    from generation.derived.subsample import subsample as run_subsample
 
     amount = parse_count(tokens) if tokens is not None else None
     config = SubsampleConfig(_one(folder, run), amount, like, seed, out)
@@ -106,15 +106,15 @@ def subsample(
 
 def _of_run(run: str | None) -> list[Path]:
     """The corpora of the current run that are not derived from others."""
-    from faithful.corpus import read_manifest
-    from faithful.runs import corpora_of, current_run
+    from faithful.store.corpus import read_manifest
+    from faithful.store.places import corpora_of, current_run
 
     return [folder for folder in corpora_of(current_run(run)) if read_manifest(folder).kind != "derived"]
 
 
 def _one(folder: Path | None, run: str | None) -> Path:
     """The folder given, else the only one of the current run; says on stderr which."""
-    from faithful.errors import FaithfulError
+    from faithful.base.errors import FaithfulError
 
     if folder is not None:
         return folder

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from faithful.cli.assume import Assume, refuse_assumptions
-from faithful.cli.next_step import following
+from faithful.cli.output.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 Sampling = {"rich_help_panel": "Sampling (default: the model's own distribution)"}
@@ -72,7 +72,7 @@ def generate(
 
     Running the command again completes or extends the corpus; a corpus made otherwise is refused.
     """
-    from faithful.quantities import parse_count
+    from faithful.base.quantities import parse_count
 
     stated: dict[str, Any] = dict(locals())
     for name in ("dry_run", "assume", "as_json", "parse_count"):
@@ -85,13 +85,13 @@ def generate(
     refuse_assumptions(assume, dry_run)
     if not (dry_run or as_json):
         say(f"Reading {model or 'tiny'} and starting its engine …")
-    from generation.prepare import GenerateConfig
+    from generation.own.prepare import GenerateConfig
 
     config = GenerateConfig(**stated)
     if dry_run:
         _dry_run(config, assume, as_json)
         return
-    from generation.generate import generate as run_generate
+    from generation.own.generate import generate as run_generate
 
     with progress(quiet=as_json) as report:
         result = run_generate(config, report)
@@ -114,8 +114,8 @@ def generate(
 
 
 def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
-    from faithful.quantities import format_bytes, format_count, format_seconds
-    from generation.dry_run import dry_run
+    from faithful.base.quantities import format_bytes, format_count, format_seconds
+    from generation.own.dry_run import dry_run
 
     plan = dry_run(config, assume)
     if as_json:
@@ -142,9 +142,10 @@ def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
 
 
 def _summary(folder: Path) -> None:
-    from faithful.corpus import Corpus
-    from generation.card import certificate_rows, sample_texts, sampling_rows, statistics_rows, test_rows
-    from generation.identity import sampling_of
+    from faithful.store.corpus import Corpus
+    from generation.cards.own import certificate_rows, sampling_rows, test_rows
+    from generation.cards.parts import sample_texts, statistics_rows
+    from generation.writing.identity import sampling_of
 
     corpus = Corpus(folder)
     manifest = corpus.manifest

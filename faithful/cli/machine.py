@@ -17,8 +17,8 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     """List the models that have a short name, with their settings."""
     from dataclasses import asdict
 
-    from faithful.catalog import presets
-    from faithful.quantities import format_count
+    from faithful.base.quantities import format_count
+    from faithful.models.presets import presets
 
     if as_json:
         print_json({name: asdict(preset) for name, preset in presets().items()})
@@ -45,7 +45,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
     """Say what this machine can do and what is missing."""
-    from faithful.doctor import examine
+    from faithful.cli.examine import examine
 
     findings = examine()
     if as_json:

@@ -39,7 +39,8 @@ def corpus(
     as_json: Json = False,
 ) -> None:
     """Publish a corpus as a data set, in one commit."""
-    from faithful.publish import PublishConfig, publish_corpus
+    from faithful.hub.publish import PublishConfig
+    from studies.runs.publish import publish_corpus
 
     config = PublishConfig(path, name, public, revision, yes, accept_licence)
     _run(publish_corpus, config, dry_run, as_json, f'load_dataset("{name}"), or faithful corpus add {name}')
@@ -57,7 +58,8 @@ def saes(
     as_json: Json = False,
 ) -> None:
     """Publish a grid of SAEs as a model that SAELens loads from, in one commit."""
-    from faithful.publish import PublishConfig, publish_saes
+    from faithful.hub.publish import PublishConfig
+    from studies.runs.publish import publish_saes
 
     _run(
         publish_saes,
@@ -84,8 +86,9 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Publish a run: its corpora as a data set, its SAEs and results as a model, linked to each other."""
-    from faithful.publish import PublishConfig, publish_run
-    from faithful.runs import run_folder
+    from faithful.hub.publish import PublishConfig
+    from faithful.store.places import run_folder
+    from studies.runs.publish import publish_run
 
     folder = path if path.is_dir() else run_folder(str(path))
     config = PublishConfig(folder, name, public, revision, yes, accept_licence, include_external)
@@ -110,7 +113,7 @@ def _run(publish: Any, config: Any, dry_run: bool, as_json: bool, following: str
 
 
 def _say_done(done: Any) -> None:
-    from faithful.quantities import format_bytes
+    from faithful.base.quantities import format_bytes
 
     if done.changed:
         say(
@@ -122,7 +125,7 @@ def _say_done(done: Any) -> None:
 
 
 def _show_plans(result: Any, config: Any) -> None:
-    from faithful.quantities import format_bytes
+    from faithful.base.quantities import format_bytes
 
     if result.unread:
         say(f"What is on the Hub is not known, so everything counts as new: {result.unread}")

@@ -12,9 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import typer
 
-from faithful.errors import sentence_of
-from faithful.quantities import format_count, format_seconds
-from faithful.terminal import STOPPED, in_json, plain
+from faithful.base.errors import sentence_of
+from faithful.base.quantities import format_count, format_seconds
+from faithful.base.terminal import STOPPED, in_json, plain
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,7 +76,7 @@ def print_table(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, 
     from rich.console import Console
     from rich.text import Text
 
-    from faithful.cli.tables import fitted, tab_separated
+    from faithful.cli.output.tables import fitted, tab_separated
 
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -8,7 +8,7 @@ import typer
 from faithful.cli.show import command, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from faithful.sources import Source
+    from generation.sources.source import Source
 
 HEADER = ("name", "what", "repo, config/split", "licence")
 WIDTH = 26
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def sources_list(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
     """List the comparison corpora known by name."""
-    from faithful.sources import catalog
+    from generation.sources.resolve import catalog
 
     if as_json:
         print_json({source.name: _facts(source) for source in catalog()})

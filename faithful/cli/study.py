@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from faithful.cli.next_step import following
-from faithful.cli.sae_studies import settle
+from faithful.cli.output.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
+from faithful.cli.study_saes import settle
 
 app = typer.Typer(help="Compare corpora, and the SAEs trained on them.", no_args_is_help=True)
 
@@ -34,11 +34,11 @@ def corpora(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """How far does each corpus lie outside the model, and how diverse is it?"""
+    from faithful.base.quantities import parse_count, parse_numbers
     from faithful.cli.corpus import folders_of
-    from faithful.quantities import parse_count, parse_numbers
-    from faithful.runs import corpora_in
+    from faithful.store.places import corpora_in
     from studies.catalog import find_study
-    from studies.corpora_tables import corpora_tables
+    from studies.corpora.tables import corpora_tables
 
     chosen = [one for folder in folders for one in corpora_in(folder)] if folders else folders_of(run)
     stated = {
@@ -70,7 +70,7 @@ def corpora(
 
 def study_folder(corpus: Path, run: str | None, name: str) -> Path:
     """Where a study goes: the run named, else the run that the first corpus lies in, else beside that corpus."""
-    from faithful.runs import run_folder
+    from faithful.store.places import run_folder
 
     if run:
         return run_folder(run) / "studies" / name

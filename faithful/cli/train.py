@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from faithful.cli.assume import Assume, refuse_assumptions
-from faithful.cli.next_step import following
+from faithful.cli.output.next_step import following
 from faithful.cli.show import command, print_json, print_table, progress, say
 
 
@@ -56,15 +56,15 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Train the whole grid of TopK SAEs of each corpus from one shared forward pass."""
+    from faithful.base.quantities import parse_count, parse_integers
     from faithful.cli.corpus import folders_of
-    from faithful.quantities import parse_count, parse_integers
-    from faithful.runs import corpora_in
+    from faithful.store.places import corpora_in
 
     seed_numbers = parse_integers(seeds, "--seeds")
     widths, actives = parse_integers(d_sae, "--d-sae"), parse_integers(k, "--k")
     budget = parse_count(tokens) if tokens else None
     held_out = parse_count(eval_tokens) if eval_tokens else None
-    from faithful.train_config import TrainConfig
+    from faithful.training.config import TrainConfig
 
     corpora = [one for folder in corpus for one in corpora_in(folder)] if corpus else folders_of(run)
     config = TrainConfig(
@@ -98,8 +98,8 @@ def train(
     if dry_run:
         _dry_run(config, assume, as_json)
         return
-    from faithful.train_plan import plan_line
-    from faithful.training import train as run_train
+    from faithful.training.forecast import plan_line
+    from faithful.training.train import train as run_train
 
     def announce(plan: Any) -> None:
         if not as_json:
@@ -117,7 +117,7 @@ def train(
             }
         )
         return
-    from faithful.train_tables import hardly_trained, quality_rows
+    from faithful.cli.output.training_tables import hardly_trained, quality_rows
 
     header, rows = quality_rows([*result.trained, *result.skipped])
     print_table("SAEs on held-out text: mean ± standard deviation over seeds", rows, header)
@@ -130,8 +130,8 @@ def train(
 
 def _card(out: Path) -> str:
     """Write the card of the SAEs; a card that cannot be written is no reason to lose what was trained."""
-    from faithful.errors import FaithfulError
-    from faithful.sae_card import write_saes_card
+    from faithful.base.errors import FaithfulError
+    from faithful.training.card import write_saes_card
 
     try:
         return f"Card: {write_saes_card(out)}"
@@ -140,7 +140,7 @@ def _card(out: Path) -> str:
 
 
 def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
-    from faithful.train_plan import plan_rows, plan_training
+    from faithful.training.forecast import plan_rows, plan_training
 
     plan = plan_training(config, assume)
     if as_json:
@@ -151,7 +151,7 @@ def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
 
 def _saes_folder(corpus: Path, run: str | None) -> Path:
     """Where SAEs go: the run named, else the run that the first corpus lies in, else beside that corpus."""
-    from faithful.runs import run_folder
+    from faithful.store.places import run_folder
 
     if run:
         return run_folder(run) / "saes"
@@ -169,7 +169,7 @@ def _table(quiet: bool) -> Iterator[Any]:
     from rich.console import Console
     from rich.live import Live
 
-    from faithful.train_tables import LiveTable
+    from faithful.cli.output.training_tables import LiveTable
 
     with Live(console=Console(stderr=True), refresh_per_second=4) as live:
         table = LiveTable()

@@ -1,1 +1,1 @@
-"""TopK sparse autoencoders: one SAE, a stack that trains together, and the files everyone loads."""
+"""TopK sparse autoencoders: one SAE, and a stack that trains together."""

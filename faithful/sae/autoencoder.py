@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faithful.hooks import Hook, parse_hook
+from faithful.hooks.hook import Hook, parse_hook
 
 TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec")
 

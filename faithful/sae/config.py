@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from faithful.errors import FaithfulError
+from faithful.base.errors import FaithfulError
 from faithful.sae.buffers import SCORES
 
 GEMM_DTYPES = ("bfloat16", "float16")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faithful.errors import FaithfulError
+from faithful.base.errors import FaithfulError
 from faithful.sae.adam import clip_and_step, normalise
 from faithful.sae.autoencoder import TENSORS
 from faithful.sae.auxk import DeadLatents, revive, spread

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from faithful.sae.files import save_sae
+from faithful.formats.files import save_sae
 from faithful.sae.topk import TopKSAE
 
 HOOK = "blocks.1.hook_resid_pre"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from faithful.errors import FaithfulError
+from faithful.base.errors import FaithfulError
 from faithful.sae.config import Codes, Phase, StackConfig
 from faithful.sae.gradients import Backward, row_gradients
 from faithful.sae.sparse import by_latent

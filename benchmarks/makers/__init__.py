@@ -1,0 +1,1 @@
+"""What made the embedded model and texts; not part of the package."""

@@ -1,0 +1,1 @@
+"""What knows nothing of models, corpora or SAEs: errors, files, records, counts, progress, devices, the terminal."""

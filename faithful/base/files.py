@@ -1,0 +1,264 @@
+"""Writes that are whole or absent, checksums, and the lock of a folder."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from faithful.base.errors import FaithfulError
+
+TEMPORARY = ".tmp"
+NAME_LENGTH = 40
+"""Of a file's name in that of its temporary file, so that the second is allowed where the first is."""
+LINKS = (errno.ELOOP, errno.EMLINK)
+WRITERS = ("SafetensorError", "ComputeError")
+IN_WORDS = re.compile(r"\bcode: (\d+)|\bos error (\d+)")
+_shared_below: set[tuple[int, Path]] = set()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file, read in 1 MiB pieces.
+
+    Raises:
+        FaithfulError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise FaithfulError(f"Cannot read {path}: {reason_of(error)}; make it readable, then run again.") from error
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then fsync it, rename it over `path` and fsync the folder.
+
+    The temporary file is new and has a name that nobody can foresee; a link at `path` is replaced, what it names is not.
+    It is locked meanwhile: one that is not is what a killed process left, and is deleted.
+
+    Raises:
+        FaithfulError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    stem = f".{path.name[:NAME_LENGTH]}."
+    temporary = path.with_name(f"{stem}{secrets.token_hex(6)}{TEMPORARY}")
+    held = -1
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove_abandoned(path.parent, stem)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _fsync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        refused = _refused_write(error)
+        if refused is None:
+            raise
+        raise _cannot_write(path, refused) from error
+    finally:
+        if held >= 0:
+            os.close(held)
+
+
+def write_tensors(path: Path, value: Any) -> None:
+    """Atomically write what `torch.save` takes; the bytes do not depend on the file's name."""
+    import torch
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            torch.save(value, file)
+
+    write_atomically(path, write)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Atomically write UTF-8 text; what UTF-8 does not have (parts of file names) as JSON would have it."""
+    write_atomically(path, lambda temporary: _fill(temporary, text.encode(errors="backslashreplace")))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Atomically write indented JSON with a final newline."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Append one JSON line (a log: a line may be cut off by a crash, readers skip it).
+
+    Raises:
+        FaithfulError: the disk is full or the file cannot be written; the lines before stay whole.
+    """
+    line = json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+    try:
+        with open_own(path) as file:
+            end = file.seek(0, os.SEEK_END)
+            if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+                line = b"\n" + line
+            if file.write(line) != len(line):
+                file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def open_own(path: Path) -> io.FileIO:
+    """A file that is this program's own, made where it is missing, to read and to append to without a buffer.
+
+    Raises:
+        OSError: it cannot be opened; or the name is a link, symbolic or hard, and writing would change something else.
+    """
+    try:
+        descriptor = os.open(
+            path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY, 0o666
+        )
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a symbolic link to something else", str(path)) from None
+        raise
+    file = open(descriptor, "ab+", buffering=0)  # noqa: PTH123, SIM115 (a descriptor has no path, and the caller closes it)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        file.close()
+        raise OSError(errno.EMLINK, "another file has the same content through a hard link", str(path))
+    return file
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what a killed process left half-written; call it only while holding the folder's lock.
+
+    Raises:
+        FaithfulError: something there cannot be deleted.
+    """
+    for path in folder.rglob(f".*{TEMPORARY}"):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+
+
+def drop_links(folder: Path) -> None:
+    """Delete every symbolic link below a folder that this program fills, and the folder's own name where it is one.
+
+    Raises:
+        FaithfulError: one cannot be deleted.
+    """
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            try:
+                path.unlink()
+            except OSError as error:
+                raise _cannot_write(path, error) from error
+
+
+@contextmanager
+def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
+    """Hold the folder's lock, which the kernel frees when the process dies.
+
+    Args:
+        folder: made where it is missing.
+        shared_below: functions called under this lock in the same thread, which take the lock themselves, may go on.
+
+    Raises:
+        FaithfulError: another process holds it, or the folder cannot be written.
+    """
+    mine = (threading.get_ident(), folder.resolve())
+    if mine in _shared_below:
+        yield
+        return
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open_own(path)
+    except OSError as error:
+        raise _cannot_lock(folder, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().decode(errors="replace").strip() or "unknown"
+            raise FaithfulError(
+                f"Another process (pid {holder}) is writing {folder}; wait until it ends or choose another --out."
+            ) from None
+        except OSError as error:
+            raise _cannot_lock(folder, error) from error
+        if shared_below:
+            _shared_below.add(mine)
+        try:
+            yield
+        finally:
+            _shared_below.discard(mine)
+
+
+def reason_of(error: OSError) -> str:
+    """Why the system refused, in its own words and on one line."""
+    return error.strerror or next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _cannot_write(path: Path, error: OSError) -> FaithfulError:
+    what = "delete it" if error.errno in LINKS else "free space or fix the folder"
+    return FaithfulError(f"Cannot write {path}: {reason_of(error)}; {what}, then run again.")
+
+
+def _cannot_lock(folder: Path, error: OSError) -> FaithfulError:
+    if error.errno in LINKS:
+        return _cannot_write(folder / ".lock", error)
+    return FaithfulError(
+        f"Cannot write to {folder}: {reason_of(error)}; free space or choose another folder with --out."
+    )
+
+
+def _remove_abandoned(folder: Path, stem: str) -> None:
+    """Delete the temporary files of one name that no process holds: what it was killed over."""
+    for path in [one for one in folder.iterdir() if one.name.startswith(stem) and one.name.endswith(TEMPORARY)]:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _refused_write(error: BaseException) -> OSError | None:
+    """What the system refused, where an error while writing comes from that: libraries wrap it, or keep its number only."""
+    known: BaseException | None = error
+    while isinstance(known, RuntimeError):
+        known = known.__cause__ or known.__context__
+    if isinstance(known, OSError):
+        return known
+    found = IN_WORDS.search(str(error)) if type(error).__name__ in WRITERS else None
+    code = int(found[1] or found[2]) if found else 0
+    return OSError(code, os.strerror(code)) if code else None
+
+
+def _fill(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

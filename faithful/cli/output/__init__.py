@@ -1,0 +1,1 @@
+"""What commands print beside their answer: tables, bars, the next step."""

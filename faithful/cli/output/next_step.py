@@ -1,0 +1,67 @@
+"""What to type next: the first thing that a run lacks, read from what lies in it."""
+
+from pathlib import Path
+
+from faithful.base.errors import FaithfulError
+from faithful.base.records import read_record, read_text
+
+STUDIES = ("corpora", "seeds", "fakes", "probes", "reconstruction")
+PLACES = ("corpora", "saes", "studies")
+
+
+def following(folder: Path, otherwise: str) -> str:
+    """The command to type after something was written to `folder`.
+
+    Args:
+        folder: a corpus, a folder of SAEs or a study.
+        otherwise: the command where the folder lies in no run.
+    """
+    from faithful.store.places import corpora_of
+
+    # `runs/tiny/studies/corpora` is a study of `tiny`: what lies deeper is asked first
+    homes = [one.parent for one in (folder.parent, folder) if one.name in PLACES and corpora_of(one.parent)]
+    return next_step(homes[0]) if homes else otherwise
+
+
+def next_step(run: Path) -> str:
+    """The next command for a run: other text, SAEs for every corpus, each study, the report, its publication."""
+    from faithful.store.places import corpora_of
+
+    kinds = {folder.name: _kind_and_model(folder / "corpus.json") for folder in corpora_of(run)}
+    at = _option(run)
+    if not kinds:
+        return "faithful generate" + at
+    trained = {path.parents[2].name for path in (run / "saes").glob("*/*/seed-*/cfg.json")}
+    kind, model = next(iter(kinds.values()))
+    if len(kinds) == 1 and kind == "own" and not trained:
+        return f"faithful corpus add {'prose' if model == 'tiny' else f'fineweb --for {model}'}{at}"
+    if not kinds.keys() <= trained:
+        return "faithful train" + at
+    for study in STUDIES:
+        if not (run / "studies" / study / "summary.json").exists():
+            return f"faithful study {study}{at}"
+    page = run / "report.html"
+    newest = max((run / "studies" / study / "summary.json").stat().st_mtime for study in STUDIES)
+    if not page.exists() or page.stat().st_mtime < newest:
+        return f"faithful report {run}"
+    return f"faithful publish run {run} USER/REPO --dry-run"
+
+
+def _option(run: Path) -> str:
+    """What names a run that is not the current one."""
+    from faithful.store.places import ROOT, run_folder
+
+    marker = ROOT / "current"
+    current = read_text(marker).strip() if marker.exists() else ""
+    if current and run_folder(current).resolve() == run.resolve():
+        return ""
+    return f" --run {run.name if run.parent == ROOT else run}"
+
+
+def _kind_and_model(manifest: Path) -> tuple[str, str]:
+    """Of a corpus; of one that cannot be read, what no command turns on."""
+    try:
+        values = read_record(manifest, dict)
+        return str(values["kind"]), str(values["identity"]["model"]["name"])
+    except (FaithfulError, TypeError):
+        return "", ""

@@ -1,0 +1,1 @@
+"""The model and the texts that this package brings along."""

@@ -1,0 +1,115 @@
+"""Processes of our own: deaf to the terminal's Ctrl-C, and gone as soon as whoever started them is."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+import ctypes
+import multiprocessing
+import pickle
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from multiprocessing.reduction import ForkingPickler
+
+from faithful.base.terminal import open_streams
+
+PR_SET_PDEATHSIG = 1
+
+
+def start_child(function: Callable[..., None], *args: Any, name: str | None = None) -> BaseProcess:
+    """Start a process that calls a function of a module.
+
+    It is born deaf to SIGINT, which a terminal sends to the whole group: whoever started it stops it. What it prints goes
+    to stderr, so that it does not mix with the command's own answer. It dies with the process that started it, however
+    that dies, also while its modules load: Linux kills it, and elsewhere it watches the pipe to it.
+
+    Raises:
+        OSError: the system gives no process.
+    """
+    context = multiprocessing.get_context("spawn")
+    call = _Call(function, args)
+    process = context.Process(target=_begin, args=(call,), daemon=False, name=name)
+    with _deaf_to_interrupts():
+        process.start()
+    return process
+
+
+class _Call:
+    """A call that is put together only when it is made: its modules, which may be heavy, load after `_die_with_parent`."""
+
+    def __init__(self, function: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self.function, self.args = function, args
+
+    def __call__(self) -> None:
+        self.function(*self.args)
+
+    def __reduce__(self) -> Any:
+        return _Packed, (bytes(ForkingPickler.dumps((self.function, self.args))),)
+
+
+class _Packed:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __call__(self) -> None:
+        function, args = pickle.loads(self.content)
+        function(*args)
+
+
+def _begin(call: Callable[[], None]) -> None:
+    """Main function of every process."""
+    _die_with_parent()
+    open_streams()
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)
+    call()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent.pid:
+            os._exit(1)  # it died before it could be asked for
+    threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True, name="parent").start()
+
+
+def _watch(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_main else None
+    try:
+        yield
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables, which a process started meanwhile is born with, and restore them."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,1 @@
+"""SAEs on disk: our files, SAELens' and sparsify's."""

@@ -1,0 +1,133 @@
+"""SAEs in the files of other tools, which name what their readers hook: the output of a module."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import write_json, write_tensors
+from faithful.formats.files import CONFIG, SPARSIFY_WEIGHTS, check_sae, write_safetensors
+from faithful.hooks.hook import MODULE, parse_hook
+from faithful.sae.autoencoder import Autoencoder
+from faithful.sae.topk import TopKSAE
+
+
+def module_output(sae: Autoencoder) -> tuple[int, str] | None:
+    """Layer and module in it ('' is the layer itself) whose output is what an SAE reads; None where its file does not say.
+
+    What enters layer 8 is what layer 7 gives.
+
+    Raises:
+        FaithfulError: what it reads is no module's output.
+    """
+    hook = sae.hook
+    if hook is None:
+        return None
+    place = None
+    if hook.kind.startswith("resid"):
+        place = hook.layer - (hook.kind == "resid_pre"), ""
+    elif hook.kind == MODULE:
+        place = hook.layer, hook.module
+    else:
+        path = str((sae.metadata.get("faithful") or {}).get("hook_module") or "")
+        found = re.fullmatch(rf"[\w.]*\.{hook.layer}\.([\w.]+)\.output", path)
+        if found:
+            place = hook.layer, found[1]
+        elif path:
+            raise FaithfulError(
+                f"{hook.name} is {path}, which readers of that format cannot hook; publish it as it is."
+            )
+    if hook.centred:
+        raise FaithfulError(
+            f"{hook.name} is read without its mean (center_writing_weights), which that format cannot say; publish it as it"
+            " is."
+        )
+    if place is not None and place[0] < 0:
+        raise FaithfulError(
+            "What enters layer 0 is no layer's output, and readers of that format hook outputs; publish it as it is."
+        )
+    return place
+
+
+def export_sparsify(sae: TopKSAE, folder: Path) -> None:
+    """Write an SAE as EleutherAI's sparsify does: cfg.json and sae.safetensors.
+
+    Name the folder RUN/HOOKPOINT, the hookpoint being the module whose output is reconstructed (`layers.7` for
+    `blocks.8.hook_resid_pre`; `h.7` for GPT-2): `SparseCoder.load_many(RUN, local=True)` reads the names.
+
+    Raises:
+        FaithfulError: weights that are not finite or do not fit together, what it reads is no module's output, or the
+            folder is named after another one's.
+    """
+    check_sae(sae, str(folder))
+    place, named = module_output(sae), parse_hook(Path(folder).name)
+    if place is not None and (named is None or (named.layer, named.module) != place):
+        hookpoint = ".".join(filter(None, (f"layers.{place[0]}", place[1])))
+        raise FaithfulError(
+            f"{sae.hook_name} is the output of {hookpoint}, and readers of sparsify hook what the folder is called; name it"
+            f" {hookpoint} (h.{place[0]} in GPT-2), not {Path(folder).name}."
+        )
+    tensors = {"encoder.weight": sae.W_enc.T, "encoder.bias": sae.b_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec}
+    write_safetensors(Path(folder) / SPARSIFY_WEIGHTS, tensors)
+    config = {
+        "activation": "topk",
+        "expansion_factor": max(1, sae.d_sae // sae.d_in),
+        "normalize_decoder": True,
+        "num_latents": sae.d_sae,
+        "k": int(sae.k),
+        "multi_topk": False,
+        "skip_connection": False,
+        "transcode": False,
+        "d_in": sae.d_in,
+    }
+    write_json(Path(folder) / CONFIG, config)
+
+
+def export_dictionary_learning(sae: TopKSAE, folder: Path) -> None:
+    """Write an SAE as saprmarks' dictionary_learning does: ae.pt and config.json, for `load_dictionary(folder)`.
+
+    `layer` is the one whose output is read, as its readers take it: `resid_pre` of layer 8 is layer 7's.
+
+    Raises:
+        FaithfulError: weights that are not finite or do not fit together, or what it reads is no module's output.
+    """
+    check_sae(sae, str(folder))
+    place = module_output(sae)
+    tensors = {
+        "b_dec": sae.b_dec,
+        "k": torch.tensor(int(sae.k), dtype=torch.int32),
+        "threshold": torch.tensor(-1.0),
+        "decoder.weight": sae.W_dec.T,
+        "encoder.weight": sae.W_enc.T,
+        "encoder.bias": sae.b_enc,
+    }
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_tensors(Path(folder) / "ae.pt", state)
+    metadata = sae.metadata
+    identity = (metadata.get("faithful") or {}).get("identity") or {}
+    trainer = {
+        "trainer_class": "TopKTrainer",
+        "dict_class": "AutoEncoderTopK",
+        "lr": identity.get("lr"),
+        "steps": metadata.get("steps"),
+        "seed": metadata.get("faithful_seed"),
+        "activation_dim": sae.d_in,
+        "dict_size": sae.d_sae,
+        "k": int(sae.k),
+        "device": "cpu",
+        "layer": place[0] if place else None,
+        "lm_name": sae.model_name,
+        "wandb_name": "AutoEncoderTopK",
+        "submodule_name": _submodule_name(place),
+    }
+    buffer = {"d_submodule": sae.d_in, "io": "out", "ctx_len": metadata.get("context_size"), "device": "cpu"}
+    write_json(Path(folder) / "config.json", {"trainer": trainer, "buffer": buffer})
+
+
+def _submodule_name(place: tuple[int, str] | None) -> Any:
+    """What its authors call the place: `resid_post_layer_7`; a module in a layer by its path."""
+    if place is None:
+        return None
+    return f"layers.{place[0]}.{place[1]}" if place[1] else f"resid_post_layer_{place[0]}"

@@ -1,0 +1,222 @@
+"""SAEs on disk and on the Hub: written as SAELens 6 writes them, read from SAELens and sparsify."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import write_atomically, write_json
+from faithful.base.records import read_record
+from faithful.formats.keys import SAE_LENS_HARMLESS, SAE_LENS_READ, refuse_unknown
+from faithful.formats.peers import from_sae_lens, from_sparsify
+from faithful.formats.record import MEND, Run, read_config, seal_config, weights_sha256
+from faithful.sae.autoencoder import TENSORS, Autoencoder
+from faithful.sae.topk import TopKSAE
+
+CONFIG = "cfg.json"
+WEIGHTS, SPARSITY = "sae_weights.safetensors", "sparsity.safetensors"
+SPARSIFY_CONFIG, SPARSIFY_WEIGHTS = "config.json", "sae.safetensors"
+SEED = re.compile(r"seed-?\d+")
+METADATA: dict[str, Any] = {
+    "sae_lens_version": "6.54.12",
+    "sae_lens_training_version": None,
+    "model_name": None,
+    "hook_name": None,
+    "hook_head_index": None,
+    "context_size": None,
+    "prepend_bos": True,
+    "seqpos_slice": [None],
+    "model_from_pretrained_kwargs": {"center_writing_weights": False},
+    "dataset_path": None,
+    "exclude_special_tokens": True,
+}
+
+
+def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: Tensor | None = None) -> None:
+    """Write an SAE in SAELens 6's layout, float32; each file is whole or absent, cfg.json comes last.
+
+    Args:
+        folder: made where it is missing.
+        sae: what to write.
+        metadata: over the SAE's own and the defaults: `model_name` and `hook_name` in TransformerLens' words,
+            `context_size`, `prepend_bos`, `dataset_path` …; anything else that JSON can hold goes under `notes`, since
+            a key that readers do not know might change activations.
+        sparsity: [d_sae], log10 of each latent's firing frequency.
+
+    Raises:
+        FaithfulError: weights or sparsity that are not finite or do not fit together, metadata that JSON cannot hold or
+            `load_sae` would not read.
+    """
+    folder = Path(folder)
+    check_sae(sae, str(folder))
+    refuse_unknown([*sae.metadata, *metadata], SAE_LENS_READ, SAE_LENS_HARMLESS, str(folder))
+    config = {
+        "architecture": "topk",
+        "d_in": sae.d_in,
+        "d_sae": sae.d_sae,
+        "k": int(sae.k),
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "rescale_acts_by_decoder_norm": False,
+        "metadata": METADATA | sae.metadata | dict(metadata),
+    }
+    try:
+        json.dumps(config, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise FaithfulError(f"The metadata for {folder} cannot be written as JSON ({error}); mend it.") from error
+    if sparsity is not None:
+        if sparsity.shape != (sae.d_sae,) or not bool(torch.isfinite(sparsity).all()):
+            raise FaithfulError(f"The sparsity for {folder} is not {sae.d_sae} finite numbers; compute it again.")
+        write_safetensors(folder / SPARSITY, {"sparsity": sparsity})
+    write_safetensors(folder / WEIGHTS, {name: getattr(sae, name) for name in TENSORS})
+    write_json(folder / CONFIG, seal_config(config))
+
+
+def load_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Autoencoder:
+    """Read an SAE of SAELens (topk, jumprelu, gated, standard) or sparsify, in float32 on the CPU.
+
+    What SAELens does at run time is folded into the weights, so that one rule computes them all.
+
+    Args:
+        source: a folder, or the name of a Hub repository.
+        subfolder: place of the SAE inside it.
+        revision: of the repository.
+
+    Raises:
+        FaithfulError: nothing there, an architecture that is not supported, weights that are damaged or not finite.
+    """
+    return _load_folder(locate_sae(source, subfolder, revision=revision))
+
+
+def locate_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Path:
+    """Folder of an SAE: as given, or in the local cache after its files were fetched from the Hub.
+
+    Raises:
+        FaithfulError: neither a folder nor a Hub repository's name, or the files cannot be fetched.
+    """
+    folder = Path(source) / (subfolder or "")
+    if folder.is_dir():
+        return folder
+    name = str(source)
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise FaithfulError(f"There is no folder {folder}; give the folder of an SAE or the name of a Hub repository.")
+    return _download(name, subfolder, revision)
+
+
+def weights_file(folder: Path) -> Path:
+    """The weights of the SAE in a folder, in SAELens' or sparsify's name.
+
+    Raises:
+        FaithfulError: there are none.
+    """
+    for name in (WEIGHTS, SPARSIFY_WEIGHTS):
+        if (folder / name).exists():
+            return folder / name
+    raise FaithfulError(f"{folder} holds no weights beside its {CONFIG}; name another SAE.")
+
+
+def check_sae(sae: Autoencoder, where: str) -> None:
+    """Refuse an SAE that cannot be right.
+
+    Raises:
+        FaithfulError: shapes that do not fit together, numbers that are not finite, a k out of range.
+    """
+    d_sae, d_in = sae.W_dec.shape if sae.W_dec.dim() == 2 else (-1, -1)
+    expected = {
+        "W_enc": (d_in, d_sae),
+        "b_enc": (d_sae,),
+        "W_dec": (d_sae, d_in),
+        "b_dec": (d_in,),
+        "threshold": (d_sae,),
+    }
+    for name, shape in expected.items():
+        tensor = getattr(sae, name, None)
+        if tensor is None:
+            continue
+        if tuple(tensor.shape) != shape:
+            raise FaithfulError(f"{name} of {where} has shape {tuple(tensor.shape)}, its decoder wants {shape}.")
+        if not bool(torch.isfinite(tensor).all()):
+            raise FaithfulError(
+                f"{name} of {where} holds numbers that are not finite; train or download the SAE again."
+            )
+    if sae.k is not None and not 1 <= sae.k <= d_sae:
+        raise FaithfulError(f"k of {where} is {sae.k}, and it has {d_sae} latents.")
+
+
+def _load_folder(folder: Path) -> Autoencoder:
+    where = str(folder)
+    config = read_config(folder / CONFIG)
+    if (folder / SPARSIFY_WEIGHTS).exists():
+        place = folder.parent if SEED.fullmatch(folder.name) else folder
+        run = place.parent / SPARSIFY_CONFIG
+        stated = read_record(run, Run, MEND) if run.exists() else None
+        tensors = _read_tensors(folder / SPARSIFY_WEIGHTS)
+        sae: Autoencoder = from_sparsify(config, tensors, place.name, where, stated)
+    else:
+        sae = from_sae_lens(config, _read_tensors(folder / WEIGHTS), where)
+    check_sae(sae, where)
+    trained = weights_sha256(config)
+    if trained is not None and isinstance(sae, TopKSAE) and sae.sha256() != trained:
+        raise FaithfulError(f"The weights in {where} are not those that its {CONFIG} was written for; {MEND}.")
+    return sae
+
+
+def _download(repo: str, subfolder: str | None, revision: str | None) -> Path:
+    """Folder of a Hub repository's SAE in the local cache, with the files that are there."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    place = f"{repo}/{subfolder}" if subfolder else repo
+
+    def fetch(name: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(repo, name, revision=revision))
+        except LocalEntryNotFoundError as error:
+            raise FaithfulError(f"{place} is not in the local cache and the Hub cannot be reached; connect.") from error
+        except EntryNotFoundError:
+            return None
+        except Exception as error:  # no such repository, gated, a dropped line: each has its own type
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise FaithfulError(f"Cannot download {place}: {reason.rstrip('.')}.") from error
+
+    prefix = f"{subfolder}/" if subfolder else ""
+    config = fetch(prefix + CONFIG)
+    if config is None:
+        raise FaithfulError(f"{place} holds no {CONFIG}; name the SAE's place in the repository.")
+    if {"num_latents", "expansion_factor"} & read_config(config).keys():
+        weights = fetch(prefix + SPARSIFY_WEIGHTS)
+        above = prefix.split("/")[:-2]
+        is_one_of_seeds = len(prefix.split("/")) > 2 and SEED.fullmatch(prefix.split("/")[-2])
+        fetch("/".join([*(above[:-1] if is_one_of_seeds else above), SPARSIFY_CONFIG]))
+    else:
+        weights = fetch(prefix + WEIGHTS)
+    if weights is None:
+        raise FaithfulError(f"{place} holds no weights beside its {CONFIG}; name another SAE.")
+    return config.parent
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise FaithfulError(f"{path.parent} holds no {path.name}; download or export the SAE again.") from None
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise FaithfulError(f"Cannot read {path}: {error}; download or export the SAE again.") from error
+
+
+def write_safetensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, lambda temporary: save_file(plain, temporary))

@@ -1,0 +1,1 @@
+"""Where activations are read in a causal LM, and what passes there."""

@@ -1,0 +1,159 @@
+"""The files of a causal LM: the revision they stand at, their configuration, and what a broken one is told.
+
+Everything here works on Hub ids and on local folders; nothing runs a repository's own code.
+"""
+
+import hashlib
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from faithful.base.errors import FaithfulError, one_line
+from faithful.base.files import sha256_file
+from faithful.hub.reachable import hub_problem
+from faithful.models.presets import find_preset, presets
+
+
+def load_config(source: str, revision: str | None) -> Any:
+    """The configuration of a model.
+
+    Raises:
+        FaithfulError: it cannot be read, or is of a kind that transformers does not know.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+    except Exception as error:
+        raise FaithfulError(f"Cannot load the config of {source}: {one_line(error)}.") from error
+
+
+def stated_json(source: str, name: str, revision: str | None) -> dict[str, Any]:
+    """A JSON file of the model's as it stands, {} when there is none.
+
+    Raises:
+        FaithfulError: it cannot be reached, or is no JSON object.
+    """
+    path = optional_file(source, name, revision)
+    return {} if path is None else read_model_json(path)
+
+
+def optional_file(source: str, name: str, revision: str | None) -> Path | None:
+    """A file of the model's on this machine, None where the model has none (or, without a network or a login, the cache).
+
+    Raises:
+        FaithfulError: the Hub does not answer for it, or does not give the model's files without a login.
+    """
+    if Path(source).is_dir():
+        path = Path(source) / name
+        return path if path.exists() else None
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+
+    cached = try_to_load_from_cache(source, name, revision=revision)
+    if cached is not None:
+        return Path(cached) if isinstance(cached, str) else None
+    try:
+        return Path(hf_hub_download(source, name, revision=revision))
+    except LocalEntryNotFoundError as error:
+        if hub_problem():
+            return None
+        raise FaithfulError(f"Cannot read {name} of {source}: {one_line(error)}.") from error
+    except EntryNotFoundError:
+        return None
+    except GatedRepoError as error:  # the Hub tells everybody a gated model's commit, and nobody its files
+        if isinstance(try_to_load_from_cache(source, "config.json", revision=revision), str):
+            return None  # somebody who has a login fetched it: what is here is what there is, as without a network
+        raise FaithfulError(_gated(source)) from error
+    except HfHubHTTPError as error:
+        raise FaithfulError(f"Cannot read {name} of {source}: {one_line(error)}.") from error
+
+
+def _gated(repo: str) -> str:
+    return f"{repo} is gated: accept its licence on the Hub and log in, then run again."
+
+
+def read_model_json(path: Path) -> dict[str, Any]:
+    """A JSON object among a model's files.
+
+    Raises:
+        FaithfulError: it is none, or nested without end.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise FaithfulError(f"{path} is no valid JSON ({one_line(error)}); download the model again.") from error
+
+
+def folder_name(folder: Path) -> str:
+    """Name of a local model: the folder's, told apart from a preset of that name."""
+    name = folder.resolve().name
+    return f"local/{name}" if find_preset(name) else name
+
+
+def folder_revision(folder: Path) -> str:
+    """SHA-256 over names and contents of the files that decide what a local model samples."""
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json", ".model", ".txt")
+    )
+    if not any(path.name == "config.json" for path in files):
+        raise FaithfulError(f"{folder} holds no config.json; give the folder of a Hugging Face causal LM.")
+    lines = "".join(f"{path.name} {sha256_file(path)}\n" for path in files)
+    return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
+
+
+def hub_revision(repo: str, revision: str | None) -> str:
+    """Commit sha of a Hub revision; without a network the one in the local cache."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    reason = hub_problem()
+    if reason is None:
+        try:
+            sha = HfApi().model_info(repo, revision=revision).sha
+            if sha:
+                return sha
+        except GatedRepoError:
+            raise FaithfulError(_gated(repo)) from None
+        except RepositoryNotFoundError:
+            raise FaithfulError(
+                f"There is no model '{repo}' on the Hub (or it is private and you are not logged in);"
+                f" {_short_names(repo)}."
+            ) from None
+        except RevisionNotFoundError:
+            raise FaithfulError(f"{repo} has no revision '{revision}'; check the name.") from None
+        except HfHubHTTPError as error:
+            reason = one_line(error)
+        except Exception as error:  # no route, name not resolved, time-out: each client library has its own type
+            reason = one_line(error)
+    try:
+        path = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
+        return Path(path).name
+    except Exception as error:
+        raise FaithfulError(
+            f"Cannot reach the Hub for '{repo}' ({reason}) and it is not in the local cache; connect, or give a folder"
+            + (f" ({_short_names(repo)})." if find_preset(repo) is None else ".")
+        ) from error
+
+
+def _short_names(model: str) -> str:
+    """The short names that a name without a preset may stand for, and where they all are."""
+    close = get_close_matches(model.split("/")[-1].lower(), presets(), n=3)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    return meant + "`faithful models` lists the short names"
+
+
+def hub_licence(repo: str, revision: str | None) -> str | None:
+    """Licence tag of a Hub model, None when it states none or the Hub is out of reach: never guessed."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if hub_problem():
+        return None
+    try:
+        card = HfApi().model_info(repo, revision=revision).card_data
+    except (HfHubHTTPError, OSError):
+        return None
+    licence = getattr(card, "license", None)
+    return licence if isinstance(licence, str) else None

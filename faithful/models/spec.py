@@ -1,0 +1,205 @@
+"""Causal language models: resolve one to something that cannot change under us, and load it.
+
+Everything here works on Hub ids, on local folders and on preset names; nothing runs a repository's own code.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faithful.base.errors import FaithfulError
+from faithful.models.causality import refuse_other_tasks
+from faithful.models.checkpoint import refuse_adapter
+from faithful.models.files import folder_name, folder_revision, hub_licence, hub_revision, load_config, stated_json
+from faithful.models.presets import Preset, find_preset
+from faithful.models.special_ids import stated_ids
+from faithful.models.tokenizer import load_tokenizer, strings_of, tokenizer_hash
+
+DTYPES = ("float32", "bfloat16", "float16")
+SAMPLING_FIELDS = (
+    "do_sample", "temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty", "presence_penalty",
+    "frequency_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens", "max_length", "max_new_tokens",
+    "suppress_tokens", "bad_words_ids", "forced_bos_token_id", "forced_eos_token_id",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A causal LM, resolved.
+
+    Attributes:
+        name: preset name, Hub id or folder name: what people call it.
+        source: what loads it, a Hub id or a folder.
+        revision: commit sha on the Hub, or `sha256:…` over the files of a folder.
+        dtype: `float32`, `bfloat16` or `float16`: the type it runs in.
+        bos_id: the token every context begins with.
+        bos_from: where `bos_id` was found.
+        eos_ids: every end-of-text id, sorted.
+        vocab_size: rows of the output matrix; ids ≥ `mapped`, and those in `holes`, have no string.
+        mapped: the largest id below `vocab_size` that the tokenizer has a string for, and one.
+        positions: longest context in tokens over which it is one model (`_positions`), 0 where it states none.
+        tokenizer_sha256: hash over the pairs (token, id).
+        generation_config: sampling fields of the model's generation_config.json, which are *not* applied.
+        licence: Hub licence tag, None when unknown.
+        language: Hub language tag, None when unknown.
+        family: licence family of the preset, else the model type.
+        holes: runs [first, end) of ids below `mapped` that the tokenizer has no string for; most have none.
+    """
+
+    name: str
+    source: str
+    revision: str
+    dtype: str
+    bos_id: int
+    bos_from: str
+    eos_ids: tuple[int, ...]
+    vocab_size: int
+    mapped: int
+    positions: int
+    tokenizer_sha256: str
+    generation_config: dict[str, Any]
+    licence: str | None
+    language: str | None
+    family: str
+    holes: tuple[tuple[int, int], ...] = ()
+
+    def string_ids(self) -> np.ndarray:
+        """The ids that the tokenizer has a string for, int64, ascending."""
+        has_string = np.ones(self.mapped, dtype=bool)
+        for first, end in self.holes:
+            has_string[first:end] = False
+        return np.flatnonzero(has_string)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether `source` is a folder."""
+        return self.revision.startswith("sha256:")
+
+    def hub_revision(self) -> str | None:
+        """The `revision` argument of from_pretrained."""
+        return None if self.is_local else self.revision
+
+
+def resolve_model(
+    model: str, *, revision: str | None = None, dtype: str | None = None, bos: int | None = None, device: str = "cpu"
+) -> ModelSpec:
+    """Find a model, pin its revision, and read everything that decides what it samples.
+
+    BOS is, in this order: the `bos` given; the tokenizer's, the config's, generation_config.json's; the end-of-text of the
+    same. Only what the files state counts, never what a class of transformers says where they are silent.
+
+    Args:
+        model: preset name, Hub id or folder.
+        revision: branch, tag or sha on the Hub; None is `main`.
+        dtype: one of DTYPES; None is float32 on a CPU, elsewhere the preset's or the checkpoint's own type.
+        bos: token id to start from.
+        device: `cpu` or `cuda`: decides the default dtype only.
+
+    Raises:
+        FaithfulError: unknown, gated or unreachable model, not a causal LM we can load, no BOS, a bad dtype.
+    """
+    preset = find_preset(model)
+    source = preset.source if preset else model
+    folder = Path(source)
+    local = folder.is_dir()
+    if not local and (source.startswith((".", "/", "~")) or source.count("/") > 1):
+        raise FaithfulError(f"There is no model folder {source}; check the path.")
+    if local and revision:
+        raise FaithfulError(f"{source} is a folder and has no revisions; leave --revision out.")
+    commit = None if local else hub_revision(source, revision)
+    refuse_adapter(source, commit)
+    pinned = commit or folder_revision(folder)
+    config = load_config(source, commit)
+    refuse_other_tasks(config, source)
+    tokenizer = load_tokenizer(source, commit)
+    text_config = config.get_text_config()
+    generation = stated_json(source, "generation_config.json", commit)
+    stated = stated_ids(source, commit, config, tokenizer)
+    bos_id, bos_from = stated.start(bos, source)
+    vocab_size = int(text_config.vocab_size)
+    if not 0 <= bos_id < vocab_size:
+        raise FaithfulError(
+            f"BOS id {bos_id} is outside {source}'s vocabulary of {vocab_size}; give another --bos, or the model that it"
+            " is of."
+        )
+    info = hub_licence(source, commit) if not local and not preset else None
+    mapped, holes = strings_of(tokenizer, vocab_size)
+    return ModelSpec(
+        name=preset.name if preset else (folder_name(folder) if local else source),
+        source=str(folder.resolve()) if local else source,
+        revision=pinned,
+        dtype=_dtype(dtype, preset, config, device),
+        bos_id=bos_id,
+        bos_from=bos_from,
+        eos_ids=stated.ends(vocab_size),
+        vocab_size=vocab_size,
+        mapped=mapped,
+        holes=holes,
+        positions=_positions(text_config),
+        tokenizer_sha256=tokenizer_hash(tokenizer),
+        generation_config={k: generation[k] for k in SAMPLING_FIELDS if generation.get(k) is not None},
+        licence=preset.licence if preset else info,
+        language=preset.language if preset else None,
+        family=preset.family if preset else str(text_config.model_type),
+    )
+
+
+def check_unchanged(spec: ModelSpec) -> None:
+    """Make sure that a local model is still the one that was resolved.
+
+    Raises:
+        FaithfulError: its folder is gone, or files in it have changed since.
+    """
+    if not spec.is_local:
+        return
+    if not Path(spec.source).is_dir():
+        raise FaithfulError(f"The model folder {spec.source} is gone; put the model back, or start another corpus.")
+    if folder_revision(Path(spec.source)) != spec.revision:
+        raise FaithfulError(
+            f"The model in {spec.source} is not the one the corpus was made with ({spec.revision[:19]}…): its files have"
+            " changed. Put the old model back, or start another corpus with --out."
+        )
+
+
+def check_dtype(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        FaithfulError: it is none of DTYPES.
+    """
+    if name not in DTYPES:
+        raise FaithfulError(f"'{name}' is not a dtype; choose float32, bfloat16 or float16.")
+    return name
+
+
+def _positions(config: Any) -> int:
+    """Longest context that a config states, under the names that families give it, else 0.
+
+    Rotary embeddings that are scaled by the length of the batch (`longrope`, `dynamic`: Phi-3, some Llamas) end it where
+    they switch: beyond, what a token's probabilities are depends on what else is in the batch.
+    """
+    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+    stated = next((int(value) for name in names if (value := getattr(config, name, None) or 0) > 0), 0)
+    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+    by_layer: list[dict[str, Any]] = [value for value in rope.values() if isinstance(value, dict)]
+    before = getattr(config, "original_max_position_embeddings", None) or stated
+    switches = [
+        int(one.get("original_max_position_embeddings") or before)
+        for one in by_layer or [rope]
+        if one.get("rope_type") in ("longrope", "dynamic")
+    ]
+    return min((length for length in (stated, *switches) if length), default=0)
+
+
+def _dtype(given: str | None, preset: Preset | None, config: Any, device: str) -> str:
+    if given is not None:
+        return check_dtype(given)
+    if device == "cpu":
+        return "float32"
+    if preset:
+        return preset.dtype
+    stated = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
+    name = str(stated or "float32").removeprefix("torch.")
+    return name if name in DTYPES else "float32"

@@ -1,0 +1,50 @@
+"""The tokenizer of a causal LM."""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from faithful.base.errors import FaithfulError, one_line
+from faithful.models.tokenizer_file import as_written
+
+
+def load_tokenizer(source: str, revision: str | None) -> Any:
+    """The tokenizer of a model, which gives the ids that its tokenizer.json gives.
+
+    Mistral's tekken.json is read by transformers too, never by `mistral_common`: what is installed must not decide which
+    class reads a model's files, and vLLM brings that library along.
+
+    Raises:
+        FaithfulError: it cannot be loaded, or does not do what its tokenizer.json says.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, revision=revision, trust_remote_code=False, mistral_format=False
+        )
+    except Exception as error:
+        raise FaithfulError(f"Cannot load the tokenizer of {source}: {one_line(error)}.") from error
+    return as_written(tokenizer, source, revision)
+
+
+def strings_of(tokenizer: Any, vocab_size: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Which ids of a model have strings; `len(tokenizer)` does not say, since ids may be left out or lie beyond the model.
+
+    Returns:
+        The largest id below `vocab_size` with a string, and one; and the runs [first, end) of ids below it without one.
+    """
+    ids = np.unique(np.fromiter(tokenizer.get_vocab().values(), np.int64))
+    ids = ids[(ids >= 0) & (ids < vocab_size)]
+    before = np.concatenate([[-1], ids[:-1]])
+    gaps = np.flatnonzero(ids - before > 1)
+    runs = zip((before[gaps] + 1).tolist(), ids[gaps].tolist(), strict=True)
+    return int(ids[-1]) + 1 if len(ids) else 0, tuple(runs)
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """SHA-256 over the sorted pairs (id, token): equal exactly when two tokenizers give ids the same strings."""
+    pairs = sorted((i, token) for token, i in tokenizer.get_vocab().items())
+    return hashlib.sha256(json.dumps(pairs, ensure_ascii=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""What lies on disk: runs, corpora and their rows of tokens, trained SAEs."""

@@ -1,0 +1,69 @@
+"""The corpora that SAEs are trained on: where they lie (`corpora.json`, never published), and the BOS they begin with."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from faithful.base.errors import FaithfulError
+from faithful.base.records import read_record, update_record
+from faithful.base.shapes import Name
+from faithful.store.corpus import MANIFEST, Corpus
+
+NAME = "corpora.json"
+PLACES = dict[Name, Path]
+MEND = "delete it and train again, or name the corpora"
+
+
+def bos_of(corpora: Iterable[Corpus]) -> int | None:
+    """The BOS that a model reads corpora with: the one its own text was sampled from; without own text the recorded one.
+
+    Give it to `resolve_model(…, bos=…)`: what `generate --bos` was told is not in the model's files.
+
+    Args:
+        corpora: opened corpora; a derived one counts as own where any part of it was sampled.
+
+    Returns:
+        The id, None without corpora.
+
+    Raises:
+        FaithfulError: own corpora (or, without any, the others) begin with different tokens.
+    """
+    every = list(corpora)
+    own = [one for one in every if _is_sampled(one.manifest.kind, one.manifest.provenance)] or every
+    first = {one.manifest.identity["model"]["bos_id"]: one for one in reversed(own)}
+    if len(first) > 1:
+        places = " and ".join(f"{one.folder} with token {bos}" for bos, one in sorted(first.items())[:2])
+        raise FaithfulError(f"The corpora begin with different tokens (BOS): {places}; use corpora of one --bos.")
+    return next(iter(first), None)
+
+
+def _is_sampled(kind: str, provenance: Mapping[str, Any]) -> bool:
+    return kind == "own" or any(_is_sampled(one["kind"], one["provenance"]) for one in provenance.get("inputs", ()))
+
+
+def remember_corpora(out: Path, corpora: Iterable[Path]) -> None:
+    """Note each corpus' place, relative to the folder of the SAEs, beside those that other trainings note there."""
+    places = {folder.resolve().name: os.path.relpath(folder.resolve(), out.resolve()) for folder in corpora}
+    update_record(out / NAME, PLACES, lambda known: known | places, MEND)
+
+
+def noted_corpora(folder: Path) -> dict[str, str]:
+    """Corpora noted in a folder of SAEs: the place of each, relative to the folder; none where nothing is noted.
+
+    Raises:
+        FaithfulError: corpora.json is damaged.
+    """
+    path = folder / NAME
+    return read_record(path, PLACES, MEND) if path.is_file() else {}
+
+
+def trained_corpora(folder: Path) -> dict[str, Path]:
+    """Corpora noted in a folder of SAEs or in one above it, by name; beside it, those of its run."""
+    for place in (folder.resolve(), *folder.resolve().parents[:3]):
+        if (place / NAME).exists():
+            return {name: (place / where).resolve() for name, where in noted_corpora(place).items()}
+        beside = {path.parent.name: path.parent for path in place.parent.glob(f"corpora/*/{MANIFEST}")}
+        if place.name == "saes" and beside:
+            return beside
+    return {}

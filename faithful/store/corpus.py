@@ -1,0 +1,389 @@
+"""A corpus on disk: Parquet shards of token ids, a manifest that says what they are, and readers.
+
+The manifest (`corpus.json`) is the truth: a shard counts when the manifest names it with its checksum. Each split is a
+prefix of samples by index, without holes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import sha256_file, write_atomically
+from faithful.base.records import fit, read_record, write_record
+from faithful.base.shapes import Count, Sha256, Text, shown
+from faithful.base.suggest import did_you_mean
+from faithful.store.corpus_shapes import Certificate, Identity, Provenance, Requested, ShardFile, Statistics, Sums
+from faithful.store.token_bounds import refuse_outside
+
+FORMAT = "faithful corpus 1"
+MANIFEST = "corpus.json"
+SPLITS = {"train": "data", "test": "test"}
+ROW_GROUP = 8192
+RESTORE = "restore it, or delete the folder and start over"
+
+
+@dataclass(frozen=True)
+class Document:
+    """One row.
+
+    Attributes:
+        index: position in its split; sample i of the seed domain for own corpora.
+        seed: sample seed (0 for external text).
+        token_ids: stored tokens: no BOS, a sampled end-of-text kept.
+        finish_reason: `stop` (ended by end-of-text) or `length`.
+        logprob_p: log p of each token under the model, None for external text.
+        logprob_q: log q where q ≠ p and the engine computes it, else None.
+        doc_id, source: identity of an external document, None for own samples.
+    """
+
+    index: int
+    seed: int
+    token_ids: list[int]
+    finish_reason: str
+    logprob_p: list[float] | None = None
+    logprob_q: list[float] | None = None
+    doc_id: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A committed shard: rows [first, first + rows) of its split.
+
+    Attributes:
+        file: path inside the corpus folder.
+        first: index of the first row.
+        rows: number of rows.
+        tokens: Σ len(token_ids).
+        bytes: size of the file.
+        sha256: of the file.
+        statistics: mergeable sums over the rows.
+    """
+
+    file: ShardFile
+    first: Count
+    rows: Count
+    tokens: Count
+    bytes: Count
+    sha256: Sha256
+    statistics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Shard(Shard):
+    statistics: Sums  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class _Shards:
+    train: list[_Shard]
+    test: list[_Shard]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A manifest in its file."""
+
+    format: str
+    identity_sha256: Sha256
+    name: Text
+    kind: Literal["own", "external", "derived"]
+    identity: Identity
+    provenance: Provenance
+    requested: Requested
+    segments: list[dict[str, Any]]
+    shards: _Shards
+    certificate: Certificate | None
+    statistics: Statistics | None
+
+
+@dataclass
+class Manifest:
+    """What a corpus is.
+
+    Attributes:
+        name: name of the folder at creation.
+        kind: `own` (sampled from the model), `external` or `derived`.
+        identity: everything that decides the bytes; hashed as `identity_sha256`.
+        provenance: what is known beyond that: BOS and its source, generation_config fields not applied, licence …
+        requested: the largest budget asked for, in tokens per split.
+        segments: engine identities by first sample; more than one after `--accept-engine-change`.
+        shards: per split, in order.
+        certificate: see `generation.certificate.conclude`; None until computed for the present tokens.
+        statistics: see `generation.writing.statistics`; None likewise.
+    """
+
+    name: str
+    kind: str
+    identity: dict[str, Any]
+    provenance: dict[str, Any]
+    requested: dict[str, int]
+    segments: list[dict[str, Any]] = field(default_factory=list)
+    shards: dict[str, list[Shard]] = field(default_factory=lambda: {split: [] for split in SPLITS})
+    certificate: dict[str, Any] | None = None
+    statistics: dict[str, Any] | None = None
+
+    def tokens(self, split: str = "train") -> int:
+        """Stored tokens of a split."""
+        return sum(shard.tokens for shard in self.shards[split])
+
+    def rows(self, split: str = "train") -> int:
+        """Documents of a split."""
+        return sum(shard.rows for shard in self.shards[split])
+
+
+class Corpus:
+    """A corpus folder, opened for reading.
+
+    Raises:
+        FaithfulError: there is no manifest, or it cannot be read.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
+
+    def tokens(self, split: str = "train") -> int:
+        """Stored tokens of a split."""
+        return self.manifest.tokens(split)
+
+    def batches(self, split: str = "train", columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Arrow batches of at most 8,192 rows in index order; memory is bounded by one row group.
+
+        Raises:
+            FaithfulError: a shard is missing or damaged, is no longer the one that the manifest named when it was read, or
+                holds ids outside its model's vocabulary.
+        """
+        for shard in self.manifest.shards[split]:
+            path = self.folder / shard.file
+            if not is_intact(self.folder, shard):
+                raise self._unreadable(shard)
+            try:
+                for batch in pq.ParquetFile(path).iter_batches(batch_size=ROW_GROUP, columns=columns):
+                    if "token_ids" in batch.schema.names:
+                        vocab_size = self.manifest.identity["model"]["vocab_size"]
+                        refuse_outside(batch.column("token_ids").flatten(), vocab_size, str(path))
+                    yield batch
+            except (OSError, pa.ArrowException) as error:
+                raise self._unreadable(shard) from error
+
+    def _unreadable(self, shard: Shard) -> FaithfulError:
+        if not any(shard in shards for shards in read_manifest(self.folder).shards.values()):
+            return FaithfulError(f"{self.folder} changed while it was read; run the same command again.")
+        return FaithfulError(
+            f"Cannot read {self.folder / shard.file}: it is missing or damaged; run the command that made the corpus again to"
+            " restore it."
+        )
+
+    def documents(self, split: str = "train") -> Iterator[np.ndarray]:
+        """Token ids of each document in index order, int64 arrays."""
+        for batch in self.batches(split, ["token_ids"]):
+            tokens, offsets = flat_tokens(batch)
+            yield from np.split(tokens, offsets[1:-1])
+
+
+def flat_tokens(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids of a batch, joined, and the offsets of its documents.
+
+    Returns:
+        int64 [tokens] and int64 [rows + 1], offsets[0] = 0.
+    """
+    column = batch.column("token_ids")
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    tokens = column.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]].astype(np.int64)
+    return tokens, offsets - offsets[0]
+
+
+def schema(vocab_size: int) -> pa.Schema:
+    """Columns of a shard; token ids are uint16 where the vocabulary allows it."""
+    token = pa.uint16() if vocab_size <= 2**16 else pa.uint32()
+    return pa.schema(
+        [
+            pa.field("index", pa.int64(), nullable=False),
+            pa.field("seed", pa.int64(), nullable=False),
+            pa.field("token_ids", pa.list_(token)),
+            pa.field("text", pa.string()),
+            pa.field("n_tokens", pa.int32(), nullable=False),
+            pa.field("finish_reason", pa.string()),
+            pa.field("logprob_p", pa.list_(pa.float32())),
+            pa.field("logprob_q", pa.list_(pa.float32())),
+            pa.field("doc_id", pa.string()),
+            pa.field("source", pa.string()),
+        ]
+    )
+
+
+def to_table(documents: list[Document], texts: list[str], vocab_size: int) -> pa.Table:
+    """Arrow table of documents with their decoded texts.
+
+    Raises:
+        FaithfulError: an id lies outside the vocabulary.
+    """
+    columns: dict[str, list[Any]] = {
+        "index": [d.index for d in documents],
+        "seed": [d.seed for d in documents],
+        "token_ids": [d.token_ids for d in documents],
+        "text": texts,
+        "n_tokens": [len(d.token_ids) for d in documents],
+        "finish_reason": [d.finish_reason for d in documents],
+        "logprob_p": [d.logprob_p for d in documents],
+        "logprob_q": [d.logprob_q for d in documents],
+        "doc_id": [d.doc_id for d in documents],
+        "source": [d.source for d in documents],
+    }
+    ids = pa.array(columns["token_ids"], pa.list_(pa.int64()))
+    refuse_outside(ids.flatten(), vocab_size, "What was to be written")
+    columns["token_ids"] = ids.cast(schema(vocab_size).field("token_ids").type)
+    return pa.table(columns, schema=schema(vocab_size))
+
+
+def from_table(table: pa.Table) -> list[Document]:
+    """The documents of a shard (their texts left out)."""
+    names = ("index", "seed", "token_ids", "finish_reason", "logprob_p", "logprob_q", "doc_id", "source")
+    return [Document(**row) for row in table.select(names).to_pylist()]
+
+
+def shard_path(split: str, number: int) -> str:
+    """File of shard `number` of a split, inside the corpus folder."""
+    return f"{SPLITS[split]}/part-{number:05d}.parquet"
+
+
+def write_shard(folder: Path, split: str, number: int, table: pa.Table, statistics: dict[str, Any]) -> Shard:
+    """Write one shard atomically; it counts once the manifest names it. The bytes depend on the rows alone."""
+    name = shard_path(split, number)
+    numbers = ["token_ids.list.element", "logprob_p.list.element", "logprob_q.list.element"]
+
+    def write(path: Path) -> None:
+        pq.write_table(
+            table,
+            path,
+            compression="zstd",
+            compression_level=3,
+            row_group_size=ROW_GROUP,
+            use_dictionary=["finish_reason", "source"],
+            column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
+            write_page_index=True,
+        )
+
+    write_atomically(folder / name, write)
+    path = folder / name
+    return Shard(
+        file=name,
+        first=table["index"][0].as_py(),
+        rows=table.num_rows,
+        tokens=int(np.sum(table["n_tokens"].to_numpy())),
+        bytes=path.stat().st_size,
+        sha256=sha256_file(path),
+        statistics=statistics,
+    )
+
+
+def identity_hash(identity: dict[str, Any]) -> str:
+    """SHA-256 of an identity's canonical JSON."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `corpus.json`.
+
+    Raises:
+        FaithfulError: missing, damaged, or of an unknown format.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        raise FaithfulError(f"{folder} is not a corpus: it has no {MANIFEST}; {_what_instead(folder)}")
+    values = read_record(path, dict, RESTORE)
+    if values.get("format", FORMAT) != FORMAT:
+        raise FaithfulError(f"{path} has format {shown(values['format'])}; this version reads '{FORMAT}'.")
+    fit(values, _Stored, str(path), RESTORE)
+    if identity_hash(values["identity"]) != values["identity_sha256"]:
+        raise FaithfulError(f"{path} was edited: its identity does not match its hash; restore it from a backup.")
+    shards = {split: [Shard(**shard) for shard in values["shards"][split]] for split in SPLITS}
+    for split, found in shards.items():
+        _refuse_holes(path, split, found)
+    names = ("name", "kind", "identity", "provenance", "requested", "segments", "certificate", "statistics")
+    return Manifest(**{name: values[name] for name in names}, shards=shards)
+
+
+def _refuse_holes(path: Path, split: str, shards: list[Shard]) -> None:
+    """A split is a prefix of its samples, each in one file and counted once."""
+    firsts = [0, *accumulate(shard.rows for shard in shards)]
+    is_whole = [shard.first for shard in shards] == firsts[:-1] and len({shard.file for shard in shards}) == len(shards)
+    if not is_whole or any(not shard.file.startswith(f"{SPLITS[split]}/") for shard in shards):
+        raise FaithfulError(f"{path} is damaged: its shards of `{split}` do not follow each other; {RESTORE}.")
+
+
+def _what_instead(folder: Path) -> str:
+    """What to name instead of a folder that is no corpus: one below it, one of nearly its name, else how to make one."""
+    below = sorted(path.parent for pattern in ("*", "corpora/*") for path in folder.glob(f"{pattern}/{MANIFEST}"))
+    if below:
+        return f"name one of those below it: {', '.join(map(str, below))}."
+    near = {path.parent.name: path.parent for path in sorted(Path("runs").glob(f"*/corpora/*/{MANIFEST}"))}
+    near |= {path.parent.name: path.parent for path in sorted(folder.absolute().parent.glob(f"*/{MANIFEST}"))}
+    found = did_you_mean(folder.name, near, shown=near)
+    return f"make one with `faithful generate`.{found}"
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `corpus.json` atomically."""
+    values = asdict(manifest)
+    head = {"format": FORMAT, "identity_sha256": identity_hash(manifest.identity)}
+    write_record(folder / MANIFEST, head | values)
+
+
+def intact_shards(folder: Path, shards: list[Shard]) -> list[bool]:
+    """For each shard whether its file is there and has the recorded checksum."""
+    return [is_intact(folder, shard) for shard in shards]
+
+
+def is_intact(folder: Path, shard: Shard) -> bool:
+    """Whether a shard's file is there, has the recorded checksum and holds the recorded rows and tokens.
+
+    A file is read for it once per process, and again when it was written meanwhile.
+
+    Raises:
+        FaithfulError: it cannot be read.
+    """
+    path = folder / shard.file
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (
+        path.is_file()
+        and found.st_size == shard.bytes
+        and _sha256(path, state) == shard.sha256
+        and _sizes(path, state) == (shard.rows, shard.tokens)
+    )
+
+
+@lru_cache(maxsize=65536)
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    """Hash of a file as it was at `state`."""
+    return sha256_file(path)
+
+
+@lru_cache(maxsize=65536)
+def _sizes(path: Path, state: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and tokens of a shard."""
+    try:
+        lengths = pq.ParquetFile(path).read(["n_tokens"])["n_tokens"]
+    except (OSError, KeyError, pa.ArrowException):
+        return (-1, -1)
+    return len(lengths), sum(chunk.sum().as_py() or 0 for chunk in lengths.chunks)

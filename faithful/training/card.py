@@ -1,0 +1,221 @@
+"""The card of a grid of SAEs: what each reaches, how to load it, how it was trained, whose licence to look at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import write_text
+from faithful.hub.card_file import markdown_table
+from faithful.hub.licences import licence_paragraph
+from faithful.models.presets import find_preset
+from faithful.store.corpus import Manifest
+from faithful.store.saes import FILES, SaeCell, corpora_beside, read_cells
+
+SETTINGS = (
+    ("revision", "model revision"), ("dtype", "model dtype"), ("hook", "hook"), ("context", "context, BOS included"),
+    ("layout", "layout"), ("tokens", "stored tokens per corpus"), ("epochs", "epochs"), ("batch", "activations per step"),
+    ("buffer", "activations in the mixing buffer"), ("lr", "learning rate"), ("data_seed", "seed of the data order"),
+    ("drop_outliers", "activations with outlying norms left out"),
+)  # fmt: skip
+FIGURES = (
+    ("fvu", ".4f"), ("l0", ".2f"), ("ce_recovered", ".4f"), ("never_fired", ",d"), ("start_cosine", ".3f"),
+)  # fmt: skip
+
+
+def model_facts(cells: Sequence[SaeCell], corpora: dict[str, Manifest]) -> dict[str, Any]:
+    """Name, Hub id (None for a local model), revision, licence and family of the model, as far as they are known."""
+    names = sorted({str(cell.identity.get("model") or _metadata(cell, "model_name") or "unknown") for cell in cells})
+    if len(names) > 1:
+        raise FaithfulError(f"The SAEs are of several models ({', '.join(names)}); publish each model's by themselves.")
+    name = names[0]
+    known: dict[str, Any] = {}
+    for manifest in corpora.values():
+        if manifest.provenance.get("model", {}).get("name") == name:
+            known = manifest.provenance["model"]
+    preset = find_preset(name)
+    source = str(known.get("source") or (preset.source if preset else name))
+    revision = str(next((cell.identity["revision"] for cell in cells if cell.identity.get("revision")), ""))
+    is_on_hub = source.count("/") == 1 and not source.startswith((".", "/", "~")) and not revision.startswith("sha256:")
+    return {
+        "name": name,
+        "hub": source if is_on_hub else None,
+        "revision": revision,
+        "licence": known.get("licence") or (preset.licence if preset else None),
+        "family": known.get("family") or (preset.family if preset else ""),
+    }
+
+
+def sae_metadata(model: dict[str, Any], datasets: Sequence[str]) -> dict[str, Any]:
+    """The card's YAML: only what is known. The licence of the SAEs is for whoever publishes them to state."""
+    values: dict[str, Any] = {"library_name": "saelens"}
+    if model["hub"]:
+        values["base_model"] = [model["hub"]]
+    if datasets:
+        values["datasets"] = list(datasets)
+    short = model["name"].split("/")[-1].lower()
+    return values | {"tags": ["sparse-autoencoder", "mechanistic-interpretability", "faithful", "topk", short]}
+
+
+def write_saes_card(folder: Path) -> Path:
+    """Write or renew README.md beside a grid of SAEs; what people wrote outside its markers is kept.
+
+    Raises:
+        FaithfulError: SAEs of several models, or a README.md whose markers or metadata are broken.
+    """
+    from faithful.hub.card_file import wrapped
+
+    cells = read_cells(folder)
+    model = model_facts(cells, corpora_beside(folder))
+    text = render_saes(folder.as_posix(), cells, model, f"SAEs of {model['name'].split('/')[-1]}", folder)
+    metadata = {"library_name": "saelens", "tags": sae_metadata(model, ())["tags"]}
+    write_text(folder / "README.md", wrapped(metadata, text, folder / "README.md"))
+    return folder / "README.md"
+
+
+def render_saes(
+    name: str, cells: Sequence[SaeCell], model: dict[str, Any], title: str | None, where: Path | None = None
+) -> str:
+    """The generated part of the card, Markdown.
+
+    Args:
+        name: `USER/REPO`, or what the folder is called.
+        cells: the SAEs.
+        model: see `model_facts`.
+        title: heading; None for a part of another card.
+        where: the folder that they are loaded from; None for the Hub.
+    """
+    from faithful.hub.templates import render_template
+
+    there, on_hub = (where / cells[0].place).as_posix() if where else "", f'"{name}", "{cells[0].place}"'
+
+    shared = _shared(cells)
+    hooks = list(dict.fromkeys(str(_metadata(cell, "hook_name")) for cell in cells))
+    return render_template(
+        "saes.md.jinja",
+        title=title,
+        count=len(cells),
+        model=model["name"],
+        hooks=", ".join(f"`{hook}`" for hook in hooks),
+        corpora=list(dict.fromkeys(cell.corpus for cell in cells)),
+        seeds=len({cell.identity.get("init_seed") for cell in cells}),
+        repo=name,
+        load_saelens=f'SAE.load_from_disk("{there}")' if where else f"SAE.from_pretrained({on_hub})",
+        load_ours=f'faithful.load_sae("{there}")' if where else f"faithful.load_sae({on_hub})",
+        d_in=cells[0].config.get("d_in", "d_in"),
+        d_sae=cells[0].config.get("d_sae", "d_sae"),
+        means=means_table(cells),
+        normalised=model["family"] in ("gpt2", "pythia"),
+        cells=cells_table(cells),
+        settings=[
+            ("model", model["name"]),
+            *((label, _value(shared[key])) for key, label in SETTINGS if key in shared),
+        ],
+        command=train_command(cells, model, shared),
+        files=", ".join(text for name, text in FILES.items() if all((cell.folder / name).is_file() for cell in cells)),
+        licence=licence_paragraph(model),
+    )
+
+
+def means_table(cells: Sequence[SaeCell]) -> str:
+    """One row per corpus and shape: METRICS' figures, mean ± standard deviation over the SAEs."""
+    groups: dict[tuple[str, str], list[SaeCell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.corpus, cell.folder.parent.name), []).append(cell)
+    rows = [
+        (
+            corpus,
+            shape,
+            str(len(some)),
+            *(mean_and_sd([cell.evaluation.get(name) for cell in some]) for name, _ in FIGURES),
+        )
+        for (corpus, shape), some in groups.items()
+    ]
+    return markdown_table(("corpus", "shape", "SAEs", *(name for name, _ in FIGURES)), rows)
+
+
+def cells_table(cells: Sequence[SaeCell]) -> str:
+    """One row per SAE: where it is, and METRICS' figures."""
+    rows = [
+        (f"`{cell.place}`", *(_figure(cell.evaluation.get(name), form) for name, form in FIGURES)) for cell in cells
+    ]
+    return markdown_table(("SAE", *(name for name, _ in FIGURES)), rows)
+
+
+def train_command(cells: Sequence[SaeCell], model: dict[str, Any], shared: dict[str, Any]) -> str | None:
+    """The `faithful train` command that makes the grid again, None where it was not one grid."""
+    needed = {
+        "hook",
+        "tokens",
+        "epochs",
+        "context",
+        "layout",
+        "data_seed",
+        "batch",
+        "buffer",
+        "lr",
+        "dtype",
+        "drop_outliers",
+    }
+    identities = [cell.identity for cell in cells]
+    if not needed <= set(shared) or not all(identities):
+        return None
+    kind, _, layer = str(shared["hook"]).partition(".")
+    lists = {
+        name: sorted({identity[name] for identity in identities}) for name in ("corpus", "init_seed", "d_sae", "k")
+    }
+    cells_expected = 1
+    for values in lists.values():
+        cells_expected *= len(values)
+    if cells_expected != len(cells):
+        return None
+    parts = [f"faithful train --model {model['hub'] or model['name']}"]
+    parts += [f"--corpus {corpus}" for corpus in lists["corpus"]]
+    parts += [
+        f"--{flag} {','.join(map(str, lists[key]))}"
+        for flag, key in (("seeds", "init_seed"), ("d-sae", "d_sae"), ("k", "k"))
+    ]
+    parts += [f"--layer {layer}", f"--hook {kind}", f"--lr {shared['lr']!r}"]
+    parts.append(f"--tokens {shared['tokens']}" if shared["epochs"] == 1 else f"--epochs {shared['epochs']:g}")
+    parts += [
+        f"--{flag.replace('_', '-')} {shared[flag]}"
+        for flag in ("context", "layout", "data_seed", "batch", "buffer", "dtype")
+    ]
+    if shared["drop_outliers"]:
+        parts.append("--drop-outliers")
+    return " \\\n  ".join([" ".join(parts[: 1 + len(lists["corpus"])]), " ".join(parts[1 + len(lists["corpus"]) :])])
+
+
+def _shared(cells: Sequence[SaeCell]) -> dict[str, Any]:
+    """Settings that all cells have alike."""
+    identities = [cell.identity for cell in cells]
+    keys = dict.fromkeys(key for identity in identities for key in identity)
+    return {
+        key: identities[0].get(key) for key in keys if all(i.get(key) == identities[0].get(key) for i in identities)
+    }
+
+
+def _metadata(cell: SaeCell, name: str) -> Any:
+    return (cell.config.get("metadata") or {}).get(name)
+
+
+def _figure(value: Any, form: str) -> str:
+    return "" if value is None else format(int(value) if form.endswith("d") else value, form)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else f"`{value}`"
+
+
+def mean_and_sd(values: list[float | None]) -> str:
+    """`0.194 ± 0.002`; a dash where any SAE has no such figure."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return "–"
+    mean, deviation = fmean(known), stdev(known) if len(known) > 1 else None
+    if deviation is None:
+        return f"{mean:.4g}"
+    return f"{mean:.4g} ± {deviation if deviation > 1e-12 * abs(mean) else 0:.2g}"  # less is rounding: l0 of a TopK SAE

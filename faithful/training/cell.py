@@ -1,0 +1,184 @@
+"""One cell of a grid on disk: is it finished, what does it say of itself, and what may not be written."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import write_text
+from faithful.base.version import __version__
+from faithful.formats.files import save_sae
+from faithful.formats.record import RECORD, own_record, read_config
+from faithful.models.spec import ModelSpec
+from faithful.sae.stack import init_weights
+from faithful.sae.topk import TopKSAE
+from faithful.training.config import Settings
+from faithful.training.evaluate import Evaluation
+from faithful.training.identity import identity_sha256, shape_name
+
+NOT_TRAINED = "the training left no trace, so no SAE was written"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place in the grid.
+
+    Attributes:
+        folder: `OUT/CORPUS/resid_pre.8-f12288-k16/seed-0`.
+        d_sae, k, seed: its settings.
+        identity: everything that decides its weights.
+    """
+
+    folder: Path
+    d_sae: int
+    k: int
+    seed: int
+    identity: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the identity."""
+        return identity_sha256(self.identity)
+
+    @property
+    def name(self) -> str:
+        """`f1024-k16 seed 0`, for tables."""
+        return f"f{self.d_sae}-k{self.k} seed {self.seed}"
+
+
+def cell_folder(out: Path, corpus: str, settings: Settings, d_sae: int, k: int, seed: int) -> Path:
+    """Where a cell lies."""
+    return out / corpus / shape_name(settings.hook, d_sae, k) / f"seed-{seed}"
+
+
+def finished(cell: Cell) -> bool:
+    """Whether the cell is on disk as wished.
+
+    Raises:
+        FaithfulError: the folder holds an SAE trained otherwise, or one of another tool.
+    """
+    path = cell.folder / "cfg.json"
+    if not path.exists():
+        return False
+    trained = own_record(read_config(path)).get("identity")
+    if trained is None:
+        raise FaithfulError(f"{cell.folder} holds an SAE that `faithful train` did not write; choose another --out.")
+    changed = [
+        f"{name.replace('_', ' ')} {cell.identity.get(name)} asked for, {trained.get(name)} there"
+        for name in dict.fromkeys([*cell.identity, *trained])
+        if cell.identity.get(name) != trained.get(name) and name != "prefix_sha256"
+    ]
+    if not changed and cell.identity["prefix_sha256"] != trained.get("prefix_sha256"):
+        changed = ["the corpus' text is another now"]
+    if changed:
+        raise FaithfulError(f"{cell.folder} was trained otherwise: {'; '.join(changed[:6])}. Choose another --out.")
+    return (cell.folder / "sae_weights.safetensors").exists()
+
+
+def refuse_untrained(
+    cell: Cell, log: list[dict[str, Any]], found: Evaluation, hook_module: str, weights_sha256: str
+) -> None:
+    """Refuse to write a record that shows no training.
+
+    Raises:
+        FaithfulError: no step was made, the loss is not finite or not lower than at the start, nothing fires, or the
+            output is zero, or the evaluation is of another hook or other weights.
+    """
+    quality = found.figures
+    first, last = (log[0]["loss"], log[-1]["loss"]) if log else (math.nan, math.nan)
+    wrong = [
+        (not log or log[-1]["step"] == 0, "it made no step"),
+        (not math.isfinite(last), f"its loss is {last}"),
+        (last >= first, f"its loss went from {first:.4g} to {last:.4g}"),
+        (quality["l0"] == 0, "no latent fires on the held-out text"),
+        (quality["l2_ratio"] == 0, "its output is zero"),
+        (found.hook_module != hook_module, f"it was evaluated at {found.hook_module}, not at {hook_module}"),
+        (found.weights_sha256 != weights_sha256, "other weights than its own were evaluated"),
+    ]
+    for happened, what in wrong:
+        if happened:
+            raise FaithfulError(
+                f"{cell.folder}: {NOT_TRAINED}: {what}; train on more tokens, or with another --lr or --batch."
+            )
+
+
+def write_log(cell: Cell, log: list[dict[str, Any]]) -> str:
+    """Write train.jsonl: a line per interval; the hash of its content."""
+    content = "".join(json.dumps(row) + "\n" for row in log)
+    write_text(cell.folder / "train.jsonl", content)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def transformer_lens_name(model: ModelSpec) -> str:
+    """What TransformerLens, and so SAELens and SAEBench, call a model; a local one keeps its own name."""
+    if model.is_local:
+        return model.name
+    if model.source == "openai-community/gpt2":
+        return "gpt2-small"
+    short = model.source.removeprefix("openai-community/").removeprefix("EleutherAI/")
+    return short.removeprefix("google/") if model.family == "gemma" else short
+
+
+def start_cosine(sae: TopKSAE, seed: int) -> float:
+    """Median over latents of the cosine between a decoder row and the random row that it began as.
+
+    Near 1 nothing was learnt; where rows have left their start it is near 0.
+    """
+    rows = sae.W_dec.detach().float().cpu()
+    began = init_weights(seed, rows.shape[1], rows.shape[0])
+    return float(torch.nn.functional.cosine_similarity(rows, began, dim=1).median())
+
+
+def write_cell(
+    cell: Cell,
+    sae: TopKSAE,
+    settings: Settings,
+    hook_module: str,
+    log: list[dict[str, Any]],
+    found: Evaluation,
+    provenance: dict[str, Any],
+) -> None:
+    """Write a finished SAE: log first, cfg.json last, so that a cell is finished or not there."""
+    weights_sha256 = sae.sha256()
+    refuse_untrained(cell, log, found, hook_module, weights_sha256)
+    log_sha256 = write_log(cell, log)
+    quality = found.figures | {
+        "dead_in_training": log[-1]["dead_in_training"],
+        "start_cosine": start_cosine(sae, cell.seed),
+    }
+    model = settings.model
+    metadata = {
+        "model_name": transformer_lens_name(model),
+        "hook_name": settings.hook.tl_name,
+        "context_size": settings.context,
+        "prepend_bos": True,
+        "dataset_path": cell.identity["corpus"],
+        "exclude_special_tokens": True,
+        "faithful_seed": cell.seed,
+        "data_seed": settings.data_seed,
+        "corpus": cell.identity["corpus"],
+        "steps": log[-1]["step"],
+        "tokens": log[-1]["tokens"],
+        "l0": quality["l0"],
+        "fvu": quality["fvu"],
+        "never_fired": quality["never_fired"],
+        RECORD: {
+            "version": __version__,
+            "identity": cell.identity,
+            "identity_sha256": cell.sha256,
+            "hook_module": hook_module,
+            "weights_sha256": weights_sha256,
+            "log_sha256": log_sha256,
+            "training": log[-1],
+            "first_loss": log[0]["loss"],
+            "evaluation": quality,
+            **provenance,
+        },
+    }
+    sparsity = found.density.clamp(min=1e-10).log10().float()
+    save_sae(cell.folder, sae, metadata, sparsity)

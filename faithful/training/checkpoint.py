@@ -1,0 +1,148 @@
+"""Checkpoints of a corpus' training: which cells they hold, and how some of these go on."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import open_own, reason_of, remove_temporaries, write_tensors
+from faithful.base.records import check_archive
+from faithful.base.shapes import Count, check
+from faithful.sae.stack import select_cells
+from faithful.training.cell import Cell
+
+FOLDER = ".checkpoints"
+
+
+class Told(TypedDict):
+    """What a checkpoint says beside its tensors, see `Checkpoint`."""
+
+    cells: dict[str, str]
+    step: Count
+    diverged: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training that was not finished.
+
+    Attributes:
+        path: its file.
+        step: steps made.
+        cells: the SHA-256 of each cell's identity → its folder below the corpus'.
+        diverged: those of them whose loss is not finite any more → what it became and when.
+    """
+
+    path: Path
+    step: int
+    cells: dict[str, str]
+    diverged: dict[str, str]
+
+
+@contextlib.contextmanager
+def open_checkpoints(cells: list[Cell]) -> Iterator[None]:
+    """While checkpoints of a corpus are read and written. Other processes may do so too, for cells of other shapes; where
+    there is none, what a killed one left half-written is deleted.
+
+    Raises:
+        FaithfulError: the folder cannot be written.
+    """
+    folder = _corpus_folder(cells) / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open_own(folder / ".lock")
+    except OSError as error:
+        raise FaithfulError(
+            f"Cannot write {folder / '.lock'}: {reason_of(error)}; mend that, then run again."
+        ) from error
+    with lock as file:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_temporaries(folder)
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def checkpoint_path(cells: list[Cell]) -> Path:
+    """Where the training of some cells of a corpus, in this order or another, keeps its state."""
+    names = json.dumps(sorted(cell.sha256 for cell in cells))
+    return _corpus_folder(cells) / FOLDER / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.pt"
+
+
+def save_checkpoint(path: Path, cells: list[Cell], step: int, diverged: dict[str, str], state: dict[str, Any]) -> None:
+    """Write a state of plain values and tensors, atomically; `step` and `diverged` as in `Checkpoint`."""
+    root = _corpus_folder(cells)
+    held = {cell.sha256: cell.folder.relative_to(root).as_posix() for cell in cells}
+    whole = {"cells": held, "step": step, "diverged": diverged} | state
+    write_tensors(path, whole)
+
+
+def load_checkpoint(path: Path, *, tensors: bool = True) -> dict[str, Any]:
+    """What `save_checkpoint` wrote, on the CPU; without `tensors` they have shapes only, and are not read.
+
+    Raises:
+        FaithfulError: the file is damaged or of another version.
+    """
+    try:
+        check_archive(path, tensors=tensors)
+        state = dict(torch.load(path, map_location="cpu" if tensors else "meta", weights_only=True))
+        cells, step, diverged = state["cells"], state["step"], state["diverged"]
+        check({"cells": cells, "step": step, "diverged": diverged}, Told)
+    except Exception as error:
+        raise FaithfulError(
+            f"The checkpoint {path} cannot be read ({error}); delete it to start those SAEs anew."
+        ) from None
+    return state | {"cells": cells, "step": step, "diverged": diverged}
+
+
+def split_by_checkpoint(cells: list[Cell]) -> list[tuple[list[Cell], Checkpoint | None]]:
+    """Cells of a corpus that go on together, each group with the checkpoint it goes on from; the rest starts anew."""
+    groups: list[tuple[list[Cell], Checkpoint | None]] = []
+    rest = list(cells)
+    for checkpoint in sorted(_checkpoints(cells), key=lambda found: -found.step):
+        group = [cell for cell in rest if cell.sha256 in checkpoint.cells]
+        if group:
+            groups.append((group, checkpoint))
+            rest = [cell for cell in rest if cell not in group]
+    return [*groups, (rest, None)] if rest else groups
+
+
+def stack_state(state: dict[str, Any], d_sae: int, k: int, init_seeds: tuple[int, ...]) -> dict[str, Any]:
+    """The state of some cells of one shape, whatever cells shared their stack."""
+    for stack in state["stacks"]:
+        if (stack["shape"]["d_sae"], stack["shape"]["k"]) == (d_sae, k):
+            return select_cells(stack, init_seeds)
+    raise KeyError((d_sae, k))
+
+
+def remove_finished(cells: list[Cell]) -> None:
+    """Delete the checkpoints that no cell can go on from: all they hold are finished or have diverged."""
+    root = _corpus_folder(cells)
+    for checkpoint in _checkpoints(cells):
+        alive = [folder for sha256, folder in checkpoint.cells.items() if sha256 not in checkpoint.diverged]
+        if all((root / folder / "cfg.json").exists() for folder in alive):
+            checkpoint.path.unlink(missing_ok=True)
+
+
+def _checkpoints(cells: list[Cell]) -> list[Checkpoint]:
+    found = []
+    for path in sorted((_corpus_folder(cells) / FOLDER).glob("*.pt")):
+        try:
+            state = load_checkpoint(path, tensors=False)
+        except FaithfulError:
+            if path.exists():
+                raise
+            continue  # another process trained the cells of other shapes that it held to the end
+        found.append(Checkpoint(path, state["step"], state["cells"], state["diverged"]))
+    return found
+
+
+def _corpus_folder(cells: list[Cell]) -> Path:
+    return cells[0].folder.parent.parent

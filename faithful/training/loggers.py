@@ -1,0 +1,89 @@
+"""Optional loggers beside train.jsonl: Weights & Biases and TensorBoard, one run per cell."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+from faithful.base.errors import FaithfulError
+from faithful.training.cell import Cell
+from faithful.training.config import Settings
+
+MODULES = {"wandb": "wandb", "tensorboard": "torch.utils.tensorboard"}
+
+
+class Logger(Protocol):
+    """Takes the metrics of every cell at an interval."""
+
+    def log(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+        """One row per cell, in the order of the cells."""
+
+    def close(self) -> None:
+        """Flush."""
+
+
+def require_logger(name: str) -> None:
+    """Refuse what `open_logger` could not open.
+
+    Raises:
+        FaithfulError: an unknown name, or its package is not installed.
+    """
+    if name == "none":
+        return
+    if name not in MODULES:
+        raise FaithfulError(f"'{name}' is not a logger; choose none, wandb or tensorboard.")
+    try:
+        import_module(MODULES[name])
+    except ImportError:
+        raise FaithfulError(f"{name} is not installed; `pip install {name}`, or leave --log out.") from None
+
+
+def open_logger(name: str, cells: list[Cell], settings: Settings) -> Logger:
+    """A logger for some cells, `name` as `require_logger` wants it."""
+    if name == "wandb":
+        return _Wandb(cells, settings)
+    if name == "tensorboard":
+        return _TensorBoard(cells)
+    return _Nothing()
+
+
+class _Nothing:
+    def log(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+class _Wandb:
+    def __init__(self, cells: list[Cell], settings: Settings) -> None:
+        import wandb
+
+        self.run = wandb.init(
+            project="faithful", group=settings.hook.name, config={"cells": [c.identity for c in cells]}
+        )
+        self.names = [f"{cell.identity['corpus']}/{cell.name}" for cell in cells]
+
+    def log(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+        values = {
+            f"{name}/{key}": value for name, row in zip(self.names, rows, strict=True) for key, value in row.items()
+        }
+        self.run.log(values, step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+class _TensorBoard:
+    def __init__(self, cells: list[Cell]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writers = [SummaryWriter(cell.folder) for cell in cells]
+
+    def log(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+        for writer, row in zip(self.writers, rows, strict=True):
+            for key, value in row.items():
+                writer.add_scalar(key, value, step)
+
+    def close(self) -> None:
+        for writer in self.writers:
+            writer.close()

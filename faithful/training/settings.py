@@ -1,0 +1,206 @@
+"""What a wish to train comes down to: model, hook, corpora, grid of cells and budget, checked before work starts."""
+
+import math
+from functools import partial
+from pathlib import Path
+
+from faithful.base.errors import FaithfulError
+from faithful.base.quantities import check_stated
+from faithful.hooks.hook import Hook
+from faithful.models.load import shape_of
+from faithful.models.presets import DEFAULT_CONTEXT, find_preset, sae_defaults
+from faithful.models.spec import ModelSpec, resolve_model
+from faithful.store.corpora_of_saes import bos_of
+from faithful.store.corpus import Corpus
+from faithful.store.token_rows import Plan, plan_tokens
+from faithful.training.config import Settings, TrainConfig
+from faithful.training.evaluate import held_out
+from faithful.training.inherited import InheritedSettings
+
+LEAST_BATCH, LARGEST_BATCH, STEPS_WANTED = 256, 4096, 1024
+BUFFER_BATCHES = 32
+
+
+def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]]:
+    """Resolve everything.
+
+    Raises:
+        FaithfulError: a number that counts or measures nothing, no corpora, two of one name, a layer that does not exist,
+            k > d_sae, a corpus made with another tokenizer or BOS, a budget larger than a corpus or smaller than a batch,
+            a buffer too small to mix, text or held-out text that fills no context, SAEs in `out` that were trained on more
+            tokens or do not agree in what is not stated; each names the fix.
+    """
+    _refuse_impossible(config)
+    check_stated(config)
+    corpora = _open(config.corpora)
+    spec = _model(config, corpora, device)
+    shape, preset = shape_of(spec), find_preset(spec.name)
+    rule = sae_defaults(shape.layers, shape.d_model)
+    layer = config.layer if config.layer is not None else preset.layer if preset else int(rule["layer"])
+    if not 0 <= layer < shape.layers:
+        raise FaithfulError(f"{spec.name} has layers 0 to {shape.layers - 1}, not {layer}; choose one with --layer.")
+    widths = config.d_sae or ((preset.d_sae,) if preset else (int(rule["d_sae"]),))
+    actives = config.k or ((preset.k,) if preset else (int(rule["k"]),))
+    shapes = tuple((d_sae, k) for d_sae in dict.fromkeys(widths) for k in dict.fromkeys(actives))
+    for d_sae, k in shapes:
+        if not 1 <= k <= d_sae:
+            raise FaithfulError(f"k {k} does not fit {d_sae} latents; give a --k from 1 to --d-sae.")
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
+        raise FaithfulError("Name each seed once: --seeds 0-5.")
+    hook = Hook(layer, config.hook)
+    before = InheritedSettings.find(config.out, spec, hook, shapes, {corpus.name for corpus in corpora})
+    context = config.context or before.value("context")
+    context = context or (preset.context if preset else min(DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT))
+    if context < 2 or (spec.positions and context > spec.positions):
+        raise FaithfulError(
+            f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions or 'any number'}."
+        )
+    usable = {corpus.folder: plan_tokens(corpus, context, config.layout) for corpus in corpora}
+    for corpus in corpora:
+        if not usable[corpus.folder].usable:
+            raise FaithfulError(
+                f"The text of {corpus.folder} fills no {config.layout} context of {context} tokens; use a smaller"
+                " --context, or make the corpus larger."
+            )
+        held_out(corpus, spec, context, config.layout, device, config.eval_tokens)
+    is_left_out = config.tokens is None and config.epochs is None
+    tokens = before.value("tokens") if is_left_out else None
+    epochs = config.epochs or (before.value("epochs") if is_left_out else None) or 1.0
+    if tokens is None:
+        tokens = _budget(config, corpora, usable, preset.tokens if preset else None)
+    else:
+        _refuse_shorter(corpora, usable, tokens, epochs, config.out)
+    batch = config.batch or before.value("batch") or _batch(tokens)
+    if batch > tokens:
+        raise FaithfulError(
+            f"A batch of {batch:,} is more than the {tokens:,} tokens; use a smaller --batch or more tokens."
+        )
+    buffer, least = config.buffer or before.value("buffer"), 2 * max(batch, context)
+    if buffer and buffer < least:
+        raise FaithfulError(
+            f"A buffer of {buffer:,} is too small to mix batches of {batch:,} and contexts of {context:,}; give --buffer at"
+            f" least {least:,}."
+        )
+    base = preset.lr * math.sqrt(preset.d_sae) if preset else 2e-4 * math.sqrt(2**14)
+    return Settings(
+        model=spec,
+        hook=hook,
+        context=context,
+        layout=config.layout,
+        tokens=tokens,
+        epochs=epochs,
+        data_seed=config.data_seed,
+        batch=batch,
+        buffer=buffer or max(BUFFER_BATCHES * batch, 2 * context),
+        drop_outliers=config.drop_outliers,
+        shapes=shapes,
+        lrs=tuple(config.lr or before.value("lr", [shape]) or base / math.sqrt(shape[0]) for shape in shapes),
+        seeds=config.seeds,
+        deterministic=config.deterministic,
+        gemm_dtype="bfloat16" if device.startswith("cuda") else None,
+        objective=config.objective,
+        schedule=config.schedule,
+    ), usable
+
+
+def _refuse_impossible(config: TrainConfig) -> None:
+    """Refuse numbers that count or measure nothing."""
+    for name in ("tokens", "context", "batch", "buffer", "eval_tokens", "workers", "threads"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise FaithfulError(f"--{name.replace('_', '-')} must be at least 1.")
+    for name in ("lr", "epochs"):
+        value = getattr(config, name)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise FaithfulError(f"--{name} must be a finite number above 0.")
+    if not config.checkpoint_minutes >= 0:
+        raise FaithfulError("--checkpoint-minutes must be at least 0.")
+    if min((config.data_seed, *config.seeds)) < 0:
+        raise FaithfulError("--data-seed and --seeds must not be negative.")
+
+
+def _open(folders: tuple[Path, ...]) -> list[Corpus]:
+    if not folders:
+        raise FaithfulError(
+            "There is no corpus to train on; name one with --corpus, or make one with `faithful generate`."
+        )
+    corpora = [Corpus(folder) for folder in folders]
+    names = [corpus.name for corpus in corpora]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise FaithfulError(f"Two corpora are named {twice[0]}; a corpus' name is its folder's name, so rename one.")
+    for corpus in corpora:
+        for split, need in (("train", "training"), ("test", "held-out")):
+            if not corpus.tokens(split):
+                raise FaithfulError(
+                    f"{corpus.folder} holds no {need} tokens; complete it with the command that made it."
+                )
+    return corpora
+
+
+def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec:
+    first = min(corpora, key=lambda corpus: corpus.manifest.kind != "own")
+    recorded = first.manifest.identity["model"]
+    source = config.model
+    if source is None:
+        preset = find_preset(recorded["name"])
+        source = preset.name if preset else str(first.manifest.provenance["model"]["source"])
+    resolve = partial(resolve_model, source, bos=bos_of(corpora), dtype=config.dtype, device=device)
+    spec = resolve()
+    if config.model is None and spec.revision != recorded["revision"]:
+        if spec.is_local:
+            raise FaithfulError(
+                f"The model in {spec.source} is not the one that {first.folder} was made with: its files have changed; put"
+                f" the old model back, or train on the present one with --model {source}."
+            )
+        spec = resolve(revision=recorded["revision"])
+    for corpus in corpora:
+        made_for = corpus.manifest.identity["model"]
+        if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:
+            raise FaithfulError(
+                f"{corpus.folder} was tokenised for {made_for['name']}, whose tokenizer differs from {spec.name}'s;"
+                f" train with --model {made_for['name']}, or add the corpus again for {spec.name}."
+            )
+    return spec
+
+
+def _budget(config: TrainConfig, corpora: list[Corpus], usable: dict[Path, Plan], preset: int | None) -> int:
+    """Stored tokens to consume per corpus.
+
+    `--tokens N` is served by every corpus of N stored tokens, so what lies beyond the contexts is forgiven: the budget is
+    then what such a corpus can give.
+    """
+    smallest = min(usable.values(), key=lambda found: found.usable)
+    if config.epochs is not None and config.tokens is not None:
+        raise FaithfulError("Give --tokens or --epochs, not both.")
+    if config.epochs is not None:
+        return int(config.epochs * smallest.usable)
+    if config.tokens is None:
+        return min(smallest.usable, preset) if preset else smallest.usable
+    for corpus in corpora:
+        have = usable[corpus.folder]
+        if config.tokens > have.usable + have.unusable:
+            epochs = config.tokens / have.usable
+            raise FaithfulError(
+                f"{corpus.name} holds {have.usable:,} tokens inside contexts, and {config.tokens:,} are asked for:"
+                f" that is {epochs:.3g} passes; say so with --epochs {math.ceil(epochs * 100) / 100:g}, or make the corpus"
+                " larger."
+            )
+    return min(config.tokens, smallest.usable)
+
+
+def _refuse_shorter(corpora: list[Corpus], usable: dict[Path, Plan], tokens: int, epochs: float, out: Path) -> None:
+    """Refuse corpora that cannot give what the SAEs that are there were trained on."""
+    needed = math.ceil(tokens / max(1.0, epochs))
+    for corpus in corpora:
+        have = usable[corpus.folder].usable
+        if have < needed:
+            raise FaithfulError(
+                f"{corpus.name} holds {have:,} tokens inside contexts, and the SAEs in {out} were trained on {needed:,} of"
+                f" each corpus; make {corpus.name} larger, or choose another --out."
+            )
+
+
+def _batch(tokens: int) -> int:
+    batch = 2 ** int(math.log2(max(tokens / STEPS_WANTED, 1)))
+    return min(max(batch, LEAST_BATCH), LARGEST_BATCH)

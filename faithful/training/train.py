@@ -1,0 +1,204 @@
+"""`faithful train`: the whole grid of TopK SAEs of each corpus from one shared, truncated forward pass."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faithful.base.devices import check_device
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock, remove_temporaries
+from faithful.executor.local import in_turn, spread
+from faithful.models.load import load_model
+from faithful.store.corpora_of_saes import remember_corpora
+from faithful.store.corpus import Corpus
+from faithful.store.token_rows import TokenRows
+from faithful.training.cell import Cell, cell_folder, finished
+from faithful.training.checkpoint import Checkpoint, open_checkpoints, split_by_checkpoint
+from faithful.training.config import Settings, TrainConfig
+from faithful.training.corpus_pass import TrainingPass, TrainProgress
+from faithful.training.forecast import TrainPlan, forecast
+from faithful.training.identity import cell_identity
+from faithful.training.loggers import require_logger
+from faithful.training.settings import settle
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` did.
+
+    Attributes:
+        out: folder of the SAEs.
+        trained, skipped: folders of cells trained now, and of those that were there.
+        note: one sentence.
+    """
+
+    out: Path
+    trained: list[Path]
+    skipped: list[Path]
+    note: str
+
+
+def _silent(_: TrainProgress) -> None:
+    return None
+
+
+@contextmanager
+def _own_threads() -> Iterator[None]:
+    """Give the process its number of CPU threads back."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_own_threads()
+def train(
+    config: TrainConfig, report: Any = _silent, announce: Callable[[TrainPlan], None] | None = None
+) -> TrainResult:
+    """Train what is missing of the grid; finished cells are skipped, a killed run goes on from its checkpoint.
+
+    What goes wrong with a cell, a corpus or a worker keeps no other from being trained and written.
+
+    Args:
+        config: what to train.
+        report: called with `TrainProgress`.
+        announce: called with the forecast before anything is loaded, if there is something to train.
+
+    Raises:
+        FaithfulError: a device that is not there, bad settings (see `settle`), a cell trained otherwise; when all else is
+            done, losses that were not finite, busy folders, workers that died.
+    """
+    device = check_device(config.device)
+    require_logger(config.log)
+    settings, usable = settle(config, device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    cells = {folder: grid(config.out, Corpus(folder), settings) for folder in config.corpora}
+    skipped = [cell.folder for group in cells.values() for cell in group if finished(cell)]
+    remember_corpora(config.out, config.corpora)
+    missing = {folder: [cell for cell in group if cell.folder not in skipped] for folder, group in cells.items()}
+    jobs = _jobs(missing, config.workers)
+    if not jobs:
+        return TrainResult(
+            config.out, [], skipped, f"{config.out} holds all {len(skipped)} SAEs already: nothing to do."
+        )
+    if announce:
+        announce(forecast(settings, usable, device))
+    if config.workers == 1:
+        model = load_model(settings.model, device)
+        in_turn(lambda job: _train_group(config, settings, *job, device, model, report), jobs)
+    else:
+        _spread(config, settings, jobs, device, report)
+    trained = [cell.folder for group in missing.values() for cell in group]
+    note = f"{len(trained)} SAEs trained on {settings.tokens:,} tokens each" + (
+        f", {len(skipped)} were there already." if skipped else "."
+    )
+    return TrainResult(config.out, trained, skipped, note)
+
+
+def grid(out: Path, corpus: Corpus, settings: Settings) -> list[Cell]:
+    """All cells of a corpus, shape by shape."""
+    wanted = math.ceil(settings.tokens / max(1.0, settings.epochs))
+    prefix = TokenRows(corpus, settings.model, settings.context, settings.layout, "train", wanted).sha256
+    return [
+        Cell(
+            cell_folder(out, corpus.name, settings, d_sae, k, seed),
+            d_sae,
+            k,
+            seed,
+            cell_identity(settings, corpus.name, prefix, d_sae, k, seed),
+        )
+        for d_sae, k in settings.shapes
+        for seed in settings.seeds
+    ]
+
+
+def _jobs(missing: dict[Path, list[Cell]], workers: int) -> list[tuple[Path, list[Cell]]]:
+    """One job per corpus, each of which is a forward pass; one is cut in two while there are too few for the workers."""
+    jobs = [(folder, cells) for folder, cells in missing.items() if cells]
+    while len(jobs) < workers and (wide := [job for job in jobs if len(_by_shape(job[1])) > 1]):
+        widest = max(wide, key=lambda job: _latents(job[1]))
+        jobs.remove(widest)
+        jobs += [(widest[0], half) for half in _halves(widest[1])]
+    return jobs
+
+
+def _halves(cells: list[Cell]) -> tuple[list[Cell], list[Cell]]:
+    """Cut cells between shapes, into about equally many latents."""
+    halves: tuple[list[Cell], list[Cell]] = ([], [])
+    for group in sorted(_by_shape(cells), key=_latents, reverse=True):
+        min(halves, key=_latents).extend(group)
+    return halves
+
+
+def _by_shape(cells: list[Cell]) -> list[list[Cell]]:
+    shapes: dict[tuple[int, int], list[Cell]] = {}
+    for cell in cells:
+        shapes.setdefault((cell.d_sae, cell.k), []).append(cell)
+    return list(shapes.values())
+
+
+def _latents(cells: list[Cell]) -> int:
+    return sum(cell.d_sae for cell in cells)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a worker trains: cells of one corpus."""
+
+    config: TrainConfig
+    settings: Settings
+    corpus: Path
+    cells: list[Cell]
+    device: str
+    threads: int
+
+
+def _spread(
+    config: TrainConfig, settings: Settings, groups: list[tuple[Path, list[Cell]]], device: str, report: Any
+) -> None:
+    """Train groups of cells in processes of their own, one per GPU."""
+    count = min(config.workers, len(groups))
+    if device == "cuda" and count > torch.cuda.device_count():
+        raise FaithfulError(
+            f"--workers {config.workers} needs as many GPUs, and there are {torch.cuda.device_count()}."
+        )
+    threads = config.threads or max(1, torch.get_num_threads() // count)
+    jobs = [_Job(config, settings, corpus, cells, device, threads) for corpus, cells in groups]
+    spread(_train_alone, jobs, count, report)
+
+
+def _train_alone(job: _Job, worker: int, report: Any) -> None:
+    torch.set_num_threads(job.threads)
+    where = f"cuda:{worker}" if job.device == "cuda" else job.device
+    _train_group(job.config, job.settings, job.corpus, job.cells, where, load_model(job.settings.model, where), report)
+
+
+def _train_group(
+    config: TrainConfig,
+    settings: Settings,
+    corpus: Path,
+    cells: list[Cell],
+    device: str,
+    model: Any,
+    report: Any,
+) -> None:
+    """Train cells of one corpus, those from one forward pass that have come equally far."""
+
+    @_own_threads()
+    def go_on(part: tuple[list[Cell], Checkpoint | None]) -> None:
+        group, checkpoint = part
+        TrainingPass(config, settings, corpus, group, device, model, checkpoint).run(report)
+
+    with ExitStack() as locks:
+        for shape in dict.fromkeys(cell.folder.parent for cell in cells):
+            locks.enter_context(folder_lock(shape))
+            remove_temporaries(shape)
+        locks.enter_context(open_checkpoints(cells))
+        in_turn(go_on, split_by_checkpoint(cells))

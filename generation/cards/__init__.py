@@ -1,0 +1,1 @@
+"""The card of a corpus: what its README says."""

@@ -1,0 +1,288 @@
+"""The card of a corpus that was not sampled: brought in from a source, or derived from other corpora."""
+
+import shlex
+from typing import Any
+
+from faithful.hub.templates import render_template
+from faithful.models.presets import DEFAULT_CONTEXT, find_preset
+from faithful.store.corpus import Corpus, Manifest
+from generation.cards.origins import RANDOM, Origin, origins
+from generation.cards.parts import figures_beside, layout, licence_tags, model_tag, sample_texts, statistics_rows
+from generation.sources.datasets_readers import PARTS
+from generation.writing.identity import spec_of
+from generation.writing.shards import SHARD_ROWS
+from generation.writing.splits import WINDOW, test_tokens
+
+NO_LICENCE = "none needed"
+NAMED = 6
+
+
+def external_metadata(corpus: Corpus) -> dict[str, Any]:
+    """The card's YAML: only what is known. Licence and origin are those of the texts, never guessed."""
+    manifest = corpus.manifest
+    texts = origins(manifest)
+    licences = list(dict.fromkeys(text.licence for text in texts if text.licence != NO_LICENCE))
+    synthetic = any(text.synthetic for text in texts)
+    creators = (("machine-generated", synthetic), ("found", not all(text.synthetic for text in texts)))
+    values: dict[str, Any] = {"pretty_name": _title(manifest)}
+    if None not in licences:
+        values |= licence_tags(" + ".join(str(licence) for licence in licences))
+    values |= {
+        "annotations_creators": ["no-annotation"],
+        "language_creators": [name for name, there in creators if there],
+    }
+    if all(text.repo for text in texts):
+        values["source_datasets"] = [f"extended|{text.repo}" for text in texts]
+    tags = [*(["synthetic"] if synthetic else []), "faithful", "sparse-autoencoder", model_tag(manifest)]
+    return values | layout(manifest, tags)
+
+
+def render_external(corpus: Corpus) -> str:
+    """The generated part of the card, Markdown."""
+    manifest = corpus.manifest
+    model = manifest.identity["model"]
+    statistics, texts = manifest.statistics or {}, origins(manifest)
+    external = manifest.kind == "external"
+    return render_template(
+        "external.md.jinja",
+        title=_title(manifest),
+        tokens=f"{manifest.tokens():,} training and {manifest.tokens('test'):,} held-out",
+        model=model,
+        what=_what(manifest, texts),
+        load_path=corpus.folder.as_posix() if not corpus.folder.is_absolute() else corpus.name,
+        token_type="uint16" if model["vocab_size"] <= 2**16 else "uint32",
+        context=manifest.identity.get("context") or _context(manifest),
+        origins=texts,
+        external=external,
+        rows=source_rows(manifest) if external else derivation_rows(manifest),
+        how=_how(manifest) if external else [],
+        command=add_command(manifest) if external else derive_command(manifest),
+        statistics_rows=statistics_rows(statistics | figures_beside(manifest.certificate)),
+        across=_across(statistics),
+        samples=sample_texts(corpus, 4),
+        remarks=_remarks(manifest, statistics),
+    )
+
+
+def source_rows(manifest: Manifest) -> list[tuple[str, str]]:
+    """Everything that decides the documents of an external corpus, as a table."""
+    identity, provenance = manifest.identity, manifest.provenance
+    source, facts = identity["source"], provenance["source"]
+    where = [(name, source.get(name)) for name in ("repo", "config", "split", "revision")]
+    rows = [("source", facts.get("about") or facts["name"])]
+    rows += [(name, f"`{value}`") for name, value in where if value]
+    if source.get("data_files"):
+        rows.append(("files", ", ".join(f"`{pattern}`" for pattern in source["data_files"])))
+    if source.get("files"):
+        rows.append(("files", f"{len(source['files'])}, known by their sha256"))
+    if source["kind"] != RANDOM:
+        columns = ", ".join(f"`{column}`" for column in source["columns"])
+        rows.append(("text", f"{columns}: {facts['template_rule']}" if facts.get("template_rule") else columns))
+        if source["leave_out"]:
+            rows.append(("tasks left out", ", ".join(source["leave_out"])))
+        rows.append(("texts left out", _left_out(manifest) or "none"))
+    rows += [
+        ("tokenizer", f"of {identity['model']['name']} at `{identity['model']['revision']}`"),
+        ("start token (BOS)", f"id {identity['model']['bos_id']}, not stored"),
+        ("end-of-text ids", ", ".join(map(str, identity["model"]["eos_ids"])) or "none"),
+        ("context", f"{identity['context']} tokens, BOS included"),
+        ("seed", str(identity["seed"])),
+    ]
+    return rows
+
+
+def derivation_rows(manifest: Manifest) -> list[tuple[str, str]]:
+    """What was done to which corpora, as a table."""
+    derivation = manifest.identity["derivation"]
+    rows = [("operation", str(derivation["operation"]))]
+    rows += [(name, _words(value)) for name, value in _parameters(derivation).items()]
+    for place, entry in enumerate(manifest.provenance["inputs"]):
+        tokens = entry["tokens"]
+        facts = (
+            f"`{entry['name']}`, {entry['kind']}: {tokens['train']:,} training and {tokens['test']:,} held-out tokens"
+        )
+        identity = [*derivation["inputs"], *([derivation["like"]] if "like" in derivation else [])][place]
+        rows.append(("input", f"{facts}, identity `{identity['identity_sha256'][:16]}…`"))
+    return rows
+
+
+def add_command(manifest: Manifest) -> str:
+    """The `faithful corpus add` command that makes an external corpus again (local files by name, without their folder)."""
+    identity, reading = manifest.identity, manifest.provenance["reading"]
+    model = identity["model"]
+    preset = find_preset(model["name"])
+    asked = reading["asked"].rstrip("/").split("/")[-1] if identity["source"]["kind"] == "files" else reading["asked"]
+    source = model["name"] if preset else spec_of(manifest).source
+    tokens = {split: min(manifest.requested[split], manifest.tokens(split)) for split in manifest.requested}
+    parts = [f"faithful corpus add {shlex.quote(asked)} --for {shlex.quote(source)}", f"--tokens {tokens['train']}"]
+    if tokens["test"] and manifest.requested["test"] != test_tokens(tokens["train"]):
+        parts.append(f"--held-out {tokens['test']}")
+    if not model["revision"].startswith("sha256:"):
+        parts.append(f"--model-revision {model['revision']}")
+    if manifest.provenance["model"]["bos_from"] == "--bos":
+        parts.append(f"--bos {model['bos_id']}")
+    for name, value in reading["stated"].items():
+        flag = "column" if name == "columns" else name.replace("_", "-")
+        parts.append(f"--{flag} {shlex.quote(_option(value))}")
+    defaults = {"seed": 0, "context": _context(manifest), "window": WINDOW, "shard_rows": SHARD_ROWS}
+    for name, value in defaults.items():
+        if identity.get(name, value) != value:
+            parts.append(f"--{name.replace('_', '-')} {identity[name]}")
+    return " ".join(parts)
+
+
+def derive_command(manifest: Manifest) -> str:
+    """The `faithful corpus …` command that makes a derived corpus again, its inputs by name."""
+    derivation = manifest.identity["derivation"]
+    parts = [
+        "faithful corpus",
+        derivation["operation"],
+        *(shlex.quote(entry["name"]) for entry in derivation["inputs"]),
+    ]
+    for name, value in _parameters(derivation).items():
+        parts.append(f"--{name}" if value is True else f"--{name} {shlex.quote(_option(value))}")
+    return " ".join([*parts, f"--out {shlex.quote(manifest.name)}"])
+
+
+def _parameters(derivation: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a derivation that say something; a corpus that is only looked at by its name."""
+    found = {name: value for name, value in derivation.items() if name not in ("operation", "inputs")}
+    if "like" in found:
+        found["like"] = found["like"]["name"]
+    return {name: value for name, value in found.items() if value is not None and value is not False}
+
+
+def _what(manifest: Manifest, texts: list[Origin]) -> str:
+    """What the documents are, in a few words."""
+    if manifest.kind == "derived":
+        derivation = manifest.identity["derivation"]
+        names = " and ".join(entry["name"] for entry in derivation["inputs"])
+        return f"derived by `{derivation['operation']}` from {names}"
+    return f"of {texts[0].about or texts[0].name}"
+
+
+def _how(manifest: Manifest) -> list[str]:
+    """How a source became documents, in sentences."""
+    identity = manifest.identity
+    source, limit = identity["source"], identity["context"] - 1
+    if source["kind"] == RANDOM:
+        return [
+            f"Every document is {limit} ids drawn uniformly from the vocabulary without its special tokens, each document"
+            " by a generator of its own; the two splits from different seed domains."
+        ]
+    passages = (
+        "A document is a passage: consecutive paragraphs or definitions of one text, cut at blank lines and before"
+    )
+    rule = [
+        f"{passages} definitions, as long as {limit} tokens allow."
+        if source["unit"] == "passage"
+        else "A document is the beginning of one text of the source.",
+        _reading_order(source),
+        f"It holds the first {limit} tokens of its text and no BOS. One end-of-text closes it where the whole text and that"
+        " token fit; a document cut for length has none. Strings that look like special tokens are plain text here.",
+        f"Windows of {identity['window']:,} consecutive documents were shuffled, each by itself. {_sides(identity)} Each"
+        " split is the shortest prefix of its documents with the tokens asked for: what is set aside beyond that is in"
+        " neither.",
+    ]
+    if "left_out_sha256" in identity:
+        rule.append("Passages that also stand in the text `tiny` was trained on were left out.")
+    return rule
+
+
+def _sides(identity: dict[str, Any]) -> str:
+    """What is set aside for `test`, in a sentence."""
+    source, share = identity["source"], identity["test_share"]
+    if "test_by" not in identity:
+        return (
+            f"A document is set aside for `test` when a hash of its tokens falls into {share:.3g} of the range, so that equal"
+            " documents fall on one side."
+        )
+    rule = "All passages of a text fall on one side: set aside for `test` are those of"
+    named = source.get("held_out", [])
+    if not named:
+        return f"{rule} a text whose hash falls into {share:.3g} of the range."
+    return (
+        f"{rule} {', '.join(named)}."
+        if len(named) <= NAMED
+        else f"{rule} {len(named)} texts, which `corpus.json` names."
+    )
+
+
+def _reading_order(source: dict[str, Any]) -> str:
+    """Which texts of a source come first, in a sentence."""
+    order = f"up to {source['open_files']} of them in turn, in an order that the seed decides"
+    parts = f"up to {PARTS} equal parts" if source.get("builder") == "saved" else source.get("parts")
+    if parts:
+        return f"The source's files are read as {parts}, {order}."
+    return (
+        f"The source's files are read from their beginnings, {order}: a corpus smaller than its source holds the first texts"
+        " of each file it comes to, those of a single file where there is one."
+    )
+
+
+def _across(statistics: dict[str, Any]) -> str:
+    """Near-duplicates across the splits in a sentence, "" when not counted."""
+    found = statistics.get("across")
+    if not found or not found["documents"]["test"]:
+        return ""
+    seen = found["documents"]
+    near = (
+        f"{found['near_duplicates']:,} of {seen['test']:,} held-out documents have a near-duplicate (Jaccard ≥ 0.8 on"
+        f" 5-grams) among {seen['train']:,} training documents; looked at: the first {found['tokens']['test']:,} held-out and"
+        f" {found['tokens']['train']:,} training tokens."
+    )
+    grams = found.get("shared_grams")
+    if not grams or grams["share"] is None:
+        return near
+    return (
+        f"{grams['share']:.2%} of {grams['grams']:,} runs of 13 held-out tokens also stand somewhere in the training split:"
+        f" {grams['sharing']:,} of {grams['documents']:,} held-out documents that are as long share one. {near}"
+    )
+
+
+def _remarks(manifest: Manifest, statistics: dict[str, Any]) -> list[str]:
+    found = []
+    if "eos_rate" in statistics:
+        found.append(f"{1 - statistics['eos_rate']:.1%} of the training documents carry no end-of-text.")
+    if statistics.get("round_trip_rate", 1) < 1:
+        share = 1 - statistics["round_trip_rate"]
+        found.append(f"{share:.2%} of the documents would change if their text were tokenised again.")
+    exhausted = manifest.provenance.get("exhausted", [])
+    if "train" in exhausted:
+        found.append(f"The source gives no more: {manifest.requested['train']:,} training tokens were wanted.")
+    if "test" in exhausted:
+        found.append(f"The source gives no more: {manifest.requested['test']:,} held-out tokens were wanted.")
+    facts = manifest.provenance.get("source", {})
+    if facts.get("remarks"):
+        found.append(facts["remarks"])
+    if facts.get("unverified"):
+        found.append(f"Not verified when this tool was written: {', '.join(facts['unverified'])}.")
+    return found
+
+
+def _left_out(manifest: Manifest) -> str:
+    texts = manifest.provenance.get("left_out", {}).get("texts", {})
+    return ", ".join(f"{count:,} {reason}" for reason, count in texts.items())
+
+
+def _context(manifest: Manifest) -> int:
+    """The context that documents are cut for where none is stated."""
+    model = manifest.identity["model"]
+    preset = find_preset(model["name"])
+    return preset.context if preset else min(DEFAULT_CONTEXT, model["positions"] or DEFAULT_CONTEXT)
+
+
+def _option(value: Any) -> str:
+    """An option's value as typed."""
+    if isinstance(value, list):
+        return ",".join(map(_option, value)) or "none"
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _words(value: Any) -> str:
+    return "yes" if value is True else _option(value)
+
+
+def _title(manifest: Manifest) -> str:
+    kind = "Comparison" if manifest.kind == "external" else "Derived"
+    return f"{kind} corpus {manifest.name} for {manifest.identity['model']['name'].split('/')[-1]}"

@@ -1,0 +1,99 @@
+"""What the cards of all corpora share: file layout, size, licence tags, tables of figures, samples."""
+
+from typing import Any
+
+from faithful.hub.templates import slug
+from faithful.store.corpus import SPLITS, Corpus, Manifest
+
+SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+SAMPLE_CHARACTERS = 600
+UNNAMED = "as-the-source-states"
+BESIDE = (
+    "ce", "perplexity", "entropy", "excess_ce", "first_token_kl", "first_token_js", "first_token_js_floor",
+    "unigram_js", "unigram_js_floor",
+)  # fmt: skip
+
+
+def layout(manifest: Manifest, tags: list[str]) -> dict[str, Any]:
+    """The metadata that all corpora share: size, task, tags, and the splits that have any files."""
+    rows = sum(manifest.rows(split) for split in manifest.shards)
+    size = next(
+        (label for label, limit in zip(SIZES, (10**p for p in range(3, 11)), strict=True) if rows < limit), SIZES[-1]
+    )
+    files = [{"split": split, "path": f"{part}/*.parquet"} for split, part in SPLITS.items() if manifest.shards[split]]
+    return {
+        "size_categories": [size],
+        "task_categories": ["text-generation"],
+        "task_ids": ["language-modeling"],
+        "tags": tags,
+        "configs": [{"config_name": "default", "data_files": files}],
+    }
+
+
+def licence_tags(licence: str | None) -> dict[str, Any]:
+    """`license` of a card as the Hub spells it, with the `license_name` that it asks for where it has no tag; {} for none."""
+    if not licence:
+        return {}
+    tags = [part.strip().lower() for part in licence.split(" + ")]
+    if all(tag in HUB_LICENCES for tag in tags):
+        return {"license": tags if len(tags) > 1 else tags[0]}
+    names = [UNNAMED if tag == "other" else tag for tag in tags]
+    return {"license": "other", "license_name": slug(" ".join(names))}
+
+
+def model_tag(manifest: Manifest) -> str:
+    """Short name of the model, as a tag."""
+    return slug(manifest.identity["model"]["name"].split("/")[-1])
+
+
+def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
+    """METRICS' corpus figures as a table."""
+    shares = (
+        "eos_rate",
+        "duplicate_rate",
+        "near_duplicate_rate",
+        "repetition_rate",
+        "round_trip_rate",
+        "unmapped_rate",
+    )
+    rows = []
+    for name, value in statistics.items():
+        if name in ("documents", "tokens"):
+            rows.append((name, f"{value:,}"))
+        elif name in shares and value is not None:
+            rows.append((name.replace("_", " "), f"{value:.2%}"))
+        elif isinstance(value, int | float):
+            rows.append((name.replace("_", " "), f"{value:.4g}"))
+    grams = statistics.get("across", {}).get("shared_grams")
+    if grams and grams["share"] is not None:
+        rows.append(("held-out runs of 13 tokens that the training split holds", f"{grams['share']:.2%}"))
+    curves = statistics.get("curves") or {}
+    if curves.get("budgets"):
+        at = f"{curves['budgets'][-1]:,} tokens"
+        rows += [
+            (f"{name.replace('_', ' ')} at {at}", f"{curves[name][-1]:.4g}") for name in curves if name != "budgets"
+        ]
+    return rows
+
+
+def figures_beside(certificate: dict[str, Any] | None) -> dict[str, float]:
+    """METRICS' corpus figures that need the model, as they were found in the scoring pass; {} before it."""
+    found = certificate or {}
+    return {name: found[name] for name in BESIDE if found.get(name) is not None}
+
+
+def sample_texts(corpus: Corpus, count: int) -> list[str]:
+    """The first samples' texts, shortened; an empty document is shown as such."""
+    rows = next(corpus.batches("train", ["text", "n_tokens"])).slice(0, count).to_pylist()
+    texts = [row["text"] for row in rows]
+    shown = [text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS] + " …" for text in texts]
+    return [text.replace("```", "ʼʼʼ") if text else "(empty: end-of-text at once)" for text in shown]
+
+
+HUB_LICENCES = {
+    "agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
+    "cc-by-nc-nd-4.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc0-1.0",
+    "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0", "gemma", "gfdl", "gpl-3.0", "lgpl-3.0", "llama2",
+    "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4", "mit", "mpl-2.0", "odbl", "odc-by", "openrail", "pddl",
+    "unlicense",
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Whether a corpus was sampled as it says: tests, their correction, the verdict."""

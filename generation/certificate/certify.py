@@ -1,0 +1,185 @@
+"""`faithful corpus certify`: score a corpus, or a stated part of it, and write the certificate."""
+
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from faithful.base.devices import check_device
+from faithful.base.errors import FaithfulError
+from faithful.base.files import append_line, folder_lock
+from faithful.base.progress import Reporter, silent
+from faithful.base.quantities import check_stated, per_second
+from faithful.models.load import load_model
+from faithful.models.spec import check_dtype
+from faithful.store.corpus import Corpus, Manifest, intact_shards, read_manifest, write_manifest
+from generation.certificate.conclude import NO_CERTIFICATE
+from generation.certificate.reference import corpus_files, find_reference, model_figures, score_reference
+from generation.certificate.score_part import score_part
+from generation.sampling.distribution import Sampling
+from generation.scoring.excess import BandCounter
+from generation.scoring.kept_sums import forget_sums
+from generation.scoring.scored_part import choose_part
+from generation.writing.identity import sampling_of, spec_of
+
+DEFAULT_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
+KEYS = (
+    "surprise_gap", "ci95", "z", "p_value", "p_holm", "tests", "impossible_share", "boundary_share", "tokens_scored",
+    "verdict",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CertifyConfig:
+    """What to certify and against what.
+
+    Attributes:
+        folder: the corpus.
+        split: `train` or `test`.
+        tokens: about how many tokens to score; None is 100k on a CPU and 1M on a GPU.
+        everything: score the whole split.
+        as_temperature, as_top_p, as_top_k, as_min_p, as_repetition_penalty: score under another declared q.
+        device: `cpu` or `cuda`; by default what the machine has.
+        dtype: type of the scoring pass; by default that of the corpus.
+        seed: of the randomised transform and the bootstrap.
+    """
+
+    folder: Path
+    split: str = "train"
+    tokens: int | None = None
+    everything: bool = False
+    as_temperature: float | None = None
+    as_top_p: float | None = None
+    as_top_k: int | None = None
+    as_min_p: float | None = None
+    as_repetition_penalty: float | None = None
+    device: str | None = None
+    dtype: str | None = None
+    seed: int = 0
+
+    def overrides(self) -> dict[str, Any]:
+        """The sampling fields to score under in place of the declared ones."""
+        names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+        values = {name: getattr(self, f"as_{name}") for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None) -> dict[str, Any]:
+    """Certificate of a corpus; stored in its manifest when it is scored as declared, else `not_stored` may say why not.
+
+    Holds what is scored (12 bytes per token, 0.6 kB per document), a batch of the rest at a time, and what looking for
+    copies takes: see `choose_part`. Stopped, it goes on from the sums of the chunks that were finished.
+
+    Args:
+        config: what and how.
+        report: progress.
+        model: the loaded model, to save loading it again.
+
+    Raises:
+        FaithfulError: no corpus, an empty split, damaged shards, a model that cannot be loaded or gives NaN, an unknown
+            device or dtype.
+    """
+    check_stated(config)
+    device = check_device(config.device)
+    corpus = Corpus(config.folder)
+    manifest = corpus.manifest
+    if config.split not in manifest.shards:
+        raise FaithfulError(f"'{config.split}' is not a split; choose train or test.")
+    if corpus.tokens(config.split) == 0:
+        raise FaithfulError(
+            f"{config.folder} holds no {config.split} tokens yet; run the command that makes it again to fill it."
+        )
+    refuse_damaged(corpus, config.split)
+    began = time.time()
+    declared = sampling_of(manifest) if manifest.kind == "own" else Sampling()
+    sampling = replace(declared, **config.overrides(), greedy=True)
+    if sampling.deterministic:
+        return dict.fromkeys(KEYS) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0, "tests": {}}
+    sampling = replace(sampling, greedy=declared.greedy)
+    as_declared = manifest.kind == "own" and sampling == declared
+    spec = spec_of(manifest)
+    if config.dtype:
+        spec = replace(spec, dtype=check_dtype(config.dtype))
+    limit = None if config.everything else config.tokens or DEFAULT_TOKENS[device]
+    part = choose_part(corpus, config.split, limit, report)
+    model = model if model is not None else load_model(spec, device)
+    sampled_in = manifest.identity["model"]["dtype"] if manifest.kind == "own" else None
+    bands = BandCounter()
+    result = score_part(
+        part,
+        model,
+        spec,
+        sampling,
+        as_declared=as_declared,
+        sampled_in=sampled_in,
+        seed=config.seed,
+        report=report,
+        bands=bands,
+        keep=(config.folder, [corpus_files(corpus, config.split), part.chosen]),
+    )
+    own = find_reference(config.folder, spec)
+    if own is not None:
+        reference = score_reference(own, model, spec, report=report, keep=config.folder)
+        result |= model_figures(part.documents, bands.result(), reference, spec, config.seed)
+    result |= {
+        "split": config.split,
+        "split_tokens": corpus.tokens(config.split),
+        "part": part.chosen,
+        "sampling": sampling.to_dict(),
+        "as_declared": as_declared,
+        "seed": config.seed,
+        "dtype": spec.dtype,
+    }
+    usual = as_declared or (manifest.kind != "own" and not config.overrides())
+    if (
+        usual
+        and config.split == "train"
+        and spec.dtype == spec_of(manifest).dtype
+        and os.access(config.folder, os.W_OK)
+    ):
+        not_stored = _store(config.folder, manifest, result, time.time() - began)
+        result = result | {"stored": not_stored is None} | ({"not_stored": not_stored} if not_stored else {})
+    forget_sums(config.folder)
+    return result
+
+
+def refuse_damaged(corpus: Corpus, split: str) -> None:
+    """Refuse a split with a shard that is missing or does not have its checksum."""
+    shards = corpus.manifest.shards[split]
+    damaged = [
+        shard.file for shard, whole in zip(shards, intact_shards(corpus.folder, shards), strict=True) if not whole
+    ]
+    if damaged:
+        raise FaithfulError(
+            f"{corpus.folder / damaged[0]} is missing or damaged; run the command that made the corpus again to restore it."
+        )
+
+
+def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: float) -> str | None:
+    """Put the certificate into the manifest; the reason where that is not possible."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(folder_lock(folder))
+        except FaithfulError:
+            return "another process is writing it, or it cannot be locked"
+        manifest = read_manifest(folder)
+        before = manifest.certificate
+        if manifest.shards != scored.shards:
+            return "the corpus has changed since it was scored"
+        if before and before["tokens_scored"] > result["tokens_scored"]:
+            return "a larger part of the corpus was certified before"
+        manifest.certificate = result
+        write_manifest(folder, manifest)
+        began = time.gmtime(time.time() - seconds)
+        append_line(
+            folder / "log.jsonl",
+            {
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", began),
+                "command": "certify",
+                "seconds": round(seconds, 2),
+                "tokens_per_second": per_second(result["tokens_scored"], seconds),
+            },
+        )
+    return None

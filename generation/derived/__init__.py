@@ -1,0 +1,1 @@
+"""Corpora made of corpora: mixed, shuffled, subsampled, freed of duplicates."""

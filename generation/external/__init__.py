@@ -1,0 +1,1 @@
+"""`faithful corpus add`: texts of others, tokenised and cut to contexts."""

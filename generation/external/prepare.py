@@ -1,0 +1,284 @@
+"""What a wish to add a comparison corpus comes down to: folder, manifest, model and source, checked before work starts."""
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from faithful.base.devices import default_device
+from faithful.base.errors import FaithfulError
+from faithful.base.files import sha256_file
+from faithful.models.presets import DEFAULT_CONTEXT, DEFAULT_TOKENS, find_preset
+from faithful.models.spec import ModelSpec, resolve_model
+from faithful.store.corpus import MANIFEST, Manifest, read_manifest
+from faithful.store.places import run_folder, run_name
+from generation.files.local_files import PACKED, builder_of
+from generation.sources.held_out import TEST_SHARE
+from generation.sources.resolve import find_entry, resolve_source
+from generation.sources.source import Source
+from generation.writing.identity import differences, model_provenance, spec_of, tokenizer_identity
+from generation.writing.shards import SHARD_ROWS, open_corpus, refuse_foreign_folder
+from generation.writing.splits import WINDOW, test_tokens
+
+READING = ("config", "split", "revision", "columns", "template", "unit", "leave_out")
+
+
+@dataclass(frozen=True)
+class AddConfig:
+    """What the user stated; None is left to the existing corpus, the source, the preset or the defaults.
+
+    Attributes:
+        name: name in the catalog, path of a file or folder, or Hub id.
+        model: preset name, Hub id or folder of the model whose tokens it becomes; `tiny` when nothing says otherwise.
+        tokens: training tokens wanted. None is the preset's budget, or everything where the source has less.
+        held_out: tokens of the split `test`; by default 5 % of the training tokens, 20k to 2M.
+        out: corpus folder; by default `runs/MODEL/corpora/NAME`.
+        run: run folder or name to put it in instead of the model's.
+        seed: of the order of files and documents, default 0.
+        context: tokens per context, BOS included: documents are cut to one less. By default as `generate`'s.
+        bos: start token id of a model that names none.
+        model_revision: Hub revision of the model.
+        config, split, revision, columns, template, unit, leave_out: see `generation.sources.resolve.resolve_source`.
+        window: documents that are shuffled together.
+        shard_rows: documents per shard.
+    """
+
+    name: str
+    model: str | None = None
+    tokens: int | None = None
+    held_out: int | None = None
+    out: Path | None = None
+    run: str | None = None
+    seed: int | None = None
+    context: int | None = None
+    bos: int | None = None
+    model_revision: str | None = None
+    config: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    columns: tuple[str, ...] | None = None
+    template: str | None = None
+    unit: str | None = None
+    leave_out: tuple[str, ...] | None = None
+    window: int | None = None
+    shard_rows: int | None = None
+
+    def reading(self) -> dict[str, Any]:
+        """What was stated of how to read the source."""
+        return {name: getattr(self, name) for name in READING if getattr(self, name) is not None}
+
+
+def corpus_folder(config: AddConfig) -> Path:
+    """Folder of the corpus: `--out`, else `runs/MODEL/corpora/NAME` with a seed other than 0 in the name."""
+    if config.out:
+        return config.out
+    run = run_folder(config.run) if config.run else run_folder(run_name(config.model or "tiny"))
+    return run / "corpora" / (source_name(config.name) + (f"-s{config.seed}" if config.seed else ""))
+
+
+def source_name(name: str) -> str:
+    """Short name of a source, as a folder name: the catalog's, else the last part of a path or Hub id."""
+    entry = find_entry(name)
+    if entry:
+        return entry.name
+    path = Path(name).expanduser()
+    if builder_of(path) and not path.is_dir():
+        path = (path.with_suffix("") if path.suffix.lower() in PACKED else path).with_suffix("")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name) or "corpus"
+
+
+def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None]:
+    """Resolve everything before work starts: folder, manifest (existing or new), model and source.
+
+    The source of an existing corpus is None where nothing stated could make it another one: the network is not asked.
+
+    Raises:
+        FaithfulError: a source or model that cannot be used, a context that does not fit, a corpus made otherwise.
+    """
+    for option in ("tokens", "held_out", "window", "shard_rows"):
+        value = getattr(config, option)
+        if value is not None and value < 1:
+            raise FaithfulError(f"--{option.replace('_', '-')} must be at least 1.")
+    if (config.seed or 0) < 0:
+        raise FaithfulError("--seed must not be negative.")
+    folder = corpus_folder(config)
+    if (folder / MANIFEST).exists():
+        manifest = read_manifest(folder)
+        refuse_differences(config, folder, manifest)
+        spec = spec_of(manifest)
+        if _asks_for_the_same(config, manifest):
+            return folder, manifest, spec, None
+        return folder, manifest, spec, reopen(config, folder, manifest)
+    refuse_foreign_folder(folder)
+    device = default_device()
+    spec = resolve_model(config.model or "tiny", revision=config.model_revision, bos=config.bos, device=device)
+    context = stated_context(config, spec)
+    source = resolve_source(config.name, **config.reading())
+    _refuse_single_text(source)
+    identity = external_identity(
+        spec,
+        source,
+        seed=config.seed or 0,
+        context=context,
+        window=config.window or WINDOW,
+        shard_rows=config.shard_rows or SHARD_ROWS,
+    )
+    return folder, open_corpus(folder, "external", identity, _provenance(config, spec, source)), spec, source
+
+
+@dataclass(frozen=True)
+class AddPlan:
+    """What `add` would do.
+
+    Attributes:
+        folder: the corpus.
+        manifest: its manifest as it is, as it would begin, or as it was published.
+        tokens: to reach, per split; fewer where the source ends before.
+        there: tokens that are here already, per split.
+    """
+
+    folder: Path
+    manifest: Manifest
+    tokens: dict[str, int]
+    there: dict[str, int]
+
+
+def external_identity(
+    spec: ModelSpec, source: Source, *, seed: int, context: int, window: int, shard_rows: int
+) -> dict[str, Any]:
+    """Identity of an external corpus: never times, paths or the token budget."""
+    identity: dict[str, Any] = {
+        "model": tokenizer_identity(spec),
+        "source": source.identity(),
+        "seed": seed,
+        "context": context,
+        "window": window,
+        "shard_rows": shard_rows,
+        "test_share": TEST_SHARE,
+    }
+    if source.unit == "passage":
+        identity["test_by"] = "source row"
+    if leaves_out_seen(source):
+        with resources.as_file(resources.files("faithful.embedded") / "tiny" / "stdlib_seen.txt") as path:
+            identity["left_out_sha256"] = sha256_file(path)
+    return identity
+
+
+def _refuse_single_text(source: Source) -> None:
+    if source.kind == "files" and source.builder == "text" and source.unit == "passage" and not source.held_out:
+        raise FaithfulError(
+            f"{source.name} is a single text, and all passages of a text fall on one side, so nothing of it could be held"
+            " out. Give a folder of several files, for example of its chapters or of equal parts: `mkdir parts; split -C"
+            " 100k --additional-suffix=.txt TEXT.txt parts/`."
+        )
+
+
+def leaves_out_seen(source: Source) -> bool:
+    """Whether passages that `tiny` was trained on are left out."""
+    return source.kind == "embedded" and source.name == "stdlib"
+
+
+def reopen(config: AddConfig, folder: Path, manifest: Manifest) -> Source:
+    """The source of an existing corpus, at the revision it was made with, what was stated included.
+
+    Raises:
+        FaithfulError: it is another source, it has changed, or it cannot be read.
+    """
+    recorded = manifest.provenance["reading"]
+    options = recorded["stated"] if _asked(config.name) == recorded["asked"] else {}
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    source = resolve_source(config.name, **(options | config.reading()))
+    old = manifest.identity
+    names = ("seed", "context", "window", "shard_rows")
+    open_corpus(folder, "external", external_identity(spec_of(manifest), source, **{n: old[n] for n in names}), {})
+    return source
+
+
+def refuse_differences(config: AddConfig, folder: Path, manifest: Manifest) -> None:
+    """Compare what was stated, the source aside, with a corpus that exists.
+
+    Raises:
+        FaithfulError: they differ, or the corpus is no external one; says in what.
+    """
+    if manifest.kind != "external":
+        raise FaithfulError(f"{folder} is no corpus added from a source; choose another --out.")
+    identity = manifest.identity
+    recorded = {name: identity[name] for name in ("seed", "context", "window", "shard_rows")}
+    recorded |= {"bos": identity["model"]["bos_id"], "model_revision": identity["model"]["revision"]}
+    found = differences({name: getattr(config, name) for name in recorded}, recorded)
+    if config.model:
+        preset, source = find_preset(config.model), spec_of(manifest).source
+        asked, name = preset.name if preset else config.model, identity["model"]["name"]
+        if asked not in (name, source) and Path(asked).resolve() != Path(source):
+            found.insert(0, f"model {asked} asked for, {name} in the corpus")
+    if found:
+        raise FaithfulError(
+            f"{folder} was made otherwise: {'; '.join(found)}. Choose another --out; nothing was changed."
+        )
+
+
+def stated_context(config: AddConfig, spec: ModelSpec) -> int:
+    """Tokens per context, BOS included: what was stated, else the preset's, else at most 512.
+
+    Raises:
+        FaithfulError: it does not fit the model.
+    """
+    preset = find_preset(spec.name)
+    default = preset.context if preset else min(DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT)
+    context = default if config.context is None else config.context
+    if not 2 <= context <= (spec.positions or context):
+        raise FaithfulError(
+            f"--context {context} does not fit: {spec.name} has a context of {spec.positions} tokens, BOS included; use 2 to"
+            f" {spec.positions}."
+        )
+    return context
+
+
+def targets(config: AddConfig, manifest: Manifest) -> dict[str, int]:
+    """Tokens to reach per split: what is asked for, else what was asked for last.
+
+    The held-out budget follows the training budget by rule unless it was stated.
+    """
+    preset = find_preset(manifest.identity["model"]["name"])
+    before = manifest.requested
+    train = config.tokens or before["train"] or (preset.tokens if preset else DEFAULT_TOKENS)
+    by_rule = before["test"] in (0, test_tokens(before["train"]))
+    held_out = config.held_out or (test_tokens(train) if by_rule else before["test"])
+    return {"train": train, "test": held_out}
+
+
+def _provenance(config: AddConfig, spec: ModelSpec, source: Source) -> dict[str, Any]:
+    stated = config.reading()
+    if source.revision:
+        stated["revision"] = source.revision
+    reading = {"asked": _asked(config.name), "stated": _plain(stated)}
+    reading |= {"resolved": _plain({name: getattr(source, name) for name in READING})}
+    return {"model": model_provenance(spec), "source": source.provenance(), "reading": reading}
+
+
+def is_read_from(name: str, manifest: Manifest) -> bool:
+    """Whether a corpus is external text that was read from this very catalog name, place or Hub id."""
+    return manifest.kind == "external" and bool(_asked(name) == manifest.provenance["reading"]["asked"])
+
+
+def _asks_for_the_same(config: AddConfig, manifest: Manifest) -> bool:
+    recorded = manifest.provenance["reading"]
+    stated = _plain(config.reading())
+    return is_read_from(config.name, manifest) and all(
+        value in (recorded["resolved"][name], recorded["stated"].get(name)) for name, value in stated.items()
+    )
+
+
+def _asked(name: str) -> str:
+    """What a name stands for: an absolute path, the catalog's name, or a Hub id."""
+    path = Path(name).expanduser()
+    entry = find_entry(name)
+    if entry:
+        return entry.name
+    return str(path.resolve()) if path.exists() or builder_of(path) else name
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as JSON values."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}

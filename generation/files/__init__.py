@@ -1,0 +1,1 @@
+"""Files of text and tables as rows, whatever wrote them."""

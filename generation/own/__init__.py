@@ -1,0 +1,1 @@
+"""`faithful generate`: a model's own corpus, by workers that may die at any instant."""

@@ -1,0 +1,127 @@
+"""The coordinator: hands ranges to workers, gathers samples, commits whole shards. The only writer of a corpus."""
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from faithful.base.errors import FaithfulError
+from faithful.base.progress import Progress, Reporter
+from faithful.models.spec import ModelSpec
+from generation.own.schedule import SplitSchedule
+from generation.own.workers import Inbox, Worker, messages, stop_all
+from generation.sampling.distribution import Sampling
+from generation.sampling.engine import EngineSettings, Sample
+
+Commit = Callable[[str, int, list[Sample]], None]
+DEATHS_ALLOWED = 3
+
+
+@contextmanager
+def worker_pool(
+    count: int, spec: ModelSpec, sampling: Sampling, settings: EngineSettings, inbox: Inbox
+) -> Iterator[Callable[[int], Worker]]:
+    """Give a function that starts worker `n`; every worker started ends with the context."""
+    started: list[Worker] = []
+
+    def start(number: int) -> Worker:
+        worker = Worker(number % count, spec, sampling, settings, inbox)
+        started.append(worker)
+        return worker
+
+    try:
+        yield start
+    finally:
+        stop_all(started)
+
+
+def draw_all(
+    schedules: list[SplitSchedule],
+    spec: ModelSpec,
+    sampling: Sampling,
+    settings: EngineSettings,
+    workers: int,
+    commit: Commit,
+    report: Reporter,
+) -> None:
+    """Draw everything that the schedules want.
+
+    A worker that dies gives its ranges back and is replaced, up to three times without a committed shard in between.
+
+    Args:
+        schedules: one per split, worked on in this order.
+        commit: writes a whole shard: (split, number, samples in order) and notes it in the schedule.
+        workers: number of processes.
+        report: told the tokens in hand after each message.
+
+    Raises:
+        FaithfulError: a worker reports an error, or workers keep dying.
+    """
+    by_split = {schedule.split: schedule for schedule in schedules}
+    deaths, told = 0, 0.0
+    inbox: Inbox = queue.SimpleQueue()
+    with worker_pool(workers, spec, sampling, settings, inbox) as start:
+        crew = [start(number) for number in range(workers)]
+        while not all(schedule.done for schedule in schedules):
+            for worker, kind, content in messages(inbox, seconds=1.0):
+                if kind == "samples":
+                    split, shard, samples = content
+                    worker.deliver(split, shard, samples)
+                    by_split[split].add(shard, samples)
+                elif kind == "step":
+                    worker.in_flight = content
+                elif kind == "want":
+                    worker.idle = True
+                elif kind == "more" and not _assign(worker, schedules):
+                    worker.decline()
+                elif kind == "error":
+                    raise FaithfulError(content)
+                elif kind == "died" and worker in crew:
+                    deaths += 1
+                    if deaths > DEATHS_ALLOWED:
+                        raise FaithfulError(
+                            f"Workers keep dying (last exit code {content}); run again with fewer --workers or a smaller"
+                            " --batch. Committed shards are kept."
+                        )
+                    _give_back(worker, by_split)
+                    crew[crew.index(worker)] = start(worker.number)
+            for schedule in schedules:
+                while whole := schedule.whole():
+                    commit(schedule.split, *whole)
+                    deaths = 0
+            for worker in crew:
+                if any(shard not in by_split[split].open for split, shard in worker.owed):
+                    _give_back(worker, by_split)
+                    worker.cancel()
+                if worker.idle:
+                    _assign(worker, schedules)
+            if time.monotonic() - told > 0.2:
+                told = time.monotonic()
+                _tell(schedules, crew, report)
+        _tell(schedules, [], report)
+
+
+def _assign(worker: Worker, schedules: list[SplitSchedule]) -> bool:
+    for schedule in schedules:
+        work = schedule.next_range()
+        if work is not None:
+            worker.assign(work)
+            return True
+    return False
+
+
+def _give_back(worker: Worker, by_split: dict[str, SplitSchedule]) -> None:
+    """Put the shards that a worker still owes, and that are still wanted, back into the queue."""
+    for split, shard in worker.owed:
+        by_split[split].give_back(shard)
+
+
+def _tell(schedules: list[SplitSchedule], crew: list[Worker], report: Reporter) -> None:
+    """Say what is drawn, that of unfinished samples included: the first of them may be a minute away."""
+    wanted = {schedule.split: schedule.target for schedule in schedules}
+    done = sum(schedule.tokens_now() for schedule in schedules) + sum(worker.in_flight for worker in crew)
+    done = min(done, sum(wanted.values())) if any(wanted.values()) else done
+    step = "sampling"
+    if all(wanted.get(split) for split in ("train", "test")):
+        step += f" {wanted['train']:,} + {wanted['test']:,} held-out"
+    report(Progress(step, done, sum(wanted.values())))

@@ -1,0 +1,131 @@
+"""`faithful generate --dry-run`: a forecast that needs neither weights nor, for presets, a network."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from faithful.base.devices import known_device
+from faithful.base.gpus import known_gpu
+from faithful.base.quantities import check_stated, format_bytes
+from faithful.models.load import shape_of
+from faithful.models.presets import Preset, find_preset
+from faithful.models.spec import check_dtype
+from generation.own.forecast import USABLE_MEMORY, Plan, device_memory, make_plan
+from generation.own.prepare import (
+    GenerateConfig,
+    corpus_folder,
+    engine_settings,
+    existing_corpus,
+    prepare,
+    refuse_bad_counts,
+    stated_sampling,
+    targets,
+)
+from generation.own.segments import settle_engine
+from generation.sampling.engine import EngineSettings
+from generation.writing.identity import sampling_of, settings_from
+from generation.writing.splits import test_tokens
+
+
+@dataclass(frozen=True)
+class DryRun(Plan):
+    """A plan, where its files would go, and a remark.
+
+    Attributes:
+        folder: corpus folder.
+        existing_tokens: training tokens that are there already.
+        preset: the preset's SAE settings, empty without one.
+        note: sentences, or ''.
+    """
+
+    folder: str = ""
+    existing_tokens: int = 0
+    preset: dict[str, Any] | None = None
+    note: str = ""
+
+
+def dry_run(config: GenerateConfig, assume: str | None = None) -> DryRun:
+    """Forecast what `generate(config)` would do; nothing is written.
+
+    Args:
+        config: what would be done.
+        assume: a GPU by its short name (`h100`): the forecast is for vLLM on it, whatever is here.
+
+    Raises:
+        FaithfulError: what `generate` would refuse before it starts, or a GPU that is not known.
+    """
+    check_stated(config)
+    refuse_bad_counts(config)
+    if assume:
+        known_gpu(assume)
+        config = replace(config, device="cuda")
+    preset = find_preset(config.model or "tiny")
+    folder = corpus_folder(config) if preset or config.out else None
+    if folder is None or preset is None or existing_corpus(folder) is not None:
+        folder, manifest, spec = prepare(config)
+        wanted = targets(config, manifest)
+        there = manifest.tokens("train")
+        settings = settings_from(manifest.segments[-1]["engine"])
+        if assume:
+            settings = _assumed(config)
+        elif any(manifest.shards.values()) and any(manifest.tokens(split) < wanted[split] for split in wanted):
+            settings, _ = settle_engine(config, manifest)
+        plan = make_plan(
+            model=spec.name,
+            revision=spec.revision,
+            dtype=spec.dtype,
+            shape=shape_of(spec),
+            sampling=sampling_of(manifest),
+            settings=settings,
+            train=max(0, wanted["train"] - there),
+            held_out=max(0, wanted["test"] - manifest.tokens("test")),
+            workers=config.workers,
+            assume=assume,
+        )
+        note = f"{folder} already holds {there:,} tokens; the plan is for the rest." if there else ""
+        note = f"{note} {_no_room(plan, settings, assume)}".strip()
+        return DryRun(**asdict(plan), folder=str(folder), existing_tokens=there, preset=_settings(preset), note=note)
+    sampling = stated_sampling(config, preset.name, preset.shape.positions)
+    dtype = config.dtype or ("float32" if known_device(config.device) == "cpu" else preset.dtype)
+    check_dtype(dtype)
+    settings = _assumed(config) if assume else engine_settings(config, preset.shape, dtype, sampling.max_tokens)
+    train = config.tokens or preset.tokens
+    plan = make_plan(
+        model=preset.name,
+        revision=config.revision or "resolved to a commit at the start",
+        dtype=dtype,
+        shape=preset.shape,
+        sampling=sampling,
+        settings=settings,
+        train=train,
+        held_out=config.held_out or test_tokens(train),
+        workers=config.workers,
+        assume=assume,
+    )
+    big = settings.device == "cpu" and preset.shape.params > 5e8
+    note = "There is no GPU here; --assume h100 says what one with vLLM would take." if big else ""
+    note = f"{note} {_no_room(plan, settings, assume)}".strip()
+    return DryRun(**asdict(plan), folder=str(folder), preset=_settings(preset), note=note)
+
+
+def _assumed(config: GenerateConfig) -> EngineSettings:
+    """Engine settings on a GPU that is not here: vLLM's, unless the other engine is stated."""
+    name = "transformers" if config.engine == "transformers" else "vllm"
+    return EngineSettings(name, "cuda", config.threads or 1, config.batch or 256, config.shard_rows or 4096, False)
+
+
+def _no_room(plan: Plan, settings: EngineSettings, assume: str | None) -> str:
+    """What is wrong with a plan that does not fit this machine or the assumed GPU, '' where it fits."""
+    if plan.fits or not plan.train_tokens + plan.test_tokens:
+        return ""
+    return (
+        f"It does not fit: one sample at a time takes {format_bytes(plan.memory_bytes)} with the weights, and of the"
+        f" memory {format_bytes(USABLE_MEMORY * device_memory(settings.device, assume))} can be used; use a smaller model"
+        + (", --dtype bfloat16" if plan.dtype == "float32" else "")
+        + " or a machine with more memory. The time is that of one with enough."
+    )
+
+
+def _settings(preset: Preset | None) -> dict[str, Any] | None:
+    if preset is None:
+        return None
+    return {name: getattr(preset, name) for name in ("context", "tokens", "layer", "d_sae", "k", "lr")}

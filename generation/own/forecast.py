@@ -1,0 +1,172 @@
+"""What a generation will take, before a weight is loaded: samples, shards, disk, memory, time."""
+
+import math
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from faithful.base.gpus import GPUS, Gpu, forecast_gpu
+from faithful.base.memory import available_memory
+from faithful.models.load import shape_of
+from faithful.models.presets import Shape
+from faithful.models.spec import ModelSpec
+from generation.sampling.distribution import Sampling
+from generation.sampling.engine import EngineSettings
+from generation.writing.splits import test_tokens
+
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+WORKER_BASE_BYTES = {"transformers": 700 * 2**20, "vllm": 3 * 2**30}
+DISK_BYTES_PER_TOKEN = 9.0
+USABLE_MEMORY = 0.9
+CPU_FLOPS_PER_THREAD = 3e10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A forecast. Times are estimates from bandwidth or FLOPs; the measured rate replaces them once work runs.
+
+    Attributes:
+        model, revision, dtype, engine, device: what would run (`device` names the assumed GPU where none is here).
+        train_tokens, test_tokens: stored tokens to draw.
+        max_tokens: longest sample.
+        samples, shards: expected numbers.
+        disk_bytes: size of the corpus.
+        weight_bytes: the model in memory.
+        kv_bytes_per_token: key–value cache per token.
+        memory_bytes: per worker: weights, cache at full batch, base.
+        concurrency: samples in flight that the cache has room for, per worker, at least one.
+        fits: whether the weights and one sample fit into the memory.
+        workers: processes.
+        tokens_per_second, seconds: estimated.
+    """
+
+    model: str
+    revision: str
+    dtype: str
+    engine: str
+    device: str
+    train_tokens: int
+    test_tokens: int
+    max_tokens: int
+    samples: int
+    shards: int
+    disk_bytes: int
+    weight_bytes: int
+    kv_bytes_per_token: int
+    memory_bytes: int
+    concurrency: int
+    fits: bool
+    workers: int
+    tokens_per_second: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+test_tokens.__test__ = False  # type: ignore[attr-defined]
+
+
+def bytes_on_disk(tokens: int, vocab_size: int) -> int:
+    """Parquet bytes of a corpus with log-probabilities and text (measured on `tiny`, rounded up)."""
+    return round(tokens * (DISK_BYTES_PER_TOKEN + (2 if vocab_size > 2**16 else 0)))
+
+
+def default_workers(spec: ModelSpec, settings: EngineSettings, tokens: int, max_tokens: int) -> int:
+    """One process per GPU, or per core as far as memory goes and there are shards to share out."""
+    if settings.device == "cuda":
+        import torch
+
+        return torch.cuda.device_count()
+    per_worker = worker_memory(shape_of(spec), spec.dtype, settings, max_tokens + 1)
+    fitting = max(1, int(0.8 * available_memory() // per_worker))
+    shards = math.ceil(tokens / (settings.shard_rows * 0.6 * max_tokens))
+    return max(1, min(len(os.sched_getaffinity(0)), fitting, shards))
+
+
+def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: int) -> int:
+    """Bytes of one worker: weights, key–value buffers (twice the window in our engine), logits, and the libraries."""
+    size = BYTES[dtype]
+    columns = 2 * longest if settings.name == "transformers" else longest
+    cache = shape.row_bytes(size, columns) * settings.slots
+    logits = 6 * 4 * settings.slots * shape.vocab
+    return shape.params * size + cache + logits + WORKER_BASE_BYTES[settings.name]
+
+
+def make_plan(
+    *,
+    model: str,
+    revision: str,
+    dtype: str,
+    shape: Shape,
+    sampling: Sampling,
+    settings: EngineSettings,
+    train: int,
+    held_out: int,
+    workers: int | None,
+    assume: str | None = None,
+) -> Plan:
+    """Forecast a generation from the model's shape alone, for the GPU here or the one that `assume` names.
+
+    Decoding is memory-bound on a GPU: tokens/s ≤ B · bandwidth / (weight bytes + B · mean length · KV bytes), taken at 60 %.
+    On a CPU it is bound by arithmetic: 2 FLOP per parameter and token.
+    """
+    size = BYTES[dtype]
+    weights, kv = shape.params * size, shape.kv_bytes_per_token(size)
+    row = shape.row_bytes(size, sampling.max_tokens + 1)
+    mean = sampling.max_tokens if sampling.mode == "streams" else 0.6 * sampling.max_tokens
+    samples = round((train + held_out) / mean) + 1
+    cuda = settings.device == "cuda"
+    memory = device_memory(settings.device, assume)
+    gpu = forecast_gpu(assume) if cuda else None
+    room = max(0, USABLE_MEMORY * memory - weights)
+    concurrency = min(settings.slots, max(1, int(room // max(1, row))))
+    per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1)
+    fitting = max(1, int(0.8 * memory // per_worker))
+    count = workers or (_gpu_count(assume) if cuda else min(len(os.sched_getaffinity(0)), fitting))
+    if gpu:
+        step_seconds = (weights + concurrency * shape.row_bytes(size, mean / 2)) / (0.6 * gpu.bandwidth)
+        rate = count * concurrency / step_seconds
+    else:
+        rate = count * CPU_FLOPS_PER_THREAD * settings.threads / (2 * shape.params)
+    return Plan(
+        model=model,
+        revision=revision,
+        dtype=dtype,
+        engine=settings.name,
+        device=_called(gpu) if gpu else "cpu",
+        train_tokens=train,
+        test_tokens=held_out,
+        max_tokens=sampling.max_tokens,
+        samples=samples,
+        shards=-(-samples // settings.shard_rows),
+        disk_bytes=bytes_on_disk(train + held_out, shape.vocab),
+        weight_bytes=weights,
+        kv_bytes_per_token=kv,
+        memory_bytes=per_worker,
+        concurrency=concurrency,
+        fits=room >= row,
+        workers=count,
+        tokens_per_second=rate,
+        seconds=(train + held_out) / rate,
+    )
+
+
+def device_memory(device: str, assume: str | None = None) -> float:
+    """Bytes of memory that a worker can have: free RAM, or those of the GPU here or assumed."""
+    return available_memory() if device == "cpu" else forecast_gpu(assume).bytes
+
+
+def _called(gpu: Gpu) -> str:
+    """The name of the GPU here; one that is only assumed says so, with its size."""
+    is_assumed = gpu in GPUS.values()
+    return (
+        f"an assumed {gpu.name} ({gpu.bytes / 1e9:.0f} GB, {gpu.bandwidth / 1e12:.3g} TB/s)" if is_assumed else gpu.name
+    )
+
+
+def _gpu_count(assume: str | None) -> int:
+    import torch
+
+    return 1 if assume else max(1, torch.cuda.device_count())

@@ -1,0 +1,310 @@
+"""What a wish to generate comes down to: folder, manifest, model, sampling and engine, checked before work starts."""
+
+import re
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from faithful.base.devices import default_device, known_device
+from faithful.base.errors import FaithfulError
+from faithful.models.load import shape_of
+from faithful.models.presets import DEFAULT_CONTEXT, DEFAULT_TOKENS, Shape, find_preset
+from faithful.models.spec import ModelSpec, resolve_model
+from faithful.store.corpus import MANIFEST, Manifest, read_manifest
+from faithful.store.places import run_folder, run_name
+from generation.own.forecast import device_memory, worker_memory
+from generation.sampling.distribution import Sampling
+from generation.sampling.engine import EngineSettings, choose_engine
+from generation.writing.identity import (
+    corpus_identity,
+    differences,
+    engine_identity,
+    model_provenance,
+    settings_from,
+    spec_of,
+)
+from generation.writing.shards import refuse_foreign_folder
+from generation.writing.splits import test_tokens
+
+ENGINE_CHANGES = ("engine", "device", "batch")
+SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """What the user stated; None is left to the existing corpus, the preset or the defaults.
+
+    Attributes:
+        model: preset name, Hub id or folder; the embedded `tiny` when nothing says otherwise.
+        tokens: training tokens wanted (the corpus may hold more, never fewer).
+        held_out: tokens of the split `test`; by default 5 % of the training tokens, 20k to 2M.
+        out: corpus folder; by default `runs/MODEL/corpora/own…`.
+        run: run folder or name to put it in instead of the model's.
+        seed: run seed, default 0.
+        temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, mode, mask_unmapped, greedy: see `Sampling`.
+        revision: Hub revision of the model.
+        dtype: type the model runs in.
+        bos: start token id.
+        engine: `auto`, `vllm` or `transformers`.
+        device: `cpu` or `cuda`; by default what the machine has.
+        threads: CPU threads per worker.
+        batch: samples in flight per worker.
+        shard_rows: samples per shard.
+        deterministic: drain the engine at each shard's border and promise bytes where it can.
+        workers: processes; default one per GPU, or per core as memory allows.
+        accept_engine_change: go on with another engine, version, device or batch than the corpus was made with.
+        certify_tokens: about how many tokens to certify at the end; 0 skips it, None is `certify`'s default.
+    """
+
+    model: str | None = None
+    tokens: int | None = None
+    held_out: int | None = None
+    out: Path | None = None
+    run: str | None = None
+    seed: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    max_tokens: int | None = None
+    mode: str | None = None
+    mask_unmapped: bool | None = None
+    greedy: bool | None = None
+    revision: str | None = None
+    dtype: str | None = None
+    bos: int | None = None
+    engine: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    batch: int | None = None
+    shard_rows: int | None = None
+    deterministic: bool | None = None
+    workers: int | None = None
+    accept_engine_change: bool = False
+    certify_tokens: int | None = None
+
+    def sampling_changes(self) -> dict[str, Any]:
+        """The sampling fields that were stated."""
+        return {name: getattr(self, name) for name in SAMPLING_OPTIONS if getattr(self, name) is not None}
+
+
+def default_max_tokens(model: str, positions: int | None = None) -> int:
+    """Longest sample by default: the preset's context − 1, else min(512, the model's context) − 1."""
+    preset = find_preset(model)
+    if preset:
+        return preset.context - 1
+    return min(DEFAULT_CONTEXT, positions or DEFAULT_CONTEXT) - 1
+
+
+def corpus_folder(config: GenerateConfig, positions: int | None = None) -> Path:
+    """Folder of the corpus: `--out`, else `runs/MODEL/corpora/own` with what its sampling changes in the name."""
+    if config.out:
+        return config.out
+    model = config.model or "tiny"
+    longest = default_max_tokens(model, positions)
+    sampling = Sampling(max_tokens=longest).with_changes(**config.sampling_changes())
+    name = "own" + sampling.suffix(longest) + (f"-s{config.seed}" if config.seed else "")
+    run = run_folder(config.run) if config.run else run_folder(run_name(model))
+    return run / "corpora" / name
+
+
+def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
+    """Resolve everything before work starts: folder, manifest (existing or new) and model.
+
+    On an existing corpus only what is stated is compared, and the network is not asked.
+    """
+    refuse_bad_counts(config)
+    spec: ModelSpec | None = None
+    positions = None
+    if config.out is None and config.model and find_preset(config.model) is None:
+        spec = _resolve(config)
+        positions = spec.positions
+    folder = corpus_folder(config, positions)
+    manifest = existing_corpus(folder)
+    if manifest is not None:
+        refuse_differences(config, folder, manifest)
+        return folder, manifest, spec_of(manifest)
+    spec = spec or _resolve(config)
+    sampling = stated_sampling(config, spec.name, spec.positions)
+    if sampling.mode == "documents" and not spec.eos_ids:
+        raise FaithfulError(
+            f"No file of {spec.name} names an end-of-text token, so documents never end; state eos_token_id in its"
+            " generation_config.json, or use --mode streams."
+        )
+    engine = engine_identity(engine_settings(config, shape_of(spec), spec.dtype, sampling.max_tokens))
+    manifest = Manifest(
+        name=folder.resolve().name,
+        kind="own",
+        identity=corpus_identity(spec, sampling, config.seed or 0, engine),
+        provenance={"model": model_provenance(spec), "generation_config_not_applied": spec.generation_config}
+        | ({"revision_asked": config.revision} if config.revision else {}),
+        requested={"train": 0, "test": 0},
+        segments=[{"train": 0, "test": 0, "engine": engine}],
+    )
+    return folder, manifest, spec
+
+
+def existing_corpus(folder: Path) -> Manifest | None:
+    """The manifest of the corpus in a folder; None where there is none yet.
+
+    A manifest without a shard is what a run left that drew nothing: there is no corpus yet, and it is started anew.
+
+    Raises:
+        FaithfulError: the folder holds other things, or a manifest that cannot be read.
+    """
+    if not (folder / MANIFEST).exists():
+        refuse_foreign_folder(folder)
+        return None
+    manifest = read_manifest(folder)
+    return manifest if manifest.kind != "own" or any(manifest.shards.values()) else None
+
+
+def refuse_bad_counts(config: GenerateConfig) -> None:
+    """Refuse numbers of processes, threads, samples in flight and samples per shard that are none."""
+    counts = (config.batch, config.shard_rows, config.threads, config.workers)
+    if any(count is not None and count < 1 for count in counts):
+        raise FaithfulError("--batch, --shard-rows, --threads and --workers must be at least 1.")
+
+
+def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens: int) -> EngineSettings:
+    """Engine settings for a new corpus on this machine: one thread per worker on a CPU, so that bytes can be promised.
+
+    The transformers engine's batch is halved until its key-value buffers fit beside the weights; vLLM manages its own.
+    """
+    device = known_device(config.device)
+    name = choose_engine(config.engine or "auto", device)
+    on_cpu = device == "cpu"
+    deterministic = config.deterministic if config.deterministic is not None else on_cpu and name == "transformers"
+    slots = config.batch if config.batch is not None else (64 if on_cpu and name == "transformers" else 256)
+    shard_rows = config.shard_rows if config.shard_rows is not None else (512 if on_cpu else 4096)
+    threads = config.threads if config.threads is not None else 1
+    settings = EngineSettings(name, device, threads, slots, shard_rows, deterministic)
+    if config.batch or name == "vllm":
+        return settings
+    memory = device_memory(device)
+    while settings.slots > 1 and worker_memory(shape, dtype, settings, max_tokens + 1) > 0.85 * memory:
+        settings = replace(settings, slots=settings.slots // 2)
+    return settings
+
+
+def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettings:
+    """Engine settings to go on with: those last used, with the stated engine, device and batch where a change is accepted.
+
+    Raises:
+        FaithfulError: an engine that is not installed.
+    """
+    settings = settings_from(manifest.segments[-1]["engine"])
+    if config.accept_engine_change:
+        device = known_device(config.device)
+        name = config.engine or (settings.name if device == settings.device else "auto")
+        settings = replace(settings, device=device, name=name, slots=config.batch or settings.slots)
+    return replace(settings, name=choose_engine(settings.name, settings.device))
+
+
+def refuse_missing_gpus(settings: EngineSettings, workers: int | None) -> None:
+    """Refuse work on GPUs that are not there: every worker has one of its own.
+
+    Raises:
+        FaithfulError: torch sees no GPU, or fewer than `workers`.
+    """
+    if settings.device != "cuda":
+        return
+    import torch
+
+    gpus = torch.cuda.device_count() if default_device() == "cuda" else 0
+    if not gpus:
+        raise FaithfulError("torch sees no GPU here; use --device cpu, or run this on a machine with a GPU.")
+    if workers is not None and workers > gpus:
+        raise FaithfulError(
+            f"--workers {workers} are more than the GPUs here, and each worker has one of its own; use at most {gpus}."
+        )
+
+
+def stated_sampling(config: GenerateConfig, model: str, positions: int) -> Sampling:
+    """The sampling of a new corpus: what was stated on top of the model's defaults.
+
+    Raises:
+        FaithfulError: a setting is out of range, or a sample with its BOS would not fit the model's context, if it states
+            one.
+    """
+    sampling = Sampling(max_tokens=default_max_tokens(model, positions)).with_changes(**config.sampling_changes())
+    if positions and sampling.max_tokens > positions - 1:
+        raise FaithfulError(
+            f"--max-tokens {sampling.max_tokens} does not fit: {model} has a context of {positions} tokens, BOS included;"
+            f" use at most {positions - 1}."
+        )
+    return sampling
+
+
+def targets(config: GenerateConfig, manifest: Manifest) -> dict[str, int]:
+    """Tokens to reach per split: what is asked for, else what was asked for last.
+
+    The held-out budget follows the training budget by rule unless it was stated: that of a corpus with more training
+    tokens than are asked for follows its own.
+    """
+    preset = find_preset(manifest.identity["model"]["name"])
+    before = manifest.requested
+    train = config.tokens or before["train"] or (preset.tokens if preset else DEFAULT_TOKENS)
+    by_rule = before["test"] in (0, test_tokens(before["train"]))
+    reached = before["train"] if manifest.tokens("train") >= before["train"] else 0
+    held_out = config.held_out or (test_tokens(max(train, reached)) if by_rule else before["test"])
+    return {"train": train, "test": held_out}
+
+
+def _resolve(config: GenerateConfig) -> ModelSpec:
+    return resolve_model(
+        config.model or "tiny",
+        revision=config.revision,
+        dtype=config.dtype,
+        bos=config.bos,
+        device=known_device(config.device),
+    )
+
+
+def refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest) -> None:
+    """Compare what was stated with a corpus that exists.
+
+    Raises:
+        FaithfulError: they differ, or the corpus is no sampled one; says in what.
+    """
+    if manifest.kind != "own":
+        raise FaithfulError(f"{folder} is no corpus sampled from a model; choose another --out.")
+    identity, engine = manifest.identity, manifest.segments[-1]["engine"]
+    recorded = {
+        **identity["sampling"],
+        "seed": identity["seed"],
+        "dtype": identity["model"]["dtype"],
+        "bos": identity["model"]["bos_id"],
+        "engine": engine["name"],
+        "device": settings_from(engine).device,
+        "threads": engine["threads"],
+        "batch": engine["slots"],
+        "shard_rows": engine["shard_rows"],
+        "deterministic": engine["deterministic"],
+    }
+    stated = {name: getattr(config, name) for name in recorded}
+    if stated["engine"] == "auto":
+        stated["engine"] = None
+    engine_changes = differences({name: stated.pop(name) for name in ENGINE_CHANGES}, recorded)
+    found = differences(stated, recorded)
+    name = identity["model"]["name"]
+    if config.model:
+        preset = find_preset(config.model)
+        asked = preset.name if preset else config.model
+        if asked not in (name, spec_of(manifest).source) and Path(asked).resolve() != Path(spec_of(manifest).source):
+            found.insert(0, f"model {asked} asked for, {name} in the corpus")
+    if config.revision and not _is_revision(config.revision, manifest):
+        found.append(f"revision {config.revision} asked for, {identity['model']['revision']} in the corpus")
+    advice = "Choose another --out" if found else "Choose another --out, or go on with --accept-engine-change"
+    if not config.accept_engine_change:
+        found += engine_changes
+    if found:
+        raise FaithfulError(f"{folder} was made otherwise: {'; '.join(found)}. {advice}; nothing was changed.")
+
+
+def _is_revision(stated: str, manifest: Manifest) -> bool:
+    """Whether a revision is the one a corpus was made with: its sha, the beginning of it, or the name asked for then."""
+    sha = manifest.identity["model"]["revision"]
+    beginning = re.fullmatch("[0-9a-f]{7,}", stated) is not None and sha.startswith(stated)
+    return beginning or stated in (sha, manifest.provenance.get("revision_asked"))

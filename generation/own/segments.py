@@ -1,0 +1,41 @@
+"""Segments of a corpus: which engine drew which rows. A new one begins where the engine changes.
+
+A row belongs to the last segment that begins at or before it, unless a later segment names it under `repaired`.
+"""
+
+from typing import Any
+
+from faithful.store.corpus import Manifest, Shard
+from generation.own.prepare import GenerateConfig, drawing_settings, refuse_missing_gpus
+from generation.sampling.engine import EngineSettings
+from generation.writing.identity import check_engine, engine_identity
+
+
+def settle_engine(config: GenerateConfig, manifest: Manifest) -> tuple[EngineSettings, dict[str, Any] | None]:
+    """How to go on drawing, and the engine of the segment that must be opened first (None: go on with the last one).
+
+    Raises:
+        FaithfulError: this machine's engine is another one and that was not accepted; no GPU, or too few for the workers.
+    """
+    settings = drawing_settings(config, manifest)
+    engine = engine_identity(settings)
+    last = manifest.segments[-1]["engine"]
+    same = check_engine(last, engine, config.accept_engine_change) and engine["slots"] == last["slots"]
+    refuse_missing_gpus(settings, config.workers)
+    promise_given_up = config.accept_engine_change and len(manifest.segments) == 1 and manifest.rows("train") > 0
+    return settings, engine if not same or promise_given_up else None
+
+
+def open_segment(manifest: Manifest, engine: dict[str, Any]) -> None:
+    """Let what is drawn from now on belong to `engine`."""
+    manifest.segments.append({"train": manifest.rows("train"), "test": manifest.rows("test"), "engine": engine})
+
+
+def note_repair(manifest: Manifest, split: str, shard: Shard) -> None:
+    """Note that the last segment's engine drew a shard again: rows before the segment's first are named as ranges."""
+    segment = manifest.segments[-1]
+    rows = [shard.first, min(shard.first + shard.rows, segment[split])]
+    if rows[0] < rows[1]:
+        ranges = segment.setdefault("repaired", {}).setdefault(split, [])
+        if rows not in ranges:
+            ranges.append(rows)

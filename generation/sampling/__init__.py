@@ -1,0 +1,1 @@
+"""Drawing tokens: the distribution q, its random numbers, and the two engines."""

@@ -1,0 +1,100 @@
+"""What an engine is: requests in, finished samples out, each sample a function of its seed.
+
+Two real engines speak this protocol: `generation.sampling.vllm_engine` and `generation.sampling.transformers_engine`.
+"""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from faithful.base.errors import FaithfulError
+
+ENGINES = ("auto", "vllm", "transformers")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One sample to draw: its index in the split and its seed."""
+
+    index: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A finished sample.
+
+    Attributes:
+        index, seed: those of the request.
+        token_ids: sampled tokens, a closing end-of-text included, BOS not.
+        finish_reason: `stop` or `length`.
+        logprob_p: log p of each token under the model (before temperature and truncation), nats.
+        logprob_q: log q of each token where q ≠ p and the engine computes it, else None.
+    """
+
+    index: int
+    seed: int
+    token_ids: list[int]
+    finish_reason: str
+    logprob_p: list[float]
+    logprob_q: list[float] | None
+
+
+class Engine(Protocol):
+    """Draws samples. `requests` is pulled whenever there is room, so a lazy iterator keeps the engine full.
+
+    Attributes:
+        told: called after every decoding step with the number of tokens of the samples in flight.
+    """
+
+    told: Callable[[int], None]
+
+    def run(self, requests: Iterator[Request]) -> Iterator[Sample]:
+        """Yield samples as they finish, in the engine's own order; closing the iterator drops those in flight."""
+        ...
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How the engine runs: everything here decides the bytes and is part of the identity.
+
+    Attributes:
+        name: `vllm` or `transformers`.
+        device: `cpu` or `cuda`.
+        threads: threads per worker on a CPU.
+        slots: samples in flight per worker.
+        shard_rows: samples per shard.
+        deterministic: drain at each shard's border, so that a shard's bytes depend on its range alone.
+    """
+
+    name: str
+    device: str
+    threads: int
+    slots: int
+    shard_rows: int
+    deterministic: bool
+
+
+def unheard(tokens: int) -> None:
+    """Nobody asks how far an engine is."""
+
+
+def has_vllm() -> bool:
+    """Whether vLLM is installed (found by its module: its distribution goes by several names)."""
+    return importlib.util.find_spec("vllm") is not None
+
+
+def choose_engine(name: str, device: str) -> str:
+    """`auto` → vLLM where a GPU and vLLM are present, else transformers.
+
+    Raises:
+        FaithfulError: unknown name, or vLLM asked for and not installed.
+    """
+    if name not in ENGINES:
+        raise FaithfulError(f"'{name}' is not an engine; choose auto, vllm or transformers.")
+    if name == "auto":
+        return "vllm" if device == "cuda" and has_vllm() else "transformers"
+    if name == "vllm" and not has_vllm():
+        raise FaithfulError("vLLM is not installed; install it with `pip install 'faithful-sae[vllm]'`.")
+    return name

@@ -1,0 +1,181 @@
+"""The documents of a source as a stream that can be left and gone on with."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from faithful.base.errors import FaithfulError
+from faithful.hub.errors import PAUSES, broke, connection_lost, with_retries
+from generation.files.parts import Part, whole_files
+from generation.files.tables import Tables
+from generation.files.templates import WIKITEXT, renderer
+from generation.files.text_files import TextFiles
+from generation.sources.datasets_readers import open_hub, open_saved, reading_fault
+from generation.sources.round_robin import RoundRobin
+from generation.sources.source import Row, Source
+from generation.sources.task_names import names_one_of
+from generation.sources.wikitext import articles
+
+_LONGEST_NAME = 200
+
+
+class Reader(Protocol):
+    """What reads files row by row.
+
+    Attributes:
+        names: what the files are called in document ids.
+    """
+
+    names: list[str]
+
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+
+    def select(self, columns: tuple[str, ...]) -> "Reader":
+        """The same files, of which no more than these columns are needed."""
+
+    def division(self, unit: str) -> str | None:
+        """How `parts` cuts the files, in words; None where they can only be read from their beginnings."""
+
+    def parts(self) -> list[Part]:
+        """The files in parts, in the order of their rows."""
+
+    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+        """Rows of a file after the first `skip`."""
+
+
+class Rows:
+    """Documents of a source in an order fixed by (source, seed) alone.
+
+    The files, or their parts (`Source.parts`), are permuted by the seed and up to `Source.open_files` of them are read in
+    turn, a row of each. Iterating again goes on where the last iteration stopped. A broken connection is tried again, from
+    the row after the last.
+
+    Args:
+        source: resolved; not noise.
+        seed: ≥ 0.
+        state: what `state()` gave: go on after the last row yielded before it; None for the beginning.
+        pauses: seconds to wait between attempts to reach the Hub.
+
+    Attributes:
+        dropped: how many rows were left out, by reason: `empty`, `task` (see `Source.leave_out`), `not unicode` (the text
+            or the name of its task).
+
+    Raises:
+        FaithfulError: noise has no rows; while iterating: a damaged file, or a connection that does not come back.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        seed: int,
+        state: dict[str, Any] | None = None,
+        *,
+        pauses: tuple[float, ...] = PAUSES,
+    ) -> None:
+        if source.kind == "noise":
+            raise FaithfulError("noise has no rows: its tokens are drawn at random.")
+        self.source, self.pauses = source, pauses
+        self.dropped: dict[str, int] = dict(state["dropped"]) if state else {}
+        self._place: RoundRobin[Row | str] = RoundRobin(seed, state, source.open_files)
+        self._text = renderer(source.template, source.columns)
+
+    def __iter__(self) -> Iterator[Row]:
+        parts = with_retries(self._open, self.source.name, self.pauses)
+        for item in self._place.items(len(parts), lambda number, skip: self._part(parts[number], skip)):
+            if isinstance(item, Row):
+                yield item
+            else:
+                self.dropped[item] = self.dropped.get(item, 0) + 1
+
+    def state(self) -> dict[str, Any]:
+        """The place after the last row yielded, as JSON values."""
+        return {**self._place.state(), "dropped": dict(self.dropped)}
+
+    def _open(self) -> list[Part]:
+        """What is read in turn."""
+        reader = open_source(self.source).select(needed_columns(self.source))
+        if not self.source.parts:
+            return whole_files(reader)
+        try:
+            return reader.parts()
+        except Exception as error:
+            raise reading_fault(error, self.source.name) from error
+
+    def _part(self, part: Part, skip: int) -> Iterator[tuple[int, Row | str]]:
+        """Pairs (rows of the part consumed, row or the reason to drop it), through broken connections."""
+        broken = 0
+        while True:
+            try:
+                for consumed, item in self._items(part, skip):
+                    skip, broken = consumed, 0
+                    yield consumed, item
+                return
+            except Exception as error:
+                what = f"{self.source.name}, {part.name}"
+                if not (broke(error) or self._vanished(error)):
+                    raise reading_fault(error, what) from error
+                if broken == len(self.pauses):
+                    raise connection_lost(what, broken + 1, error) from error
+            time.sleep(self.pauses[broken])
+            broken += 1
+
+    def _vanished(self, error: Exception) -> bool:
+        """Whether a file of a pinned revision seems to be gone: it cannot be, so the Hub answered wrongly."""
+        return self.source.kind == "hub" and isinstance(error, FileNotFoundError)
+
+    def _items(self, part: Part, skip: int) -> Iterator[tuple[int, Row | str]]:
+        rows = part.rows(skip)
+        if self.source.template == WIKITEXT:
+            for count, text in articles(self._text(row) for row in rows):
+                yield skip + count, self._item(text, {}, part.name, skip + count)
+            return
+        for number, row in enumerate(rows, skip):
+            yield number + 1, self._item(self._text(row), row, part.name, part.first + number)
+
+    def _item(self, text: str, row: dict[str, Any], file: str, number: int) -> Row | str:
+        source, doc_id = self.source, f"{file}:{number}"
+        origin = source.name if source.kind == "hub" or source.builder == "saved" else file
+        if source.kind == "embedded":
+            origin = doc_id = str(row["path"])
+        elif source.builder == "text" and not number:
+            doc_id = file
+        if source.source_column:
+            stated = _field(row, source.source_column)
+            tasks = [task for task in (stated if isinstance(stated, list) else [stated]) if isinstance(task, str)]
+            tasks = [task for task in tasks if len(task) <= _LONGEST_NAME]
+            if any(names_one_of(task, source.leave_out) for task in tasks):
+                return "task"
+            origin = next((task.strip() for task in tasks if task.strip()), origin)
+        if not text.strip():
+            return "empty"
+        try:
+            (text + origin).encode()
+        except UnicodeEncodeError:
+            return "not unicode"
+        return Row(doc_id, text, origin)
+
+
+def open_source(source: Source) -> Reader:
+    """A reader of a pinned source's files."""
+    if source.kind == "hub":
+        repo, split, revision = str(source.repo), str(source.split), str(source.revision)
+        return open_hub(repo, source.config, split, revision, source.data_files, source.builder)
+    if source.builder == "saved":
+        return open_saved(Path(str(source.root)) / (source.split or ""))
+    read = TextFiles if source.builder in ("text", "json", "csv") else Tables
+    return read(str(source.builder), [Path(path) for path in source.data_files], source.file_names())
+
+
+def needed_columns(source: Source) -> tuple[str, ...]:
+    """Columns that its text and the names of its tasks are read from."""
+    column = (source.source_column or "").split(".")[0]
+    return tuple(dict.fromkeys([*source.columns, *([column] if column else [])]))
+
+
+def _field(row: dict[str, Any], name: str) -> Any:
+    value: Any = row
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value

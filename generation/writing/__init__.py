@@ -1,0 +1,1 @@
+"""What every corpus is written with: its identity, its splits, its shards, its statistics."""

@@ -1,0 +1,133 @@
+"""Codes of many SAEs on the same activations: one forward pass, each SAE's active latents kept sparse."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faithful.activations.stream import kept_activations
+from faithful.hooks.truncated import TruncatedModel
+from faithful.sae.autoencoder import Autoencoder
+from faithful.sae.topk import TopKSAE
+
+ROWS_PER_FORWARD, ROWS_AT_ONCE = 32, 256
+ENTRIES = 2**25
+
+Told = Callable[[int, int], None]
+
+
+def sparse_codes(sae: Autoencoder, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Active latents of any SAE.
+
+    Args:
+        sae: TopK, or one whose number of active latents is free.
+        h: float32 [n, d_in].
+
+    Returns:
+        values [n, k'] (≥ 0) and latents [n, k'] (int64); k' is k, else the most that fire on one of the n tokens (at least
+        1), rows with fewer filled up with values of 0.
+    """
+    if isinstance(sae, TopKSAE):
+        return sae.encode_sparse(h)
+    step = max(1, ENTRIES // sae.d_sae)
+    found = []
+    for piece in h.split(step):
+        codes = sae.encode(piece)
+        width = max(1, int((codes > 0).sum(1).max()))
+        found.append(tuple(torch.topk(codes, width, dim=1, sorted=False)))
+    widest = max(values.shape[1] for values, _ in found)
+    values, latents = (
+        torch.cat([torch.nn.functional.pad(pieces[side], (0, widest - pieces[side].shape[1])) for pieces in found])
+        for side in (0, 1)
+    )
+    return values, latents
+
+
+def activations_of(
+    model: TruncatedModel,
+    rows: Sequence[np.ndarray],
+    ordinary: np.ndarray,
+    report: Told = lambda done, total: None,
+) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor]]:
+    """Activations of contexts in pieces, special tokens left out.
+
+    Yields:
+        for each token its place in `rows`, int64 [n], and its position in the context (BOS is 0), int64 [n], and its
+        activation, float32 [n, d_in].
+    """
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        chunk = rows[first : first + ROWS_AT_ONCE]
+        for places, h in kept_activations(model, chunk, ordinary, ROWS_PER_FORWARD):
+            positions = [np.flatnonzero(ordinary[chunk[place]]) for place in places]
+            owners = np.repeat(places + first, [len(one) for one in positions])
+            yield owners, np.concatenate(positions), h.float()
+        report(first + len(chunk), len(rows))
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Sparse codes of one SAE on some tokens.
+
+    Attributes:
+        values: float32 [tokens, k'], 0 where fewer fire.
+        latents: int32 [tokens, k'].
+        d_sae: number of latents.
+    """
+
+    values: Tensor
+    latents: Tensor
+    d_sae: int
+
+    @property
+    def density(self) -> np.ndarray:
+        """Share of tokens on which each latent fires, float64 [d_sae]."""
+        fired = self.latents[self.values > 0].long()
+        return torch.bincount(fired, minlength=self.d_sae).double().div(max(1, len(self.values))).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class CodedText:
+    """Tokens with the codes of several SAEs.
+
+    Attributes:
+        rows: contexts, int64 [≤ context], BOS first.
+        owners: int64 [tokens], place in `rows` of each token, in no order.
+        positions: int64 [tokens], position in its context.
+        codes: of each SAE, in the order given.
+    """
+
+    rows: Sequence[np.ndarray]
+    owners: np.ndarray
+    positions: np.ndarray
+    codes: list[Codes]
+
+
+@torch.no_grad()
+def code_text(
+    model: TruncatedModel,
+    saes: Sequence[Autoencoder],
+    rows: Sequence[np.ndarray],
+    ordinary: np.ndarray,
+    report: Told = lambda done, total: None,
+) -> CodedText:
+    """Codes of all SAEs on the contexts, from one forward pass; 8 bytes per token, active latent and SAE are kept."""
+    saes = [sae.to(device=model.device) for sae in saes]
+    owners, positions = [], []
+    pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in saes]
+    for who, where, h in activations_of(model, rows, ordinary, report):
+        owners.append(who)
+        positions.append(where)
+        for sae, kept in zip(saes, pieces, strict=True):
+            values, latents = sparse_codes(sae, h)
+            kept.append((values.float().cpu(), latents.int().cpu()))
+    codes = []
+    for sae, kept in zip(saes, pieces, strict=True):
+        width = max(values.shape[1] for values, _ in kept)
+        values, latents = (
+            torch.cat([torch.nn.functional.pad(one[side], (0, width - one[side].shape[1])) for one in kept])
+            for side in (0, 1)
+        )
+        codes.append(Codes(values, latents, sae.d_sae))
+    return CodedText(rows, np.concatenate(owners), np.concatenate(positions), codes)

@@ -1,0 +1,145 @@
+"""What seed robustness would be without any features: decoders before training, and SAEs of Gaussian activations.
+
+The floors that need no training (random rows, rows with the activations' covariance) are in `studies.seeds.matching`.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import write_tensors
+from faithful.base.records import check_archive
+from faithful.hooks.truncated import TruncatedModel
+from faithful.sae.config import StackConfig
+from faithful.sae.stack import Stack, init_weights
+from faithful.sae.topk import TopKSAE
+from studies.common.codes import activations_of
+
+RECORDED = ("d_sae", "k", "lr", "dead_tokens", "eps", "clip", "warmup", "decay", "auxk")
+CHECKPOINT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and covariance of activations.
+
+    Attributes:
+        mean: float64 [d_in].
+        covariance: float64 [d_in, d_in].
+        tokens: how many they are of.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    tokens: int
+
+
+def moments_of(model: TruncatedModel, rows: Sequence[np.ndarray], ordinary: np.ndarray) -> Moments:
+    """Moments of the activations of contexts, special tokens left out, summed in float64."""
+    count = 0
+    total = torch.zeros(model.d_in, dtype=torch.float64, device=model.device)
+    products = torch.zeros(model.d_in, model.d_in, dtype=torch.float64, device=model.device)
+    for _, _, h in activations_of(model, rows, ordinary):
+        wide = h.double()
+        total += wide.sum(0)
+        products += wide.T @ wide
+        count += len(h)
+    if count < 2:
+        raise FaithfulError("There are too few held-out tokens for the moments of the activations; give more --tokens.")
+    mean = total / count
+    covariance = products / count - torch.outer(mean, mean)
+    return Moments(mean.cpu(), covariance.cpu(), count)
+
+
+def initial_decoder(seed: int, d_in: int, d_sae: int) -> Tensor:
+    """Decoder rows of a cell before its first step, float32 [d_sae, d_in], unit norm."""
+    return init_weights(seed, d_in, d_sae)
+
+
+def recorded_config(record: dict[str, Any], d_in: int, steps: int, seeds: Sequence[int]) -> StackConfig | None:
+    """How `faithful train` trained an SAE, by what it recorded.
+
+    An objective and a schedule are recorded by name. They are taken from modules that are imported already: what a file
+    names is never imported.
+
+    Args:
+        record: its `identity`, of the `ALGORITHM` that trains now, and whether it was `deterministic`.
+        d_in: dimensions of the activations.
+        steps: to train now; schedules are fractions of them.
+        seeds: init seeds.
+
+    Returns:
+        None where its objective or schedule is not at hand.
+    """
+    how = record["identity"]
+    objective, schedule = (_function(how[name]) for name in ("objective", "schedule"))
+    if (objective is None) != (how["objective"] is None) or (schedule is None) != (how["schedule"] is None):
+        return None
+    return StackConfig(
+        d_in=d_in,
+        init_seeds=tuple(seeds),
+        steps=steps,
+        betas=tuple(how["betas"]),
+        gemm_dtype=None if how["gemm_dtype"] == "float32" else how["gemm_dtype"],
+        objective=objective,
+        schedule=schedule,
+        deterministic=record.get("deterministic", False),
+        **{name: how[name] for name in RECORDED},
+    )
+
+
+def gaussian_saes(
+    moments: Moments,
+    config: StackConfig,
+    batch: int,
+    seed: int,
+    device: str = "cpu",
+    report: Callable[[int, int], None] = lambda done, total: None,
+    checkpoint: Path | None = None,
+) -> list[TopKSAE]:
+    """SAEs trained on Gaussian activations with given moments; all see the same batches.
+
+    Args:
+        moments: of the activations.
+        config: how they are trained, by `recorded_config` as recorded ones were.
+        batch: activations per step.
+        seed: of the draws.
+        device: where they are trained; the draws are the same everywhere.
+        report: told the steps done and their number.
+        checkpoint: where the state is kept every ten minutes, and taken from; the caller deletes it.
+    """
+    values, vectors = torch.linalg.eigh(moments.covariance)
+    root = (vectors * values.clamp(min=0).sqrt()).float()
+    mean = moments.mean.float()
+    scale = float((moments.covariance.trace() + moments.mean.square().sum()).rsqrt())
+    stack = Stack(config, mean, scale, device)
+    generator = torch.Generator().manual_seed(seed)
+    if checkpoint is not None and checkpoint.exists():
+        check_archive(checkpoint)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        stack.load_state_dict(state["stack"])
+        generator.set_state(state["generator"])
+    saved = time.monotonic()
+    while stack.made < config.steps:
+        noise = torch.randn(batch, config.d_in, generator=generator)
+        stack.step(noise @ root.T + mean)
+        if stack.made % 16 == 0 or stack.made == config.steps:
+            report(stack.made, config.steps)
+        if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            state = {"stack": stack.state_dict(), "generator": generator.get_state()}
+            write_tensors(checkpoint, state)
+            saved = time.monotonic()
+    return [stack.sae(place) for place in range(len(config.init_seeds))]
+
+
+def _function(name: str | None) -> Any:
+    module, _, function = (name or "").rpartition(".")
+    return getattr(sys.modules.get(module), function, None)

@@ -1,0 +1,311 @@
+"""What a study over SAEs works with: the SAEs, the model and hook they read, and the corpora that make its panel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from faithful.base.devices import check_device
+from faithful.base.errors import FaithfulError
+from faithful.base.quantities import check_stated
+from faithful.hooks.hook import KINDS, MODULE, Hook
+from faithful.hooks.truncated import TruncatedModel
+from faithful.models.load import load_model, shape_of
+from faithful.models.presets import DEFAULT_CONTEXT, find_preset
+from faithful.models.spec import ModelSpec, check_dtype, resolve_model
+from faithful.models.tokenizer import load_tokenizer
+from faithful.store.corpora_of_saes import bos_of, trained_corpora
+from faithful.store.corpus import MANIFEST, Corpus
+from faithful.store.places import corpora_in, saes_in
+from faithful.store.saes import Trained, find_saes
+from generation.writing.identity import sampling_of, spec_of
+from studies.common.config import StudyConfig
+
+PUBLISHERS = {"gpt2": "openai-community", "pythia": "EleutherAI", "gemma": "google"}
+
+
+@dataclass(frozen=True)
+class StudyInput:
+    """The same, resolved.
+
+    Attributes:
+        saes: by corpus, shape and seed.
+        spec: the model that reads the text.
+        hook: where the SAEs take their activations.
+        corpora: folder of each corpus of the panel, by name; may be empty.
+        own: name of the own corpus among the SAEs' and the panel's; None where there is none.
+        context, layout: of the panel's contexts.
+        device: of the model.
+        missing_corpora: those that SAEs were trained on and that are no longer where they were: not in the panel.
+        controls: corpora of the panel made of the own one alone, by name: the corpus whose lengths such a part has, the own
+            one where its documents were shuffled.
+        of_own: corpora of the panel that hold text of the own one: itself, and what was made of it, alone or with others.
+    """
+
+    saes: tuple[Trained, ...]
+    spec: ModelSpec
+    hook: Hook
+    corpora: dict[str, Path]
+    own: str | None
+    context: int
+    layout: str
+    device: str
+    missing_corpora: tuple[str, ...] = ()
+    controls: dict[str, str] = field(default_factory=dict)
+    of_own: frozenset[str] = frozenset()
+
+    @cached_property
+    def model(self) -> Any:
+        """The whole causal LM on its device, loaded once."""
+        return load_model(self.spec, self.device)
+
+    @cached_property
+    def truncated(self) -> TruncatedModel:
+        """The same up to the hook."""
+        return TruncatedModel(self.model, self.hook)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return load_tokenizer(self.spec.source, self.spec.hub_revision())
+
+    def heading(self, study: str, seed: int) -> dict[str, Any]:
+        """What summary.json of every study begins with."""
+        return {
+            "study": study,
+            "model": {"name": self.spec.name, "revision": self.spec.revision, "dtype": self.spec.dtype},
+            "hook": self.hook.name,
+            "own": self.own,
+            "controls": self.controls,
+            "missing_corpora": list(self.missing_corpora),
+            "seed": seed,
+        }
+
+    @property
+    def matched(self) -> tuple[str, ...]:
+        """Parts of the panel that are text of the own corpus."""
+        return tuple(name for name in self.corpora if name == self.own)
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Parts of the panel that hold none; those are no foreign text that hold some."""
+        return tuple(name for name in self.corpora if self.own is not None and name not in self.of_own)
+
+    @property
+    def names(self) -> list[str]:
+        """Corpora that the SAEs were trained on, own first."""
+        return sorted({sae.corpus for sae in self.saes}, key=lambda name: (name != self.own, name))
+
+
+def resolve_input(config: StudyConfig) -> StudyInput:
+    """Find the SAEs, their model, their hook and the panel's corpora.
+
+    Raises:
+        FaithfulError: a device that is not there, no SAEs, several models or hooks, a model that is not known, not the
+            SAEs' or of another width, two corpora of one name, a corpus of another tokenizer.
+    """
+    check_stated(config)
+    device = check_device(config.device)
+    if config.seed < 0:
+        raise FaithfulError("--seed must not be negative.")
+    config = _without_runs(config)
+    saes = find_saes(config.saes)
+    corpora, missing = _corpora(config, saes)
+    spec = _model(config, saes, corpora, device)
+    for corpus in corpora.values():
+        made_for = corpus.manifest.identity["model"]
+        if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:
+            raise FaithfulError(
+                f"{corpus.folder} was tokenised for {made_for['name']}, whose tokenizer differs from {spec.name}'s;"
+                f" add it again with `faithful corpus add … --for {spec.name}`."
+            )
+    _refuse_other_models(config, saes, spec)
+    _refuse_widths(saes, spec)
+    hook, model = _hook(saes, spec, device)
+    trained = [sae.record["identity"] for sae in saes if sae.record]
+    preset = find_preset(spec.name)
+    stated = [one["context"] for one in trained] + [sae.context for sae in saes if sae.context]
+    context = config.context or next(iter(stated), None) or (preset and preset.context)
+    own = _own(config, saes, corpora, spec)
+    found = StudyInput(
+        saes=tuple(saes),
+        spec=spec,
+        hook=hook,
+        corpora={name: corpus.folder for name, corpus in corpora.items()},
+        own=own,
+        context=min(context or DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT),
+        layout=config.layout or next((one["layout"] for one in trained), "aligned"),
+        device=device,
+        missing_corpora=missing,
+        controls=_controls(corpora, own),
+        of_own=frozenset(name for name, corpus in corpora.items() if own is not None and own in _made_of(name, corpus)),
+    )
+    if model is not None:
+        found.__dict__["model"] = model
+    return found
+
+
+def _without_runs(config: StudyConfig) -> StudyConfig:
+    """The same with the SAEs and the corpora of each run that was named in their place."""
+    saes = tuple(saes_in(Path(one)) if Path(one).is_dir() else one for one in config.saes)
+    corpora = tuple(one for folder in config.corpora for one in corpora_in(Path(folder)))
+    return replace(config, saes=saes, corpora=corpora)
+
+
+def model_called(name: str) -> str:
+    """What loads a model that an SAE calls as TransformerLens does: `gpt2-small`, `pythia-70m-deduped`, `gemma-2b`."""
+    preset = find_preset("gpt2" if name == "gpt2-small" else name)
+    if preset:
+        return preset.name
+    publisher = PUBLISHERS.get(name.split("-")[0])
+    return name if publisher is None or "/" in name or Path(name).is_dir() else f"{publisher}/{name}"
+
+
+def _corpora(config: StudyConfig, saes: Sequence[Trained]) -> tuple[dict[str, Corpus], tuple[str, ...]]:
+    """Corpora of the panel, and the names of those that would be in it if they were still there."""
+    folders, missing = list(config.corpora), []
+    if not folders:
+        known: dict[str, Path] = {}
+        for source in config.saes:
+            known |= trained_corpora(Path(source))
+        for name in sorted({sae.corpus for sae in saes}):
+            if name in known and (known[name] / MANIFEST).exists():
+                folders.append(known[name])
+            elif name in known or any(sae.record for sae in saes if sae.corpus == name):
+                missing.append(name)
+    corpora: dict[str, Corpus] = {}
+    for corpus in map(Corpus, folders):
+        if corpus.name in corpora:
+            raise FaithfulError(
+                f"Two corpora are named {corpus.name}; a corpus' name is its folder's name, so rename one."
+            )
+        corpora[corpus.name] = corpus
+    return corpora, tuple(missing)
+
+
+def _controls(corpora: dict[str, Corpus], own: str | None) -> dict[str, str]:
+    """Parts of the own corpus with another one's lengths, and the own corpus shuffled."""
+    found = {}
+    for name, corpus in corpora.items():
+        made = corpus.manifest.identity.get("derivation") or {}
+        if own is not None and [one["name"] for one in made.get("inputs", ())] == [own]:
+            if "like" in made:
+                found[name] = str(made["like"]["name"])
+            elif made["operation"] == "shuffle":
+                found[name] = own
+    return found
+
+
+def _made_of(name: str, corpus: Corpus) -> set[str]:
+    """Names of the corpora that a corpus holds text of, itself included."""
+    made = corpus.manifest.identity.get("derivation") or {}
+    return {name, *(str(one["name"]) for one in made.get("inputs", ()))}
+
+
+def _model(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus], device: str) -> ModelSpec:
+    """The model named, else that of the corpora (the own one's first), else that of the SAEs; of the BOS of the corpora.
+
+    A model that is named is taken in the revision that the SAEs were made with, where they say so.
+    """
+    trained = [sae.record["identity"] for sae in saes if sae.record]
+    bos = bos_of(corpora.values())
+    if bos is None:
+        bos = next((one["bos_id"] for one in trained if "bos_id" in one), None)
+    made = {(model_called(one["model"]), one["revision"]) for one in trained if "revision" in one}
+    manifests = sorted((corpus.manifest for corpus in corpora.values()), key=lambda found: found.kind != "own")
+    if manifests:
+        spec = spec_of(manifests[0])
+        is_theirs = {revision for _, revision in made} <= {spec.revision}
+        if config.model is None or (_is_called(config.model, spec) and is_theirs):
+            dtype = config.dtype or next((one["dtype"] for one in trained), spec.dtype)
+            return replace(spec, dtype=check_dtype(dtype), bos_id=spec.bos_id if bos is None else bos)
+    names = [model_called(config.model)] if config.model else sorted({model_called(sae.model) for sae in saes})
+    if len(names) != 1 or not names[0]:
+        what = f"name {', '.join(names)}" if any(names) else "name no model"
+        raise FaithfulError(f"The SAEs {what}; say which model reads the text with --model.")
+    commits = [commit for name, commit in made if name == names[0] and not commit.startswith("sha256:")]
+    revision = commits[0] if len(commits) == 1 else None
+    return resolve_model(names[0], revision=revision, dtype=config.dtype, bos=bos, device=device)
+
+
+def _is_called(model: str, spec: ModelSpec) -> bool:
+    """Whether a preset's name, a Hub id or a folder stands for a model."""
+    preset = find_preset(model)
+    if preset:
+        return preset.name == spec.name
+    return model == spec.source or Path(model).resolve() == Path(spec.source)
+
+
+def _refuse_other_models(config: StudyConfig, saes: Sequence[Trained], spec: ModelSpec) -> None:
+    """Refuse SAEs of another model: by the revision where `faithful train` recorded it; else by the name, where this one and
+    the SAE's are known, unless the model was named."""
+    reads = _known(spec.source)
+    for sae in saes:
+        made = sae.record.get("identity", {})
+        if "revision" in made:
+            is_other, name = made["revision"] != spec.revision, f"{made['model']} ({made['revision'][:19]})"
+        else:
+            name = _known(sae.model) or ""
+            is_other = bool(name and reads and name != reads and not config.model)
+        if is_other:
+            raise FaithfulError(
+                f"{sae.source} is of {name} and {spec.name} ({spec.revision[:19]}) would read the text; name SAEs of"
+                f" {spec.name}, or with --model and --corpus the model and the corpora that they are of."
+            )
+
+
+def _known(model: str) -> str | None:
+    """A model's one name where it is a preset or of a publisher whose models are called alike everywhere, else None."""
+    publisher, _, name = model_called(model).rpartition("/")
+    preset = find_preset(model_called(model))
+    return preset.name if preset else name.lower() if publisher in PUBLISHERS.values() else None
+
+
+def _hook(saes: Sequence[Trained], spec: ModelSpec, device: str) -> tuple[Hook, Any]:
+    """The one hook of all SAEs, and the model where it had to be loaded to tell."""
+    unknown = [sae for sae in saes if sae.hook is None]
+    if unknown:
+        what = f"reads '{unknown[0].hook_name}'" if unknown[0].hook_name else "does not say what it reads"
+        raise FaithfulError(
+            f"{unknown[0].source} {what}; studies read {', '.join(KINDS)} of a layer, and outputs of its modules: name other"
+            " SAEs."
+        )
+    hooks = sorted(
+        {sae.hook for sae in saes if sae.hook is not None}, key=lambda hook: (hook.kind == MODULE, hook.name)
+    )
+    if len(hooks) == 1:
+        return hooks[0], None
+    # A module's output is what is added to the stream in some families; there attn_out and layers.N.self_attn are one place.
+    if MODULE in {hook.kind for hook in hooks} and len({(hook.layer, hook.centred, hook.bos) for hook in hooks}) == 1:
+        model = load_model(spec, device)
+        if len({hook.place(model) for hook in hooks}) == 1:
+            return hooks[0], model
+    raise FaithfulError(
+        f"The SAEs read different things ({', '.join(hook.name for hook in hooks)}), whose features cannot be compared; name"
+        " the SAEs of one."
+    )
+
+
+def _refuse_widths(saes: Sequence[Trained], spec: ModelSpec) -> None:
+    width = shape_of(spec).d_model
+    for sae in saes:
+        if sae.d_in != width:
+            raise FaithfulError(
+                f"{sae.source} reads activations of {sae.d_in:,} dimensions and {spec.name} has {width:,}; name SAEs of"
+                f" {spec.name}, or with --model the one that they are of."
+            )
+
+
+def _own(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus], spec: ModelSpec) -> str | None:
+    """The model's own T 1 corpus: as named, else among the panel's corpora, else the one called `own`."""
+    names = {sae.corpus for sae in saes}
+    if config.own:
+        if config.own not in names:
+            raise FaithfulError(f"No SAE was trained on '{config.own}'; the corpora are {', '.join(sorted(names))}.")
+        return config.own
+    for name, corpus in corpora.items():
+        manifest = corpus.manifest
+        if manifest.kind == "own" and name in names and sampling_of(manifest).is_model:
+            return name
+    return "own" if "own" in names else None

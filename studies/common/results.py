@@ -1,0 +1,89 @@
+"""What every study leaves: `results.parquet` (one figure per row) and `summary.json`."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from faithful.base.files import write_atomically
+from faithful.base.records import read_record, write_record
+from faithful.base.shapes import Count
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        study: name of the study.
+        corpus: what it is of.
+        metric: METRICS' name.
+        value: the figure, None where it is not defined.
+        parameter: what the metric depends on (tokens of a curve, a threshold, k), None where nothing.
+        low, high: its 95 % interval, None where it has none.
+        other: the corpus it is compared with.
+        seed, other_seed: init seeds of the SAEs.
+        shape: hook, width and k of the SAEs, `resid_pre.8-f12288-k16`.
+    """
+
+    study: str
+    corpus: str
+    metric: str
+    value: float | None
+    parameter: float | None = None
+    low: float | None = None
+    high: float | None = None
+    other: str | None = None
+    seed: int | None = None
+    other_seed: int | None = None
+    shape: str | None = None
+
+
+class ModelRead(TypedDict, total=False):
+    """The model that read the text."""
+
+    name: str
+    revision: str
+    dtype: str
+
+
+class Summary(TypedDict, total=False):
+    """What every study's summary begins with; what follows is its own."""
+
+    study: str
+    model: ModelRead
+    hook: str
+    own: str | None
+    controls: dict[str, str]
+    missing_corpora: list[str]
+    seed: Count
+    reused: Any
+
+
+SUMMARY = "summary.json"
+COLUMNS = ("study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high", "shape")
+
+
+def write_results(folder: Path, summary: dict[str, Any], rows: list[Row]) -> None:
+    """Write both files atomically.
+
+    Raises:
+        FaithfulError: the folder cannot be written.
+    """
+    import polars as pl
+
+    types: dict[str, Any] = dict.fromkeys(("parameter", "value", "low", "high"), pl.Float64)
+    types |= dict.fromkeys(("study", "corpus", "other", "metric", "shape"), pl.String) | {"seed": pl.Int64}
+    schema = {name: types.get(name, pl.Int64) for name in COLUMNS}
+    table = pl.DataFrame([dataclasses.asdict(row) for row in rows], schema=schema)
+    write_atomically(folder / "results.parquet", lambda path: table.write_parquet(path))
+    write_record(folder / SUMMARY, summary)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """A study's `summary.json`.
+
+    Raises:
+        FaithfulError: it is damaged.
+    """
+    return read_record(path, Summary, "delete it and run the study again")

@@ -1,0 +1,122 @@
+"""One corpus measured against the model: its divergences, its certificate, its figures."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from faithful.base.progress import Reporter
+from faithful.base.records import read_cache, write_record
+from faithful.models.load import load_model
+from faithful.models.spec import ModelSpec
+from faithful.models.tokenizer import load_tokenizer
+from faithful.store.corpus import Corpus, Manifest
+from generation.certificate.conclude import NO_CERTIFICATE
+from generation.certificate.reference import Reference, model_figures, score_reference
+from generation.certificate.score_part import score_part
+from generation.sampling.distribution import Sampling
+from generation.scoring.excess import BandCounter
+from generation.scoring.scored_part import Part, choose_part
+from generation.writing.identity import sampling_of
+from generation.writing.statistics import budget_statistics
+from studies.corpora.config import CorporaConfig
+
+DECLARED = ("verdict", "p_holm", "surprise_gap", "ci95", "tokens_scored")
+
+
+class Bench:
+    """Computes one corpus' figures, and keeps them in `cells/`, so that nothing is computed twice."""
+
+    def __init__(
+        self, config: CorporaConfig, spec: ModelSpec, own: Path, tokens: int, budget: int, device: str
+    ) -> None:
+        self.config, self.spec, self.own = config, spec, own
+        self.tokens, self.budget, self.device = tokens, budget, device
+        self.reused: list[str] = []
+        self._model: Any = None
+        self._reference: Reference | None = None
+        self._tokenizer: Any = None
+
+    def cell(self, corpus: Corpus, report: Reporter) -> dict[str, Any]:
+        """The figures of a corpus."""
+        path = self.config.out / "cells" / f"{corpus.name}.json"
+        key = self._key(corpus)
+        stored = read_cache(path)
+        if stored is not None and stored["key"] == key:
+            self.reused.append(corpus.name)
+            return stored
+        cell = {"key": key} | self._compute(corpus, report)
+        write_record(path, cell)
+        return cell
+
+    def _key(self, corpus: Corpus) -> str:
+        """Hash of everything that decides a cell."""
+        files = [[shard.sha256 for shard in folder.manifest.shards[split]] for folder, split in (
+            (corpus, "train"), (Corpus(self.own), "train"), (Corpus(self.own), "test"),
+        )]  # fmt: skip
+        spec = (self.spec.revision, self.spec.dtype, self.spec.bos_id)
+        parts = [4, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _compute(self, corpus: Corpus, report: Reporter) -> dict[str, Any]:
+        began = time.monotonic()
+        if self._model is None:
+            self._model = load_model(self.spec, self.device)
+            self._tokenizer = load_tokenizer(self.spec.source, self.spec.hub_revision())
+            self._reference = score_reference(self.own, self._model, self.spec, report=report)
+        assert self._reference is not None
+        part = choose_part(corpus, "train", self.tokens)
+        bands = BandCounter()
+        manifest = corpus.manifest
+        drawn_in = manifest.identity["model"]["dtype"] if manifest.kind == "own" else None
+        declares = _declared_sampling(manifest, self.spec)
+        is_own = declares is not None and declares.is_model
+        result = score_part(
+            part,
+            self._model,
+            self.spec,
+            Sampling(),
+            as_declared=is_own,
+            sampled_in=drawn_in,
+            seed=self.config.seed,
+            report=report,
+            bands=bands,
+        )
+        figures = model_figures(part.documents, bands.result(), self._reference, self.spec, self.config.seed)
+        text = budget_statistics(corpus, self._tokenizer, self.spec, self.budget, report=report)
+        return {
+            "name": corpus.name,
+            "kind": manifest.kind,
+            "tokens": corpus.tokens(),
+            "sampling": manifest.identity.get("sampling"),
+            "as_model": result | {"part": part.chosen},
+            "as_declared": None if declares is None or is_own else self._declared(part, declares, drawn_in, report),
+            "figures": figures,
+            "text": text,
+            "seconds": round(time.monotonic() - began, 2),
+        }
+
+    def _declared(self, part: Part, sampling: Sampling, drawn_in: str | None, report: Reporter) -> dict[str, Any]:
+        """Verdict of an own corpus under the sampling it declares, by the study's model; the corpus itself is not touched."""
+        if sampling.deterministic:
+            return dict.fromkeys(DECLARED) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0}
+        result = score_part(
+            part,
+            self._model,
+            self.spec,
+            sampling,
+            as_declared=True,
+            sampled_in=drawn_in,
+            seed=self.config.seed,
+            report=report,
+        )
+        return {name: result[name] for name in DECLARED}
+
+
+def _declared_sampling(manifest: Manifest, spec: ModelSpec) -> Sampling | None:
+    """The sampling that an own corpus of this very model declares, None for any other text."""
+    model = manifest.identity["model"]
+    if manifest.kind != "own" or (model["revision"], model["bos_id"]) != (spec.revision, spec.bos_id):
+        return None
+    return sampling_of(manifest)

@@ -1,0 +1,1 @@
+"""`faithful study fakes`: how many features fire on random tokens?"""

@@ -1,0 +1,76 @@
+"""The figures of `faithful study fakes`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studies.common.drawing import colours, new_figure, save
+
+FLOOR, DOTS = 1e-5, 200
+COLUMNS = 3
+
+
+def draw(summary: dict[str, Any], cells: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Draw everything into `folder`.
+
+    Args:
+        summary: of the study.
+        cells: of each SAE its `densities` (on random tokens and on text, per latent) and its `corpus`.
+        folder: of the figures.
+    """
+    names = list(summary["corpora"])
+    hue = colours(names)
+    _scatter(names, cells, hue, folder / "contrast.svg")
+    _sweeps(summary["sweeps"], hue, folder / "sweeps.svg")
+
+
+def _scatter(names: list[str], cells: Sequence[dict[str, Any]], hue: dict[str, str], path: Path) -> None:
+    """Density on random tokens against density on text, a dot per latent of one SAE per corpus; fake ones are below right.
+
+    The dots are a picture inside the SVG, whose size does not grow with their number.
+    """
+    figure, axes = new_figure(2.9, 1, len(names))
+    figure.set_dpi(DOTS)
+    for one, name in zip(np.atleast_1d(axes), names, strict=True):
+        cell = next(cell for cell in cells if cell["corpus"] == name)
+        points = np.maximum(np.array(cell["densities"]), FLOOR)
+        one.scatter(points[:, 0], points[:, 1], s=4, color=hue[name], alpha=0.5, linewidths=0, rasterized=True)
+        one.axvline(0.01, color="black", linewidth=0.5)
+        one.axhline(0.001, color="black", linewidth=0.5)
+        one.set(xscale="log", yscale="log", xlim=(FLOOR / 2, 1), ylim=(FLOOR / 2, 1), xlabel="density on random tokens")
+        one.set_title(name, fontsize=9, loc="left")
+    np.atleast_1d(axes)[0].set_ylabel("density on text")
+    save(figure, path)
+
+
+def _sweeps(sweeps: dict[str, Any], hue: dict[str, str], path: Path) -> None:
+    """Share of fake latents against p: for the two rules without a threshold, and above each τ."""
+    panels: dict[str, dict[str, Any]] = {
+        "fires on noise, not on text": sweeps["sweep_contrast"],
+        "fires on noise": sweeps["sweep_density"],
+    }
+    taus = next(iter(sweeps["sweep_tau"].values()))
+    for tau in taus:
+        title = f"above τ = {tau}" if not tau.startswith("q") else f"above its {float(tau[1:]):.0%} quantile on text"
+        panels[title] = {name: by_tau[tau] for name, by_tau in sweeps["sweep_tau"].items()}
+    lines = -(-len(panels) // COLUMNS)
+    figure, grid = new_figure(0.4 + 2.1 * lines, lines, COLUMNS)
+    for one, (title, of) in zip(grid.flat, panels.items(), strict=False):
+        for name, points in of.items():
+            at, values = [float(p) for p in points], [point["value"] for point in points.values()]
+            one.plot(at, values, marker="o", markersize=2.5, linewidth=1.1, color=hue[name], label=name)
+        one.axvline(0.01, color="black", linewidth=0.5)
+        one.set(xscale="log")
+        one.set_ylim(bottom=0)
+        one.set_title(title, fontsize=8, loc="left")
+        one.grid(linewidth=0.3)
+    for one in grid.flat[len(panels) :]:
+        one.set_axis_off()
+    for row in np.atleast_2d(grid):
+        row[0].set_ylabel("share of latents")
+    for one in np.atleast_2d(grid)[-1]:
+        one.set_xlabel("density p on random tokens")
+    grid.flat[0].legend(fontsize=7, frameon=False)
+    save(figure, path)

@@ -1,0 +1,230 @@
+"""Which latents fire on random tokens: METRICS' four rules as sums over contexts, streamed."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studies.common.sizes import NOISE_CONTEXTS
+
+QUANTILES = (0.5, 0.9, 0.99)
+NOTES_SUM, NOTES_SHARE = 1.0, 0.05
+CODE_VALUE, CODE_SHARE = 1.0, 0.10
+DENSITIES = (0.01, 0.05, 0.10)
+CONTRAST, LANGUAGE = 0.01, 10.0
+DRAWS = 200
+OF_NOISE = ("fake_notes", "fake_code", *(f"fake_density_{100 * p:g}" for p in DENSITIES))
+"""The rules that no text but the random tokens decides."""
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """What Poisson weights of the contexts make of the rules.
+
+    Attributes:
+        shares: float64 [rules, draws], share of the latents that each of `OF_NOISE` calls fake.
+        dense, rare: uint8 [draws, ⌈d_sae / 8⌉], bits of the latents that fire on more than 1 % of the tokens, and on less
+            than a tenth of that: both sides of `fake_contrast`.
+    """
+
+    shares: np.ndarray
+    dense: np.ndarray
+    rare: np.ndarray
+
+
+@dataclass(frozen=True)
+class Firing:
+    """How latents of one SAE fire on some contexts.
+
+    Attributes:
+        tokens: how many tokens.
+        contexts: how many contexts.
+        fired: int64 [d_sae], tokens with f > 0.
+        above: int64 [thresholds, d_sae], tokens with f above each of the latent's thresholds.
+        summed: int64 [d_sae], contexts with Σ f > 1 among the first 1,000.
+        resampled: the bootstrap over contexts; None where none was asked for.
+    """
+
+    tokens: int
+    contexts: int
+    fired: np.ndarray
+    above: np.ndarray
+    summed: np.ndarray
+    resampled: Resampled | None = None
+
+    @property
+    def density(self) -> np.ndarray:
+        """Share of tokens on which each latent fires, float64 [d_sae]."""
+        return self.fired / max(1, self.tokens)
+
+    @property
+    def l0(self) -> float:
+        """Mean number of latents that fire on a token."""
+        return float(self.fired.sum() / max(1, self.tokens))
+
+
+class FiringCounter:
+    """Adds up `Firing` over batches of whole contexts; with a bootstrap 12 bytes per draw and latent are held.
+
+    Args:
+        thresholds: float32 [thresholds, d_sae].
+        contexts: how many contexts will come.
+        seed: of the bootstrap's weights.
+        text: name of the text, whose weights are drawn by themselves; None for no bootstrap.
+    """
+
+    def __init__(self, thresholds: Tensor, contexts: int, seed: int, text: str | None) -> None:
+        self.thresholds = thresholds
+        width, device = thresholds.shape[1], thresholds.device
+        self._fired = torch.zeros(width, dtype=torch.int64, device=device)
+        self._above = torch.zeros(thresholds.shape, dtype=torch.int64, device=device)
+        self._summed = torch.zeros_like(self._fired)
+        self.contexts, self.tokens = contexts, 0
+        self._drawn = None if text is None else _Drawn(contexts, width, [seed, 4, zlib.crc32(text.encode())], device)
+
+    def add(self, values: Tensor, latents: Tensor, owners: np.ndarray) -> None:
+        """Add the codes of whole contexts.
+
+        Args:
+            values: float32 [n, k'], ≥ 0.
+            latents: int64 [n, k'].
+            owners: int64 [n], the context of each token.
+        """
+        width = len(self._fired)
+        contexts, local = np.unique(owners, return_inverse=True)
+        shape, device = (len(contexts), width), values.device
+        places = torch.from_numpy(local).to(device)
+        flat, fires = places[:, None] * width + latents, values > 0
+        active = flat[fires]
+        fired = torch.bincount(active, minlength=len(contexts) * width).view(shape)
+        sums = torch.zeros(len(contexts) * width, device=device).index_add_(0, active, values[fires].float())
+        noted = torch.from_numpy(contexts < NOISE_CONTEXTS).to(device)
+        summed = (sums.view(shape) > NOTES_SUM) & noted[:, None]
+        self._fired += fired.sum(0)
+        self._summed += summed.sum(0)
+        over = [values > threshold[latents] for threshold in self.thresholds]
+        for place, one in enumerate(over):
+            self._above[place] += torch.bincount(latents[one], minlength=width)
+        if self._drawn is not None:
+            above = torch.bincount(flat[over[0]], minlength=len(contexts) * width).view(shape)
+            tokens = torch.bincount(places, minlength=len(contexts))
+            self._drawn.add(torch.from_numpy(contexts).to(device), tokens, noted, fired, above, summed)
+        self.tokens += len(values)
+
+    def result(self) -> Firing:
+        """What was added up."""
+        return Firing(
+            self.tokens,
+            self.contexts,
+            self._fired.cpu().numpy(),
+            self._above.cpu().numpy(),
+            self._summed.cpu().numpy(),
+            None if self._drawn is None else self._drawn.result(),
+        )
+
+
+class _Drawn:
+    """The same sums under Poisson weights of the contexts, draw by draw."""
+
+    def __init__(self, contexts: int, width: int, seed: list[int], device: torch.device) -> None:
+        weights = np.random.default_rng(seed).poisson(1.0, (DRAWS, contexts)).astype(np.float32)
+        self._weights = torch.from_numpy(weights).to(device)
+        self._tokens, self._noted = (torch.zeros(DRAWS, 1, device=device) for _ in range(2))
+        self._fired, self._above, self._summed = (torch.zeros(DRAWS, width, device=device) for _ in range(3))
+
+    def add(
+        self, contexts: Tensor, tokens: Tensor, noted: Tensor, fired: Tensor, above: Tensor, summed: Tensor
+    ) -> None:
+        """Add counts of contexts, each [contexts] or [contexts, d_sae]."""
+        weights = self._weights[:, contexts]
+        for total, counts in (
+            (self._tokens, tokens[:, None]), (self._noted, noted[:, None]),
+            (self._fired, fired), (self._above, above), (self._summed, summed),
+        ):  # fmt: skip
+            total += weights @ counts.float()
+
+    def result(self) -> Resampled:
+        """The rules, draw by draw."""
+        tokens, fired = self._tokens.double(), self._fired.double()
+        fake = [self._summed > NOTES_SHARE * self._noted.double(), self._above > CODE_SHARE * tokens]
+        fake += [fired > p * tokens for p in DENSITIES]
+        sides = fired > CONTRAST * tokens, fired * LANGUAGE < CONTRAST * tokens
+        dense, rare = (np.packbits(side.cpu().numpy(), axis=1) for side in sides)
+        return Resampled(torch.stack([one.double().mean(1) for one in fake]).cpu().numpy(), dense, rare)
+
+
+def thresholds_of(values: Tensor, latents: Tensor, d_sae: int) -> Tensor:
+    """1, and `QUANTILES` of each latent's own positive activations on a text, float32 [1 + quantiles, d_sae].
+
+    Where a latent is silent on the text all its activations are 0, and so are its quantiles: whatever it gives elsewhere is
+    above them.
+
+    Args:
+        values: float32 [tokens, k'], ≥ 0.
+        latents: int [tokens, k'].
+        d_sae: number of latents.
+    """
+    found = torch.zeros((1 + len(QUANTILES), d_sae))
+    found[0] = 1.0
+    fires = values > 0
+    owner, strength = latents[fires].long(), values[fires]
+    order = torch.argsort(strength)
+    order = order[torch.argsort(owner[order], stable=True)]
+    counts = torch.bincount(owner, minlength=d_sae)
+    starts = counts.cumsum(0) - counts
+    alive = counts > 0
+    for place, quantile in enumerate(QUANTILES):
+        at = starts[alive] + ((counts[alive] - 1) * quantile).round().long()
+        found[place + 1, alive] = strength[order][at]
+    return found
+
+
+def fake_notes(noise: Firing) -> np.ndarray:
+    """Bool [d_sae]: fires (Σ f > 1) in more than 5 % of the first 1,000 contexts of random tokens, or of all."""
+    return noise.summed > NOTES_SHARE * min(noise.contexts, NOISE_CONTEXTS)
+
+
+def fake_code(noise: Firing, threshold: int = 0, share: float = CODE_SHARE) -> np.ndarray:
+    """Bool [d_sae]: f above a threshold (the first is 1) on more than 10 % of the random tokens."""
+    return noise.above[threshold] > share * noise.tokens
+
+
+def fake_density(noise: Firing, p: float) -> np.ndarray:
+    """Bool [d_sae]: fires on more than p of the random tokens."""
+    return noise.fired > p * noise.tokens
+
+
+def fake_contrast(noise: Firing, panel: Firing, p: float = CONTRAST) -> np.ndarray:
+    """Bool [d_sae]: fires on more than p of the random tokens and on less than p/10 of the panel's."""
+    return fake_density(noise, p) & (panel.fired * LANGUAGE < p * panel.tokens)
+
+
+def resampled_shares(noise: Firing, panel: Firing) -> dict[str, np.ndarray]:
+    """Share of fake latents by each rule in each draw of the bootstraps over the contexts of both, float64 [draws].
+
+    SAEs that read the same contexts have the same weights in a draw, so that draws of several SAEs can be averaged.
+    """
+    assert noise.resampled is not None
+    rules = dict(zip(OF_NOISE, noise.resampled.shares, strict=True))
+    return {"fake_contrast": resampled_contrast(noise, panel)} | rules
+
+
+def resampled_contrast(noise: Firing, text: Firing) -> np.ndarray:
+    """The same of `fake_contrast` alone, on any text whose contexts were resampled."""
+    assert noise.resampled is not None and text.resampled is not None
+    both = noise.resampled.dense & text.resampled.rare
+    return np.asarray(np.unpackbits(both, axis=1).sum(1) / len(noise.fired), np.float64)
+
+
+def interval(shares: Sequence[float] | np.ndarray) -> list[float]:
+    """95 % interval of a share from its draws: percentiles."""
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return [float(low), float(high)]
+
+
+def bound(firing: Firing, p: float) -> float:
+    """Most latents that can fire on more than p of the tokens: densities sum to L0, so at most L0/p, and at most all."""
+    return min(len(firing.fired), firing.l0 / p)

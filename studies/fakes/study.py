@@ -1,0 +1,181 @@
+"""`faithful study fakes`: latents that fire on random tokens and not on text, with every control beside them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock
+from faithful.store.saes import Trained, ordered_shapes, seed_numbers
+from studies.common.examples import write_examples
+from studies.common.inputs import StudyInput, resolve_input
+from studies.common.panel import Panel, load_panel, noise_rows
+from studies.common.resolution import fakes_leave_open
+from studies.common.results import Row, write_results
+from studies.common.sizes import NOISE_CONTEXTS, noise_tokens
+from studies.fakes import figures as fakes_figures
+from studies.fakes.config import FakesConfig
+from studies.fakes.counts import FakeCounts
+from studies.fakes.rules import interval
+from studies.statistics.estimates import estimate
+from studies.statistics.headlines import Parts
+from studies.statistics.resampled import Resampled
+from studies.statistics.verdicts import summarise
+
+Told = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class FakesStudy:
+    """What came out.
+
+    Attributes:
+        folder: where results.parquet, summary.json, examples.parquet and the figures are.
+        summary: what summary.json holds.
+        reused: SAEs whose figures were there already.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    reused: int = 0
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    return None
+
+
+def study_fakes(config: FakesConfig, report: Told = _silent) -> FakesStudy:
+    """Count fake latents of every SAE by every rule, on random tokens and on every control.
+
+    One forward pass per text serves all SAEs. What it gave is kept at once, so that a killed study goes on with the next
+    text; an SAE's counts are kept by its hash. That no more than L0/p latents can be denser than p is checked on the counts
+    themselves. The headline is `fake_contrast` on matched and on foreign text (`studies.statistics.headlines`). The
+    intervals of the rules are over the seeds and over the contexts of random tokens and of text, the same resample of which
+    serves every SAE; those of controls and sweeps are over the seeds alone.
+
+    Raises:
+        FaithfulError: fewer random tokens than a context holds, and what `resolve_input` and `load_panel` refuse.
+    """
+    found = resolve_input(config)
+    panel = load_panel(found, config.tokens)
+    wanted = config.noise_tokens or noise_tokens(found.device, found.context)
+    if wanted < found.context:
+        raise FaithfulError(
+            f"{wanted:,} random tokens do not fill a context of {found.context}; give more noise_tokens."
+        )
+    noise = noise_rows(found.spec, max(1, wanted // (found.context - 1)), found.context, config.seed)
+    if warning := fakes_leave_open(found, panel.tokens, len(noise) * (found.context - 1)):
+        report(warning, 0, 0)
+    with folder_lock(config.out):
+        counts = FakeCounts(found, panel, noise, config.seed, config.out / "cells", report)
+        cells = counts.cells()
+        groups = ordered_shapes(found.saes)
+        first = next(iter(groups))
+        shapes = {name: _summary(found, panel, len(noise), saes, cells, name == first) for name, saes in groups.items()}
+        examples = counts.examples(groups[first], cells, config.examples)
+        summary = found.heading("fakes", config.seed) | {
+            "shape": first,
+            "sizes": {
+                "saes": len(found.saes),
+                "noise_tokens": len(noise) * (found.context - 1),
+                "noise_contexts": len(noise),
+                "fake_notes_contexts": min(len(noise), NOISE_CONTEXTS),
+                "panel_tokens": panel.tokens,
+                "context": found.context,
+                "layout": found.layout,
+            },
+            **shapes[first],
+            "shapes": shapes,
+            "examples": examples,
+        }
+        write_results(config.out, summary, _rows(found, cells))
+        write_examples(config.out / "examples.parquet", examples)
+        drawn = [cells[sae.sha256] | {"corpus": sae.corpus} for sae in groups[first]]
+        fakes_figures.draw(summary, drawn, config.out / "figures")
+    return FakesStudy(config.out, summary, counts.reused)
+
+
+def _summary(
+    found: StudyInput,
+    panel: Panel,
+    noise_contexts: int,
+    saes: Sequence[Trained],
+    cells: dict[str, dict[str, Any]],
+    is_headline: bool,
+) -> dict[str, Any]:
+    """Statistics and sweeps of one shape."""
+    names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
+
+    def of(*place: str) -> dict[str, dict[int, float | None]]:
+        """What stands at a place of each cell, by corpus and seed."""
+        found_of: dict[str, dict[int, float | None]] = {name: {} for name in names}
+        for sae, seed in zip(saes, seed_numbers(saes), strict=True):
+            value: Any = cells[sae.sha256]
+            for key in place:
+                value = value[key]
+            found_of[sae.corpus][seed] = value
+        return found_of
+
+    def means(*place: str) -> dict[str, dict[str, Any]]:
+        return {name: estimate(figures).summary() for name, figures in of(*place).items()}
+
+    def resampled(figures: dict[str, dict[int, float | None]], *place: str, rows: int) -> dict[str, Resampled]:
+        """The same with what resamples of the contexts make of them."""
+        draws: Any = of(*place)
+        units = min(noise_contexts, rows)
+        return {
+            name: Resampled(figures[name], {seed: np.array(one) for seed, one in draws[name].items()}, units)
+            for name in names
+        }
+
+    first = cells[saes[0].sha256]
+    rows = {name: len(part) for name, part in panel.parts.items()}
+    figures: dict[str, Any] = {metric: of("figures", metric) for metric in first["figures"]}
+    figures |= {
+        metric: resampled(figures[metric], "resampled", metric, rows=sum(rows.values()))
+        for metric in first["resampled"]
+    }
+    parts = {part: resampled(of("parts", part), "parts_resampled", part, rows=rows[part]) for part in panel.parts}
+    statistics = summarise(
+        "fakes", figures, found.own, Parts(parts, found.matched, found.foreign), panel.positions(names, found.context),
+        is_headline=is_headline, controls=found.controls,
+    )  # fmt: skip
+    over_p = {sweep: {p: means(sweep, p) for p in first[sweep]} for sweep in ("sweep_contrast", "sweep_density")}
+    over_tau = {tau: {p: means("sweep_tau", tau, p) for p in by_p} for tau, by_p in first["sweep_tau"].items()}
+    sweeps: dict[str, Any] = {
+        sweep: {name: {p: by_name[name] for p, by_name in values.items()} for name in names}
+        for sweep, values in over_p.items()
+    }
+    sweeps["sweep_tau"] = {
+        name: {tau: {p: by_name[name] for p, by_name in values.items()} for tau, values in over_tau.items()}
+        for name in names
+    }
+    sweeps["silent_on_panel"] = means("silent_on_panel")
+    return statistics | {"sweeps": sweeps}
+
+
+def _rows(found: StudyInput, cells: dict[str, dict[str, Any]]) -> list[Row]:
+    """Every figure of every SAE; the parameter is p, or the share of tokens for `fake_code` under a threshold."""
+    rows = []
+    for sae in found.saes:
+        cell = cells[sae.sha256]
+        base = Row("fakes", sae.corpus, "", None, seed=sae.seed, shape=sae.shape)
+        for metric, value in cell["figures"].items():
+            drawn = cell["resampled"].get(metric)
+            low, high = (None, None) if drawn is None else interval(drawn)
+            rows.append(replace(base, metric=metric, value=value, low=low, high=high))
+        rows += [replace(base, metric=name, value=cell[name]) for name in ("l0_noise", "l0_panel", "silent_on_panel")]
+        rows += [
+            replace(base, metric="fake_contrast", value=value, other=part) for part, value in cell["parts"].items()
+        ]
+        for name, metric in (("sweep_contrast", "fake_contrast"), ("sweep_density", "fake_density")):
+            rows += [replace(base, metric=metric, value=value, parameter=float(p)) for p, value in cell[name].items()]
+        for threshold, by_share in cell["sweep_tau"].items():
+            rows += [
+                replace(base, metric=f"fake_code_above_{threshold}", value=value, parameter=float(share))
+                for share, value in by_share.items()
+            ]
+    return rows

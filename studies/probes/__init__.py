@@ -1,0 +1,1 @@
+"""`faithful study probes`: how much do the features tell about the text?"""

@@ -1,0 +1,347 @@
+"""`faithful study probes`: how much do the features of an SAE tell about the text, beside the activations they are made of?
+
+One probe each reads the activations h (the baseline), the codes f and the reconstructions ĥ, pooled over the tokens of a
+text. Every text is read by the model once for all SAEs; what is finished for an SAE and a task is kept by their hashes.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock
+from faithful.base.records import read_cache, write_record
+from faithful.models.presets import tiny_path
+from faithful.store.corpus import Corpus, identity_hash
+from faithful.store.saes import Trained, ordered_shapes, seed_numbers
+from generation.writing.grams import GRAM
+from studies.common.inputs import StudyInput, resolve_input
+from studies.common.panel import load_panel, ordinary_ids
+from studies.common.resolution import probes_leave_open
+from studies.common.results import Row, write_results
+from studies.common.sizes import PROBE_EXAMPLES, PROBE_TESTS, default_size
+from studies.probes import figures as probe_figures
+from studies.probes.config import ProbesConfig
+from studies.probes.embedded_tasks import EmbeddedText
+from studies.probes.features import POOLINGS, pool_features, text_rows
+from studies.probes.fit import CS
+from studies.probes.overlap import Overlap, overlaps
+from studies.probes.read_tasks import load_task
+from studies.probes.score import DRAWS, FULL, SPARSE, plan_probes, probe_cell
+from studies.probes.scores import SCORES, ProbeScores, entry_of, ks_of, mean_of
+from studies.probes.task_data import Draw, TaskData
+from studies.probes.tasks import embedded_names, find_task, hub_names
+from studies.statistics.headlines import Parts
+from studies.statistics.verdicts import summarise
+
+Told = Callable[[str, int, int], None]
+Entries = list[dict[str, Any]]
+FORMAT = 2
+CEILING = 0.95
+BASELINE = "no SAE"
+AT_CEILING = f"on every task the activations alone reach more than {CEILING:.0%}, so that none can tell"
+
+
+@dataclass(frozen=True)
+class ProbesStudy:
+    """What came out.
+
+    Attributes:
+        folder: where results.parquet, summary.json and the figures are.
+        summary: what summary.json holds.
+        reused: pairs of an SAE (or none) and a task that were finished before.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    reused: int = 0
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    return None
+
+
+def study_probes(config: ProbesConfig, report: Told = _silent) -> ProbesStudy:
+    """Probe every SAE on every task.
+
+    Memory: the texts of one source at a time, 4 bytes × texts × Σ (d_sae + 2 d_in) over the SAEs at most, less where codes
+    are sparse.
+
+    Raises:
+        FaithfulError: settings that make no probe; what `resolve_input`, `find_task`, `load_task` and `load_panel` refuse.
+    """
+    _refuse(config)
+    found = resolve_input(config)
+    with folder_lock(config.out):
+        study = _Probes(config, found, report)
+        summary = study.run()
+        write_results(config.out, summary, study.rows())
+        probe_figures.draw(summary, config.out / "figures")
+    return ProbesStudy(config.out, summary, summary["reused"])
+
+
+class _Probes:
+    """The study.
+
+    Attributes:
+        positions: histogram of positions of each corpus' contexts.
+        data: the tasks by name.
+        plans: how each is probed.
+        cells: entries of `probe_cell` by (task, place of the SAE, None for the activations alone).
+    """
+
+    def __init__(self, config: ProbesConfig, found: StudyInput, report: Told) -> None:
+        self.config, self.found, self.report = config, found, report
+        self.saes = found.saes
+        self.positions = self._positions()
+        self.embedded = EmbeddedText(lambda: found.tokenizer, found.spec, found.context)
+        self.data = self._load()
+        self.plans = {
+            name: plan_probes(data, config.folds, config.curve_points, config.ks, config.seed)
+            for name, data in self.data.items()
+        }
+        self.cells: dict[tuple[str, int | None], Entries] = {}
+        self.reused = 0
+
+    def run(self) -> dict[str, Any]:
+        """Probe what is not finished, and summarise."""
+        if warning := probes_leave_open(self.found, {name: len(data.test.y) for name, data in self.data.items()}):
+            self.report(warning, 0, 0)
+        for names in self._same_texts():
+            self._probe(names)
+        self.overlap = self._overlaps()
+        self.marked = [name for name in self.data if self._baseline(name)["accuracy"] > CEILING]
+        self.unmarked = [name for name in self.data if name not in self.marked]
+        shapes = ordered_shapes(self.saes)
+        first = next(iter(shapes))
+        found = {name: self._shape(saes, name == first) for name, saes in shapes.items()}
+        return self.found.heading("probes", self.config.seed) | {
+            "shape": first,
+            "sizes": self._sizes(),
+            **found[first],
+            "shapes": found,
+            "tasks": {name: self._task(name) for name in self.data},
+            "unmarked": self.unmarked,
+            "reused": self.reused,
+        }
+
+    def rows(self) -> list[Row]:
+        """Every score as rows of results.parquet: `accuracy:TASK:INPUT` over training sizes, `k_sparse_…` over k."""
+        rows = []
+        for (name, place), entries in self.cells.items():
+            sae = None if place is None else self.saes[place]
+            corpus, seed, shape = (sae.corpus, sae.seed, sae.shape) if sae else (BASELINE, None, None)
+            for entry in entries:
+                for metric in SCORES:
+                    full = entry["probe"] == FULL
+                    label = f"{'' if full else 'k_sparse_'}{metric}:{name}:{entry['input']}"
+                    low, high = entry[f"{metric}_ci95"]
+                    at = float(entry["size"] if full else entry["k"])
+                    rows.append(Row("probes", corpus, label, entry[metric], at, low, high, seed=seed, shape=shape))
+        for name, data in self.data.items():
+            rows.append(Row("probes", BASELINE, f"majority:{name}", data.majority))
+            for corpus, sides in self.overlap.get(name, {}).items():
+                for side, one in sides.items():
+                    rows.append(Row("probes", corpus, f"overlap_texts:{name}:{side}", one["texts"]))
+                    rows.append(Row("probes", corpus, f"overlap_13grams:{name}:{side}", one["grams"]))
+        return rows
+
+    def _load(self) -> dict[str, TaskData]:
+        config, device = self.config, self.found.device
+        sizes = (default_size(PROBE_EXAMPLES, device), default_size(PROBE_TESTS, device))
+        draw = Draw(config.train_size or sizes[0], config.test_size or sizes[1], config.seed, config.folds)
+        is_tiny = Path(self.found.spec.source) == tiny_path()
+        wishes = config.tasks or tuple(embedded_names() if is_tiny else hub_names())
+        tasks = [find_task(wish, config.text_column, config.label_column) for wish in wishes]
+        data: dict[str, TaskData] = {}
+        for done, task in enumerate(tasks):
+            if task.name in data:
+                raise FaithfulError(f"Two tasks are called {task.name}; leave one out, or rename its file.")
+            data[task.name] = load_task(task, draw, self.embedded, config.out / "tasks")
+            self.report("tasks", done + 1, len(tasks))
+        return data
+
+    def _same_texts(self) -> list[list[str]]:
+        """Tasks by name, those of the same texts together: they are read together."""
+        groups: dict[str, list[str]] = {}
+        for name, data in self.data.items():
+            groups.setdefault(_digest(data.texts), []).append(name)
+        return list(groups.values())
+
+    def _probe(self, names: Sequence[str]) -> None:
+        """Take finished cells of some tasks as they are, and make the others from one forward pass."""
+        places: list[int | None] = [None, *range(len(self.saes))]
+        missing = []
+        for name in names:
+            for place in places:
+                path = self._path(name, place)
+                kept = read_cache(path)
+                if kept is None:
+                    missing.append((name, place))
+                else:
+                    self.cells[name, place] = kept["entries"]
+                    self.reused += 1
+        if not missing:
+            return
+        wanted = sorted({place for _, place in missing if place is not None})
+        saes = [self.saes[place].load() for place in wanted]
+        texts = self.data[names[0]].texts
+        title = "+".join(names)
+        pooled = pool_features(
+            self.found.truncated,
+            saes,
+            text_rows(texts, self.embedded.encoder, self.found.spec.bos_id),
+            ordinary_ids(self.found.spec),
+            self.config.pooling,
+            lambda done, total: self.report(f"features {title}", done, total),
+        )
+        for done, (name, place) in enumerate(missing):
+            inputs: dict[str, Any] = {"h": pooled.h}
+            if place is not None:
+                at = wanted.index(place)
+                inputs = {"f": pooled.codes[at], "h_hat": pooled.rebuilt[at]}
+            entries = probe_cell(inputs, self.data[name], self.plans[name], ("h", "f"))
+            write_record(self._path(name, place), {"entries": entries})
+            self.cells[name, place] = entries
+            self.report(f"probes {title}", done + 1, len(missing))
+
+    def _path(self, name: str, place: int | None) -> Path:
+        """File of a cell, named by the hash of all that decides it."""
+        config, spec = self.config, self.found.spec
+        identity = [
+            FORMAT, None if place is None else self.saes[place].sha256, self.data[name].sha256, spec.revision, spec.dtype,
+            self.found.hook.name, self.found.context, config.pooling, config.folds, config.curve_points, sorted(config.ks),
+            config.seed,
+        ]  # fmt: skip
+        return self.config.out / "cells" / f"{name}-{_digest(identity)[:24]}.json"
+
+    def _baseline(self, name: str, probe: str = FULL, **at: Any) -> dict[str, Any]:
+        return entry_of(self.cells[name, None], "h", probe, **at or {"size": self.plans[name].sizes[-1]})
+
+    def _shape(self, saes: Sequence[Trained], is_headline: bool) -> dict[str, Any]:
+        """Statistics of the SAEs of one shape."""
+        numbers = zip(saes, seed_numbers(saes), strict=True)
+        seeds = {self.saes.index(sae): (sae.corpus, number) for sae, number in numbers}
+        names = [name for name in self.found.names if any(sae.corpus == name for sae in saes)]
+        scores = ProbeScores(self.data, self.plans, self.cells, self.unmarked, seeds, names, self.config.seed)
+        figures = scores.figures()
+        tasks = {name: figures[f"accuracy:{name}"] for name in self.unmarked}
+        statistics = summarise(
+            "probes", figures, self.found.own, Parts(tasks), self.positions, is_headline=is_headline,
+            controls=self.found.controls, undefined=None if self.unmarked else AT_CEILING,
+        )  # fmt: skip
+        for corpus in statistics["corpora"].values():
+            for metric in SCORES:
+                corpus[f"{metric}_h"] = mean_of([self._baseline(name)[metric] for name in self.unmarked])
+            corpus["majority"] = mean_of([self.data[name].majority for name in self.unmarked])
+        return statistics | {"by_task": {name: scores.by_task(name) for name in self.data}}
+
+    def _task(self, name: str) -> dict[str, Any]:
+        """What is known of a task, its floor and its baseline."""
+        data, plan = self.data[name], self.plans[name]
+        task, baseline = data.task, self._baseline(name)
+        lengths = [len(text) for text in data.texts]
+        return {
+            "about": task.about,
+            "place": Path(task.place).name if task.kind == "files" else task.place,
+            "kind": task.kind,
+            "revision": data.revision,
+            "remarks": task.remarks,
+            "labels": list(data.labels),
+            "train": len(data.train.y),
+            "test": len(data.test.y),
+            "train_groups": None if data.train.groups is None else len(set(data.train.groups)),
+            "test_groups": None if data.test.groups is None else len(set(data.test.groups)),
+            "folds_of": plan.folds_of,
+            "mean_characters": float(np.mean(lengths)),
+            "left_out": data.left_out,
+            "majority": data.majority,
+            "ceiling": name in self.marked,
+            "baseline": {key: baseline[key] for key in ("accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95", "c")}
+            | {
+                "curve": [
+                    {"size": size} | {metric: self._baseline(name, size=size)[metric] for metric in SCORES}
+                    for size in plan.sizes
+                ],
+                "k_sparse": [
+                    {"k": k, "accuracy": self._baseline(name, SPARSE, k=k)["accuracy"]}
+                    for k in ks_of(self.cells[name, None], "h")
+                ],
+            },
+            "c_at_edge": float(
+                np.mean([entry["c_at_edge"] for (of, _), cell in self.cells.items() if of == name for entry in cell])
+            ),
+            "overlap": self.overlap[name],
+        }
+
+    def _overlaps(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """By task, corpus and side: examples that stand in the corpus' training text."""
+        found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in self.data}
+        for done, (corpus, folder) in enumerate(self.found.corpora.items()):
+            opened = Corpus(folder)
+            shards = [shard.sha256 for shard in opened.manifest.shards["train"]]
+            identity = [FORMAT, identity_hash(opened.manifest.identity), shards, self.found.context]
+            identity += [data.sha256 for data in self.data.values()]
+            path = self.config.out / "overlap" / f"{corpus}-{_digest(identity)[:24]}.json"
+            kept = read_cache(path)
+            if kept is None:
+                kept = {"entries": [vars(one) for one in self._overlap(opened)]}
+                write_record(path, kept)
+            values = kept["entries"]
+            for place, name in enumerate(self.data):
+                found[name][corpus] = {"train": values[2 * place], "test": values[2 * place + 1]}
+            self.report("overlap", done + 1, len(self.found.corpora))
+        return found
+
+    def _overlap(self, corpus: Corpus) -> list[Overlap]:
+        sides = []
+        for data in self.data.values():
+            for side in (data.train, data.test):
+                rows = text_rows(side.texts, self.embedded.encoder, self.found.spec.bos_id)
+                sides.append((side.origins, [row[1:] for row in rows]))
+        return overlaps(corpus, sides)
+
+    def _positions(self) -> dict[str, np.ndarray]:
+        """Histogram of positions of each corpus' contexts."""
+        if not self.found.corpora:
+            return {}
+        return load_panel(self.found, self.config.tokens).positions(self.found.names, self.found.context)
+
+    def _sizes(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "saes": len(self.saes),
+            "train": {name: len(data.train.y) for name, data in self.data.items()},
+            "test": {name: len(data.test.y) for name, data in self.data.items()},
+            "curve": {name: list(plan.sizes) for name, plan in self.plans.items()},
+            "ks": sorted(config.ks),
+            "folds": config.folds,
+            "cs": list(CS),
+            "pooling": config.pooling,
+            "context": self.found.context,
+            "bootstrap_draws": DRAWS,
+            "overlap_run_tokens": GRAM,
+        }
+
+
+def _refuse(config: ProbesConfig) -> None:
+    if config.pooling not in POOLINGS:
+        raise FaithfulError(f"'{config.pooling}' is no pooling; choose {', '.join(POOLINGS)}.")
+    for name, value, least in (
+        ("train_size", config.train_size, 4),
+        ("test_size", config.test_size, 2),
+        ("curve_points", config.curve_points, 1),
+        ("folds", config.folds, 2),
+        *(("ks", k, 1) for k in config.ks),
+    ):
+        if value is not None and value < least:
+            raise FaithfulError(f"{name} is at least {least}; {value} makes no probe.")
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,75 @@
+"""The tables of `faithful study probes`, for the terminal and the report."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from studies.common.tables import Table, contrast_tables
+
+
+def probes_tables(summary: dict[str, Any]) -> list[Table]:
+    """Tables of summary.json: title, header, rows."""
+    names = list(summary["corpora"])
+    tables = [_tasks(summary), _on_each_task(summary, names), _means(summary, names)]
+    return tables + contrast_tables(summary)
+
+
+def _tasks(summary: dict[str, Any]) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for name, task in summary["tasks"].items():
+        marks = ["ceiling: left out of the means"] if task["ceiling"] else []
+        if task["train_groups"] is not None and task.get("folds_of") == "examples":
+            marks.append("folds of examples: a class has one group")
+        tested = {corpus: sides["test"] for corpus, sides in task["overlap"].items()}
+        shared = ", ".join(f"{corpus} {one['texts']}/{one['grams']}" for corpus, one in tested.items())
+        rows.append(
+            (
+                name,
+                str(len(task["labels"])),
+                f"{task['train']} / {task['test']}",
+                f"{task['majority']:.3f}",
+                f"{task['baseline']['accuracy']:.3f} ({_ends(task['baseline']['accuracy_ci95'], 3)})",
+                "; ".join(marks),
+                shared or "–",
+            )
+        )
+    header = ("task", "classes", "train / test", "majority", "activations h", "mark", "in training text")
+    title = (
+        "Tasks: accuracy on the activations, 95 % interval over test examples; test examples that stand in a corpus'"
+        " training text as a whole / by 13 tokens in a row"
+    )
+    return title, header, rows
+
+
+def _on_each_task(summary: dict[str, Any], names: Sequence[str]) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for task, found in summary["by_task"].items():
+        for label, input_ in (("codes f", "f"), ("reconstructions ĥ", "h_hat")):
+            rows.append((task, label, *(_shown(found[name][input_]["accuracy"][-1], 3) for name in names)))
+        if summary["tasks"][task]["baseline"]["k_sparse"]:
+            for at, one in enumerate(found[names[0]]["k_sparse"]):
+                values = (_shown(found[name]["k_sparse"][at], 3) for name in names if at < len(found[name]["k_sparse"]))
+                rows.append((task, f"best {one['k']} latents", *values))
+    title = f"Accuracy on each task, {summary['shape']}: mean over seeds, 95 % interval"
+    return title, ("task", "probe on", *names), rows
+
+
+def _means(summary: dict[str, Any], names: Sequence[str]) -> Table:
+    first = summary["corpora"][names[0]]
+    metrics = [metric for metric in first if ":" not in metric]
+    rows: list[tuple[str, ...]] = [
+        (metric, *(_shown(summary["corpora"][name].get(metric), 4) for name in names)) for metric in metrics
+    ]
+    title = f"Means over {', '.join(summary['unmarked']) or 'no task: all are at their ceiling'}"
+    return title, ("metric", *names), rows
+
+
+def _shown(value: Any, digits: int) -> str:
+    if not isinstance(value, dict):
+        return "–" if value is None else f"{value:.{digits}f}"
+    if value["value"] is None:
+        return "–"
+    return f"{value['value']:.{digits}f}" + (f" ({_ends(value['ci95'], digits)})" if value["ci95"] else "")
+
+
+def _ends(ends: Sequence[float] | None, digits: int = 4) -> str:
+    return "–" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"

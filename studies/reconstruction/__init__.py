@@ -1,0 +1,1 @@
+"""`faithful study reconstruction`: how well does each SAE rebuild the activations of each corpus?"""

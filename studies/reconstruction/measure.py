@@ -1,0 +1,199 @@
+"""What replacing activations by an SAE's reconstruction does, measured text by text."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faithful.activations.quality import Quality, Spliced, splice_contexts
+from faithful.activations.stream import kept_activations
+from faithful.sae.autoencoder import Autoencoder
+from faithful.sae.sparse import decode
+from faithful.store.saes import Trained
+from studies.common.cache import Cells
+from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
+from studies.common.inputs import StudyInput
+from studies.common.panel import Panel
+from studies.reconstruction.config import ReconstructionConfig
+
+Told = Callable[[str, int, int], None]
+
+
+FORMAT = 3
+ROWS_ON_CPU = 4
+
+
+PANEL = "panel"
+
+
+class _Reduced:
+    """An SAE that keeps its `k` largest codes; None keeps all."""
+
+    def __init__(self, sae: Autoencoder, k: int | None) -> None:
+        self.sae, self.k = sae, k
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.of(*sparse_codes(self.sae, x))
+
+    def of(self, values: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """The largest of given codes."""
+        if self.k is None or self.k >= values.shape[1]:
+            return values, latents
+        kept = torch.topk(values, self.k, dim=1)
+        return kept.values, latents.gather(1, kept.indices)
+
+    def decode(self, codes: tuple[Tensor, Tensor]) -> Tensor:
+        return decode(codes[0], codes[1], self.sae.W_dec) + self.sae.b_dec
+
+
+class Bench:
+    """Measures SAEs that are not measured yet, all of them from shared forward passes."""
+
+    def __init__(self, config: ReconstructionConfig, found: StudyInput, panel: Panel, report: Told) -> None:
+        self.config, self.found, self.panel, self.report = config, found, panel, report
+        identity = [FORMAT, list(config.ks), found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
+        self._cells = Cells(config.out / "cells", hashlib.sha256(json.dumps(identity).encode()).hexdigest())
+
+    @property
+    def reused(self) -> int:
+        """SAEs whose figures were there already."""
+        return self._cells.reused
+
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """Of every SAE by its hash: `figures` {place: {k: {metric: value}}}, `contexts` {part: {k: {loss: [contexts]}}}."""
+        return self._cells.figures(self.found.saes, self._measure)
+
+    @torch.no_grad()
+    def _measure(self, saes: Sequence[Trained]) -> Iterator[dict[str, Any]]:
+        """Two passes over each part of the panel, of which each is kept when it ends; then the figures, SAE by SAE."""
+        device = self.found.truncated.device
+        loaded = {sae: sae.load().to(device=device) for sae in saes}
+        levels = {
+            sae: [None if one.k is None else max(1, one.k // by) for by in self._divisors(one)]
+            for sae, one in loaded.items()
+        }
+        reduced = {sae: [_Reduced(one, k) for k in levels[sae]] for sae, one in loaded.items()}
+        wholes = {sae: [self._quality(one) for one in of_sae] for sae, of_sae in reduced.items()}
+        for name, rows in self.panel.parts.items():
+            self._rebuild(name, rows, loaded, reduced, wholes)
+        mean = wholes[saes[0]][0].mean
+        for name, rows in self.panel.parts.items():
+            if left := self._cells.lacking(saes, f"losses on {name}"):
+                flat = [one for sae in left for one in reduced[sae]]
+                found = splice_contexts(
+                    self.found.model, self.found.hook, flat, rows, mean, self.panel.ordinary, self._rows_at_once
+                )
+                for sae in left:
+                    of_sae, found = found[: len(reduced[sae])], found[len(reduced[sae]) :]
+                    self._cells.keep(sae, f"losses on {name}", [_plain(one) for one in of_sae])
+            self.report(f"cross-entropy on {name}", len(rows), len(rows))
+        for sae in saes:
+            yield self._figures(sae, levels[sae], reduced[sae], wholes[sae])
+
+    def _figures(
+        self, sae: Trained, levels: Sequence[int | None], reduced: Sequence["_Reduced"], wholes: Sequence[Quality]
+    ) -> dict[str, Any]:
+        """An SAE's figures by place and k, and the losses of each context of each part by k."""
+        parts = {name: self._cells.kept(sae, f"losses on {name}") for name in self.panel.parts}
+        qualities = {
+            name: self._qualities(reduced, self._cells.kept(sae, f"sums of {name}")["part"]) for name in parts
+        } | {PANEL: list(wholes)}
+        losses = {name: [one["losses"] for one in of_k] for name, of_k in parts.items()}
+        losses[PANEL] = [_pooled(of_k) for of_k in zip(*losses.values(), strict=True)]
+        names = [str(k or "all") for k in levels]
+        return {
+            "figures": {
+                name: {
+                    k: {
+                        metric: value if math.isfinite(value) else None
+                        for metric, value in (quality.result() | lost).items()
+                    }
+                    for k, quality, lost in zip(names, of_name, losses[name], strict=True)
+                }
+                for name, of_name in qualities.items()
+            },
+            "contexts": {
+                name: {k: one["contexts"] for k, one in zip(names, of_k, strict=True)} for name, of_k in parts.items()
+            },
+        }
+
+    @property
+    def _rows_at_once(self) -> int | None:
+        """Contexts per forward pass: on a CPU few, so that their logits stay near; on a GPU as many as fit."""
+        return ROWS_ON_CPU if self.found.device == "cpu" else None
+
+    def _divisors(self, sae: Autoencoder) -> tuple[int, ...]:
+        if sae.k is None:
+            return (1,)
+        return tuple({max(1, sae.k // by): by for by in sorted(self.config.ks, reverse=True)}.values())[::-1]
+
+    def _quality(self, one: _Reduced) -> Quality:
+        return Quality(self.found.truncated.d_in, one.sae.d_sae, self.found.truncated.device)
+
+    def _qualities(self, reduced: Sequence[_Reduced], sums: Sequence[dict[str, Any]]) -> list[Quality]:
+        """What was kept of them."""
+        found = [self._quality(one) for one in reduced]
+        for quality, kept in zip(found, sums, strict=True):
+            vars(quality).update(
+                {
+                    name: one.to(self.found.truncated.device) if isinstance(one, Tensor) else one
+                    for name, one in kept.items()
+                }
+            )
+        return found
+
+    def _rebuild(
+        self,
+        name: str,
+        rows: Sequence[np.ndarray],
+        loaded: Mapping[Trained, Autoencoder],
+        reduced: Mapping[Trained, Sequence[_Reduced]],
+        wholes: dict[Trained, list[Quality]],
+    ) -> None:
+        """The sums of a part, and those of the panel up to it, which take the place of those up to the part before.
+
+        The codes are computed once for all divisors.
+        """
+        read = f"sums of {name}"
+        left = self._cells.lacking(loaded, read)
+        parts = {sae: [self._quality(one) for one in reduced[sae]] for sae in left}
+        for first in range(0, len(rows) if left else 0, ROWS_AT_ONCE):
+            chunk = rows[first : first + ROWS_AT_ONCE]
+            for _, native in kept_activations(self.found.truncated, chunk, self.panel.ordinary, ROWS_PER_FORWARD):
+                h = native.float()
+                for sae in left:
+                    full = sparse_codes(loaded[sae], h)
+                    for one, part, whole in zip(reduced[sae], parts[sae], wholes[sae], strict=True):
+                        codes = one.of(*full)
+                        h_hat = one.decode(codes)
+                        part.update(h, h_hat, codes)
+                        whole.update(h, h_hat, codes)
+            self.report(f"reconstruction of {name}", first + len(chunk), len(rows))
+        for sae in left:
+            both = {"part": parts[sae], "panel": wholes[sae]}
+            self._cells.keep(sae, read, {which: [vars(one) for one in sums] for which, sums in both.items()})
+        for sae in loaded.keys() - set(left):
+            wholes[sae] = self._qualities(reduced[sae], self._cells.kept(sae, read)["panel"])
+
+
+def _pooled(parts: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Losses over several texts, weighted by their scored tokens; what is derived is derived anew."""
+    weights = np.array([part["scored_tokens"] for part in parts], np.float64)
+    names = ("ce_clean", "ce_sae", "ce_zero", "ce_mean", "kl")
+    found = {name: float(np.average([part[name] for part in parts], weights=weights)) for name in names}
+    clean, with_sae, zero = found["ce_clean"], found["ce_sae"], found["ce_zero"]
+    return found | {
+        "ce_diff": with_sae - clean,
+        "ce_recovered": (zero - with_sae) / (zero - clean) if zero != clean else math.nan,
+        "scored_tokens": float(weights.sum()),
+    }
+
+
+def _plain(spliced: Spliced) -> dict[str, Any]:
+    """As JSON."""
+    return {"losses": spliced.losses, "contexts": {name: one.tolist() for name, one in spliced.contexts.items()}}

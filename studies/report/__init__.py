@@ -1,0 +1,1 @@
+"""One page: the answer, the studies, how to make them again."""

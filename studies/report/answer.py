@@ -1,0 +1,247 @@
+"""The report's first paragraph and its verdicts, put together from the headline contrasts of every study."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from studies.catalog import STUDIES
+from studies.report.found import RunFound
+from studies.seeds.chance import floor_notes
+from studies.statistics.sentences import (
+    DEPENDS,
+    DEPENDS_ON_TASK,
+    DIFFERS,
+    DIFFERS_LITTLE,
+    SAME,
+    UNCLEAR,
+    UNDECIDED,
+    WORDINGS,
+    part_by_part,
+    text_of,
+)
+from studies.statistics.verdicts import CONDITIONAL, SEEDS_FOR_VERDICT
+
+QUESTION = "Does the text that a sparse autoencoder is trained on decide what it finds?"
+KINDS = {
+    DIFFERS: "differs",
+    DEPENDS: "depends",
+    DEPENDS_ON_TASK: "depends",
+    DIFFERS_LITTLE: "little",
+    SAME: "same",
+    UNCLEAR: "unclear",
+    UNDECIDED: "undecided",
+}
+FEW = re.compile(r"\d+ seeds?")
+GIVEN = (
+    "Intervals and p-values are over init seeds and, but for shared features, over the examples and contexts that the SAEs"
+    " are measured on, given the corpora as they were drawn."
+)
+COUNTED = {
+    DIFFERS: ("differs", "differ"),
+    DEPENDS: ("depends on the text", "depend on the text"),
+    DEPENDS_ON_TASK: ("depends on the task", "depend on the task"),
+    DIFFERS_LITTLE: ("differs by less than the margin", "differ by less than the margin"),
+    SAME: ("shows no relevant difference", "show no relevant difference"),
+    UNCLEAR: ("cannot tell", "cannot tell"),
+    UNDECIDED: ("cannot be decided", "cannot be decided"),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the report says first.
+
+    Attributes:
+        question: what was asked.
+        short: the answer in a few words.
+        paragraph: what it rests on.
+        remarks: what to bear in mind.
+    """
+
+    question: str
+    short: str
+    paragraph: str
+    remarks: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One verdict of a study.
+
+    Attributes:
+        kind: `differs`, `depends`, `little`, `same`, `unclear`, `undecided` or `plain`: how it is coloured.
+        label: the verdict in words.
+        sentence: what it says.
+    """
+
+    kind: str
+    label: str
+    sentence: str
+
+
+def headlines(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A study's headline contrasts."""
+    return [entry for entry in summary["contrasts"] if entry["headline"]]
+
+
+def conclusion(entry: Mapping[str, Any]) -> str:
+    """The verdict of a headline contrast without its reason."""
+    said = str(entry["verdict"])
+    return UNDECIDED if said.startswith(UNDECIDED) else said
+
+
+def verdicts(name: str, summary: Mapping[str, Any]) -> list[Verdict]:
+    """The verdicts of a study: of its headline contrasts, for the study of corpora those of the certificates."""
+    if name == "corpora":
+        return [
+            Verdict("plain", cell["as_model"]["verdict"], f"{cell['name']}: {cell['as_model']['reason']}")
+            for cell in summary["cells"].values()
+        ]
+    found = [
+        Verdict(KINDS.get(conclusion(entry), "plain"), conclusion(entry), entry["sentence"])
+        for entry in headlines(summary)
+    ]
+    return [*(Verdict("plain", "note", note) for note in floor_notes(summary)), *found]
+
+
+def answer(run: RunFound) -> Answer:
+    """The question and what the run's studies say to it."""
+    controls = _controls(run)
+    found = [(name, entry) for name, study in run.studies.items() for entry in headlines(study.summary)]
+    entries = [(name, entry) for name, entry in found if entry["b"] not in controls]
+    said = [conclusion(entry) for _, entry in entries]
+    sentences = [*_basis(entries, said), *_differing(entries), *_remaining(entries)]
+    sentences += _controlled([(name, entry) for name, entry in found if entry["b"] in controls])
+    remarks = [note for study in run.studies.values() for note in floor_notes(study.summary)]
+    remarks += _excess(run)
+    of_drawn = any(entry.get("error_drawn") is not None for _, entry in entries)
+    remarks += [GIVEN if of_drawn else CONDITIONAL] if entries else []
+    gone = dict.fromkeys(name for study in run.studies.values() for name in study.summary.get("missing_corpora", ()))
+    if gone:
+        remarks.append(f"Not in the panel, since their text was not where it had been: {_and(gone)}.")
+    missing = [name for name in STUDIES if name not in run.studies]
+    if missing:
+        remarks.append(f"Not studied in this run: {', '.join(missing)}.")
+    return Answer(QUESTION, _short(run, said), " ".join(sentences), " ".join(remarks))
+
+
+def _short(run: RunFound, said: list[str]) -> str:
+    total, differing = len(said), said.count(DIFFERS)
+    depending = {what: said.count(what) for what in (DEPENDS, DEPENDS_ON_TASK) if what in said}
+    if not total:
+        of_saes = [name for name in run.studies if name in STUDIES and STUDIES[name].of_saes]
+        if of_saes:
+            return "No answer: no SAEs of the model's own text were compared with SAEs of other text."
+        return "No answer yet: no study of SAEs is finished."
+    if said.count(UNDECIDED) == total:
+        return "It cannot be decided."
+    if differing == total:
+        return "Yes, in everything that was compared."
+    if sum(depending.values()) == total:
+        return "It depends: which SAEs do better changes with the text that they are measured on."
+    if differing or depending:
+        counts = {DIFFERS: differing} | depending
+        words = [f"{count} {COUNTED[what][count != 1]}" for what, count in counts.items() if count]
+        return f"In part: of {total} comparisons {_and(words)}."
+    if UNCLEAR in said or UNDECIDED in said:
+        return "Not shown: nothing differs by a relevant amount, but not every comparison can tell."
+    if DIFFERS_LITTLE in said:
+        return "Hardly: what differs does so by less than is relevant."
+    return "No: no relevant difference in anything that was compared."
+
+
+def _basis(entries: list[tuple[str, dict[str, Any]]], said: list[str]) -> list[str]:
+    """How many comparisons came to which verdict, and why none did."""
+    if not entries:
+        return []
+    a, b = _names(entry["a"] for _, entry in entries), _names(entry["b"] for _, entry in entries)
+    counts = [f"{said.count(kind)} {words[said.count(kind) != 1]}" for kind, words in COUNTED.items() if kind in said]
+    plural = "s" if len(entries) > 1 else ""
+    found = [
+        f"Of {len(entries)} headline comparison{plural} of SAEs trained on {a} with SAEs trained on {b}, {_and(counts)}."
+    ]
+    undecided = [
+        (name, entry["seeds"], str(entry["verdict"]).removeprefix(f"{UNDECIDED}: "))
+        for name, entry in entries
+        if conclusion(entry) == UNDECIDED
+    ]
+    few = sorted({seeds for _, seeds, reason in undecided if FEW.fullmatch(reason)})
+    if few:
+        found.append(f"A verdict needs at least {SEEDS_FOR_VERDICT} init seeds; here some have {_and(map(str, few))}.")
+    other = dict.fromkeys(f"{name}: {reason}" for name, _, reason in undecided if not FEW.fullmatch(reason))
+    if other:
+        found.append(f"Why else nothing can be decided: {'; '.join(other)}.")
+    return found
+
+
+def _controls(run: RunFound) -> dict[str, str]:
+    """Parts of the own corpus that are there to check a comparison, and whose lengths they have."""
+    return {name: of for study in run.studies.values() for name, of in study.summary.get("controls", {}).items()}
+
+
+def _controlled(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """What the controls say: own text against own text of other lengths or in another order."""
+    parts = [
+        f"{WORDINGS[study].subject if study in WORDINGS else study}{f' on {text_of(entry)}' if entry.get('text') else ''}:"
+        f" {conclusion(entry)} ({entry['a']} against {entry['b']})"
+        for study, entry in entries
+    ]
+    return [f"Controls, which the answer does not count: {'; '.join(parts)}."] if parts else []
+
+
+def _differing(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """The sentences of the contrasts that differ; of two corpora of which either is ahead, part by part and once."""
+    found: dict[tuple[str, ...], str] = {}
+    for study, entry in entries:
+        said = conclusion(entry)
+        if said in (DEPENDS, DEPENDS_ON_TASK):
+            found[study, entry["a"], entry["b"]] = f"{said.capitalize()}: {part_by_part(study, entry)}."
+        elif said in (DIFFERS, DIFFERS_LITTLE):
+            found[study, entry["a"], entry["b"], entry["metric"]] = f"{entry['sentence']}."
+    return [one[0].upper() + one[1:] for one in found.values()]
+
+
+def _remaining(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """What does not differ, by verdict and subject."""
+    found = []
+    for kind, begin in ((SAME, "No relevant difference"), (UNCLEAR, "Cannot tell"), (UNDECIDED, "Cannot be decided")):
+        parts = []
+        for study in dict.fromkeys(name for name, _ in entries):
+            chosen = [entry for name, entry in entries if name == study and conclusion(entry) == kind]
+            if chosen:
+                subject = WORDINGS[study].subject if study in WORDINGS else study
+                parts.append(f"{subject} ({_names(entry['a'] for entry in chosen)} against {_each(chosen)})")
+        if parts:
+            found.append(f"{begin}: {'; '.join(parts)}.")
+    return found
+
+
+def _each(entries: list[dict[str, Any]]) -> str:
+    """Names of the other corpora, each with the texts that the entries are on."""
+    texts: dict[str, list[str]] = {}
+    for entry in entries:
+        texts.setdefault(entry["b"], []).extend([entry["text"]] if entry.get("text") else [])
+    return _and(f"{name} on {_and(of)} text" if of else name for name, of in texts.items())
+
+
+def _excess(run: RunFound) -> list[str]:
+    """How far outside the model the corpora lie."""
+    if "corpora" not in run.studies:
+        return []
+    summary = run.studies["corpora"].summary
+    parts = [f"{name} {_signed(summary['corpora'][name]['excess_ce']['value'])}" for name in summary["by_excess_ce"]]
+    return [f"Excess cross-entropy of the corpora under the model, nats/token: {', '.join(parts)}."]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def _names(names: Iterable[str]) -> str:
+    return _and(dict.fromkeys(names))
+
+
+def _and(parts: Iterable[str]) -> str:
+    *head, last = parts
+    return f"{', '.join(head)} and {last}" if head else last

@@ -1,0 +1,199 @@
+"""What a run folder holds, read without a model: corpora, SAEs with their training logs, studies, recipe."""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faithful.base.errors import FaithfulError
+from faithful.base.records import parse_record, read_bytes, read_text
+from faithful.formats.record import MEND, read_config
+from faithful.store.corpus import Manifest, read_manifest
+from faithful.store.places import corpora_of, read_steps
+from faithful.store.saes import SaeCell
+from studies.catalog import SETTINGS, STUDIES, read_settings
+from studies.common.results import read_summary
+
+SAMPLES = 4
+LOG_POINTS = 300
+PER_SEED = re.compile(r"seed-\d+")
+
+
+@dataclass(frozen=True)
+class CorpusFound:
+    """A corpus of a run.
+
+    Attributes:
+        name: of its folder.
+        folder: where it is.
+        manifest: its corpus.json.
+    """
+
+    name: str
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def command(self) -> str | None:
+        """The command on its card that makes it again; None where there is no card."""
+        card = self.folder / "README.md"
+        if not card.is_file():
+            return None
+        blocks = re.findall(r"```bash\n(faithful .*?)\n```", read_text(card), re.DOTALL)
+        return next((block for block in blocks if not block.startswith("faithful corpus export")), None)
+
+    def samples(self) -> list[str]:
+        """Its first texts, shortened; none where its data is not here."""
+        from faithful.store.corpus import Corpus
+        from generation.cards.parts import sample_texts
+
+        if not self.manifest.rows() or not (self.folder / self.manifest.shards["train"][0].file).is_file():
+            return []
+        return sample_texts(Corpus(self.folder), SAMPLES)
+
+
+class SaeFound(SaeCell):
+    """An SAE of a run, with what the report shows of it."""
+
+    @property
+    def corpus(self) -> str:
+        """Name of its training corpus."""
+        stated = (self.config.get("metadata") or {}).get("dataset_path")
+        return str(self.identity.get("corpus") or stated or self.place.split("/")[0])
+
+    @property
+    def shape(self) -> str:
+        """Name of its hook, width and k."""
+        parts = self.place.split("/")
+        return parts[-2] if len(parts) > 1 and PER_SEED.fullmatch(parts[-1]) else parts[-1]
+
+    def log(self) -> list[dict[str, Any]]:
+        """At most about 300 lines of its train.jsonl, evenly chosen, the last among them; a torn line is left out."""
+        path = self.folder / "train.jsonl"
+        if not path.is_file():
+            return []
+        content = read_bytes(path, MEND)
+        if self.record.get("log_sha256") not in (None, hashlib.sha256(content).hexdigest()):
+            raise FaithfulError(
+                f"{path} was edited or damaged: it is not the log that cfg.json beside it names; {MEND}."
+            )
+        lines = content.decode(errors="replace").splitlines()
+        stride = max(1, len(lines) // LOG_POINTS)
+        points = []
+        for place in sorted({*range(0, len(lines), stride), len(lines) - 1} - {-1}):
+            try:
+                points.append(parse_record(lines[place], dict[str, float], f"{path}, line {place + 1}"))
+            except FaithfulError:
+                continue
+        return points
+
+
+@dataclass(frozen=True)
+class StudyFound:
+    """A finished study of a run.
+
+    Attributes:
+        name: of its folder.
+        folder: where it is.
+        summary: its summary.json.
+    """
+
+    name: str
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def figures(self) -> list[Path]:
+        """Its SVG figures by name."""
+        return sorted((self.folder / "figures").glob("*.svg"))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was told; empty where it was not recorded."""
+        return read_settings(self.folder / SETTINGS)
+
+
+@dataclass(frozen=True)
+class RunFound:
+    """A run.
+
+    Attributes:
+        folder: where it is.
+        corpora, saes: by name and place.
+        studies: by name; only those that are finished.
+        recipe: text of its recipe.toml, None where there is none.
+        steps: seconds of each step of its recipe.
+    """
+
+    folder: Path
+    corpora: list[CorpusFound]
+    saes: list[SaeFound]
+    studies: dict[str, StudyFound]
+    recipe: str | None = None
+    steps: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return self.folder.resolve().name
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """`name`, `revision` and `dtype` of the model, as far as they are known."""
+        for study in self.studies.values():
+            if "model" in study.summary:
+                return dict(study.summary["model"])
+        for corpus in self.corpora:
+            return dict(corpus.manifest.identity["model"])
+        names = {sae.identity.get("model") or (sae.config.get("metadata") or {}).get("model_name") for sae in self.saes}
+        return {"name": ", ".join(sorted(filter(None, names))) or "unknown"}
+
+
+def read_run(folder: Path) -> RunFound:
+    """Read a run.
+
+    Raises:
+        FaithfulError: no such folder, nothing in it to report on, or a file that cannot be read.
+    """
+    if not folder.is_dir():
+        raise FaithfulError(f"There is no run {folder}; name one, or start with `faithful run demo`.")
+    steps = read_steps(folder)
+    recipe = folder / "recipe.toml"
+    found = RunFound(
+        folder=folder,
+        corpora=[CorpusFound(path.name, path, read_manifest(path)) for path in corpora_of(folder)],
+        saes=_saes(folder / "saes"),
+        studies=_studies(folder / "studies"),
+        recipe=_own_text(recipe, folder) if recipe.is_file() else None,
+        steps={name: float(step["seconds"]) for name, step in steps.items()},
+    )
+    if not (found.corpora or found.saes or found.studies):
+        raise FaithfulError(
+            f"{folder} holds no corpora, SAEs or studies to report on; name another run, or start with `faithful run demo`."
+        )
+    return found
+
+
+def _own_text(path: Path, folder: Path) -> str:
+    """The text of a file that the page shows and that is sent with it: one that lies in the run.
+
+    Raises:
+        FaithfulError: a link fetches it from elsewhere.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise FaithfulError(f"{path} is a link out of {folder}; put the file itself there, or take the link away.")
+    return read_text(path)
+
+
+def _studies(folder: Path) -> dict[str, StudyFound]:
+    """Finished studies, ours in the catalogue's order first."""
+    paths = {path.parent.name: path for path in sorted(folder.glob("*/summary.json"))}
+    order = [*(name for name in STUDIES if name in paths), *(name for name in paths if name not in STUDIES)]
+    return {name: StudyFound(name, paths[name].parent, read_summary(paths[name])) for name in order}
+
+
+def _saes(folder: Path) -> list[SaeFound]:
+    paths = sorted(folder.rglob("cfg.json"))
+    visible = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return [SaeFound(path.parent.relative_to(folder).as_posix(), path.parent, read_config(path)) for path in visible]

@@ -1,0 +1,378 @@
+"""The parts of the report, as values that the HTML and the Markdown template lay out alike."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studies.catalog import STUDIES
+from studies.report.answer import Verdict, verdicts
+from studies.report.draft_figures import draft_source, reference_tables
+from studies.report.examples import Example, examples_of
+from studies.report.figures import draw_corpus_map, draw_pit, draw_positions, draw_training, position_counts
+from studies.report.found import RunFound, SaeFound, StudyFound
+from studies.report.words import CAPTIONS, DEGREES, DRAWN, MEANING, OF_PROBES, OF_SEEDS_ALONE, TEXTS
+from studies.statistics.headlines import FOREIGN
+
+Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+CHECKS = (
+    "contrast", "metric", "difference", "95 % interval", "± seeds", "± drawn", "df", "p", "Holm p", "sign-flip p (least)",
+    "jackknife 95 %", "seeds", "verdict",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure.
+
+    Attributes:
+        title: its caption.
+        path: of the SVG.
+    """
+
+    title: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Something that is closed until it is asked for.
+
+    Attributes:
+        title: what is inside.
+        tables: those inside.
+        note: what stands before them.
+    """
+
+    title: str
+    tables: list[Table]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StudyPart:
+    """A study, or that it was not done.
+
+    Attributes:
+        name: of its folder.
+        question: what it answers.
+        done: whether it is there.
+        meaning: what its headline figure is, and what its figures are of that have no interval.
+        verdicts: of its headline contrasts.
+        tables, folds, pictures: its figures.
+        examples: titles and contexts.
+        draft: what is said of the author's draft figures among the tables, '' where there are none.
+    """
+
+    name: str
+    question: str
+    done: bool
+    meaning: str
+    verdicts: list[Verdict]
+    tables: list[Table]
+    folds: list[Fold]
+    pictures: list[Picture]
+    examples: list[tuple[str, list[Example]]]
+    draft: str
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some texts of a corpus."""
+
+    corpus: str
+    texts: list[str]
+
+
+def study_parts(run: RunFound) -> list[StudyPart]:
+    """Every study that there is to do, and what else lies among the run's studies."""
+    names = [*STUDIES, *(name for name in run.studies if name not in STUDIES)]
+    return [_study(name, run.studies.get(name), run.saes) for name in names]
+
+
+def _study(name: str, found: StudyFound | None, saes: Sequence[SaeFound]) -> StudyPart:
+    known = STUDIES.get(name)
+    question, meaning = known.question if known else name, MEANING.get(name, "")
+    if found is None:
+        return StudyPart(name, question, False, meaning, [], [], [], [], [], "")
+    summary = found.summary
+    tables = known.tables(summary) if known else [_metrics(f"Figures of {name}", summary["corpora"])]
+    drafts = reference_tables(name, summary, _trained(saes))
+    return StudyPart(
+        name=name,
+        question=question,
+        done=True,
+        meaning=" ".join([meaning, *notes(name, summary)]).strip(),
+        verdicts=verdicts(name, summary),
+        tables=[*tables, *drafts],
+        folds=_folds(summary),
+        pictures=[Picture(CAPTIONS.get(path.stem, words(path.stem).capitalize()), path) for path in found.figures],
+        examples=[
+            (block["title"], [one for row in block["rows"] for one in examples_of(row)])
+            for block in summary.get("examples") or ()
+        ],
+        draft=draft_source() if drafts else "",
+    )
+
+
+def _trained(saes: Iterable[SaeFound]) -> dict[str, list[dict[str, Any]]]:
+    """How the SAEs of each shape were trained."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for sae in saes:
+        steps = (sae.record.get("training") or {}).get("step")
+        found.setdefault(sae.shape, []).append(sae.identity | {"steps": steps})
+    return found
+
+
+def notes(name: str, summary: Mapping[str, Any]) -> list[str]:
+    """What a study's figures without an interval are of, and what is not compared."""
+    if name == "corpora":
+        return [
+            "Figures without an interval are of one corpus each, as it was drawn: nothing is replicated, and no interval over"
+            " draws can be given."
+        ]
+    found = []
+    if name == "probes":
+        found.append(OF_PROBES)
+    if any(entry.get("text") for entry in summary.get("contrasts", ())):
+        found.append(TEXTS)
+        if not summary.get("texts", {}).get(FOREIGN):
+            found.append(
+                "The panel holds no foreign text, so that there is no headline on it: name a corpus with --corpus."
+            )
+    if any(entry.get("error_drawn") is not None for entry in summary.get("contrasts", ())):
+        found.append(f"{DRAWN} {OF_SEEDS_ALONE[name]}" if name in OF_SEEDS_ALONE else DRAWN)
+    if summary.get("floors"):
+        pairs = sorted({one["pairs"] for floors in summary["floors"].values() for one in floors.values()})
+        found.append(f"A floor is the mean over {_or(pairs)} of decoders, without an interval.")
+    if summary.get("between_shapes"):
+        pairs = sorted({one["pairs"] for one in summary["between_shapes"].values()})
+        found.append(
+            f"Figures between shapes are means over {_or(pairs)} of SAEs, without an interval: those pairs share SAEs."
+        )
+    if summary.get("not_compared"):
+        apart = "; ".join(" and ".join(two) for two in summary["not_compared"])
+        found.append(f"Not compared with each other, since each has pairs of its own: {apart}.")
+    return found
+
+
+def _folds(summary: Mapping[str, Any]) -> list[Fold]:
+    """All contrasts with every check, the parts of the panel, the further shapes."""
+    headline = [entry for entry in summary["contrasts"] if entry["headline"]]
+    others = [entry for entry in summary["contrasts"] if not entry["headline"]]
+    folds = []
+    if headline:
+        tables: list[Table] = [("", CHECKS, [_checks(entry) for entry in headline])]
+        note = (
+            f"Margin of relevance: {headline[0]['margin']:g}. Holm p is corrected over the study's headline contrasts; the"
+            " exact sign-flip p, the least it can be with so many seeds, and the jackknife are checks, not corrected."
+            f" {DEGREES}"
+        )
+        folds.append(Fold("Headline contrasts with every check", tables, note))
+    if others:
+        folds.append(
+            Fold(
+                f"{len(others)} exploratory contrast{'s' if len(others) > 1 else ''}",
+                [("", CHECKS, [_checks(entry) for entry in others])],
+                "Not corrected for their number: something to look into, no verdict."
+                + ("" if headline else f" {DEGREES}"),
+            )
+        )
+    for shape, found in (summary.get("shapes") or {}).items():
+        if shape != summary.get("shape"):
+            rows = [_checks(entry) for entry in found["contrasts"]]
+            tables = [_metrics("", found["corpora"])] + ([("Contrasts", CHECKS, rows)] if rows else [])
+            folds.append(Fold(f"SAEs of {shape}", tables))
+    return folds
+
+
+def _checks(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    flip = f"{_p(entry['sign_flip_p'])} ({_p(entry['sign_flip_least'])})"
+    return (
+        f"{entry['a']} − {entry['b']}",
+        entry["metric"],
+        _number(entry["difference"], sign=True),
+        _ends(entry["ci95"]),
+        _number(entry.get("error_seeds")),
+        _number(entry.get("error_drawn")),
+        _number(entry.get("df")),
+        _p(entry["p"]),
+        _p(entry["p_holm"]),
+        flip if entry["sign_flip_p"] is not None else "–",
+        _ends(entry["jackknife_ci95"]),
+        str(entry["seeds"]),
+        entry["verdict"],
+    )
+
+
+def _metrics(title: str, corpora: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Every figure of every corpus, metrics down."""
+    metrics = dict.fromkeys(metric for found in corpora.values() for metric in found)
+    rows = [(metric, *(_figure(found.get(metric)) for found in corpora.values())) for metric in metrics]
+    return title, ("metric", *corpora), rows
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, Mapping):
+        ends = value.get("ci95")
+        return _number(value["value"]) + (f" ({_ends(ends)})" if ends else "")
+    return value if isinstance(value, str) else _number(value)
+
+
+def overview(run: RunFound) -> list[tuple[str, str]]:
+    """What the run is of, in a few lines."""
+    seeds = sorted({str(sae.identity["init_seed"]) for sae in run.saes if "init_seed" in sae.identity}, key=int)
+    shapes = list(dict.fromkeys(sae.shape for sae in run.saes))
+    rows = [("model", model_line(run, short=True))]
+    if run.corpora:
+        rows.append(("corpora", ", ".join(corpus.name for corpus in run.corpora)))
+    if run.saes:
+        rows.append(("SAEs", f"{len(run.saes)}: {', '.join(shapes)}"))
+    if seeds:
+        rows.append(("init seeds", ", ".join(seeds)))
+    done = [name for name in STUDIES if name in run.studies]
+    rows.append(("studies", ", ".join(done) or "none yet"))
+    return rows
+
+
+def corpora_table(run: RunFound) -> Table:
+    """Size and certificate of each corpus."""
+    rows: list[tuple[str, ...]] = []
+    for corpus in run.corpora:
+        manifest, certificate = corpus.manifest, corpus.manifest.certificate or {}
+        gap, ends = certificate.get("surprise_gap"), certificate.get("ci95")
+        rows.append(
+            (
+                corpus.name,
+                manifest.kind,
+                f"{manifest.tokens():,}",
+                f"{manifest.tokens('test'):,}",
+                f"{manifest.rows():,}",
+                certificate.get("verdict", "–"),
+                "–" if gap is None else f"{_number(gap, sign=True)} ({_ends(ends)})",
+                _p(certificate.get("p_holm")),
+                f"{certificate['tokens_scored']:,}" if certificate.get("tokens_scored") else "–",
+            )
+        )
+    header = (
+        "corpus", "kind", "training tokens", "held-out tokens", "documents", "certificate", "surprise gap, nats/token",
+        "Holm p", "tokens scored",
+    )  # fmt: skip
+    return "Corpora and their certificates", header, rows
+
+
+def saes_table(run: RunFound) -> Table:
+    """What each SAE reaches on held-out text."""
+    metrics = ("fvu", "ce_recovered", "l0", "never_fired")
+    rows = []
+    for sae in run.saes:
+        found = sae.record.get("evaluation") or {}
+        tokens, seconds = sae.identity.get("tokens"), sae.record.get("seconds")
+        rows.append(
+            (
+                sae.place,
+                *(_number(found.get(metric)) for metric in metrics),
+                "–" if tokens is None else f"{tokens:,}",
+                "–" if seconds is None else f"{seconds:,.0f}",
+            )
+        )
+    return "SAEs on held-out text of their own corpus", ("SAE", *metrics, "training tokens", "seconds"), rows
+
+
+def samples(run: RunFound) -> list[Samples]:
+    """Four texts of each corpus whose data is here."""
+    return [Samples(corpus.name, texts) for corpus in run.corpora if (texts := corpus.samples())]
+
+
+def run_pictures(run: RunFound, folder: Path) -> dict[str, Picture]:
+    """The report's own figures, drawn into `folder`, by name; those without data are left out."""
+    study = run.studies.get("corpora")
+    certificates = {c.name: c.manifest.certificate for c in run.corpora if c.manifest.certificate}
+    if study:
+        certificates |= {name: cell["as_model"] for name, cell in study.summary["cells"].items()}
+    found: dict[str, Picture] = {}
+    shares = _positions(run)
+    for name, title, drawn in (
+        ("corpus_map", "Corpora by diversity and distance from the model",
+         lambda path: study is not None and draw_corpus_map(study.summary, path)),
+        ("pit", "PIT histograms: flat is faithful, tilted another temperature, cut off truncated; grey is chance",
+         lambda path: draw_pit(certificates, path)),
+        ("positions", "Where the training tokens stand in their contexts",
+         lambda path: len(shares) > 0 and draw_positions(shares, path)),
+        ("training", "Training curves, one line per SAE", lambda path: draw_training(run.saes, path)),
+    ):  # fmt: skip
+        path = folder / f"{name}.svg"
+        if drawn(path):
+            found[name] = Picture(title, path)
+    return found
+
+
+def position_notes(run: RunFound) -> list[str]:
+    """What form the contexts have, and which corpora fill different positions."""
+    from studies.statistics.verdicts import FAR_POSITIONS, position_distances
+
+    layouts = sorted({sae.identity["layout"] for sae in run.saes if "layout" in sae.identity})
+    notes = (
+        [f"Contexts for training are {' and '.join(layouts)}, with {_contexts(run.saes)} tokens."] if layouts else []
+    )
+    far: dict[tuple[str, str], float] = {}
+    for (one, other), distance in position_distances(_positions(run)).items():
+        if one < other and distance > FAR_POSITIONS:
+            far[one, other] = distance
+    for study in run.studies.values():
+        for entry in study.summary["contrasts"]:
+            if "position_distance" in entry:
+                pair = (min(entry["a"], entry["b"]), max(entry["a"], entry["b"]))
+                far.setdefault(pair, entry["position_distance"])
+    notes += [
+        f"Warning: {one} and {other} fill different positions of their contexts (total variation {distance:.2f}, above"
+        f" {FAR_POSITIONS:g}), so a difference between them may be one of lengths; the control is a length-matched own"
+        " corpus."
+        for (one, other), distance in sorted(far.items())
+    ]
+    return notes
+
+
+def _or(counts: Sequence[int]) -> str:
+    """`1 pair`, `3 or 36 pairs`."""
+    return f"{' or '.join(map(str, counts))} pair{'' if list(counts) == [1] else 's'}"
+
+
+def _positions(run: RunFound) -> dict[str, Any]:
+    """Histogram of positions of each corpus that SAEs were trained on with aligned contexts."""
+    aligned = {sae.corpus: int(sae.identity["context"]) for sae in run.saes if sae.identity.get("layout") == "aligned"}
+    counts = {c.name: position_counts(c.manifest, aligned[c.name]) for c in run.corpora if c.name in aligned}
+    return {name: values for name, values in counts.items() if values.sum()}
+
+
+def _contexts(saes: Iterable[SaeFound]) -> str:
+    return " or ".join(
+        str(one) for one in sorted({sae.identity["context"] for sae in saes if "context" in sae.identity})
+    )
+
+
+def model_line(run: RunFound, short: bool = False) -> str:
+    """Name, revision and type of the model, the revision shortened or not."""
+    found = run.model
+    values = [str(found[key]) for key in ("name", "revision", "dtype") if found.get(key)]
+    return ", ".join(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{8,}\b", r"\1…", value) if short else value for value in values)
+
+
+def _number(value: float | None, sign: bool = False) -> str:
+    if value is None:
+        return "–"
+    return format(value, f"{'+' if sign else ''}{',d' if isinstance(value, int) else '.4g'}").replace("-", "−")
+
+
+def _ends(ends: Sequence[float] | None) -> str:
+    return "–" if ends is None else f"{_number(ends[0])} to {_number(ends[1])}"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def words(stem: str) -> str:
+    """A name of a file or setting as words."""
+    return stem.replace("_", " ").replace("-", " ")

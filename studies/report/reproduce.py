@@ -1,0 +1,176 @@
+"""What the report says of making the run again: sizes, settings, versions, commands, seconds."""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import PurePath
+from typing import Any
+
+from faithful.base.version import __version__
+from studies.catalog import STUDIES
+from studies.common.sizes import PANEL_TOKENS, PROBE_EXAMPLES, PROBE_TESTS, noise_tokens
+from studies.report.found import RunFound, StudyFound
+from studies.report.parts import Table, model_line, words
+
+INSIDE = ("corpora", "saes")
+OPTIONS = {"model", "own", "tokens", "device", "dtype", "seed"}
+OPTIONS_OF_CORPORA = OPTIONS | {"budget", "temperatures", "top_ps"}
+NO_SIZES = {"saes", "out", "folders", "corpora", "model", "own", "device", "dtype", "seed"}
+BY_DEVICE = {"tokens": PANEL_TOKENS, "train_size": PROBE_EXAMPLES, "test_size": PROBE_TESTS}
+
+
+def sizes_table(run: RunFound) -> Table:
+    """Every size that decides how much the figures can say, and what it is where nobody states it."""
+    rows: list[tuple[str, ...]] = [
+        ("training", "stored tokens per corpus", _sizes(sae.identity.get("tokens") for sae in run.saes), ""),
+        ("training", "activations per step", _sizes(sae.identity.get("batch") for sae in run.saes), ""),
+        ("training", "held-out tokens of the evaluation", _sizes(sae.evaluation.get("tokens") for sae in run.saes), ""),
+    ]
+    for name, study in run.studies.items():
+        found = dict(study.summary.get("sizes") or {})
+        found |= {key: study.summary[key] for key in ("tokens_scored", "diversity_tokens") if key in study.summary}
+        rows += [(name, words(str(key)), _shown(value), "") for key, value in found.items()]
+        rows += [
+            (name, f"stated: {words(key)}", _shown(value), _default(study, key, default))
+            for key, (value, default) in _stated(study).items()
+            if key not in NO_SIZES
+        ]
+    return "Sizes of this run", ("step", "size", "value", "if not stated"), [row for row in rows if row[2]]
+
+
+def provenance_table(run: RunFound) -> Table:
+    """Versions, revisions and hashes, and every setting that decides the SAEs' weights."""
+    from faithful.store.corpus import identity_hash
+    from faithful.training.card import SETTINGS
+
+    rows: list[tuple[str, ...]] = [("report", "faithful", __version__), ("model", "name, revision", model_line(run))]
+    for corpus in run.corpora:
+        identity = corpus.manifest.identity
+        rows.append((f"corpus {corpus.name}", "identity, SHA-256", identity_hash(identity)))
+        engine = identity.get("engine")
+        if engine:
+            versions = ", ".join(f"{name} {version}" for name, version in engine["versions"].items())
+            rows.append((f"corpus {corpus.name}", "engine", f"{engine['name']} on {engine['device']} ({versions})"))
+    named = (("d_sae", "latents"), ("k", "active latents per token"), ("init_seed", "init seeds"), *SETTINGS)
+    for key, label in named:
+        values = dict.fromkeys(_exact(sae.identity[key]) for sae in run.saes if sae.identity.get(key) is not None)
+        rows += [("SAEs", label, ", ".join(values))] if values else []
+    for label, key in (("faithful", "version"), ("torch", "torch"), ("device", "device"), ("threads", "threads")):
+        values = dict.fromkeys(str(sae.record[key]) for sae in run.saes if key in sae.record)
+        rows += [("SAEs", label, ", ".join(values))] if values else []
+    rows += [
+        (f"study {name}", "seed", str(study.summary["seed"]))
+        for name, study in run.studies.items()
+        if "seed" in study.summary
+    ]
+    return "What it was made with", ("of", "what", "value"), rows
+
+
+def commands(run: RunFound) -> str:
+    """The recipe's command, and those that make the run again step by step; none that trains where SAEs are from elsewhere
+    or of several models."""
+    lines = [_into(run, corpus.name, corpus.command) for corpus in run.corpora]
+    if run.saes and len({sae.identity.get("model") for sae in run.saes}) == 1:
+        from faithful.training.card import model_facts, train_command
+
+        facts = model_facts(run.saes, {corpus.name: corpus.manifest for corpus in run.corpora})
+        first = run.saes[0].identity
+        shared = {key: value for key, value in first.items() if all(s.identity.get(key) == value for s in run.saes)}
+        trained = train_command(run.saes, facts, shared)
+        inside = re.compile(r"--corpus (\S+)")
+        lines.append(trained and inside.sub(rf"--corpus runs/{run.name}/corpora/\1", trained) + f" --run {run.name}")
+    lines += [study_command(run.studies[name], run.name) for name in STUDIES if name in run.studies]
+    lines.append(f"faithful report {run.name}")
+    if run.recipe is not None:
+        lines = [f"faithful run recipe.toml --run {run.name}", "", "# which is, step by step:", *lines]
+    return "\n".join(line for line in lines if line is not None)
+
+
+def study_command(study: StudyFound, run: str) -> str:
+    """`faithful study …` with all that the study was told; what is a default, and the SAEs of the run, are left out."""
+    name, stated = study.name, {key: value for key, (value, _) in _stated(study).items()}
+    places = [_place(place, run) for place in (*stated.pop("saes", ()), *stated.pop("folders", ()))]
+    parts = [f"faithful study {name}", *(place for place in places if place != f"runs/{run}/saes"), f"--run {run}"]
+    parts += [f"--corpus {_place(place, run)}" for place in stated.pop("corpora", ())]
+    stated.pop("out", None)
+    if name == "corpora" and "own" in stated:
+        stated["own"] = _place(stated["own"], run)
+    options = OPTIONS_OF_CORPORA if name == "corpora" else OPTIONS
+    for key, value in stated.items():
+        text = shlex.quote(_typed(value))
+        parts.append(f"--{key.replace('_', '-')} {text}" if key in options else f"--set {key}={text}")
+    return " ".join(parts)
+
+
+def steps_table(run: RunFound) -> Table:
+    """Seconds of each step of the recipe."""
+    rows: list[tuple[str, ...]] = [(name, f"{seconds:,.1f}") for name, seconds in run.steps.items()]
+    return "Seconds per step", ("step", "seconds"), [*rows, ("all", f"{sum(run.steps.values()):,.1f}")] if rows else []
+
+
+def _into(run: RunFound, name: str, command: str | None) -> str | None:
+    """A command that makes a corpus, into this run."""
+    return command and command + f" --out {shlex.quote(f'runs/{run.name}/corpora/{name}')}"
+
+
+def _stated(study: StudyFound) -> dict[str, tuple[Any, Any]]:
+    """What a study was told that is no default, and the default."""
+    if study.name not in STUDIES:
+        return {}
+    config = STUDIES[study.name].config
+    found = {}
+    for field in fields(config):
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        value = study.settings.get(field.name)
+        if value is not None and value != default:
+            found[field.name] = value, default
+    return found
+
+
+def _default(study: StudyFound, key: str, default: Any) -> str:
+    """What a setting is where it is not stated."""
+    from generation.certificate.certify import DEFAULT_TOKENS
+
+    known = BY_DEVICE if STUDIES[study.name].of_saes else {"tokens": DEFAULT_TOKENS}
+    context = (study.summary.get("sizes") or {}).get("context")
+    if context:
+        known = known | {"noise_tokens": {device: noise_tokens(device, context) for device in ("cpu", "cuda")}}
+    if default is None and key in known:
+        return f"{known[key]['cpu']:,} on a CPU, {known[key]['cuda']:,} on a GPU"
+    return _shown(default)
+
+
+def _place(place: str, run: str) -> str:
+    """A place inside the run as one below `runs/`, wherever the run lies; of other places on a disk the last name."""
+    parts = PurePath(place).parts
+    starts = [at for at, part in enumerate(parts) if part in INSIDE]
+    if starts:
+        return shlex.quote("/".join(("runs", run, *parts[starts[-1] :])))
+    return shlex.quote(parts[-1] if PurePath(place).is_absolute() else place)
+
+
+def _typed(value: Any) -> str:
+    """A value as `--set` reads it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _sizes(values: Iterable[Any]) -> str:
+    return ", ".join(f"{value:,}" for value in dict.fromkeys(values) if value is not None)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " · ".join(f"{key} {_shown(one)}" for key, one in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_shown(one) for one in value)
+    if isinstance(value, bool) or value is None:
+        return "–" if value is None else "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _exact(value: Any) -> str:
+    """A setting with every digit that decides it."""
+    return repr(value) if isinstance(value, float) else _shown(value)

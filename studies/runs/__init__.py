@@ -1,0 +1,1 @@
+"""Whole runs: recipes, what they cost, what of them is published."""

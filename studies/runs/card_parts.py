@@ -1,0 +1,98 @@
+"""What the cards of a publication say of its corpora, its SAEs and its studies."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from faithful.base.errors import FaithfulError
+from faithful.hub.card_file import markdown_table
+from faithful.hub.local_files import sendable
+from faithful.store.corpus import Manifest
+from faithful.store.saes import SaeCell
+
+if TYPE_CHECKING:
+    from studies.catalog import Study
+
+
+def grid_words(cells: Sequence[SaeCell]) -> str:
+    """Of how many corpora SAEs are, and whether it is the same grid on each."""
+    places: dict[str, set[str]] = {}
+    for cell in cells:
+        places.setdefault(cell.corpus, set()).add(cell.place.partition("/")[2])
+    if len(places) == 1:
+        return f" trained on the corpus {next(iter(places))}"
+    is_even = all(grid == next(iter(places.values())) for grid in places.values())
+    return f", the same grid trained on {len(places)} corpora" if is_even else f", trained on {len(places)} corpora"
+
+
+def corpora_table(corpora: list[tuple[str, Manifest]], *, links: bool = False) -> str:
+    rows = []
+    for name, manifest in corpora:
+        verdict = (manifest.certificate or {}).get("verdict", "none")
+        shown = f"[`{name}`]({name}/README.md)" if links else f"`{name}`"
+        counts = (f"{manifest.tokens():,}", f"{manifest.tokens('test'):,}", f"{manifest.rows():,}")
+        rows.append((shown, manifest.kind, *counts, str(verdict)))
+    header = ("corpus", "kind", "training tokens", "held-out tokens", "training documents", "certificate")
+    return markdown_table(header, rows)
+
+
+def shown_studies(folder: Path) -> list[dict[str, Any]]:
+    """Tables and figures of every study of a run that is there."""
+    from studies.catalog import STUDIES
+
+    found = []
+    for name, study in STUDIES.items():
+        path = folder / "studies" / name / "summary.json"
+        if path.is_file():
+            sendable(path, folder)
+            tables = _tables(study, path)
+            figures = drawn_figures(path.parent)
+            found.append(
+                {
+                    "question": study.question,
+                    "tables": [(title, markdown_table(header, rows)) for title, header, rows in tables],
+                    "figures": [{"title": _words(p.stem), "path": p.relative_to(folder).as_posix()} for p in figures],
+                }
+            )
+    return found
+
+
+def drawn_figures(study: Path) -> list[Path]:
+    return sorted(path for path in (study / "figures").glob("*.svg") if not path.name.startswith("."))
+
+
+def study_section(folder: Path) -> str:
+    """What the corpus study of the run says of a corpus, "" where there is none."""
+    from studies.catalog import STUDIES
+
+    path = folder.resolve().parent.parent / "studies" / "corpora" / "summary.json"
+    if not path.is_file() or folder.resolve().parent.name != "corpora":
+        return ""
+    sendable(path, folder.resolve().parent.parent)
+    parts = []
+    for title, header, rows in _tables(STUDIES["corpora"], path):
+        own = [row for row in rows if row[0] == folder.resolve().name]
+        parts += [f"**{title}**", markdown_table(header, own)] if own else []
+    return "## Beside the other corpora of its run\n\n" + "\n\n".join(parts) if parts else ""
+
+
+def _tables(study: "Study", path: Path) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """Tables of a study's results.
+
+    Raises:
+        FaithfulError: they were written by another version.
+    """
+    from studies.common.results import read_summary
+
+    summary = read_summary(path)
+    try:
+        return study.tables(summary)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise FaithfulError(
+            f"{path} is of another version of this program; run `faithful study {study.name}` again, then publish."
+        ) from error
+
+
+def _words(stem: str) -> str:
+    return re.sub(r"[-_]+", " ", stem)

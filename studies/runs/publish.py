@@ -1,0 +1,69 @@
+"""Corpora, SAEs and runs to the Hub: what `faithful publish` does."""
+
+from pathlib import Path
+
+from faithful.base.errors import FaithfulError
+from faithful.base.progress import Reporter, silent
+from faithful.base.quantities import check_stated
+from faithful.formats.files import CONFIG
+from faithful.hub.plan import Bundle, check_name
+from faithful.hub.publish import Publication, PublishConfig, publish_bundles
+from faithful.hub.repository import Repository
+from faithful.store.places import corpora_of, studies_of
+from faithful.store.saes import is_hidden
+from studies.runs.bundles import corpus_bundle, grid_folder, run_bundles, saes_bundle
+
+
+def publish_corpus(config: PublishConfig, report: Reporter = silent, *, dry_run: bool = False) -> Publication:
+    """Publish a corpus as a data set: shards, manifest and card in one commit, checked, tagged.
+
+    Running it again completes what was interrupted, or does nothing.
+
+    Raises:
+        FaithfulError: no finished corpus there, no right to write, terms not accepted, a repository made by others, a Hub
+            that gave up; in one sentence, and main holds the whole publication or what it held before.
+    """
+    check_stated(config)
+    check_name(config.name)
+    return publish_bundles(config, lambda: [corpus_bundle(config.path, config.name)], [config.path], report, dry_run)
+
+
+def publish_saes(config: PublishConfig, report: Reporter = silent, *, dry_run: bool = False) -> Publication:
+    """Publish a grid of SAEs as a model repository that SAELens loads from; see `publish_corpus`.
+
+    Raises:
+        FaithfulError: no SAEs there, or as `publish_corpus`.
+    """
+    check_stated(config)
+    check_name(config.name)
+    return publish_bundles(
+        config, lambda: [saes_bundle(config.path, config.name)], _shapes(grid_folder(config.path)), report, dry_run
+    )
+
+
+def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bool = False) -> Publication:
+    """Publish a run: its corpora as the data set USER/REPO, its SAEs and results as the model USER/REPO.
+
+    Running it again completes whichever is missing.
+
+    Raises:
+        FaithfulError: nothing to publish there, or as `publish_corpus`.
+    """
+    check_stated(config)
+    check_name(config.name)
+
+    def bundles() -> list[Bundle]:
+        endpoint = Repository(config.name, "model").api.endpoint
+        found = run_bundles(config.path, config.name, include_external=config.include_external, endpoint=endpoint)
+        return [bundle for bundle in (found.dataset, found.model) if bundle]
+
+    if not config.path.is_dir():
+        raise FaithfulError(f"There is no run {config.path}; name the folder of one.")
+    locked = [config.path, *corpora_of(config.path), *_shapes(config.path / "saes"), *studies_of(config.path)]
+    return publish_bundles(config, bundles, locked, report, dry_run)
+
+
+def _shapes(saes: Path) -> list[Path]:
+    """The folders that training locks: each holds, or is to hold, the SAEs of one corpus and shape."""
+    cells = {path.parent.parent for path in saes.rglob(CONFIG) if not is_hidden(path, saes)}
+    return sorted(cells | {path.parent for path in saes.rglob(".lock") if not is_hidden(path.parent, saes)})

@@ -1,0 +1,302 @@
+"""`faithful run RECIPE`: generate → add → train → study → report, as steps that are done once and resume."""
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from faithful.base.devices import check_device
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock, write_text
+from faithful.base.progress import Progress, Reporter, silent
+from faithful.base.records import read_record, read_text, write_record
+from faithful.base.version import __version__
+from faithful.store.corpus import read_manifest
+from faithful.store.places import STATE, read_steps, remember_run
+from faithful.store.saes import read_cells
+from faithful.training.card import write_saes_card
+from faithful.training.config import TrainConfig
+from faithful.training.train import train
+from generation.derived.shuffle import ShuffleConfig, shuffle
+from generation.derived.subsample import SubsampleConfig, subsample
+from generation.external.add import add
+from generation.external.prepare import AddConfig
+from generation.own.generate import generate
+from generation.own.prepare import GenerateConfig
+from studies.catalog import find_study
+from studies.report.write import ReportConfig, write_report
+from studies.runs.recipe_file import LEAST_SEEDS, CorpusPlan, Recipe, to_toml
+
+RESOLVED, REPORT = "recipe.toml", "report"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run.
+
+    Attributes:
+        name: `corpus own`, `train`, `study seeds`, `report`.
+        needs: steps that come before it.
+        config: what it is told; decides, with its needs, whether it is done already.
+        call: does it; what was finished of it before is kept.
+        left: digest of what it left behind; None where that is not there, or not all of it.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    config: Any
+    call: Callable[[Any, Reporter], Any]
+    left: Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What `run_recipe` did.
+
+    Attributes:
+        folder: of the run.
+        done: steps done now, with their seconds.
+        skipped: steps that were done before.
+    """
+
+    folder: Path
+    done: dict[str, float]
+    skipped: list[str]
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.folder / "report.html"
+
+
+def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[Step]:
+    """The steps of a recipe in a run's folder, in an order that respects their needs.
+
+    Args:
+        recipe: what to do.
+        folder: `runs/NAME`.
+        device: `cpu` or `cuda` for every step that states none; by default what the machine has.
+    """
+    steps = [_corpus_step(recipe, folder, corpus, device) for corpus in recipe.corpora]
+    corpora = {corpus.name: folder / "corpora" / corpus.name for corpus in recipe.corpora}
+    trained = tuple(corpora[corpus.name] for corpus in recipe.corpora if corpus.train)
+    wish = TrainConfig(
+        corpora=trained, out=folder / "saes", model=recipe.model, seeds=recipe.seeds,
+        **{"tokens": recipe.tokens, "device": device} | recipe.train,
+    )  # fmt: skip
+    made = tuple(step.name for step in steps)
+    steps.append(Step("train", made, wish, _train, partial(_left_of_saes, folder / "saes")))
+    for name, values in recipe.studies.items():
+        study = find_study(name)
+        out = folder / "studies" / name
+        stated = {"out": out, "model": recipe.model, "device": device} | values
+        if study.of_saes:
+            wish = study.config(saes=(folder / "saes",), corpora=trained, **stated)
+        else:
+            wish = study.config(folders=tuple(corpora.values()), **stated)
+        needs = (*made, "train") if study.of_saes else made
+        steps.append(Step(f"study {name}", needs, wish, study.run, partial(_left_of_study, out)))
+    path = folder / "report.html"
+    steps.append(
+        Step(
+            REPORT,
+            tuple(step.name for step in steps),
+            ReportConfig(run=folder),
+            lambda config, _: write_report(config),
+            lambda: "written" if path.exists() else None,
+        )
+    )
+    return steps
+
+
+def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: str | None = None) -> RunResult:
+    """Do what is missing of a run.
+
+    A step is done again where its settings, what it works on or what it left are no longer what they were; what is finished
+    of it is kept. The report is written again after anything was done.
+
+    Args:
+        recipe: what to do.
+        folder: `runs/NAME`.
+        report: progress.
+        device: see `steps_of`.
+
+    Raises:
+        FaithfulError: a run of another recipe in this folder, another process on it, or what a step refuses.
+    """
+    steps = steps_of(recipe, folder, device)
+    _check_devices(steps)
+    with folder_lock(folder):
+        _refuse_other_recipe(recipe, folder)
+        write_text(folder / RESOLVED, to_toml(recipe))
+        remember_run(folder)
+        state = read_steps(folder)
+        keys = step_keys(steps, folder)
+        left: dict[str, str | None] = {}
+        done: dict[str, float] = {}
+        skipped = []
+        for place, step in enumerate(steps):
+            key, left[step.name] = _key(step, keys, left), step.left()
+            if _holds(state.get(step.name), key, left[step.name]) and not (step.name == REPORT and done):
+                skipped.append(step.name)
+                continue
+            began = time.monotonic()
+            step.call(step.config, _numbered(report, f"[{place + 1}/{len(steps)}] {step.name}"))
+            done[step.name] = round(time.monotonic() - began, 2)
+            left[step.name] = step.left()
+            state[step.name] = {"key": key, "left": left[step.name], "seconds": done[step.name]}
+            write_record(folder / STATE, state)
+    return RunResult(folder, done, skipped)
+
+
+def _check_devices(steps: list[Step]) -> None:
+    for step in steps:
+        check_device(getattr(step.config, "device", None))
+
+
+def done_steps(recipe: Recipe, folder: Path, device: str | None = None) -> list[str]:
+    """Steps that `run_recipe` would not do again, by what is there; nothing is written.
+
+    What needs a step that is to be done is to be done as well, though that step may leave what it left before.
+
+    Raises:
+        FaithfulError: a run of another recipe in this folder, or a device that is not there.
+    """
+    steps = steps_of(recipe, folder, device)
+    _check_devices(steps)
+    _refuse_other_recipe(recipe, folder)
+    state, keys = read_steps(folder), step_keys(steps, folder)
+    left: dict[str, str | None] = {}
+    done: list[str] = []
+    for step in steps:
+        key, left[step.name] = _key(step, keys, left), step.left()
+        if _holds(state.get(step.name), key, left[step.name]) and set(step.needs) <= set(done):
+            done.append(step.name)
+    return done
+
+
+def step_keys(steps: list[Step], folder: Path) -> dict[str, str]:
+    """For each step a hash of its settings and of the steps it needs, whatever place the run lies in."""
+    keys: dict[str, str] = {}
+    for step in steps:
+        content = [__version__, step.name, _plain(step.config, folder), [keys[need] for need in step.needs]]
+        keys[step.name] = _digest(content)
+    return keys
+
+
+def enough_seeds(recipe: Recipe) -> bool:
+    """Whether the studies can come to verdicts."""
+    return len(recipe.seeds) >= LEAST_SEEDS
+
+
+def _corpus_step(recipe: Recipe, folder: Path, corpus: CorpusPlan, device: str | None) -> Step:
+    out = folder / "corpora" / corpus.name
+    needs = tuple(f"corpus {name}" for name in corpus.needs)
+    where: dict[str, Any] = {"device": device}
+    budget = {"tokens": recipe.tokens} | corpus.options
+    source = folder / "corpora" / corpus.source
+    config: Any
+    call: Any
+    if corpus.how == "generate":
+        config, call = GenerateConfig(model=recipe.model, out=out, **where | budget), generate
+    elif corpus.how == "add":
+        config, call = AddConfig(name=corpus.source, model=recipe.model, out=out, **budget), add
+    elif corpus.how == "like":
+        config = SubsampleConfig(folder=folder / "corpora" / corpus.of, like=source, out=out, **budget)
+        call = subsample
+    else:
+        config, call = ShuffleConfig(folder=source, out=out, **corpus.options), shuffle
+    return Step(f"corpus {corpus.name}", needs, config, call, partial(_left_of_corpus, out))
+
+
+def _key(step: Step, keys: Mapping[str, str], left: Mapping[str, str | None]) -> str:
+    """Hash of a step's settings and of what it works on."""
+    return _digest([keys[step.name], [left[need] for need in step.needs]])
+
+
+def _holds(before: Mapping[str, Any] | None, key: str, left: str | None) -> bool:
+    """Whether a step is done: its record is of this key, and what it left is there as it was."""
+    return before is not None and left is not None and (before["key"], before["left"]) == (key, left)
+
+
+def _left_of_corpus(folder: Path) -> str | None:
+    """Identity and shards of a corpus whose files are all there."""
+    try:
+        manifest = read_manifest(folder)
+    except FaithfulError:
+        return None
+    shards = [shard for split in manifest.shards.values() for shard in split]
+    files = [folder / shard.file for shard in shards]
+    if not all(
+        file.is_file() and file.stat().st_size == shard.bytes for file, shard in zip(files, shards, strict=True)
+    ):
+        return None
+    return _digest([manifest.identity, [shard.sha256 for shard in shards]])
+
+
+def _train(config: TrainConfig, report: Any) -> None:
+    """Train the grid and write its card; a card that cannot be written, for a README.md of others is there, stops no run."""
+    out = train(config, report).out
+    try:
+        write_saes_card(out)
+    except FaithfulError as error:
+        report(Progress("train", 0, 0, note=f"No card was written: {error}"))
+
+
+def _left_of_saes(folder: Path) -> str | None:
+    """Every SAE of a run by its place, what decides its weights and its figures on held-out text, which tell its weights
+    from others."""
+    try:
+        return _digest([[cell.place, cell.identity, cell.evaluation] for cell in read_cells(folder)])
+    except FaithfulError:
+        return None
+
+
+def _left_of_study(folder: Path) -> str | None:
+    """Summary of a study whose table is there, without how much of it was taken from its cache."""
+    try:
+        summary = read_record(folder / "summary.json", dict)
+    except FaithfulError:
+        return None
+    summary.pop("reused", None)
+    return _digest(summary) if (folder / "results.parquet").exists() else None
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _numbered(report: Reporter, name: str) -> Reporter:
+    return lambda point: report(dataclasses.replace(point, step=f"{name}: {point.step}"))
+
+
+def _refuse_other_recipe(recipe: Recipe, folder: Path) -> None:
+    """A run is of one recipe; a changed one wants another folder."""
+    path = folder / RESOLVED
+    if not path.exists():
+        return
+    texts = read_text(path), to_toml(recipe)
+    before, now = ([line for line in text.splitlines() if not line.startswith("#")] for text in texts)
+    if before != now:
+        changed = [line for line in now if line not in before] or [line for line in before if line not in now]
+        raise FaithfulError(
+            f"{folder} is a run of another recipe ({'; '.join(changed[:4])} is new or changed); give another --run, or delete"
+            f" {path} to go on with what fits."
+        )
+
+
+def _plain(value: Any, folder: Path) -> Any:
+    """A configuration as JSON, paths inside the run relative to it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name), folder) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(one, folder) for one in value]
+    if isinstance(value, Path):
+        inside = value.is_relative_to(folder)
+        return str(value.relative_to(folder) if inside else value)
+    return value

@@ -1,0 +1,326 @@
+"""Recipes: a whole run as one TOML file (model, corpora, SAEs, studies), read and checked before work starts."""
+
+import inspect
+import json
+import re
+import types
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from faithful.base.errors import FaithfulError
+from faithful.base.quantities import parse_count, parse_integers, parse_numbers
+from faithful.base.records import read_toml
+from faithful.base.shapes import shown
+from faithful.base.suggest import did_you_mean
+from faithful.models.presets import find_preset
+from studies.catalog import find_study
+
+SOURCES = ("add", "like", "shuffle")
+NOT_STATED = {
+    "out", "run", "model", "folder", "name", "saes", "corpora", "folders", "own", "seeds", "objective", "schedule",
+}  # fmt: skip
+LEAST_SEEDS = 6
+FOLDER = re.compile(r"(?!\.)[^\x00-\x1f\x7f/]{1,200}")
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path", tuple: "a list"}
+
+
+@dataclass(frozen=True)
+class CorpusPlan:
+    """One corpus of a run.
+
+    Attributes:
+        name: of its folder.
+        how: `generate`, `add` (external text), `like` (a part of another one with the lengths of a third) or `shuffle`.
+        source: what is added or whose lengths are taken or what is shuffled; '' for the model's own.
+        of: for `like`, the corpus that is cut.
+        train: whether SAEs are trained on it.
+        options: further settings of the command that makes it.
+    """
+
+    name: str
+    how: str
+    source: str = ""
+    of: str = ""
+    train: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Corpora that must be there before."""
+        return (self.of, self.source) if self.how == "like" else (self.source,) if self.how == "shuffle" else ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run.
+
+    Attributes:
+        name: of the run's folder, unless another is given.
+        model: preset name, Hub id or folder.
+        seeds: init seeds of the SAEs.
+        tokens: stored tokens per corpus, for training and for every corpus that states none of its own.
+        corpora: in the order they are made.
+        train: settings of `TrainConfig`.
+        studies: settings of each study, in the order they are done.
+    """
+
+    name: str
+    model: str
+    seeds: tuple[int, ...]
+    tokens: int | None
+    corpora: tuple[CorpusPlan, ...]
+    train: dict[str, Any] = field(default_factory=dict)
+    studies: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Recipes of this package by name."""
+    folder = Path(str(resources.files("studies.runs") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_recipe(source: str | Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        source: name of a shipped recipe, or a file.
+        changes: values by dotted name that replace the file's: `{"train.d_sae": "512", "corpora.own.tokens": "20k"}`.
+
+    Raises:
+        FaithfulError: no such recipe, TOML that cannot be read, names or values that are not known, fewer than two
+            corpora or a corpus made from one that is not there.
+    """
+    shipped = shipped_recipes()
+    path = shipped.get(str(source), Path(source))
+    if not path.exists():
+        near = did_you_mean(str(source), shipped)
+        raise FaithfulError(f"There is no recipe '{source}'; name a file, or one of {', '.join(shipped)}.{near}")
+    table = read_toml(path, "it is no recipe, so mend it or name another")
+    for name, value in (changes or {}).items():
+        _change(table, name, value)
+    return parse_recipe(table, path.stem)
+
+
+def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
+    """A recipe from a table as TOML gives it.
+
+    Raises:
+        FaithfulError: see `load_recipe`.
+    """
+    from faithful.training.config import TrainConfig
+
+    unknown = sorted(set(table) - {field.name for field in fields(Recipe)})
+    if unknown:
+        raise FaithfulError(f"The recipe '{name}' states '{unknown[0]}', which is not known; leave it out.")
+    if not table.get("model"):
+        raise FaithfulError(f"The recipe '{name}' names no model; add `model = \"…\"`.")
+    for key in ("name", "model"):
+        _expect(str, table.get(key, ""), key)
+    if not FOLDER.fullmatch(str(table.get("name", "run"))):
+        raise FaithfulError(f"The recipe's name {shown(table['name'])} cannot be a folder; choose a plain one.")
+    seeds = parse_integers(str(table.get("seeds", "0-5")), "seeds =")
+    tokens = parse_count(table["tokens"]) if table.get("tokens") else None
+    corpora = tuple(_corpus(key, value) for key, value in _tables(table.get("corpora", {}), "corpora").items())
+    there: set[str] = set()
+    for corpus in corpora:
+        for needed in corpus.needs:
+            if needed not in there:
+                raise FaithfulError(f"The corpus '{corpus.name}' is made from '{needed}', which must stand before it.")
+        there.add(corpus.name)
+    if not any(corpus.train for corpus in corpora):
+        raise FaithfulError(f"The recipe '{name}' trains on no corpus; add one as `[corpora.own]`.")
+    return Recipe(
+        name=str(table.get("name", name)),
+        model=str(table["model"]),
+        seeds=seeds,
+        tokens=tokens,
+        corpora=corpora,
+        train=read_values(TrainConfig, _table(table.get("train", {}), "train"), "train"),
+        studies={
+            key: read_values(find_study(key).config, value, f"studies.{key}")
+            for key, value in _tables(table.get("studies", {}), "studies").items()
+        },
+    )
+
+
+def settings_of(config: type[Any], without: Collection[str] = ()) -> list[str]:
+    """Fields of a configuration that a recipe or `--set` may state, but those `without`, which have options of their own."""
+    return [field.name for field in fields(config) if field.name not in NOT_STATED.union(without)]
+
+
+def describe_settings(config: type[Any], without: Collection[str] = ()) -> list[str]:
+    """The same as lines to read: `folds (4): of the cross-validation of C.`, by the configuration's documentation."""
+    defaults = {field.name: field.default for field in fields(config)}
+    allowed, lines = settings_of(config, without), []
+    for kind in config.__mro__:
+        attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
+        for entry in filter(None, re.split(r"^ {4}(?! )", attributes, flags=re.MULTILINE)):
+            names, _, text = entry.partition(": ")
+            known = [name for name in names.split(", ") if name in allowed]
+            shown = [
+                f"{name} ({_typed(defaults[name])})" if defaults[name] not in (None, ()) else name for name in known
+            ]
+            lines += [f"{', '.join(shown)}: {' '.join(text.split())}"] if known else []
+    return lines
+
+
+def read_values(
+    config: type[Any], table: Mapping[str, Any], where: str, without: Collection[str] = ()
+) -> dict[str, Any]:
+    """Values of a table as fields of a configuration: counts as people write them, lists as tuples.
+
+    Raises:
+        FaithfulError: a name that is no field of it, or is `without`, or a value of another kind.
+    """
+    hints = get_type_hints(config)
+    allowed = settings_of(config, without)
+    values = {}
+    for name, value in table.items():
+        if name not in allowed:
+            near = did_you_mean(name, allowed)
+            raise FaithfulError(
+                f"{where} states '{name}', which is not known; choose among {', '.join(allowed)}.{near}"
+            )
+        values[name] = _convert(hints[name], value, f"{where}.{name}")
+    return values
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe as TOML that `load_recipe` reads; what is left to the preset stands in a comment."""
+    lines = [f"{name} = {_literal(getattr(recipe, name))}" for name in ("name", "model")]
+    lines.append(f'seeds = "{",".join(map(str, recipe.seeds))}"')
+    if recipe.tokens is not None:
+        lines.append(f"tokens = {recipe.tokens}")
+    for corpus in recipe.corpora:
+        lines += ["", f"[corpora.{_key(corpus.name)}]"]
+        if corpus.how != "generate":
+            lines.append(f"{corpus.how} = {_literal(corpus.source)}")
+        if corpus.of:
+            lines.append(f"of = {_literal(corpus.of)}")
+        if not corpus.train:
+            lines.append("train = false")
+        lines += _lines(corpus.options)
+    lines += ["", "[train]", *_lines(recipe.train), *_of_preset(recipe)]
+    for name, values in recipe.studies.items():
+        lines += ["", f"[studies.{name}]", *_lines(values)]
+    return "\n".join(lines) + "\n"
+
+
+def _of_preset(recipe: Recipe) -> list[str]:
+    """A comment with the settings of the SAEs that the recipe does not state."""
+    preset = find_preset(recipe.model)
+    if preset is None:
+        return []
+    stated = recipe.train | ({} if recipe.tokens is None else {"tokens": recipe.tokens})
+    names = ("layer", "d_sae", "k", "lr", "context", "tokens")
+    values = {name: str(getattr(preset, name)) for name in names if name not in stated}
+    if "lr" in values and "d_sae" in stated:
+        values["lr"] += f" × √({preset.d_sae} / d_sae)"
+    return (
+        [f"# by the preset {preset.name}: {', '.join(f'{name} = {value}' for name, value in values.items())}"]
+        if values
+        else []
+    )
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    """A table's copy.
+
+    Raises:
+        FaithfulError: it is none.
+    """
+    if not isinstance(value, Mapping):
+        raise FaithfulError(f"'{where}' is a table and cannot be {value!r}; state its settings: {where}.NAME = VALUE.")
+    return dict(value)
+
+
+def _tables(value: Any, where: str) -> dict[str, dict[str, Any]]:
+    """A table of tables."""
+    return {name: _table(inner, f"{where}.{name}") for name, inner in _table(value, where).items()}
+
+
+def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:
+    from generation.derived.shuffle import ShuffleConfig
+    from generation.derived.subsample import SubsampleConfig
+    from generation.external.prepare import AddConfig
+    from generation.own.prepare import GenerateConfig
+
+    stated = [how for how in SOURCES if how in table]
+    if len(stated) > 1:
+        raise FaithfulError(f"The corpus '{name}' states {' and '.join(stated)}; keep one.")
+    how = stated[0] if stated else "generate"
+    source, of, train = table.pop(how, ""), table.pop("of", ""), table.pop("train", True)
+    for key, value, kind in ((how, source, str), ("of", of, str), ("train", train, bool)):
+        _expect(kind, value, f"corpora.{name}.{key}")
+    if not FOLDER.fullmatch(name):
+        raise FaithfulError(f"The corpus {shown(name)} cannot be a folder; choose a plain name, like own or web-2.")
+    if how == "like" and not of:
+        of = "own"
+    config: Any = {"generate": GenerateConfig, "add": AddConfig, "like": SubsampleConfig, "shuffle": ShuffleConfig}[how]
+    return CorpusPlan(name, how, source, of, train, read_values(config, table, f"corpora.{name}"))
+
+
+def _expect(kind: type[Any], value: Any, where: str) -> None:
+    if not isinstance(value, kind):
+        raise FaithfulError(f"{where} cannot be {shown(value)}; give {KINDS[kind]}.")
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """A value of TOML or of `--set` as the type wants it."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    try:
+        for kind in kinds:
+            if get_origin(kind) is tuple:
+                inner = get_args(kind)[0]
+                if isinstance(value, str) and inner is int:
+                    return parse_integers(value, where)
+                if isinstance(value, str) and inner is float:
+                    return parse_numbers(value, where)
+                if isinstance(value, str):
+                    return tuple(part.strip() for part in value.split(","))
+                return tuple(_convert(inner, one, where) for one in (value if isinstance(value, list) else [value]))
+            if kind is int and not isinstance(value, bool):
+                return value if isinstance(value, int) else int(value) if value == "0" else parse_count(value)
+            if kind is bool:
+                return value if isinstance(value, bool) else {"true": True, "false": False}[value]
+            if kind is float and not isinstance(value, bool):
+                return float(value)
+            if kind is str and isinstance(value, str | int | float):
+                return str(value)
+            if kind is Path and isinstance(value, str):
+                return Path(value)
+    except (TypeError, ValueError, KeyError, OverflowError):
+        pass
+    raise FaithfulError(f"{where} cannot be {shown(value)}; give {KINDS[get_origin(kinds[0]) or kinds[0]]}.")
+
+
+def _change(table: dict[str, Any], name: str, value: Any) -> None:
+    *above, last = name.split(".")
+    for part in above:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise FaithfulError(f"'{name}' does not name a setting of a recipe; write it like train.d_sae.")
+    table[last] = value
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed after `--set NAME=`."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _lines(values: Mapping[str, Any]) -> list[str]:
+    return [f"{name} = {_literal(value)}" for name, value in values.items()]
+
+
+def _literal(value: Any) -> str:
+    """TOML of a plain value; JSON writes strings, numbers, booleans and lists as TOML does."""
+    if isinstance(value, Path):
+        value = str(value)
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    return name if name.replace("-", "").replace("_", "").isalnum() else json.dumps(name)

@@ -1,0 +1,1 @@
+"""`faithful study seeds`: do SAEs that differ in their seed find the same features?"""

@@ -1,0 +1,312 @@
+"""`faithful study seeds`: do SAEs that differ in their init seed find the same features, and which ones?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock
+from faithful.store.saes import Trained, by_corpus, ordered_shapes, seed_numbers
+from studies.common.examples import write_examples
+from studies.common.inputs import StudyInput, resolve_input
+from studies.common.panel import Panel, load_panel
+from studies.common.results import Row, write_results
+from studies.seeds import figures as seeds_figures
+from studies.seeds.chance import AT_CHANCE, at_chance
+from studies.seeds.config import SeedsConfig
+from studies.seeds.examples import reproducible_latents
+from studies.seeds.floors import FloorMaker, Floors
+from studies.seeds.matching import CURVE
+from studies.seeds.pairs import Matcher, Pair, mean_of, of_one_init, pairs_of
+from studies.seeds.tables import METRICS
+from studies.statistics.estimates import estimate
+from studies.statistics.verdicts import summarise
+
+Told = Callable[[str, int, int], None]
+Within = dict[str, list[Pair]]
+Across = dict[tuple[str, str], list[Pair]]
+BINS, LEAST_COSINE = 60, -0.2
+
+
+@dataclass(frozen=True)
+class SeedsStudy:
+    """What came out.
+
+    Attributes:
+        folder: where results.parquet, summary.json, examples.parquet and the figures are.
+        summary: what summary.json holds.
+        reused: pairs whose figures were there already.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    reused: int = 0
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    return None
+
+
+def study_seeds(config: SeedsConfig, report: Told = _silent) -> SeedsStudy:
+    """Match every two SAEs of a shape, within a corpus and across corpora.
+
+    A pair's figures are kept by the two SAEs' hashes, those on the panel by its hash too.
+
+    SAEs of two shapes are matched where nothing else would compare them: where one shape has no pair of its own, or the
+    two have no corpus in common.
+
+    Raises:
+        FaithfulError: no two SAEs to compare, and what `resolve_input` and `load_panel` refuse.
+    """
+    found = resolve_input(config)
+    own_first = sorted(found.saes, key=lambda sae: found.names.index(sae.corpus))
+    groups = ordered_shapes(own_first)
+    wanted = {shape: pairs_of(saes) for shape, saes in groups.items()}
+    between = [two for two in combinations(groups, 2) if _meet(groups, wanted, *two)]
+    crossed = {two: _crossed(groups[two[0]], groups[two[1]]) for two in between}
+    if not any(wanted.values()) and not any(crossed.values()):
+        raise FaithfulError(
+            "There are no two SAEs to compare (SAEs that began with the same weights are not); train more --seeds, or name"
+            " further SAEs."
+        )
+    panel = load_panel(found, config.tokens) if found.corpora else None
+    compared = [(groups[shape][i], groups[shape][j]) for shape, pairs in wanted.items() for i, j in pairs]
+    first = next(iter(groups))
+    with folder_lock(config.out):
+        matcher = Matcher(found, panel, config.out / "pairs")
+        matcher.read_panel(
+            [*compared, *(pair for pairs in crossed.values() for pair in pairs)],
+            _shown(compared, first) if config.examples else [],
+            lambda done, total: report("codes", done, total),
+        )
+        floors = FloorMaker(
+            found, panel, config.seed, config.gaussian_seeds, config.gaussian_steps, config.out / "floors", report
+        )
+        studied = {
+            shape: _Shape(found, panel, shape, groups[shape], pairs, matcher, floors, shape == first, report)
+            for shape, pairs in wanted.items()
+        }
+        others = _between_shapes(crossed, matcher, floors, report)
+        examples = []
+        if panel is not None and matcher.coded is not None and config.examples:
+            examples = reproducible_latents(
+                studied[first].within, matcher.places, matcher.coded, panel, found.tokenizer, config.examples
+            )
+        summary = found.heading("seeds", config.seed) | {
+            "shape": first,
+            "sizes": _sizes(config, found, panel),
+            **studied[first].summary,
+            "between_shapes": others.summary,
+            "not_compared": [list(two) for two in combinations(groups, 2) if two not in crossed],
+            "shapes": {shape: one.summary for shape, one in studied.items()},
+            "assignments": matcher.assignments(),
+            "examples": examples,
+            "reused": matcher.reused,
+        }
+        rows = [row for one in studied.values() for row in one.rows()] + others.rows
+        write_results(config.out, summary, rows)
+        write_examples(config.out / "examples.parquet", examples)
+        leading = studied[first]
+        histograms = {name: _histogram(pairs) for name, pairs in leading.within.items()}
+        seeds_figures.draw(leading.curves(), histograms, leading.matrix(), config.out / "figures")
+    return SeedsStudy(config.out, summary, matcher.reused)
+
+
+def _meet(groups: dict[str, list[Trained]], wanted: dict[str, list[tuple[int, int]]], one: str, other: str) -> bool:
+    """Whether two shapes are compared with each other."""
+    apart = not by_corpus(groups[one]).keys() & by_corpus(groups[other]).keys()
+    return apart or not wanted[one] or not wanted[other]
+
+
+def _crossed(ones: Sequence[Trained], others: Sequence[Trained]) -> list[tuple[Trained, Trained]]:
+    return [(one, other) for one in ones for other in others if not of_one_init(one, other)]
+
+
+def _shown(compared: Sequence[tuple[Trained, Trained]], shape: str) -> list[Trained]:
+    """The SAEs whose latents are shown: of each corpus the first pair's."""
+    pairs: dict[str, tuple[Trained, Trained]] = {}
+    for one, other in compared:
+        if one.corpus == other.corpus and one.shape == shape:
+            pairs.setdefault(one.corpus, (one, other))
+    return [sae for pair in pairs.values() for sae in pair]
+
+
+class _Shape:
+    """The study of one shape: pairs within a corpus and across corpora, floors, statistics."""
+
+    def __init__(
+        self,
+        found: StudyInput,
+        panel: Panel | None,
+        shape: str,
+        saes: Sequence[Trained],
+        wanted: Sequence[tuple[int, int]],
+        matcher: Matcher,
+        floors: FloorMaker,
+        is_headline: bool,
+        report: Told,
+    ) -> None:
+        self.shape = shape
+        self.names = [name for name in found.names if name in by_corpus(saes)]
+        self.numbers = dict(zip(saes, seed_numbers(saes), strict=True))
+        self.within: Within = {}
+        self.across: Across = {}
+        for done, (i, j) in enumerate(wanted):
+            pair = matcher.pair(saes[i], saes[j])
+            if pair.one.corpus == pair.other.corpus:
+                self.within.setdefault(pair.one.corpus, []).append(pair)
+            else:
+                self.across.setdefault((pair.one.corpus, pair.other.corpus), []).append(pair)
+            report(f"pairs {shape}", done + 1, len(wanted))
+        self.floors: Floors
+        self.floors, missing = floors.floors(saes, self.names if self.within else [])
+        figures: dict[str, dict[str, Any]] = {}
+        for name in self.names:
+            for pair in self.within.get(name, []):
+                for metric, value in pair.metrics.items():
+                    figures.setdefault(metric, {}).setdefault(name, {})[self._seeds(pair)] = value
+        positions = {} if panel is None else panel.positions(self.names, found.context)
+        statistics = summarise(
+            "seeds", figures, found.own, positions=positions, is_headline=is_headline, controls=found.controls,
+            nothing=self._at_chance(figures.get("shared_feature_ratio", {})), chance=AT_CHANCE,
+        )  # fmt: skip
+        for name, values in self.floors.items():
+            for floor, one in values.items():
+                entry = statistics["corpora"].setdefault(name, {})
+                entry[floor] = one["shared_feature_ratio"]
+                entry |= {f"{floor}_{metric}": one[metric] for metric in METRICS[1:] if metric in one}
+        across = {f"{one} × {other}": self._across(pairs) for (one, other), pairs in self.across.items()}
+        self.summary = statistics | {"across": across, "floors": self.floors, "floors_missing": missing}
+
+    def _seeds(self, pair: Pair) -> tuple[int, int]:
+        return self.numbers[pair.one], self.numbers[pair.other]
+
+    def _at_chance(self, ratios: dict[str, Any]) -> list[str]:
+        """Corpora whose SAEs share no more than chance gives."""
+        shared = {name: {"shared_feature_ratio": estimate(of).summary()} for name, of in ratios.items()}
+        floors = {
+            name: {floor: one["shared_feature_ratio"] for floor, one in of.items()} for name, of in self.floors.items()
+        }
+        return at_chance({name: floors.get(name, {}) | of for name, of in shared.items()})
+
+    def _across(self, pairs: Sequence[Pair]) -> dict[str, Any]:
+        """Means over all pairs of SAEs of two corpora; an interval where both corpora have the same seeds."""
+        seeds = [{self.numbers[sae] for sae in side} for side in zip(*((p.one, p.other) for p in pairs), strict=True)]
+        paired = seeds[0] == seeds[1] and min(seeds[0]) >= 0
+        found: dict[str, Any] = {}
+        for metric in pairs[0].metrics:
+            values = {self._seeds(pair): pair.metrics[metric] for pair in pairs}
+            one = estimate(values) if paired else None
+            if one is not None and not one.left_out:
+                found[metric] = one.summary()
+            else:
+                found[metric] = {
+                    "value": mean_of(list(values.values())),
+                    "ci95": None,
+                    "seeds": len(seeds[0] | seeds[1]),
+                }
+        return found
+
+    def rows(self) -> list[Row]:
+        """Every pair, threshold and floor as rows of results.parquet."""
+        rows = [
+            row for pairs in [*self.within.values(), *self.across.values()] for pair in pairs
+            for row in _pair_rows(pair, self.shape)
+        ]  # fmt: skip
+        for name, values in self.floors.items():
+            for floor, found in values.items():
+                curve = zip(CURVE, found["sfr_curve"], strict=True)
+                rows += [Row("seeds", name, floor, one, at, shape=self.shape) for at, one in curve]
+                others = [metric for metric in METRICS[1:] if metric in found]
+                rows += [Row("seeds", name, f"{floor}_{metric}", found[metric], shape=self.shape) for metric in others]
+        return rows
+
+    def curves(self) -> dict[str, Any]:
+        """Mean curve of each corpus with its interval, and its floors."""
+        curves: dict[str, Any] = {}
+        for name, pairs in self.within.items():
+            points = [
+                estimate({self._seeds(pair): pair.figures["sfr_curve"][at] for pair in pairs})
+                for at in range(len(CURVE))
+            ]
+            ends = [point.ci95 for point in points]
+            certain = [end for end in ends if end is not None]
+            curves[name] = {
+                "curve": [point.value for point in points],
+                "low": [low for low, _ in certain] if len(certain) == len(ends) else None,
+                "high": [high for _, high in certain] if len(certain) == len(ends) else None,
+                "floors": {floor: values["sfr_curve"] for floor, values in self.floors.get(name, {}).items()},
+            }
+        return {"thresholds": list(CURVE), "corpora": curves}
+
+    def matrix(self) -> dict[tuple[str, str], float | None]:
+        """Mean shared feature ratio of every two corpora, one corpus' own included."""
+        metric = "shared_feature_ratio"
+        found = {(name, name): mean_of([pair.metrics[metric] for pair in pairs]) for name, pairs in self.within.items()}
+        for (one, other), pairs in self.across.items():
+            found[one, other] = found[other, one] = mean_of([pair.metrics[metric] for pair in pairs])
+        everyone = [*permutations(self.names, 2), *((name, name) for name in self.names)]
+        return {two: found.get(two) for two in everyone}
+
+
+@dataclass(frozen=True)
+class _Between:
+    """Pairs of SAEs of two shapes."""
+
+    summary: dict[str, Any]
+    rows: list[Row]
+
+
+def _between_shapes(
+    crossed: dict[tuple[str, str], list[tuple[Trained, Trained]]], matcher: Matcher, floors: FloorMaker, report: Told
+) -> _Between:
+    """Mean figures of SAEs of two shapes, by shapes and corpora, beside random rows of the same widths."""
+    summary: dict[str, Any] = {}
+    rows: list[Row] = []
+    for (shape, other_shape), wanted in crossed.items():
+        found: dict[tuple[str, str], list[Pair]] = {}
+        for done, (one, other) in enumerate(wanted):
+            pair = matcher.pair(one, other)
+            found.setdefault((one.corpus, other.corpus), []).append(pair)
+            rows += _pair_rows(pair, f"{shape} × {other_shape}")
+            report(f"pairs {shape} × {other_shape}", done + 1, len(wanted))
+        floor = floors.random_pair(*wanted[0])["shared_feature_ratio"] if wanted else None
+        for (corpus, other_corpus), pairs in found.items():
+            means: dict[str, Any] = {m: mean_of([pair.metrics[m] for pair in pairs]) for m in pairs[0].metrics}
+            name = f"{corpus} {shape} × {other_corpus} {other_shape}"
+            summary[name] = means | {"floor_random": floor, "pairs": len(pairs)}
+    return _Between(summary, rows)
+
+
+def _pair_rows(pair: Pair, shape: str) -> list[Row]:
+    place: dict[str, Any] = {
+        "other": None if pair.one.corpus == pair.other.corpus else pair.other.corpus,
+        "seed": pair.one.seed,
+        "other_seed": pair.other.seed,
+        "shape": shape,
+    }
+    curve = zip(CURVE, pair.figures["sfr_curve"], strict=True)
+    rows = [Row("seeds", pair.one.corpus, "sfr_curve", one, at, **place) for at, one in curve]
+    gaps = {f"assignment_gap_{which}".removesuffix("_decoders"): gap for which, (_, gap) in pair.solved.items()}
+    figures = pair.metrics | gaps
+    return rows + [Row("seeds", pair.one.corpus, metric, value, **place) for metric, value in figures.items()]
+
+
+def _sizes(config: SeedsConfig, found: StudyInput, panel: Panel | None) -> dict[str, Any]:
+    return {
+        "saes": len(found.saes),
+        "panel_tokens": None if panel is None else panel.tokens,
+        "gaussian_seeds": config.gaussian_seeds,
+        "gaussian_steps": config.gaussian_steps or "as trained",
+        "context": found.context,
+        "layout": found.layout,
+    }
+
+
+def _histogram(pairs: Sequence[Pair]) -> np.ndarray:
+    cosines = np.concatenate([pair.cosines[np.isfinite(pair.cosines)] for pair in pairs])
+    return np.histogram(np.clip(cosines, LEAST_COSINE, 1), bins=BINS, range=(LEAST_COSINE, 1))[0]

@@ -1,0 +1,1 @@
+"""Estimates over seeds, their intervals, contrasts and verdicts."""

@@ -1,0 +1,216 @@
+"""The reader of records: limits, seals, shapes, caches, and changes by several processes at once."""
+
+import json
+import multiprocessing
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict
+
+import numpy as np
+import pytest
+import torch
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import write_atomically, write_tensors
+from faithful.base.records import check_archive, read_cache, read_record, read_toml, sealed, update_record, write_record
+from faithful.base.shapes import Between, Count, Matches, Misfit, Positive, Sha256, check
+from faithful.store.corpora_of_saes import noted_corpora, remember_corpora
+from tests.mutations import flip
+
+
+@dataclass(frozen=True)
+class Closed:
+    name: str
+    size: Positive
+    share: Annotated[float, Between(0, 1)] = 0.5
+
+
+class Open(TypedDict, total=False):
+    kind: Literal["own", "external"]
+    parts: list[Closed]
+    counts: dict[str, Count]
+    ends: tuple[float, float]
+    maybe: Closed | None
+    either: int | str
+
+
+WHOLE: dict[str, Any] = {
+    "kind": "own", "parts": [{"name": "a", "size": 1}], "counts": {"x": 0}, "ends": [0, 1.5], "maybe": None, "either": "x",
+    "more": [1, {"a": None}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "other"}, "`kind` is 'other', and 'own' or 'external' is meant"),
+        ({"parts": [{"name": "a", "size": 0}]}, r"`parts\[0\]\.size` is 0, and a whole number of at least 1 is meant"),
+        ({"parts": [{"name": "a", "size": True}]}, r"`parts\[0\]\.size` is True"),
+        ({"parts": [{"name": "a"}]}, r"`parts\[0\]\.size` is missing"),
+        ({"parts": [{"name": "a", "size": 1, "colour": 2}]}, r"`parts\[0\]\.colour` is not known"),
+        ({"parts": [{"name": "a", "size": 1, "share": 1.5}]}, "from 0 to 1"),
+        ({"parts": {}}, "`parts` is an object, and a list is meant"),
+        ({"counts": {"x": -1}}, r"`counts\.x` is -1"),
+        ({"counts": {"x": 2**63}}, r"`counts\.x`"),
+        ({"ends": [1]}, "a list of 2"),
+        ({"ends": [1, "2"]}, r"`ends\[1\]` is '2'"),
+        ({"maybe": {"name": 3, "size": 1}}, r"`maybe\.name` is 3, and text is meant"),
+        ({"either": 1.5}, "a whole number or text"),
+    ],
+)
+def test_what_does_not_fit_is_named_by_its_key(change: dict[str, Any], said: str) -> None:
+    check(WHOLE, Open)
+    with pytest.raises(Misfit, match=said):
+        check(WHOLE | change, Open)
+
+
+def test_keys_and_texts_have_patterns() -> None:
+    check({"7": "a" * 64}, dict[Annotated[str, Matches(r"\d+", "a length")], Sha256])
+    for odd in ({"x": "a" * 64}, {"7": "A" * 64}, {"7": "a" * 63}):
+        with pytest.raises(Misfit):
+            check(odd, dict[Annotated[str, Matches(r"\d+", "a length")], Sha256])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"a": NaN}', "NaN"),
+        (b'{"a": -Infinity}', "Infinity"),
+        (b'{"a": 1e999}', "not finite"),
+        (b'{"a": 1, "a": 2}', "'a' twice"),
+        (b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}", "nested too deeply"),
+        (b"[" * 300_000, "nested too deeply"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "thousands of digits"),
+        (b'{"a": "\\ud800"}', "no text"),
+        (b"\xff", "no text"),
+        (b"[1]", "no object"),
+        (b"", "Expecting value"),
+    ],
+)
+def test_what_is_no_record_is_one_sentence_with_its_file(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(FaithfulError, match=rf"a\.json.*{said}.*; mend it") as caught:
+        read_record(path, dict, "mend it")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "folder.json").mkdir()
+    for name in ("pipe.json", "folder.json", "nothing.json", "nul\0.json"):
+        with pytest.raises(FaithfulError, match="Cannot read"):
+            read_record(tmp_path / name, dict)
+
+
+def test_the_largest_record_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_record(tmp_path / "a.json", {"a": "x" * 200})
+    monkeypatch.setattr("faithful.base.records.MOST_BYTES", 100)
+    with pytest.raises(FaithfulError, match="more than any record"):
+        read_record(tmp_path / "a.json", dict)
+
+
+def test_a_seal_holds_whatever_the_layout_and_notices_every_edit(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    values = {"b": [1, 2.5, None], "a": {7: "ä", "x": (1, 2)}}
+    write_record(path, values)
+    expected = {"b": [1, 2.5, None], "a": {"7": "ä", "x": [1, 2]}}
+    assert read_record(path, dict) == expected
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+    assert read_record(path, dict) == expected
+    path.write_text(path.read_text().replace("2.5", "2.75"))
+    with pytest.raises(FaithfulError, match="was edited or damaged"):
+        read_record(path, dict)
+    path.write_text(json.dumps(expected))
+    assert read_record(path, dict) == expected and sealed(sealed(expected)) == sealed(expected)
+
+
+def test_a_missing_key_says_where_when_it_is_asked_for(tmp_path: Path) -> None:
+    write_record(tmp_path / "a.json", {"model": {"name": "x"}})
+    found = read_record(tmp_path / "a.json", dict)
+    assert found["model"].get("bos_id") is None
+    with pytest.raises(FaithfulError, match=r"`bos_id` is missing in .*a\.json: model") as caught:
+        found["model"]["bos_id"]
+    assert isinstance(caught.value, KeyError) and "\n" not in str(caught.value)
+
+
+def test_caches_are_made_anew_without_a_seal_and_refused_where_they_are_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    assert read_cache(path) is None
+    path.write_text('{"entries": [1]}')
+    assert read_cache(path) is None
+    write_record(path, {"entries": [1]})
+    assert read_cache(path) == {"entries": [1]}
+    path.write_text(path.read_text().replace("1", "2", 1))
+    with pytest.raises(FaithfulError, match="delete it and run what made it again"):
+        read_cache(path)
+
+
+def test_toml_has_the_same_limits(tmp_path: Path) -> None:
+    for number, content in enumerate((b"a = nan", b"a = " + b"[" * 5000, b"a = " + b"9" * 5000, b"\xff", b"a = [")):
+        path = tmp_path / f"{number}.toml"
+        path.write_bytes(content)
+        with pytest.raises(FaithfulError, match=r"\.toml.*; mend it") as caught:
+            read_toml(path, "mend it")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy"])
+def test_flipped_bits_in_tensors_on_disk_are_noticed(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    numbers = np.arange(300.0)
+    if kind == "torch":
+        write_tensors(path, {"a": torch.from_numpy(numbers)})
+    else:
+        write_atomically(path, lambda place: np.savez(place.open("wb"), a=numbers))
+    check_archive(path)
+    content, draw, refused = path.read_bytes(), random.Random(0), 0
+    for _ in range(60):
+        path.write_bytes(flip(content, draw))
+        try:
+            check_archive(path)
+        except FaithfulError:
+            refused += 1
+            continue
+        found = torch.load(path, weights_only=True)["a"].numpy() if kind == "torch" else np.load(path)["a"]
+        assert np.array_equal(found, numbers)
+    assert refused > 30
+
+
+def add_one(path: Path, name: str, times: int) -> None:
+    for turn in range(times):
+        update_record(path, dict[str, int], lambda known, key=f"{name}{turn}": known | {key: 1})  # type: ignore[misc]
+
+
+def test_changes_by_several_processes_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=add_one, args=(path, name, 20)) for name in "abc"]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert len(read_record(path, dict[str, int])) == 60
+
+
+def test_two_trainings_into_one_folder_note_both_corpora(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    names = [f"corpus-{number}" for number in range(12)]
+    workers = [context.Process(target=remember_corpora, args=(tmp_path / "saes", [tmp_path / name])) for name in names]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert noted_corpora(tmp_path / "saes") == {name: f"../{name}" for name in names}
+
+
+def test_a_lock_that_is_a_link_changes_nothing_else(tmp_path: Path) -> None:
+    other = tmp_path / "precious"
+    other.write_text("as it was")
+    (tmp_path / ".a.json.lock").symlink_to(other)
+    with pytest.raises(FaithfulError, match="Cannot write"):
+        update_record(tmp_path / "a.json", dict, lambda known: {"a": 1})
+    assert other.read_text() == "as it was"

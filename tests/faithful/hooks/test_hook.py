@@ -1,0 +1,144 @@
+"""Names of hooks, outputs of modules, centred activations, contexts without BOS."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from faithful.activations.quality import spliced_losses
+from faithful.base.errors import FaithfulError
+from faithful.hooks.hook import MODULE, Hook, ignores_mean, parse_hook
+from faithful.hooks.hook_points import decoder_layers
+from faithful.hooks.truncated import TruncatedModel
+from faithful.models.spec import ModelSpec
+from faithful.store.token_rows import special_ids
+
+Models = Callable[[str], tuple[ModelSpec, Any]]
+
+
+@pytest.mark.parametrize(
+    ("name", "hook"),
+    [
+        ("blocks.8.hook_resid_pre", Hook(8, "resid_pre")),
+        ("blocks.8.hook_mlp_out", Hook(8, "mlp_out")),
+        ("layers.12", Hook(12, "resid_post")),
+        ("h.0", Hook(0, "resid_post")),
+        ("transformer.h.7", Hook(7, "resid_post")),
+        ("model.layers.20", Hook(20, "resid_post")),
+        ("gpt_neox.layers.3", Hook(3, "resid_post")),
+        ("model.language_model.layers.9", Hook(9, "resid_post")),
+        ("model.layers.3.mlp", Hook(3, MODULE, "mlp")),
+        ("h.4.attn", Hook(4, MODULE, "attn")),
+        ("layers.4.self_attn.o_proj", Hook(4, MODULE, "self_attn.o_proj")),
+        ("blocks.2.attn.hook_z", None),
+        ("blocks.2.hook_resid_mid", None),
+        ("blocks.2.ln1.hook_normalized", None),
+        ("vision_tower.encoder.layers.3", None),
+        ("embed_in", None),
+        ("", None),
+    ],
+)
+def test_places_have_the_names_of_transformer_lens_hugging_face_and_sparsify(name: str, hook: Hook | None) -> None:
+    assert parse_hook(name) == hook
+    if hook is not None:
+        assert parse_hook(hook.tl_name) == hook
+
+
+def test_names_tell_hooks_apart() -> None:
+    hooks = [
+        Hook(8, "resid_pre"), Hook(8, "resid_pre", centred=True), Hook(8, "resid_pre", bos=False), Hook(8, MODULE, "mlp"),
+        Hook(8, "mlp_out"),
+    ]  # fmt: skip
+    names = ["resid_pre.8", "resid_pre.8-centred", "resid_pre.8-nobos", "layers.8.mlp", "mlp_out.8"]
+    assert [hook.name for hook in hooks] == names
+    with pytest.raises(FaithfulError, match="'module' is not a hook"):
+        Hook(8, MODULE)
+
+
+def some_ids(spec: ModelSpec, rows: int, length: int) -> Tensor:
+    ids = torch.randint(5, spec.mapped - 1, (rows, length), generator=torch.Generator().manual_seed(3))
+    ids[:, 0] = spec.bos_id
+    return ids
+
+
+def test_a_modules_output_is_read_before_the_norm_behind_it(family_model: Models) -> None:
+    spec, model = family_model("gemma2")
+    ids = some_ids(spec, 2, 12)
+    raw = TruncatedModel(model, Hook(1, MODULE, "mlp"))(ids)
+    added = TruncatedModel(model, Hook(1, "mlp_out"))(ids)
+    assert not torch.allclose(raw, added, rtol=0.1)
+    norm = decoder_layers(model)[1][1].post_feedforward_layernorm
+    with torch.no_grad():
+        torch.testing.assert_close(norm(raw), added)
+    assert Hook(1, MODULE, "mlp").place(model) != Hook(1, "mlp_out").place(model)
+
+
+@pytest.mark.parametrize(("family", "mlp"), [("llama", "mlp"), ("gpt2", "mlp"), ("gpt_neox", "mlp")])
+def test_where_nothing_stands_behind_a_module_it_is_one_place(family_model: Models, family: str, mlp: str) -> None:
+    _, model = family_model(family)
+    assert Hook(1, MODULE, mlp).place(model) == Hook(1, "mlp_out").place(model)
+
+
+def test_modules_that_are_none_or_give_something_else_are_refused(family_model: Models) -> None:
+    _, model = family_model("llama")
+    with pytest.raises(FaithfulError, match="has no feed_forward; its modules are self_attn, mlp, "):
+        Hook(1, MODULE, "feed_forward").place(model)
+    with pytest.raises(FaithfulError, match="is not one activation of 128 dimensions per token"):
+        Hook(1, MODULE, "self_attn.k_proj").place(model)
+
+
+def test_the_mean_is_taken_off_where_no_norm_sees_it(family: str, family_model: Models) -> None:
+    spec, model = family_model(family)
+    ids = some_ids(spec, 2, 12)
+    plain, centred = (TruncatedModel(model, Hook(1, "resid_pre", centred=on))(ids) for on in (False, True))
+    is_layer_norm = family in ("gpt2", "gpt_neox")
+    assert ignores_mean(decoder_layers(model)[1][1]) == is_layer_norm
+    expected = plain - plain.mean(-1, keepdim=True) if is_layer_norm else plain
+    assert plain.mean(-1).abs().max() > 1e-3
+    torch.testing.assert_close(centred, expected)
+
+
+def test_without_bos_the_model_does_not_see_it(family: str, family_model: Models) -> None:
+    spec, model = family_model(family)
+    ids = some_ids(spec, 3, 14)
+    found = TruncatedModel(model, Hook(1, "resid_post", bos=False))(ids)
+    alone = TruncatedModel(model, Hook(1, "resid_post"))(ids[:, 1:])
+    assert found.shape[:2] == ids.shape and not found[:, 0].any()
+    torch.testing.assert_close(found[:, 1:], alone)
+    assert not TruncatedModel(model, Hook(1, "resid_post", bos=False))(ids[:, :1]).any()
+    with_bos = TruncatedModel(model, Hook(1, "resid_post"))(ids)
+    assert not torch.allclose(found[:, 1:], with_bos[:, 1:], atol=1e-2)
+
+
+class Same:
+    """An SAE that gives back what it gets."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return codes
+
+
+@pytest.mark.parametrize("kind", ["resid_pre", "mlp_out"])
+def test_losses_with_a_perfect_sae_are_the_models_own(family: str, family_model: Models, kind: str) -> None:
+    """Also where it gives back centred activations, and where the contexts have no BOS."""
+    spec, model = family_model(family)
+    ordinary = np.ones(spec.vocab_size, dtype=bool)
+    ordinary[sorted(special_ids(spec))] = False
+    rows = [row.numpy() for row in some_ids(spec, 4, 16)]
+    for hook in (Hook(1, kind, centred=True), Hook(1, kind, bos=False)):
+        mean = torch.zeros(TruncatedModel(model, hook).d_in)
+        (found,) = spliced_losses(model, hook, [Same()], rows, mean, ordinary)
+        assert found["ce_sae"] == pytest.approx(found["ce_clean"], abs=1e-5)
+        assert found["scored_tokens"] == 4 * 14
+        ids = torch.from_numpy(np.stack(rows))[:, int(not hook.bos) :]
+        with torch.no_grad():
+            log_p = model(ids).logits.log_softmax(-1)
+        first = int(hook.bos)
+        targets, at = ids[:, 1:], slice(first, None)
+        expected = -log_p[:, :-1].gather(-1, targets[..., None])[:, at].mean()
+        assert found["ce_clean"] == pytest.approx(float(expected), abs=1e-5)

@@ -1,0 +1,612 @@
+"""What publishing and the way back must not do: leak, mislead, overwrite, hang, or lose what people wrote."""
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from faithful.base.errors import FaithfulError
+from faithful.base.records import sealed
+from faithful.hub.card_file import END, merge_cards, metadata_of, parse_card
+from faithful.hub.publish import PublishConfig
+from faithful.hub.repository import Repository, is_of_the_client
+from faithful.store.corpus import read_manifest, write_manifest
+from generation.cards.own import card_is_current
+from generation.external.adopt import Adopted, adopt, find_published
+from generation.external.prepare import AddConfig
+from studies.runs.publish import publish_corpus, publish_run, publish_saes
+from tests.faithful.hub import things
+from tests.faithful.hub.state import Blob, Fault, Hub
+from tests.faithful.hub.things import REQUESTS, external_corpus, grid, own_corpus, spec, whole_run
+
+NAME = "user/things"
+PLACE = "own/resid_pre.2-f32-k4/seed-42"
+EVERY_REQUEST = [*REQUESTS, "GET /api/datasets/user/things"]
+
+
+def publish(path: Path, **stated: Any) -> Any:
+    return publish_corpus(PublishConfig(path, NAME, **stated)).published[0]
+
+
+def card_of(hub: Hub, kind: str = "dataset") -> str:
+    return hub.repositories[kind, NAME].files["README.md"].decode()
+
+
+def write_below(folder: Path, text: str) -> None:
+    readme = folder / "README.md"
+    readme.write_text(f"{readme.read_text()}\n{text}\n")
+
+
+def state(folder: Path) -> dict[str, tuple[int, bytes]]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+class TestTerms:
+    def test_a_report_that_quotes_other_peoples_text_wants_its_terms_accepted(self, hub: Hub, tmp_path: Path) -> None:
+        run = whole_run(tmp_path / "run")
+        with pytest.raises(FaithfulError, match=r"\[web: web, licence odc-by\] .* quoted in report\.html"):
+            publish_run(PublishConfig(run, NAME))
+        assert not hub.log
+        (run / "report.html").unlink()
+        publish_run(PublishConfig(run, NAME))
+        assert "report.html" not in hub.repositories["model", NAME].files
+
+    def test_what_a_study_quotes_has_its_terms_wherever_the_corpus_lies(self, tmp_path: Path) -> None:
+        run, away = tmp_path / "run", external_corpus(tmp_path / "data" / "fw")
+        own_corpus(run / "corpora" / "own")
+        grid(run / "saes", ("own", "fw"))
+        places = {"own": "../corpora/own", "fw": str(away)}
+        (run / "saes" / "corpora.json").write_text(json.dumps(places))
+        assert conditions(run) == {}
+        quote(run, [])
+        quote(run, ["random tokens", "own"])
+        assert conditions(run) == {}
+        quote(run, ["fw"])
+        assert conditions(run) == {"fw": ("odc-by", "quoted in studies/other/summary.json.")}
+        (run / "report.html").write_text("<html></html>")
+        assert conditions(run) == {"fw": ("odc-by", "quoted in report.html and studies/other/summary.json.")}
+        quote(run, ["own"], partner="fw")
+        assert conditions(run).keys() == {"fw"}
+
+    def test_corpora_that_only_a_study_was_told_of(self, tmp_path: Path) -> None:
+        run, away = tmp_path / "run", external_corpus(tmp_path / "data" / "fw")
+        grid(run / "saes")
+        own_corpus(run / "corpora" / "own")
+        quote(run, ["fw"])
+        assert conditions(run) == {"fw": (None, "quoted in studies/other/summary.json.")}
+        (run / "studies" / "other" / "settings.json").write_text(json.dumps({"corpora": [str(away)], "seed": 0}))
+        assert conditions(run) == {"fw": ("odc-by", "quoted in studies/other/summary.json.")}
+
+    @pytest.mark.parametrize("noted", [True, False])
+    def test_a_corpus_that_is_gone_is_of_unknown_licence(self, hub: Hub, tmp_path: Path, noted: bool) -> None:
+        run = whole_run(tmp_path / "run")
+        shutil.rmtree(run / "corpora" / "web")
+        if not noted:
+            (run / "saes" / "corpora.json").unlink()
+        with pytest.raises(
+            FaithfulError, match=r"\[web: web, licence unknown\] .* quoted in report\.html.*no longer here"
+        ):
+            publish_run(PublishConfig(run, NAME))
+        assert not hub.log
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
+
+    @pytest.mark.parametrize(
+        ("licence", "family", "said", "unsaid"),
+        [
+            ("gemma", "gemma3_text", "Gemma terms", "Llama"),
+            ("llama2", "llama", "Llama 2 community licence does not allow outputs", "Built with"),
+            ("llama3", "llama", 'begins with "Llama 3"', "allows outputs"),
+            ("llama3.1", "llama", "Llama 3.1 community licence allows outputs", "does not allow"),
+            ("llama3.2", "mllama", "Llama 3.2 community licence allows outputs", "does not allow"),
+            ("llama3.3", "llama", "Llama 3.3 community licence allows outputs", "does not allow"),
+            ("apache-2.0", "llama", "no terms on its outputs", "Llama"),
+            ("apache-2.0", "pythia", "the Pile", "Llama"),
+            ("apache-2.0", "gemma4", "no terms on its outputs", "Gemma terms"),
+            ("my-own", "gemma", "Model licence: `my-own`.", "Gemma terms"),
+            (None, "llama", "not known", "Llama"),
+            ("llama4", "llama4", "Llama 4 community licence allows outputs", "does not allow"),
+        ],
+    )
+    def test_the_paragraph_is_that_of_the_licence(self, licence: str, family: str, said: str, unsaid: str) -> None:
+        from faithful.hub.licences import licence_paragraph
+
+        paragraph = licence_paragraph({"licence": licence, "family": family})
+        assert said in paragraph
+        assert unsaid not in paragraph
+
+    @pytest.mark.parametrize(
+        ("name", "licence"),
+        [
+            ("meta-llama/Llama-3.1-70B", "llama3.1"),
+            ("meta-llama/Llama-3.2-11B-Vision", "llama3.2"),
+            ("org/llama-3_3-mine", "llama3.3"),
+            ("meta-llama/Meta-Llama-3-8B", "llama3"),
+            ("meta-llama/Llama-2-7b-hf", "llama2"),
+            ("codellama/CodeLlama-7b-hf", "llama2"),
+            ("meta-llama/Llama-4-Scout-17B-16E", "llama4"),
+            ("google/gemma-3-27b-pt", "gemma"),
+            ("google/gemma-4-E4B", None),
+            ("openlm-research/open-llama-3b", None),
+            ("allenai/OLMo-2-1124-7B", None),
+        ],
+    )
+    def test_a_name_tells_which_terms_to_look_at(self, name: str, licence: str | None) -> None:
+        from faithful.hub.licences import licence_paragraph
+
+        paragraph = licence_paragraph({"licence": None, "name": name})
+        assert "so none is stated" in paragraph
+        assert ("By its name" in paragraph) == (licence is not None)
+        if licence:
+            assert f"may be under `{licence}`. Facts to check" in paragraph
+
+    def test_saes_away_from_their_corpora_carry_the_clauses_of_their_family(self, tmp_path: Path) -> None:
+        saes = grid(tmp_path / "saes", model="meta-llama/Llama-3.1-70B")
+        card = publish_saes(PublishConfig(saes, NAME), dry_run=True).plans[0].card
+        assert 'carry a name that begins with "Llama"' in card
+        assert "license" not in metadata_of(card)
+
+
+def quote(run: Path, corpora: list[str], partner: str | None = None) -> None:
+    """A study whose examples are from some corpora."""
+    rows = [
+        {"latent": 1, "corpus": name, "tokens": ["a"], "values": [1.0], "partner_text": partner} for name in corpora
+    ]
+    summary = run / "studies" / "other" / "summary.json"
+    summary.parent.mkdir(parents=True, exist_ok=True)
+    summary.write_text(json.dumps({"study": "other", "examples": [{"title": "latents", "rows": rows}]}))
+
+
+def conditions(run: Path) -> dict[str, tuple[str | None, str]]:
+    """Licence and place of what the model repository of a run quotes, by corpus."""
+    from studies.runs.bundles import run_bundles
+
+    model = run_bundles(run, NAME, include_external=False, endpoint="").model
+    assert model
+    words = {one.corpus: re.search(r"quoted in .*?(json|html)\.", one.terms) for one in model.conditions}
+    return {one.corpus: (one.licence, (words[one.corpus] or [""])[0]) for one in model.conditions}
+
+
+class TestPrivate:
+    def test_nothing_goes_into_a_repository_that_has_just_been_made_public(self, hub: Hub, corpus: Path) -> None:
+        hub.faults.append(Fault("POST /api/repos/create", lambda: hub.create("dataset", NAME) and None))
+        with pytest.raises(FaithfulError, match="user/things is public, somebody else has just made it"):
+            publish(corpus)
+        assert not hub.received["PUT"]
+        assert not hub.repositories["dataset", NAME].objects
+
+    def test_the_missing_half_of_a_private_run_is_private(self, hub: Hub, tmp_path: Path) -> None:
+        run = whole_run(tmp_path / "run")
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
+        del hub.repositories["model", NAME]
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
+        assert hub.repositories["model", NAME].private
+
+
+class TestSilenceAndDelays:
+    @pytest.mark.parametrize("where", EVERY_REQUEST)
+    def test_silence_at_any_request_ends(
+        self, hub: Hub, corpus: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch, where: str
+    ) -> None:
+        monkeypatch.setattr("faithful.hub.repository.SILENCE_SECONDS", 0.3)
+        hub.faults.append(Fault(where, "hang"))
+        assert publish(corpus).changed
+        assert not hub.faults
+
+    def test_silence_while_a_file_is_read(
+        self, hub: Hub, corpus: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish(corpus)
+        monkeypatch.setattr("faithful.hub.repository.SILENCE_SECONDS", 0.3)
+        own_corpus(corpus, shards=4)
+        hub.faults.append(Fault("/resolve/", "hang"))
+        assert publish(corpus).revision == "v2"
+        assert not hub.faults
+
+    def test_silence_after_the_client_opened_a_new_session(
+        self, hub: Hub, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from huggingface_hub.utils import close_session
+
+        hub.create("dataset", NAME)
+        place = Repository(NAME, "dataset")
+        place.read()
+        close_session()
+        monkeypatch.setattr("faithful.hub.repository.SILENCE_SECONDS", 0.3)
+        hub.faults.append(Fault("/tree/", "hang"))
+        assert place.read().head
+
+    @pytest.mark.parametrize("where", EVERY_REQUEST)
+    def test_a_long_delay_is_told_and_not_waited_for(
+        self, hub: Hub, corpus: Path, pauses: list[float], where: str
+    ) -> None:
+        hub.faults.append(Fault(where, 429, headers={"Retry-After": "3600"}))
+        with pytest.raises(FaithfulError, match=r"quota is used up for 1(\.0)? h.*; run the same command again then"):
+            publish(corpus)
+        assert pauses == []
+        publish(corpus)
+
+    def test_a_fault_of_ours_is_not_blamed_on_the_hub(
+        self, hub: Hub, corpus: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from huggingface_hub import HfApi
+
+        def broken(*args: object, **kwargs: object) -> None:
+            raise TypeError("ours")
+
+        monkeypatch.setattr(HfApi, "create_commit", broken)
+        with pytest.raises(TypeError, match="ours"):
+            publish(corpus)
+        assert not is_of_the_client(ValueError("ours"))
+        assert is_of_the_client(ConnectionResetError())
+
+
+class TestHumanText:
+    def test_snippets_outside_the_generated_part_stay(self, hub: Hub, corpus: Path) -> None:
+        snippets = '`load_dataset("org/other", split="train")`, `faithful corpus export other --context 64`'
+        write_below(corpus, snippets)
+        publish(corpus)
+        assert snippets in card_of(hub)
+
+    def test_samples_stay(self, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = 'load_dataset("org/other") and `faithful corpus export mine --context 3'
+        monkeypatch.setattr("generation.cards.own.sample_texts", lambda corpus, count: [text])
+        card = publish_corpus(PublishConfig(corpus, NAME), dry_run=True).plans[0].card
+        assert f"```text\n{text}\n```" in card
+
+    def test_a_folder_with_a_space(self, tmp_path: Path) -> None:
+        folder = own_corpus(tmp_path / "my own")
+        card = publish_corpus(PublishConfig(folder, NAME), dry_run=True).plans[0].card
+        assert f"faithful corpus add {NAME} --out 'my own'\nfaithful corpus export 'my own' --context 32" in card
+        assert "export my own" not in card
+        assert "faithful corpus export 'my own' --context 32" in (folder / "README.md").read_text()
+        own_corpus(tmp_path / "run" / "corpora" / "my own")
+        card = publish_run(PublishConfig(tmp_path / "run", NAME), dry_run=True).plans[0].card
+        assert f"faithful corpus add {NAME} --config 'my own'" in card
+
+    def test_a_missing_marker_is_a_sentence(self, hub: Hub, corpus: Path) -> None:
+        publish(corpus)
+        whole = (corpus / "README.md").read_text()
+        (corpus / "README.md").write_text(whole.replace(END, ""))
+        assert not card_is_current(corpus)
+        with pytest.raises(FaithfulError, match="lacks one of its two marker lines"):
+            publish(corpus)
+        (corpus / "README.md").write_text(whole)
+        hub.edit("dataset", NAME, "README.md", card_of(hub).replace(END, "").encode())
+        with pytest.raises(FaithfulError, match=r"README\.md on the Hub lacks one of its two marker lines"):
+            publish(corpus)
+
+    def test_a_tag_that_was_removed_on_the_hub_stays_away(self, hub: Hub, corpus: Path) -> None:
+        publish(corpus)
+        hub.edit("dataset", NAME, "README.md", card_of(hub).replace("- sparse-autoencoder\n", "- mine\n").encode())
+        own_corpus(corpus, shards=4)
+        publish(corpus)
+        assert "sparse-autoencoder" not in metadata_of(card_of(hub))["tags"]
+        assert {"mine", "faithful"} <= set(metadata_of(card_of(hub))["tags"])
+
+    def test_a_paragraph_that_was_changed_on_the_hub_does_not_come_back(self, hub: Hub, corpus: Path) -> None:
+        write_below(corpus, "First wording.")
+        publish(corpus)
+        hub.edit("dataset", NAME, "README.md", card_of(hub).replace("First wording.", "Second wording.").encode())
+        own_corpus(corpus, shards=4)
+        write_below(corpus, "A new paragraph.")
+        publish(corpus)
+        after = parse_card(card_of(hub), "card").after
+        assert "First wording." not in after
+        assert after.count("Second wording.") == after.count("A new paragraph.") == 1
+
+    def test_what_is_reworded_or_taken_away_here_goes_there_too(self, hub: Hub, corpus: Path) -> None:
+        for text in ("First, worng.", "To go.", "Stays."):
+            write_below(corpus, text)
+        publish(corpus)
+        hub.edit("dataset", NAME, "README.md", f"{card_of(hub)}\nFrom the Hub.\n".encode())
+        readme = corpus / "README.md"
+        readme.write_text(readme.read_text().replace("worng", "right").replace("\nTo go.\n", ""))
+        publish(corpus)
+        after = parse_card(card_of(hub), "card").after
+        assert after == "\n\nFirst, right.\n\nStays.\n\nFrom the Hub.\n"
+        assert not publish(corpus).changed
+
+    def test_paragraphs_are_compared_whole_and_code_is_one(self, hub: Hub, corpus: Path) -> None:
+        write_below(corpus, "See below, and more.\n\n```text\none\n\ntwo\n```")
+        publish(corpus)
+        code = "```text\none\n\ntwo\n\nthree\n```"
+        write_below(corpus, f"See below\n\n{code}")
+        publish(corpus)
+        after = parse_card(card_of(hub), "card").after
+        assert after.count("\n\nSee below\n\n") == 1
+        assert after.count(code) == 1
+
+    def test_dates_and_numbers_in_the_metadata(self, hub: Hub, corpus: Path) -> None:
+        readme = corpus / "README.md"
+        stated = "date: 2025-01-01\nmore:\n  1: one\n  2025-02-03: .nan\n"
+        readme.write_text(readme.read_text().replace("pretty_name:", f"{stated}pretty_name:", 1))
+        publish(corpus)
+        assert not publish(corpus).changed
+        assert hub.repositories["dataset", NAME].tags.keys() == {"v1"}
+        assert stated in card_of(hub)
+        readme.write_text(readme.read_text().replace("2025-01-01", "2026-01-01"))
+        publish(corpus)
+        assert "date: 2026-01-01\n" in card_of(hub)
+        readme.write_text(readme.read_text().replace("date:", "1:"))
+        with pytest.raises(FaithfulError, match=r"README.md, line 2: the key 1 is no text; put it in quotes"):
+            publish(corpus)
+
+    def test_a_card_without_a_generated_part_gets_one(self) -> None:
+        merged = merge_cards(f"---\na: 1\n---\n\n<!-- faithful: begin -->\nours\n{END}\n", "# By hand\n", None)
+        assert merged.index("ours") < merged.index("# By hand")
+
+    def test_dry_run_changes_nothing_here(self, corpus: Path) -> None:
+        (corpus / ".lock").unlink()
+        readme = corpus / "README.md"
+        readme.write_text(readme.read_text().replace("faithful: begin ", "faithful: begin 0"))
+        before = state(corpus)
+        card = publish_corpus(PublishConfig(corpus, NAME), dry_run=True).plans[0].card
+        assert state(corpus) == before
+        assert "**consistent**" in card
+
+
+class TestFoldersOfThisMachine:
+    def test_of_a_local_model(self, hub: Hub, tmp_path: Path) -> None:
+        folder = own_corpus(tmp_path / "own", model=spec("mine", "/home/secret/models/mine", "mit"))
+        publish(folder)
+        files = hub.repositories["dataset", NAME].files
+        assert not [path for path, content in files.items() if b"/home/secret" in content]
+        assert json.loads(files["corpus.json"])["provenance"]["model"]["source"] == "./mine"
+        assert "faithful generate --model ./mine" in card_of(hub)
+        assert adopted(folder).changed is False
+        assert adopted(tmp_path / "back").manifest.identity == read_manifest(folder).identity
+
+    def test_of_local_files(self, hub: Hub, tmp_path: Path) -> None:
+        folder = external_corpus(tmp_path / "web")
+        manifest = read_manifest(folder)
+        manifest.provenance["source"]["path"] = manifest.provenance["reading"]["asked"] = "/home/secret/texts"
+        write_manifest(folder, manifest)
+        publish(folder, accept_licence=True)
+        files = hub.repositories["dataset", NAME].files
+        assert not [path for path, content in files.items() if b"/home/secret" in content]
+
+    def test_in_words_of_people_they_want_a_yes(self, hub: Hub, tmp_path: Path) -> None:
+        folder = own_corpus(tmp_path / "own", model=spec("mine", "/home/secret/models/mine", "mit"))
+        write_below(folder, "The model is in /home/secret/models/mine.")
+        with pytest.raises(FaithfulError, match=r"README\.md would show folders of this machine.*--yes"):
+            publish(folder)
+        assert not hub.repositories
+        publish(folder, yes=True)
+        assert not publish(folder).changed
+
+    def test_of_other_settings(self, hub: Hub, tmp_path: Path) -> None:
+        folder = external_corpus(tmp_path / "web")
+        manifest = read_manifest(folder)
+        manifest.provenance["reading"]["resolved"] = {"data_files": ["/home/secret/a.jsonl"], "column": "/text"}
+        write_manifest(folder, manifest)
+        publish(folder, accept_licence=True)
+        files = hub.repositories["dataset", NAME].files
+        resolved = json.loads(files["corpus.json"])["provenance"]["reading"]["resolved"]
+        assert resolved["data_files"] == ["./a.jsonl"]
+
+    @pytest.mark.parametrize("name", ["report.html", "studies/other/results.parquet", "studies/other/summary.json"])
+    def test_in_results_of_any_size(self, hub: Hub, tmp_path: Path, name: str) -> None:
+        run = whole_run(tmp_path / "run")
+        quote(run, [])
+        path = run / name
+        if name.endswith("parquet"):
+            pq.write_table(pa.table({"corpus": ["own", str(run / "saes")], "value": [1.0, 2.0]}), path)
+        else:
+            filler = " " * (5 << 20) if name == "report.html" else ""
+            path.write_text(json.dumps({"study": "other", "examples": [], "at": str(run / "saes")}) + filler)
+        with pytest.raises(FaithfulError, match=rf"{name} would show folders of this machine"):
+            publish_run(PublishConfig(run, NAME, accept_licence=True))
+        assert not hub.repositories
+
+    def test_settings_of_studies_stay_here(self, hub: Hub, tmp_path: Path) -> None:
+        run = whole_run(tmp_path / "run")
+        quote(run, [])
+        (run / "studies" / "other" / "settings.json").write_text(json.dumps({"saes": [str(run / "saes")]}))
+        publish_run(PublishConfig(run, NAME, accept_licence=True))
+        assert "studies/other/summary.json" in hub.repositories["model", NAME].files
+        assert "studies/other/settings.json" not in hub.repositories["model", NAME].files
+
+    def test_in_a_recipe(self, hub: Hub, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        own_corpus(run / "corpora" / "own", model=spec("mine", "/home/secret/mine", "mit"))
+        grid(run / "saes", model="mine")
+        (run / "recipe.toml").write_text('model = "/home/secret/mine"\n[corpora.own]\n')
+        (run / "steps.json").write_text(
+            json.dumps({name: {"seconds": 1} for name in ("corpus own", "train", "report")})
+        )
+        with pytest.raises(FaithfulError, match=r"recipe\.toml would show folders of this machine"):
+            publish_run(PublishConfig(run, NAME))
+        assert not hub.repositories
+
+
+class TestWhatIsThere:
+    def test_saes_of_another_grid_want_a_yes(self, hub: Hub, tmp_path: Path) -> None:
+        publish_saes(PublishConfig(grid(tmp_path / "a"), NAME))
+        other = grid(tmp_path / "b", lr=0.5)
+        with pytest.raises(FaithfulError, match="2 parts of user/things would be replaced by others of the same name"):
+            publish_saes(PublishConfig(other, NAME))
+        publish_saes(PublishConfig(other, NAME, yes=True))
+
+    def test_another_corpus_in_a_run_wants_a_yes(self, hub: Hub, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        own_corpus(run / "corpora" / "own")
+        publish_run(PublishConfig(run, NAME))
+        manifest = read_manifest(run / "corpora" / "own")
+        manifest.identity["seed"] = 8
+        write_manifest(run / "corpora" / "own", manifest)
+        with pytest.raises(FaithfulError, match=r"1 parts of .* \(own\)"):
+            publish_run(PublishConfig(run, NAME))
+
+    def test_a_copy_under_another_name_is_not_ours(self, hub: Hub, corpus: Path) -> None:
+        publish(corpus)
+        hub.repositories["dataset", "user/copy"] = hub.repositories["dataset", NAME]
+        own_corpus(corpus, shards=4)
+        with pytest.raises(FaithfulError, match="user/copy is a copy of user/things"):
+            publish_corpus(PublishConfig(corpus, "user/copy"))
+
+    @pytest.mark.parametrize("name", ["main", "HEAD", "a b", "v1..2", "v1.lock", "-v", "v/1", "", "a" * 40, "v:1"])
+    def test_odd_tags_are_refused_before_anything_is_sent(self, hub: Hub, corpus: Path, name: str) -> None:
+        with pytest.raises(FaithfulError, match="choose another --revision"):
+            publish(corpus, revision=name)
+        assert not hub.log
+        assert not hub.repositories
+
+    @pytest.mark.parametrize("name", ["a[1]", "b:c", "d*", "{e}", "~f"])
+    def test_folders_that_cannot_be_configs_are_refused(self, hub: Hub, tmp_path: Path, name: str) -> None:
+        own_corpus(tmp_path / "run" / "corpora" / name)
+        with pytest.raises(FaithfulError, match="cannot be a config of a data set; rename it"):
+            publish_run(PublishConfig(tmp_path / "run", NAME))
+        assert not hub.log
+
+    def test_the_folder_of_a_run_holds_its_saes(self, hub: Hub, tmp_path: Path) -> None:
+        publish_saes(PublishConfig(whole_run(tmp_path / "run"), NAME))
+        assert f"{PLACE}/cfg.json" in hub.repositories["model", NAME].files
+
+    def test_results_of_another_version_are_a_sentence(self, hub: Hub, tmp_path: Path) -> None:
+        run = whole_run(tmp_path / "run")
+        for name in ("fakes", "corpora"):
+            summary = run / "studies" / name / "summary.json"
+            summary.parent.mkdir(parents=True)
+            summary.write_text("{}")
+            with pytest.raises(FaithfulError, match=rf"another version .* `faithful study {name}` again"):
+                publish_run(PublishConfig(run, NAME, accept_licence=True))
+            shutil.rmtree(summary.parent)
+
+
+class TestMeanwhile:
+    def test_files_that_change_do_not_go(self, hub: Hub, tmp_path: Path) -> None:
+        saes = grid(tmp_path / "saes")
+        weights = saes / PLACE / "sae_weights.safetensors"
+        hub.faults.append(
+            Fault("/preupload/main", lambda: weights.write_bytes(weights.read_bytes()[:-1] + b"?") and None)
+        )
+        with pytest.raises(FaithfulError, match=r"sae_weights\.safetensors changed while it was published"):
+            publish_saes(PublishConfig(saes, NAME))
+        assert set(hub.repositories["model", NAME].files) == {".gitattributes"}
+
+    def test_small_files_go_as_they_were_measured(self, hub: Hub, tmp_path: Path) -> None:
+        saes = grid(tmp_path / "saes")
+        path = saes / PLACE / "cfg.json"
+        before = path.read_bytes()
+        hub.faults.append(Fault("POST /api/repos/create", lambda: path.write_text("{}") and None))
+        publish_saes(PublishConfig(saes, NAME))
+        files = hub.repositories["model", NAME].files
+        assert files[f"{PLACE}/cfg.json"] == before
+        record = json.loads(files["faithful.json"])["files"][f"{PLACE}/cfg.json"]
+        assert record["sha256"] == hashlib.sha256(before).hexdigest()
+
+    @pytest.mark.parametrize(
+        "part", ["", "corpora/own", "saes/own/resid_pre.2-f32-k4", "saes/new/shape", "studies/seeds"]
+    )
+    def test_what_is_being_written_is_not_published(self, hub: Hub, tmp_path: Path, part: str) -> None:
+        import fcntl
+
+        run = whole_run(tmp_path / "run")
+        (run / part).mkdir(parents=True, exist_ok=True)
+        if part.startswith("studies"):
+            (run / part / "summary.json").write_text("{}")
+        with (run / part / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(
+                FaithfulError, match=rf"another process is writing {(run / part)}; publish it when"
+            ) as raised:
+                publish_run(PublishConfig(run, NAME, accept_licence=True))
+        assert "--out" not in str(raised.value)
+        assert not hub.log
+
+
+def adopted(out: Path | None) -> Adopted:
+    found = find_published(NAME)
+    assert found
+    return adopt(AddConfig(NAME, out=out), found)
+
+
+class TestTheWayBack:
+    @pytest.mark.parametrize("name", ["../../../evil", "/etc/evil", "..", ".hidden"])
+    def test_a_name_that_leaves_the_run_is_refused(
+        self, hub: Hub, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        manifest = read_manifest(corpus)
+        manifest.name = name
+        write_manifest(corpus, manifest)
+        publish(corpus)
+        with pytest.raises(FaithfulError, match="cannot be a folder here; choose one with --out"):
+            adopted(None)
+
+    @pytest.mark.parametrize("path", ["data/../../evil", "/etc/evil", "data//evil", "data/..", "../corpus.json"])
+    def test_a_record_of_odd_paths_is_not_followed(self, hub: Hub, corpus: Path, path: str) -> None:
+        publish(corpus)
+        record = json.loads(hub.repositories["dataset", NAME].files["faithful.json"])
+        record["files"][path] = {"bytes": 3, "sha256": hashlib.sha256(b"bad").hexdigest()}
+        hub.edit("dataset", NAME, "faithful.json", json.dumps(sealed(record)).encode())
+        with pytest.raises(FaithfulError, match="is not a file that `faithful publish` made"):
+            find_published(NAME)
+
+    def test_a_manifest_with_shards_that_are_not_listed_is_refused(
+        self, hub: Hub, corpus: Path, tmp_path: Path
+    ) -> None:
+        publish(corpus)
+        repository = hub.repositories["dataset", NAME]
+        record = json.loads(repository.files["faithful.json"])
+        for odd in ("lost", "other"):
+            changed = json.loads(json.dumps(record))
+            facts = changed["files"].pop("data/part-00001.parquet")
+            if odd == "other":
+                changed["files"]["data/part-00001.parquet"] = facts | {"sha256": "0" * 64}
+            repository.head.tree["faithful.json"] = Blob(json.dumps(sealed(changed)).encode(), False)
+            shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+            with pytest.raises(FaithfulError, match=r"is not whole: its manifest names data/part-00001\.parquet"):
+                adopted(tmp_path / "back")
+        assert not (tmp_path / "back").exists()
+
+    def test_notes_in_the_card_here_stay(self, hub: Hub, corpus: Path, tmp_path: Path) -> None:
+        publish(corpus)
+        adopted(tmp_path / "back")
+        write_below(tmp_path / "back", "My note.")
+        own_corpus(corpus, shards=4)
+        publish(corpus)
+        assert adopted(tmp_path / "back").changed
+        card = (tmp_path / "back" / "README.md").read_text()
+        assert card.count("My note.") == 1
+        assert parse_card(card, "card").text == parse_card(card_of(hub), "card").text
+        assert card_is_current(tmp_path / "back")
+
+    def test_a_certificate_that_came_later_is_fetched(self, hub: Hub, corpus: Path, tmp_path: Path) -> None:
+        manifest = read_manifest(corpus)
+        certificate, manifest.certificate = manifest.certificate, None
+        write_manifest(corpus, manifest)
+        publish(corpus)
+        adopted(tmp_path / "back")
+        manifest.certificate = certificate
+        write_manifest(corpus, manifest)
+        publish(corpus)
+        assert adopted(tmp_path / "back").changed
+        assert read_manifest(tmp_path / "back").certificate == certificate
+        assert not adopted(tmp_path / "back").changed
+
+    def test_growth_here_is_not_dropped(self, hub: Hub, corpus: Path, tmp_path: Path) -> None:
+        publish(corpus)
+        back = tmp_path / "back"
+        adopted(back)
+        own_corpus(back, shards=6)
+        assert not adopted(back).changed
+        manifest = read_manifest(corpus)
+        manifest.shards["test"].append(things._shard(corpus, "test", 1))
+        write_manifest(corpus, manifest)
+        publish(corpus)
+        before = state(back)
+        with pytest.raises(
+            FaithfulError, match=r"has grown beyond user/things and lacks some .*; choose another --out"
+        ):
+            adopted(back)
+        assert {path: found for path, found in state(back).items() if not path.endswith(".lock")} == {
+            path: found for path, found in before.items() if not path.endswith(".lock")
+        }

@@ -1,0 +1,63 @@
+"""The card beside a grid of SAEs: figures by corpus, snippets that run, what people wrote is kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import faithful
+from faithful.models.spec import ModelSpec
+from faithful.training.card import write_saes_card
+from faithful.training.config import TrainConfig
+from faithful.training.train import train
+from generation.sampling.distribution import Sampling
+from tests.own import write_own
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+
+
+@pytest.fixture(scope="module")
+def saes(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
+    """Two seeds of two corpora; their card may be rewritten."""
+    folder = tmp_path_factory.mktemp("grid")
+    spec, model = family_model("gpt2")
+    sizes = {"train": 1500, "test": 400}
+    corpora = [
+        write_own(folder / "corpora" / name, spec, model, Sampling(max_tokens=31).with_changes(temperature=heat), sizes)
+        for name, heat in (("own", 1.0), ("cool", 0.7))
+    ]
+    wish = TrainConfig(
+        tuple(corpora), folder / "saes", seeds=(0, 1), layer=1, d_sae=(48,), k=(4,), lr=3e-3, context=32, batch=256,
+        device="cpu", eval_tokens=300,
+    )  # fmt: skip
+    return train(wish).out
+
+
+def test_a_row_per_corpus_stands_above_a_row_per_sae(saes: Path) -> None:
+    text = write_saes_card(saes).read_text(encoding="utf-8")
+    means, each = text.split("<details>")
+    assert means.count("| resid_pre.1-f48-k4 | 2 |") == 2 and " ± " in means
+    assert each.count("/seed-") == 4
+    assert "library_name: saelens" in text and "license" not in text.split("---")[1]
+
+
+def test_the_snippet_loads_and_encodes(saes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = write_saes_card(saes).read_text(encoding="utf-8")
+    code = text.split("With `faithful`:")[1].split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {"activations": torch.randn(7, 64)}
+    names["activations"] = torch.randn(7, faithful.load_sae(next(saes.glob("*/*/seed-0"))).d_in)
+    exec(code, names)
+    assert names["codes"].shape == (7, 48)
+
+
+def test_what_people_wrote_is_kept(saes: Path) -> None:
+    path = write_saes_card(saes)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace("library_name", "licence_note: ask me\nlibrary_name") + "\nMy own words.\n", encoding="utf-8"
+    )
+    again = write_saes_card(saes).read_text(encoding="utf-8")
+    assert "licence_note: ask me" in again and again.rstrip().endswith("My own words.")
+    assert again.count("## How to load the SAEs") == 1

@@ -1,0 +1,291 @@
+"""A training pass: cells, corpora and processes do not cost each other anything, whatever happens to one of them."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from faithful.base.errors import FaithfulError
+from faithful.models.spec import ModelSpec
+from faithful.sae.config import StackConfig
+from faithful.sae.stack import Stack
+from faithful.training import checkpoint as train_checkpoint
+from faithful.training import corpus_pass as train_pass
+from faithful.training import train as training
+from faithful.training.cell import Cell
+from faithful.training.checkpoint import (
+    FOLDER,
+    checkpoint_path,
+    load_checkpoint,
+    open_checkpoints,
+    save_checkpoint,
+    split_by_checkpoint,
+)
+from faithful.training.config import TrainConfig
+from faithful.training.train import train
+from tests.faithful.sae.data import batches, stack_for, trained
+from tests.own import write_external
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+Saes = tuple[TrainConfig, Path]
+SHAPE = "resid_pre.1-f48-k4"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Saes:
+    """Three seeds of each of two corpora, trained undisturbed, and how; never change them."""
+    spec, _ = family_model("gpt2")
+    root = tmp_path_factory.mktemp("pass")
+    generator = torch.Generator().manual_seed(0)
+    corpora = []
+    for name in ("one", "two"):
+        texts = [torch.randint(5, 200, (31,), generator=generator).numpy() for _ in range(76)]
+        corpora.append(write_external(root / name, spec, {"train": texts[:60], "test": texts[60:]}))
+    config = TrainConfig(
+        corpora=tuple(corpora), out=root / "saes", model=spec.source, seeds=(0, 1, 2), layer=1, d_sae=(48,), k=(4,),
+        lr=3e-3, context=32, batch=64, device="cpu", eval_tokens=400,
+    )  # fmt: skip
+    train(config)
+    return config, config.out
+
+
+def equal(one: Path, other: Path) -> bool:
+    a, b = (load_file(folder / "sae_weights.safetensors") for folder in (one, other))
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "cfg.json").read_text())["metadata"]["faithful"])
+
+
+def checkpoints(out: Path) -> list[Path]:
+    return list(out.rglob("*.pt"))
+
+
+class Steps:
+    """Steps of all stacks from now on: those made, and what is to happen at some."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[int] = []
+        self.lost: dict[int, tuple[int, ...]] = {}
+        self.last: int | None = None
+        real = Stack.step
+
+        def step(stack: Stack, x: torch.Tensor) -> None:
+            if stack.made == self.last:
+                raise KeyboardInterrupt
+            for seed in self.lost.get(stack.made, ()):
+                stack.weights["W_enc"][stack.config.init_seeds.index(seed)] = float("nan")
+            self.made.append(stack.made)
+            real(stack, x)
+
+        monkeypatch.setattr(train_pass.Stack, "step", step)
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    return Steps(monkeypatch)
+
+
+def test_cells_that_diverge_stop_no_cell_and_no_corpus_and_all_are_named(
+    whole: Saes, tmp_path: Path, steps: Steps
+) -> None:
+    config, undisturbed = whole
+    steps.lost = {5: (0, 2)}
+    with pytest.raises(FaithfulError) as caught:
+        train(replace(config, out=tmp_path))
+    for corpus in ("one", "two"):
+        assert (
+            f"On {corpus} the loss of f48-k4 seed 0 is nan at step 6, that of f48-k4 seed 2 is nan at step 6; train with a"
+            " smaller --lr than 0.003, or check the model's weights. The other 1 SAEs of the corpus were kept."
+        ) in str(caught.value)
+        assert [path.parent.name for path in (tmp_path / corpus).rglob("cfg.json")] == ["seed-1"]
+        assert equal(tmp_path / corpus / SHAPE / "seed-1", undisturbed / corpus / SHAPE / "seed-1")
+
+
+def test_a_corpus_without_a_cell_left_ends_at_once(whole: Saes, tmp_path: Path, steps: Steps) -> None:
+    config, _ = whole
+    steps.lost = {5: (0, 1)}
+    with pytest.raises(FaithfulError, match=r"weights\.$"):
+        train(replace(config, corpora=config.corpora[:1], out=tmp_path, seeds=(0, 1), checkpoint_minutes=1e-9))
+    assert max(steps.made) == 5 and not checkpoints(tmp_path)
+
+
+def killed(whole: Saes, out: Path, steps: Steps) -> TrainConfig:
+    """A training of one corpus in which seed 0 diverges at step 4 and which is killed at step 8."""
+    config = replace(whole[0], corpora=whole[0].corpora[:1], out=out, seeds=(0, 1), checkpoint_minutes=1e-9)
+    steps.lost, steps.last = {3: (0,)}, 8
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    steps.lost, steps.last = {}, None
+    steps.made.clear()
+    return replace(config, checkpoint_minutes=10.0)
+
+
+def test_checkpoints_go_on_after_a_cell_diverged(whole: Saes, tmp_path: Path, steps: Steps) -> None:
+    config = killed(whole, tmp_path, steps)
+    (tmp_path / "one" / FOLDER / ".half.pt.tmp").write_bytes(b"written when the process was killed")
+    with pytest.raises(FaithfulError, match=r"seed 0 is nan at step 4; .* other 1 SAEs"):
+        train(config)
+    assert min(steps.made) == 8
+    assert equal(tmp_path / "one" / SHAPE / "seed-1", whole[1] / "one" / SHAPE / "seed-1")
+    assert not checkpoints(tmp_path) and not list(tmp_path.rglob("*.tmp"))
+    steps.made.clear()
+    assert [path.name for path in train(config).trained] == ["seed-0"]
+    assert min(steps.made) == 0
+    assert equal(tmp_path / "one" / SHAPE / "seed-0", whole[1] / "one" / SHAPE / "seed-0")
+
+
+def test_a_checkpoint_goes_when_no_cell_can_go_on_from_it(whole: Saes, tmp_path: Path, steps: Steps) -> None:
+    config = killed(whole, tmp_path, steps)
+    assert len(train(replace(config, seeds=(1,))).trained) == 1
+    assert min(steps.made) == 8 and not checkpoints(tmp_path)
+
+
+def test_what_cannot_be_written_goes_on_from_its_checkpoint(
+    whole: Saes, tmp_path: Path, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(whole[0], corpora=whole[0].corpora[:1], out=tmp_path, seeds=(0, 1), checkpoint_minutes=1e-9)
+    real = train_pass.write_cell
+
+    def write(cell: Cell, *content: Any) -> None:
+        if cell.seed == 0:
+            raise FaithfulError("The disk is full.")
+        real(cell, *content)
+
+    monkeypatch.setattr(train_pass, "write_cell", write)
+    with pytest.raises(FaithfulError, match=r"disk is full\. The other 1 SAEs"):
+        train(config)
+    monkeypatch.setattr(train_pass, "write_cell", real)
+    last = max(steps.made)
+    steps.made.clear()
+    train(config)
+    assert set(steps.made) == {last} and not checkpoints(tmp_path)
+    assert equal(tmp_path / "one" / SHAPE / "seed-0", whole[1] / "one" / SHAPE / "seed-0")
+
+
+def test_only_what_goes_on_from_a_checkpoint_keeps_its_threads(
+    whole: Saes, tmp_path: Path, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = [2]
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
+    config = replace(whole[0], corpora=whole[0].corpora[:1], out=tmp_path, seeds=(0, 1), checkpoint_minutes=1e-9)
+    steps.last = 4
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(config, threads=1))
+    assert threads[-1] == 2
+    steps.last = None
+    train(replace(config, seeds=(0, 1, 2), checkpoint_minutes=10.0))
+    assert threads[-1] == 2
+    assert [record(tmp_path / "one" / SHAPE / f"seed-{seed}")["threads"] for seed in range(3)] == [1, 1, 2]
+
+
+def test_loggers_that_cannot_be_are_refused_first_and_those_opened_are_closed(
+    whole: Saes, tmp_path: Path, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(whole[0], out=tmp_path, seeds=(0,), log="wandb")
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with monkeypatch.context() as patched, pytest.raises(FaithfulError, match="pip install wandb"):
+        patched.setattr(training, "settle", lambda *_: pytest.fail("work was begun"))
+        train(config)
+    closed: list[str] = []
+    run = SimpleNamespace(log=lambda values, step: None, finish=lambda: closed.append("closed"))
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=lambda **_: run))
+    steps.lost = {0: (0,)}
+    with pytest.raises(FaithfulError, match="is nan at step 1"):
+        train(config)
+    assert len(closed) == 2
+
+
+def cells(out: Path, corpus: str, shapes: dict[int, int]) -> list[Cell]:
+    """Cells that nothing was trained for: `shapes` gives the seeds of each width."""
+    return [
+        Cell(out / corpus / f"f{d_sae}-k2" / f"seed-{seed}", d_sae, 2, seed, {"of": [corpus, d_sae, seed]})
+        for d_sae, seeds in shapes.items()
+        for seed in range(seeds)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("corpora", "workers", "expected"),
+    [
+        (2, 1, [["a", 8, 16, 32, 64], ["b", 8, 16, 32, 64]]),
+        (2, 2, [["a", 8, 16, 32, 64], ["b", 8, 16, 32, 64]]),
+        (1, 2, [["a", 8, 16, 32], ["a", 64]]),
+        (2, 3, [["a", 8, 16, 32], ["a", 64], ["b", 8, 16, 32, 64]]),
+        (1, 9, [["a", 8], ["a", 16], ["a", 32], ["a", 64]]),
+    ],
+)
+def test_forward_passes_are_as_few_as_workers_allow(
+    corpora: int, workers: int, expected: list[Any], tmp_path: Path
+) -> None:
+    missing = {tmp_path / name: cells(tmp_path, name, {8: 3, 16: 3, 32: 3, 64: 3}) for name in "ab"[:corpora]}
+    jobs = training._jobs(missing | {tmp_path / "c": []}, workers)
+    found = [[folder.name, *sorted({cell.d_sae for cell in group})] for folder, group in jobs]
+    assert sorted(found, key=str) == sorted(expected, key=str)
+    assert sum(len(group) for _, group in jobs) == 12 * corpora
+
+
+def test_a_checkpoint_that_another_process_removes_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, others = cells(tmp_path, "one", {8: 2}), cells(tmp_path, "one", {16: 2})
+    for group, step in ((mine, 3), (others, 7)):
+        save_checkpoint(checkpoint_path(group), group, step, {}, {"x": torch.ones(3)})
+    real = torch.load
+
+    def load(path: Path, **options: Any) -> Any:
+        if path == checkpoint_path(others):
+            path.unlink()
+        return real(path, **options)
+
+    monkeypatch.setattr(train_checkpoint.torch, "load", load)
+    [(group, found)] = split_by_checkpoint(mine)
+    assert group == mine and found and found.step == 3
+
+
+def test_looking_for_checkpoints_reads_no_tensor(tmp_path: Path) -> None:
+    group = cells(tmp_path, "one", {8: 1})
+    path = checkpoint_path(group)
+    save_checkpoint(path, group, 3, {}, {"x": torch.ones(3)})
+    assert load_checkpoint(path, tensors=False)["x"].is_meta
+    assert torch.equal(load_checkpoint(path)["x"], torch.ones(3))
+
+
+def test_half_written_checkpoints_go_when_nobody_else_trains_on_the_corpus(tmp_path: Path) -> None:
+    group = cells(tmp_path, "one", {8: 1})
+    half = tmp_path / "one" / FOLDER / ".half.pt.tmp"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"left")
+    with open_checkpoints(group):
+        assert not half.exists()
+        half.write_bytes(b"being written")
+        with open_checkpoints(group):
+            assert half.exists()
+    with open_checkpoints(group):
+        assert not half.exists()
+
+
+def test_a_stopped_cell_stays_as_it_is_and_the_others_do_not_see_it() -> None:
+    config = StackConfig(d_in=24, d_sae=96, k=4, init_seeds=(0, 1), steps=8, lr=2e-3, dead_tokens=10**9)
+    data = batches(8, 12, 24)
+    stack = stack_for(config, data[0])
+    for x in data[:4]:
+        stack.step(x)
+    stack.stop(0)
+    before = stack.sae(0).sha256()
+    assert str(stack.metrics()[0]["loss"]) == "nan"
+    for x in data[4:]:
+        stack.step(x)
+    stopped, other = stack.metrics()
+    assert stack.sae(0).sha256() == before
+    assert str(stopped["fvu"]) == "nan" and other["loss"] > 0
+    assert stack.sae(1).sha256() == trained(config, data).sae(1).sha256()

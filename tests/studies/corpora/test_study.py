@@ -1,0 +1,296 @@
+"""`faithful study corpora` on corpora of a tiny model: what theory says, files, reuse, refusals."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from faithful.base.errors import FaithfulError
+from faithful.base.progress import silent
+from faithful.cli import app
+from faithful.models.spec import ModelSpec
+from faithful.store.corpus import Corpus, read_manifest
+from generation.own.generate import GenerateResult
+from generation.own.prepare import GenerateConfig, prepare
+from generation.sampling.distribution import Sampling
+from generation.writing.identity import sampling_of
+from generation.writing.statistics import corpus_statistics
+from studies.common.results import read_summary
+from studies.corpora import study
+from studies.corpora.config import CorporaConfig
+from studies.corpora.study import study_corpora
+from studies.corpora.tables import corpora_tables
+from studies.report.figures import draw_corpus_map
+from tests.own import write_external, write_own
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+LONGEST = 31
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
+    """Own, cooler own, token-shuffled own and noise; never change it."""
+    spec, model = family_model("gpt2")
+    root = tmp_path_factory.mktemp("study") / "runs" / "toy"
+    own = Sampling(max_tokens=LONGEST)
+    sizes = {"train": 9000, "test": 6000}
+    write_own(root / "corpora" / "own", spec, model, own, sizes)
+    cool = {"train": 9000, "test": 500}
+    write_own(root / "corpora" / "own-t0.7", spec, model, own.with_changes(temperature=0.7), cool)
+    generator = np.random.default_rng(0)
+    documents = list(Corpus(root / "corpora" / "own").documents())
+    shuffled = [np.append(generator.permutation(d[:-1]), d[-1:]) for d in documents]
+    write_external(root / "corpora" / "shuffled", spec, {"train": shuffled}, "derived")
+    noise = [generator.integers(0, spec.mapped - 1, LONGEST) for _ in range(300)]
+    write_external(root / "corpora" / "noise", spec, {"train": noise})
+    return root
+
+
+NAMES = ("own", "own-t0.7", "shuffled", "noise")
+
+
+@pytest.fixture(scope="module")
+def done(run: Path) -> study.CorporaStudy:
+    """The study of all of them."""
+    return study_corpora(configured(run))
+
+
+def configured(run: Path, **values: Any) -> CorporaConfig:
+    folders = tuple(run / "corpora" / name for name in NAMES)
+    defaults: dict[str, Any] = {"folders": folders, "out": run / "studies" / "corpora", "tokens": 6000, "device": "cpu"}
+    return CorporaConfig(**defaults | values)
+
+
+def cells(done: study.CorporaStudy) -> dict[str, dict[str, Any]]:
+    return dict(done.summary["cells"])
+
+
+def test_own_text_is_the_models_and_cooler_text_is_so_as_declared(done: study.CorporaStudy) -> None:
+    found = cells(done)
+    assert found["own"]["as_model"]["p_holm"] > 0.001
+    assert found["own"]["as_declared"] is None
+    assert found["own-t0.7"]["as_model"]["verdict"] == "not from this distribution"
+    assert found["own-t0.7"]["as_model"]["ci95"][1] < -0.05
+    assert found["own-t0.7"]["as_declared"]["p_holm"] > 0.001
+    low, high = found["own"]["figures"]["excess_ce_ci95"]
+    assert low < 0 < high
+
+
+def test_excess_cross_entropy_orders_the_corpora_as_theory_says(done: study.CorporaStudy) -> None:
+    assert done.summary["by_excess_ce"] == ["own-t0.7", "own", "shuffled", "noise"]
+    found = cells(done)
+    assert found["shuffled"]["figures"]["excess_ce_ci95"][0] > 0
+    assert found["noise"]["figures"]["excess_ce_ci95"][0] > found["shuffled"]["figures"]["excess_ce_ci95"][1]
+
+
+def test_shuffling_keeps_the_unigrams_and_noise_does_not(done: study.CorporaStudy) -> None:
+    found = {name: cell["figures"] for name, cell in cells(done).items()}
+    assert found["own"]["unigram_js"] < 2 * found["own"]["unigram_js_floor_max"]
+    assert found["shuffled"]["unigram_js"] < 2 * found["own"]["unigram_js_floor_max"]
+    assert found["noise"]["unigram_js"] > 5 * found["own"]["unigram_js_floor_max"]
+    assert found["noise"]["first_token_js"] > found["own"]["first_token_js"]
+
+
+def test_diversity_is_on_equal_terms(done: study.CorporaStudy, run: Path) -> None:
+    found = cells(done)
+    budget = done.summary["diversity_tokens"]
+    assert budget == min(Corpus(run / "corpora" / name).tokens() for name in NAMES)
+    assert {cell["text"]["curves"]["budgets"][-1] for cell in found.values()} == {budget}
+    for name in NAMES:
+        tokens = np.concatenate(list(Corpus(run / "corpora" / name).documents()))[:budget]
+        assert found[name]["text"]["curves"]["type_token"][-1] == pytest.approx(len(set(tokens.tolist())) / budget)
+    assert found["own-t0.7"]["text"]["curves"]["distinct_2"][-1] < found["own"]["text"]["curves"]["distinct_2"][-1]
+
+
+def test_without_a_budget_diversity_is_that_of_the_whole_smallest_corpus(
+    done: study.CorporaStudy, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """… in the very figures of `corpus stats`; only a sweep, whose corpora have to be sampled first, has a limit."""
+    smallest = min(NAMES, key=lambda name: Corpus(run / "corpora" / name).tokens())
+    vocab = Corpus(run / "corpora" / smallest).manifest.identity["model"]["vocab_size"]
+    whole, text = corpus_statistics(Corpus(run / "corpora" / smallest), vocab_size=vocab), cells(done)[smallest]["text"]
+    names = ("compression_ratio", "duplicate_rate", "near_duplicate_rate", "round_trip_rate", "eos_rate", "length_p95")
+    assert {name: text[name] for name in names} == {name: whole[name] for name in names}
+    monkeypatch.setattr(study, "SWEEP_LIMIT", 400)
+    one = (run / "corpora" / smallest,)
+    free = study_corpora(configured(run, folders=one, out=tmp_path / "free", tokens=500))
+    assert free.summary["diversity_tokens"] == Corpus(one[0]).tokens()
+    swept = study_corpora(configured(run, folders=one, out=tmp_path / "swept", tokens=500, temperatures=(1,)))
+    assert swept.summary["diversity_tokens"] == 400
+
+
+def test_results_hold_every_figure_of_the_summary(done: study.CorporaStudy) -> None:
+    table = pl.read_parquet(done.folder / "results.parquet")
+    assert table.columns == [
+        "study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high",
+        "shape",
+    ]  # fmt: skip
+    assert set(table["corpus"]) == set(NAMES)
+    for name, cell in cells(done).items():
+        rows = {row["metric"]: row for row in table.filter(corpus=name).unique("metric", keep="first").to_dicts()}
+        assert rows["excess_ce"]["value"] == cell["figures"]["excess_ce"]
+        assert [rows["excess_ce"]["low"], rows["excess_ce"]["high"]] == cell["figures"]["excess_ce_ci95"]
+        assert rows["surprise_gap"]["value"] == cell["as_model"]["surprise_gap"]
+        assert rows["p_pit"]["value"] == cell["as_model"]["tests"]["pit"]["p"]
+        assert rows["eos_rate"]["value"] == cell["text"]["eos_rate"]
+        assert rows["ce"]["parameter"] == cell["as_model"]["tokens_scored"]
+        curve = table.filter(corpus=name, metric="distinct_3").sort("parameter")
+        assert curve["value"].to_list() == cell["text"]["curves"]["distinct_3"]
+    assert read_summary(done.folder / "summary.json") == json.loads(json.dumps(done.summary))
+
+
+def test_every_figure_is_a_picture_that_names_the_corpora(done: study.CorporaStudy) -> None:
+    for name in ("faithfulness", "tests", "diversity", "lengths"):
+        text = (done.folder / "figures" / f"{name}.svg").read_text()
+        ET.fromstring(text)
+        assert all(corpus in text for corpus in NAMES)
+    assert "own-t0.7" not in (sweep := (done.folder / "figures" / "sweep.svg").read_text()) and "T 0.7" in sweep
+
+
+def test_nothing_is_computed_twice(done: study.CorporaStudy, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(study, "load_model", never)
+    again = study_corpora(configured(run))
+    assert again.reused == list(NAMES) and again.summary == done.summary
+
+
+def test_another_seed_or_size_is_computed_anew(done: study.CorporaStudy, run: Path, tmp_path: Path) -> None:
+    one = (run / "corpora" / "own",)
+    first = study_corpora(configured(run, folders=one, out=tmp_path, tokens=3000))
+    other = study_corpora(configured(run, folders=one, out=tmp_path, tokens=2000))
+    seeded = study_corpora(configured(run, folders=one, out=tmp_path, tokens=2000, seed=1))
+    assert not other.reused
+    assert not seeded.reused
+    intervals = [study_.summary["cells"]["own"]["figures"]["excess_ce_ci95"] for study_ in (other, seeded)]
+    assert intervals[0] != intervals[1]
+    scored = [study_.summary["cells"]["own"]["as_model"]["tokens_scored"] for study_ in (first, other)]
+    assert scored[0] > scored[1]
+
+
+def test_declared_verdicts_are_the_study_s_own_and_leave_the_corpora_alone(
+    run: Path, tmp_path: Path, family_model: Model
+) -> None:
+    spec, model = family_model("gpt2")
+    cool = Sampling(max_tokens=LONGEST, temperature=0.7)
+    for name, made_for in (("cool", spec), ("elsewhere", replace(spec, revision="another"))):
+        write_own(tmp_path / name, made_for, model, cool, {"train": 2500, "test": 0})
+    folders = (run / "corpora" / "own", tmp_path / "cool", tmp_path / "elsewhere")
+    before = {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.name != ".lock"
+              if path.is_file()}  # fmt: skip
+    done = study_corpora(configured(run, folders=folders, out=tmp_path / "out", tokens=1500, dtype="bfloat16"))
+    assert done.summary["model"]["dtype"] == "bfloat16"
+    found = cells(done)
+    assert found["cool"]["as_declared"]["tokens_scored"] == found["cool"]["as_model"]["tokens_scored"]
+    assert found["elsewhere"]["as_declared"] is None
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_corpus_of_one_document_has_an_excess_without_an_interval(
+    run: Path, tmp_path: Path, family_model: Model
+) -> None:
+    one = write_external(tmp_path / "one", family_model("gpt2")[0], {"train": [np.arange(5, 5 + LONGEST)]})
+    done = study_corpora(configured(run, folders=(one,), own=run / "corpora" / "own", out=tmp_path / "study"))
+    excess = done.summary["corpora"]["one"]["excess_ce"]
+    assert np.isfinite(excess["value"]) and excess["ci95"] is None
+    table = pl.read_parquet(tmp_path / "study" / "results.parquet")
+    row = table.filter((pl.col("corpus") == "one") & (pl.col("metric") == "excess_ce")).row(0, named=True)
+    assert row["value"] == excess["value"] and row["low"] is row["high"] is None
+    assert corpora_tables(done.summary) and draw_corpus_map(done.summary, tmp_path / "map.svg")
+
+
+def test_a_sweep_from_another_bos_samples_what_is_not_there(
+    tmp_path: Path, family_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked for is settled as `generate` does, then drawn in this process; both sweeps share the neutral value."""
+    spec, model = family_model("gpt2")
+    started = replace(spec, bos_id=5, bos_from="--bos")
+    own = write_own(tmp_path / "own", started, model, Sampling(max_tokens=LONGEST), {"train": 900, "test": 400})
+    wishes = []
+
+    def draw(wish: GenerateConfig, _: Any) -> GenerateResult:
+        folder, manifest, made_for = prepare(wish)
+        wishes.append((wish.out, wish.tokens, made_for.bos_id))
+        write_own(folder, made_for, model, sampling_of(manifest), {"train": 300, "test": 50})
+        return GenerateResult(folder, read_manifest(folder), True, "")
+
+    monkeypatch.setattr(study, "generate", draw)
+    asked: dict[str, Any] = {"folders": (own,), "out": tmp_path / "study", "tokens": 800, "budget": 300}
+    swept = study_corpora(configured(tmp_path, **asked, model=spec.source, temperatures=(0.5, 1), top_ps=(1,)))
+    assert wishes == [(tmp_path / "own-t0.5", 300, 5)]
+    found = cells(swept)
+    assert [(name, cell["sampling"]["temperature"]) for name, cell in found.items()] == [("own", 1), ("own-t0.5", 0.5)]
+    assert found["own-t0.5"]["as_declared"]
+    assert found["own-t0.5"]["as_model"]["surprise_gap"] < found["own"]["as_model"]["surprise_gap"]
+    assert "T 0.5" in (tmp_path / "study" / "figures" / "sweep.svg").read_text()
+
+
+def test_a_sweep_states_a_bos_only_where_generate_was_told_one(
+    run: Path, family_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wishes = []
+
+    def note(wish: GenerateConfig, _: Any) -> GenerateResult:
+        wishes.append(wish)
+        return GenerateResult(wish.out or run, read_manifest(run / "corpora" / "own"), False, "")
+
+    monkeypatch.setattr(study, "generate", note)
+    own = run / "corpora" / "own"
+    study._sweep(configured(run, temperatures=(1, 0.5)), own, family_model("gpt2")[0], 300, silent)
+    assert [(wish.out, wish.bos, wish.temperature) for wish in wishes] == [(own.parent / "own-t0.5", None, 0.5)]
+
+
+def test_a_figure_stands_beside_the_tokens_it_was_computed_on(done: study.CorporaStudy) -> None:
+    cell = cells(done)["own"]
+    cell = cell | {"figures": cell["figures"] | {"unigram_tokens": 77}}
+    rows = {row.metric: row.parameter for row in study._rows([cell], 55) if row.metric not in study.CURVES}
+    assert {rows[metric] for metric in study.UNIGRAM_FIGURES} == {77}
+    assert rows["ce"] == rows["excess_ce"] == rows["p_pit"] == cell["as_model"]["tokens_scored"]
+    assert rows["eos_rate"] == 55
+    assert rows["near_duplicate_rate"] == cell["text"]["computed_on"]["near_duplicate_rate"]
+
+
+def test_the_command_takes_the_current_run_and_prints_tables(
+    done: study.CorporaStudy, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.parent.parent)
+    (run.parent / "current").write_text("toy\n")
+    stated = ["--tokens", "6000", "--device", "cpu"]
+    told = CliRunner().invoke(app, ["study", "corpora", *stated])
+    assert told.exit_code == 0, told.output
+    for word in (*NAMES, "excess ce", "distinct 2", "as it was declared"):
+        assert word in told.stdout
+    value = CliRunner().invoke(app, ["study", "corpora", *stated, "--json"])
+    told_json = json.loads(value.stdout)
+    assert told_json["contrasts"] == [] and set(told_json["corpora"]) == set(NAMES)
+    own = told_json["corpora"]["own"]
+    assert own["excess_ce"]["ci95"][0] < own["excess_ce"]["value"] < own["excess_ce"]["ci95"][1]
+    assert isinstance(own["distinct_2"], float)
+
+
+def test_refusals(run: Path, tmp_path: Path, family_model: Model) -> None:
+    spec = family_model("gpt_neox")[0]
+    noise = [np.arange(5, 30) for _ in range(9)]
+    foreign = write_external(tmp_path / "foreign", spec, {"train": noise})
+    with pytest.raises(FaithfulError, match="tokenised for"):
+        study_corpora(configured(run, folders=(run / "corpora" / "own", foreign)))
+    with pytest.raises(FaithfulError, match="faithful generate"):
+        study_corpora(configured(run, folders=(foreign,), out=tmp_path / "out"))
+    twin = write_external(tmp_path / "own", spec, {"train": noise})
+    with pytest.raises(FaithfulError, match="Two corpora are named own"):
+        study_corpora(configured(run, folders=(run / "corpora" / "own", twin)))
+    with pytest.raises(FaithfulError, match="no corpus"):
+        study_corpora(configured(run, folders=()))
+    (foreign / "data" / "part-00000.parquet").write_bytes(b"broken")
+    with pytest.raises(FaithfulError, match="missing or damaged"):
+        study_corpora(configured(run, folders=(foreign,)))
+    with pytest.raises(FaithfulError, match="not sampled from"):
+        study_corpora(configured(run, own=run / "corpora" / "noise", out=tmp_path / "other"))

@@ -1,0 +1,100 @@
+"""The forecast of a recipe reads what its studies read."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from faithful.base.errors import FaithfulError
+from studies.runs.forecast import costs
+from studies.runs.recipe_file import load_recipe
+
+
+def tokens_of(step: str, folder: Path, device: str, **changes: Any) -> int:
+    found = costs(load_recipe("gpt2", changes), folder, device)
+    return next(one.tokens for one in found if one.step == f"study {step}")
+
+
+@pytest.mark.parametrize(("device", "panel", "noise"), [("cpu", 30_000, 127_000), ("cuda", 200_000, 1_000_000)])
+def test_fakes_read_the_panel_nine_times_and_the_noise_three_times(
+    device: str, panel: int, noise: int, tmp_path: Path
+) -> None:
+    assert tokens_of("fakes", tmp_path, device) == 9 * panel + 3 * noise
+    assert tokens_of("fakes", tmp_path, device, **{"studies.fakes.noise_tokens": "1k"}) == 9 * panel + 3_000
+
+
+@pytest.mark.parametrize(("device", "texts"), [("cpu", 656), ("cuda", 4_000)])
+def test_probes_read_training_and_test_examples_of_every_task(device: str, texts: int, tmp_path: Path) -> None:
+    assert tokens_of("probes", tmp_path, device) == 4 * texts * 128
+    changes = {
+        "studies.probes.train_size": "100",
+        "studies.probes.test_size": "50",
+        "studies.probes.tasks": "sst2,cola",
+    }
+    assert tokens_of("probes", tmp_path, device, **changes) == 2 * 150 * 128
+
+
+def test_the_seed_study_trains_on_gaussian_activations_too(tmp_path: Path) -> None:
+    def flops(**changes: Any) -> float:
+        found = costs(load_recipe("gpt2", changes), tmp_path, "cuda")
+        return next(one.flops for one in found if one.step == "study seeds")
+
+    without, two, four = (flops(**{"studies.seeds.gaussian_seeds": str(seeds)}) for seeds in (0, 2, 4))
+    assert flops() == two > without and four - without == pytest.approx(2 * (two - without))
+    assert without < flops(**{"studies.seeds.gaussian_steps": "100"}) < two
+
+
+def seconds_of(step: str, folder: Path, name: str = "gpt2", device: str = "cuda", **changes: Any) -> float:
+    found = costs(load_recipe(name, changes), folder, device)
+    return next(one.seconds for one in found if one.step == f"study {step}")
+
+
+def test_matchings_are_solved_on_the_cpu_on_any_device(tmp_path: Path) -> None:
+    """375 pairs of SAEs, three assignments each, about 10 s each at 18,432²: hours, whatever the GPU."""
+    assert 11_000 < seconds_of("seeds", tmp_path, "gemma-2-2b") < 20_000
+    alone: dict[str, Any] = {"studies.seeds.gaussian_seeds": "0"}
+    once = seconds_of("seeds", tmp_path, **alone)
+    assert seconds_of("seeds", tmp_path, **alone, **{"train.d_sae": "24576"}) == pytest.approx(4 * once, rel=0.1)
+    assert seconds_of("seeds", tmp_path, **alone, seeds="0-11") == pytest.approx(132 / 30 * once, rel=0.1)
+    assert 0.9 * once < seconds_of("seeds", tmp_path, device="cpu", **alone)
+
+
+def test_probes_are_fitted_on_the_cpu_on_any_device(tmp_path: Path) -> None:
+    """30 SAEs on four tasks of 2,000 examples, seconds each."""
+    once = seconds_of("probes", tmp_path)
+    assert 100 < once < 3600
+    assert seconds_of("probes", tmp_path, **{"studies.probes.tasks": "sst2,cola"}) == pytest.approx(once / 2, rel=0.1)
+    assert seconds_of("probes", tmp_path, **{"studies.probes.train_size": "8k"}) == pytest.approx(4 * once, rel=0.2)
+    assert seconds_of("probes", tmp_path, seeds="0-2") == pytest.approx(once / 2, rel=0.1)
+
+
+def test_the_demo_is_forecast_in_minutes(tmp_path: Path) -> None:
+    found = costs(load_recipe("demo"), tmp_path, "cpu")
+    assert 30 < sum(one.seconds for one in found) < 1800
+
+
+def test_of_a_corpus_that_is_there_in_part_the_rest_is_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = costs(load_recipe("demo"), tmp_path, "cpu")[0]
+    there = SimpleNamespace(existing_tokens=whole.tokens // 4, seconds=3.0, memory_bytes=5, disk_bytes=7)
+    monkeypatch.setattr("studies.runs.forecast.dry_run", lambda config, assume: there)
+    rest = costs(load_recipe("demo"), tmp_path, "cpu")[0]
+    assert (rest.step, rest.tokens, rest.seconds) == ("corpus own", 3 * whole.tokens // 4, 3.0)
+    assert (rest.memory, rest.disk) == (5, 7)
+    assert rest.flops == pytest.approx(0.75 * whole.flops)
+
+
+def test_a_gpu_that_is_not_here_is_assumed(tmp_path: Path) -> None:
+    """The same work, faster on a faster card, and what it takes of memory and disk."""
+    recipe = load_recipe("pythia-2.8b")
+    slow, fast = (costs(recipe, tmp_path, assume=card) for card in ("4090", "h200"))
+    assert [one.step for one in slow] == [one.step for one in fast]
+    assert [one.flops for one in slow] == [one.flops for one in fast]
+    for name in ("corpus own", "train"):
+        by_card = [next(one for one in found if one.step == name) for found in (slow, fast)]
+        assert by_card[0].seconds > 2 * by_card[1].seconds
+        assert by_card[1].memory > 2 * 2.8e9 and by_card[1].disk > 1e9
+    with pytest.raises(FaithfulError, match=r"'h20' is no GPU that forecasts know.*Did you mean h200\?"):
+        costs(recipe, tmp_path, assume="h20")

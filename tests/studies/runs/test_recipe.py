@@ -1,0 +1,329 @@
+"""Recipes: every shipped one is read, refused where it is wrong, forecast; a run is done once and resumes."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from faithful.base.errors import FaithfulError
+from faithful.cli import app
+from faithful.models.presets import find_preset
+from faithful.store.corpus import Document, Manifest, to_table, write_manifest, write_shard
+from studies.runs.forecast import costs
+from studies.runs.recipe import Step, done_steps, run_recipe, step_keys, steps_of
+from studies.runs.recipe_file import CorpusPlan, load_recipe, parse_recipe, shipped_recipes, to_toml
+
+Folder = Callable[[str], Path]
+PAPER = ["gpt2", "pythia-1.4b", "pythia-2.8b", "gemma-2-2b", "llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b"]
+
+
+def test_the_shipped_recipes_are_those_of_the_paper_and_the_demo() -> None:
+    assert sorted(shipped_recipes()) == sorted([*PAPER, "demo"])
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_paper_recipes_state_its_values(name: str) -> None:
+    recipe = load_recipe(name)
+    assert find_preset(recipe.model) is not None and recipe.model == name
+    assert len(recipe.seeds) == 6 and {42, 49} <= set(recipe.seeds)
+    assert [corpus.name for corpus in recipe.corpora] == ["own", "fineweb", "pile", "flan", "own-like-fineweb"]
+    assert list(recipe.studies) == ["corpora", "seeds", "fakes", "reconstruction", "probes"]
+    assert not recipe.train, "layer, d_sae, k and lr are the preset's"
+
+
+@pytest.mark.parametrize("name", [*PAPER, "demo"])
+def test_what_is_written_is_what_was_read(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    path = tmp_path / "again.toml"
+    path.write_text(to_toml(recipe))
+    assert load_recipe(path) == recipe
+
+
+def test_what_is_written_says_what_the_preset_decides() -> None:
+    said = "# by the preset gpt2: layer = 8, d_sae = 12288, k = 16, lr = 0.0003, context = 128"
+    assert said in to_toml(load_recipe("gpt2")).splitlines()
+    wider = to_toml(load_recipe("gpt2", {"train.d_sae": "8192,16384", "train.k": "8"}))
+    assert "# by the preset gpt2: layer = 8, lr = 0.0003 × √(12288 / d_sae), context = 128" in wider
+    elsewhere = parse_recipe({"model": "a/b", "corpora": {"own": {}}}, "tried")
+    assert "#" not in to_toml(elsewhere)
+
+
+def test_changes_replace_values() -> None:
+    recipe = load_recipe(
+        "demo", {"train.d_sae": "256,512", "corpora.own.tokens": "20k", "seeds": "0-7", "tokens": "1M"}
+    )
+    assert recipe.train["d_sae"] == (256, 512)
+    assert recipe.corpora[0].options["tokens"] == 20_000
+    assert recipe.seeds == tuple(range(8)) and recipe.tokens == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({}, "names no model"),
+        ({"model": "tiny", "corpora": {}}, "trains on no corpus"),
+        ({"model": "tiny", "colour": 1, "corpora": {"own": {}}}, "'colour', which is not known"),
+        ({"model": "tiny", "corpora": {"own": {"heat": 2}}}, "corpora.own states 'heat'"),
+        ({"model": "tiny", "corpora": {"a": {"like": "prose"}}}, "made from 'own', which must stand before"),
+        ({"model": "tiny", "corpora": {"own": {"add": "x", "shuffle": "y"}}}, "states add and shuffle"),
+        (
+            {"model": "tiny", "corpora": {"own": {"temperature": "hot"}}},
+            "corpora.own.temperature cannot be 'hot'; give a number",
+        ),
+        (
+            {"model": "tiny", "corpora": {"own": {"greedy": "no"}}},
+            "corpora.own.greedy cannot be 'no'; give true or false",
+        ),
+        (
+            {"model": "tiny", "corpora": {"own": {}}, "train": {"d_sae": [[1]]}},
+            "not a positive whole number",
+        ),
+        ({"model": "tiny", "corpora": {"own": {}}, "train": {"objective": "x"}}, "'objective', which is not known"),
+        ({"model": "tiny", "corpora": 3}, "'corpora' is a table and cannot be 3"),
+        (
+            {"model": "tiny", "corpora": {"own": "3"}},
+            "'corpora.own' is a table .* corpora.own.NAME = VALUE",
+        ),
+        ({"model": "tiny", "corpora": {"own": {}}, "train": "5"}, "'train' is a table .* train.NAME = VALUE"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": ["seeds"]}, "'studies' is a table"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": {"seeds": 1}}, "'studies.seeds' is a table"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": {"colours": {}}}, "'colours' is not a study"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": {"seeds": {"out": "x"}}}, "states 'out'"),
+        ({"model": "tiny", "corpora": {"own": {}}, "seeds": "many"}, "no list of whole numbers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_refusals(table: dict[str, Any], said: str) -> None:
+    with pytest.raises(FaithfulError, match=said):
+        parse_recipe(table, "tried")
+
+
+def test_no_such_recipe_and_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(FaithfulError, match="no recipe 'nothing'"):
+        load_recipe("nothing")
+    (tmp_path / "bad.toml").write_text("model = ")
+    with pytest.raises(FaithfulError, match="is no recipe"):
+        load_recipe(tmp_path / "bad.toml")
+
+
+def test_steps_come_in_order_and_their_keys_follow_their_needs(tmp_path: Path) -> None:
+    recipe = load_recipe("demo")
+    steps = steps_of(recipe, tmp_path / "a", "cpu")
+    names = [step.name for step in steps]
+    assert names[:4] == ["corpus own", "corpus stdlib", "corpus prose", "train"] and names[-1] == "report"
+    for place, step in enumerate(steps):
+        assert set(step.needs) <= set(names[:place])
+    keys = step_keys(steps, tmp_path / "a")
+    assert keys == step_keys(steps_of(recipe, tmp_path / "b", "cpu"), tmp_path / "b"), "wherever the run lies"
+    wider = replace(recipe, train=recipe.train | {"d_sae": (256,)})
+    with pytest.raises(FaithfulError, match="'foo' is not a device"):
+        done_steps(replace(recipe, studies={"fakes": {"device": "foo"}}), tmp_path / "a", "cpu")
+    stated = steps_of(replace(recipe, train=recipe.train | {"device": "cpu"}), tmp_path / "a")
+    assert [getattr(step.config, "device", None) for step in stated if step.name in ("train", "corpus own")] == [
+        None,
+        "cpu",
+    ]
+    changed = step_keys(steps_of(wider, tmp_path / "a", "cpu"), tmp_path / "a")
+    assert {name for name in names if keys[name] != changed[name]} == {
+        "train", "study seeds", "study fakes", "study reconstruction", "study probes", "report",
+    }  # fmt: skip
+
+
+def test_a_run_does_what_is_missing_and_refuses_another_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With steps that leave a file each, one of which fails once; three needs two."""
+    called: list[str] = []
+
+    def steps(recipe: Any, folder: Path, device: str | None) -> list[Step]:
+        def call(config: str, _: Any) -> None:
+            called.append(config)
+            if config == "two" and called.count("two") == 1:
+                raise FaithfulError("the disk is full")
+            (folder / config).write_text(config)
+
+        def step(name: str, *needs: str) -> Step:
+            path = folder / name
+            return Step(name, needs, name, call, lambda: path.read_text() if path.exists() else None)
+
+        return [step("one"), step("two"), step("three", "two"), step("report", "three")]
+
+    monkeypatch.setattr("studies.runs.recipe.steps_of", steps)
+    recipe = parse_recipe({"model": "tiny", "corpora": {"own": {}}}, "tried")
+    folder = tmp_path / "runs" / "tried"
+    assert done_steps(recipe, folder) == [] and not folder.exists()
+    with pytest.raises(FaithfulError, match="disk is full"):
+        run_recipe(recipe, folder)
+    assert done_steps(recipe, folder) == ["one"]
+    result = run_recipe(recipe, folder)
+    assert called == ["one", "two", "two", "three", "report"]
+    assert done_steps(recipe, folder) == ["one", "two", "three", "report"]
+    assert result.skipped == ["one"] and list(result.done) == ["two", "three", "report"]
+    again = run_recipe(recipe, folder)
+    assert not again.done and again.skipped == ["one", "two", "three", "report"]
+    (folder / "two").unlink()
+    assert done_steps(recipe, folder) == ["one"], "what needs two may have to be done again"
+    assert list(run_recipe(recipe, folder).done) == ["two", "report"], "what it leaves is what it was, so three holds"
+    (folder / "three").write_text("something else")
+    assert list(run_recipe(recipe, folder).done) == ["three", "report"]
+    written = folder / "recipe.toml"
+    written.write_text("# a comment\n" + written.read_text())
+    assert not run_recipe(recipe, folder).done, "comments are no part of a recipe"
+    other = replace(recipe, seeds=(0, 1))
+    for ask in (run_recipe, done_steps):
+        with pytest.raises(FaithfulError, match="another recipe"):
+            ask(other, folder)
+    with pytest.raises(FaithfulError, match="another recipe"):
+        run_recipe(replace(recipe, corpora=(CorpusPlan("own", "generate", options={"temperature": 0.7}),)), folder)
+
+
+def test_what_is_worked_on_decides_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ["first"]
+
+    def steps(recipe: Any, folder: Path, device: str | None) -> list[Step]:
+        corpus = Step("corpus", (), None, lambda config, _: None, lambda: made[0])
+        return [corpus, Step("train", ("corpus",), None, lambda config, _: None, lambda: "the same")]
+
+    monkeypatch.setattr("studies.runs.recipe.steps_of", steps)
+    recipe = parse_recipe({"model": "tiny", "corpora": {"own": {}}}, "tried")
+    assert list(run_recipe(recipe, tmp_path).done) == ["corpus", "train"]
+    assert not run_recipe(recipe, tmp_path).done
+    made[0] = "second"
+    assert list(run_recipe(recipe, tmp_path).done) == ["corpus", "train"]
+
+
+def test_what_is_missing_of_a_corpus_is_noticed(tmp_path: Path) -> None:
+    left = left_of("corpus own", tmp_path)
+    assert left() is None
+    folder = tmp_path / "corpora" / "own"
+
+    def write(identity: dict[str, Any]) -> Path:
+        shard = write_shard(folder, "train", 0, to_table([Document(0, 0, [1, 2], "stop")], ["ab"], 64), {})
+        manifest = Manifest("own", "own", identity, {}, {"train": 2, "test": 0})
+        manifest.shards["train"] = [shard]
+        write_manifest(folder, manifest)
+        return folder / shard.file
+
+    data = write({"seed": 0})
+    before = left()
+    write({"seed": 0})
+    assert before is not None and left() == before
+    data.write_bytes(data.read_bytes()[:-1])
+    assert left() is None
+    write({"seed": 1})
+    assert left() not in (None, before)
+
+
+def test_what_is_missing_of_a_grid_is_noticed(tmp_path: Path) -> None:
+    left = left_of("train", tmp_path)
+    assert left() is None
+
+    def write(seed: int, seconds: float = 1.0, fvu: float = 0.5) -> Path:
+        folder = tmp_path / "saes" / "own" / "resid_pre.3-f8-k2" / f"seed-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"identity": {"init_seed": seed}, "evaluation": {"fvu": fvu}, "seconds": seconds}
+        (folder / "cfg.json").write_text(json.dumps({"metadata": {"faithful": record}}))
+        (folder / "sae_weights.safetensors").write_text("weights")
+        return folder
+
+    one, _ = write(0), write(1)
+    before = left()
+    write(1, seconds=2.0)
+    assert before is not None and left() == before, "how long it took decides nothing"
+    write(1, fvu=0.6)
+    assert left() not in (None, before)
+    write(1)
+    shutil.rmtree(one)
+    assert left() not in (None, before)
+    write(0)
+    assert left() == before
+    (one / "sae_weights.safetensors").unlink()
+    assert left() is None
+
+
+def test_what_is_missing_of_a_study_is_noticed(tmp_path: Path) -> None:
+    left = left_of("study seeds", tmp_path)
+    assert left() is None
+    folder = tmp_path / "studies" / "seeds"
+    folder.mkdir(parents=True)
+    (folder / "results.parquet").write_text("rows")
+    (folder / "summary.json").write_text(json.dumps({"corpora": {"own": 1}, "reused": 0}))
+    before = left()
+    (folder / "summary.json").write_text(json.dumps({"corpora": {"own": 1}, "reused": 135}))
+    assert before is not None and left() == before, "what came from a cache is the same"
+    (folder / "summary.json").write_text(json.dumps({"corpora": {"own": 2}, "reused": 135}))
+    assert left() not in (None, before)
+    (folder / "results.parquet").unlink()
+    assert left() is None
+
+
+def left_of(name: str, folder: Path) -> Callable[[], str | None]:
+    """What tells whether a step of the demo holds."""
+    return next(step.left for step in steps_of(load_recipe("demo"), folder, "cpu") if step.name == name)
+
+
+@pytest.mark.parametrize("name", [*PAPER, "demo"])
+def test_every_step_has_a_cost(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    found = costs(recipe, tmp_path, "cpu")
+    assert [one.step for one in found] == [step.name for step in steps_of(recipe, tmp_path, "cpu")]
+    assert all(one.seconds > 0 for one in found)
+    by_step = {one.step: one for one in found}
+    assert by_step["train"].flops > by_step["study fakes"].flops > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["run", "pythia-2.8b", "--dry-run", "--json"])
+    assert done.exit_code == 0, done.output
+    assert len(json.loads(done.stdout)["steps"]) == 12
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for device, said in (("mps", "'mps' is not a device"), ("cuda", "no GPU here")):
+        for words in (["--dry-run"], []):
+            refused = CliRunner().invoke(app, ["run", "demo", "--device", device, *words])
+            assert refused.exit_code == 2 and said in refused.output
+    assert not list(tmp_path.iterdir())
+    wrong = CliRunner().invoke(app, ["run", "pythia-2.8b", "--set", "train.colour=1", "--dry-run"])
+    assert wrong.exit_code == 2 and "not known" in wrong.output
+
+
+def test_a_dry_run_says_what_is_done_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = costs(load_recipe("demo"), tmp_path)
+    done = [one.step for one in found if one.step not in ("study fakes", "report")]
+    monkeypatch.setattr("studies.runs.recipe.done_steps", lambda recipe, folder, device: done)
+    told = CliRunner().invoke(app, ["run", "demo", "--dry-run", "--json"])
+    assert told.exit_code == 0, told.output
+    steps = {step.pop("step"): step for step in json.loads(told.stdout)["steps"]}
+    assert list(steps) == [one.step for one in found]
+    nothing = {"tokens": 0, "flops": 0.0, "seconds": 0.0, "memory": 0, "disk": 0, "done": True}
+    assert [name for name, step in steps.items() if step != nothing] == ["study fakes", "report"]
+    rows = CliRunner().invoke(app, ["run", "demo", "--dry-run"]).stdout.splitlines()
+    assert sum(line.split("\t")[1:2] == ["done"] for line in rows) == len(done)
+
+
+def test_a_step_that_wants_another_folder_names_the_option_of_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: Any) -> None:
+        raise FaithfulError("it was made otherwise. Choose another --out; nothing was changed.")
+
+    monkeypatch.chdir(tmp_path)
+    for place, words in (("run_recipe", []), ("done_steps", ["--dry-run"])):
+        monkeypatch.setattr(f"studies.runs.recipe.{place}", refuse)
+        told = CliRunner().invoke(app, ["run", "demo", *words])
+        assert told.exit_code == 2 and "Choose another --run; nothing was changed." in told.stderr
+
+
+def test_a_card_that_cannot_be_written_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studies.runs.recipe.train", lambda config, report: SimpleNamespace(out=tmp_path / "no SAEs"))
+    step = next(step for step in steps_of(load_recipe("demo"), tmp_path) if step.name == "train")
+    notes: list[str] = []
+    step.call(step.config, lambda point: notes.append(point.note))
+    assert len(notes) == 1 and notes[0].startswith("No card was written: ")

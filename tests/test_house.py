@@ -1,0 +1,84 @@
+"""The house: floors and circles as `make lint` judges them, and how large its rooms and files are."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("faithful", "generation", "studies")
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+ROOMS = sorted({path.parent for path in SOURCES})
+LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][0][
+    "layers"
+]
+
+
+def judged(house: Path) -> subprocess.CompletedProcess[str]:
+    """`lint-imports` as `make lint` calls it."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"],
+        cwd=house, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(house), "COLUMNS": "200"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources alone, to plant something in."""
+    house = tmp_path_factory.mktemp("house")
+    for path in [*SOURCES, ROOT / "pyproject.toml"]:
+        copy = house / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    return house
+
+
+def test_the_house_as_it_stands_is_kept(house: Path) -> None:
+    done = judged(house)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "broken"),
+    [
+        ("faithful/base/errors.py", "import generation.own.generate", "floors"),
+        ("faithful/training/train.py", "import studies.catalog", "floors"),
+        ("studies/seeds/study.py", "import studies.fakes.rules", "floors"),
+        ("generation/own/forecast.py", "def late():\n    import studies.report.write", "floors"),
+        ("studies/seeds/matching.py", "import studies.seeds.study", "circles"),
+    ],
+)
+def test_a_planted_arrow_is_refused(house: Path, file: str, line: str, broken: str) -> None:
+    path = house / file
+    before = path.read_text(encoding="utf-8")
+    path.write_text(f"{before}\n{line}\n", encoding="utf-8")
+    try:
+        done = judged(house)
+    finally:
+        path.write_text(before, encoding="utf-8")
+    title = {"floors": "Imports go to lower floors only", "circles": "No circles among files or rooms"}[broken]
+    assert done.returncode == 1
+    assert any(row.startswith(title) and "BROKEN" in row for row in done.stdout.splitlines()), done.stdout
+
+
+def test_every_room_stands_on_a_floor() -> None:
+    named = {name.strip() for floor in LAYERS for name in floor.split("|")}
+    rooms = {".".join(room.relative_to(ROOT).parts) for room in ROOMS} - set(PACKAGES)
+    assert {room for room in rooms if not any(room == name or room.startswith(f"{name}.") for name in named)} == set()
+    assert {name for name in named if not (ROOT / name.replace(".", "/")).is_dir()} == {"studies.catalog"}
+
+
+def test_rooms_and_files_are_of_a_size_to_be_overlooked() -> None:
+    """At most 15 files in a room; files of at most 400 lines but the assignment, one algorithm in one piece."""
+    full = {str(room.relative_to(ROOT)): len(list(room.glob("*.py"))) for room in ROOMS}
+    assert {room: files for room, files in full.items() if files > 15} == {}
+    long = {str(path.relative_to(ROOT)) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 400}
+    assert long == {"studies/seeds/assignment.py"}
+
+
+def test_every_room_says_what_it_is() -> None:
+    silent = [room for room in ROOMS if not (room / "__init__.py").read_text(encoding="utf-8").startswith('"""')]
+    assert [str(room.relative_to(ROOT)) for room in silent] == []
