@@ -35,7 +35,7 @@ def peak():
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 if solver == "ours":
     import torch
-    from studies import assignment
+    from studies.seeds import assignment
     torch.set_num_threads(int(sys.argv[2].rsplit("-", 1)[1]))
     a, b = (torch.from_numpy(np.load(f"{folder}/{name}.npy")) for name in "ab")
     products = []

@@ -28,15 +28,16 @@ import os, sys
 if __name__ == "__main__":
     import faithful.training.checkpoint, generation.cards.own, generation.cards.origins
     import huggingface_hub.hf_api, huggingface_hub.repocard
-    from faithful import publish
+    from faithful.hub.publish import PublishConfig
     from pathlib import Path
+    from studies.runs import publish
     function = getattr(publish, "publish_" + sys.argv[3])
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
             print(os.getpid(), flush=True)
             stated = dict.fromkeys(["accept_licence", *line.split()], True)
-            function(publish.PublishConfig(Path(sys.argv[1]), sys.argv[2], **stated))
+            function(PublishConfig(Path(sys.argv[1]), sys.argv[2], **stated))
             os._exit(0)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
