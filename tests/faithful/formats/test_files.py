@@ -301,7 +301,11 @@ def test_the_package_needs_little() -> None:
     import subprocess
 
     absent = ("polars", "datasets", "sae_lens", "vllm", "transformers", "scipy", "pyarrow", "huggingface_hub")
-    modules = ("files", "stack", "topk", "threshold", "formats", "config", "sparse", "auxk")
+    modules = (
+        "formats.files",
+        "formats.peers",
+        *(f"sae.{name}" for name in ("stack", "topk", "threshold", "config", "sparse", "auxk")),
+    )
     lines = [f"import sys; sys.modules.update(dict.fromkeys({absent!r}))"]
-    lines += [f"import faithful.sae.{module}" for module in modules]
+    lines += [f"import faithful.{module}" for module in modules]
     subprocess.run([sys.executable, "-c", "; ".join(lines)], check=True, timeout=120)

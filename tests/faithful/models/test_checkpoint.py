@@ -260,7 +260,7 @@ def test_quantised_weights_are_not_laid_out_for_kernels_on_the_meta_device(
     def load(*args: Any, **options: Any) -> None:
         raise AssertionError("laid out")
 
-    monkeypatch.setattr("faithful.models.spec.load_checkpoint", load)
+    monkeypatch.setattr("faithful.models.load.load_checkpoint", load)
     config = json.loads((llama / "config.json").read_text())
     with pytest.raises(AssertionError):
         check_weights(resolve_model(str(llama)))

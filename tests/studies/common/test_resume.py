@@ -18,7 +18,7 @@ from studies.fakes import figures as fakes_figures
 from studies.fakes.config import FakesConfig
 from studies.fakes.study import study_fakes
 from studies.reconstruction import figures as reconstruction_figures
-from studies.reconstruction import study as reconstruction
+from studies.reconstruction import measure as reconstruction
 from studies.reconstruction.config import ReconstructionConfig
 from studies.reconstruction.study import study_reconstruction
 from tests.own import write_own

@@ -23,7 +23,7 @@ from generation.sampling.distribution import Sampling
 from generation.writing.identity import sampling_of
 from generation.writing.statistics import corpus_statistics
 from studies.common.results import read_summary
-from studies.corpora import study
+from studies.corpora import measure, study
 from studies.corpora.config import CorporaConfig
 from studies.corpora.study import study_corpora
 from studies.corpora.tables import corpora_tables
@@ -158,7 +158,7 @@ def test_nothing_is_computed_twice(done: study.CorporaStudy, run: Path, monkeypa
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(study, "load_model", never)
+    monkeypatch.setattr(measure, "load_model", never)
     again = study_corpora(configured(run))
     assert again.reused == list(NAMES) and again.summary == done.summary
 
