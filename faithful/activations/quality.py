@@ -1,4 +1,4 @@
-"""What METRICS.md calls SAE quality: streamed reconstruction figures, and the model's loss with an SAE in its way."""
+"""The quality of an SAE (docs/metrics.md, "Training"): its reconstruction, and the model's loss with it in the way."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -44,7 +44,7 @@ class Identity(TypedDict, total=False):
 
 
 class Evaluation(TypedDict, total=False):
-    """METRICS' figures on held-out text."""
+    """Figures on held-out text (docs/metrics.md, "Training")."""
 
     fvu: float | None
     explained_variance: float | None

@@ -95,28 +95,40 @@ class Stack:
     def _step_cell(self, cell: int, x: Tensor, variance: Tensor, phase: Phase) -> None:
         config, take, weights = self.config, self._scratch.take, [self.weights[name][cell] for name in TENSORS]
         W_enc, b_enc, W_dec, b_dec = weights
+        # Codes. Which latents are dead was counted in the step before: a GPU need not be waited for in the middle of
+        # this one. Of the k largest scores those below 0 are codes of 0, which have no gradient: they are not `active`.
         centred = torch.sub(x, b_dec, out=take("centred", *x.shape))
         silent = self._dead[cell].latents() if phase.auxk else None
         values, latents, dead = self._encode(centred, W_enc, b_enc, phase.k, silent)
         active = values > 0
         self._count_silence(cell, latents, active)
 
+        # Reconstruction and loss. `error` is x̂ − x, the sign that gradients want. `fvu` is kept as a running mean for
+        # objectives.
         error = take("error", *x.shape)
         for part in parts(len(x), PIECE // config.d_in, self.device):
             torch.sub(decode(values[part], latents[part], W_dec), centred[part], out=error[part])
         fvu = torch.linalg.vector_norm(error).square() / variance
         self.fvu[cell].lerp_(fvu, 1 - FVU_MEMORY if self.made else 1.0)
+        # AuxK needs the residual as it is: it comes before `error` becomes the gradient of the loss, in place.
         aux_k = config.auxk_k or max(1, config.d_in // 2)
         revival = revive(dead, W_dec, error, centred, aux_k, phase.auxk, self._matmul) if dead else None
 
+        # Gradients for the codes: d loss/d x̂ = 2 (x̂ − x)/variance, times a code's decoder row; the objective adds to
+        # them.
         error.mul_(2 / variance)
         d_values = row_dots(error, W_dec, latents)
         objective, d_rows = self._objective(cell, values, latents, d_values, phase.objective)
+        # Gradients for the weights. Codes are sorted by latent: each row is one sum in an order that nothing else
+        # decides, so that its bits are the same in any grid. The decoder bias is both added to x̂ and taken off the
+        # encoder's input.
         codes = by_latent(latents, config.d_sae)
         ordered = d_values.mul_(active).flatten()[codes.order]
         d_b_enc = scalar_sums(codes.starts, ordered)
         d_b_dec = error.sum(0) - d_b_enc @ W_enc
         d_enc, d_dec = take("d_enc", *W_enc.shape), take("d_dec", *W_dec.shape)
+        # Scratch memory holds the gradients of the cell before. Where AuxK or the objective put something first, the
+        # rows that they do not touch are made 0 and the sparse sums are added; else those write every row themselves.
         if revival is not None or d_rows is not None:
             d_enc.zero_()
             d_dec.copy_(d_rows) if d_rows is not None else d_dec.zero_()
@@ -132,6 +144,8 @@ class Stack:
             add=revival is not None or d_rows is not None,
             atomics=x.is_cuda and not config.deterministic,
         )
+        # The step: the gradient is clipped over all of the cell's weights, and decoder rows are brought back to length
+        # 1.
         norm = clip_and_step(
             weights,
             [d_enc, d_b_enc, d_dec, d_b_dec],

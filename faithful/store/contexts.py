@@ -1,4 +1,4 @@
-"""Contexts: the rows of token ids that a model sees, cut from documents (METRICS: contexts for training)."""
+"""Contexts: the rows of token ids that a model sees, cut from documents (docs/metrics.md, "Data terms")."""
 
 from collections.abc import Iterable, Iterator
 

@@ -277,7 +277,7 @@ class SaeCell:
 
     @property
     def evaluation(self) -> dict[str, Any]:
-        """METRICS' figures on held-out text."""
+        """Figures on held-out text (docs/metrics.md, "Training")."""
         return dict(self.record.get("evaluation") or {})
 
     @property

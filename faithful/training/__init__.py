@@ -1,1 +1,1 @@
-"""From a corpus to trained SAEs: the stream of activations, the pass over it, checkpoints, evaluation, cards."""
+"""From a corpus to trained SAEs: settings, the pass over the corpus, checkpoints, evaluation, the card of a grid."""

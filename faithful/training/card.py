@@ -119,7 +119,7 @@ def render_saes(
 
 
 def means_table(cells: Sequence[SaeCell]) -> str:
-    """One row per corpus and shape: METRICS' figures, mean ± standard deviation over the SAEs."""
+    """One row per corpus and shape: figures of docs/metrics.md, mean ± standard deviation over the SAEs."""
     groups: dict[tuple[str, str], list[SaeCell]] = {}
     for cell in cells:
         groups.setdefault((cell.corpus, cell.folder.parent.name), []).append(cell)
@@ -136,7 +136,7 @@ def means_table(cells: Sequence[SaeCell]) -> str:
 
 
 def cells_table(cells: Sequence[SaeCell]) -> str:
-    """One row per SAE: where it is, and METRICS' figures."""
+    """One row per SAE: where it is, and its figures on held-out text (docs/metrics.md, "Training")."""
     rows = [
         (f"`{cell.place}`", *(_figure(cell.evaluation.get(name), form) for name, form in FIGURES)) for cell in cells
     ]

@@ -48,8 +48,10 @@ class Checkpoint:
 
 @contextlib.contextmanager
 def open_checkpoints(cells: list[Cell]) -> Iterator[None]:
-    """While checkpoints of a corpus are read and written. Other processes may do so too, for cells of other shapes; where
-    there is none, what a killed one left half-written is deleted.
+    """Hold a shared lock on the checkpoints of a corpus, under which they are read and written.
+
+    Shared, since another process may train cells of other shapes from the same folder. Whoever is alone there (gets the lock
+    exclusively) first deletes what a killed process left half-written.
 
     Raises:
         FaithfulError: the folder cannot be written.

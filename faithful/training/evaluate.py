@@ -1,4 +1,4 @@
-"""METRICS' SAE quality on held-out text, for all SAEs of a corpus from shared forward passes."""
+"""What SAEs do on held-out text (docs/metrics.md, "Training"), for all SAEs of a corpus from shared forward passes."""
 
 import math
 from collections.abc import Callable, Sequence

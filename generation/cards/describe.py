@@ -61,7 +61,7 @@ def statistics_of(folder: Path) -> dict[str, Any]:
 
 
 def _statistics(corpus: Corpus) -> dict[str, Any]:
-    """METRICS' corpus figures of the training split.
+    """The figures of the training split (docs/metrics.md, "Corpus").
 
     A corpus that is not the model's own also gets `across`: see `near_duplicates_across` and `shared_grams`.
     """

@@ -47,7 +47,7 @@ def model_tag(manifest: Manifest) -> str:
 
 
 def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
-    """METRICS' corpus figures as a table."""
+    """A corpus' statistics (docs/metrics.md, "Corpus") as a table."""
     shares = (
         "eos_rate",
         "duplicate_rate",
@@ -77,7 +77,7 @@ def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def figures_beside(certificate: dict[str, Any] | None) -> dict[str, float]:
-    """METRICS' corpus figures that need the model, as they were found in the scoring pass; {} before it."""
+    """The corpus figures that need the model (docs/metrics.md, "Corpus"), from the scoring pass; {} before it."""
     found = certificate or {}
     return {name: found[name] for name in BESIDE if found.get(name) is not None}
 

@@ -135,7 +135,7 @@ def first_documents(documents: Iterable[np.ndarray], tokens: int) -> list[np.nda
 def model_figures(
     documents: list[np.ndarray], sums: BandSums, reference: Reference, spec: ModelSpec, seed: int
 ) -> dict[str, Any]:
-    """METRICS' corpus figures that need the model, of scored documents.
+    """The corpus figures that need the model (docs/metrics.md, "Corpus"), of scored documents.
 
     Args:
         documents: token ids, none empty.

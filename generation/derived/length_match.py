@@ -31,13 +31,15 @@ def lacking(wanted: np.ndarray, supply: np.ndarray) -> np.ndarray:
 
 
 def largest_match(histogram: np.ndarray, supply: np.ndarray) -> int:
-    """How many documents can have the lengths of `histogram` when each comes from one at least as long.
+    """The largest number of documents whose lengths can be distributed as `histogram`, each cut from one at least as long.
 
-    Found by bisection: one more document, shared out anew, is more than there are. Shares are rounded, so that now and then
-    a smaller number does not fit (see `next_match`) or a larger one would again.
+    Found by bisection over the number. `apportion` rounds the documents of each length to whole ones, so that "fits" is not
+    quite monotone in the number: the one found fits and the next does not, but a smaller one may fail too (`next_match`
+    looks on from there), and a larger one might fit by luck, which is not looked for.
 
     Args:
-        histogram, supply: int64 [lengths]; the longest document of `supply` is as long as the longest of `histogram`.
+        histogram: int64 [lengths], documents of each length in the corpus to be like.
+        supply: int64 [lengths], documents of each length that there are; the longest is as long as that of `histogram`.
     """
     low, high = 0, int(supply.sum())
     while low < high:
@@ -61,7 +63,7 @@ def smallest_match(histogram: np.ndarray, tokens: int) -> int:
 
 
 def next_match(histogram: np.ndarray, supply: np.ndarray, documents: int, most: int) -> int:
-    """The first number of documents from `documents` on, at most `most`, whose rounded shares there are documents for.
+    """The first number from `documents` on that fits, whatever rounding does to the numbers before it; at most `most`.
 
     Args:
         histogram, supply: see `largest_match`, which found `most`.

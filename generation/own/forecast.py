@@ -10,12 +10,12 @@ from faithful.base.memory import available_memory
 from faithful.models.load import shape_of
 from faithful.models.presets import Shape
 from faithful.models.spec import ModelSpec
+from generation.own.engines import ENGINES
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
 from generation.writing.splits import test_tokens
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-WORKER_BASE_BYTES = {"transformers": 700 * 2**20, "vllm": 3 * 2**30}
 DISK_BYTES_PER_TOKEN = 9.0
 USABLE_MEMORY = 0.9
 CPU_FLOPS_PER_THREAD = 3e10
@@ -91,7 +91,7 @@ def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: i
     columns = 2 * longest if settings.name == "transformers" else longest
     cache = shape.row_bytes(size, columns) * settings.slots
     logits = 6 * 4 * settings.slots * shape.vocab
-    return shape.params * size + cache + logits + WORKER_BASE_BYTES[settings.name]
+    return shape.params * size + cache + logits + ENGINES[settings.name].base_bytes
 
 
 def make_plan(

@@ -12,9 +12,10 @@ from faithful.models.presets import DEFAULT_CONTEXT, DEFAULT_TOKENS, Shape, find
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.store.corpus import MANIFEST, Manifest, read_manifest
 from faithful.store.places import run_folder, run_name
+from generation.own.engines import choose_engine
 from generation.own.forecast import device_memory, worker_memory
 from generation.sampling.distribution import Sampling
-from generation.sampling.engine import EngineSettings, choose_engine
+from generation.sampling.engine import EngineSettings
 from generation.writing.identity import (
     corpus_identity,
     differences,

@@ -41,13 +41,20 @@ class SplitSchedule:
     ) -> None:
         self.split, self.domain, self.seed, self.settings = split, domain, seed, settings
         self.shards = list(committed)
+        # A damaged shard is replaced where it stands, so that the rows behind it keep their numbers; nothing grows
+        # meanwhile, for a split that grows must be a prefix without holes at every instant.
         self.repairs = {number: committed[number].rows for number in damaged}
         self.target = 0 if damaged else target
+        # Samples in hand by shard and index: those that stay if a worker dies (`kept`), all of them (`open`). `waiting`
+        # are the numbers of shards to draw before new ones are begun.
         self.kept: dict[int, dict[int, Sample]] = {}
         self.open: dict[int, dict[int, Sample]] = {}
         self.waiting: list[int] = list(damaged)
         self.mean_tokens = mean_tokens
         self.seen_rows = self.seen_tokens = 0
+        # The last shard was cut where an earlier budget was reached: to grow it is opened again. Where bytes are
+        # promised all of it is drawn anew, since what is drawn together decides them; elsewhere its rows stay and only
+        # the rest is drawn.
         if self.committed_tokens < self.target and committed and committed[-1].rows < settings.shard_rows:
             self.shards.pop()
             self.waiting.append(len(self.shards))

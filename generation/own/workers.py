@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from faithful.base.errors import FaithfulError
 from faithful.base.files import reason_of
 from faithful.executor.child import environment, start_child
+from generation.own.engines import ENGINES
 from generation.sampling.engine import EngineSettings, Request, Sample
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class _Link:
 def _work(connection: Connection, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) -> None:
     """Main function of a worker process."""
     try:
-        engine = _build(spec, sampling, settings)
+        engine = ENGINES[settings.name].build(spec, sampling, settings)
         connection.send(("ready", None))
         link = _Link(connection)
         while not link.stopped:
@@ -278,29 +279,6 @@ def _serve(engine: Any, link: _Link, drain: bool) -> None:
             running.close()
             return
     flush()
-
-
-def _build(spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings) -> Any:
-    if settings.name == "vllm":
-        from generation.own.vllm_check import reference, refuse_other_probabilities
-        from generation.sampling.vllm_engine import VllmEngine, set_environment
-
-        known = reference(spec, sampling, settings)
-        set_environment(settings)
-        vllm = VllmEngine(spec, sampling, settings)
-        refuse_other_probabilities(vllm, known)
-        return vllm
-
-    import torch
-
-    from faithful.models.load import load_model
-    from generation.own.self_check import checked_engine
-
-    if settings.device == "cpu":
-        torch.set_num_threads(settings.threads)
-    elif settings.deterministic:
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    return checked_engine(load_model(spec, settings.device), spec, sampling, settings.slots)
 
 
 def _last_words(connection: Connection, sentence: str) -> None:

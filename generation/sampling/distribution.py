@@ -183,6 +183,10 @@ def _nucleus_threshold(values: Tensor, limit: Tensor, top_p: float, first: int =
 
     With `past` = 1 the next largest score after it, −inf where there is none.
     """
+    # To sort a whole vocabulary for each token would cost more than to draw it, and most nuclei lie in the first few
+    # hundred scores: only where some row's do not, eight times as many are looked at. The total is over all that min-p
+    # and top-k left, since top-p is a share of that, and in float64, since a float32 sum of 10^5 small terms can miss
+    # the border by a token.
     width = values.shape[-1]
     top = values.amax(-1, keepdim=True)
     total = (values - top).exp().where(values >= limit, 0.0).sum(-1, keepdim=True, dtype=torch.float64)
@@ -193,6 +197,8 @@ def _nucleus_threshold(values: Tensor, limit: Tensor, top_p: float, first: int =
         if count == width or bool((mass[..., count - 1] >= top_p).all()):
             break
         count = min(width, count * 8)
+    # The token that brings the mass to top-p belongs to the nucleus: as many lie before it as leave the mass below
+    # top-p.
     kept = (mass[..., : count - 1] < top_p).sum(-1, keepdim=True)
     missing = count + past - ordered.shape[-1]
     return torch.nn.functional.pad(ordered, (0, missing), value=NEGATIVE_INFINITY).gather(-1, kept + past)

@@ -1,16 +1,12 @@
 """What an engine is: requests in, finished samples out, each sample a function of its seed.
 
-Two real engines speak this protocol: `generation.sampling.vllm_engine` and `generation.sampling.transformers_engine`.
+Two engines speak this protocol: `generation.sampling.vllm_engine` and `generation.sampling.transformers_engine`;
+`generation.own.engines` has them by name.
 """
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
-
-from faithful.base.errors import FaithfulError
-
-ENGINES = ("auto", "vllm", "transformers")
 
 
 @dataclass(frozen=True)
@@ -78,23 +74,3 @@ class EngineSettings:
 
 def unheard(tokens: int) -> None:
     """Nobody asks how far an engine is."""
-
-
-def has_vllm() -> bool:
-    """Whether vLLM is installed (found by its module: its distribution goes by several names)."""
-    return importlib.util.find_spec("vllm") is not None
-
-
-def choose_engine(name: str, device: str) -> str:
-    """`auto` → vLLM where a GPU and vLLM are present, else transformers.
-
-    Raises:
-        FaithfulError: unknown name, or vLLM asked for and not installed.
-    """
-    if name not in ENGINES:
-        raise FaithfulError(f"'{name}' is not an engine; choose auto, vllm or transformers.")
-    if name == "auto":
-        return "vllm" if device == "cuda" and has_vllm() else "transformers"
-    if name == "vllm" and not has_vllm():
-        raise FaithfulError("vLLM is not installed; install it with `pip install 'faithful-sae[vllm]'`.")
-    return name

@@ -72,7 +72,7 @@ class Scorer:
         model: the causal LM on its device.
         spec: the resolved model.
         sampling: the declared sampling.
-        delta: largest logit difference between generating and scoring pass, in nats (METRICS: support and rounding).
+        delta: largest logit difference between generating and scoring pass, in nats (docs/metrics.md, "Certificate").
         ties: whether logits may tie (16 bit): then tokens just inside the border of q's support are BOUNDARY too, and the
             other figures are those of q given that the token is not.
     """

@@ -1,7 +1,7 @@
 """The documents of a source as a stream that can be left and gone on with."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,14 @@ from generation.sources.task_names import names_one_of
 from generation.sources.wikitext import articles
 
 _LONGEST_NAME = 200
+READERS: dict[str, Callable[[str, list[Path], list[str]], "Reader"]] = {
+    "text": TextFiles,
+    "json": TextFiles,
+    "csv": TextFiles,
+    "parquet": Tables,
+    "arrow": Tables,
+}
+"""What reads local files, by their type (`generation.files.local_files.BUILDERS`): from type, paths and names in ids."""
 
 
 class Reader(Protocol):
@@ -164,7 +172,7 @@ def open_source(source: Source) -> Reader:
         return open_hub(repo, source.config, split, revision, source.data_files, source.builder)
     if source.builder == "saved":
         return open_saved(Path(str(source.root)) / (source.split or ""))
-    read = TextFiles if source.builder in ("text", "json", "csv") else Tables
+    read = READERS[str(source.builder)]
     return read(str(source.builder), [Path(path) for path in source.data_files], source.file_names())
 
 

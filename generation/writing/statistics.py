@@ -96,7 +96,7 @@ def corpus_statistics(
     *,
     vocab_size: int,
 ) -> dict[str, Any]:
-    """The figures of a split that need no model, JSON-ready; METRICS.md, section "Corpus", defines them.
+    """The figures of a split that need no model, JSON-ready; docs/metrics.md, "Corpus", defines them.
 
     Args:
         corpus: an open corpus whose shards carry `shard_statistics`.

@@ -1,4 +1,8 @@
-"""Figures of SAEs on disk, and until an SAE's are whole what single forward passes gave, so that a killed study goes on."""
+"""What a study keeps between runs: the finished figures of each SAE.
+
+While an SAE's figures are not whole, what single passes over a text gave is kept beside them, so that a killed study goes on
+with the next pass; it is deleted once the figures are written.
+"""
 
 import hashlib
 import shutil

@@ -17,7 +17,7 @@ class Row:
     Attributes:
         study: name of the study.
         corpus: what it is of.
-        metric: METRICS' name.
+        metric: a name of docs/metrics.md.
         value: the figure, None where it is not defined.
         parameter: what the metric depends on (tokens of a curve, a threshold, k), None where nothing.
         low, high: its 95 % interval, None where it has none.

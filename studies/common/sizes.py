@@ -15,5 +15,5 @@ def default_size(sizes: dict[str, int], device: str) -> int:
 
 
 def noise_tokens(device: str, context: int) -> int:
-    """Random tokens that fakes are counted on: at least the 1,000 contexts that METRICS' `fake_notes` is about."""
+    """Random tokens that fakes are counted on: at least the 1,000 contexts that `fake_notes` is about."""
     return max(default_size(NOISE_TOKENS, device), NOISE_CONTEXTS * (context - 1))

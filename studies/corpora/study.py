@@ -189,7 +189,7 @@ def _numbered(report: Reporter, name: str) -> Reporter:
 
 
 def _metrics(cell: dict[str, Any]) -> dict[str, Any]:
-    """A corpus' figures by METRICS' names: a number, or a value with its interval."""
+    """A corpus' figures by the names of docs/metrics.md: a number, or a value with its interval."""
     figures, scored, text = cell["figures"], cell["as_model"], cell["text"]
     found = {metric: figures[metric] if metric in figures else scored[metric] for metric in MODEL_FIGURES}
     found |= {f"p_{test}": result["p"] for test, result in scored["tests"].items()}

@@ -1,4 +1,4 @@
-"""Which latents fire on random tokens: METRICS' four rules as sums over contexts, streamed."""
+"""Which latents fire on random tokens: the rules of docs/metrics.md, "Study fakes", as sums over contexts."""
 
 import zlib
 from collections.abc import Sequence

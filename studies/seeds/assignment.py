@@ -384,8 +384,11 @@ def _scan(
     Args:
         limit: pairs kept per row, on average over a piece.
     """
+    # Σu + Σv bounds every assignment, whichever columns it leaves over, only where no v is negative.
     if cosines.shape[0] < cosines.shape[1]:
         v = np.maximum(v, 0)
+    # What float32 may be off by: nearly all pairs lie further below 0 than that, and are done with at half the memory
+    # traffic.
     rounding = 2e-6 * (1 + float(np.abs(u).max()) + float(np.abs(v).max()))
     u_32, v_32 = (torch.from_numpy(side).to(cosines.one) for side in (u, v))
     rises, found = np.zeros(len(u)), []
@@ -393,9 +396,12 @@ def _scan(
         excess = torch.sub(piece, v_32).sub_(u_32[first : first + len(piece), None])
         places = _places(_above(excess, -max(slack, rounding)))
         excess = excess.reshape(-1)[places]
+        # Of the few others the excess is computed exactly. Where it is above 0 the potentials are no bound yet: raising
+        # u_i by the row's largest excess makes them one, and what all rows are raised by is part of the gap.
         close = places[excess > -rounding]
         rows, columns = np.divmod(close.cpu().numpy(), cosines.shape[1])
         np.maximum.at(rises, first + rows, _exact(piece.reshape(-1)[close]) - u[first + rows] - v[columns])
+        # The two kinds are thinned apart, so that pairs merely near the bound never crowd out those that break it.
         above = excess > 0
         places = torch.cat([_thinned(places[part], limit * len(piece)) for part in (above, ~above)]).sort().values
         found.append((first, places, piece.reshape(-1)[places]))

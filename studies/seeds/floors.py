@@ -65,9 +65,19 @@ class FloorMaker:
         self._text = None if panel is None else [found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
 
     def floors(self, saes: Sequence[Trained], names: Sequence[str]) -> tuple[Floors, dict[str, list[str]]]:
-        """Each floor's figures by corpus, those without a cause of their own per corpus equal for all; and the floors that
-        each corpus lacks: `floor_init` and `floor_gaussian` need two SAEs whose seeds and training are recorded, the
-        latter training as it is now; `floor_covariance` needs a panel."""
+        """The floors of each corpus, and the names of those that could not be made.
+
+        `floor_random` and `floor_init` do not depend on the corpus and are the same for all. `floor_covariance` needs a
+        panel, `floor_init` two SAEs whose init seed is recorded, `floor_gaussian` a panel and two SAEs of the corpus that
+        the present training algorithm made, so that it can be repeated.
+
+        Args:
+            saes: of the shape, all corpora.
+            names: corpora to make floors for.
+
+        Returns:
+            {corpus: {floor: figures}}, and {corpus: floors that it lacks}.
+        """
         d_sae, d_in = saes[0].d_sae, saes[0].d_in
         draws = DRAWS if d_sae <= SMALL_WIDTH else DRAWS_WHEN_WIDE
         generator = self._generator()

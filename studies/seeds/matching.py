@@ -1,4 +1,4 @@
-"""How alike two SAEs are: METRICS' seed robustness of a pair, from their directions and their codes on the panel."""
+"""How alike two SAEs are, by their directions and their codes on the panel (docs/metrics.md, "Study seeds")."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple

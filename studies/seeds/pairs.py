@@ -32,7 +32,7 @@ class Pair:
 
     Attributes:
         one, other: the SAEs.
-        figures: METRICS' figures of the pair; `sfr_curve` is a list.
+        figures: of the pair (docs/metrics.md, "Study seeds"); `sfr_curve` is a list.
         columns: int32 [d_sae of the one], each latent's partner, −1 where it has none.
         cosines: float64 [d_sae of the one], of the matched decoder rows, nan where there is no partner.
         solved: path and proven gap (see `Assignment`) of the assignments of `decoders`, `encoders` and `alive` latents.

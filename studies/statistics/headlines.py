@@ -17,7 +17,7 @@ class Headline:
     """What a study's verdict is about.
 
     Attributes:
-        metric: METRICS' name.
+        metric: a name of docs/metrics.md.
         margin: differences up to here are not relevant, in the metric's unit.
         of_text: whether the figure is one of the text that it is measured on: then there are two headlines, on matched text
             (that of the own corpus, which the own SAEs were trained on) and on foreign text (that of the others), and none

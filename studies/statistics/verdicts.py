@@ -48,7 +48,7 @@ class Comparison:
 
     Attributes:
         a, b: names of the corpora, or of what else the figures are of.
-        metric: METRICS' name.
+        metric: a name of docs/metrics.md.
         figures_a, figures_b: per seed, or per pair of seeds.
         headline: whether it belongs to the study's family of headline contrasts; everything else is exploratory.
         parts: the same two figures on each part of the panel (of probes: each task) alone, by the part's name.

@@ -38,6 +38,7 @@ from faithful.training.forecast import CPU_FLOPS_PER_THREAD, plan_rows, plan_tra
 from faithful.training.settings import settle
 from faithful.training.train import train
 from generation.sampling.distribution import Sampling
+from tests.documented import undocumented
 from tests.families import build_without_bos, copy_family
 from tests.own import write_external, write_own
 
@@ -104,6 +105,13 @@ def test_cells_lie_where_the_contract_says_and_training_shows(trained: Path) -> 
         assert 0 < found["fvu"] < 1 and 0 < found["l0"] <= 4 and found["ce_recovered"] <= 1
         assert (folder / "sparsity.safetensors").exists()
     assert not equal(trained / SHAPE / "seed-0", trained / SHAPE / "seed-1")
+
+
+def test_every_figure_has_its_line_in_the_documentation(trained: Path) -> None:
+    cell = next(trained.glob("*/*/seed-*"))
+    record = json.loads((cell / "cfg.json").read_text())["metadata"]["faithful"]
+    assert undocumented("Training", record["evaluation"]) == []
+    assert undocumented("Training", json.loads((cell / "train.jsonl").read_text().splitlines()[-1])) == []
 
 
 def test_the_same_again_does_nothing(trained: Path, corpora: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ from generation.scoring.kept_sums import FOLDER
 from generation.scoring.scored_part import choose_part
 from generation.scoring.scorer import Scorer
 from generation.writing.near_duplicates import document_hashes, repeats
+from tests.documented import undocumented
 from tests.own import write_external, write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -61,6 +62,19 @@ def test_figures_that_need_the_model_stand_beside_the_certificate(own: Path) -> 
     assert low < 0 < high
     assert result["unigram_js"] < 2 * result["unigram_js_floor_max"]
     assert read_manifest(own).certificate["excess_ce"] == result["excess_ce"]
+
+
+def test_every_figure_has_its_line_in_the_documentation(own: Path) -> None:
+    words = {
+        "verdict", "reason", "interval_from", "tests", "split", "split_tokens", "part", "sampling", "as_declared", "seed",
+        "dtype", "stored", "reference",
+    }  # fmt: skip
+    found = certify(CertifyConfig(own, tokens=2000, device="cpu"))
+    assert undocumented("Certificate", found["tests"]) == []
+    missing = undocumented("Certificate", found.keys() - words)
+    assert undocumented("Corpus", missing) == []
+    counted = {"curves", "computed_on", "stored"}
+    assert undocumented("Corpus", statistics_of(own).keys() - counted) == []
 
 
 def test_statistics_show_the_figures_that_need_the_model(own: Path) -> None:

@@ -218,7 +218,7 @@ def test_rates_come_from_the_shards(tmp_path):
 
 
 def one_frame(texts: list[str]) -> float:
-    """What METRICS says of compression, of texts joined by newlines."""
+    """What docs/metrics.md says of compression, of texts joined by newlines."""
     raw = "\n".join(texts).encode()
     stream = zstandard.ZstdCompressor(level=3).compressobj()
     return len(stream.compress(raw) + stream.flush()) / len(raw)

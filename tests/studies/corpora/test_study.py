@@ -28,6 +28,7 @@ from studies.corpora.config import CorporaConfig
 from studies.corpora.study import study_corpora
 from studies.corpora.tables import corpora_tables
 from studies.report.figures import draw_corpus_map
+from tests.documented import names_of_study, undocumented
 from tests.own import write_external, write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -124,6 +125,10 @@ def test_without_a_budget_diversity_is_that_of_the_whole_smallest_corpus(
     assert free.summary["diversity_tokens"] == Corpus(one[0]).tokens()
     swept = study_corpora(configured(run, folders=one, out=tmp_path / "swept", tokens=500, temperatures=(1,)))
     assert swept.summary["diversity_tokens"] == 400
+
+
+def test_every_figure_has_its_line_in_the_documentation(done: study.CorporaStudy) -> None:
+    assert undocumented("Corpus", names_of_study(done.folder)) == []
 
 
 def test_results_hold_every_figure_of_the_summary(done: study.CorporaStudy) -> None:

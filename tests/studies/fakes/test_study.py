@@ -41,6 +41,7 @@ from studies.fakes.rules import (
 from studies.fakes.study import study_fakes
 from studies.fakes.tables import fakes_tables
 from studies.report.svg import inline_svg
+from tests.documented import names_of_study, undocumented
 from tests.own import write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -292,6 +293,7 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(fakes_figures, "draw", lambda *_: None)
     again = study_fakes(config)
     assert again.reused == 6 and again.summary["corpora"] == summary["corpora"]
+    assert undocumented("Study fakes", names_of_study(tmp_path)) == []
 
 
 def test_the_scatter_does_not_grow_with_the_number_of_latents(run: Path, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ from studies.probes.study import study_probes
 from studies.probes.tables import probes_tables
 from studies.probes.task_data import Draw, Examples, Reservoir, TaskData, text_hash
 from studies.probes.tasks import Task, embedded_names, find_task, known_tasks
+from tests.documented import names_of_study, undocumented
 from tests.generation.sources.hub_server import SHA, Hub, serving
 from tests.own import write_external
 
@@ -838,6 +839,10 @@ def test_the_calibration_exchanges_the_answers_of_a_finished_study(studied: prob
     shutil.rmtree(tmp_path / "studies" / "probes" / "cells")
     with pytest.raises(SystemExit, match="no cells of two corpora"):
         list(of_run(tmp_path))
+
+
+def test_every_figure_has_its_line_in_the_documentation(studied: probes.ProbesStudy) -> None:
+    assert undocumented("Study probes", names_of_study(studied.folder)) == []
 
 
 def test_every_score_is_a_row(studied: probes.ProbesStudy) -> None:

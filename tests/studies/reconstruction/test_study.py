@@ -27,6 +27,7 @@ from studies.reconstruction.measure import PANEL
 from studies.reconstruction.study import study_reconstruction
 from studies.reconstruction.tables import reconstruction_tables
 from studies.report.parts import notes
+from tests.documented import names_of_study, undocumented
 from tests.own import write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -93,6 +94,12 @@ def test_matrices_are_by_training_corpus_and_text(
     error = (text - sae.load().reconstruct(text)).double().square().sum()
     fvu = float(error / (text.double() - text.double().mean(0)).square().sum())
     assert chosen.filter(pl.col("seed") == 0)["value"].item() == pytest.approx(fvu, rel=1e-4)
+
+
+def test_every_figure_has_its_line_in_the_documentation(
+    studied: tuple[ReconstructionConfig, dict[str, Any]],
+) -> None:
+    assert undocumented("Study reconstruction", names_of_study(studied[0].out)) == []
 
 
 def test_the_panel_pools_sums_not_means(studied: tuple[ReconstructionConfig, dict[str, Any]]) -> None:

@@ -54,6 +54,7 @@ from studies.seeds.matching import (
 from studies.seeds.study import study_seeds
 from studies.seeds.tables import seeds_tables
 from studies.statistics.verdicts import summarise
+from tests.documented import keys_of_contrasts, names_of_study, undocumented
 from tests.own import write_external, write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -218,6 +219,11 @@ def test_results_hold_every_pair_and_threshold(studied: tuple[Path, dict[str, An
     curve = table.filter((pl.col("metric") == "sfr_curve") & (pl.col("corpus") == "own") & pl.col("other").is_null())
     assert sorted(curve["parameter"].unique().to_list()) == list(CURVE)
     assert len(curve) == 3 * len(CURVE)
+
+
+def test_every_figure_has_its_line_in_the_documentation(studied: tuple[Path, dict[str, Any]]) -> None:
+    assert undocumented("Study seeds", names_of_study(studied[0])) == []
+    assert undocumented("Statistics", keys_of_contrasts(studied[1])) == []
 
 
 def test_examples_show_tokens_with_their_activations(studied: tuple[Path, dict[str, Any]]) -> None:
