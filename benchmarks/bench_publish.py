@@ -97,7 +97,7 @@ def large_corpus(folder: Path, shards: int) -> Path:
     import numpy as np
 
     from faithful.store.corpus import Document, Manifest, to_table, write_manifest, write_shard
-    from generation.cards.own import write_card
+    from generation.cards.card import write_card
     from generation.sampling.distribution import Sampling
     from generation.writing.identity import corpus_identity, model_provenance
     from tests.faithful.hub.things import CERTIFICATE, ENGINE, VOCAB, spec

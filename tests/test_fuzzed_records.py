@@ -25,8 +25,9 @@ from faithful.store.places import read_steps
 from faithful.store.saes import find_saes, read_cells
 from faithful.training.card import model_facts, render_saes
 from faithful.training.checkpoint import load_checkpoint
+from generation.cards.card import render
 from generation.cards.origins import origins
-from generation.cards.own import render
+from generation.cards.parts import Address
 from generation.external.adopt import _listed
 from generation.writing.identity import settings_from, spec_of
 from generation.writing.statistics import merge
@@ -74,7 +75,15 @@ def corpus_kind(folder: Path) -> Kind:
         own = settings_from(manifest.identity["engine"]) if manifest.kind == "own" else None
         sums = merge(shard.statistics for shard in manifest.shards["train"])
         ids = [batch.num_rows for batch in corpus.batches("train")]
-        return [render(corpus), str(spec_of(manifest)), str(origins(manifest)), bos_of([corpus]), str(own), sums, ids]
+        return [
+            render(corpus, Address.here(corpus)),
+            str(spec_of(manifest)),
+            str(origins(manifest)),
+            bos_of([corpus]),
+            str(own),
+            sums,
+            ids,
+        ]
 
     def renew(values: dict[str, Any]) -> bytes:
         return record_bytes(values | {"identity_sha256": identity_hash(values.get("identity") or {})})

@@ -88,7 +88,8 @@ def certify(
 ) -> None:
     """Score a corpus with its model: is it consistent with the declared sampling?"""
     from faithful.base.quantities import parse_count
-    from generation.cards.own import certificate_rows, test_rows, write_card
+    from generation.cards.card import write_card
+    from generation.cards.own import certificate_rows, test_rows
     from generation.certificate.certify import CertifyConfig
     from generation.certificate.certify import certify as run_certify
     from generation.certificate.conclude import CONSISTENT

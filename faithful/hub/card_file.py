@@ -1,4 +1,8 @@
-"""Cards on the Hub: a corpus' own card with its new address, and what people wrote there kept."""
+"""One card: its metadata, the part between two markers that is generated, and what people wrote around it, which stays.
+
+Cards are not read with huggingface_hub's `RepoCard`: it drops keys without a value, and takes a head whose dashes are
+followed by blanks for text. It has the Hub check a card before anything is sent (see `faithful.hub.send`).
+"""
 
 import math
 import re
@@ -51,59 +55,15 @@ def parse_card(card: str, where: str) -> CardParts:
         return CardParts(front, "", None, body)
     if first < 0 or last < 0:
         raise FaithfulError(
-            f"{where} lacks one of its two marker lines, `{BEGIN} -->` and `{END}`; put it back around the generated part."
+            f"{where} lacks one of its two marker lines, `{BEGIN} … -->` and `{END}`; put it back around the generated part."
         )
     return CardParts(front, body[:first], body[first : last + len(END)], body[last + len(END) :])
 
 
-def merge_cards(ours: str, there: str | None, published: dict[str, Any] | None, outside: str = "") -> str:
-    """Our card, with what people changed on the Hub.
-
-    What stands between the two markers is replaced. Paragraphs outside are merged three ways: those that are new here are
-    added, those that the last publication had and that are gone here are taken away, and what somebody wrote, changed or
-    took away on the Hub stays so. So do metadata that somebody changed there since; the file layout is ours.
-
-    Args:
-        ours: the card as it would be in an empty repository.
-        there: the card on the Hub, None where there is none.
-        published: the metadata that the last publication had, None where there was none.
-        outside: what the last publication had outside the markers, see `outside_of`.
-
-    Raises:
-        FaithfulError: one of the cards lacks a marker, or its metadata are no YAML.
-    """
-    if there is None:
-        return ours
-    mine, theirs = parse_card(ours, "README.md here"), parse_card(there, "README.md on the Hub")
-    if mine.text is None:
-        return there
-    metadata = mapping_of(theirs.front, "README.md on the Hub")
-    merged = _merge_metadata(mapping_of(mine.front, "README.md here"), metadata, published)
-    if merged != metadata:
-        mapping_of(theirs.front, "README.md on the Hub", exact=True)
-    before, after = theirs.before, theirs.after
-    if theirs.text is None:
-        before, after = "\n", f"\n\n{theirs.after.strip()}\n"
-    here, beside = ([*_paragraphs(card.before), *_paragraphs(card.after)] for card in (mine, theirs))
-    known = _paragraphs(outside)
-    if (above := _merged(before, mine.before, here, beside, known)) is not None:
-        before = "\n" + "".join(f"{part}\n\n" for part in above)
-    if (below := _merged(after, mine.after, here, beside, known)) is not None:
-        after = "\n" + "".join(f"\n{part}\n" for part in below)
-    header = theirs.front if merged == metadata else _yaml(merged)
-    return f"---\n{header}---\n{before}{mine.text}{after}"
-
-
-def outside_of(card: str) -> str:
-    """What a card has outside its markers."""
-    parts = parse_card(card, "README.md")
-    return "\n\n".join(text.strip() for text in (parts.before, parts.after) if text.strip())
-
-
-def wrapped(
+def make_card(
     metadata: dict[str, Any], text: str, existing: Path | None = None, root: Path | None = None, digest: str = ""
 ) -> str:
-    """A card of metadata and generated text; what a card on disk has outside its markers, and its metadata, is kept.
+    """A card of metadata and generated text; what the card on disk has outside its markers, and its metadata, is kept.
 
     Args:
         metadata: the YAML.
@@ -116,21 +76,90 @@ def wrapped(
         FaithfulError: the card on disk is a link that leads out of the folder, lacks a marker, or has metadata that are no
             YAML or would not mean the same to every reader of YAML.
     """
+    marker = " ".join(filter(None, (BEGIN, digest, "-->")))
+    ours = f"---\n{_yaml(metadata)}---\n\n{marker}\n{text.strip()}\n{END}\n"
+    if existing is None or not is_named(existing):
+        return ours
+    there = read_card(sendable(existing, root or existing.parent))
+    return merge_cards(ours, there, where=str(existing), exact=True)
 
-    card = ""
-    if existing and is_named(existing):
-        card = read_card(sendable(existing, root or existing.parent))
-    old = parse_card(card, str(existing))
-    found = mapping_of(old.front, str(existing), exact=True)
-    tags = found.get("tags")
-    odd = {"tags": tags} if not isinstance(tags, str | list | None) else {}
-    merged = merge_metadata({key: value for key, value in found.items() if key not in odd}, metadata) | odd
-    header = old.front if merged == found else _yaml(merged)
-    before, after = (f"{part.strip()}\n\n" if part.strip() else "" for part in (old.before, old.after))
-    rest = f"\n{after.rstrip()}\n" if after else ""
-    return (
-        f"---\n{header}---\n\n{before}{' '.join(filter(None, (BEGIN, digest, '-->')))}\n{text.strip()}\n{END}\n{rest}"
-    )
+
+def merge_cards(
+    ours: str,
+    there: str | None,
+    published: dict[str, Any] | None = None,
+    outside: str = "",
+    *,
+    where: str = "README.md on the Hub",
+    exact: bool = False,
+) -> str:
+    """Our card, with what people changed in the one that is there.
+
+    What stands between the two markers is replaced. Paragraphs outside are merged three ways: those that are new here are
+    added, those that the last publication had and that are gone here are taken away, and what somebody wrote, changed or
+    took away there stays so. So do metadata that somebody changed there since; the file layout is ours.
+
+    Args:
+        ours: the card as it would be where there is none.
+        there: the card that is there, None where there is none.
+        published: the metadata that the last publication had, None where there was none.
+        outside: what the last publication had outside the markers, see `outside_of`.
+        where: whose card is there, for the errors.
+        exact: refuse metadata there that would not mean the same to every reader of YAML, also where they stay as they are.
+
+    Raises:
+        FaithfulError: one of the cards lacks a marker, or its metadata are no YAML.
+    """
+    if there is None:
+        return ours
+    mine, theirs = parse_card(ours, "README.md here"), parse_card(there, where)
+    if mine.text is None:
+        return there
+    metadata = mapping_of(theirs.front, where, exact=exact)
+    merged = merge_metadata(metadata, mapping_of(mine.front, "README.md here"), published)
+    header = theirs.front
+    if merged != metadata:
+        mapping_of(theirs.front, where, exact=True)
+        header = _yaml(merged)
+    before, after = theirs.before, theirs.after
+    if theirs.text is None:
+        before, after = "\n", f"\n\n{after.strip()}\n" if after.strip() else "\n"
+    here, beside = ([*_paragraphs(card.before), *_paragraphs(card.after)] for card in (mine, theirs))
+    known = _paragraphs(outside)
+    if (above := _merged(before, mine.before, here, beside, known)) is not None:
+        before = "\n" + "".join(f"{part}\n\n" for part in above)
+    if (below := _merged(after, mine.after, here, beside, known)) is not None:
+        after = "\n" + "".join(f"\n{part}\n" for part in below)
+    return f"---\n{header}---\n{before}{mine.text}{after}"
+
+
+def merge_metadata(
+    theirs: dict[str, Any], ours: dict[str, Any], published: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Metadata that are there with ours: what somebody set or took away since the last publication stays so.
+
+    The file layout is ours, and tags are joined; tags that are neither text nor a list stay, for the Hub to refuse.
+    """
+    before = published or {}
+
+    def is_unchanged(key: str) -> bool:
+        return key in before and key in theirs and _plain(theirs[key]) == before[key]
+
+    merged = {key: value for key, value in theirs.items() if key in ours or not is_unchanged(key)}
+    for key, value in ours.items():
+        if key in LAYOUT or is_unchanged(key) or key not in theirs.keys() | before.keys():
+            merged[key] = value
+    if "tags" in ours and isinstance(theirs.get("tags"), list | str | None):
+        there = _listed(theirs.get("tags"))
+        known = [*there, *_listed(before.get("tags"))]
+        merged["tags"] = there + [tag for tag in _listed(ours["tags"]) if tag not in known]
+    return merged
+
+
+def outside_of(card: str) -> str:
+    """What a card has outside its markers."""
+    parts = parse_card(card, "README.md")
+    return "\n\n".join(text.strip() for text in (parts.before, parts.after) if text.strip())
 
 
 def metadata_of(card: str) -> dict[str, Any]:
@@ -149,25 +178,6 @@ def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> 
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in lines
     )
-
-
-def _merge_metadata(ours: dict[str, Any], theirs: dict[str, Any], published: dict[str, Any] | None) -> dict[str, Any]:
-    """Ours where nobody changed it on the Hub, theirs where somebody did."""
-    before = published or {}
-
-    def unchanged(key: str) -> bool:
-        return key in before and key in theirs and _plain(theirs[key]) == before[key]
-
-    merged = {key: value for key, value in theirs.items() if key in ours or not unchanged(key)}
-    for key, value in ours.items():
-        is_new = key not in theirs and key not in before
-        if key in LAYOUT or is_new or unchanged(key):
-            merged[key] = value
-    if "tags" in ours:
-        there = _listed(theirs.get("tags"))
-        taken_away = [tag for tag in _listed(before.get("tags")) if tag not in there]
-        merged["tags"] = there + [tag for tag in _listed(ours["tags"]) if tag not in there + taken_away]
-    return merged
 
 
 def _listed(tags: Any) -> list[Any]:
@@ -225,15 +235,3 @@ def _plain(value: Any) -> Any:
 
 def _yaml(metadata: dict[str, Any]) -> str:
     return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
-
-
-OURS = ("configs", "size_categories")
-
-
-def merge_metadata(existing: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Existing metadata with ours: file layout and size are ours, tags are joined, everything a person set is kept."""
-    merged = existing | {key: value for key, value in new.items() if key not in existing or key in OURS}
-    tags = existing.get("tags")
-    there = tags if isinstance(tags, list) else [] if tags is None else [tags]
-    merged["tags"] = there + [tag for tag in new["tags"] if tag not in there]
-    return merged

@@ -10,8 +10,7 @@ import yaml
 from faithful.base.errors import FaithfulError
 from faithful.base.files import reason_of
 
-FRONT = re.compile(r"\s*---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)(.*)", re.DOTALL)
-NO_FRONT = re.compile(r"\s*---[ \t]*\n---[ \t]*(?:\n|\Z)(.*)", re.DOTALL)
+FRONT = re.compile(r"\s*---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)(.*)", re.DOTALL | re.MULTILINE)
 TEXT = "tag:yaml.org,2002:str"
 NULL, MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 
@@ -33,8 +32,6 @@ def read_card(path: Path) -> str:
 
 def split_card(card: str) -> tuple[str, str]:
     """The YAML between the --- lines, and what follows; blanks behind the dashes do not count."""
-    if match := NO_FRONT.match(card):
-        return "", match[1]
     match = FRONT.match(card)
     return (match[1], match[2]) if match else ("", card)
 

@@ -64,13 +64,13 @@ def write_saes_card(folder: Path) -> Path:
     Raises:
         FaithfulError: SAEs of several models, or a README.md whose markers or metadata are broken.
     """
-    from faithful.hub.card_file import wrapped
+    from faithful.hub.card_file import make_card
 
     cells = read_cells(folder)
     model = model_facts(cells, corpora_beside(folder))
     text = render_saes(folder.as_posix(), cells, model, f"SAEs of {model['name'].split('/')[-1]}", folder)
     metadata = {"library_name": "saelens", "tags": sae_metadata(model, ())["tags"]}
-    write_text(folder / "README.md", wrapped(metadata, text, folder / "README.md"))
+    write_text(folder / "README.md", make_card(metadata, text, folder / "README.md"))
     return folder / "README.md"
 
 

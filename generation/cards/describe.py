@@ -9,7 +9,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent
 from faithful.store.corpus import Corpus, read_manifest, write_manifest
-from generation.cards.own import card_is_current, write_card
+from generation.cards.card import card_is_current, write_card
 from generation.cards.parts import figures_beside
 from generation.certificate.certify import CertifyConfig, certify
 from generation.writing.identity import sampling_of

@@ -7,7 +7,15 @@ from faithful.hub.templates import render_template
 from faithful.models.presets import DEFAULT_CONTEXT, find_preset
 from faithful.store.corpus import Corpus, Manifest
 from generation.cards.origins import RANDOM, Origin, origins
-from generation.cards.parts import figures_beside, layout, licence_tags, model_tag, sample_texts, statistics_rows
+from generation.cards.parts import (
+    Address,
+    figures_beside,
+    layout,
+    licence_tags,
+    model_tag,
+    sample_texts,
+    statistics_rows,
+)
 from generation.sources.datasets_readers import PARTS
 from generation.writing.identity import spec_of
 from generation.writing.shards import SHARD_ROWS
@@ -37,7 +45,7 @@ def external_metadata(corpus: Corpus) -> dict[str, Any]:
     return values | layout(manifest, tags)
 
 
-def render_external(corpus: Corpus) -> str:
+def render_external(corpus: Corpus, at: Address) -> str:
     """The generated part of the card, Markdown."""
     manifest = corpus.manifest
     model = manifest.identity["model"]
@@ -49,7 +57,7 @@ def render_external(corpus: Corpus) -> str:
         tokens=f"{manifest.tokens():,} training and {manifest.tokens('test'):,} held-out",
         model=model,
         what=_what(manifest, texts),
-        load_path=corpus.folder.as_posix() if not corpus.folder.is_absolute() else corpus.name,
+        at=at,
         token_type="uint16" if model["vocab_size"] <= 2**16 else "uint32",
         context=manifest.identity.get("context") or _context(manifest),
         origins=texts,

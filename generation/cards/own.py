@@ -1,93 +1,28 @@
-"""The dataset card: README.md of a corpus folder, written from the manifest.
+"""The card of a corpus that was sampled: what decided the samples, its certificate, the command that makes it again."""
 
-Everything between two markers is ours and is rewritten; what people write outside, and the metadata they set, stays.
-"""
-
-import hashlib
 import json
 import shlex
-from dataclasses import asdict
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from faithful.base.errors import FaithfulError
-from faithful.base.files import write_text
-from faithful.hub.card_file import merge_metadata
-from faithful.hub.card_metadata import mapping_of, read_card, split_card
-from faithful.hub.licences import FILE as LICENCES
 from faithful.hub.licences import licence_paragraph
 from faithful.hub.templates import render_template
 from faithful.models.presets import DEFAULT_CONTEXT, find_preset
-from faithful.store.corpus import Corpus, Manifest, read_manifest
-from generation.cards.external import external_metadata, render_external
-from generation.cards.figures import pit_figure
-from generation.cards.parts import figures_beside, layout, licence_tags, model_tag, sample_texts, statistics_rows
+from faithful.store.corpus import Corpus, Manifest
+from generation.cards.parts import (
+    Address,
+    figures_beside,
+    layout,
+    licence_tags,
+    model_tag,
+    sample_texts,
+    statistics_rows,
+)
 from generation.sampling.distribution import Sampling
 from generation.writing.identity import sampling_of
 
-BEGIN, END = "<!-- faithful: begin", "<!-- faithful: end -->"
 
-
-def write_card(folder: Path) -> Path:
-    """Write or renew README.md (and pit.png where there is a certificate); human edits are kept."""
-    corpus = Corpus(folder)
-    manifest = corpus.manifest
-    if manifest.certificate and "pit_counts" in manifest.certificate:
-        pit_figure(manifest.certificate, folder / "pit.png")
-    path = folder / "README.md"
-    front, body = _there(path)
-    merged = merge_metadata(front, metadata(corpus))
-    generated = f"{BEGIN} {digest(manifest)} -->\n{render(corpus)}\n{END}"
-    if BEGIN in body and END in body:
-        body = body[: body.index(BEGIN)] + generated + body[body.index(END) + len(END) :]
-    elif BEGIN in body or END in body:
-        raise FaithfulError(
-            f"{path} lacks one of its two marker lines, `{BEGIN} … -->` and `{END}`; put it back around the generated part."
-        )
-    else:
-        body = generated + ("\n\n" + body.strip() if body.strip() else "") + "\n"
-    header = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
-    write_text(path, f"---\n{header}---\n\n{body.strip()}\n")
-    return path
-
-
-def digest(manifest: Manifest) -> str:
-    """Hash of what the card is made of, template included, kept in its first marker: an outdated card is known as such."""
-    parts = [asdict(shard) for shards in manifest.shards.values() for shard in shards]
-    template = template_version("corpus.md.jinja" if manifest.kind == "own" else "external.md.jinja")
-    content = json.dumps([parts, manifest.certificate, manifest.statistics, template], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-@cache
-def template_version(name: str) -> str:
-    """Hash of a template of `data_cards` and of the licence paragraphs that go into it."""
-    sources = [(resources.files("data_cards") / part).read_bytes() for part in (name, LICENCES)]
-    return hashlib.sha256(b"\0".join(sources)).hexdigest()[:16]
-
-
-def card_is_current(folder: Path) -> bool:
-    """Whether the folder's card was written from its present manifest."""
-    path = folder / "README.md"
-    text = read_card(path) if path.exists() else ""
-    return f"{BEGIN} {digest(read_manifest(folder))} -->" in text and END in text
-
-
-def metadata(corpus: Corpus) -> dict[str, Any]:
+def own_metadata(corpus: Corpus) -> dict[str, Any]:
     """The card's YAML: only what is known."""
-    return _own_metadata(corpus) if corpus.manifest.kind == "own" else external_metadata(corpus)
-
-
-def render(corpus: Corpus) -> str:
-    """The generated part of the card, Markdown."""
-    return _render_own(corpus) if corpus.manifest.kind == "own" else render_external(corpus)
-
-
-def _own_metadata(corpus: Corpus) -> dict[str, Any]:
     manifest = corpus.manifest
     model = manifest.provenance["model"]
     values: dict[str, Any] = {"pretty_name": _title(manifest)}
@@ -102,7 +37,8 @@ def _own_metadata(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _render_own(corpus: Corpus) -> str:
+def render_own(corpus: Corpus, at: Address) -> str:
+    """The generated part of the card, Markdown."""
     manifest = corpus.manifest
     identity, sampling = manifest.identity, sampling_of(manifest)
     model = identity["model"]
@@ -121,7 +57,6 @@ def _render_own(corpus: Corpus) -> str:
         if sampling.mode == "documents"
         else f"Every sample is a stream of {sampling.max_tokens} tokens that runs over end-of-text."
     )
-    load_path = corpus.folder.as_posix() if not corpus.folder.is_absolute() else corpus.name
     figures = figures_beside(certificate)
     return render_template(
         "corpus.md.jinja",
@@ -131,8 +66,7 @@ def _render_own(corpus: Corpus) -> str:
         identity=identity,
         sampling=sampling,
         verdict_sentence=f"Certificate: **{certificate['verdict']}**." if certificate else "",
-        load_path=load_path,
-        quoted_path=shlex.quote(load_path),
+        at=at,
         sae=_sae_settings(model["name"]),
         has_kl="first_token_kl" in figures,
         round_trip_remark=remark,
@@ -295,17 +229,3 @@ def _remarks(statistics: dict[str, Any]) -> list[str]:
 
 def _title(manifest: Manifest) -> str:
     return f"Faithful corpus of {manifest.identity['model']['name'].split('/')[-1]} ({manifest.name})"
-
-
-def _there(path: Path) -> tuple[dict[str, Any], str]:
-    """Metadata and text of the card that is there, as a person may have edited it.
-
-    Raises:
-        FaithfulError: it is a link, whose text is not ours to copy; or see `mapping_of`.
-    """
-    if path.is_symlink():
-        raise FaithfulError(f"{path} is a link; put the card itself there, or take the link away.")
-    if not path.exists():
-        return {}, ""
-    front, body = split_card(read_card(path))
-    return mapping_of(front, str(path), exact=True), body

@@ -1,5 +1,7 @@
 """What the cards of all corpora share: file layout, size, licence tags, tables of figures, samples."""
 
+import shlex
+from dataclasses import dataclass
 from typing import Any
 
 from faithful.hub.templates import slug
@@ -12,6 +14,41 @@ BESIDE = (
     "ce", "perplexity", "entropy", "excess_ce", "first_token_kl", "first_token_js", "first_token_js_floor",
     "unigram_js", "unigram_js_floor",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Address:
+    """How a card names its corpus: beside it on this machine, or on the Hub.
+
+    Attributes:
+        loaded: the arguments of `load_dataset`.
+        folder: what its files are below, for polars.
+        typed: the corpus as a command line has it.
+        fetch: the command that brings it here before that, "" where it is here.
+        cited: where it is, for its citation.
+    """
+
+    loaded: str
+    folder: str
+    typed: str
+    fetch: str
+    cited: str
+
+    @classmethod
+    def here(cls, corpus: Corpus) -> "Address":
+        """A folder as it was named, or its last part where that was absolute."""
+        path = corpus.name if corpus.folder.is_absolute() else corpus.folder.as_posix()
+        return cls(f'"{path}"', path, shlex.quote(path), "", path)
+
+    @classmethod
+    def on_hub(cls, corpus: Corpus, name: str, config: str | None) -> "Address":
+        """`USER/REPO`, and the config where the repository holds several corpora, which is also its folder there."""
+        loaded, place, typed = f'"{name}"', name, shlex.quote(corpus.name)
+        fetch = f"faithful corpus add {name}"
+        if config:
+            loaded, place = f'{loaded}, "{config}"', f"{name}/{config}"
+            fetch += f" --config {shlex.quote(config)}"
+        return cls(loaded, f"hf://datasets/{place}", typed, f"{fetch} --out {typed}", f"{place} on the Hub")
 
 
 def layout(manifest: Manifest, tags: list[str]) -> dict[str, Any]:

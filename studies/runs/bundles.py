@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.card_file import wrapped
+from faithful.hub.card_file import make_card
 from faithful.hub.local_files import LocalFile, is_named, measured, refuse_linked_folders, sendable
 from faithful.hub.plan import Bundle, is_plain_name
 from faithful.hub.repository import CARD
@@ -15,7 +15,7 @@ from faithful.store.corpus import SPLITS, Corpus, Manifest, identity_hash, read_
 from faithful.store.places import corpora_of, studies_of
 from faithful.store.saes import SaeCell, corpora_beside, read_cells
 from faithful.training.card import model_facts, render_saes, sae_metadata
-from generation.cards.on_hub import corpus_card
+from generation.cards.card import card_is_current, hub_card
 from studies.runs.card_parts import corpora_table, drawn_figures, grid_words, shown_studies, study_section
 from studies.runs.local_paths import manifest_file, paths_objection, without_paths
 from studies.runs.terms import conditions_of, conditions_of_quotes, terms_of
@@ -43,7 +43,7 @@ def corpus_bundle(folder: Path, name: str) -> Bundle:
     """
     corpus = open_finished(folder)
     files = corpus_files(corpus, "", folder)
-    card = corpus_card(without_paths(corpus), name, section=study_section(folder), root=folder)
+    card = hub_card(without_paths(corpus), name, section=study_section(folder), root=folder)
     return Bundle(
         name=name,
         kind="dataset",
@@ -77,7 +77,7 @@ def saes_bundle(folder: Path, name: str) -> Bundle:
     title = f"SAEs of {model['name'].split('/')[-1]}"
     metadata = sae_metadata(model, _source_sets(cells, corpora))
     files = _sae_files(cells, folder)
-    card = wrapped(metadata, render_saes(name, cells, model, title), folder / "README.md", folder)
+    card = make_card(metadata, render_saes(name, cells, model, title), folder / "README.md", folder)
     return Bundle(
         name,
         "model",
@@ -174,7 +174,6 @@ def corpus_files(corpus: Corpus, below: str, root: Path) -> tuple[LocalFile, ...
 def _picture(corpus: Corpus, below: str, root: Path) -> tuple[LocalFile, ...]:
     """The histogram that the card shows, drawn anew where the one on disk is of another certificate."""
     from generation.cards.figures import pit_figure
-    from generation.cards.own import card_is_current
 
     certificate, path = corpus.manifest.certificate, corpus.folder / PICTURE
     if not certificate or "pit_counts" not in certificate:
@@ -288,7 +287,7 @@ def _run_dataset(
         origins=texts,
     )
     cards = {
-        f"{corpus.name}/{CARD}": corpus_card(
+        f"{corpus.name}/{CARD}": hub_card(
             without_paths(corpus), name, corpus.name, study_section(corpus.folder), folder
         )
         for corpus in corpora
@@ -299,7 +298,7 @@ def _run_dataset(
         holds="run",
         subject=first.identity["model"]["name"],
         files=files,
-        card=wrapped(metadata, text),
+        card=make_card(metadata, text),
         cards=cards,
         folders=tuple(f"{corpus.name}/{part}/" for corpus in corpora for part in SPLITS.values()),
         conditions=tuple(condition for corpus in corpora for condition in conditions_of(corpus)),
@@ -354,7 +353,7 @@ def _run_model(
         *_sae_files(cells, folder),
         *measured(((path.relative_to(folder).as_posix(), path) for path in extra), folder),
     ]
-    card = wrapped(sae_metadata(model, list(dict.fromkeys(sets))), text)
+    card = make_card(sae_metadata(model, list(dict.fromkeys(sets))), text)
     corpora = (manifests | corpora_beside(folder / "saes")).values()
     return Bundle(
         name,

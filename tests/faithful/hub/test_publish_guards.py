@@ -17,7 +17,7 @@ from faithful.hub.card_file import END, merge_cards, metadata_of, parse_card
 from faithful.hub.publish import PublishConfig
 from faithful.hub.repository import Repository, is_of_the_client
 from faithful.store.corpus import read_manifest, write_manifest
-from generation.cards.own import card_is_current
+from generation.cards.card import card_is_current
 from generation.external.adopt import Adopted, adopt, find_published
 from generation.external.prepare import AddConfig
 from studies.runs.publish import publish_corpus, publish_run, publish_saes

@@ -11,7 +11,7 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.hub.publish import PublishConfig
 from faithful.store.corpus import read_manifest, write_manifest
-from generation.cards.own import write_card
+from generation.cards.card import write_card
 from generation.external.add import add
 from generation.external.prepare import AddConfig
 from studies.runs.publish import publish_corpus, publish_run, publish_saes

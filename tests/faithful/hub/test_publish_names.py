@@ -16,7 +16,7 @@ from faithful.cli import app
 from faithful.hub.card_metadata import mapping_of, split_card
 from faithful.hub.plan import check_name
 from faithful.hub.publish import PublishConfig
-from generation.cards.own import write_card
+from generation.cards.card import write_card
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub.state import Hub
 

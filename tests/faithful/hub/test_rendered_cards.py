@@ -9,7 +9,7 @@ from jinja2 import nodes
 
 import data_cards
 from faithful.store.corpus import read_manifest
-from generation.cards import own as card
+from generation.cards import card
 from tests.faithful.hub.things import external_corpus, own_corpus
 
 FOLDER = Path(data_cards.__file__).parent

@@ -15,7 +15,7 @@ from faithful.models.presets import tiny_path
 from faithful.models.spec import ModelSpec
 from faithful.sae.topk import TopKSAE
 from faithful.store.corpus import Document, Manifest, to_table, write_manifest, write_shard
-from generation.cards.own import write_card
+from generation.cards.card import write_card
 from generation.sampling.distribution import Sampling
 from generation.sources.source import Source
 from generation.writing.identity import corpus_identity, model_provenance, tokenizer_identity

@@ -13,9 +13,10 @@ from datasets import load_dataset
 from typer.testing import CliRunner
 
 from faithful.cli import app
-from faithful.hub.card_file import merge_metadata
+from faithful.hub.card_file import BEGIN, END, merge_metadata
 from faithful.store.corpus import Corpus, Shard, read_manifest, write_manifest
-from generation.cards.own import BEGIN, END, metadata, reproduce_command, write_card
+from generation.cards.card import metadata, write_card
+from generation.cards.own import reproduce_command
 from generation.cards.parts import SIZES
 from generation.own.generate import generate
 from generation.own.prepare import GenerateConfig
@@ -157,10 +158,15 @@ def test_front_matter_that_cannot_be_read_is_not_thrown_away(copy: Path) -> None
 
 @pytest.mark.parametrize(
     ("tags", "kept"),
-    [("harbour", ["harbour"]), (None, []), (["a", "b"], ["a", "b"]), (3, [3]), ([{"a": 1}], [{"a": 1}])],
+    [("harbour", ["harbour"]), (None, []), (["a", "b"], ["a", "b"]), ([{"a": 1}], [{"a": 1}])],
 )
 def test_tags_a_person_wrote_are_kept_whatever_their_form(tags: Any, kept: list[str]) -> None:
     assert merge_metadata({"tags": tags}, {"tags": ["synthetic"]})["tags"] == [*kept, "synthetic"]
+
+
+@pytest.mark.parametrize("tags", [3, {"a": 1}])
+def test_tags_that_are_none_stay_for_the_hub_to_refuse(tags: Any) -> None:
+    assert merge_metadata({"tags": tags}, {"tags": ["synthetic"]})["tags"] == tags
 
 
 def test_the_picture_is_there(corpus: Path) -> None:

@@ -23,8 +23,8 @@ from faithful.base.progress import Progress
 from faithful.cli.corpus import app
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus, read_manifest, write_manifest
+from generation.cards.card import write_card
 from generation.cards.describe import statistics_of
-from generation.cards.own import write_card
 from generation.cards.parts import BESIDE
 from generation.certificate.certify import CertifyConfig, certify
 from generation.certificate.conclude import NO_CERTIFICATE
