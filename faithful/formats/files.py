@@ -15,6 +15,7 @@ from faithful.base.records import read_record
 from faithful.formats.keys import SAE_LENS_HARMLESS, SAE_LENS_READ, refuse_unknown
 from faithful.formats.peers import from_sae_lens, from_sparsify
 from faithful.formats.record import MEND, Run, read_config, seal_config, weights_sha256
+from faithful.hub.errors import first_line
 from faithful.sae.autoencoder import TENSORS, Autoencoder
 from faithful.sae.topk import TopKSAE
 
@@ -184,8 +185,7 @@ def _download(repo: str, subfolder: str | None, revision: str | None) -> Path:
         except EntryNotFoundError:
             return None
         except Exception as error:  # no such repository, gated, a dropped line: each has its own type
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise FaithfulError(f"Cannot download {place}: {reason.rstrip('.')}.") from error
+            raise FaithfulError(f"Cannot download {place}: {first_line(error)}.") from error
 
     prefix = f"{subfolder}/" if subfolder else ""
     config = fetch(prefix + CONFIG)

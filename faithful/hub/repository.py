@@ -1,28 +1,26 @@
 """A repository on the Hub, spoken to with patience: what is there, who may write, and delays that the server asks for."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 from faithful.base.errors import FaithfulError
-from faithful.base.quantities import format_seconds
 from faithful.base.records import parse_record, read_text
 from faithful.base.shapes import Count, Sha256
+from faithful.hub.errors import (
+    PAUSES_OF_A_CALL,
+    PAUSES_OF_A_PATIENT_CALL,
+    Attempts,
+    cause_of,
+    hub_sentence,
+    watched,
+)
 
 T = TypeVar("T")
 RECORD = "faithful.json"
 CARD = "README.md"
-TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-ATTEMPTS, ATTEMPTS_OF_A_PATIENT_CLIENT = 5, 2
-LONGEST_PAUSE = 120.0
-LONGEST_DELAY = 900.0
-SILENCE_SECONDS = 100.0
-CLIENTS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2")
-_watching = 0
 
 
 @dataclass(frozen=True)
@@ -74,48 +72,25 @@ class Repository:
         """Where people find it."""
         return f"{self.api.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.name}"
 
-    def patiently(self, call: Callable[..., T], *args: Any, attempts: int = ATTEMPTS, **kwargs: Any) -> T:
+    def patiently(
+        self, call: Callable[..., T], *args: Any, pauses: tuple[float, ...] = PAUSES_OF_A_CALL, **kwargs: Any
+    ) -> T:
         """Call; what may pass (429, 5xx, a broken line, silence) is tried again after the server's delay or a growing pause.
-
-        Calls that the client itself repeats five times are given `ATTEMPTS_OF_A_PATIENT_CLIENT`.
 
         Raises:
             FaithfulError: it did not pass, or it is of the lasting kind.
         """
-        for attempt in range(1, attempts + 1):
+        attempts = self.attempts(pauses)
+        while True:
             try:
-                return self.once(call, *args, **kwargs)
+                with watched():
+                    return call(*args, **kwargs)
             except Exception as error:  # the client has a type for each status, and httpx its own
-                self.wait_or_give_up(error, last=attempt == attempts, attempt=attempt)
-        raise AssertionError("the last attempt returns or raises")
+                attempts.wait(cause_of(error))
 
-    @staticmethod
-    def once(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Call; silence ends every request of it after `SILENCE_SECONDS`, and a delay above `LONGEST_DELAY` ends the call.
-
-        Raises:
-            FaithfulError: the server asks for a longer delay; else whatever the client raises.
-        """
-        with _watched():
-            return call(*args, **kwargs)
-
-    def wait_or_give_up(self, error: Exception, attempt: int, *, last: bool) -> None:
-        """Sleep before the next attempt.
-
-        Raises:
-            FaithfulError: there is to be none.
-            Exception: the error itself, where it is no answer of the Hub and no trouble on the way to it.
-        """
-        error = _cause(error)
-        if isinstance(error, FaithfulError) or not is_of_the_client(error):
-            raise error
-        if last or not is_transient(error):
-            raise self.sentence(error) from error
-        delay = delay_of(error)
-        if delay is None:
-            time.sleep(min(2.0**attempt, LONGEST_PAUSE))
-        else:
-            time.sleep(delay)
+    def attempts(self, pauses: tuple[float, ...] = PAUSES_OF_A_CALL) -> Attempts:
+        """Attempts at a call to this repository."""
+        return Attempts(pauses, lambda error, _: hub_sentence(error, self.name))
 
     def check_right_to_write(self) -> None:
         """Make sure, before anything is sent, that there is a token and that it may write here.
@@ -190,7 +165,7 @@ class Repository:
                 if isinstance(entry, RepoFile)
             }
 
-        return self.patiently(listed, attempts=ATTEMPTS_OF_A_PATIENT_CLIENT)
+        return self.patiently(listed, pauses=PAUSES_OF_A_PATIENT_CALL)
 
     def fetch(self, path: str, revision: str, folder: Path | None = None) -> Path:
         """A file at a revision: in the client's cache, or below a folder."""
@@ -207,134 +182,6 @@ class Repository:
     def record(self, revision: str) -> dict[str, Any] | None:
         """What a publication wrote about itself, None where the file is something else."""
         return _parsed(self.text(RECORD, revision), f"{RECORD} of {self.name}")
-
-    def sentence(self, error: Exception) -> FaithfulError:
-        """An error of the client in one sentence."""
-        if isinstance(error, FaithfulError):
-            return error
-        status, lines = status_of(error), [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = str(getattr(error, "server_message", None) or "") or (lines[0] if lines else type(error).__name__)
-        if status == 401:
-            return FaithfulError(
-                "The Hub does not accept the token; log in again with `hf auth login`, or mend HF_TOKEN."
-            )
-        if status == 403:
-            return FaithfulError(f"The Hub token may not write to {self.name}; log in with one that may.")
-        if lacks_xet(error):
-            return FaithfulError(
-                "This Hub has no Xet storage; set HF_HUB_DISABLE_XET=1 and run the same command again."
-            )
-        if type(error).__name__ == "OfflineModeIsEnabled":
-            return FaithfulError("Offline mode is on; unset HF_HUB_OFFLINE and run the same command again.")
-        if is_transient(error):
-            return FaithfulError(
-                f"{self.name}: the Hub cannot be reached or does not answer ({reason.rstrip('.')}); run the same command"
-                " again, and it goes on from what is there."
-            )
-        return FaithfulError(f"{self.name}: the Hub answers: {' '.join(reason.split()).rstrip('.')}.")
-
-
-@contextmanager
-def _watched() -> Iterator[None]:
-    """Have every session that the client opens meanwhile end silence and refuse long delays, also a new one after an error.
-
-    The client asks for no limit in some requests and sleeps as long as it is told to in others, both without a setting.
-    """
-    global _watching
-    from huggingface_hub import set_client_factory
-    from huggingface_hub.utils import _http
-
-    make = getattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
-    if not getattr(make, "is_watched", False):
-
-        def watched() -> Any:
-            client = make()
-            hooks = client.event_hooks
-            client.event_hooks = {
-                "request": [*hooks.get("request", []), _end_silence],
-                "response": [*hooks.get("response", []), _refuse_long_delay],
-            }
-            return client
-
-        watched.is_watched = True  # type: ignore[attr-defined]
-        set_client_factory(watched)
-    _watching += 1
-    try:
-        yield
-    finally:
-        _watching -= 1
-
-
-def _end_silence(request: Any) -> None:
-    if _watching:
-        limits = request.extensions.get("timeout") or {}
-        stated = {part: limits.get(part) for part in ("connect", "read", "write", "pool")}
-        request.extensions["timeout"] = {
-            part: SILENCE_SECONDS if limit is None else min(limit, SILENCE_SECONDS) for part, limit in stated.items()
-        }
-
-
-def _refuse_long_delay(response: Any) -> None:
-    delay = _delay_in(response.status_code, response.headers)
-    if _watching and response.status_code in TRANSIENT and delay is not None and delay > LONGEST_DELAY:
-        raise FaithfulError(
-            f"The Hub's quota is used up for {format_seconds(delay)}; run the same command again then, and it goes on from"
-            " what is there."
-        )
-
-
-def is_of_the_client(error: BaseException) -> bool:
-    """Whether an error tells of the Hub or of the way to it, and not of a fault in this program."""
-    if isinstance(error, FaithfulError | OSError):
-        return True
-    if any(kind.__module__.split(".")[0] in CLIENTS for kind in type(error).__mro__):
-        return True
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    raised_in = str(trace.tb_frame.f_globals.get("__name__", "")) if trace else ""
-    return isinstance(error, ValueError | RuntimeError) and raised_in.split(".")[0] in CLIENTS
-
-
-def _cause(error: Exception) -> Exception:
-    """What went wrong in an upload: the client hides it behind a RuntimeError."""
-    inner = error.__cause__
-    return inner if type(error) is RuntimeError and isinstance(inner, Exception) and is_of_the_client(error) else error
-
-
-def status_of(error: BaseException | None) -> int | None:
-    """HTTP status of an error, None where there was no answer."""
-    return getattr(getattr(error, "response", None), "status_code", None)
-
-
-def is_transient(error: Exception) -> bool:
-    """Whether the same call may succeed later: a status of that kind, a broken line, silence."""
-    if type(error).__name__ == "OfflineModeIsEnabled" or lacks_xet(error):
-        return False
-    names = {kind.__name__ for kind in type(error).__mro__}
-    broken = bool(names & {"TransportError", "ConnectionError", "LocalEntryNotFoundError"})
-    return status_of(error) in TRANSIENT or (broken and status_of(error) is None)
-
-
-def lacks_xet(error: Exception) -> bool:
-    """Whether a Hub has no Xet storage, which the client only says in words."""
-    return "/xet-write-token/" in str(error) and "404" in str(error)
-
-
-def delay_of(error: Exception) -> float | None:
-    """Seconds that the server asks to wait (`Retry-After`, or the `RateLimit` header's reset), None where it does not say."""
-    return _delay_in(status_of(error), getattr(getattr(error, "response", None), "headers", {}))
-
-
-def _delay_in(status: int | None, headers: Any) -> float | None:
-    after = str(headers.get("retry-after", ""))
-    if after.isdigit():
-        return float(after)
-    if status == 429:
-        fields = dict(part.strip().partition("=")[::2] for part in str(headers.get("ratelimit", "")).split(";"))
-        if str(fields.get("t", "")).isdigit():
-            return float(fields["t"])
-    return None
 
 
 class ListedFile(TypedDict):

@@ -7,17 +7,10 @@ from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter, silent
+from faithful.hub.errors import PAUSES_OF_A_PATIENT_CALL, is_of_the_client, status_of, watched
 from faithful.hub.local_files import LocalFile, check_unchanged
 from faithful.hub.plan import Plan, is_there
-from faithful.hub.repository import (
-    ATTEMPTS,
-    ATTEMPTS_OF_A_PATIENT_CLIENT,
-    CARD,
-    Remote,
-    Repository,
-    is_of_the_client,
-    status_of,
-)
+from faithful.hub.repository import CARD, Remote, Repository
 
 PIECE = 256
 CONFLICTS = (409, 412)
@@ -122,12 +115,12 @@ def _commit(plan: Plan, repository: Repository, head: str, report: Reporter) -> 
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *additions, *(CommitOperationDelete(path) for path in plan.delete),
     ]  # fmt: skip
-    for attempt in range(1, ATTEMPTS + 1):
+    attempts = repository.attempts()
+    while True:
         try:
-            with warnings.catch_warnings():
+            with watched(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")
-                made = repository.once(
-                    repository.api.create_commit,
+                made = repository.api.create_commit(
                     repository.name,
                     operations,
                     commit_message=f"Publish {plan.bundle.holds} as {plan.revision} with faithful",
@@ -144,8 +137,7 @@ def _commit(plan: Plan, repository: Repository, head: str, report: Reporter) -> 
                 return _our_own(plan, repository, now)
             if status_of(error) in CONFLICTS:
                 raise _changed(repository, plan) from error
-            repository.wait_or_give_up(error, attempt, last=attempt == ATTEMPTS)
-    raise AssertionError("the last attempt returns or raises")
+            attempts.wait(error)
 
 
 def _validate(repository: Repository, card: str) -> None:
@@ -187,7 +179,7 @@ def _upload(plan: Plan, repository: Repository, additions: list[Any], report: Re
             repository.api.preupload_lfs_files,
             repository.name,
             additions=part,
-            attempts=ATTEMPTS_OF_A_PATIENT_CLIENT,
+            pauses=PAUSES_OF_A_PATIENT_CALL,
             repo_type=repository.kind,
             revision="main",
             free_memory=False,

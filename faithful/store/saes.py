@@ -17,6 +17,7 @@ from faithful.base.suggest import did_you_mean
 from faithful.formats.files import CONFIG, SPARSITY, WEIGHTS, load_sae, locate_sae, weights_file
 from faithful.formats.record import read_config
 from faithful.hooks.hook import Hook
+from faithful.hub.errors import first_line
 from faithful.hub.local_files import is_named
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.corpora_of_saes import noted_corpora
@@ -183,8 +184,7 @@ def _on_hub(source: str) -> list[tuple[Path, str, tuple[str, ...]]]:
     try:
         files = HfApi().list_repo_files(repo)
     except Exception as error:  # no such repository, gated, a dropped line: each has its own type
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise FaithfulError(f"There is no folder {source}, and the Hub answers: {reason.rstrip('.')}.") from error
+        raise FaithfulError(f"There is no folder {source}, and the Hub answers: {first_line(error)}.") from error
     parents = sorted(
         name.removesuffix(CONFIG).rstrip("/") for name in files if name == CONFIG or name.endswith("/" + CONFIG)
     )

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.errors import broke, first_line, gated, is_gated
+from faithful.hub.errors import first_line, gated, is_gated, is_transient
 from faithful.hub.reachable import hub_problem
 from faithful.hub.set_files import refuse_foreign_files, refuse_other_files
 from generation.files.local_files import builder_ending
@@ -244,7 +244,7 @@ def hub_revision(repo: str, revision: str | None) -> tuple[str, str | None]:
 
 def reading_fault(error: Exception, what: str) -> Exception:
     """The sentence for what went wrong while rows were read; a broken connection stays as it is."""
-    if isinstance(error, FaithfulError) or broke(error):
+    if isinstance(error, FaithfulError) or is_transient(error):
         return error
     if is_gated(error):
         return gated(what)
@@ -333,7 +333,7 @@ def _hub_fault(error: Exception, repo: str, config: str | None, revision: str | 
     """The sentence for what the Hub or the library said; a broken connection stays as it is."""
     from huggingface_hub.errors import RevisionNotFoundError
 
-    if isinstance(error, FaithfulError) or broke(error):
+    if isinstance(error, FaithfulError) or is_transient(error):
         return error
     text = str(error)
     if isinstance(error, RevisionNotFoundError):

@@ -1,12 +1,11 @@
 """The documents of a source as a stream that can be left and gone on with."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.errors import PAUSES, broke, connection_lost, with_retries
+from faithful.hub.errors import PAUSES, Attempts, connection_lost, first_line, is_transient, with_retries
 from generation.files.parts import Part, whole_files
 from generation.files.tables import Tables
 from generation.files.templates import WIKITEXT, renderer
@@ -113,25 +112,22 @@ class Rows:
 
     def _part(self, part: Part, skip: int) -> Iterator[tuple[int, Row | str]]:
         """Pairs (rows of the part consumed, row or the reason to drop it), through broken connections."""
-        broken = 0
+        what = f"{self.source.name}, {part.name}"
+        attempts = Attempts(self.pauses, lambda error, count: connection_lost(what, count, error))
         while True:
             try:
                 for consumed, item in self._items(part, skip):
-                    skip, broken = consumed, 0
+                    skip, attempts.failed = consumed, 0
                     yield consumed, item
                 return
             except Exception as error:
-                what = f"{self.source.name}, {part.name}"
-                if not (broke(error) or self._vanished(error)):
-                    raise reading_fault(error, what) from error
-                if broken == len(self.pauses):
-                    raise connection_lost(what, broken + 1, error) from error
-            time.sleep(self.pauses[broken])
-            broken += 1
+                attempts.wait(self._fault(error, what))
 
-    def _vanished(self, error: Exception) -> bool:
-        """Whether a file of a pinned revision seems to be gone: it cannot be, so the Hub answered wrongly."""
-        return self.source.kind == "hub" and isinstance(error, FileNotFoundError)
+    def _fault(self, error: Exception, what: str) -> Exception:
+        """A file of a pinned revision that seems to be gone cannot be, so the Hub answered wrongly: a broken connection."""
+        if self.source.kind == "hub" and isinstance(error, FileNotFoundError) and not is_transient(error):
+            return ConnectionError(first_line(error))
+        return reading_fault(error, what)
 
     def _items(self, part: Part, skip: int) -> Iterator[tuple[int, Row | str]]:
         rows = part.rows(skip)

@@ -239,9 +239,10 @@ class TestFaults:
         assert repository.tags["v2"] == repository.head.sha
         assert "data/part-00003.parquet" in repository.files
 
-    def test_a_hub_that_says_nothing(self, hub: Hub, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("faithful.hub.repository.SILENCE_SECONDS", 0.3)
-        monkeypatch.setattr("faithful.hub.repository.LONGEST_PAUSE", 0.1)
+    def test_a_hub_that_says_nothing(
+        self, hub: Hub, corpus: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("faithful.hub.errors.SILENCE_SECONDS", 0.3)
         hub.faults += [Fault("/commit/main", "hang"), Fault("/tag/", "hang")]
         publish_corpus(config(corpus))
         check_complete(hub, corpus)

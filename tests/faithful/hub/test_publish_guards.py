@@ -14,8 +14,9 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.base.records import sealed
 from faithful.hub.card_file import END, merge_cards, metadata_of, parse_card
+from faithful.hub.errors import is_of_the_client
 from faithful.hub.publish import PublishConfig
-from faithful.hub.repository import Repository, is_of_the_client
+from faithful.hub.repository import Repository
 from faithful.store.corpus import read_manifest, write_manifest
 from generation.cards.card import card_is_current
 from generation.external.adopt import Adopted, adopt, find_published
@@ -194,7 +195,7 @@ class TestSilenceAndDelays:
     def test_silence_at_any_request_ends(
         self, hub: Hub, corpus: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch, where: str
     ) -> None:
-        monkeypatch.setattr("faithful.hub.repository.SILENCE_SECONDS", 0.3)
+        monkeypatch.setattr("faithful.hub.errors.SILENCE_SECONDS", 0.3)
         hub.faults.append(Fault(where, "hang"))
         assert publish(corpus).changed
         assert not hub.faults
@@ -203,7 +204,7 @@ class TestSilenceAndDelays:
         self, hub: Hub, corpus: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         publish(corpus)
-        monkeypatch.setattr("faithful.hub.repository.SILENCE_SECONDS", 0.3)
+        monkeypatch.setattr("faithful.hub.errors.SILENCE_SECONDS", 0.3)
         own_corpus(corpus, shards=4)
         hub.faults.append(Fault("/resolve/", "hang"))
         assert publish(corpus).revision == "v2"
@@ -218,7 +219,7 @@ class TestSilenceAndDelays:
         place = Repository(NAME, "dataset")
         place.read()
         close_session()
-        monkeypatch.setattr("faithful.hub.repository.SILENCE_SECONDS", 0.3)
+        monkeypatch.setattr("faithful.hub.errors.SILENCE_SECONDS", 0.3)
         hub.faults.append(Fault("/tree/", "hang"))
         assert place.read().head
 
