@@ -9,7 +9,8 @@ from pathlib import Path
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter
-from faithful.hub.plan import Bundle, Plan, check_revision, make_plan
+from faithful.base.quantities import check_stated
+from faithful.hub.plan import Bundle, Plan, check_name, check_revision, make_plan
 from faithful.hub.repository import Remote, Repository
 from faithful.hub.send import Published, send
 
@@ -58,14 +59,28 @@ class Publication:
 def publish_bundles(
     config: PublishConfig,
     bundles: Callable[[], list[Bundle]],
-    locked: list[Path],
+    locked: Callable[[], list[Path]],
     report: Reporter,
     dry_run: bool,
 ) -> Publication:
+    """Publish what belongs into one or two repositories, or say what would be sent.
+
+    Args:
+        config: what to publish where.
+        bundles: makes what belongs there, once nothing speaks against it.
+        locked: the folders that nobody may write meanwhile.
+        report: progress.
+        dry_run: plan only.
+
+    Raises:
+        FaithfulError: see `studies.runs.publish`.
+    """
+    check_stated(config)
+    check_name(config.name)
     check_revision(config.revision)
     if dry_run:
         return _dry_run(config, bundles())
-    with _held(locked):
+    with _held(locked()):
         found = bundles()
         places = _places(found)
         _check_terms(config, found)

@@ -9,40 +9,26 @@ from faithful.store.corpus import Corpus, Manifest
 from generation.cards.origins import RANDOM, Origin, origins
 from generation.cards.parts import (
     Address,
+    config_entry,
     figures_beside,
-    layout,
-    licence_tags,
-    model_tag,
     sample_texts,
     statistics_rows,
+    texts_metadata,
 )
 from generation.sources.datasets_readers import PARTS
 from generation.writing.identity import spec_of
 from generation.writing.shards import SHARD_ROWS
 from generation.writing.splits import WINDOW, test_tokens
 
-NO_LICENCE = "none needed"
 NAMED = 6
 
 
 def external_metadata(corpus: Corpus) -> dict[str, Any]:
-    """The card's YAML: only what is known. Licence and origin are those of the texts, never guessed."""
+    """The card's YAML: only what is known."""
     manifest = corpus.manifest
-    texts = origins(manifest)
-    licences = list(dict.fromkeys(text.licence for text in texts if text.licence != NO_LICENCE))
-    synthetic = any(text.synthetic for text in texts)
-    creators = (("machine-generated", synthetic), ("found", not all(text.synthetic for text in texts)))
-    values: dict[str, Any] = {"pretty_name": _title(manifest)}
-    if None not in licences:
-        values |= licence_tags(" + ".join(str(licence) for licence in licences))
-    values |= {
-        "annotations_creators": ["no-annotation"],
-        "language_creators": [name for name, there in creators if there],
-    }
-    if all(text.repo for text in texts):
-        values["source_datasets"] = [f"extended|{text.repo}" for text in texts]
-    tags = [*(["synthetic"] if synthetic else []), "faithful", "sparse-autoencoder", model_tag(manifest)]
-    return values | layout(manifest, tags)
+    repos = [text.repo for text in origins(manifest)]
+    sources = [f"extended|{repo}" for repo in repos] if all(repos) else []
+    return texts_metadata(_title(manifest), [manifest], [config_entry(manifest)], sources)
 
 
 def render_external(corpus: Corpus, at: Address) -> str:

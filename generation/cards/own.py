@@ -10,12 +10,11 @@ from faithful.models.presets import DEFAULT_CONTEXT, find_preset
 from faithful.store.corpus import Corpus, Manifest
 from generation.cards.parts import (
     Address,
+    config_entry,
     figures_beside,
-    layout,
-    licence_tags,
-    model_tag,
     sample_texts,
     statistics_rows,
+    texts_metadata,
 )
 from generation.sampling.distribution import Sampling
 from generation.writing.identity import sampling_of
@@ -24,17 +23,8 @@ from generation.writing.identity import sampling_of
 def own_metadata(corpus: Corpus) -> dict[str, Any]:
     """The card's YAML: only what is known."""
     manifest = corpus.manifest
-    model = manifest.provenance["model"]
-    values: dict[str, Any] = {"pretty_name": _title(manifest)}
-    if model.get("language"):
-        values["language"] = [model["language"]]
-    return values | {
-        **licence_tags(model.get("licence")),
-        "annotations_creators": ["no-annotation"],
-        "language_creators": ["machine-generated"],
-        "source_datasets": ["original"],
-        **layout(manifest, ["synthetic", "faithful", "sparse-autoencoder", model_tag(manifest)]),
-    }
+    language = manifest.provenance["model"].get("language")
+    return texts_metadata(_title(manifest), [manifest], [config_entry(manifest)], ["original"], language)
 
 
 def render_own(corpus: Corpus, at: Address) -> str:

@@ -1,11 +1,13 @@
 """What the cards of all corpora share: file layout, size, licence tags, tables of figures, samples."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from faithful.hub.templates import slug
 from faithful.store.corpus import SPLITS, Corpus, Manifest
+from generation.cards.origins import RANDOM, origins
 
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 SAMPLE_CHARACTERS = 600
@@ -51,20 +53,60 @@ class Address:
         return cls(loaded, f"hf://datasets/{place}", typed, f"{fetch} --out {typed}", f"{place} on the Hub")
 
 
-def layout(manifest: Manifest, tags: list[str]) -> dict[str, Any]:
-    """The metadata that all corpora share: size, task, tags, and the splits that have any files."""
-    rows = sum(manifest.rows(split) for split in manifest.shards)
-    size = next(
-        (label for label, limit in zip(SIZES, (10**p for p in range(3, 11)), strict=True) if rows < limit), SIZES[-1]
-    )
-    files = [{"split": split, "path": f"{part}/*.parquet"} for split, part in SPLITS.items() if manifest.shards[split]]
-    return {
-        "size_categories": [size],
-        "task_categories": ["text-generation"],
-        "task_ids": ["language-modeling"],
-        "tags": tags,
-        "configs": [{"config_name": "default", "data_files": files}],
+def texts_metadata(
+    title: str,
+    manifests: Sequence[Manifest],
+    configs: list[dict[str, Any]],
+    sources: Sequence[str] = (),
+    language: str | None = None,
+) -> dict[str, Any]:
+    """The YAML of a card of corpora: only what is known. Licence and origin are those of the texts, never guessed.
+
+    Args:
+        title: of the card.
+        manifests: of its corpora.
+        configs: see `config_entry`.
+        sources: sets that the texts are from, as the Hub spells them.
+        language: of the texts, None when unknown.
+    """
+    texts = list(dict.fromkeys(text for manifest in manifests for text in origins(manifest)))
+    licences = list(dict.fromkeys(text.licence for text in texts if text.kind != RANDOM))
+    creators = {"machine-generated": any(t.synthetic for t in texts), "found": any(not t.synthetic for t in texts)}
+    rows = sum(manifest.rows(split) for manifest in manifests for split in manifest.shards)
+    size = next((label for label, power in zip(SIZES, range(3, 11), strict=True) if rows < 10**power), SIZES[-1])
+    values: dict[str, Any] = {"pretty_name": title} | ({"language": [language]} if language else {})
+    if None not in licences:
+        values |= licence_tags(" + ".join(map(str, licences)))
+    values |= {
+        "annotations_creators": ["no-annotation"],
+        "language_creators": [name for name, there in creators.items() if there],
     }
+    tags = [*(["synthetic"] if creators["machine-generated"] else []), "faithful", "sparse-autoencoder"]
+    return (
+        values
+        | ({"source_datasets": list(sources)} if sources else {})
+        | {
+            "size_categories": [size],
+            "task_categories": ["text-generation"],
+            "task_ids": ["language-modeling"],
+            "tags": [*tags, slug(manifests[0].identity["model"]["name"].split("/")[-1])],
+            "configs": configs,
+        }
+    )
+
+
+def config_entry(manifest: Manifest, name: str = "default", below: str = "") -> dict[str, Any]:
+    """A corpus as a config of its data set: the splits that have any files.
+
+    Args:
+        manifest: of the corpus.
+        name: of the config.
+        below: its folder in the repository, "" or with a slash at the end.
+    """
+    files = [
+        {"split": split, "path": f"{below}{part}/*.parquet"} for split, part in SPLITS.items() if manifest.shards[split]
+    ]
+    return {"config_name": name, "data_files": files}
 
 
 def licence_tags(licence: str | None) -> dict[str, Any]:
@@ -78,21 +120,11 @@ def licence_tags(licence: str | None) -> dict[str, Any]:
     return {"license": "other", "license_name": slug(" ".join(names))}
 
 
-def model_tag(manifest: Manifest) -> str:
-    """Short name of the model, as a tag."""
-    return slug(manifest.identity["model"]["name"].split("/")[-1])
-
-
 def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
     """A corpus' statistics (docs/metrics.md, "Corpus") as a table."""
     shares = (
-        "eos_rate",
-        "duplicate_rate",
-        "near_duplicate_rate",
-        "repetition_rate",
-        "round_trip_rate",
-        "unmapped_rate",
-    )
+        "eos_rate", "duplicate_rate", "near_duplicate_rate", "repetition_rate", "round_trip_rate", "unmapped_rate",
+    )  # fmt: skip
     rows = []
     for name, value in statistics.items():
         if name in ("documents", "tokens"):

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
 
 from faithful.base.errors import FaithfulError
 from faithful.hub.card_file import make_card
@@ -20,9 +19,6 @@ from studies.runs.card_parts import corpora_table, drawn_figures, grid_words, sh
 from studies.runs.local_paths import manifest_file, paths_objection, without_paths
 from studies.runs.terms import conditions_of, conditions_of_quotes, terms_of
 from studies.runs.unfinished import refuse_unfinished_grid, refuse_unfinished_run
-
-if TYPE_CHECKING:
-    pass
 
 UNFINISHED, PICTURE = "unfinished", "pit.png"
 
@@ -240,8 +236,8 @@ def _run_dataset(
     folder: Path, corpora: list[Corpus], name: str, model_endpoint: str | None, notes: tuple[str, ...]
 ) -> Bundle:
     from faithful.hub.templates import render_template
-    from generation.cards.origins import MODEL, RANDOM, origins
-    from generation.cards.parts import SIZES, licence_tags, model_tag
+    from generation.cards.origins import MODEL, origins
+    from generation.cards.parts import config_entry, texts_metadata
 
     files = tuple(file for corpus in corpora for file in corpus_files(corpus, f"{corpus.name}/", folder))
     texts = list(
@@ -249,30 +245,15 @@ def _run_dataset(
             replace(origin, terms=terms_of(corpus, origin)) for corpus in corpora for origin in origins(corpus.manifest)
         )
     )
-    licences = list(dict.fromkeys(text.licence for text in texts if text.kind != RANDOM))
     manifests = [corpus.manifest for corpus in corpora]
     first, title = manifests[0], f"Corpora for {manifests[0].identity['model']['name'].split('/')[-1]}"
-    rows = sum(manifest.rows(split) for manifest in manifests for split in manifest.shards)
-    size = next((label for label, power in zip(SIZES, range(3, 11), strict=True) if rows < 10**power), SIZES[-1])
-    kinds = (
-        ("machine-generated", any(text.synthetic for text in texts)),
-        ("found", any(not t.synthetic for t in texts)),
-    )
-    metadata: dict[str, Any] = {"pretty_name": title}
-    if None not in licences:
-        metadata |= licence_tags(" + ".join(map(str, licences)))
     default = next((corpus.name for corpus in corpora if corpus.manifest.kind == "own"), corpora[0].name)
-    metadata |= {
-        "annotations_creators": ["no-annotation"],
-        "language_creators": [label for label, there in kinds if there],
-        "size_categories": [size],
-        "task_categories": ["text-generation"],
-        "task_ids": ["language-modeling"],
-        "tags": [*(["synthetic"] if kinds[0][1] else []), "faithful", "sparse-autoencoder", model_tag(first)],
-        "configs": [_config(corpus, default) for corpus in corpora],
-    }
-    if any(text.kind == MODEL for text in texts):
-        metadata["source_datasets"] = ["original"]
+    configs = [
+        config_entry(corpus.manifest, corpus.name, f"{corpus.name}/")
+        | ({"default": True} if corpus.name == default else {})
+        for corpus in corpora
+    ]
+    sources = ["original"] if any(text.kind == MODEL for text in texts) else []
     text = render_template(
         "corpora.md.jinja",
         title=title,
@@ -298,7 +279,7 @@ def _run_dataset(
         holds="run",
         subject=first.identity["model"]["name"],
         files=files,
-        card=make_card(metadata, text),
+        card=make_card(texts_metadata(title, manifests, configs, sources), text),
         cards=cards,
         folders=tuple(f"{corpus.name}/{part}/" for corpus in corpora for part in SPLITS.values()),
         conditions=tuple(condition for corpus in corpora for condition in conditions_of(corpus)),
@@ -306,13 +287,6 @@ def _run_dataset(
         parts={corpus.name: identity_hash(corpus.manifest.identity) for corpus in corpora},
         objections=paths_objection(folder, manifests, cards, files),
     )
-
-
-def _config(corpus: Corpus, default: str) -> dict[str, Any]:
-    shards = corpus.manifest.shards
-    files = [{"split": s, "path": f"{corpus.name}/{part}/*.parquet"} for s, part in SPLITS.items() if shards[s]]
-    entry: dict[str, Any] = {"config_name": corpus.name, "data_files": files}
-    return entry | ({"default": True} if corpus.name == default else {})
 
 
 def _run_model(

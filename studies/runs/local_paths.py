@@ -1,7 +1,7 @@
 """Folders of this machine in what is to be published: names in their place, or a word before anything is sent."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,11 @@ def manifest_file(corpus: Corpus, below: str, root: Path) -> LocalFile:
     return LocalFile.of(below + MANIFEST, content)
 
 
-def local_paths(value: Any, name: str = "") -> set[str]:
+def local_paths(value: Any) -> set[str]:
     """Absolute paths in a provenance: where a local model or local files lay."""
-    if isinstance(value, list):
-        return set().union(*(local_paths(part, name) for part in value))
-    if isinstance(value, dict):
-        return set().union(*(local_paths(part, key) for key, part in value.items()))
-    return {value} if _is_path(value, name) else set()
+    found: set[str] = set()
+    _replaced(value, lambda path: found.add(path))
+    return found
 
 
 def paths_objection(
@@ -96,12 +94,18 @@ def _text_of(file: LocalFile) -> bytes:
     return b"" if file.source.suffix in LARGE_NAMES else file.source.read_bytes()
 
 
-def _named(value: Any, name: str = "") -> Any:
+def _named(value: Any) -> Any:
+    """A provenance with names in place of folders."""
+    return _replaced(value, lambda path: f"./{Path(path).name}")
+
+
+def _replaced(value: Any, change: Callable[[str], Any], name: str = "") -> Any:
+    """A value of JSON with something else in place of every path on this machine."""
     if isinstance(value, list):
-        return [_named(part, name) for part in value]
+        return [_replaced(part, change, name) for part in value]
     if isinstance(value, dict):
-        return {key: _named(part, key) for key, part in value.items()}
-    return f"./{Path(value).name}" if _is_path(value, name) else value
+        return {key: _replaced(part, change, key) for key, part in value.items()}
+    return change(value) if _is_path(value, name) else value
 
 
 def _is_path(value: Any, name: str) -> bool:

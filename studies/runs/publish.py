@@ -4,9 +4,8 @@ from pathlib import Path
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Reporter, silent
-from faithful.base.quantities import check_stated
 from faithful.formats.files import CONFIG
-from faithful.hub.plan import Bundle, check_name
+from faithful.hub.plan import Bundle
 from faithful.hub.publish import Publication, PublishConfig, publish_bundles
 from faithful.hub.repository import Repository
 from faithful.store.places import corpora_of, studies_of
@@ -23,9 +22,9 @@ def publish_corpus(config: PublishConfig, report: Reporter = silent, *, dry_run:
         FaithfulError: no finished corpus there, no right to write, terms not accepted, a repository made by others, a Hub
             that gave up; in one sentence, and main holds the whole publication or what it held before.
     """
-    check_stated(config)
-    check_name(config.name)
-    return publish_bundles(config, lambda: [corpus_bundle(config.path, config.name)], [config.path], report, dry_run)
+    return publish_bundles(
+        config, lambda: [corpus_bundle(config.path, config.name)], lambda: [config.path], report, dry_run
+    )
 
 
 def publish_saes(config: PublishConfig, report: Reporter = silent, *, dry_run: bool = False) -> Publication:
@@ -34,10 +33,12 @@ def publish_saes(config: PublishConfig, report: Reporter = silent, *, dry_run: b
     Raises:
         FaithfulError: no SAEs there, or as `publish_corpus`.
     """
-    check_stated(config)
-    check_name(config.name)
     return publish_bundles(
-        config, lambda: [saes_bundle(config.path, config.name)], _shapes(grid_folder(config.path)), report, dry_run
+        config,
+        lambda: [saes_bundle(config.path, config.name)],
+        lambda: _shapes(grid_folder(config.path)),
+        report,
+        dry_run,
     )
 
 
@@ -49,17 +50,17 @@ def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bo
     Raises:
         FaithfulError: nothing to publish there, or as `publish_corpus`.
     """
-    check_stated(config)
-    check_name(config.name)
 
     def bundles() -> list[Bundle]:
+        if not config.path.is_dir():
+            raise FaithfulError(f"There is no run {config.path}; name the folder of one.")
         endpoint = Repository(config.name, "model").api.endpoint
         found = run_bundles(config.path, config.name, include_external=config.include_external, endpoint=endpoint)
         return [bundle for bundle in (found.dataset, found.model) if bundle]
 
-    if not config.path.is_dir():
-        raise FaithfulError(f"There is no run {config.path}; name the folder of one.")
-    locked = [config.path, *corpora_of(config.path), *_shapes(config.path / "saes"), *studies_of(config.path)]
+    def locked() -> list[Path]:
+        return [config.path, *corpora_of(config.path), *_shapes(config.path / "saes"), *studies_of(config.path)]
+
     return publish_bundles(config, bundles, locked, report, dry_run)
 
 
