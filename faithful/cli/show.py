@@ -28,7 +28,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        hush()
+        silence_libraries()
         try:
             return function(*args, **kwargs)
         except Exception as error:
@@ -44,7 +44,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
-def hush() -> None:
+def silence_libraries() -> None:
     """Keep the libraries' own bars and warnings off the terminal."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -44,14 +44,14 @@ class Step:
         needs: steps that come before it.
         config: what it is told; decides, with its needs, whether it is done already.
         call: does it; what was finished of it before is kept.
-        left: digest of what it left behind; None where that is not there, or not all of it.
+        output_digest: of what it left behind; None where that is not there, or not all of it.
     """
 
     name: str
     needs: tuple[str, ...]
     config: Any
     call: Callable[[Any, Reporter], Any]
-    left: Callable[[], str | None]
+    output_digest: Callable[[], str | None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
         **{"tokens": recipe.tokens, "device": device} | recipe.train,
     )  # fmt: skip
     made = tuple(step.name for step in steps)
-    steps.append(Step("train", made, wish, _train, partial(_left_of_saes, folder / "saes")))
+    steps.append(Step("train", made, wish, _train, partial(_digest_of_saes, folder / "saes")))
     for name, values in recipe.studies.items():
         study = find_study(name)
         out = folder / "studies" / name
@@ -100,7 +100,7 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
         else:
             wish = study.config(folders=tuple(corpora.values()), **stated)
         needs = (*made, "train") if study.of_saes else made
-        steps.append(Step(f"study {name}", needs, wish, study.run, partial(_left_of_study, out)))
+        steps.append(Step(f"study {name}", needs, wish, study.run, partial(_digest_of_study, out)))
     path = folder / "report.html"
     steps.append(
         Step(
@@ -137,19 +137,19 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
         remember_run(folder)
         state = read_steps(folder)
         keys = step_keys(steps, folder)
-        left: dict[str, str | None] = {}
+        outputs: dict[str, str | None] = {}
         done: dict[str, float] = {}
         skipped = []
         for place, step in enumerate(steps):
-            key, left[step.name] = _key(step, keys, left), step.left()
-            if _holds(state.get(step.name), key, left[step.name]) and not (step.name == REPORT and done):
+            key, outputs[step.name] = _key(step, keys, outputs), step.output_digest()
+            if _holds(state.get(step.name), key, outputs[step.name]) and not (step.name == REPORT and done):
                 skipped.append(step.name)
                 continue
             began = time.monotonic()
             step.call(step.config, _numbered(report, f"[{place + 1}/{len(steps)}] {step.name}"))
             done[step.name] = round(time.monotonic() - began, 2)
-            left[step.name] = step.left()
-            state[step.name] = {"key": key, "left": left[step.name], "seconds": done[step.name]}
+            outputs[step.name] = step.output_digest()
+            state[step.name] = {"key": key, "left": outputs[step.name], "seconds": done[step.name]}
             write_record(folder / STATE, state)
     return RunResult(folder, done, skipped)
 
@@ -171,11 +171,11 @@ def done_steps(recipe: Recipe, folder: Path, device: str | None = None) -> list[
     _check_devices(steps)
     _refuse_other_recipe(recipe, folder)
     state, keys = read_steps(folder), step_keys(steps, folder)
-    left: dict[str, str | None] = {}
+    outputs: dict[str, str | None] = {}
     done: list[str] = []
     for step in steps:
-        key, left[step.name] = _key(step, keys, left), step.left()
-        if _holds(state.get(step.name), key, left[step.name]) and set(step.needs) <= set(done):
+        key, outputs[step.name] = _key(step, keys, outputs), step.output_digest()
+        if _holds(state.get(step.name), key, outputs[step.name]) and set(step.needs) <= set(done):
             done.append(step.name)
     return done
 
@@ -211,20 +211,20 @@ def _corpus_step(recipe: Recipe, folder: Path, corpus: CorpusPlan, device: str |
         call = subsample
     else:
         config, call = ShuffleConfig(folder=source, out=out, **corpus.options), shuffle
-    return Step(f"corpus {corpus.name}", needs, config, call, partial(_left_of_corpus, out))
+    return Step(f"corpus {corpus.name}", needs, config, call, partial(_digest_of_corpus, out))
 
 
-def _key(step: Step, keys: Mapping[str, str], left: Mapping[str, str | None]) -> str:
+def _key(step: Step, keys: Mapping[str, str], outputs: Mapping[str, str | None]) -> str:
     """Hash of a step's settings and of what it works on."""
-    return _digest([keys[step.name], [left[need] for need in step.needs]])
+    return _digest([keys[step.name], [outputs[need] for need in step.needs]])
 
 
-def _holds(before: Mapping[str, Any] | None, key: str, left: str | None) -> bool:
+def _holds(before: Mapping[str, Any] | None, key: str, output: str | None) -> bool:
     """Whether a step is done: its record is of this key, and what it left is there as it was."""
-    return before is not None and left is not None and (before["key"], before["left"]) == (key, left)
+    return before is not None and output is not None and (before["key"], before["left"]) == (key, output)
 
 
-def _left_of_corpus(folder: Path) -> str | None:
+def _digest_of_corpus(folder: Path) -> str | None:
     """Identity and shards of a corpus whose files are all there."""
     try:
         manifest = read_manifest(folder)
@@ -248,7 +248,7 @@ def _train(config: TrainConfig, report: Any) -> None:
         report(Progress("train", 0, 0, note=f"No card was written: {error}"))
 
 
-def _left_of_saes(folder: Path) -> str | None:
+def _digest_of_saes(folder: Path) -> str | None:
     """Every SAE of a run by its place, what decides its weights and its figures on held-out text, which tell its weights
     from others."""
     try:
@@ -257,7 +257,7 @@ def _left_of_saes(folder: Path) -> str | None:
         return None
 
 
-def _left_of_study(folder: Path) -> str | None:
+def _digest_of_study(folder: Path) -> str | None:
     """Summary of a study whose table is there, without how much of it was taken from its cache."""
     try:
         summary = read_record(folder / "summary.json", dict)

@@ -263,7 +263,7 @@ def test_what_is_missing_of_a_study_is_noticed(tmp_path: Path) -> None:
 
 def left_of(name: str, folder: Path) -> Callable[[], str | None]:
     """What tells whether a step of the demo holds."""
-    return next(step.left for step in steps_of(load_recipe("demo"), folder, "cpu") if step.name == name)
+    return next(step.output_digest for step in steps_of(load_recipe("demo"), folder, "cpu") if step.name == name)
 
 
 @pytest.mark.parametrize("name", [*PAPER, "demo"])
