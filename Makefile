@@ -41,10 +41,11 @@ bench: $(READY) $(PEERS)/.ready
 		inference_calibration sampling_calibration first_token calibration power; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
-# dictionary_learning wants other versions than ours; torch comes from where ours does, and nothing that needs another.
+# dictionary_learning wants other versions than ours, but of torch, which both are measured on.
 $(PEERS)/.ready: $(READY)
 	$(PYTHON) -m venv $(PEERS)
-	$(INSTALL) --python $(PEERS)/bin/python dictionary-learning==0.1.0 nnsight==0.3.7 zstandard lapx
+	$(INSTALL) --python $(PEERS)/bin/python $(shell grep '^torch==' constraints.txt) dictionary-learning==0.1.0 \
+		nnsight==0.3.7 zstandard lapx
 	touch $(PEERS)/.ready
 
 clean:
