@@ -18,6 +18,7 @@ from generation.files.local_files import PACKED
 from generation.files.parts import Part, Span, is_long, span_rule, spans
 
 _SAMPLE = 64
+_PIECE = 1 << 17
 
 
 class TextFiles:
@@ -174,51 +175,15 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 
 def unpack_zstandard(packed: BinaryIO) -> BinaryIO:
-    """The content of Zstandard frames; unlike the library's own reader it reads them all and finds what was cut off.
+    """The content of Zstandard frames, all of them; closing it closes what it is read from.
 
     Raises (while reading):
-        OSError: damaged.
-        EOFError: cut off.
+        OSError: damaged or cut off; what was unpacked of its last piece is not given then.
     """
-    return cast(BinaryIO, io.BufferedReader(_Zstandard(packed), 1 << 20))
+    import pyarrow as pa
 
-
-class _Zstandard(io.RawIOBase):
-    """The bytes behind `unpack_zstandard`."""
-
-    def __init__(self, packed: BinaryIO) -> None:
-        self.pieces = self._unpack(packed)
-        self.rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not len(self.rest):
-            piece = next(self.pieces, None)
-            if piece is None:
-                return 0
-            self.rest = memoryview(piece)
-        size = min(len(buffer), len(self.rest))
-        buffer[:size], self.rest = self.rest[:size], self.rest[size:]
-        return size
-
-    @staticmethod
-    def _unpack(packed: BinaryIO) -> Iterator[bytes]:
-        import zstandard
-
-        frame, content = None, b""
-        try:
-            while content := content or packed.read(1 << 17):
-                frame = frame or zstandard.ZstdDecompressor().decompressobj()
-                yield frame.decompress(content)
-                content = b""
-                if frame.eof:
-                    content, frame = frame.unused_data, None
-        except zstandard.ZstdError as error:
-            raise OSError(str(error)) from error
-        if frame is not None:
-            raise EOFError("the compressed data ends in the middle")
+    stream = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd")
+    return cast(BinaryIO, io.BufferedReader(stream, _PIECE))
 
 
 def names_in(root: Path, paths: Iterable[Path]) -> list[str]:

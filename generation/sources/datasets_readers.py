@@ -292,9 +292,9 @@ def _zstandard(packed: Any, mode: str = "rb", **_: Any) -> Any:
     """An opener for fsspec."""
     if "r" in mode:
         return unpack_zstandard(packed)
-    import zstandard
+    import pyarrow as pa
 
-    return zstandard.ZstdCompressor().stream_writer(packed)
+    return pa.CompressedOutputStream(pa.PythonFile(packed, mode="w"), "zstd")
 
 
 def _rows_of(batch: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:

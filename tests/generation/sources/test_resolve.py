@@ -470,8 +470,8 @@ def damaged_files(where: Path) -> dict[str, tuple[Path, str]]:
     return {
         "parquet": (cut("cut.parquet"), "cannot be read as parquet ("),
         "arrow": (holding("no.arrow", b"not arrow"), "cannot be read as arrow ("),
-        "zst": (cut("cut.jsonl.zst"), "the compressed data ends in the middle"),
-        "csv zst": (cut("cut.csv.zst"), "the compressed data ends in the middle"),
+        "zst": (cut("cut.jsonl.zst"), "Truncated compressed stream"),
+        "csv zst": (cut("cut.csv.zst"), "Truncated compressed stream"),
         "no zst": (holding("no.jsonl.zst", b"hello"), "zstd"),
         "gz": (cut("cut.jsonl.gz"), "ended before the end-of-stream marker"),
         "no gz": (holding("no.csv.gz", b"hello"), "Not a gzipped file"),
