@@ -190,8 +190,10 @@ def watched() -> Iterator[None]:
             "request": [*found.event_hooks["request"], _end_silence],
             "response": [*found.event_hooks["response"], _refuse_long_delay],
         }
-        settings = {"follow_redirects": found.follow_redirects, "trust_env": found.trust_env, "timeout": found.timeout}
-        set_client_factory(lambda: httpx.Client(event_hooks=hooks, **settings))
+        follow, trust, timeout = found.follow_redirects, found.trust_env, found.timeout
+        set_client_factory(
+            lambda: httpx.Client(event_hooks=hooks, follow_redirects=follow, trust_env=trust, timeout=timeout)
+        )
     _watching += 1
     try:
         yield
