@@ -6,38 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
-from click.testing import Result
-from typer.testing import CliRunner
 
-from faithful.base.progress import Progress
-from faithful.cli import app
-from faithful.cli.examine import examine
-from faithful.cli.show import command, print_table, progress
 from faithful.models.presets import presets
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
-
-
-def refused(*arguments: str) -> str:
-    """The one sentence on stderr of a command that exits with 2 and says nothing on stdout, after what it began with."""
-    result = call(*arguments)
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.strip().splitlines() if not line.startswith("Reading ")]
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("Error: ")
-    return lines[0]
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test in an empty folder, with no current run."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("FAITHFUL_RUN", raising=False)
-    return tmp_path
+from tests.faithful.cli.called import call, refused
 
 
 @pytest.mark.parametrize("words", ["--help", "study probes --help"])
@@ -83,17 +54,6 @@ def test_models_as_json_are_the_presets() -> None:
     assert list(answer) == list(presets())
     assert answer["pythia-2.8b"]["d_sae"] == 15_360
     assert answer["llama-3.1-8b"]["shape"]["layers"] == 32
-
-
-def test_doctor_as_json_offline() -> None:
-    result = call("doctor", "--json")
-    assert result.exit_code == 0
-    answer = json.loads(result.stdout)
-    assert list(answer) == [finding.name for finding in examine()]
-    assert answer["Hub"]["ok"] is False
-    assert "offline mode is on" in answer["Hub"]["found"]
-    assert answer["embedded model"]["ok"] is True
-    assert all(finding["advice"] for finding in answer.values() if not finding["ok"])
 
 
 def test_doctor_is_a_table() -> None:
@@ -165,20 +125,6 @@ def test_an_unknown_model_offline_says_what_to_do() -> None:
     assert "faithful models" in said or "offline" in said
 
 
-@pytest.mark.parametrize("command", [["stats"], ["certify"], ["export", "--context", "16"]], ids=lambda c: c[0])
-def test_a_missing_folder_is_one_sentence(command: list[str]) -> None:
-    assert "faithful generate" in refused("corpus", command[0], "nowhere", *command[1:])
-    assert list(Path().iterdir()) == []
-
-
-@pytest.mark.parametrize("command", ["stats", "certify"])
-def test_without_a_folder_and_a_run_it_says_how_to_begin(command: str) -> None:
-    assert "no current run" in refused("corpus", command)
-    Path("runs/empty").mkdir(parents=True)
-    assert "holds no corpus" in refused("corpus", command, "--run", "empty")
-    assert "does not exist" in refused("corpus", command, "--run", "gone")
-
-
 def test_the_list_says_where_each_set_is_read_from() -> None:
     shown = call("corpus", "list")
     assert shown.exit_code == 0
@@ -206,43 +152,3 @@ def test_only_strict_minds_the_verdict(monkeypatch: pytest.MonkeyPatch, verdict:
 
 def test_export_knows_one_format() -> None:
     assert "input_ids" in refused("corpus", "export", "x", "--context", "8", "--format", "csv")
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (OSError(28, "No space left on device"), "Error: No space left on device; mend that"),
-        (PermissionError(13, "Permission denied", "/x/y"), "Error: /x/y: Permission denied; mend that"),
-        (OSError("two\nlines"), "Error: two; mend that"),
-    ],
-    ids=str,
-)
-def test_what_the_system_refuses_is_one_sentence(error: OSError, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    @command
-    def fail() -> None:
-        raise error
-
-    with pytest.raises(typer.Exit) as ended:
-        fail()
-    assert ended.value.exit_code == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err.startswith(said)
-    assert len(shown.err.strip().splitlines()) == 1
-
-
-def test_the_end_of_a_step_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress() as report:
-        for done in (0, 50, 100, 100):
-            report(Progress("sampling", done, 100))
-        report(Progress("scoring", 0, 7))
-        report(Progress("scoring", 7, 7))
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split(",")[0] for line in lines] == ["sampling: 100 of 100 tokens", "scoring: 7 of 7 tokens"]
-
-
-def test_a_table_shows_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table("Samples", [("0", "a[bold]b [/nothing] [red"), ("1", ":smile:")], ("#", "text"))
-    shown = capsys.readouterr().out
-    assert "a[bold]b [/nothing] [red" in shown
-    assert ":smile:" in shown

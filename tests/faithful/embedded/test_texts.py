@@ -5,9 +5,7 @@ import json
 import struct
 import tomllib
 import zlib
-from dataclasses import replace
 from fnmatch import fnmatch
-from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -16,14 +14,7 @@ import zstandard
 
 import faithful
 from benchmarks.makers import make_prose as freeze
-from faithful.embedded.stdlib_seen import passage_hash, seen_passages
-from faithful.models.spec import resolve_model
-from faithful.models.tokenizer import load_tokenizer
-from generation.external.encoder import Encoder
-from generation.external.prepare import leaves_out_seen
-from generation.external.windows import Cutter, Window, windows
-from generation.sources.resolve import resolve_source
-from generation.sources.rows import Rows
+from tests.faithful.embedded.documents import documents
 
 TEXTS = Path(str(resources.files("faithful.embedded") / "texts"))
 PACKED = (TEXTS / "prose.jsonl.zst").read_bytes()
@@ -83,17 +74,6 @@ def test_freezing_refuses_other_files() -> None:
         freeze.novels(struct.pack(">i", len(number)) + zlib.compress(number))
 
 
-@cache
-def documents(name: str) -> list[Window]:
-    """Everything that an embedded source gives for `tiny`; what stands in its training text is left out of `stdlib`."""
-    spec, source = resolve_model("tiny"), resolve_source(name)
-    assert source.unit == "passage"
-    cutter = Cutter(Encoder(load_tokenizer(spec.source, None), spec, 127), source.unit)
-    if leaves_out_seen(source):
-        cutter = replace(cutter, leaves_out=lambda text: passage_hash(text) in seen_passages())
-    return list(windows(lambda state: Rows(source, 0, state), cutter, 0))
-
-
 @pytest.mark.parametrize("name", ["stdlib", "prose"])
 def test_each_gives_enough_tokens_for_tiny_in_short_passages(name: str) -> None:
     tokens = {"train": 0, "test": 0}
@@ -103,17 +83,3 @@ def test_each_gives_enough_tokens_for_tiny_in_short_passages(name: str) -> None:
             tokens[unit.split] += len(unit.token_ids)
     assert tokens["train"] >= 400_000
     assert tokens["test"] >= 60_000
-
-
-def test_passages_that_tiny_was_trained_on_are_left_out() -> None:
-    """The figures are those that training wrote down, by another program."""
-    training = json.loads((resources.files("faithful.embedded") / "tiny" / "training.json").read_text())["data"][
-        "held_out"
-    ]
-    read = documents("stdlib")
-    assert read[-1].dropped == {"also in the training text of tiny": training["dropped_also_in_training"]}
-    assert sum(len(window.units) for window in read) == training["passages"]
-    assert sum(len(unit.token_ids) for window in read for unit in window.units) == training["tokens"]
-    assert documents("prose")[-1].dropped == {}
-    assert passage_hash("a  b\n") == passage_hash("a b")
-    assert 100 < len(seen_passages()) <= training["dropped_also_in_training"]

@@ -14,7 +14,6 @@ from torch import Tensor
 from faithful.base.errors import FaithfulError
 from faithful.formats.exports import export_dictionary_learning, export_sparsify
 from faithful.formats.files import load_sae, save_sae
-from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 
 METADATA = {
@@ -25,39 +24,6 @@ METADATA = {
     "l0": 3.99,
     "faithful": {"identity": {"corpus": "own", "lr": 3e-4}},
 }
-
-
-@pytest.fixture
-def sae() -> TopKSAE:
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.nn.functional.normalize(torch.randn(50, 12, generator=generator), dim=1)
-    b_enc, b_dec = 0.1 * torch.randn(50, generator=generator), torch.randn(12, generator=generator)
-    return TopKSAE(rows.T + 0.05 * torch.randn(12, 50, generator=generator), b_enc, rows, b_dec, 4, {"layer": 8})
-
-
-@pytest.fixture
-def x() -> Tensor:
-    return 3 * torch.randn(2, 9, 12, generator=torch.Generator().manual_seed(1))
-
-
-def dense(sae: TopKSAE, x: Tensor) -> Tensor:
-    """The definition, written out."""
-    scores = (x - sae.b_dec) @ sae.W_enc + sae.b_enc
-    best = scores.topk(sae.k, -1)
-    return torch.zeros_like(scores).scatter(-1, best.indices, best.values.relu())
-
-
-def test_codes_are_what_the_definition_says(sae: TopKSAE, x: Tensor) -> None:
-    values, latents = sae.encode_sparse(x)
-    assert values.shape == latents.shape == (2, 9, 4)
-    assert (values >= 0).all()
-    torch.testing.assert_close(sae.encode(x), dense(sae, x))
-    expected = dense(sae, x) @ sae.W_dec + sae.b_dec
-    torch.testing.assert_close(sae.reconstruct(x), expected)
-    torch.testing.assert_close(sae.decode(sae.encode(x)), expected)
-    torch.testing.assert_close(sae.decode_sparse(values, latents), expected)
-    torch.testing.assert_close(sae.to(dtype=torch.float64).reconstruct(x).float(), expected)
-    assert (sae.d_in, sae.d_sae, sae.hook_name) == (12, 50, None)
 
 
 def test_sae_lens_loads_what_we_write(sae: TopKSAE, x: Tensor, tmp_path: Path) -> None:
@@ -285,15 +251,6 @@ class TestHub:
 def test_without_a_network_the_refusal_says_so() -> None:
     with pytest.raises(FaithfulError, match="cannot be reached"):
         load_sae("user/no-such-repo", "seed-0")
-
-
-def test_threshold_codes(x: Tensor, sae: TopKSAE) -> None:
-    threshold = torch.linspace(0, 3, 50)
-    jump = ThresholdSAE(sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, threshold, {})
-    scores = (x - sae.b_dec) @ sae.W_enc + sae.b_enc
-    torch.testing.assert_close(jump.encode(x), torch.where(scores > threshold, scores, 0.0))
-    assert jump.k is None
-    torch.testing.assert_close(jump.to(dtype=torch.float64).encode(x).float(), jump.encode(x))
 
 
 def test_the_package_needs_little() -> None:

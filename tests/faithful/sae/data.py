@@ -1,10 +1,12 @@
-"""Small batches for stacks."""
+"""A small stack's settings, and batches for stacks."""
 
 import torch
 from torch import Tensor
 
 from faithful.sae.config import StackConfig
 from faithful.sae.stack import Stack
+
+CONFIG = StackConfig(d_in=24, d_sae=96, k=4, init_seeds=(0,), steps=20, lr=2e-3, dead_tokens=10**9)
 
 
 def batches(count: int, tokens: int, d_in: int, seed: int = 0) -> list[Tensor]:

@@ -10,12 +10,9 @@ from torch import Tensor
 
 from faithful.base.errors import FaithfulError
 from faithful.sae.config import Codes, Phase, StackConfig
-from faithful.sae.gradients import Backward, row_gradients
-from faithful.sae.sparse import by_latent
 from faithful.sae.stack import Stack, init_weights
-from tests.faithful.sae.data import batches, stack_for, trained
+from tests.faithful.sae.data import CONFIG, batches, stack_for, trained
 
-CONFIG = StackConfig(d_in=24, d_sae=96, k=4, init_seeds=(0,), steps=20, lr=2e-3, dead_tokens=10**9)
 REVIVING: dict[str, Any] = {"dead_tokens": 16, "auxk_k": 5}
 
 
@@ -227,19 +224,6 @@ def test_auxk_revives() -> None:
     assert (aided.silent[0, dead] >= 10**9).sum() < (plain.silent[0, dead] >= 10**9).sum() / 2
 
 
-def test_schedules_are_fractions_and_reach_k_and_weights() -> None:
-    config = replace(CONFIG, steps=10, schedule=lambda fraction: Phase(k=8 if fraction < 0.5 else 3, auxk=0.0))
-    data = batches(10, 64, 24)
-    stack = stack_for(config, data[0])
-    seen = []
-    for x in data:
-        stack.step(x)
-        row = stack.metrics()[0]
-        seen.append((row["k"], row["l0"]))
-    assert seen == [(8, 8.0)] * 5 + [(3, 3.0)] * 5
-    assert stack.sae(0).k == 3
-
-
 def test_the_learning_rate_rises_and_falls_with_the_fraction() -> None:
     short, long = (replace(CONFIG, steps=steps, lr=1.0, warmup=0.1, decay=0.2) for steps in (100, 1000))
     assert [short.learning_rate(step) for step in (0, 4, 9, 50, 80)] == pytest.approx([0.1, 0.5, 1.0, 1.0, 1.0])
@@ -339,24 +323,6 @@ def test_the_memory_stated_is_the_memory_held() -> None:
     assert sum(tensor.nbytes for tensor in held) == config.memory(6000)
     assert stack._scratch._flat["scores"].numel() < 6000 * 6000
     assert config.flops(10) == 3 * (2 * 10 * 48 * 6000 + 8 * 10 * 48 * 4)
-
-
-@pytest.mark.parametrize("add", [False, True])
-def test_row_gradients_with_and_without_atomics_are_the_transposed_products(add: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    latents = torch.rand(40, 61, generator=generator).topk(5, 1).indices
-    d_values, values = torch.randn(2, 40, 5, generator=generator)
-    centred, d_out = torch.randn(2, 40, 13, generator=generator)
-    rows, before, more = init_weights(0, 13, 61), *torch.randn(2, 61, 13, generator=generator)
-    codes = by_latent(latents, 61)
-    back = Backward(codes, d_values.flatten()[codes.order], values.flatten()[codes.order], centred, d_out)
-    encoder, decoder = (torch.zeros(40, 61).scatter(1, latents, weights) for weights in (d_values, values))
-    full = decoder.T @ d_out + (more if add else 0)
-    for atomics in (False, True):
-        d_enc, d_dec = before.clone(), more.clone()
-        row_gradients(back, rows, d_enc, d_dec, add=add, atomics=atomics)
-        torch.testing.assert_close(d_enc, encoder.T @ centred + (before if add else 0))
-        torch.testing.assert_close(d_dec, full - (full * rows).sum(1, keepdim=True) * rows)
 
 
 def test_activations_of_16_bit_are_taken() -> None:

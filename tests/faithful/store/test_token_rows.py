@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.hooks.padding import like_lengths, pad
 from faithful.models.spec import ModelSpec
 from faithful.store.contexts import aligned, packed, packed_starts
 from faithful.store.corpus import Corpus
@@ -221,16 +220,3 @@ def test_what_cannot_be_read_is_refused(corpus: tuple[ModelSpec, list[np.ndarray
         TokenRows(empty, spec, CONTEXT, split="test")
     with pytest.raises(FaithfulError, match="holds token id"):
         TokenRows(opened, replace(spec, vocab_size=200), CONTEXT)
-
-
-def test_padding_repeats_the_last_token_at_the_right_end() -> None:
-    ids, real = pad([np.array([7, 8, 9]), np.array([4])])
-    assert ids.tolist() == [[7, 8, 9], [4, 4, 4]]
-    assert real.tolist() == [[True, True, True], [True, False, False]]
-
-
-def test_batches_of_like_length_hold_every_row_once() -> None:
-    rows = [np.zeros(length) for length in (3, 9, 1, 9, 4)]
-    batches = [batch.tolist() for batch in like_lengths(rows, 2)]
-    assert batches == [[1, 3], [4, 0], [2]]
-    assert list(like_lengths([], 2)) == []

@@ -1,7 +1,6 @@
 """From rows to text: templates to the letter, task names however they are spelt, WikiText's lines as articles."""
 
 import math
-import re
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,6 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from generation.files.templates import TEMPLATES, choose, renderer, rule
-from generation.sources.task_names import PROBE_TASKS, names_one_of
-from generation.sources.wikitext import articles, detokenise
 
 
 def text_of(template: str | None, row: dict[str, Any], columns: tuple[str, ...] | None = None) -> str:
@@ -83,112 +80,6 @@ def test_every_template_states_its_rule() -> None:
     assert all(rule(name) == template.rule for name, template in TEMPLATES.items())
     assert rule("{a}") == "format string '{a}'"
     assert rule(None) == "one column as it stands"
-
-
-@pytest.mark.parametrize(
-    ("name", "task"),
-    [
-        ("sst2", "sst2"),
-        ("SST-2", "sst2"),
-        ("glue/sst2:2.0.0", "sst2"),
-        ("glue_sst2", "sst2"),
-        ("sst2_10templates", "sst2"),
-        ("task363_sst2_polarity_classification", "sst2"),
-        ("stanford_sentiment_treebank", "sst2"),
-        ("CoLA", "cola"),
-        ("glue_cola", "cola"),
-        ("glue/cola:2.0.0", "cola"),
-        ("task616_cola_classification", "cola"),
-        ("AGNews", "ag_news"),
-        ("ag_news", "ag_news"),
-        ("ag_news_subset:1.0.0", "ag_news"),
-        ("task379_agnews_topic_classification", "ag_news"),
-        ("task1541_agnews_classification", "ag_news"),
-        ("yelp_polarity_reviews:0.2.0", "yelp"),
-        ("YelpPolarity", "yelp"),
-        ("yelp_review_full", "yelp"),
-        ("task475_yelp_polarity_classification", "yelp"),
-        ("AG's news", "ag_news"),
-        ("AG’s News Corpus", "ag_news"),
-        ("AG NEWS", "ag_news"),
-        ("ag-s-news", "ag_news"),
-        ("AGs_News", "ag_news"),
-        ("Ag.News", "ag_news"),
-        ("agnewstopics", "ag_news"),
-        ("ＡＧ　Ｎｅｗｓ", "ag_news"),
-        ("a\u200bg_news", "ag_news"),
-        ("https://huggingface.co/datasets/fancyzhx/ag_news", "ag_news"),
-        ("hf://datasets/stanfordnlp/sst2", "sst2"),
-        ("SST–2", "sst2"),
-        ("sst 2", "sst2"),
-        ("Stanford's Sentiment Treebank", "sst2"),
-        ("stanford_sentiment_treebanks", "sst2"),
-        ("SST5", "sst2"),
-        ("Yelp's reviews", "yelp"),
-        ("YELP", "yelp"),
-        ("Yelps", "yelp"),
-        ("yelpreviewfull", "yelp"),
-        ("CoLA's", "cola"),
-        ("COLA", "cola"),
-        ("corpus of linguistic acceptability", "cola"),
-    ],
-)
-def test_probe_tasks_under_the_names_that_sets_give_them(name: str, task: str) -> None:
-    assert names_one_of(name, PROBE_TASKS) == task
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "glue/mnli:2.0.0", "imdb_reviews", "task1_chocolate_colander", "protocola", "cnn_dailymail", "assist2",
-        "news_commentary", "magnews", "agnew_speeches", "mag_news",
-        "chocolate's", "ags", "consst2x",
-        "http://ag-news.com/a", "https://www.yelp.com/biz/x", "www.yelp.com", "natural_questions", "",
-    ],
-)  # fmt: skip
-def test_other_tasks_stay(name: str) -> None:
-    assert names_one_of(name, PROBE_TASKS) is None
-
-
-def test_a_user_names_tasks_too() -> None:
-    assert names_one_of("ai2-adapt-dev/flan_v2_converted", ("flan_v2",)) == "flan_v2"
-    assert names_one_of("ai2-adapt-dev/no_robots_converted", ("flan_v2",)) is None
-    assert names_one_of("glue_sst2", ()) is None
-    assert names_one_of("no robots", ("No-Robots",)) == "No-Robots"
-    assert names_one_of("trivia_qa", ("Trivia's QA",)) == "Trivia's QA"
-
-
-@pytest.mark.parametrize(
-    ("line", "text"),
-    [
-        (" a well @-@ known 3 @,@ 000 and 2 @.@ 5 . ", "a well-known 3,000 and 2.5."),
-        (' He said , " it works ! " , and left .', 'He said, "it works!", and left.'),
-        ("the game ( Japanese : 戦場 ) is 's", "the game (Japanese: 戦場) is's"),
-        ("the dog 's and the dogs ' tails do n't", "the dog's and the dogs' tails don't"),
-        ("20 ° C", "20°C"),
-        ("e.g. v1.2 stays", "e.g. v1.2 stays"),
-    ],
-)
-def test_detokenised_lines(line: str, text: str) -> None:
-    assert detokenise(line) == text
-
-
-def test_articles_can_be_gone_on_with_after_each_of_them() -> None:
-    lines = ["", " = A = \n", "", " a . \n", " b = c . \n", "", " = = S = = \n", "", " d . \n", " = = = T = = = \n"]
-    lines += ["", " = B , the 2nd = \n", "", " e . \n", " = not a title = \n", "", " = C = \n", "", None]
-    found = list(articles([" before . \n", *lines]))
-    assert [text for _, text in found] == [
-        "before.",
-        "A\n\na.\n\nb = c.\n\nS\n\nd.\n\nT",
-        "B, the 2nd\n\ne.\n\nnot a title",
-        "C",
-    ]
-    for place, (consumed, _) in enumerate(found):
-        rest = [text for _, text in articles([" before . \n", *lines][consumed:])]
-        assert rest == [text for _, text in found[place + 1 :]]
-    assert found[-1][0] == len(lines) + 1
-    assert list(articles([])) == list(articles(["", None, "  "])) == []
-    assert not re.search(r"=", found[1][1].replace("b = c", ""))
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan").item(), float("-nan")])

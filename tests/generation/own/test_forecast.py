@@ -35,17 +35,6 @@ def test_bytes_of_the_key_value_cache(name: str) -> None:
     assert shape.kv_bytes_per_token(4) == 2 * KV_16_BIT[name]
 
 
-@pytest.mark.parametrize(
-    ("train", "held_out"),
-    [
-        (1, 20_000), (20_000, 20_000), (400_000, 20_000), (400_020, 20_001), (1_000_000, 50_000),
-        (40_000_000, 2_000_000), (10**9, 2_000_000),
-    ],
-)  # fmt: skip
-def test_the_held_out_budget_is_five_percent_between_its_limits(train: int, held_out: int) -> None:
-    assert test_tokens(train) == held_out
-
-
 def test_disk_is_in_proportion_and_wider_ids_cost_more() -> None:
     assert bytes_on_disk(2_000_000, 50_257) == 2 * bytes_on_disk(1_000_000, 50_257)
     assert bytes_on_disk(1_000_000, 2**16) == bytes_on_disk(1_000_000, 300)

@@ -4,7 +4,7 @@ The engine is a stand-in that gives other rows each time, so that a row drawn tw
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,10 @@ from generation.own.recovery import restore_last_shard
 from generation.own.schedule import SplitSchedule
 from generation.sampling.engine import EngineSettings, Request, Sample
 from generation.sampling.seeds import sample_seed
-from generation.writing.identity import promise
 from generation.writing.shards import write_documents
 
 ROWS = 24
+
 Folder = Callable[[str], Path]
 
 
@@ -323,23 +323,6 @@ def test_the_budget_recorded_is_the_largest_that_was_reached(config: GenerateCon
     make(replace(config, tokens=500), engine)
     assert read_manifest(folder).requested["train"] == 900
     assert sum(len(row.token_ids) for row in rows(folder)) >= 900
-
-
-@pytest.mark.parametrize(
-    ("change", "promised"),
-    [
-        ({}, "bytes"),
-        ({"threads": 2}, "distribution"),
-        ({"deterministic": False}, "distribution"),
-        ({"device": "cuda"}, "distribution"),
-        ({"name": "vllm"}, "distribution"),
-        ({"name": "vllm", "device": "cuda"}, "distribution"),
-    ],
-    ids=str,
-)
-def test_bytes_are_promised_by_our_engine_on_one_thread_of_a_cpu_alone(change: dict[str, Any], promised: str) -> None:
-    settings = EngineSettings("transformers", "cpu", 1, 8, ROWS, deterministic=True)
-    assert promise(EngineSettings(**(asdict(settings) | change))) == promised
 
 
 def out_of_memory(*_: Any) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from generation.sampling.distribution import Sampling
 from generation.sampling.engine import Request
 from generation.sampling.seeds import sample_seed
 from generation.sampling.transformers_engine import TransformersEngine, schedules
-from generation.scoring.rounding import EXACT, ROUNDED, rounding_cap
 from generation.scoring.scorer import Scorer
 from tests.causal_types import VOCAB, build_causal_type
 
@@ -171,14 +169,3 @@ def test_a_context_ends_where_positions_depend_on_the_batch(build: Callable[[Pat
     assert stated_sampling(GenerateConfig(), "phi", spec.positions).max_tokens == 15
     with pytest.raises(FaithfulError, match="at most 15"):
         stated_sampling(GenerateConfig(max_tokens=23), "phi", spec.positions)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.uint8])
-def test_the_cap_follows_the_types_really_used(dtype: torch.dtype) -> None:
-    exact = [torch.nn.Parameter(torch.zeros(2))]
-    stored = torch.nn.Parameter(torch.zeros(2).to(dtype), requires_grad=False)
-    plain = SimpleNamespace()
-    assert rounding_cap(SimpleNamespace(parameters=lambda: exact, config=plain)) == EXACT
-    assert rounding_cap(SimpleNamespace(parameters=lambda: [*exact, stored], config=plain)) == ROUNDED
-    quantised = SimpleNamespace(quantization_config={"quant_method": "mxfp4"})
-    assert rounding_cap(SimpleNamespace(parameters=lambda: exact, config=quantised)) == ROUNDED

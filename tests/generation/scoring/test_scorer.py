@@ -1,6 +1,6 @@
 """Scores against a naive token-by-token reference, and copies against a naive search."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,7 @@ import torch
 
 from faithful.models.spec import ModelSpec
 from generation.sampling.distribution import Sampling, log_q
-from generation.scoring.copies import copy_predictions, predictions_within, repeated_documents
-from generation.scoring.one_thread_each import one_thread_each
-from generation.scoring.scored_part import joined
+from generation.scoring.copies import copy_predictions
 from generation.scoring.scorer import BOUNDARY, IMPOSSIBLE, INSIDE, Scorer
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -175,90 +173,6 @@ def test_ids_that_the_model_masks_take_no_part(family_model: Model, sampling: Sa
         Scorer(Masking(-np.inf), spec, sampling).score([np.array([5, masked])], np.array([-1, -1]))
 
 
-def test_copies_are_those_of_a_naive_search() -> None:
-    generator = np.random.default_rng(0)
-    documents = [generator.integers(0, 3, generator.integers(1, 40)) for _ in range(60)]
-    documents[20] = documents[3].copy()
-    last: dict[tuple[int, ...], int] = {}
-    expected = []
-    for document in documents:
-        for place in range(len(document)):
-            context = tuple(document[place - 4 : place].tolist()) if place >= 4 else None
-            expected.append(last.get(context, -1) if context else -1)
-            if context:
-                last[context] = int(document[place])
-    lengths = np.array([len(document) for document in documents])
-    found = copy_predictions(np.concatenate(documents), lengths, order=4)
-    assert found.tolist() == expected
-    assert (found >= 0).sum() > 100
-
-
-@pytest.mark.parametrize("at_once", [10_000, 40, 7])
-@pytest.mark.parametrize("share", [1.0, 0.3, 0.05])
-def test_copies_of_scored_documents_are_looked_for_in_all(share: float, at_once: int) -> None:
-    """The whole split comes in batches, and is read as often as the contexts of the scored tokens need."""
-    draw = np.random.default_rng(3)
-    documents = [draw.integers(0, 4, draw.integers(0, 40)) for _ in range(80)]
-    scored = (draw.random(80) < share) & (np.array([len(document) for document in documents]) > 0)
-    scored[70] = len(documents[70]) > 0
-    lengths = np.array([len(document) for document in documents])
-    everything = copy_predictions(np.concatenate(documents), lengths, order=3)
-    expected = everything[np.repeat(scored, lengths)]
-    readings = 0
-
-    def split() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        nonlocal readings
-        readings += 1
-        for first in range(0, 80, 9):
-            yield from joined(documents[first : first + 9])
-
-    chosen = [document for document, one in zip(documents, scored, strict=True) if one]
-    found = predictions_within(split, scored, lambda: joined(chosen), order=3, at_once=at_once)
-    assert found.tolist() == expected.tolist()
-    assert 1 <= readings <= -(-len(expected) // at_once)
-    assert (readings > 1) == (len(expected) > at_once)
-    assert (found >= 0).any()
-
-
-def test_batches_side_by_side_give_the_bits_of_one_alone_and_leave_the_threads_as_they_were(
-    family_model: Model,
-) -> None:
-    spec, model = family_model("llama")
-    draw = np.random.default_rng(0)
-    documents = [draw.integers(5, 200, length) for length in draw.integers(2, 40, 60)]
-    before = torch.get_num_threads()
-    scorer = Scorer(model, spec, Sampling(top_p=0.9))
-    batches = [documents[first : first + 7] for first in range(0, 60, 7)]
-    found = []
-    for at_once in (1, 2, 5):
-        scores = one_thread_each(scorer.log_p, batches, at_once)
-        found.append(list(scores))
-        assert [len(one) for one in found[-1]] == [sum(map(len, batch)) for batch in batches]
-        assert torch.get_num_threads() == before
-    for one, two in ((found[0], found[1]), (found[0], found[2])):
-        assert all((a == b).all() for a, b in zip(one, two, strict=True))
-
-
-def test_an_error_side_by_side_comes_through_and_ends_the_rest() -> None:
-    begun = []
-
-    def work(number: int) -> int:
-        begun.append(number)
-        if number == 3:
-            raise ValueError("the fourth")
-        return number
-
-    before, found = torch.get_num_threads(), []
-    with pytest.raises(ValueError, match="the fourth"):
-        found.extend(one_thread_each(work, range(1000), 2))
-    assert max(begun) < 20
-    assert torch.get_num_threads() == before
-    results = one_thread_each(work, iter([0, 1, 2]), 8)
-    assert next(results) == 0
-    results.close()  # type: ignore[attr-defined]
-    assert torch.get_num_threads() == before
-
-
 def test_models_that_change_with_the_batch_are_scored_one_at_a_time(
     family_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,11 +187,6 @@ def test_models_that_change_with_the_batch_are_scored_one_at_a_time(
     monkeypatch.setattr("generation.scoring.scorer.available_memory", lambda: 2**40)
     monkeypatch.setattr(model.model.rotary_emb, "rope_type", "longrope")
     assert Scorer(model, spec, Sampling())._at_once(30) == 1
-
-
-def test_repeated_documents() -> None:
-    a, b = np.array([1, 2, 3]), np.array([1, 2])
-    assert repeated_documents([a, b, a, b[:1], a]).tolist() == [False, False, True, False, True]
 
 
 def test_ids_outside_the_vocabulary_are_refused(family_model: Model) -> None:

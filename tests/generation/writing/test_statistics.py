@@ -9,8 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import zstandard
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
@@ -19,26 +17,15 @@ from faithful.cli import app
 from faithful.store.corpus import Corpus, Document, Manifest, read_manifest, to_table, write_manifest, write_shard
 from generation.cards import describe as describing
 from generation.writing import statistics
-from generation.writing.near_duplicates import count_distinct, document_hashes, near_duplicates, signatures
 from generation.writing.statistics import budget_statistics, corpus_statistics, merge, shard_statistics
-
-EOS = 0
-END = "<|endoftext|>"
-
-
-def byte_tokenizer() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=[END], initial_alphabet=alphabet)
-    tokenizer.train_from_iterator(["the cat sat on the mat and the rat sat on the hat"] * 20, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END)
-
-
-TOKENIZER = byte_tokenizer()
-MAPPED = len(TOKENIZER)
-VOCAB = MAPPED + 20
+from tests.generation.writing.rows import (
+    EOS,
+    MAPPED,
+    TOKENIZER,
+    VOCAB,
+    jaccard,
+    random_rows,
+)
 
 
 def document(index: int, ids: list[int], logprobs: bool = True) -> Document:
@@ -56,22 +43,6 @@ def describe(documents: list[Document]) -> dict:
     return shard_statistics(documents, decode(documents), TOKENIZER, [EOS], MAPPED)
 
 
-def random_rows(rng: np.random.Generator, rows: int, longest: int = 150) -> list[list[int]]:
-    """Random documents with end-of-texts, empty documents and duplicates among them."""
-    found: list[list[int]] = []
-    for _ in range(rows):
-        kind = rng.random()
-        ids = rng.zipf(1.3, rng.integers(1, longest)).clip(1, VOCAB - 1).tolist()
-        if kind < 0.1:
-            ids = [EOS]
-        elif kind < 0.2 and found:
-            ids = list(found[rng.integers(len(found))])
-        elif kind < 0.6:
-            ids.append(EOS)
-        found.append(ids)
-    return found
-
-
 def write_corpus(folder: Path, rows: list[list[int]], per_shard: int = 30, logprobs: bool = True) -> Corpus:
     documents = [document(index, ids, logprobs) for index, ids in enumerate(rows)]
     manifest = Manifest("c", "own", {"model": {"vocab_size": VOCAB}}, {}, {"train": 0, "test": 0})
@@ -81,20 +52,6 @@ def write_corpus(folder: Path, rows: list[list[int]], per_shard: int = 30, logpr
         manifest.shards["train"].append(write_shard(folder, "train", number, table, describe(part)))
     write_manifest(folder, manifest)
     return Corpus(folder)
-
-
-def join(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    tokens = np.array([token for row in rows for token in row], np.int64)
-    return tokens, np.cumsum([0, *map(len, rows)])
-
-
-def shingles(ids: list[int]) -> set[tuple[int, ...]]:
-    return {tuple(ids[i : i + 5]) for i in range(max(len(ids) - 4, 1))}
-
-
-def jaccard(left: list[int], right: list[int]) -> float:
-    a, b = shingles(left), shingles(right)
-    return len(a & b) / len(a | b)
 
 
 def naive_prefix(rows: list[list[int]], budget: int) -> list[list[int]]:
@@ -346,74 +303,6 @@ def test_ids_outside_the_vocabulary_and_empty_splits_are_refused(tmp_path):
         corpus_statistics(corpus, vocab_size=30)
     with pytest.raises(FaithfulError, match="no test tokens"):
         corpus_statistics(corpus, "test", vocab_size=VOCAB)
-
-
-def test_document_hashes_depend_on_content_order_and_length_alone():
-    rows = [[1, 2], [2, 1], [1], [0], [0, 0], [], [1, 2, 0], [1, 2]]
-    hashes = document_hashes(*join(rows))
-    assert hashes.shape == (2, 8)
-    assert hashes[:, 0].tolist() == hashes[:, 7].tolist()
-    for row in hashes:
-        assert len(set(row.tolist())) == 7
-    assert count_distinct(hashes) == 7
-    assert count_distinct(hashes[:, :0]) == 0
-
-
-def test_thue_morse_documents_do_not_collide():
-    word = [1]
-    for _ in range(11):
-        word += [3 - token for token in word]
-    assert count_distinct(document_hashes(*join([word, [3 - token for token in word]]))) == 2
-
-
-def test_distinct_documents_need_only_one_hash_to_differ():
-    hashes = np.array([[5, 5, 5, 6, 5], [1, 2, 1, 1, 2]], np.uint64)
-    assert count_distinct(hashes) == 3
-
-
-def planted_pairs(rng: np.random.Generator, pairs: int, places: list[int]) -> list[list[int]]:
-    """Rows i and i + pairs: 400 random tokens that differ at `places` alone."""
-    originals = rng.integers(0, 50_000, (pairs, 400))
-    copies = originals.copy()
-    copies[:, places] += 50_000
-    return [*originals.tolist(), *copies.tolist()]
-
-
-def test_planted_pairs_at_095_are_found_among_random_documents():
-    rng = np.random.default_rng(7)
-    rows = planted_pairs(rng, 200, [100, 250]) + rng.integers(0, 50_000, (500, 300)).tolist()
-    assert jaccard(rows[0], rows[200]) == pytest.approx(0.95, abs=0.01)
-    assert np.array_equal(near_duplicates(*join(rows)), np.arange(900) < 400)
-
-
-def test_planted_pairs_at_03_are_not_found():
-    rows = planted_pairs(np.random.default_rng(8), 200, list(range(7, 400, 9)))
-    assert jaccard(rows[0], rows[200]) == pytest.approx(0.3, abs=0.03)
-    assert not near_duplicates(*join(rows)).any()
-
-
-def test_signatures_estimate_jaccard_without_bias():
-    rows = planted_pairs(np.random.default_rng(9), 300, list(range(0, 400, 40)))
-    minima = signatures(*join(rows))
-    truth = jaccard(rows[0], rows[300])
-    estimates = (minima[:300] == minima[300:]).mean(axis=1)
-    error = math.sqrt(truth * (1 - truth) / 128)
-    assert 0.7 < truth < 0.85
-    assert estimates.mean() == pytest.approx(truth, abs=4 * error / math.sqrt(300))
-    assert estimates.std() == pytest.approx(error, rel=0.2)
-
-
-def test_signatures_do_not_depend_on_the_other_documents():
-    rows = random_rows(np.random.default_rng(10), 40) + np.random.default_rng(11).integers(0, 9, (3, 40_000)).tolist()
-    together = signatures(*join(rows))
-    assert together.dtype == np.uint32
-    for row, signature in zip(rows, together, strict=True):
-        assert np.array_equal(signatures(*join([row])), [signature])
-
-
-def test_short_documents_are_one_shingle():
-    rows = [[1, 2], [1, 2, 3], [EOS], [1, 2], [EOS], [1, 2, 3, 4], [9] * 6, [9] * 7]
-    assert near_duplicates(*join(rows)).tolist() == [True, False, True, True, True, False, True, True]
 
 
 def test_statistics_are_deterministic(tmp_path):
