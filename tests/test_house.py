@@ -1,5 +1,6 @@
 """The house: floors and circles as `make lint` judges them, and how large its rooms and files are."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,122 @@ ROOMS = sorted({path.parent for path in SOURCES})
 LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][0][
     "layers"
 ]
+LACKING = {
+    "faithful/cli/add.py",
+    "faithful/cli/assume.py",
+    "faithful/cli/corpus.py",
+    "faithful/cli/derive.py",
+    "faithful/cli/generate.py",
+    "faithful/cli/machine.py",
+    "faithful/cli/output/tables.py",
+    "faithful/cli/publish.py",
+    "faithful/cli/run.py",
+    "faithful/cli/sources_list.py",
+    "faithful/cli/study_saes.py",
+    "faithful/formats/record.py",
+    "faithful/hub/card_file.py",
+    "faithful/hub/card_metadata.py",
+    "faithful/hub/errors.py",
+    "faithful/hub/licences.py",
+    "faithful/hub/local_files.py",
+    "faithful/hub/plan.py",
+    "faithful/hub/reachable.py",
+    "faithful/hub/repository.py",
+    "faithful/hub/send.py",
+    "faithful/hub/set_files.py",
+    "faithful/training/cell.py",
+    "faithful/training/checkpoint.py",
+    "faithful/training/config.py",
+    "faithful/training/evaluate.py",
+    "faithful/training/forecast.py",
+    "faithful/training/identity.py",
+    "faithful/training/inherited.py",
+    "faithful/training/loggers.py",
+    "faithful/training/settings.py",
+    "generation/cards/describe.py",
+    "generation/cards/external.py",
+    "generation/cards/on_hub.py",
+    "generation/derived/dedup.py",
+    "generation/derived/length_match.py",
+    "generation/derived/mix.py",
+    "generation/derived/shuffle.py",
+    "generation/derived/subsample.py",
+    "generation/external/adopt.py",
+    "generation/external/encoder.py",
+    "generation/external/prepare.py",
+    "generation/external/reading.py",
+    "generation/external/windows.py",
+    "generation/own/coordinator.py",
+    "generation/own/dry_run.py",
+    "generation/own/prepare.py",
+    "generation/own/recovery.py",
+    "generation/scoring/chunks.py",
+    "generation/scoring/kept_sums.py",
+    "generation/scoring/scored_part.py",
+    "generation/sources/datasets_readers.py",
+    "generation/sources/rows.py",
+    "generation/sources/source.py",
+    "generation/writing/near_duplicates_across.py",
+    "generation/writing/shards.py",
+    "studies/catalog.py",
+    "studies/common/cache.py",
+    "studies/common/codes.py",
+    "studies/common/controls.py",
+    "studies/common/gaussian.py",
+    "studies/common/panel.py",
+    "studies/common/resolution.py",
+    "studies/common/results.py",
+    "studies/common/sizes.py",
+    "studies/common/tables.py",
+    "studies/corpora/figures.py",
+    "studies/corpora/measure.py",
+    "studies/corpora/tables.py",
+    "studies/fakes/counts.py",
+    "studies/fakes/figures.py",
+    "studies/fakes/rules.py",
+    "studies/fakes/tables.py",
+    "studies/probes/embedded_tasks.py",
+    "studies/probes/features.py",
+    "studies/probes/figures.py",
+    "studies/probes/fit.py",
+    "studies/probes/overlap.py",
+    "studies/probes/read_tasks.py",
+    "studies/probes/score.py",
+    "studies/probes/scores.py",
+    "studies/probes/tables.py",
+    "studies/probes/task_data.py",
+    "studies/probes/tasks.py",
+    "studies/reconstruction/figures.py",
+    "studies/reconstruction/measure.py",
+    "studies/reconstruction/tables.py",
+    "studies/report/answer.py",
+    "studies/report/draft_figures.py",
+    "studies/report/examples.py",
+    "studies/report/figures.py",
+    "studies/report/found.py",
+    "studies/report/parts.py",
+    "studies/report/reproduce.py",
+    "studies/report/svg.py",
+    "studies/runs/bundles.py",
+    "studies/runs/card_parts.py",
+    "studies/runs/local_paths.py",
+    "studies/runs/publish.py",
+    "studies/runs/recipe_file.py",
+    "studies/runs/terms.py",
+    "studies/runs/unfinished.py",
+    "studies/seeds/chance.py",
+    "studies/seeds/examples.py",
+    "studies/seeds/figures.py",
+    "studies/seeds/floors.py",
+    "studies/seeds/pairs.py",
+    "studies/seeds/tables.py",
+    "studies/statistics/components.py",
+    "studies/statistics/estimates.py",
+    "studies/statistics/headlines.py",
+    "studies/statistics/resampled.py",
+    "studies/statistics/sentences.py",
+}
+"""Modules that are tested in files of other names so far."""
 
 
 def judged(house: Path) -> subprocess.CompletedProcess[str]:
@@ -82,3 +199,28 @@ def test_rooms_and_files_are_of_a_size_to_be_overlooked() -> None:
 def test_every_room_says_what_it_is() -> None:
     silent = [room for room in ROOMS if not (room / "__init__.py").read_text(encoding="utf-8").startswith('"""')]
     assert [str(room.relative_to(ROOT)) for room in silent] == []
+
+
+def has_logic(path: Path) -> bool:
+    """Whether a module has a public function or class that does anything: not records, protocols and constants alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    public = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_"]
+    functions = [
+        one
+        for node in public
+        for one in ([node] if isinstance(node, ast.FunctionDef) else node.body)
+        if isinstance(one, ast.FunctionDef)
+    ]
+    said = (ast.Expr, ast.Pass)  # a docstring, or nothing
+    return any(not all(isinstance(step, said) for step in function.body) for function in functions)
+
+
+def test_every_module_that_has_logic_has_a_test_of_its_name() -> None:
+    """In the mirrored place. The list of those that lack one only becomes shorter."""
+    modules = {str(path.relative_to(ROOT)) for path in SOURCES if path.name[:2] != "__" and has_logic(path)}
+    tested = {
+        f"{path.parent.relative_to(ROOT / 'tests')}/{path.name.removeprefix('test_')}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    assert modules - tested - LACKING == set()
+    assert LACKING - (modules - tested) == set(), "take these off the list"

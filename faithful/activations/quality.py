@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from faithful.hooks.hook import Hook
-from faithful.hooks.hook_points import Place, decoder_layers
+from faithful.hooks.hook_points import HookPoint, decoder_layers
 from faithful.hooks.padding import like_lengths, pad
 
 Codes = Tensor | tuple[Tensor, Tensor]
@@ -229,7 +229,7 @@ class _Splice:
         self.model, self.place = model, hook.place(model)
         layers = decoder_layers(model)[1]
         self._below = list(layers[: hook.layer])
-        self._entry = Place("", layers[hook.layer], "input")
+        self._entry = HookPoint("", layers[hook.layer], "input")
         self._entering: Tensor
         self._tuples = False
         self._skips: bool | None = None

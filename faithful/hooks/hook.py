@@ -8,7 +8,7 @@ import torch
 from torch.nn import Module
 
 from faithful.base.errors import FaithfulError
-from faithful.hooks.hook_points import Place, decoder_layers, trace_layer
+from faithful.hooks.hook_points import HookPoint, decoder_layers, trace_layer
 from faithful.hooks.sublayers import sublayer_place
 
 KINDS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
@@ -58,7 +58,7 @@ class Hook:
         """TransformerLens' name, `blocks.8.hook_resid_pre`; it has none for a module, which keeps its own."""
         return f"layers.{self.layer}.{self.module}" if self.kind == MODULE else f"blocks.{self.layer}.hook_{self.kind}"
 
-    def place(self, model: Any) -> Place:
+    def place(self, model: Any) -> HookPoint:
         """The place in a Hugging Face causal LM, found and checked by running a few tokens.
 
         What enters and leaves the layer must be the residual stream; `attn_out` and `mlp_out` must together be what the layer
@@ -77,9 +77,9 @@ class Hook:
             place = self._module_place(model, layer, path)
         else:
             trace_layer(model, self.layer)
-            place = Place(path, layer, "input" if self.kind == "resid_pre" else "output")
+            place = HookPoint(path, layer, "input" if self.kind == "resid_pre" else "output")
         if self.centred and ignores_mean(layer):
-            return Place(place.path, place.module, place.side, place.factor, centred=True)
+            return HookPoint(place.path, place.module, place.side, place.factor, centred=True)
         return place
 
     def check_layer(self, model: Any) -> None:
@@ -94,7 +94,7 @@ class Hook:
                 f"{type(model).__name__} has layers 0 to {len(layers) - 1}, not {self.layer}; choose one of them."
             )
 
-    def _module_place(self, model: Any, layer: Module, path: str) -> Place:
+    def _module_place(self, model: Any, layer: Module, path: str) -> HookPoint:
         trace = trace_layer(model, self.layer)
         try:
             module = layer.get_submodule(self.module)
@@ -108,7 +108,7 @@ class Hook:
                 f"What {path}.{self.module} of {type(model).__name__} gives is not one activation of"
                 f" {trace.before.shape[-1]:,} dimensions per token, so SAEs there cannot be read; name other SAEs."
             )
-        return Place(f"{path}.{self.module}", module, "output")
+        return HookPoint(f"{path}.{self.module}", module, "output")
 
 
 def parse_hook(name: str) -> Hook | None:

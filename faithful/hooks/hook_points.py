@@ -20,7 +20,7 @@ class Reached(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class HookPoint:
     """Where in a model a hook is.
 
     Attributes:

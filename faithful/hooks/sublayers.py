@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from faithful.base.errors import FaithfulError
-from faithful.hooks.hook_points import Place, Trace, decoder_layers, trace_layer
+from faithful.hooks.hook_points import HookPoint, Trace, decoder_layers, trace_layer
 
 ROUNDINGS = 2
 
@@ -39,7 +39,7 @@ class Sublayers(NamedTuple):
     factor: float
 
 
-def sublayer_place(model: Any, number: int, kind: str) -> Place:
+def sublayer_place(model: Any, number: int, kind: str) -> HookPoint:
     """The place of `attn_out` or `mlp_out` of a layer.
 
     Raises:
@@ -72,7 +72,7 @@ def sublayer_place(model: Any, number: int, kind: str) -> Place:
             f"{kind}.{number} cannot be read: {one.path} of {where} gives rows and tokens as one; use resid_pre or"
             " resid_post."
         )
-    return Place(f"{path}.{number}.{one.path}", layer.get_submodule(one.path), "output", found.factor)
+    return HookPoint(f"{path}.{number}.{one.path}", layer.get_submodule(one.path), "output", found.factor)
 
 
 def find_sublayers(layer: Module, trace: Trace) -> Sublayers | None:

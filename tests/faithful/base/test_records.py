@@ -13,7 +13,6 @@ import torch
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_atomically, write_tensors
 from faithful.base.records import check_archive, read_cache, read_record, read_toml, sealed, update_record, write_record
-from faithful.store.corpora_of_saes import noted_corpora, remember_corpora
 from tests.mutations import flip
 
 
@@ -138,17 +137,6 @@ def test_changes_by_several_processes_lose_nothing(tmp_path: Path) -> None:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert len(read_record(path, dict[str, int])) == 60
-
-
-def test_two_trainings_into_one_folder_note_both_corpora(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    names = [f"corpus-{number}" for number in range(12)]
-    workers = [context.Process(target=remember_corpora, args=(tmp_path / "saes", [tmp_path / name])) for name in names]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert noted_corpora(tmp_path / "saes") == {name: f"../{name}" for name in names}
 
 
 def test_a_lock_that_is_a_link_changes_nothing_else(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Every key of others' configs is honoured, known to be harmless, or refused by name."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from faithful.base.errors import FaithfulError
-from faithful.formats import keys
 from faithful.formats.exports import export_sparsify
 from faithful.formats.files import load_sae, save_sae
 from faithful.hooks.hook import MODULE, Hook
@@ -148,40 +146,6 @@ def test_fine_tuned_scaling_is_in_the_decoder(name: str, tmp_path: Path) -> None
     with pytest.raises(FaithfulError, match=f"hold {name}, which its config does not state"):
         loaded(tmp_path / "c", FLAT, **{name: factor})
     assert loaded(tmp_path / "d", FLAT, **{name: torch.ones(16)}).reconstruct(x).allclose(plain.reconstruct(x))
-
-
-def test_all_settings_of_the_installed_sae_lens_are_known() -> None:
-    from sae_lens import registry
-    from sae_lens.config import LanguageModelSAERunnerConfig
-    from sae_lens.loading.pretrained_sae_loaders import LLM_METADATA_KEYS
-
-    known = {*keys.SAE_LENS_READ, *keys.harmless(keys.SAE_LENS_HARMLESS)}
-    classes: list[Any] = [LanguageModelSAERunnerConfig]
-    for architecture in ("standard", "topk", "jumprelu", "gated", "batchtopk", "matryoshka_batchtopk"):
-        for find in (registry.get_sae_class, registry.get_sae_training_class):
-            try:
-                classes.append(find(architecture)[1])
-            except KeyError:
-                continue
-    assert len(classes) > 8
-    stated = {field.name for one in classes for field in fields(one)} | LLM_METADATA_KEYS
-    assert stated - known == set()
-
-
-def test_all_settings_of_the_installed_sparsify_are_known() -> None:
-    from sparsify import SparseCoderConfig
-    from sparsify.__main__ import RunConfig
-
-    known = {*keys.SPARSIFY_READ, *keys.harmless(keys.SPARSIFY_HARMLESS)}
-    assert {field.name for field in fields(SparseCoderConfig)} <= known
-    run = {*keys.SPARSIFY_RUN_READ, *keys.harmless(keys.SPARSIFY_RUN_HARMLESS)}
-    assert {field.name for field in fields(RunConfig)} <= run
-
-
-def test_no_key_is_both_read_and_passed_over() -> None:
-    assert not set(keys.SAE_LENS_READ) & keys.harmless(keys.SAE_LENS_HARMLESS)
-    assert not set(keys.SPARSIFY_READ) & keys.harmless(keys.SPARSIFY_HARMLESS)
-    assert not set(keys.SPARSIFY_RUN_READ) & keys.harmless(keys.SPARSIFY_RUN_HARMLESS)
 
 
 @pytest.mark.parametrize(
