@@ -258,7 +258,7 @@ class _Splice:
         return log_p
 
     def replaced(self, ids: Tensor, at: Tensor, replacement: Tensor) -> Tensor:
-        """The same with `replacement` [scored, d_in] at the hook, at the positions `at` alone."""
+        """log p, as `clean` gives it, with `replacement` [scored, d_in] at the hook, at the positions `at` alone."""
 
         def put(hidden: Tensor) -> Tensor:
             new = hidden.clone()
@@ -331,5 +331,5 @@ def _reconstruct(sae: SAE, h: Tensor) -> Tensor:
 
 
 def _cross_entropy(log_p: Tensor, targets: Tensor) -> Tensor:
-    """Of each token, float64 [n]."""
+    """−log p of each target, nats, float64 [n]."""
     return -log_p.gather(1, targets[:, None])[:, 0].double()

@@ -20,7 +20,7 @@ from faithful.base.errors import FaithfulError
 
 TEMPORARY = ".tmp"
 NAME_LENGTH = 40
-"""Of a file's name in that of its temporary file, so that the second is allowed where the first is."""
+"""How much of a file's name its temporary file's name holds, so that the second is allowed where the first is."""
 LINKS = (errno.ELOOP, errno.EMLINK)
 WRITERS = ("SafetensorError", "ComputeError")
 IN_WORDS = re.compile(r"\bcode: (\d+)|\bos error (\d+)")

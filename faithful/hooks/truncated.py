@@ -64,13 +64,13 @@ class TruncatedModel:
 
     @torch.no_grad()
     def native(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """The same in the model's dtype, which holds the same values."""
+        """Activations in the model's own dtype; `__call__` only widens them to float32."""
         if not self.hook.bos:
             return self._without_bos(input_ids, attention_mask)
         return self._run(input_ids, attention_mask)
 
     def _without_bos(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """The same for contexts whose first token, BOS, the model does not see; 0 stands in its place."""
+        """Activations where the model shall not see BOS, the first token of each context; zeros stand in its place."""
         if input_ids.shape[1] < 2:
             return torch.zeros(*input_ids.shape, self.d_in, dtype=self.dtype, device=self.device)
         mask = None if attention_mask is None else attention_mask[:, 1:]

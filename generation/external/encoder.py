@@ -72,7 +72,7 @@ class Encoder:
             )
 
     def _taken(self, strings: dict[int, str]) -> dict[int, str]:
-        """Those of the strings, by id, that are taken for their token where a text holds them."""
+        """The strings, by id, that the tokenizer takes for their special token where a text holds them."""
         probes = [f"a {string} b" for string in strings.values()]
         encodings = self.backend.encode_batch(probes, add_special_tokens=False)
         return {

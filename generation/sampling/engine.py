@@ -73,4 +73,4 @@ class EngineSettings:
 
 
 def unheard(tokens: int) -> None:
-    """Nobody asks how far an engine is."""
+    """An engine's `told` until somebody wants to know: does nothing."""

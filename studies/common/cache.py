@@ -53,7 +53,7 @@ class Cells:
         return done
 
     def lacking(self, saes: Iterable[Trained], read: str) -> list[Trained]:
-        """Those SAEs that a pass is still to be made for."""
+        """The SAEs for which nothing of a pass was kept: it must still be made for them."""
         return [sae for sae in saes if not self._pass(sae, read).exists()]
 
     def keep(self, sae: Trained, read: str, values: Any) -> None:

@@ -27,7 +27,7 @@ PUBLISHERS = {"gpt2": "openai-community", "pythia": "EleutherAI", "gemma": "goog
 
 @dataclass(frozen=True)
 class StudyInput:
-    """The same, resolved.
+    """What a `StudyConfig` names, found: SAEs, their model and hook, the corpora of the panel.
 
     Attributes:
         saes: by corpus, shape and seed.
@@ -89,7 +89,7 @@ class StudyInput:
 
     @property
     def foreign(self) -> tuple[str, ...]:
-        """Parts of the panel that hold none; those are no foreign text that hold some."""
+        """Parts of the panel without any text of the own corpus: a mix or a control of it is neither matched nor foreign."""
         return tuple(name for name in self.corpora if self.own is not None and name not in self.of_own)
 
     @property
@@ -147,7 +147,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
 
 
 def _without_runs(config: StudyConfig) -> StudyConfig:
-    """The same with the SAEs and the corpora of each run that was named in their place."""
+    """The config with each run that it names replaced by the run's SAEs or corpora."""
     saes = tuple(saes_in(Path(one)) if Path(one).is_dir() else one for one in config.saes)
     corpora = tuple(one for folder in config.corpora for one in corpora_in(Path(folder)))
     return replace(config, saes=saes, corpora=corpora)

@@ -34,7 +34,7 @@ def probes_leave_open(found: StudyInput, tests: Mapping[str, int]) -> str | None
 
 
 def reconstruction_leaves_open(found: StudyInput, tokens: Mapping[str, int]) -> str | None:
-    """The same before a reconstruction on so many tokens of each part."""
+    """What to say before a reconstruction on so many tokens of each part; None where the margin can be resolved."""
     if not _compares(found) or not tokens:
         return None
     margin = HEADLINES["reconstruction"].margin
@@ -46,7 +46,7 @@ def reconstruction_leaves_open(found: StudyInput, tokens: Mapping[str, int]) -> 
 
 
 def fakes_leave_open(found: StudyInput, tokens: Mapping[str, int], noise: int) -> str | None:
-    """The same before fakes are counted on so many tokens of each part and of noise."""
+    """What to say before fakes are counted on so many tokens of each part and of noise; None where it can be."""
     if not _compares(found) or not tokens:
         return None
     of_text, of_noise = TEXT_OF_FAKES / min(tokens.values()), NOISE_OF_FAKES / noise

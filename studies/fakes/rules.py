@@ -127,7 +127,7 @@ class FiringCounter:
 
 
 class _Drawn:
-    """The same sums under Poisson weights of the contexts, draw by draw."""
+    """The sums of a `FiringCounter` under Poisson weights of the contexts, draw by draw: a bootstrap over contexts."""
 
     def __init__(self, contexts: int, width: int, seed: list[int], device: torch.device) -> None:
         weights = np.random.default_rng(seed).poisson(1.0, (DRAWS, contexts)).astype(np.float32)
@@ -213,7 +213,7 @@ def resampled_shares(noise: Firing, panel: Firing) -> dict[str, np.ndarray]:
 
 
 def resampled_contrast(noise: Firing, text: Firing) -> np.ndarray:
-    """The same of `fake_contrast` alone, on any text whose contexts were resampled."""
+    """Share of latents fake by `fake_contrast` in each draw, float64 [draws], on any text whose contexts were resampled."""
     assert noise.resampled is not None and text.resampled is not None
     both = noise.resampled.dense & text.resampled.rare
     return np.asarray(np.unpackbits(both, axis=1).sum(1) / len(noise.fired), np.float64)

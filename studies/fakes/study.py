@@ -123,7 +123,7 @@ def _summary(
         return {name: estimate(figures).summary() for name, figures in of(*place).items()}
 
     def resampled(figures: dict[str, dict[int, float | None]], *place: str, rows: int) -> dict[str, Resampled]:
-        """The same with what resamples of the contexts make of them."""
+        """Figures with what they become under resamples of the contexts."""
         draws: Any = of(*place)
         units = min(noise_contexts, rows)
         return {

@@ -141,7 +141,7 @@ def pack(right: np.ndarray) -> str:
 
 
 def unpack(text: str, count: int) -> np.ndarray:
-    """The same back, bool [count]."""
+    """What `pack` made text of, bool [count]."""
     return np.unpackbits(np.frombuffer(b64decode(text), np.uint8), count=count).astype(bool)
 
 

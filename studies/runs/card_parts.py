@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def grid_words(cells: Sequence[SaeCell]) -> str:
-    """Of how many corpora SAEs are, and whether it is the same grid on each."""
+    """How many corpora the SAEs are of, and whether each has the same grid, in words."""
     places: dict[str, set[str]] = {}
     for cell in cells:
         places.setdefault(cell.corpus, set()).add(cell.place.partition("/")[2])

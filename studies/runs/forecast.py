@@ -34,7 +34,7 @@ REFERENCE_TOKENS = 50_000
 SCORED_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
 TASKS = 4
 ASSIGNMENTS = 3
-"""Of a pair of SAEs: their decoders, those of them that fire, their encoders."""
+"""How many are solved for a pair of SAEs: for all decoder rows, those that fire, and the encoder rows."""
 ASSIGNMENT_SECONDS = 10 / 18_432**2
 """Per pair of latents, on the CPU on any device, beside the product: 10 s for 18,432² (`benchmarks/bench_matching.py`)."""
 PROBE_SECONDS, PROBE_ENTRY_SECONDS = 0.03, 1e-7

@@ -326,7 +326,7 @@ class _Offers:
 
 
 class _AllOffers:
-    """The same over all pairs: the best offer for each column."""
+    """What rows offer for columns over all pairs: the best offer for each column."""
 
     def __init__(self, cosines: _Cosines) -> None:
         self._cosines = cosines

@@ -106,7 +106,7 @@ class FloorMaker:
         return torch.Generator().manual_seed(self.seed)
 
     def _moments_of(self, name: str) -> Moments:
-        """Of the activations on a corpus' part of the panel; on the whole panel where it has none."""
+        """Moments of the activations on a corpus' part of the panel; on the whole panel where it has no part."""
         assert self.panel is not None
         part = name if name in self.panel.parts else ""
         if part not in self._moments:
@@ -115,7 +115,7 @@ class FloorMaker:
         return self._moments[part]
 
     def _mean(self, d_in: int) -> Tensor:
-        """Of the activations on the panel; 0 without one."""
+        """Mean activation on the panel, [d_in]; 0 without a panel."""
         if self.panel is None:
             return torch.zeros(d_in)
         parts = [self._moments_of(name) for name in self.panel.parts]
@@ -127,7 +127,7 @@ class FloorMaker:
         return self._kept(told, lambda: self._figures([Directions(rows.to(self.found.device)) for rows in decoders]))
 
     def _of_saes(self, saes: Sequence[TopKSAE]) -> dict[str, Any]:
-        """The same over all pairs of SAEs, those on the panel included."""
+        """Mean figures over all pairs of SAEs, those on the panel included, kept by the SAEs' hashes."""
 
         def measure() -> dict[str, Any]:
             moved = [sae.to(device=self.found.device) for sae in saes]

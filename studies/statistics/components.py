@@ -46,7 +46,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class PairMean(Mean):
-    """The same for pairs.
+    """A mean over pairs of seeds, with the two components of its variance.
 
     Attributes:
         seed_variance: σ²_seed, at least 0, float64 [...].

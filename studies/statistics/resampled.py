@@ -54,7 +54,7 @@ class Drawn:
 
     @staticmethod
     def of(seeds: Sequence[int], draws: Mapping[int, np.ndarray], units: int) -> "Drawn | None":
-        """Of the mean over seeds, resample by resample; draws that leave a figure undefined are left out.
+        """The variance of the mean over seeds, resample by resample; draws that leave a figure undefined are left out.
 
         A bootstrap's variance is (units − 1)/units of what it estimates.
         """

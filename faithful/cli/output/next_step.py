@@ -59,7 +59,7 @@ def _option(run: Path) -> str:
 
 
 def _kind_and_model(manifest: Path) -> tuple[str, str]:
-    """Of a corpus; of one that cannot be read, what no command turns on."""
+    """Kind of a corpus and name of its model; empty for one that cannot be read, which no next step depends on."""
     try:
         values = read_record(manifest, dict)
         return str(values["kind"]), str(values["identity"]["model"]["name"])
