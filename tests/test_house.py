@@ -41,7 +41,6 @@ LACKING = {
     "faithful/training/cell.py",
     "faithful/training/checkpoint.py",
     "faithful/training/config.py",
-    "faithful/training/evaluate.py",
     "faithful/training/forecast.py",
     "faithful/training/settings.py",
     "generation/cards/describe.py",

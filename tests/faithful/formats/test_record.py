@@ -36,7 +36,7 @@ def test_what_was_sealed_is_read_and_so_is_what_sae_lens_saved_again(tmp_path: P
 
 @pytest.mark.parametrize("edit", [{"d_in": 5}, {"k": 3}, {"architecture": "jumprelu"}, {"more": 1}])
 def test_an_edit_is_refused_with_what_helps(tmp_path: Path, edit: dict[str, Any]) -> None:
-    with pytest.raises(FaithfulError, match="was edited or damaged.*take `faithful` out of its metadata"):
+    with pytest.raises(FaithfulError, match=r"was edited or damaged.*take `faithful` out of its metadata"):
         read_config(write(tmp_path, seal_config(config()) | edit))
 
 
@@ -51,7 +51,7 @@ def test_saes_from_elsewhere_have_no_record_and_no_seal(tmp_path: Path) -> None:
     theirs = {"architecture": "standard", "d_in": 4, "d_sae": 8, "metadata": None}
     assert seal_config(theirs) == theirs == read_config(write(tmp_path, theirs))
     assert own_record(theirs) == {} and weights_sha256(theirs) is None
-    with pytest.raises(FaithfulError, match="holds no cfg.json; give the folder of one SAE"):
+    with pytest.raises(FaithfulError, match=r"holds no cfg\.json; give the folder of one SAE"):
         read_config(tmp_path / "none" / "cfg.json")
     with pytest.raises(FaithfulError, match="`d_in`"):
         read_config(write(tmp_path, theirs | {"d_in": "four"}))
