@@ -75,4 +75,4 @@ def test_what_leaves_a_layer_is_what_enters_the_next(family: str, family_model: 
     assert first.before.shape[1] == FEW_TOKENS
     assert first.following is not None and torch.equal(first.after, first.following)
     assert last.following is None and not torch.equal(last.before, last.after)
-    assert "" in first.outputs
+    assert first.outputs and all(one.shape[-1] == first.after.shape[-1] for one in first.outputs.values())

@@ -52,7 +52,7 @@ def test_a_split_ends_with_the_document_that_reaches_its_target(write: Write, tm
     found = shards(tmp_path / "own")
     assert [rows for _, rows, _, _ in found] == [4, 4] and notes == [1, 2]
     assert 30 <= sum(tokens for *_, tokens, _ in found) < 35
-    rows = next(Corpus(tmp_path / "own").batches("train", ["token_ids"]))["token_ids"].to_pylist()
+    rows = [row.tolist() for row in Corpus(tmp_path / "own").documents()]
     assert rows == [document(index).token_ids for index in range(8)]
 
 
