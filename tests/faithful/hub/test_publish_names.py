@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
 from faithful.cli import app
-from faithful.hub.card_metadata import mapping_of, split_card
+from faithful.hub.card_metadata import split_card
 from faithful.hub.plan import check_name
 from faithful.hub.publish import PublishConfig
 from generation.cards.card import write_card
@@ -136,39 +136,6 @@ class TestEditedCards:
         with pytest.raises(FaithfulError, match=said):
             write_card(corpus)
         assert (corpus / "README.md").read_text() == before
-
-    @pytest.mark.parametrize(
-        ("line", "line_said"),
-        [
-            ("language: [en, no]", "'no' as false"), ("language:\n- NO", "'NO' as false"),
-            ("pretty_name: on", "'on' as true"), ("a: " + "[" * 3000, "no valid YAML"), ("a: 2024-13-45", "no valid YAML"),
-            ("version: 1.10", "'1.10' as 1.1"), ("code: 0x1F", "'0x1F' as 31"), ("number: 0123", "'0123' as 83"),
-            ("time: 12:30:45", "'12:30:45' as 45045"), ("big: 1_000", "'1_000' as 1000"), ("a: {b: yes}", "'yes' as true"),
-            ("license: mit\nlicense: apache-2.0", "the key license is there twice"), ("1: x", "the key 1 is no text"),
-            ("yes: x", "the key yes is no text"), ("[a]: x", "no valid YAML"), ("- a", "no valid YAML"),
-            ("a: &x [*x]", "*x stands for something else"), ("a: &x b\nc: *x", "*x stands for"),
-            ("a: !!python/name:os.system", "no valid YAML"),
-        ],
-    )  # fmt: skip
-    def test_its_neighbours(self, line: str, line_said: str) -> None:
-        front = f"title: x\n{line}\n"
-        with pytest.raises(FaithfulError, match=r"^README.md, line \d+: ") as caught:
-            mapping_of(front, "README.md", exact=True)
-        assert line_said in str(caught.value)
-
-    @pytest.mark.parametrize(
-        "front",
-        [
-            "a: 1\nb: 2.5\nc: true\nd: True\ne:\nf: ~\ng: 2024-01-01\nh: -3\ni: no way\nj: 'no'\nk: n\n",
-            "",
-            "\n",
-            "# only words\n",
-        ],
-    )
-    def test_what_stays_is_taken(self, front: str) -> None:
-        found = mapping_of(front, "README.md", exact=True)
-        assert yaml.safe_load(yaml.safe_dump(found)) == found
-        assert found == (yaml.safe_load(front) or {})
 
     def test_a_card_on_the_hub_that_is_not_rewritten_is_left_alone(self, hub: Hub, corpus: Path) -> None:
         publish_corpus(PublishConfig(corpus, NAME))
