@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from huggingface_hub import get_session
+from huggingface_hub import constants, get_session
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import httpx
 
@@ -117,7 +117,9 @@ def test_a_fault_of_ours_gets_no_sentence() -> None:
     assert first_line(OSError("404 for url http://x/y\nmore")) == "404"
 
 
-def test_requests_have_limits_while_they_are_watched_and_not_after() -> None:
+def test_requests_have_limits_while_they_are_watched_and_not_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
     def limits() -> Any:
         request = get_session().build_request("GET", "http://hub/x", timeout=None)
         for hook in get_session().event_hooks["request"]:
