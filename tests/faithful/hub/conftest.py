@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faithful.hub.named import SECRET
 from tests.faithful.hub.server import serving
 from tests.faithful.hub.state import Hub
 from tests.faithful.hub.things import own_corpus
@@ -51,3 +52,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus(made: Path, tmp_path: Path) -> Path:
     """A copy of it, to publish and to change."""
     return Path(shutil.copytree(made, tmp_path / "own"))
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "home" / ".ssh" / "id_ed25519"
+    path.parent.mkdir(parents=True)
+    path.write_text(SECRET)
+    return path

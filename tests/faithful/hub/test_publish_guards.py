@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,25 +13,16 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.base.records import sealed
 from faithful.hub.card_file import END, merge_cards, metadata_of, parse_card
-from faithful.hub.errors import is_of_the_client
 from faithful.hub.publish import PublishConfig
-from faithful.hub.repository import Repository
 from faithful.store.corpus import read_manifest, write_manifest
 from generation.cards.card import card_is_current
 from generation.external.adopt import Adopted, adopt, find_published
 from generation.external.prepare import AddConfig
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub import things
+from tests.faithful.hub.named import NAME, PLACE, publish
 from tests.faithful.hub.state import Blob, Fault, Hub
-from tests.faithful.hub.things import REQUESTS, external_corpus, grid, own_corpus, spec, whole_run
-
-NAME = "user/things"
-PLACE = "own/resid_pre.2-f32-k4/seed-42"
-EVERY_REQUEST = [*REQUESTS, "GET /api/datasets/user/things"]
-
-
-def publish(path: Path, **stated: Any) -> Any:
-    return publish_corpus(PublishConfig(path, NAME, **stated)).published[0]
+from tests.faithful.hub.things import external_corpus, grid, own_corpus, spec, whole_run
 
 
 def card_of(hub: Hub, kind: str = "dataset") -> str:
@@ -188,64 +178,6 @@ class TestPrivate:
         del hub.repositories["model", NAME]
         publish_run(PublishConfig(run, NAME, accept_licence=True))
         assert hub.repositories["model", NAME].private
-
-
-class TestSilenceAndDelays:
-    @pytest.mark.parametrize("where", EVERY_REQUEST)
-    def test_silence_at_any_request_ends(
-        self, hub: Hub, corpus: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch, where: str
-    ) -> None:
-        monkeypatch.setattr("faithful.hub.errors.SILENCE_SECONDS", 0.3)
-        hub.faults.append(Fault(where, "hang"))
-        assert publish(corpus).changed
-        assert not hub.faults
-
-    def test_silence_while_a_file_is_read(
-        self, hub: Hub, corpus: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        publish(corpus)
-        monkeypatch.setattr("faithful.hub.errors.SILENCE_SECONDS", 0.3)
-        own_corpus(corpus, shards=4)
-        hub.faults.append(Fault("/resolve/", "hang"))
-        assert publish(corpus).revision == "v2"
-        assert not hub.faults
-
-    def test_silence_after_the_client_opened_a_new_session(
-        self, hub: Hub, pauses: list[float], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from huggingface_hub.utils import close_session
-
-        hub.create("dataset", NAME)
-        place = Repository(NAME, "dataset")
-        place.read()
-        close_session()
-        monkeypatch.setattr("faithful.hub.errors.SILENCE_SECONDS", 0.3)
-        hub.faults.append(Fault("/tree/", "hang"))
-        assert place.read().head
-
-    @pytest.mark.parametrize("where", EVERY_REQUEST)
-    def test_a_long_delay_is_told_and_not_waited_for(
-        self, hub: Hub, corpus: Path, pauses: list[float], where: str
-    ) -> None:
-        hub.faults.append(Fault(where, 429, headers={"Retry-After": "3600"}))
-        with pytest.raises(FaithfulError, match=r"quota is used up for 1(\.0)? h.*; run the same command again then"):
-            publish(corpus)
-        assert pauses == []
-        publish(corpus)
-
-    def test_a_fault_of_ours_is_not_blamed_on_the_hub(
-        self, hub: Hub, corpus: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from huggingface_hub import HfApi
-
-        def broken(*args: object, **kwargs: object) -> None:
-            raise TypeError("ours")
-
-        monkeypatch.setattr(HfApi, "create_commit", broken)
-        with pytest.raises(TypeError, match="ours"):
-            publish(corpus)
-        assert not is_of_the_client(ValueError("ours"))
-        assert is_of_the_client(ConnectionResetError())
 
 
 class TestHumanText:
@@ -479,48 +411,6 @@ class TestWhatIsThere:
             with pytest.raises(FaithfulError, match=rf"another version .* `faithful study {name}` again"):
                 publish_run(PublishConfig(run, NAME, accept_licence=True))
             shutil.rmtree(summary.parent)
-
-
-class TestMeanwhile:
-    def test_files_that_change_do_not_go(self, hub: Hub, tmp_path: Path) -> None:
-        saes = grid(tmp_path / "saes")
-        weights = saes / PLACE / "sae_weights.safetensors"
-        hub.faults.append(
-            Fault("/preupload/main", lambda: weights.write_bytes(weights.read_bytes()[:-1] + b"?") and None)
-        )
-        with pytest.raises(FaithfulError, match=r"sae_weights\.safetensors changed while it was published"):
-            publish_saes(PublishConfig(saes, NAME))
-        assert set(hub.repositories["model", NAME].files) == {".gitattributes"}
-
-    def test_small_files_go_as_they_were_measured(self, hub: Hub, tmp_path: Path) -> None:
-        saes = grid(tmp_path / "saes")
-        path = saes / PLACE / "cfg.json"
-        before = path.read_bytes()
-        hub.faults.append(Fault("POST /api/repos/create", lambda: path.write_text("{}") and None))
-        publish_saes(PublishConfig(saes, NAME))
-        files = hub.repositories["model", NAME].files
-        assert files[f"{PLACE}/cfg.json"] == before
-        record = json.loads(files["faithful.json"])["files"][f"{PLACE}/cfg.json"]
-        assert record["sha256"] == hashlib.sha256(before).hexdigest()
-
-    @pytest.mark.parametrize(
-        "part", ["", "corpora/own", "saes/own/resid_pre.2-f32-k4", "saes/new/shape", "studies/seeds"]
-    )
-    def test_what_is_being_written_is_not_published(self, hub: Hub, tmp_path: Path, part: str) -> None:
-        import fcntl
-
-        run = whole_run(tmp_path / "run")
-        (run / part).mkdir(parents=True, exist_ok=True)
-        if part.startswith("studies"):
-            (run / part / "summary.json").write_text("{}")
-        with (run / part / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with pytest.raises(
-                FaithfulError, match=rf"another process is writing {(run / part)}; publish it when"
-            ) as raised:
-                publish_run(PublishConfig(run, NAME, accept_licence=True))
-        assert "--out" not in str(raised.value)
-        assert not hub.log
 
 
 def adopted(out: Path | None) -> Adopted:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from generation.writing.near_duplicates import count_distinct, document_hashes, near_duplicates, signatures
+from generation.scoring.copies import repeated_documents
+from generation.writing.near_duplicates import count_distinct, document_hashes, near_duplicates, repeats, signatures
 from tests.generation.writing.rows import (
     EOS,
     jaccard,
@@ -84,3 +85,11 @@ def test_signatures_do_not_depend_on_the_other_documents():
 def test_short_documents_are_one_shingle():
     rows = [[1, 2], [1, 2, 3], [EOS], [1, 2], [EOS], [1, 2, 3, 4], [9] * 6, [9] * 7]
     assert near_duplicates(*join(rows)).tolist() == [True, False, True, True, True, False, True, True]
+
+
+def test_repeats_equal_a_set_of_what_was_seen() -> None:
+    generator = np.random.default_rng(1)
+    documents = [generator.integers(0, 3, generator.integers(1, 4)) for _ in range(300)]
+    offsets = np.concatenate([[0], np.cumsum([len(d) for d in documents])])
+    found = repeats(document_hashes(np.concatenate(documents), offsets))
+    assert (found == repeated_documents(documents)).all()

@@ -1,0 +1,103 @@
+"""Sums of a scoring that may be stopped."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faithful.base.progress import Progress
+from generation.certificate.certify import CertifyConfig, certify
+from generation.scoring import chunks
+from generation.scoring.kept_sums import FOLDER
+from generation.scoring.scorer import Scorer
+
+
+class Stopped(BaseException):
+    """Stands for Ctrl-C."""
+
+
+def scored_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tokens of each batch that is scored from now on."""
+    real, found = Scorer.score, []
+
+    def score(self: Scorer, documents: list[np.ndarray], predictions: np.ndarray) -> Any:
+        found.append(len(predictions))
+        return real(self, documents, predictions)
+
+    monkeypatch.setattr(Scorer, "score", score)
+    return found
+
+
+@pytest.mark.parametrize("step", ["scoring", "reference"])
+def test_a_scoring_that_was_stopped_goes_on_and_gives_the_same(
+    own: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    monkeypatch.setattr(chunks, "CHUNK", 16)
+    config, found = CertifyConfig(own, everything=True, device="cpu"), scored_batches(monkeypatch)
+    undisturbed = certify(config)
+    whole = sum(found)
+    for stops in range(1, 4):
+        calls = 0
+
+        def stop(point: Progress, at: int = stops) -> None:
+            nonlocal calls
+            calls += point.step == step
+            if calls == 2 * at:
+                raise Stopped
+
+        found.clear()
+        with pytest.raises(Stopped):
+            certify(config, stop)
+        assert sum(found) < whole
+        assert list((own / FOLDER).rglob("*.npz"))
+    victim = sorted((own / FOLDER).rglob("*.npz"))[0]
+    victim.write_bytes(victim.read_bytes()[:50])
+    found.clear()
+    points: list[Progress] = []
+    again = certify(config, points.append)
+    assert again == undisturbed
+    assert 0 < sum(found) < whole * (0.8 if step == "scoring" else 0.5)
+    assert not (own / FOLDER).exists()
+    assert [point.done for point in points if point.step == step] == sorted(
+        {point.done for point in points if point.step == step}
+    )
+
+
+def test_kept_sums_are_of_one_corpus_declaration_and_seed_alone(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK", 16)
+    config, found = CertifyConfig(own, everything=True, device="cpu"), scored_batches(monkeypatch)
+    certify(config)
+    whole = sum(found)
+
+    def stop(point: Progress) -> None:
+        if point.step == "reference":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        certify(config, stop)
+    for other in (replace(config, seed=1), replace(config, as_temperature=0.9), replace(config, split="test")):
+        found.clear()
+        with pytest.raises(Stopped):
+            certify(other, stop)
+        assert sum(found) > (0.2 if other.split == "test" else 0.5) * whole
+    found.clear()
+    with pytest.raises(Stopped):
+        certify(config, stop)
+    assert not found
+    monkeypatch.setattr(chunks, "CHUNK", 17)
+    with pytest.raises(Stopped):
+        certify(config, stop)
+    assert sum(found) > 0.5 * whole, "sums of chunks cut otherwise are others"
+
+
+def test_where_nothing_can_be_kept_it_is_scored_all_the_same(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (own / FOLDER).write_text("a file in the way")
+    assert certify(CertifyConfig(own, tokens=1000, device="cpu"))["stored"]
+    (own / FOLDER).unlink()
+    elsewhere = own.parent / "elsewhere"
+    elsewhere.mkdir()
+    (own / FOLDER).symlink_to(elsewhere)
+    certify(CertifyConfig(own, tokens=1000, device="cpu"))
+    assert not list(elsewhere.iterdir())
