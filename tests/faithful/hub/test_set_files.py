@@ -61,7 +61,7 @@ def test_a_place_elsewhere_is_named_wherever_it_is_stated(card: Any, name: str, 
         refuse_foreign_files("a/set", None)
     assert f"The card of a/set names '{place}'" in str(refused.value)
     card({"features": {"image": "https://elsewhere.org/x"}}, name)
-    with pytest.raises(FaithfulError, match="names 'https://elsewhere.org/x'"):
+    with pytest.raises(FaithfulError, match=r"names 'https://elsewhere\.org/x'"):
         refuse_foreign_files("a/set", None)
 
 
