@@ -99,10 +99,10 @@ COMMANDS = {
     "train": f"{TRAIN} --out made",
     "study corpora": "study corpora runs/r/corpora/own runs/r/corpora/prose --out made --tokens 600",
     "study seeds": f"study seeds runs/r/saes {STUDY} --set gaussian_seeds=2 --set gaussian_steps=20",
-    "study fakes": f"study fakes runs/r/saes {STUDY} --set noise_tokens=1000",
-    "study reconstruction": f"study reconstruction runs/r/saes {STUDY} --set ks=1,4",
+    "study fakes": f"study fakes runs/r/saes {STUDY} --set noise_tokens=1000 --workers 2",
+    "study reconstruction": f"study reconstruction runs/r/saes {STUDY} --set ks=1,4 --workers 2",
     "study probes": f"study probes runs/r/saes {STUDY} --set train_size=64 --set test_size=64 --set ks=1"
-    " --set curve_points=1",
+    " --set curve_points=1 --workers 2",
     "run": "run recipe.toml --run made",
     "publish": "publish run runs/r user/things --accept-licence",
 }

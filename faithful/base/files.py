@@ -25,6 +25,7 @@ LINKS = (errno.ELOOP, errno.EMLINK)
 WRITERS = ("SafetensorError", "ComputeError")
 IN_WORDS = re.compile(r"\bcode: (\d+)|\bos error (\d+)")
 _shared_below: set[tuple[int, Path]] = set()
+_locks: set[io.FileIO] = set()
 
 
 def sha256_file(path: Path) -> str:
@@ -191,6 +192,7 @@ def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _locks.add(file)
             file.truncate(0)
             file.write(str(os.getpid()).encode())
         except BlockingIOError:
@@ -207,6 +209,16 @@ def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
             yield
         finally:
             _shared_below.discard(mine)
+            _locks.discard(file)
+
+
+def _close_locks() -> None:
+    """In a process forked off: a lock is its parent's, and ends with the parent whoever else lives on."""
+    for file in _locks:
+        file.close()
+
+
+os.register_at_fork(after_in_child=_close_locks)
 
 
 def reason_of(error: OSError) -> str:

@@ -27,10 +27,13 @@ Tokens = Annotated[str | None, typer.Option(help="Tokens of the panel; default 3
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 Dtype = Annotated[str | None, typer.Option(help="Type the model runs in.")]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice of the study; default 0.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes that share the work, one per GPU or part of the CPU; default 1.")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting of those below, as NAME=VALUE; repeat it.")]
 Full = Annotated[bool, typer.Option("--full", help="Every table: of seeds, all floors too.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-OPTIONS = {"tokens", "device", "dtype", "seed"}
+OPTIONS = {"tokens", "device", "dtype", "seed", "workers"}
 KEPT = "Options that are left out are those of the study that is there already."
 
 
@@ -73,6 +76,7 @@ def _study_command(name: str) -> Any:
         device: Device = None,
         dtype: Dtype = None,
         seed: Seed = None,
+        workers: Workers = None,
         settings: Set = None,
         full: Full = False,
         as_json: Json = False,
@@ -97,6 +101,7 @@ def _study_command(name: str) -> Any:
             "device": device,
             "dtype": dtype,
             "seed": seed,
+            "workers": workers,
         }
         _do(name, out or _folder(sources, run, name), stated | further, as_json, full=full)
 

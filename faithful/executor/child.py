@@ -1,31 +1,33 @@
 """Processes of our own: deaf to the terminal's Ctrl-C, and gone as soon as whoever started them is."""
 
 import contextlib
-import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
 import ctypes
 import multiprocessing
+import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
+from typing import Any
 
 from faithful.base.terminal import open_streams
 
 PR_SET_PDEATHSIG = 1
 
 
-def start_child(function: Callable[..., None], *args: Any, name: str | None = None) -> BaseProcess:
+def start_child(
+    function: Callable[..., None], *args: Any, name: str | None = None, forked: bool = False
+) -> BaseProcess:
     """Start a process that calls a function of a module.
+
+    It begins anew and loads its modules; or it is `forked` off, with all that this process has loaded, as PyTorch's own
+    DataLoader forks its workers: like theirs, its work must keep to one CPU thread, since those of OpenMP do not outlive a
+    fork, and off a GPU that this process has used.
 
     It is born deaf to SIGINT, which a terminal sends to the whole group: whoever started it stops it. What it prints goes
     to stderr, so that it does not mix with the command's own answer. It dies with the process that started it, however
@@ -34,9 +36,9 @@ def start_child(function: Callable[..., None], *args: Any, name: str | None = No
     Raises:
         OSError: the system gives no process.
     """
-    context = multiprocessing.get_context("spawn")
+    context: Any = multiprocessing.get_context("fork" if forked else "spawn")
     call = _Call(function, args)
-    process = context.Process(target=_begin, args=(call,), daemon=False, name=name)
+    process: BaseProcess = context.Process(target=_begin, args=(call,), daemon=False, name=name)
     with _deaf_to_interrupts():
         process.start()
     return process

@@ -1,115 +1,153 @@
-"""Jobs that do not stop each other: one after the other, or in processes with a GPU each."""
+"""Workers that are processes of this machine."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 from faithful.base.errors import FaithfulError, sentence_of
 from faithful.base.files import reason_of
-from faithful.executor.child import start_child
+from faithful.executor.child import environment, start_child
+from faithful.executor.protocol import Event, Main, Share
 
-Told = Callable[[Any], None]
-Work = Callable[[Any, int, Told], None]
-T = TypeVar("T")
+GRACE_SECONDS, END_SECONDS = 0.3, 5.0
 
 
-def in_turn(work: Callable[[T], None], jobs: Iterable[T]) -> None:
-    """Do jobs one after the other, also those after one that fails.
+class LocalExecutor:
+    """Processes of this machine; see `faithful.executor.protocol.Executor`."""
 
-    Raises:
-        FaithfulError: what the jobs that failed raised, at the end.
-    """
-    failures = []
-    for job in jobs:
+    def __init__(self, name: str = "worker") -> None:
+        self.name = name
+        self.inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.workers: list[LocalWorker] = []
+
+    def __enter__(self) -> "LocalExecutor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        stop_all(self.workers)
+
+    def start(self, number: int, share: Share, main: Main, *arguments: Any) -> "LocalWorker":
+        """Start a process.
+
+        Raises:
+            FaithfulError: the system gives no process or pipe.
+        """
+        name = f"{self.name}-{number}"
         try:
-            work(job)
-        except FaithfulError as error:
-            failures.append(str(error))
-    _refuse(failures)
-
-
-def spread(work: Work, jobs: Sequence[Any], workers: int, report: Told) -> None:
-    """Do jobs in processes of their own, each of which takes the next one when it is done, and pass on what they tell.
-
-    Args:
-        work: a function of a module; called with a job, the worker's number and a function that takes progress.
-        jobs: picklable, begun in this order.
-        workers: processes.
-        report: told whatever the jobs tell.
-
-    Raises:
-        FaithfulError: what jobs raised, or workers died, at the end: the others are done first.
-    """
-    waiting, failures = list(jobs), []
-    pipes: dict[Any, Any] = {}
-    try:
-        for number in range(min(workers, len(jobs))):
             ours, theirs = Pipe()
-            try:
-                process = start_child(_serve, work, number, theirs, name=f"training-{number}")
-            except OSError as error:
-                raise FaithfulError(f"Cannot start a process: {reason_of(error)}; use fewer --workers.") from error
-            theirs.close()
-            pipes[ours] = process
-            _assign(ours, waiting)
-        while pipes:
-            ready: list[Any] = wait(list(pipes))
-            for pipe in ready:
-                try:
-                    kind, content = pipe.recv()
-                except (EOFError, ConnectionError):
-                    failures += _ended(pipes.pop(pipe))
-                    continue
-                if kind == "told":
-                    report(content)
-                    continue
-                if kind == "failed":
-                    failures.append(content)
-                _assign(pipe, waiting)
-    finally:
-        for process in pipes.values():
+            with environment({} if share.is_forked else share.environment(number)):
+                process = start_child(_begin, theirs, main, arguments, name=name, forked=share.is_forked)
+        except OSError as error:
+            raise FaithfulError(f"Cannot start a process: {reason_of(error)}; use fewer --workers.") from error
+        theirs.close()
+        worker = LocalWorker(process, ours, self.inbox)
+        self.workers.append(worker)
+        return worker
+
+    def events(self, seconds: float) -> Iterator[Event]:
+        """What workers have said, waiting at most `seconds` for the first of it."""
+        try:
+            yield self.inbox.get(timeout=seconds)
+            while True:
+                yield self.inbox.get_nowait()
+        except queue.Empty:
+            return
+
+
+class LocalWorker:
+    """A process; what it says is taken off the pipe at once, so that neither end ever waits for the other to read."""
+
+    def __init__(self, process: BaseProcess, connection: Connection, inbox: "queue.SimpleQueue[Event]") -> None:
+        self.process, self.connection = process, connection
+        self.listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
+        self.listener.start()
+
+    def tell(self, kind: str, content: Any = None) -> bool:
+        """Tell the process; whether it could still be told."""
+        try:
+            self.connection.send((kind, content))
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of a process that has ended."""
+        self.listener.join(END_SECONDS)
+        self.connection.close()
+
+    def _listen(self, inbox: "queue.SimpleQueue[Event]") -> None:
+        try:
+            while True:
+                kind, content = self.connection.recv()
+                inbox.put((self, kind, content))
+        except (EOFError, OSError):
+            self.process.join(END_SECONDS)
+            inbox.put((self, "died", self.process.exitcode))
+
+
+def stop_all(workers: Sequence[LocalWorker]) -> None:
+    """End processes, all at the same time: ask, then terminate, then kill."""
+    for worker in workers:
+        worker.tell("stop")
+    processes = [worker.process for worker in workers]
+    _wait(processes, GRACE_SECONDS)
+    for process in processes:
+        if process.is_alive():
             process.terminate()
-            process.join()
-    _refuse(failures)
+    _wait(processes, END_SECONDS)
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+    _wait(processes, END_SECONDS)
+    for worker in workers:
+        worker.close()
 
 
-def _assign(pipe: Any, waiting: list[Any]) -> None:
-    """Give a worker the next job, or let it go."""
-    with contextlib.suppress(ConnectionError):  # whoever is dead is heard of
-        pipe.send(waiting[0] if waiting else None)
-        del waiting[:1]
+def _wait(processes: Sequence[BaseProcess], seconds: float) -> None:
+    """Wait until all have ended, at most `seconds` altogether."""
+    deadline = time.monotonic() + seconds
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
 
 
-def _ended(process: Any) -> list[str]:
-    """What is to be said of a worker that is no more."""
-    process.join()
-    if not process.exitcode:
-        return []
-    return [
-        f"A training process died (exit status {process.exitcode}); run the same command again to go on, with fewer"
-        " --workers if memory ran out."
-    ]
+class LocalLink:
+    """A process' end of its pipe."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def say(self, kind: str, content: Any = None) -> None:
+        """Tell whoever started the process."""
+        self.connection.send((kind, content))
+
+    def hear(self) -> tuple[str, Any]:
+        """The next thing told; waits for it."""
+        kind, content = self.connection.recv()
+        return kind, content
+
+    def has_mail(self) -> bool:
+        """Whether `hear` would answer at once."""
+        return self.connection.poll()
 
 
-def _serve(work: Work, number: int, pipe: Connection) -> None:
-    with contextlib.suppress(EOFError, ConnectionError):  # whoever gave the work is gone
-        while (job := pipe.recv()) is not None:
-            pipe.send(_outcome(work, job, number, pipe))
-
-
-def _outcome(work: Work, job: Any, number: int, pipe: Connection) -> tuple[str, str | None]:
+def _begin(connection: Connection, main: Main, arguments: tuple[Any, ...]) -> None:
+    """Main function of a process: errors that a user can mend are its last words."""
+    link = LocalLink(connection)
     try:
-        work(job, number, lambda point: pipe.send(("told", point)))
+        main(link, *arguments)
+    except (EOFError, ConnectionError):
+        pass  # whoever gave the work is gone: nobody to work for
     except Exception as error:
-        sentence = None if isinstance(error, ConnectionError) else sentence_of(error)
+        sentence = sentence_of(error)
         if sentence is None:
             raise
-        return "failed", sentence
-    return "done", None
-
-
-def _refuse(failures: list[str]) -> None:
-    if failures:
-        raise FaithfulError(" ".join(dict.fromkeys(failures)))
+        with contextlib.suppress(OSError):
+            link.say("failed", sentence)
+    finally:
+        connection.close()

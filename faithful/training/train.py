@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from faithful.base.devices import check_device
-from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock, remove_temporaries
-from faithful.executor.local import in_turn, spread
+from faithful.executor.jobs import in_turn, run_jobs
+from faithful.executor.protocol import share_of
 from faithful.models.load import load_model
 from faithful.store.corpora_of_saes import remember_corpora
 from faithful.store.corpus import Corpus
@@ -148,36 +148,18 @@ def _latents(cells: list[Cell]) -> int:
     return sum(cell.d_sae for cell in cells)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What a worker trains: cells of one corpus."""
-
-    config: TrainConfig
-    settings: Settings
-    corpus: Path
-    cells: list[Cell]
-    device: str
-    threads: int
-
-
 def _spread(
     config: TrainConfig, settings: Settings, groups: list[tuple[Path, list[Cell]]], device: str, report: Any
 ) -> None:
     """Train groups of cells in processes of their own, one per GPU."""
     count = min(config.workers, len(groups))
-    if device == "cuda" and count > torch.cuda.device_count():
-        raise FaithfulError(
-            f"--workers {config.workers} needs as many GPUs, and there are {torch.cuda.device_count()}."
-        )
-    threads = config.threads or max(1, torch.get_num_threads() // count)
-    jobs = [_Job(config, settings, corpus, cells, device, threads) for corpus, cells in groups]
-    spread(_train_alone, jobs, count, report)
+    share = share_of(device, count, config.threads)
+    run_jobs(_train_alone, groups, count, report, share=share, name="training", shared=(config, settings, device))
 
 
-def _train_alone(job: _Job, worker: int, report: Any) -> None:
-    torch.set_num_threads(job.threads)
-    where = f"cuda:{worker}" if job.device == "cuda" else job.device
-    _train_group(job.config, job.settings, job.corpus, job.cells, where, load_model(job.settings.model, where), report)
+def _train_alone(shared: tuple[TrainConfig, Settings, str], job: tuple[Path, list[Cell]], report: Any) -> None:
+    config, settings, device = shared
+    _train_group(config, settings, *job, device, load_model(settings.model, device), report)
 
 
 def _train_group(

@@ -1,38 +1,20 @@
 """The coordinator: hands ranges to workers, gathers samples, commits whole shards. The only writer of a corpus."""
 
-import queue
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter
+from faithful.executor.local import LocalExecutor
+from faithful.executor.protocol import Worker
 from faithful.models.spec import ModelSpec
 from generation.own.schedule import SplitSchedule
-from generation.own.workers import Inbox, Worker, messages, stop_all
+from generation.own.workers import Drawer, start_drawer
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings, Sample
 
 Commit = Callable[[str, int, list[Sample]], None]
 DEATHS_ALLOWED = 3
-
-
-@contextmanager
-def worker_pool(
-    count: int, spec: ModelSpec, sampling: Sampling, settings: EngineSettings, inbox: Inbox
-) -> Iterator[Callable[[int], Worker]]:
-    """Give a function that starts worker `n`; every worker started ends with the context."""
-    started: list[Worker] = []
-
-    def start(number: int) -> Worker:
-        worker = Worker(number % count, spec, sampling, settings, inbox)
-        started.append(worker)
-        return worker
-
-    try:
-        yield start
-    finally:
-        stop_all(started)
 
 
 def draw_all(
@@ -59,11 +41,12 @@ def draw_all(
     """
     by_split = {schedule.split: schedule for schedule in schedules}
     deaths, told = 0, 0.0
-    inbox: Inbox = queue.SimpleQueue()
-    with worker_pool(workers, spec, sampling, settings, inbox) as start:
-        crew = [start(number) for number in range(workers)]
+    with LocalExecutor() as executor:
+        crew = [start_drawer(executor, number, spec, sampling, settings) for number in range(workers)]
+        known: dict[Worker, Drawer] = {drawer.worker: drawer for drawer in crew}
         while not all(schedule.done for schedule in schedules):
-            for worker, kind, content in messages(inbox, seconds=1.0):
+            for said_by, kind, content in executor.events(1.0):
+                worker = known[said_by]
                 if kind == "samples":
                     split, shard, samples = content
                     worker.deliver(split, shard, samples)
@@ -74,7 +57,7 @@ def draw_all(
                     worker.idle = True
                 elif kind == "more" and not _assign(worker, schedules):
                     worker.decline()
-                elif kind == "error":
+                elif kind == "failed":
                     raise FaithfulError(content)
                 elif kind == "died" and worker in crew:
                     deaths += 1
@@ -84,7 +67,8 @@ def draw_all(
                             " --batch. Committed shards are kept."
                         )
                     _give_back(worker, by_split)
-                    crew[crew.index(worker)] = start(worker.number)
+                    fresh = start_drawer(executor, worker.number, spec, sampling, settings)
+                    crew[crew.index(worker)] = known[fresh.worker] = fresh
             for schedule in schedules:
                 while whole := schedule.whole():
                     commit(schedule.split, *whole)
@@ -101,7 +85,7 @@ def draw_all(
         _tell(schedules, [], report)
 
 
-def _assign(worker: Worker, schedules: list[SplitSchedule]) -> bool:
+def _assign(worker: Drawer, schedules: list[SplitSchedule]) -> bool:
     for schedule in schedules:
         work = schedule.next_range()
         if work is not None:
@@ -110,13 +94,13 @@ def _assign(worker: Worker, schedules: list[SplitSchedule]) -> bool:
     return False
 
 
-def _give_back(worker: Worker, by_split: dict[str, SplitSchedule]) -> None:
+def _give_back(worker: Drawer, by_split: dict[str, SplitSchedule]) -> None:
     """Put the shards that a worker still owes, and that are still wanted, back into the queue."""
     for split, shard in worker.owed:
         by_split[split].give_back(shard)
 
 
-def _tell(schedules: list[SplitSchedule], crew: list[Worker], report: Reporter) -> None:
+def _tell(schedules: list[SplitSchedule], crew: list[Drawer], report: Reporter) -> None:
     """Say what is drawn, that of unfinished samples included: the first of them may be a minute away."""
     wanted = {schedule.split: schedule.target for schedule in schedules}
     done = sum(schedule.tokens_now() for schedule in schedules) + sum(worker.in_flight for worker in crew)

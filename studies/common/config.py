@@ -19,6 +19,7 @@ class StudyConfig:
         context, layout: tokens per context, BOS included; `aligned` or `packed`; by default as the SAEs were trained.
         device, dtype: of the model.
         seed: of every random choice of the study.
+        workers: processes that share the work, each with its part of the CPU's threads or a GPU; the figures are the same.
     """
 
     saes: tuple[str | Path, ...]
@@ -32,3 +33,4 @@ class StudyConfig:
     device: str | None = None
     dtype: str | None = None
     seed: int = 0
+    workers: int = 1

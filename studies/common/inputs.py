@@ -9,6 +9,7 @@ from typing import Any
 from faithful.base.devices import check_device
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import check_stated
+from faithful.executor.protocol import share_of
 from faithful.hooks.hook import KINDS, MODULE, Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.load import load_model, shape_of
@@ -70,6 +71,10 @@ class StudyInput:
         """The model's tokenizer."""
         return load_tokenizer(self.spec.source, self.spec.hub_revision())
 
+    def __getstate__(self) -> dict[str, Any]:
+        """To be pickled: without what is loaded, which whoever unpickles it loads again."""
+        return {name: value for name, value in vars(self).items() if name not in ("model", "truncated", "tokenizer")}
+
     def heading(self, study: str, seed: int) -> dict[str, Any]:
         """What summary.json of every study begins with."""
         return {
@@ -109,6 +114,9 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     device = check_device(config.device)
     if config.seed < 0:
         raise FaithfulError("--seed must not be negative.")
+    if config.workers < 1:
+        raise FaithfulError("--workers is at least 1.")
+    share_of(device, config.workers)
     config = _without_runs(config)
     saes = find_saes(config.saes)
     corpora, missing = _corpora(config, saes)

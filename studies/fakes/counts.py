@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from faithful.executor.jobs import Crew, Tell
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import Trained, by_corpus
@@ -20,6 +21,7 @@ from studies.common.examples import latent_examples
 from studies.common.gaussian import moments_of
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel, unigram_rows
+from studies.common.workers import Job, Told, jobs_of, study_crew, telling
 from studies.fakes.rules import (
     CONTRAST,
     DENSITIES,
@@ -37,16 +39,15 @@ from studies.fakes.rules import (
     thresholds_of,
 )
 
-Told = Callable[[str, int, int], None]
 FORMAT = 4
 SWEEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 EXAMPLE_CONTEXTS = 64
-TEXT, NOISE, THRESHOLDS = "text", "random tokens", "codes of text"
+TEXT, NOISE, THRESHOLDS, UNTRAINED = "text", "random tokens", "codes of text", "untrained"
 CONTROLS = {
     "shuffled": ("shuffled text", TEXT),
     "unigram": ("unigram text", TEXT),
     "permuted_model": (f"{NOISE}, permuted model", f"{TEXT}, permuted model"),
-    "untrained": (f"{NOISE}, untrained", f"{TEXT}, untrained"),
+    UNTRAINED: (f"{NOISE}, untrained", f"{TEXT}, untrained"),
 }
 """What stands for the random tokens and what for the text."""
 
@@ -60,13 +61,10 @@ class FakeCounts:
         noise: contexts of random tokens.
         seed: of the controls and of the bootstrap.
         folder: of the cells.
-        report: told what is read.
     """
 
-    def __init__(
-        self, found: StudyInput, panel: Panel, noise: Sequence[np.ndarray], seed: int, folder: Path, report: Told
-    ) -> None:
-        self.found, self.panel, self.noise, self.seed, self.report = found, panel, noise, seed, report
+    def __init__(self, found: StudyInput, panel: Panel, noise: Sequence[np.ndarray], seed: int, folder: Path) -> None:
+        self.found, self.panel, self.noise, self.seed = found, panel, noise, seed
         spec = found.spec
         identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, seed, panel.sha256]
         digest = hashlib.sha256(json.dumps(identity).encode())
@@ -74,15 +72,21 @@ class FakeCounts:
             digest.update(row.tobytes())
         self._cells = Cells(folder, digest.hexdigest())
         self._resampled = {TEXT, NOISE, *(f"{TEXT} of {name}" for name in panel.parts)}
+        self._loaded: dict[Trained, Autoencoder] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To be pickled: without what is loaded."""
+        return vars(self) | {"_loaded": {}}
 
     @property
     def reused(self) -> int:
         """SAEs whose figures were there already."""
         return self._cells.reused
 
-    def cells(self) -> dict[str, dict[str, Any]]:
+    def cells(self, workers: int, report: Told) -> dict[str, dict[str, Any]]:
         """Figures of every SAE by its hash."""
-        return self._cells.figures(self.found.saes, self._measure)
+        with study_crew(FakeCounts.read, self, self.found, workers) as crew:
+            return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, telling(report)))
 
     def examples(self, saes: Sequence[Trained], cells: dict[str, dict[str, Any]], count: int) -> list[dict[str, Any]]:
         """The densest fake latents of each corpus' first SAE, on random tokens and on text."""
@@ -112,56 +116,75 @@ class FakeCounts:
             ]  # fmt: skip
         return blocks
 
-    @torch.no_grad()
-    def _measure(self, saes: Sequence[Trained]) -> Iterator[dict[str, Any]]:
+    def _measure(self, saes: Sequence[Trained], crew: Crew, tell: Tell) -> Iterator[dict[str, Any]]:
         """Read what no killed study has read, each text once for all SAEs; then their figures, SAE by SAE."""
-        found, panel, noise, seed = self.found, self.panel, self.noise, self.seed
-        model = found.truncated
-        loaded = {sae: sae.load().to(device=model.device) for sae in saes}
-        if left := self._cells.lacking(saes, THRESHOLDS):
-            some = [loaded[sae] for sae in left]
-            coded = code_text(model, some, panel.rows, panel.ordinary, self._told(THRESHOLDS))
-            for sae, codes in zip(left, coded.codes, strict=True):
-                self._cells.keep(sae, THRESHOLDS, thresholds_of(codes.values, codes.latents, codes.d_sae))
-            del coded
-        self._read(TEXT, model, loaded, panel.rows)
-        for name, rows in panel.parts.items():
-            self._read(f"{TEXT} of {name}", model, loaded, rows)
-        self._read(NOISE, model, loaded, noise)
-        self._read(CONTROLS["shuffled"][0], model, loaded, shuffled_documents(panel.rows, panel.ordinary, seed))
-        self._read(CONTROLS["unigram"][0], model, loaded, unigram_rows(found.spec, panel.rows, seed))
-        if any(self._cells.lacking(saes, read) for read in CONTROLS["permuted_model"]):
-            other = TruncatedModel(permuted_model(found.model, seed), found.hook)
-            for read, text in zip(CONTROLS["permuted_model"], (noise, panel.rows), strict=True):
-                self._read(read, other, loaded, text)
-            del other
+        if crew.inherits:
+            self._load(saes, self.found.truncated)
+        crew.run(jobs_of([(THRESHOLDS, tuple(self._cells.lacking(saes, THRESHOLDS)))], crew.count), tell)
+        texts = [TEXT, *(f"{TEXT} of {name}" for name in self.panel.parts), NOISE, *CONTROLS]
         begun = [sae for sae in saes if has_untrained(sae)]
-        if any(self._cells.lacking(begun, read) for read in CONTROLS["untrained"]):
-            mean = moments_of(model, panel.rows, panel.ordinary).mean
-            initial = {sae: untrained_sae(sae, mean).to(device=model.device) for sae in begun}
-            for read, text in zip(CONTROLS["untrained"], (noise, panel.rows), strict=True):
-                self._read(read, model, initial, text)
+        lacking = [(text, self._lacking(begun if text == UNTRAINED else saes, text)) for text in texts]
+        if crew.count > 1:
+            lacking.sort(key=lambda job: -sum(len(self._rows(read)) for read in _reads(job[0])))
+        crew.run(jobs_of(lacking, crew.count), tell)
         for sae in saes:
             yield _figures(
                 self._firing(sae, NOISE),
                 self._firing(sae, TEXT),
-                {name: self._firing(sae, f"{TEXT} of {name}") for name in panel.parts},
+                {name: self._firing(sae, f"{TEXT} of {name}") for name in self.panel.parts},
                 {
                     name: (self._firing(sae, one), self._firing(sae, other))
                     for name, (one, other) in CONTROLS.items()
-                    if name != "untrained" or has_untrained(sae)
+                    if name != UNTRAINED or has_untrained(sae)
                 },
             )
 
-    def _read(
-        self, what: str, model: TruncatedModel, saes: Mapping[Trained, Autoencoder], rows: Sequence[np.ndarray]
-    ) -> None:
-        """Count a text for those SAEs that it was not counted for, and keep what comes of it."""
-        left = self._cells.lacking(saes, what)
-        thresholds = [self._cells.kept(sae, THRESHOLDS).to(model.device) for sae in left]
-        counted = self._count(model, [saes[sae] for sae in left], thresholds, rows, what) if left else []
-        for sae, firing in zip(left, counted, strict=True):
-            self._cells.keep(sae, what, _plain(firing))
+    def _lacking(self, saes: Iterable[Trained], text: str) -> tuple[Trained, ...]:
+        """SAEs that one of the reads of a text is still to be made for."""
+        left = {sae for read in _reads(text) for sae in self._cells.lacking(saes, read)}
+        return tuple(sae for sae in saes if sae in left)
+
+    @torch.no_grad()
+    def read(self, job: Job, tell: Tell) -> None:
+        """Count a text for some SAEs, and keep what comes of it."""
+        text, saes = job
+        model = self.found.truncated
+        loaded = self._load(saes, model)
+        if text == THRESHOLDS:
+            coded = code_text(model, loaded, self.panel.rows, self.panel.ordinary, _told(tell, text))
+            for sae, codes in zip(saes, coded.codes, strict=True):
+                self._cells.keep(sae, text, thresholds_of(codes.values, codes.latents, codes.d_sae))
+            return
+        if text == "permuted_model":
+            model = TruncatedModel(permuted_model(self.found.model, self.seed), self.found.hook)
+        if text == UNTRAINED:
+            mean = moments_of(model, self.panel.rows, self.panel.ordinary).mean
+            loaded = [untrained_sae(sae, mean).to(device=model.device) for sae in saes]
+        for read in _reads(text):
+            left = [place for place, sae in enumerate(saes) if self._cells.lacking([sae], read)]
+            if left:
+                some = [saes[place] for place in left]
+                thresholds = [self._cells.kept(sae, THRESHOLDS).to(model.device) for sae in some]
+                counted = self._count(model, [loaded[place] for place in left], thresholds, read, _told(tell, read))
+                for sae, firing in zip(some, counted, strict=True):
+                    self._cells.keep(sae, read, _plain(firing))
+
+    def _load(self, saes: Sequence[Trained], model: TruncatedModel) -> list[Autoencoder]:
+        for sae in saes:
+            if sae not in self._loaded:
+                self._loaded[sae] = sae.load().to(device=model.device)
+        return [self._loaded[sae] for sae in saes]
+
+    def _rows(self, read: str) -> Sequence[np.ndarray]:
+        """The contexts that are read."""
+        if read.startswith(NOISE):
+            return self.noise
+        if read == CONTROLS["shuffled"][0]:
+            return shuffled_documents(self.panel.rows, self.panel.ordinary, self.seed)
+        if read == CONTROLS["unigram"][0]:
+            return unigram_rows(self.found.spec, self.panel.rows, self.seed)
+        part = read.removeprefix(f"{TEXT} of ")
+        return self.panel.rows if part == read else self.panel.parts[part]
 
     def _firing(self, sae: Trained, what: str) -> Firing:
         return _of_plain(self._cells.kept(sae, what))
@@ -171,18 +194,24 @@ class FakeCounts:
         model: TruncatedModel,
         saes: Sequence[Autoencoder],
         thresholds: Sequence[Tensor],
-        rows: Sequence[np.ndarray],
-        what: str,
+        read: str,
+        told: Callable[[int, int], None],
     ) -> list[Firing]:
-        text = what if what in self._resampled else None
+        text, rows = read if read in self._resampled else None, self._rows(read)
         counters = [FiringCounter(one, len(rows), self.seed, text) for one in thresholds]
-        for owners, _, h in activations_of(model, rows, self.panel.ordinary, self._told(what)):
+        for owners, _, h in activations_of(model, rows, self.panel.ordinary, told):
             for sae, counter in zip(saes, counters, strict=True):
                 counter.add(*sparse_codes(sae, h), owners)
         return [counter.result() for counter in counters]
 
-    def _told(self, step: str) -> Callable[[int, int], None]:
-        return lambda done, total: self.report(step, done, total)
+
+def _reads(text: str) -> list[str]:
+    """What is read for a text or a control; the text itself, which several stand beside, has a job of its own."""
+    return [read for read in CONTROLS.get(text, (text,)) if read not in (TEXT, NOISE) or read == text]
+
+
+def _told(tell: Tell, step: str) -> Callable[[int, int], None]:
+    return lambda done, total: tell((step, done, total))
 
 
 def _plain(firing: Firing) -> dict[str, Any]:

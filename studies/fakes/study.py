@@ -1,6 +1,6 @@
 """`faithful study fakes`: latents that fire on random tokens and not on text, with every control beside them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from studies.common.panel import Panel, load_panel, noise_rows
 from studies.common.resolution import fakes_leave_open
 from studies.common.results import Row, write_results
 from studies.common.sizes import NOISE_CONTEXTS, noise_tokens
+from studies.common.workers import Told
 from studies.fakes import figures as fakes_figures
 from studies.fakes.config import FakesConfig
 from studies.fakes.counts import FakeCounts
@@ -24,8 +25,6 @@ from studies.statistics.estimates import estimate
 from studies.statistics.headlines import Parts
 from studies.statistics.resampled import Resampled
 from studies.statistics.verdicts import summarise
-
-Told = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ def study_fakes(config: FakesConfig, report: Told = _silent) -> FakesStudy:
     if warning := fakes_leave_open(found, panel.tokens, len(noise) * (found.context - 1)):
         report(warning, 0, 0)
     with folder_lock(config.out):
-        counts = FakeCounts(found, panel, noise, config.seed, config.out / "cells", report)
-        cells = counts.cells()
+        counts = FakeCounts(found, panel, noise, config.seed, config.out / "cells")
+        cells = counts.cells(config.workers, report)
         groups = ordered_shapes(found.saes)
         first = next(iter(groups))
         shapes = {name: _summary(found, panel, len(noise), saes, cells, name == first) for name, saes in groups.items()}

@@ -3,7 +3,7 @@
 Padding, BOS and other special tokens are left out of every pool: masks go to the model and to the pooling alike.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,9 @@ ROWS_PER_FORWARD = 32
 SPARSE = 0.4
 
 Told = Callable[[int, int], None]
+Rows = Sequence[np.ndarray]
+BatchPools = tuple[np.ndarray, list[Any], list[np.ndarray]]
+"""Of one batch: activations, and of each SAE codes and reconstructions; see `Pooled`."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class Pooled:
     codes: list[Any]
     rebuilt: list[np.ndarray]
 
+    def of(self, sae: int) -> dict[str, Any]:
+        """What probes read of an SAE."""
+        return {"f": self.codes[sae], "h_hat": self.rebuilt[sae]}
+
 
 def text_rows(texts: Sequence[str], encoder: Encoder, bos_id: int) -> list[np.ndarray]:
     """Contexts of texts: BOS and the first tokens, int64 [≤ context]; no end-of-text is appended."""
@@ -50,7 +57,6 @@ def text_rows(texts: Sequence[str], encoder: Encoder, bos_id: int) -> list[np.nd
     return rows
 
 
-@torch.no_grad()
 def pool_features(
     model: TruncatedModel,
     saes: Sequence[Autoencoder],
@@ -58,6 +64,7 @@ def pool_features(
     ordinary: np.ndarray,
     pooling: str = "mean",
     report: Told = lambda done, total: None,
+    spread: Callable[[list[Rows]], Iterable[tuple[int, BatchPools]]] | None = None,
 ) -> Pooled:
     """Features of contexts for all SAEs, from one forward pass.
 
@@ -71,39 +78,77 @@ def pool_features(
         ordinary: bool [vocab], False for special ids.
         pooling: `mean`, `max` or `last` (token).
         report: contexts done, and in all.
+        spread: makes `pool_batch` of each batch of contexts elsewhere, and gives its place and what came of it in any order;
+            by default they are made here.
 
     Raises:
         FaithfulError: another pooling.
     """
     if pooling not in POOLINGS:
         raise FaithfulError(f"'{pooling}' is no pooling; choose {', '.join(POOLINGS)}.")
-    device, done = model.device, 0
-    saes = [sae.to(device=device) for sae in saes]
+    batches = list(like_lengths(rows, ROWS_PER_FORWARD))
+    texts = [[rows[place] for place in places] for places in batches]
+    pools = spread(texts) if spread else enumerate(pool_batch(model, saes, text, ordinary, pooling) for text in texts)
     h = np.zeros((len(rows), model.d_in), np.float32)
     rebuilt = [np.zeros_like(h) for _ in saes]
     codes = [_Rows(len(rows), sae.d_sae) for sae in saes]
-    for places in like_lengths(rows, ROWS_PER_FORWARD):
-        ids, real = pad([rows[place] for place in places])
-        hidden = model(torch.from_numpy(ids).to(device), torch.from_numpy(real).to(device).long())
-        kept = torch.from_numpy(real & ordinary[ids]).to(device)
-        if pooling == "last":
-            kept = kept & (kept.flip(1).cumsum(1).flip(1) == 1)
-        owners = torch.arange(len(places), device=device).repeat_interleave(kept.sum(1))
-        tokens = hidden[kept]
-        h[places] = _pool(tokens, owners, len(places), pooling).cpu().numpy()
-        for sae, built, coded in zip(saes, rebuilt, codes, strict=True):
-            values, latents = sparse_codes(sae, tokens)
-            f = _pool_sparse(values.float(), latents, owners, len(places), sae.d_sae, pooling)
-            coded.put(places, f)
-            if pooling == "max":
-                back = decode(values, latents, sae.W_dec) + sae.b_dec
-                built[places] = _pool(back.float(), owners, len(places), pooling).cpu().numpy()
-            else:
-                empty = (kept.sum(1) == 0)[:, None]
-                built[places] = sae.decode(f).float().masked_fill(empty, 0).cpu().numpy()
+    done = 0
+    for at, (hidden, coded, built) in _first_first(pools):
+        places = batches[at]
+        h[places] = hidden
+        for of_sae, piece, filled, one in zip(codes, coded, rebuilt, built, strict=True):
+            of_sae.put(places, piece)
+            filled[places] = one
         done += len(places)
         report(done, len(rows))
-    return Pooled(h, [coded.matrix() for coded in codes], rebuilt)
+    return Pooled(h, [of_sae.matrix() for of_sae in codes], rebuilt)
+
+
+@torch.no_grad()
+def pool_batch(
+    model: TruncatedModel, saes: Sequence[Autoencoder], rows: Rows, ordinary: np.ndarray, pooling: str
+) -> BatchPools:
+    """The same of one batch of contexts: activations, codes (sparse where that is smaller) and reconstructions."""
+    device = model.device
+    ids, real = pad(rows)
+    hidden = model(torch.from_numpy(ids).to(device), torch.from_numpy(real).to(device).long())
+    kept = torch.from_numpy(real & ordinary[ids]).to(device)
+    if pooling == "last":
+        kept = kept & (kept.flip(1).cumsum(1).flip(1) == 1)
+    owners = torch.arange(len(rows), device=device).repeat_interleave(kept.sum(1))
+    tokens = hidden[kept]
+    codes, rebuilt = [], []
+    for sae in saes:
+        sae = sae.to(device=device)
+        values, latents = sparse_codes(sae, tokens)
+        f = _pool_sparse(values.float(), latents, owners, len(rows), sae.d_sae, pooling)
+        codes.append(_compact(f.cpu().numpy()))
+        if pooling == "max":
+            back = decode(values, latents, sae.W_dec) + sae.b_dec
+            rebuilt.append(_pool(back.float(), owners, len(rows), pooling).cpu().numpy())
+        else:
+            empty = (kept.sum(1) == 0)[:, None]
+            rebuilt.append(sae.decode(f).float().masked_fill(empty, 0).cpu().numpy())
+    return _pool(tokens, owners, len(rows), pooling).cpu().numpy(), codes, rebuilt
+
+
+def _first_first(pools: Iterable[tuple[int, BatchPools]]) -> Iterator[tuple[int, BatchPools]]:
+    """The batch of the longest contexts first: it decides how codes are kept."""
+    before: list[tuple[int, BatchPools]] | None = []
+    for at, found in pools:
+        if before is None or at == 0:
+            yield at, found
+            yield from before or ()
+            before = None
+        else:
+            before.append((at, found))
+
+
+def _compact(rows: np.ndarray) -> Any:
+    """Rows as they are, or as a sparse matrix where few numbers are none."""
+    from scipy.sparse import csr_matrix
+
+    return rows if np.count_nonzero(rows) >= SPARSE * rows.size else csr_matrix(rows)
 
 
 def _pool(tokens: Tensor, owners: Tensor, count: int, pooling: str) -> Tensor:
@@ -134,16 +179,16 @@ class _Rows:
         self._places: list[np.ndarray] = []
         self._pieces: list[Any] = []
 
-    def put(self, places: np.ndarray, rows: Tensor) -> None:
-        from scipy.sparse import csr_matrix
+    def put(self, places: np.ndarray, rows: Any) -> None:
+        from scipy.sparse import csr_matrix, issparse
 
-        if self._dense is None and not self._pieces and float((rows != 0).float().mean()) >= SPARSE:
+        if self._dense is None and not self._pieces and not issparse(rows):
             self._dense = np.zeros(self.shape, np.float32)
         if self._dense is not None:
-            self._dense[places] = rows.cpu().numpy()
+            self._dense[places] = rows.toarray() if issparse(rows) else rows
             return
         self._places.append(places)
-        self._pieces.append(csr_matrix(rows.cpu().numpy()))
+        self._pieces.append(csr_matrix(rows))
 
     def matrix(self) -> Any:
         from scipy.sparse import vstack

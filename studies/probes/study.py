@@ -6,7 +6,7 @@ text. Every text is read by the model once for all SAEs; what is finished for an
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import numpy as np
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.records import read_cache, write_record
+from faithful.executor.jobs import Crew, Tell
 from faithful.models.presets import tiny_path
+from faithful.sae.autoencoder import Autoencoder
 from faithful.store.corpus import Corpus, identity_hash
 from faithful.store.saes import Trained, ordered_shapes, seed_numbers
 from generation.writing.grams import GRAM
@@ -25,21 +27,21 @@ from studies.common.panel import load_panel, ordinary_ids
 from studies.common.resolution import probes_leave_open
 from studies.common.results import Row, write_results
 from studies.common.sizes import PROBE_EXAMPLES, PROBE_TESTS, default_size
+from studies.common.workers import Told, study_crew
 from studies.probes import figures as probe_figures
 from studies.probes.config import ProbesConfig
 from studies.probes.embedded_tasks import EmbeddedText
-from studies.probes.features import POOLINGS, pool_features, text_rows
+from studies.probes.features import POOLINGS, pool_batch, pool_features, text_rows
 from studies.probes.fit import CS
 from studies.probes.overlap import Overlap, overlaps
 from studies.probes.read_tasks import load_task
-from studies.probes.score import DRAWS, FULL, SPARSE, plan_probes, probe_cell
+from studies.probes.score import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
 from studies.probes.scores import SCORES, ProbeScores, entry_of, ks_of, mean_of
 from studies.probes.task_data import Draw, TaskData
 from studies.probes.tasks import embedded_names, find_task, hub_names
 from studies.statistics.headlines import Parts
 from studies.statistics.verdicts import summarise
 
-Told = Callable[[str, int, int], None]
 Entries = list[dict[str, Any]]
 FORMAT = 2
 CEILING = 0.95
@@ -112,8 +114,10 @@ class _Probes:
         """Probe what is not finished, and summarise."""
         if warning := probes_leave_open(self.found, {name: len(data.test.y) for name, data in self.data.items()}):
             self.report(warning, 0, 0)
-        for names in self._same_texts():
-            self._probe(names)
+        bench = Bench(self.found, self.data, self.plans, self.config.pooling)
+        with study_crew(Bench.do, bench, self.found, self.config.workers) as crew:
+            for names in self._same_texts():
+                self._probe(names, bench, crew)
         self.overlap = self._overlaps()
         self.marked = [name for name in self.data if self._baseline(name)["accuracy"] > CEILING]
         self.unmarked = [name for name in self.data if name not in self.marked]
@@ -173,7 +177,7 @@ class _Probes:
             groups.setdefault(_digest(data.texts), []).append(name)
         return list(groups.values())
 
-    def _probe(self, names: Sequence[str]) -> None:
+    def _probe(self, names: Sequence[str], bench: "Bench", crew: Crew) -> None:
         """Take finished cells of some tasks as they are, and make the others from one forward pass."""
         places: list[int | None] = [None, *range(len(self.saes))]
         missing = []
@@ -189,25 +193,21 @@ class _Probes:
         if not missing:
             return
         wanted = sorted({place for _, place in missing if place is not None})
-        saes = [self.saes[place].load() for place in wanted]
         texts = self.data[names[0]].texts
         title = "+".join(names)
         pooled = pool_features(
             self.found.truncated,
-            saes,
+            bench.load(wanted),
             text_rows(texts, self.embedded.encoder, self.found.spec.bos_id),
-            ordinary_ids(self.found.spec),
+            bench.ordinary,
             self.config.pooling,
             lambda done, total: self.report(f"features {title}", done, total),
+            lambda batches: crew.each([(wanted, batch) for batch in batches], _nothing),
         )
-        for done, (name, place) in enumerate(missing):
-            inputs: dict[str, Any] = {"h": pooled.h}
-            if place is not None:
-                at = wanted.index(place)
-                inputs = {"f": pooled.codes[at], "h_hat": pooled.rebuilt[at]}
-            entries = probe_cell(inputs, self.data[name], self.plans[name], ("h", "f"))
-            write_record(self._path(name, place), {"entries": entries})
-            self.cells[name, place] = entries
+        jobs = [(name, {"h": pooled.h} if place is None else pooled.of(wanted.index(place))) for name, place in missing]
+        for done, (at, entries) in enumerate(crew.each(jobs, _nothing)):
+            write_record(self._path(*missing[at]), {"entries": entries})
+            self.cells[missing[at]] = entries
             self.report(f"probes {title}", done + 1, len(missing))
 
     def _path(self, name: str, place: int | None) -> Path:
@@ -327,6 +327,37 @@ class _Probes:
             "bootstrap_draws": DRAWS,
             "overlap_run_tokens": GRAM,
         }
+
+
+class Bench:
+    """What workers probe with: the model and SAEs of a study, its tasks and how each is probed, the pooling of features."""
+
+    def __init__(self, found: StudyInput, data: dict[str, TaskData], plans: dict[str, Plan], pooling: str) -> None:
+        self.found, self.data, self.plans, self.pooling = found, data, plans, pooling
+        self.ordinary = ordinary_ids(found.spec)
+        self._loaded: dict[int, Autoencoder] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To be pickled: without what is loaded."""
+        return vars(self) | {"_loaded": {}}
+
+    def load(self, places: Sequence[int]) -> list[Autoencoder]:
+        """SAEs by their places in the study, each loaded once."""
+        for place in places:
+            if place not in self._loaded:
+                self._loaded[place] = self.found.saes[place].load()
+        return [self._loaded[place] for place in places]
+
+    def do(self, job: tuple[Any, Any], tell: Tell) -> Any:
+        """The features of (SAEs, a batch of contexts); or the entries of `probe_cell` of (a task, its inputs)."""
+        what, given = job
+        if isinstance(what, str):
+            return probe_cell(given, self.data[what], self.plans[what], ("h", "f"))
+        return pool_batch(self.found.truncated, self.load(what), given, self.ordinary, self.pooling)
+
+
+def _nothing(point: Any) -> None:
+    """Jobs of this study are short: they tell nothing before they are done."""
 
 
 def _refuse(config: ProbesConfig) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from faithful.activations.quality import Quality, Spliced, splice_contexts
 from faithful.activations.stream import kept_activations
+from faithful.executor.jobs import Crew, Tell
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from faithful.store.saes import Trained
@@ -19,16 +20,12 @@ from studies.common.cache import Cells
 from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
+from studies.common.workers import Told, jobs_of, study_crew, telling
 from studies.reconstruction.config import ReconstructionConfig
-
-Told = Callable[[str, int, int], None]
-
 
 FORMAT = 3
 ROWS_ON_CPU = 4
-
-
-PANEL = "panel"
+PANEL, REBUILT = "panel", "rebuilt"
 
 
 class _Reduced:
@@ -54,58 +51,86 @@ class _Reduced:
 class Bench:
     """Measures SAEs that are not measured yet, all of them from shared forward passes."""
 
-    def __init__(self, config: ReconstructionConfig, found: StudyInput, panel: Panel, report: Told) -> None:
-        self.config, self.found, self.panel, self.report = config, found, panel, report
+    def __init__(self, config: ReconstructionConfig, found: StudyInput, panel: Panel) -> None:
+        self.config, self.found, self.panel = config, found, panel
         identity = [FORMAT, list(config.ks), found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
         self._cells = Cells(config.out / "cells", hashlib.sha256(json.dumps(identity).encode()).hexdigest())
+        self._loaded: dict[Trained, list[_Reduced]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To be pickled: without what is loaded."""
+        return vars(self) | {"_loaded": {}}
 
     @property
     def reused(self) -> int:
         """SAEs whose figures were there already."""
         return self._cells.reused
 
-    def cells(self) -> dict[str, dict[str, Any]]:
+    def cells(self, report: Told) -> dict[str, dict[str, Any]]:
         """Of every SAE by its hash: `figures` {place: {k: {metric: value}}}, `contexts` {part: {k: {loss: [contexts]}}}."""
-        return self._cells.figures(self.found.saes, self._measure)
+        with study_crew(Bench.read, self, self.found, self.config.workers) as crew:
+            return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, telling(report)))
+
+    def _measure(self, saes: Sequence[Trained], crew: Crew, tell: Tell) -> Iterator[dict[str, Any]]:
+        """Two passes over each part of the panel, of which each is kept when it ends; then the figures, SAE by SAE."""
+        if crew.inherits:
+            self._load(saes)
+        *_, last = self.panel.parts
+        sums = jobs_of([(REBUILT, self._lacking(saes, REBUILT))], crew.count)
+        crew.run([(*job, None) for job in sums], tell)
+        mean = self._kept_sums(saes[0], last, "panel")[0].mean.cpu().numpy()
+        texts = [(name, self._lacking(saes, name)) for name in self.panel.parts]
+        crew.run([(*job, mean) for job in jobs_of(texts, crew.count)], tell)
+        for sae in saes:
+            yield self._figures(sae)
+
+    def _lacking(self, saes: Sequence[Trained], text: str) -> tuple[Trained, ...]:
+        """SAEs that a pass is still to be made for: with them in the model's way, or any of those before."""
+        reads = [f"sums of {name}" for name in self.panel.parts] if text == REBUILT else [f"losses on {text}"]
+        left = {sae for read in reads for sae in self._cells.lacking(saes, read)}
+        return tuple(sae for sae in saes if sae in left)
 
     @torch.no_grad()
-    def _measure(self, saes: Sequence[Trained]) -> Iterator[dict[str, Any]]:
-        """Two passes over each part of the panel, of which each is kept when it ends; then the figures, SAE by SAE."""
-        device = self.found.truncated.device
-        loaded = {sae: sae.load().to(device=device) for sae in saes}
-        levels = {
-            sae: [None if one.k is None else max(1, one.k // by) for by in self._divisors(one)]
-            for sae, one in loaded.items()
-        }
-        reduced = {sae: [_Reduced(one, k) for k in levels[sae]] for sae, one in loaded.items()}
-        wholes = {sae: [self._quality(one) for one in of_sae] for sae, of_sae in reduced.items()}
-        for name, rows in self.panel.parts.items():
-            self._rebuild(name, rows, loaded, reduced, wholes)
-        mean = wholes[saes[0]][0].mean
-        for name, rows in self.panel.parts.items():
-            if left := self._cells.lacking(saes, f"losses on {name}"):
-                flat = [one for sae in left for one in reduced[sae]]
-                found = splice_contexts(
-                    self.found.model, self.found.hook, flat, rows, mean, self.panel.ordinary, self._rows_at_once
-                )
-                for sae in left:
-                    of_sae, found = found[: len(reduced[sae])], found[len(reduced[sae]) :]
-                    self._cells.keep(sae, f"losses on {name}", [_plain(one) for one in of_sae])
-            self.report(f"cross-entropy on {name}", len(rows), len(rows))
-        for sae in saes:
-            yield self._figures(sae, levels[sae], reduced[sae], wholes[sae])
+    def read(self, job: tuple[str, tuple[Trained, ...], np.ndarray | None], tell: Tell) -> None:
+        """Make a pass with some SAEs, and keep what comes of it."""
+        text, saes, mean = job
+        reduced = dict(zip(saes, self._load(saes), strict=True))
+        if mean is None:
+            self._rebuild(reduced, tell)
+            return
+        rows, flat = self.panel.parts[text], [one for of_sae in reduced.values() for one in of_sae]
+        found = splice_contexts(
+            self.found.model,
+            self.found.hook,
+            flat,
+            rows,
+            torch.from_numpy(mean),
+            self.panel.ordinary,
+            self._rows_at_once,
+        )
+        for sae, of_sae in reduced.items():
+            mine, found = found[: len(of_sae)], found[len(of_sae) :]
+            self._cells.keep(sae, f"losses on {text}", [_plain(one) for one in mine])
+        tell((f"cross-entropy on {text}", len(rows), len(rows)))
 
-    def _figures(
-        self, sae: Trained, levels: Sequence[int | None], reduced: Sequence["_Reduced"], wholes: Sequence[Quality]
-    ) -> dict[str, Any]:
+    def _load(self, saes: Sequence[Trained]) -> list[list[_Reduced]]:
+        """Of each SAE what it is with each k."""
+        device = self.found.truncated.device
+        for sae in saes:
+            if sae not in self._loaded:
+                one = sae.load().to(device=device)
+                levels = [None if one.k is None else max(1, one.k // by) for by in self._divisors(one)]
+                self._loaded[sae] = [_Reduced(one, k) for k in levels]
+        return [self._loaded[sae] for sae in saes]
+
+    def _figures(self, sae: Trained) -> dict[str, Any]:
         """An SAE's figures by place and k, and the losses of each context of each part by k."""
         parts = {name: self._cells.kept(sae, f"losses on {name}") for name in self.panel.parts}
-        qualities = {
-            name: self._qualities(reduced, self._cells.kept(sae, f"sums of {name}")["part"]) for name in parts
-        } | {PANEL: list(wholes)}
+        qualities = {name: self._kept_sums(sae, name, "part") for name in parts}
+        qualities[PANEL] = self._kept_sums(sae, list(parts)[-1], "panel")
         losses = {name: [one["losses"] for one in of_k] for name, of_k in parts.items()}
         losses[PANEL] = [_pooled(of_k) for of_k in zip(*losses.values(), strict=True)]
-        names = [str(k or "all") for k in levels]
+        names = [str(one.k or "all") for one in self._load([sae])[0]]
         return {
             "figures": {
                 name: {
@@ -135,50 +160,41 @@ class Bench:
     def _quality(self, one: _Reduced) -> Quality:
         return Quality(self.found.truncated.d_in, one.sae.d_sae, self.found.truncated.device)
 
-    def _qualities(self, reduced: Sequence[_Reduced], sums: Sequence[dict[str, Any]]) -> list[Quality]:
-        """What was kept of them."""
-        found = [self._quality(one) for one in reduced]
-        for quality, kept in zip(found, sums, strict=True):
-            vars(quality).update(
-                {
-                    name: one.to(self.found.truncated.device) if isinstance(one, Tensor) else one
-                    for name, one in kept.items()
-                }
-            )
+    def _kept_sums(self, sae: Trained, name: str, which: str) -> list[Quality]:
+        """What was kept of a `part`, or of the `panel` up to it, with each k."""
+        found = [self._quality(one) for one in self._load([sae])[0]]
+        device = self.found.truncated.device
+        for quality, kept in zip(found, self._cells.kept(sae, f"sums of {name}")[which], strict=True):
+            vars(quality).update({key: one.to(device) if isinstance(one, Tensor) else one for key, one in kept.items()})
         return found
 
-    def _rebuild(
-        self,
-        name: str,
-        rows: Sequence[np.ndarray],
-        loaded: Mapping[Trained, Autoencoder],
-        reduced: Mapping[Trained, Sequence[_Reduced]],
-        wholes: dict[Trained, list[Quality]],
-    ) -> None:
-        """The sums of a part, and those of the panel up to it, which take the place of those up to the part before.
+    def _rebuild(self, reduced: Mapping[Trained, Sequence[_Reduced]], tell: Tell) -> None:
+        """The sums of each part, and those of the panel up to it.
 
         The codes are computed once for all divisors.
         """
-        read = f"sums of {name}"
-        left = self._cells.lacking(loaded, read)
-        parts = {sae: [self._quality(one) for one in reduced[sae]] for sae in left}
-        for first in range(0, len(rows) if left else 0, ROWS_AT_ONCE):
-            chunk = rows[first : first + ROWS_AT_ONCE]
-            for _, native in kept_activations(self.found.truncated, chunk, self.panel.ordinary, ROWS_PER_FORWARD):
-                h = native.float()
-                for sae in left:
-                    full = sparse_codes(loaded[sae], h)
-                    for one, part, whole in zip(reduced[sae], parts[sae], wholes[sae], strict=True):
-                        codes = one.of(*full)
-                        h_hat = one.decode(codes)
-                        part.update(h, h_hat, codes)
-                        whole.update(h, h_hat, codes)
-            self.report(f"reconstruction of {name}", first + len(chunk), len(rows))
-        for sae in left:
-            both = {"part": parts[sae], "panel": wholes[sae]}
-            self._cells.keep(sae, read, {which: [vars(one) for one in sums] for which, sums in both.items()})
-        for sae in loaded.keys() - set(left):
-            wholes[sae] = self._qualities(reduced[sae], self._cells.kept(sae, read)["panel"])
+        wholes = {sae: [self._quality(one) for one in of_sae] for sae, of_sae in reduced.items()}
+        for name, rows in self.panel.parts.items():
+            read = f"sums of {name}"
+            left = self._cells.lacking(reduced, read)
+            parts = {sae: [self._quality(one) for one in reduced[sae]] for sae in left}
+            for first in range(0, len(rows) if left else 0, ROWS_AT_ONCE):
+                chunk = rows[first : first + ROWS_AT_ONCE]
+                for _, native in kept_activations(self.found.truncated, chunk, self.panel.ordinary, ROWS_PER_FORWARD):
+                    h = native.float()
+                    for sae in left:
+                        full = sparse_codes(reduced[sae][0].sae, h)
+                        for one, part, whole in zip(reduced[sae], parts[sae], wholes[sae], strict=True):
+                            codes = one.of(*full)
+                            h_hat = one.decode(codes)
+                            part.update(h, h_hat, codes)
+                            whole.update(h, h_hat, codes)
+                tell((f"reconstruction of {name}", first + len(chunk), len(rows)))
+            for sae in left:
+                both = {"part": parts[sae], "panel": wholes[sae]}
+                self._cells.keep(sae, read, {which: [vars(one) for one in sums] for which, sums in both.items()})
+            for sae in reduced.keys() - set(left):
+                wholes[sae] = self._kept_sums(sae, name, "panel")
 
 
 def _pooled(parts: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -15,9 +15,10 @@ from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
 from studies.common.resolution import reconstruction_leaves_open
 from studies.common.results import Row, write_results
+from studies.common.workers import Told
 from studies.reconstruction import figures as reconstruction_figures
 from studies.reconstruction.config import ReconstructionConfig
-from studies.reconstruction.measure import PANEL, Bench, Told
+from studies.reconstruction.measure import PANEL, Bench
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import Parts
 from studies.statistics.resampled import Resampled, resample_counts
@@ -67,8 +68,8 @@ def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -
     if warning := reconstruction_leaves_open(found, panel.tokens):
         report(warning, 0, 0)
     with folder_lock(config.out):
-        bench = Bench(config, found, panel, report)
-        cells = bench.cells()
+        bench = Bench(config, found, panel)
+        cells = bench.cells(report)
         groups = ordered_shapes(found.saes)
         first = next(iter(groups))
         shapes = {

@@ -1,48 +1,155 @@
-"""Jobs do not stop each other, in turn or in processes of their own."""
+"""Processes: the environment they are born with, what is said, and how they end."""
 
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.executor.local import in_turn, spread
+from faithful.base.files import folder_lock
+from faithful.executor.child import environment
+from faithful.executor.local import LocalExecutor, stop_all
+from faithful.executor.protocol import Share
 
 
-def work(job: str, number: int, told: Any) -> None:
-    """A job is told; some fail, and some take their process with them."""
-    told((job, number))
-    if job.startswith("bad"):
-        raise FaithfulError(f"{job} failed.")
-    if job.startswith("deadly"):
-        os._exit(3)
+def test_the_environment_is_restored_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THERE", "before")
+    monkeypatch.delenv("ABSENT", raising=False)
+    with pytest.raises(RuntimeError), environment({"THERE": "now", "ABSENT": "now"}):
+        assert (os.environ["THERE"], os.environ["ABSENT"]) == ("now", "now")
+        raise RuntimeError
+    assert os.environ["THERE"] == "before"
+    assert "ABSENT" not in os.environ
 
 
-def test_in_turn_a_job_that_fails_stops_none() -> None:
-    done: list[str] = []
-
-    def do(job: str) -> None:
-        work(job, 0, done.append)
-
-    with pytest.raises(FaithfulError, match=r"^bad 1 failed\. bad 2 failed\.$"):
-        in_turn(do, ["bad 1", "good", "bad 2", "bad 1"])
-    assert [job for job, _ in done] == ["bad 1", "good", "bad 2", "bad 1"]
-    in_turn(do, ["good"])
+def test_each_worker_on_a_gpu_machine_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [Share("cuda", 1).environment(n)["CUDA_VISIBLE_DEVICES"] for n in range(3)] == ["0", "1", "2"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert [Share("cuda", 1).environment(n)["CUDA_VISIBLE_DEVICES"] for n in range(2)] == ["4", "6"]
+    assert Share("cuda", 1, deterministic=True).environment(0)["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
-def test_jobs_that_fail_or_kill_their_worker_stop_none() -> None:
-    told: list[tuple[str, int]] = []
-    jobs = ["bad 1", "deadly", "good 1", "bad 2", "good 2"]
-    with pytest.raises(FaithfulError) as caught:
-        spread(work, jobs, 2, told.append)
-    assert sorted(job for job, _ in told) == sorted(jobs)
-    assert {number for _, number in told} == {0, 1}
-    for said in ("bad 1 failed.", "bad 2 failed.", "A training process died (exit status 3)"):
-        assert str(caught.value).count(said) == 1
+def test_each_worker_on_a_cpu_has_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    wanted = {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "OMP_WAIT_POLICY": "PASSIVE"}
+    assert Share("cpu", 3).environment(1) == wanted
 
 
-def test_without_workers_left_the_rest_is_not_done() -> None:
-    told: list[tuple[str, int]] = []
-    with pytest.raises(FaithfulError, match=r"died .* run the same command again to go on"):
-        spread(work, ["deadly 1", "good"], 1, told.append)
-    assert told == [("deadly 1", 0)]
+class Process:
+    """A process that ends `ends` steps of force late: 0 when asked, 1 when terminated, 2 when killed."""
+
+    def __init__(self, name: str, ends: int, told: list[str]) -> None:
+        self.name, self.ends, self.told, self.force = name, ends, told, 0
+
+    def is_alive(self) -> bool:
+        return self.force < self.ends
+
+    def terminate(self) -> None:
+        self.told.append(f"terminate {self.name}")
+        self.force = 1
+
+    def kill(self) -> None:
+        self.told.append(f"kill {self.name}")
+        self.force = 2
+
+    def join(self, seconds: float) -> None:
+        self.told.append(f"wait for {self.name}")
+        if self.is_alive():
+            time.sleep(min(seconds, 0.3))
+
+
+class Stub:
+    """A worker around such a process."""
+
+    def __init__(self, name: str, ends: int, told: list[str]) -> None:
+        self.process, self.told = Process(name, ends, told), told
+
+    def tell(self, kind: str) -> bool:
+        assert kind == "stop"
+        self.told.append(f"ask {self.process.name}")
+        return True
+
+    def close(self) -> None:
+        assert not self.process.is_alive()
+        self.told.append(f"close {self.process.name}")
+
+
+def test_all_are_asked_before_any_is_waited_for() -> None:
+    told: list[str] = []
+    workers: Any = [Stub("a", 0, told), Stub("b", 1, told), Stub("c", 2, told)]
+    began = time.monotonic()
+    stop_all(workers)
+    waits = ["wait for a", "wait for b", "wait for c"]
+    assert told == [
+        *("ask a", "ask b", "ask c"), *waits,
+        *("terminate b", "terminate c"), *waits,
+        "kill c", *waits,
+        *("close a", "close b", "close c"),
+    ]  # fmt: skip
+    assert time.monotonic() - began < 5
+
+
+def test_many_that_do_not_listen_take_no_longer_than_one() -> None:
+    told: list[str] = []
+    workers: Any = [Stub(str(n), 1, told) for n in range(40)]
+    began = time.monotonic()
+    stop_all(workers)
+    assert time.monotonic() - began < 3
+
+
+def test_a_process_that_the_system_refuses_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("faithful.executor.local.Pipe", refuse)
+    with LocalExecutor() as executor, pytest.raises(FaithfulError, match="Too many open files; use fewer --workers"):
+        executor.start(0, Share("cpu"), print)
+
+
+def answer(link: Any, first: int) -> None:
+    """Says what it was given and whatever it is told, until told to stop; some things end it."""
+    link.say("given", first)
+    while (mail := link.hear())[0] != "stop":
+        if mail[0] == "fail":
+            raise FaithfulError("No such thing.")
+        if mail[0] == "break":
+            raise AssertionError("a fault in the program")
+        link.say(*mail)
+
+
+@pytest.mark.parametrize("share", [Share("cpu"), Share("cpu", inherits=True)])
+def test_a_worker_is_told_and_says_and_has_last_words(share: Share) -> None:
+    heard: dict[Any, list[tuple[str, Any]]] = {}
+    with LocalExecutor() as executor:
+        workers = [executor.start(number, share, answer, number) for number in range(2)]
+        assert workers[0].tell("a", 1)
+        workers[0].tell("fail")
+        workers[1].tell("break")
+        while sum(kind == "died" for said in heard.values() for kind, _ in said) < 2:
+            for worker, kind, content in executor.events(60):
+                heard.setdefault(worker, []).append((kind, content))
+        assert not workers[0].tell("a", 1)
+    assert heard[workers[0]] == [("given", 0), ("a", 1), ("failed", "No such thing."), ("died", 0)]
+    assert heard[workers[1]] == [("given", 1), ("died", 1)]
+
+
+def hold(link: Any, folder: Path) -> None:
+    """Tries to take a lock."""
+    try:
+        with folder_lock(folder):
+            link.say("taken")
+    except FaithfulError:
+        link.say("refused")
+    link.hear()
+
+
+def test_a_lock_ends_with_its_process_though_one_that_it_forked_lives_on(tmp_path: Path) -> None:
+    with LocalExecutor() as executor:
+        with folder_lock(tmp_path):
+            executor.start(0, Share("cpu", inherits=True), hold, tmp_path)
+            assert next(executor.events(60))[1] == "refused"
+        with folder_lock(tmp_path):
+            pass

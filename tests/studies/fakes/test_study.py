@@ -261,7 +261,7 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = resolve_input(config)
     panel = load_panel(found, config.tokens)
     noise = noise_rows(found.spec, 64, 32, 0)
-    cells = FakeCounts(found, panel, noise, 0, tmp_path / "cells", lambda *_: None).cells()
+    cells = FakeCounts(found, panel, noise, 0, tmp_path / "cells").cells(1, lambda *_: None)
     of_own = [cells[sae.sha256]["resampled"] for sae in found.saes if sae.corpus == "own"]
     units = min(64, len(panel.rows))
     for rule in ("fake_contrast", *OF_NOISE):

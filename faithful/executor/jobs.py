@@ -1,0 +1,150 @@
+"""Jobs that do not stop each other: one after the other here, or by workers that take the next one when they are done."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from faithful.base.errors import FaithfulError, sentence_of
+from faithful.executor.local import LocalExecutor
+from faithful.executor.protocol import Executor, Link, Share, Worker
+
+Tell = Callable[[Any], None]
+Work = Callable[[Any, Any, Tell], Any]
+"""A function of a module: (what all jobs share, a job, a function that takes progress) → what comes of it, to be pickled."""
+T = TypeVar("T")
+
+
+def in_turn(work: Callable[[T], None], jobs: Iterable[T]) -> None:
+    """Do jobs one after the other, also those after one that fails.
+
+    Raises:
+        FaithfulError: what the jobs that failed raised, at the end.
+    """
+    failures = []
+    for job in jobs:
+        try:
+            work(job)
+        except FaithfulError as error:
+            failures.append(str(error))
+    _refuse(failures)
+
+
+class Crew:
+    """Workers that do jobs of one kind; they stay for the next jobs until the context ends.
+
+    Args:
+        work: what is done with a job.
+        shared: what all jobs share; each worker has it once.
+        workers: how many; one does its jobs here, and the first that fails stops it.
+        share: what each has of the machine.
+        name: of the workers, for what is said of them.
+        executor: where they are.
+
+    Attributes:
+        inherits: whether the work is done with what this process has loaded when it asks for the first job.
+    """
+
+    def __init__(
+        self, work: Work, shared: Any, workers: int, share: Share, name: str, executor: Executor | None = None
+    ) -> None:
+        self.work, self.shared, self.count, self.share, self.name = work, shared, workers, share, name
+        self.executor = executor or LocalExecutor(name)
+        self.workers: list[Worker] = []
+        self.inherits = workers == 1 or share.is_forked
+
+    def __enter__(self) -> "Crew":
+        self.executor.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.executor.__exit__(*error)
+
+    def run(self, jobs: Sequence[Any], report: Tell) -> list[Any]:
+        """What `work` returned for each of some jobs, which are begun in this order.
+
+        Args:
+            jobs: to be pickled.
+            report: told whatever they tell.
+
+        Raises:
+            FaithfulError: what jobs raised, or that workers died, at the end: the others are done first.
+        """
+        done = dict(self.each(jobs, report))
+        return [done[place] for place in range(len(jobs))]
+
+    def each(self, jobs: Sequence[Any], report: Tell) -> Iterator[tuple[int, Any]]:
+        """The same one by one, as they are done: the place of the job and what came of it."""
+        if self.count == 1:
+            for place, job in enumerate(jobs):
+                yield place, self.work(self.shared, job, report)
+            return
+        for number in range(len(self.workers), min(self.count, len(jobs))):
+            self.workers.append(self.executor.start(number, self.share, _take_jobs, self.work, self.shared, self.share))
+        waiting, failures = deque(enumerate(jobs)), list[str]()
+        busy = {worker for worker in self.workers if _assign(worker, waiting)}
+        while busy:
+            for worker, kind, content in self.executor.events(1.0):
+                if kind == "told":
+                    report(content)
+                elif kind == "done":
+                    yield content
+                elif kind == "failed":
+                    failures.append(content)
+                elif kind == "died":
+                    busy.discard(worker)
+                    self.workers.remove(worker)
+                    failures.append(self._obituary(content))
+                if kind in ("done", "failed") and not _assign(worker, waiting):
+                    busy.discard(worker)
+        if waiting and not failures:
+            failures.append(self._obituary(None))
+        _refuse(failures)
+
+    def _obituary(self, status: int | None) -> str:
+        return (
+            f"A {self.name} process died (exit status {status}); run the same command again to go on, with fewer --workers"
+            " if memory ran out."
+        )
+
+
+def run_jobs(
+    work: Work, jobs: Sequence[Any], workers: int, report: Tell, *, share: Share, name: str, shared: Any = None
+) -> None:
+    """Do jobs with a crew that is there for them alone; see `Crew`."""
+    with Crew(work, shared, workers, share, name) as crew:
+        crew.run(jobs, report)
+
+
+def _assign(worker: Worker, waiting: deque[tuple[int, Any]]) -> bool:
+    """Give a worker the next job; whether there was one and it could take it."""
+    if not waiting or not worker.tell("job", waiting[0]):
+        return False
+    waiting.popleft()
+    return True
+
+
+def _take_jobs(link: Link, work: Work, shared: Any, share: Share) -> None:
+    """What a worker does: one job after the other until it is told to stop."""
+    if share.device == "cpu":
+        import torch
+
+        torch.set_num_threads(share.threads)
+    while True:
+        kind, content = link.hear()
+        if kind == "stop":
+            return
+        place, job = content
+        try:
+            found = work(shared, job, lambda point: link.say("told", point))
+        except Exception as error:
+            sentence = None if isinstance(error, ConnectionError) else sentence_of(error)
+            if sentence is None:
+                raise
+            link.say("failed", sentence)
+        else:
+            link.say("done", (place, found))
+
+
+def _refuse(failures: list[str]) -> None:
+    if failures:
+        raise FaithfulError(" ".join(dict.fromkeys(failures)))

@@ -1,0 +1,31 @@
+"""The work of a study spread over workers: SAE × text, or what else comes apart."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from faithful.executor.jobs import Crew, Work
+from faithful.executor.protocol import share_of
+from faithful.store.saes import Trained
+from studies.common.inputs import StudyInput
+
+Told = Callable[[str, int, int], None]
+Job = tuple[str, tuple[Trained, ...]]
+"""A text by its name and the SAEs that it is read for."""
+
+
+def study_crew(work: Work, shared: Any, found: StudyInput, workers: int) -> Crew:
+    """Workers for a study, which begin with the model and SAEs that are loaded here where that is possible."""
+    return Crew(work, shared, workers, share_of(found.device, workers, inherits=True), "study")
+
+
+def jobs_of(texts: Sequence[Job], workers: int) -> list[Job]:
+    """Texts and their SAEs as jobs: a text is one, read once for all of them, but where there are fewer than workers its SAEs
+    are dealt out; a text without SAEs is none."""
+    wanted = [(text, saes) for text, saes in texts if saes]
+    hands = -(-workers // max(1, len(wanted)))
+    return [(text, saes[first::hands]) for text, saes in wanted for first in range(min(hands, len(saes)))]
+
+
+def telling(report: Told) -> Callable[[Any], None]:
+    """What takes the progress that jobs tell as (step, done, total): of one step that several jobs take, that of the last."""
+    return lambda point: report(*point)

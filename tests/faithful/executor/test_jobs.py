@@ -1,0 +1,104 @@
+"""Jobs do not stop each other, in turn or by workers."""
+
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from faithful.base.errors import FaithfulError
+from faithful.executor.jobs import Crew, in_turn, run_jobs
+from faithful.executor.protocol import Share
+
+ANEW, FORKED = Share("cpu"), Share("cpu", inherits=True)
+
+
+def work(shared: Any, job: str, tell: Any) -> None:
+    """A job is told; some fail, and some take their process with them."""
+    tell((job, os.getpid(), os.environ.get("OMP_NUM_THREADS")))
+    if job.startswith("bad"):
+        raise FaithfulError(f"{job} failed.")
+    if job.startswith("deadly"):
+        os._exit(3)
+
+
+def tell_shared(shared: Any, job: str, tell: Any) -> None:
+    import torch
+
+    tell((shared, torch.get_num_threads()))
+
+
+def test_in_turn_a_job_that_fails_stops_none() -> None:
+    done: list[str] = []
+
+    def do(job: str) -> None:
+        work(None, job, lambda point: done.append(point[0]))
+
+    with pytest.raises(FaithfulError, match=r"^bad 1 failed\. bad 2 failed\.$"):
+        in_turn(do, ["bad 1", "good", "bad 2", "bad 1"])
+    assert done == ["bad 1", "good", "bad 2", "bad 1"]
+    in_turn(do, ["good"])
+
+
+@pytest.mark.parametrize("share", [ANEW, FORKED])
+def test_jobs_that_fail_or_kill_their_worker_stop_none(share: Share) -> None:
+    told: list[tuple[str, int, str | None]] = []
+    jobs = ["bad 1", "deadly", "good 1", "bad 2", "good 2"]
+    with pytest.raises(FaithfulError) as caught:
+        run_jobs(work, jobs, 2, told.append, share=share, name="training")
+    assert sorted(job for job, _, _ in told) == sorted(jobs)
+    assert len({process for _, process, _ in told} - {os.getpid()}) == 2
+    for said in ("bad 1 failed.", "bad 2 failed.", "A training process died (exit status 3)"):
+        assert str(caught.value).count(said) == 1
+
+
+def test_without_workers_left_the_rest_is_not_done() -> None:
+    told: list[Any] = []
+    with pytest.raises(FaithfulError, match=r"died .* run the same command again to go on"):
+        run_jobs(work, ["deadly 1", "deadly 2", "good"], 2, told.append, share=FORKED, name="study")
+    assert sorted(job for job, _, _ in told) == ["deadly 1", "deadly 2"]
+
+
+def test_a_crew_stays_for_further_jobs() -> None:
+    told: list[Any] = []
+    with Crew(work, None, 2, FORKED, "study") as crew:
+        crew.run(["a"], told.append)
+        crew.run(["b", "c", "d"], told.append)
+    assert sorted(job for job, _, _ in told) == ["a", "b", "c", "d"]
+    assert len({process for _, process, _ in told}) <= 2
+
+
+def test_a_crew_whose_workers_died_between_two_runs_says_so() -> None:
+    with Crew(work, None, 2, FORKED, "study") as crew:
+        crew.run(["a", "b"], lambda _: None)
+        for worker in crew.executor.workers:  # type: ignore[attr-defined]
+            worker.process.kill()
+            worker.process.join()
+        with pytest.raises(FaithfulError, match="A study process died"):
+            crew.run(["c"], lambda _: None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
+def test_what_is_forked_has_what_is_loaded_and_the_rest_is_given_it() -> None:
+    told: list[Any] = []
+
+    class Local:  # cannot be pickled
+        def __repr__(self) -> str:
+            return "here"
+
+    with Crew(work, Local(), 2, FORKED, "study") as crew:
+        crew.run(["a", "b"], told.append)
+    assert len(told) == 2
+    for share in (ANEW, FORKED):
+        told.clear()
+        run_jobs(tell_shared, ["a", "b"], 2, told.append, share=share, name="study", shared={"panel": 3})
+        assert told == [({"panel": 3}, 1)] * 2
+
+
+def test_one_worker_works_here() -> None:
+    told: list[Any] = []
+    run_jobs(work, ["a"], 1, told.append, share=ANEW, name="study")
+    assert told[0][1] == os.getpid()
+    with pytest.raises(FaithfulError, match="bad failed"):
+        run_jobs(work, ["bad", "never"], 1, told.append, share=ANEW, name="study")
+    assert "never" not in {job for job, _, _ in told}

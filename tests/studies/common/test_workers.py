@@ -1,0 +1,159 @@
+"""Studies by two workers give what one gives, whoever dies on the way."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from faithful.base.errors import FaithfulError
+from faithful.base.records import SEAL
+from faithful.executor.protocol import Share
+from faithful.models.spec import ModelSpec
+from generation.sampling.distribution import Sampling
+from studies.common import codes
+from studies.common.workers import jobs_of
+from studies.fakes import figures as fakes_figures
+from studies.fakes.config import FakesConfig
+from studies.fakes.study import study_fakes
+from studies.probes import figures as probe_figures
+from studies.probes.config import ProbesConfig
+from studies.probes.study import study_probes
+from studies.reconstruction import figures as reconstruction_figures
+from studies.reconstruction.config import ReconstructionConfig
+from studies.reconstruction.study import study_reconstruction
+from tests.own import write_own
+from tests.studies.random_saes import write_recorded
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+Study = Callable[[Path, Path, int], None]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
+    """Two corpora with three random SAEs each, and a task; never change it."""
+    spec, model = family_model("gpt2")
+    folder = tmp_path_factory.mktemp("workers") / "runs" / "tried"
+    sampling, sizes = Sampling(max_tokens=31), {"train": 400, "test": 900}
+    write_own(folder / "corpora" / "own", spec, model, sampling, sizes)
+    write_own(folder / "corpora" / "cool", spec, model, sampling.with_changes(temperature=0.7), sizes, seed=3)
+    for corpus in ("own", "cool"):
+        for seed in range(3):
+            write_recorded(folder / "saes", corpus, seed, model.config.hidden_size, 24)
+    words = np.random.default_rng(0).choice(["harbour", "lamp", "tide", "knot"], (90, 5))
+    rows = [f"{' '.join(row)} {'a' if place % 3 else 'b'},{place % 2}" for place, row in enumerate(words)]
+    (folder / "task.csv").write_text("\n".join(["text,label", *rows]))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_figures_and_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (fakes_figures, reconstruction_figures, probe_figures):
+        monkeypatch.setattr(module, "draw", lambda *_: None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # so that workers are forked
+
+
+def common(run: Path, out: Path, workers: int) -> dict[str, Any]:
+    corpora = tuple(run / "corpora" / name for name in ("cool", "own"))
+    return {
+        "saes": (run / "saes",), "out": out, "corpora": corpora, "tokens": 400, "device": "cpu", "workers": workers,
+    }  # fmt: skip
+
+
+def fakes(run: Path, out: Path, workers: int) -> None:
+    study_fakes(FakesConfig(noise_tokens=400, examples=1, **common(run, out, workers)))
+
+
+def rebuilt(run: Path, out: Path, workers: int) -> None:
+    study_reconstruction(ReconstructionConfig(ks=(1, 2), **common(run, out, workers)))
+
+
+def probed(run: Path, out: Path, workers: int) -> None:
+    task = f"{run / 'task.csv'}:text:label"
+    sizes: dict[str, Any] = {"train_size": 60, "test_size": 30, "curve_points": 1, "ks": (1,)}
+    study_probes(ProbesConfig(tasks=(task,), **sizes, **common(run, out, workers)))
+
+
+STUDIES = (fakes, rebuilt, probed)
+
+
+def results(out: Path) -> tuple[bytes, dict[str, Any]]:
+    """What a study left, without how much of it was there before."""
+    summary = json.loads((out / "summary.json").read_text())
+    return (out / "results.parquet").read_bytes(), {
+        key: value for key, value in summary.items() if key not in (SEAL, "reused")
+    }
+
+
+@pytest.fixture(scope="module")
+def alone(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Study, Any]:
+    """Results of one worker."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (fakes_figures, reconstruction_figures, probe_figures):
+            patch.setattr(module, "draw", lambda *_: None)
+        for study in STUDIES:
+            out = tmp_path_factory.mktemp(study.__name__)
+            study(run, out, 1)
+            found[study] = results(out)
+    return found
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("workers", [2, 5])
+def test_any_number_of_workers_gives_the_same(
+    study: Study, workers: int, run: Path, alone: dict[Study, Any], tmp_path: Path
+) -> None:
+    study(run, tmp_path, workers)
+    assert results(tmp_path) == alone[study]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", STUDIES)
+def test_workers_that_begin_anew_give_the_same(
+    study: Study, run: Path, alone: dict[Study, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they do on a GPU, where each has one of its own, or with several threads each."""
+    monkeypatch.setattr(Share, "is_forked", False)
+    study(run, tmp_path, 2)
+    assert results(tmp_path) == alone[study]
+
+
+@pytest.mark.parametrize("fatal", [1, 3])
+def test_a_worker_that_dies_is_a_sentence_and_the_next_run_goes_on(
+    fatal: int, run: Path, alone: dict[Study, Any], tmp_path: Path
+) -> None:
+    made = 0
+    real = codes.kept_activations
+
+    def deadly(*given: Any, **named: Any) -> Any:
+        nonlocal made
+        made += 1
+        if made == fatal and os.getpid() != parent:
+            os._exit(9)
+        return real(*given, **named)
+
+    parent = os.getpid()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codes, "kept_activations", deadly)
+        with pytest.raises(FaithfulError, match=r"A study process died \(exit status 9\); run the same command again"):
+            fakes(run, tmp_path, 2)
+    fakes(run, tmp_path, 2)
+    assert results(tmp_path) == alone[fakes]
+
+
+def test_workers_below_one_are_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(FaithfulError, match="--workers is at least 1"):
+        fakes(run, tmp_path, 0)
+
+
+def test_a_text_is_read_once_unless_workers_would_stand_idle() -> None:
+    saes: Any = ("a", "b", "c")
+    assert jobs_of([("text", saes), ("noise", saes), ("done", ())], 2) == [("text", saes), ("noise", saes)]
+    assert jobs_of([("text", saes)], 2) == [("text", ("a", "c")), ("text", ("b",))]
+    assert len(jobs_of([("text", saes)], 8)) == 3
+    assert jobs_of([], 2) == []
