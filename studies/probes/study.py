@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,8 @@ class _Probes:
             write_record(self._path(*missing[at]), {"entries": entries})
             self.cells[missing[at]] = entries
             self.report(f"probes {title}", done + 1, len(missing))
+        for one in product(names, places):  # in the order of an undisturbed study, whichever was done first
+            self.cells[one] = self.cells.pop(one)
 
     def _path(self, name: str, place: int | None) -> Path:
         """File of a cell, named by the hash of all that decides it."""
