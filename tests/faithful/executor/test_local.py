@@ -24,20 +24,6 @@ def test_the_environment_is_restored_whatever_happens(monkeypatch: pytest.Monkey
     assert "ABSENT" not in os.environ
 
 
-def test_each_worker_on_a_gpu_machine_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [Share("cuda", 1).environment(n)["CUDA_VISIBLE_DEVICES"] for n in range(3)] == ["0", "1", "2"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    assert [Share("cuda", 1).environment(n)["CUDA_VISIBLE_DEVICES"] for n in range(2)] == ["4", "6"]
-    assert Share("cuda", 1, deterministic=True).environment(0)["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-
-
-def test_each_worker_on_a_cpu_has_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    wanted = {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "OMP_WAIT_POLICY": "PASSIVE"}
-    assert Share("cpu", 3).environment(1) == wanted
-
-
 class Process:
     """A process that ends `ends` steps of force late: 0 when asked, 1 when terminated, 2 when killed."""
 
