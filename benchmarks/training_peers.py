@@ -145,7 +145,7 @@ def _contexts(tokenizer: Any, context: int) -> np.ndarray:
 
 def build_ours(work: Workload, folder: Path, seeds: list[int], meter: Meter | None = None) -> tuple[Any, Any]:
     """The stream and the stack, set up as `faithful train` sets them up; the first filling of the buffer is timed."""
-    from faithful.activations.stream import ActivationStream, StreamConfig
+    from faithful.activations.stream import ActivationStream, StreamConfig, stream_rows
     from faithful.hooks.hook import Hook
     from faithful.models.load import load_model
     from faithful.models.spec import resolve_model
@@ -158,7 +158,7 @@ def build_ours(work: Workload, folder: Path, seeds: list[int], meter: Meter | No
         hook=Hook(work.layer, "resid_pre"), context=work.context, tokens=work.activations, batch=work.batch,
         buffer=max(work.buffer, 2 * work.context), rows_per_forward=work.forward_contexts,
     )  # fmt: skip
-    stream = ActivationStream(load_model(spec, "cpu"), spec, folder / "corpus", "train", config)
+    stream = ActivationStream(load_model(spec, "cpu"), stream_rows(folder / "corpus", spec, "train", config), config)
     with meter.clock():
         mean, scale = meter.around(stream.moments, lambda _: 0)()
     wanted = StackConfig(

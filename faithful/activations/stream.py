@@ -4,6 +4,7 @@ No activation is ever written to a file. Which activation is in which batch depe
 the context, the batch and the buffer alone: not on how many contexts share a forward pass, nor on who reads the stream.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -58,6 +59,11 @@ class StreamConfig:
     rows_per_forward: int | None = None
     drop_outliers: bool = False
 
+    @property
+    def prefix_tokens(self) -> int | None:
+        """Stored tokens of the prefix that every pass is over; None is all the split has."""
+        return None if self.tokens is None else math.ceil(self.tokens / max(1.0, self.epochs))
+
 
 @dataclass
 class Counts:
@@ -102,9 +108,7 @@ class ActivationStream:
 
     Args:
         model: the causal LM on its device.
-        spec: the resolved model.
-        corpus: folder of the corpus.
-        split: `train` or `test`.
+        rows: what it reads, see `stream_rows`.
         config: what to stream.
 
     Attributes:
@@ -114,24 +118,22 @@ class ActivationStream:
         counts: what went through so far.
 
     Raises:
-        FaithfulError: what `TokenRows` and `TruncatedModel` refuse, a buffer that is too small, less than one batch; while
-            streaming, activations that are not finite.
+        FaithfulError: what `TruncatedModel` refuses, a buffer that is too small, less than one batch; while streaming,
+            activations that are not finite.
     """
 
-    def __init__(self, model: Any, spec: ModelSpec, corpus: Path, split: str, config: StreamConfig) -> None:
-        self.spec, self.config = spec, config
+    def __init__(self, model: Any, rows: TokenRows, config: StreamConfig) -> None:
+        self.spec, self.config = rows.spec, config
         _check(config)
         self._model = TruncatedModel(model, config.hook)
         self.d_in, self.hook_path = self._model.d_in, self._model.path
-        passes = max(1.0, config.epochs)
-        wanted = None if config.tokens is None else int(np.ceil(config.tokens / passes))
-        self._rows = TokenRows(Corpus(corpus), spec, config.context, config.layout, split, wanted)
+        self._rows = rows
         self._pass: tuple[int, Pass] | None = None
-        activations = self._lay_out(passes)
+        activations = self._lay_out(max(1.0, config.epochs))
         self.steps = activations // config.batch
         if not self.steps:
             raise FaithfulError(
-                f"{corpus} gives {activations:,} activations, less than one batch of {config.batch:,}; use a smaller"
+                f"{rows.folder} gives {activations:,} activations, less than one batch of {config.batch:,}; use a smaller"
                 " batch or more tokens."
             )
         self.counts = Counts(np.zeros(config.context, dtype=np.int64))
@@ -286,6 +288,15 @@ class ActivationStream:
             "dtype": str(self._model.dtype),
             "rows_per_forward": self._per_forward,
         }
+
+
+def stream_rows(corpus: Path, spec: ModelSpec, split: str, config: StreamConfig) -> TokenRows:
+    """The contexts that a stream reads, in memory: each pass is over the prefix that holds its share of the tokens.
+
+    Raises:
+        FaithfulError: see `TokenRows`.
+    """
+    return TokenRows(Corpus(corpus), spec, config.context, config.layout, split, config.prefix_tokens)
 
 
 def kept_activations(

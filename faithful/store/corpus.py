@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -181,6 +181,16 @@ class Corpus:
                     yield batch
             except (OSError, pa.ArrowException) as error:
                 raise self._unreadable(shard) from error
+
+    def refuse_damaged(self) -> None:
+        """Compare every shard with its checksum, before work that would come to a damaged one late.
+
+        Raises:
+            FaithfulError: one is missing or damaged.
+        """
+        for shard in chain.from_iterable(self.manifest.shards.values()):
+            if not is_intact(self.folder, shard):
+                raise self._unreadable(shard)
 
     def _unreadable(self, shard: Shard) -> FaithfulError:
         if not any(shard in shards for shards in read_manifest(self.folder).shards.values()):

@@ -69,6 +69,7 @@ class TokenRows:
         tokens: stored tokens wanted inside the contexts; None is all there are.
 
     Attributes:
+        folder: of the corpus.
         count: contexts of the documents in index order. A shuffled pass gives as many; where `packed` skips an end-of-text
             that would follow BOS, some more or fewer.
         usable: stored tokens inside them, in index order.
@@ -99,7 +100,7 @@ class TokenRows:
             )
         if not corpus.tokens(split):
             raise FaithfulError(f"{corpus.folder} holds no {split} tokens; complete it with the command that made it.")
-        self.spec, self.context, self.layout = spec, context, layout
+        self.folder, self.spec, self.context, self.layout = corpus.folder, spec, context, layout
         self.ordinary = np.ones(spec.vocab_size, dtype=bool)
         self.ordinary[sorted(special_ids(spec))] = False
         within = _measure(corpus, layout, split, spec.bos_id, spec.eos_ids).within(context, layout)

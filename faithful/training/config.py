@@ -1,11 +1,12 @@
 """What `faithful train` is told, and what follows from it once model and corpora are known."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from torch import Tensor
 
+from faithful.activations.stream import StreamConfig
 from faithful.hooks.hook import Hook
 from faithful.models.spec import ModelSpec
 from faithful.sae.config import Codes, Phase, StackConfig
@@ -106,6 +107,12 @@ class Settings:
     gemm_dtype: str | None
     objective: Callable[[Codes], Tensor] | None
     schedule: Callable[[float], Phase] | None
+
+    @property
+    def stream(self) -> StreamConfig:
+        """What every corpus is read as."""
+        shared = {field.name for field in fields(StreamConfig)} & {field.name for field in fields(self)}
+        return StreamConfig(**{name: getattr(self, name) for name in shared})
 
     def stack(self, d_in: int, d_sae: int, k: int, init_seeds: tuple[int, ...], steps: int) -> StackConfig:
         """How the cells of one shape train."""

@@ -4,15 +4,15 @@ import math
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from faithful.activations.stream import ActivationStream, StreamConfig
+from faithful.activations.stream import ActivationStream
 from faithful.base.errors import FaithfulError
 from faithful.base.files import append_line
 from faithful.sae.stack import Stack
+from faithful.store.token_rows import TokenRows
 from faithful.training.cell import Cell, write_cell, write_log
 from faithful.training.checkpoint import (
     Checkpoint,
@@ -55,7 +55,7 @@ class TrainingPass:
 
     Args:
         config, settings: what was asked for, and what it comes down to.
-        corpus: folder.
+        rows: what is read of the corpus.
         cells: those to train, all of this corpus.
         device: where.
         model: the causal LM there.
@@ -69,7 +69,7 @@ class TrainingPass:
         self,
         config: TrainConfig,
         settings: Settings,
-        corpus: Path,
+        rows: TokenRows,
         cells: list[Cell],
         device: str,
         model: Any,
@@ -77,13 +77,13 @@ class TrainingPass:
     ) -> None:
         shapes = dict.fromkeys((cell.d_sae, cell.k) for cell in cells)
         self.cells = [cell for shape in shapes for cell in cells if (cell.d_sae, cell.k) == shape]
-        self.config, self.settings, self.corpus = config, settings, corpus
+        self.config, self.settings, self.corpus = config, settings, rows.folder
         self.device, self.model = device, model
         self.checkpoint = checkpoint_path(cells)
         state = load_checkpoint(checkpoint.path) if checkpoint else None
         if state:
             self._keep_threads(state["threads"], checkpoint)
-        self.stream = self._stream()
+        self.stream = ActivationStream(model, rows, settings.stream)
         if state:
             self.stream.load_state(state["stream"])
         self.rows: list[list[dict[str, Any]]] = [state["rows"][cell.sha256] if state else [] for cell in self.cells]
@@ -146,21 +146,6 @@ class TrainingPass:
                 " delete the file to start anew."
             )
         torch.set_num_threads(threads)
-
-    def _stream(self) -> ActivationStream:
-        s = self.settings
-        stream = StreamConfig(
-            hook=s.hook,
-            context=s.context,
-            layout=s.layout,
-            tokens=s.tokens,
-            epochs=s.epochs,
-            data_seed=s.data_seed,
-            batch=s.batch,
-            buffer=s.buffer,
-            drop_outliers=s.drop_outliers,
-        )
-        return ActivationStream(self.model, s.model, self.corpus, "train", stream)
 
     def _note(self, report: Any, logger: Any) -> None:
         """Read the metrics, for which the device must be done with every step, keep them, and tell."""

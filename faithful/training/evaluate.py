@@ -107,6 +107,11 @@ def evaluate(
     ]
 
 
+def default_eval_tokens(device: str) -> int:
+    """Held-out tokens that are evaluated on where their number is not stated."""
+    return EVAL_TOKENS[device.partition(":")[0]]
+
+
 def held_out(
     corpus: Corpus, spec: ModelSpec, context: int, layout: str, device: str, tokens: int | None = None
 ) -> TokenRows:
@@ -122,7 +127,7 @@ def held_out(
     Raises:
         FaithfulError: no held-out text, or none with a token that is no special one and has a successor in its context.
     """
-    most = tokens or EVAL_TOKENS[device.partition(":")[0]]
+    most = tokens or default_eval_tokens(device)
     text = TokenRows(
         corpus, spec, context, layout, "test", min(most, plan_tokens(corpus, context, layout, "test").usable)
     )

@@ -12,17 +12,18 @@ from faithful.models.presets import DEFAULT_CONTEXT, find_preset, sae_defaults
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.store.corpora_of_saes import bos_of
 from faithful.store.corpus import Corpus
+from faithful.store.readings import Readings
 from faithful.store.token_rows import Plan, plan_tokens
 from faithful.training.config import Settings, TrainConfig
-from faithful.training.evaluate import held_out
+from faithful.training.evaluate import default_eval_tokens, held_out
 from faithful.training.inherited import InheritedSettings
 
 LEAST_BATCH, LARGEST_BATCH, STEPS_WANTED = 256, 4096, 1024
 BUFFER_BATCHES = 32
 
 
-def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]]:
-    """Resolve everything.
+def settle(config: TrainConfig, device: str, readings: Readings | None = None) -> tuple[Settings, dict[Path, Plan]]:
+    """Resolve everything; corpora are read only where `readings`, by default those in `out`, do not tell what they offer.
 
     Raises:
         FaithfulError: a number that counts or measures nothing, no corpora, two of one name, a layer that does not exist,
@@ -55,14 +56,15 @@ def settle(config: TrainConfig, device: str) -> tuple[Settings, dict[Path, Plan]
         raise FaithfulError(
             f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions or 'any number'}."
         )
-    usable = {corpus.folder: plan_tokens(corpus, context, config.layout) for corpus in corpora}
+    readings = readings or Readings(config.out)
+    usable = {corpus.folder: _plan(corpus, spec, context, config.layout, readings) for corpus in corpora}
     for corpus in corpora:
         if not usable[corpus.folder].usable:
             raise FaithfulError(
                 f"The text of {corpus.folder} fills no {config.layout} context of {context} tokens; use a smaller"
                 " --context, or make the corpus larger."
             )
-        held_out(corpus, spec, context, config.layout, device, config.eval_tokens)
+        _refuse_without_held_out(corpus, spec, context, config, device, readings)
     is_left_out = config.tokens is None and config.epochs is None
     tokens = before.value("tokens") if is_left_out else None
     epochs = config.epochs or (before.value("epochs") if is_left_out else None) or 1.0
@@ -162,6 +164,21 @@ def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec
                 f" train with --model {made_for['name']}, or add the corpus again for {spec.name}."
             )
     return spec
+
+
+def _plan(corpus: Corpus, spec: ModelSpec, context: int, layout: str, readings: Readings) -> Plan:
+    how = {"what": "plan", "context": context, "layout": layout}
+    return Plan(*readings.of(corpus, "train", spec, how, lambda: plan_tokens(corpus, context, layout)))
+
+
+def _refuse_without_held_out(
+    corpus: Corpus, spec: ModelSpec, context: int, config: TrainConfig, device: str, readings: Readings
+) -> None:
+    how = {"what": "held out", "context": context, "layout": config.layout}
+    how["tokens"] = most = config.eval_tokens or default_eval_tokens(device)
+    readings.of(
+        corpus, "test", spec, how, lambda: [held_out(corpus, spec, context, config.layout, device, most).usable]
+    )
 
 
 def _budget(config: TrainConfig, corpora: list[Corpus], usable: dict[Path, Plan], preset: int | None) -> int:

@@ -1,21 +1,23 @@
 """`faithful train`: the whole grid of TopK SAEs of each corpus from one shared, truncated forward pass."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from faithful.activations.stream import stream_rows
 from faithful.base.devices import check_device
 from faithful.base.files import folder_lock, remove_temporaries
 from faithful.executor.jobs import in_turn, run_jobs
 from faithful.executor.protocol import share_of
+from faithful.formats.files import CONFIG
 from faithful.models.load import load_model
 from faithful.store.corpora_of_saes import remember_corpora
 from faithful.store.corpus import Corpus
+from faithful.store.readings import Readings
 from faithful.store.token_rows import TokenRows
 from faithful.training.cell import Cell, cell_folder, finished
 from faithful.training.checkpoint import Checkpoint, open_checkpoints, split_by_checkpoint
@@ -76,18 +78,22 @@ def train(
     """
     device = check_device(config.device)
     require_logger(config.log)
-    settings, usable = settle(config, device)
+    readings = Readings(config.out)
+    settings, usable = settle(config, device, readings)
     if config.threads:
         torch.set_num_threads(config.threads)
-    cells = {folder: grid(config.out, Corpus(folder), settings) for folder in config.corpora}
+    cells = {folder: grid(config.out, folder, settings, readings) for folder in config.corpora}
     skipped = [cell.folder for group in cells.values() for cell in group if finished(cell)]
     remember_corpora(config.out, config.corpora)
+    readings.keep()
     missing = {folder: [cell for cell in group if cell.folder not in skipped] for folder, group in cells.items()}
     jobs = _jobs(missing, config.workers)
     if not jobs:
         return TrainResult(
             config.out, [], skipped, f"{config.out} holds all {len(skipped)} SAEs already: nothing to do."
         )
+    for folder in dict(jobs):
+        Corpus(folder).refuse_damaged()
     if announce:
         announce(forecast(settings, usable, device))
     if config.workers == 1:
@@ -102,21 +108,49 @@ def train(
     return TrainResult(config.out, trained, skipped, note)
 
 
-def grid(out: Path, corpus: Corpus, settings: Settings) -> list[Cell]:
-    """All cells of a corpus, shape by shape."""
-    wanted = math.ceil(settings.tokens / max(1.0, settings.epochs))
-    prefix = TokenRows(corpus, settings.model, settings.context, settings.layout, "train", wanted).sha256
-    return [
+def grid(out: Path, folder: Path, settings: Settings, readings: Readings) -> list[Cell]:
+    """All cells of a corpus, shape by shape.
+
+    What they read is hashed where an SAE is there to be compared with it; else its hash is '' until they are trained, for
+    which it is read once.
+    """
+    name = folder.resolve().name
+    cells = [
         Cell(
-            cell_folder(out, corpus.name, settings, d_sae, k, seed),
+            cell_folder(out, name, settings, d_sae, k, seed),
             d_sae,
             k,
             seed,
-            cell_identity(settings, corpus.name, prefix, d_sae, k, seed),
+            cell_identity(settings, name, "", d_sae, k, seed),
         )
         for d_sae, k in settings.shapes
         for seed in settings.seeds
     ]
+    if not any((cell.folder / CONFIG).exists() for cell in cells):
+        return cells
+    return _reading(cells, _prefix_sha256(folder, settings, readings))
+
+
+def _reading(cells: list[Cell], prefix_sha256: str) -> list[Cell]:
+    """The cells, now that the hash of what they read is known."""
+    return [replace(cell, identity=cell.identity | {"prefix_sha256": prefix_sha256}) for cell in cells]
+
+
+def _prefix_sha256(folder: Path, settings: Settings, readings: Readings, rows: TokenRows | None = None) -> str:
+    """Hash of the tokens that a corpus' cells read, which are read for it only where neither they nor it are at hand."""
+    stream = settings.stream
+    how = {
+        "what": "prefix",
+        "context": stream.context,
+        "layout": stream.layout,
+        "tokens": stream.prefix_tokens,
+    }
+    return str(
+        readings.of(
+            Corpus(folder), "train", settings.model, how,
+            lambda: (rows or stream_rows(folder, settings.model, "train", stream)).sha256,
+        )
+    )  # fmt: skip
 
 
 def _jobs(missing: dict[Path, list[Cell]], workers: int) -> list[tuple[Path, list[Cell]]]:
@@ -171,12 +205,15 @@ def _train_group(
     model: Any,
     report: Any,
 ) -> None:
-    """Train cells of one corpus, those from one forward pass that have come equally far."""
+    """Train cells of one corpus, those from one forward pass that have come equally far; its tokens are read once."""
+    rows, readings = stream_rows(corpus, settings.model, "train", settings.stream), Readings(config.out)
+    cells = _reading(cells, _prefix_sha256(corpus, settings, readings, rows))
+    readings.keep()
 
     @_own_threads()
     def go_on(part: tuple[list[Cell], Checkpoint | None]) -> None:
         group, checkpoint = part
-        TrainingPass(config, settings, corpus, group, device, model, checkpoint).run(report)
+        TrainingPass(config, settings, rows, group, device, model, checkpoint).run(report)
 
     with ExitStack() as locks:
         for shape in dict.fromkeys(cell.folder.parent for cell in cells):

@@ -15,7 +15,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from faithful.activations.stream import ActivationStream, StreamConfig, kept_activations
+from faithful.activations.stream import ActivationStream, StreamConfig, kept_activations, stream_rows
 from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
 from faithful.hooks.hook_points import decoder_layers
@@ -47,6 +47,10 @@ def corpora(family_model: Models, tmp_path_factory: pytest.TempPathFactory) -> C
     return corpus
 
 
+def stream_of(model: Any, spec: ModelSpec, folder: Path, split: str, config: StreamConfig) -> ActivationStream:
+    return ActivationStream(model, stream_rows(folder, spec, split, config), config)
+
+
 def open_stream(
     family: str,
     family_model: Models,
@@ -55,7 +59,7 @@ def open_stream(
     split: str = "train",
 ) -> ActivationStream:
     spec, model = family_model(family)
-    return ActivationStream(model, spec, corpora(family), split, config)
+    return stream_of(model, spec, corpora(family), split, config)
 
 
 def assert_same_rows(found: Tensor, expected: Tensor) -> None:
@@ -100,7 +104,7 @@ def test_an_own_corpus_streams_up_to_the_hook(family_model: Models, tmp_path: Pa
     spec, model = family_model("mistral")
     folder = write_own(tmp_path / "own", spec, model, Sampling(max_tokens=30), {"train": 600, "test": 200})
     for split in ("train", "test"):
-        stream = ActivationStream(model, spec, folder, split, replace(CONFIG, batch=16))
+        stream = stream_of(model, spec, folder, split, replace(CONFIG, batch=16))
         batches = list(stream)
         assert len(batches) == stream.steps > 5
         assert all(x.shape == (16, stream.d_in) and x.dtype == torch.float32 for x in batches)
@@ -232,7 +236,7 @@ def test_a_budget_takes_the_first_documents_alone(
     config = replace(CONFIG, tokens=200)
     expected = list(open_stream("llama", family_model, corpora, config))
     grown = write_external(tmp_path / "grown", spec, {"train": documents(spec, 50) + documents(spec, 9, 7), "test": []})
-    stream = ActivationStream(model, spec, grown, "train", config)
+    stream = stream_of(model, spec, grown, "train", config)
     assert torch.equal(torch.stack(list(stream)), torch.stack(expected))
     assert 200 <= stream.counts.tokens < 200 + CONFIG.context
 
@@ -280,7 +284,7 @@ def test_outliers_are_counted_and_left_out_on_request(family_model: Models, tmp_
     folder = write_external(tmp_path / "c", spec, {"train": texts, "test": []})
     config = replace(CONFIG, hook=Hook(0, "resid_pre"), batch=1, buffer=200)
     kept, dropped = (
-        ActivationStream(model, spec, folder, "train", replace(config, drop_outliers=drop)) for drop in (False, True)
+        stream_of(model, spec, folder, "train", replace(config, drop_outliers=drop)) for drop in (False, True)
     )
     all_of_them, rest = torch.cat(list(kept)), torch.cat(list(dropped))
     assert kept.counts.outliers == dropped.counts.outliers == sinks >= 10
@@ -296,16 +300,14 @@ def test_activations_that_are_not_finite_are_refused(family_model: Models, corpo
     with torch.no_grad():
         decoder_layers(broken)[1][0].mlp.dense_4h_to_h.weight[3, 5] = float("nan")
     with pytest.raises(FaithfulError, match=r"at resid_pre\.1 are not finite"):
-        list(ActivationStream(broken, spec, corpora("gpt_neox"), "train", CONFIG))
-    assert len(
-        list(ActivationStream(broken, spec, corpora("gpt_neox"), "train", replace(CONFIG, hook=Hook(0, "resid_pre"))))
-    )
+        list(stream_of(broken, spec, corpora("gpt_neox"), "train", CONFIG))
+    assert len(list(stream_of(broken, spec, corpora("gpt_neox"), "train", replace(CONFIG, hook=Hook(0, "resid_pre")))))
 
 
 def test_sixteen_bits_halve_the_buffer(family_model: Models, corpora: Callable[[str], Path]) -> None:
     spec, model = family_model("llama")
     half = copy.deepcopy(model).bfloat16()
-    stream = ActivationStream(half, spec, corpora("llama"), "train", CONFIG)
+    stream = stream_of(half, spec, corpora("llama"), "train", CONFIG)
     x = next(iter(stream))
     assert x.dtype == torch.float32
     assert torch.equal(x, x.bfloat16().float())
@@ -359,11 +361,11 @@ def test_contexts_without_an_ordinary_token_are_no_trouble(family_model: Models,
     ends = [np.array(spec.eos_ids)] * 30
     texts = [*ends, *documents(spec, 20), *ends]
     folder = write_external(tmp_path / "c", spec, {"train": texts, "test": ends})
-    stream = ActivationStream(model, spec, folder, "train", replace(CONFIG, buffer=64))
+    stream = stream_of(model, spec, folder, "train", replace(CONFIG, buffer=64))
     assert len(list(stream)) == stream.steps
     assert stream.counts.rows == len(texts)
     with pytest.raises(FaithfulError, match="gives 0 activations, less than one batch of 32"):
-        ActivationStream(model, spec, folder, "test", CONFIG)
+        stream_of(model, spec, folder, "test", CONFIG)
 
 
 def test_kept_activations_come_context_after_context(family_model: Models, corpora: Callable[[str], Path]) -> None:

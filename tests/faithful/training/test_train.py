@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from faithful.activations.stream import ActivationStream, StreamConfig
+from faithful.activations.stream import ActivationStream, StreamConfig, stream_rows
 from faithful.base.errors import FaithfulError
 from faithful.cli import app
 from faithful.cli.output.training_tables import LiveTable
@@ -26,8 +26,10 @@ from faithful.formats.files import load_sae
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.sae.config import Codes, Phase
+from faithful.store import corpus as store
 from faithful.store.corpora_of_saes import bos_of
-from faithful.store.corpus import read_manifest, write_manifest
+from faithful.store.corpus import Corpus, read_manifest, write_manifest
+from faithful.store.readings import NAME
 from faithful.training import corpus_pass as module
 from faithful.training import train as training
 from faithful.training.cell import Cell, refuse_untrained, transformer_lens_name
@@ -118,6 +120,69 @@ def test_the_same_again_does_nothing(trained: Path, corpora: dict[str, Path], mo
     monkeypatch.setattr(training, "load_model", lambda *_: pytest.fail("a model was loaded"))
     result = train(configured(corpora, trained))
     assert result.trained == [] and len(result.skipped) == 2 and "nothing to do" in result.note
+
+
+def reads_of(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[tuple[str, bool]]:
+    """What is read of a corpus' shards from now on: split and whether token ids are among it; whole files, for their
+    checksums, are not."""
+    seen: list[tuple[str, bool]] = []
+    real = Corpus.batches
+
+    def batches(self: Corpus, split: str = "train", columns: list[str] | None = None) -> Any:
+        if self.folder == folder:
+            seen.append((split, columns is None or "token_ids" in columns))
+        return real(self, split, columns)
+
+    monkeypatch.setattr(Corpus, "batches", batches)
+    return seen
+
+
+def test_tokens_are_read_once_to_train_and_not_at_all_where_nothing_is_to_do(
+    corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, config = reads_of(monkeypatch, corpora["own"]), configured(corpora, tmp_path / "saes")
+    train(config)
+    assert seen.count(("train", True)) == 1
+    identities = [identity_of(tmp_path / "saes" / SHAPE / f"seed-{seed}") for seed in (0, 1)]
+    seen.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "is_intact", lambda *_: pytest.fail("a shard was read for its checksum"))
+        patched.setattr(training, "load_model", lambda *_: pytest.fail("a model was loaded"))
+        assert len(train(config).skipped) == 2
+        assert plan_training(config).tokens == TOKENS
+    assert seen == []
+    (tmp_path / "saes" / NAME).unlink()
+    assert len(train(config).skipped) == 2 and ("train", True) in seen
+    seen.clear()
+    assert len(train(config).skipped) == 2 and seen == []
+    assert [identity_of(tmp_path / "saes" / SHAPE / f"seed-{seed}") for seed in (0, 1)] == identities
+    assert len(train(replace(config, seeds=(0, 1, 2))).trained) == 1
+    assert seen.count(("train", True)) == 1
+
+
+def identity_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "cfg.json").read_text())["metadata"]["faithful"]["identity"])
+
+
+def test_what_was_read_before_hides_neither_other_text_nor_a_damaged_shard(
+    trained: Path, corpora: dict[str, Path], family_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(trained, tmp_path / "saes")
+    spec, model = family_model("gpt2")
+    sizes = {"train": 7000, "test": 1500}
+    other = write_own(tmp_path / "other" / "own", spec, model, Sampling(max_tokens=31), sizes, seed=9)
+    with pytest.raises(FaithfulError, match="the corpus' text is another now"):
+        train(configured({"own": other}, out))
+    damaged = shutil.copytree(corpora["own"], tmp_path / "damaged" / "own")
+    shard = damaged / read_manifest(damaged).shards["test"][0].file
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    config = configured({"own": damaged}, out)
+    assert len(train(config).skipped) == 2, "what is not used may be damaged"
+    monkeypatch.setattr(training, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    with pytest.raises(FaithfulError, match=r"part-00000\.parquet: it is missing or damaged"):
+        train(replace(config, seeds=(0, 1, 2)))
 
 
 def test_adding_cells_trains_only_them_and_changes_none(
@@ -428,9 +493,8 @@ def test_the_forecast_states_what_is_held_and_computed(
     plan, d_in = plan_training(config), 64
     settings, _ = settle(config, "cpu")
     hook = settings.hook
-    stream = ActivationStream(
-        model, spec, corpora["own"], "train", StreamConfig(hook, 32, tokens=TOKENS, batch=256, buffer=1024)
-    )
+    streamed = StreamConfig(hook, 32, tokens=TOKENS, batch=256, buffer=1024)
+    stream = ActivationStream(model, stream_rows(corpora["own"], spec, "train", streamed), streamed)
     stream.moments()
     memory = plan.memory
     assert memory.model == sum(weight.nbytes for weight in model.parameters())
