@@ -50,12 +50,14 @@ def train(
     threads: Annotated[int | None, typer.Option(help="CPU threads per process.")] = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="No atomics on a GPU.")] = False,
     checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 10.0,
+    variant: Annotated[str, typer.Option(help="What is done otherwise than TopK, by name.")] = "topk",
+    parameter: Annotated[list[str] | None, typer.Option(help="Of the variant, NAME=VALUE; repeat it.")] = None,
     log: Annotated[str, typer.Option(help="none, wandb or tensorboard, beside train.jsonl.")] = "none",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")] = False,
     assume: Assume = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Train the whole grid of TopK SAEs of each corpus from one shared forward pass."""
+    """Train the whole grid of SAEs of each corpus from one shared forward pass."""
     from faithful.base.quantities import parse_count, parse_integers
     from faithful.cli.corpus import folders_of
     from faithful.store.places import corpora_in
@@ -93,6 +95,8 @@ def train(
         deterministic=deterministic,
         checkpoint_minutes=checkpoint_minutes,
         log=log,
+        variant=variant,
+        parameters=tuple(parameter or ()),
     )
     refuse_assumptions(assume, dry_run)
     if dry_run:

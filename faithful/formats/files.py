@@ -20,6 +20,8 @@ from faithful.sae.autoencoder import TENSORS, Autoencoder
 from faithful.sae.topk import TopKSAE
 
 CONFIG = "cfg.json"
+WRITTEN = ("topk",)
+"""Architectures that `save_sae` writes."""
 WEIGHTS, SPARSITY = "sae_weights.safetensors", "sparsity.safetensors"
 SPARSIFY_CONFIG, SPARSIFY_WEIGHTS = "config.json", "sae.safetensors"
 SEED = re.compile(r"seed-?\d+")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from faithful.base.errors import FaithfulError
 from faithful.base.records import SEAL, read_record, seal_of
-from faithful.base.shapes import Between, Count, NotNegative, Positive, Sha256, Share
+from faithful.base.shapes import Between, Count, Name, NotNegative, Positive, Sha256, Share
 
 RECORD = "faithful"
 MEND = "download or train the SAE again"
@@ -41,6 +41,9 @@ class Identity(TypedDict, total=False):
     k: Positive
     lr: NotNegative
     init_seed: Count
+    variant: Name
+    variant_version: Count
+    parameters: dict[str, Any]
 
 
 class Evaluation(TypedDict, total=False):
@@ -191,7 +194,8 @@ def _refuse_edited(path: Path, config: dict[str, Any], own: dict[str, Any]) -> N
             f"{path} was edited or damaged: it does not match the hashes under `metadata.{RECORD}`; {MEND}, or take"
             f" `{RECORD}` out of its metadata to use it as an SAE from elsewhere."
         )
-    for name in ("d_sae",) if identity.get("schedule") else ("d_sae", "k"):
+    may_end_with_other_k = identity.get("schedule") or "variant" in identity
+    for name in ("d_sae",) if may_end_with_other_k else ("d_sae", "k"):
         if name in identity and config.get(name) not in (None, identity[name]):
             raise FaithfulError(f"{path} is damaged: `{name}` is {config[name]}, trained was {identity[name]}; {MEND}.")
 

@@ -1,48 +1,13 @@
-"""Settings of a stack, and its two extension points: an extra objective, and a schedule."""
+"""Settings of a stack."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from torch import Tensor
+from dataclasses import dataclass, field
 
 from faithful.base.errors import FaithfulError
 from faithful.sae.buffers import SCORES
+from faithful.sae.variant import Phase, Variant
+from faithful.sae.variants.topk import TopK
 
 GEMM_DTYPES = ("bfloat16", "float16")
-
-
-@dataclass(frozen=True)
-class Phase:
-    """What holds at one point of the training.
-
-    Attributes:
-        k: latents kept per token.
-        auxk: weight of the AuxK loss.
-        objective: weight of the extra objective.
-    """
-
-    k: int
-    auxk: float
-    objective: float = 1.0
-
-
-@dataclass(frozen=True)
-class Codes:
-    """What an extra objective sees of one cell and one batch; it must be a function of this alone.
-
-    Attributes:
-        values: [N, k], float32, ≥ 0; gradients reach the positive ones.
-        indices: [N, k], int64, their latents.
-        W_dec: [F, d], float32, unit-norm decoder rows; gradients reach it.
-        fraction: of the training that is done, in [0, 1).
-        fvu: [], running mean (0.99) of the fraction of variance unexplained.
-    """
-
-    values: Tensor
-    indices: Tensor
-    W_dec: Tensor
-    fraction: float
-    fvu: Tensor
 
 
 @dataclass(frozen=True)
@@ -66,8 +31,7 @@ class StackConfig:
         deterministic: no atomics on a GPU (there are none on a CPU).
         gemm_dtype: type of the dense products: None is float32; `bfloat16` or `float16` choose the latents by rounded
             scores, and compute their values in float32.
-        objective: gives an extra loss, a differentiable scalar; None is none.
-        schedule: gives what holds at a fraction of the training; None is `Phase(k, auxk)` throughout.
+        variant: what is done otherwise than TopK.
     """
 
     d_in: int
@@ -86,8 +50,7 @@ class StackConfig:
     auxk_k: int | None = None
     deterministic: bool = False
     gemm_dtype: str | None = None
-    objective: Callable[[Codes], Tensor] | None = None
-    schedule: Callable[[float], Phase] | None = None
+    variant: Variant = field(default_factory=TopK)
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -95,9 +58,11 @@ class StackConfig:
         Raises:
             FaithfulError: a shape, a length or a share that cannot be.
         """
+        ks = [self.variant.phase(percent / 100, self.k, self.auxk).k for percent in range(100)]
         wrong = [
             (min(self.d_in, self.d_sae) < 1, f"an SAE of {self.d_in} dimensions and {self.d_sae} latents cannot be"),
             (not 1 <= self.k <= self.d_sae, f"k {self.k} does not fit {self.d_sae} latents"),
+            (not all(1 <= k <= self.d_sae for k in ks), f"the variant {self.variant.name} would keep {max(ks)} latents"),
             (not self.init_seeds, "a stack needs at least one init seed"),
             (min(self.init_seeds, default=0) < 0, "init seeds must not be negative"),
             (self.steps < 1, "there must be at least one training step"),
@@ -111,7 +76,7 @@ class StackConfig:
 
     def phase(self, step: int) -> Phase:
         """What holds in a step, counted from 0."""
-        return self.schedule(step / self.steps) if self.schedule else Phase(self.k, self.auxk)
+        return self.variant.phase(step / self.steps, self.k, self.auxk)
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0: never 0 inside the training."""

@@ -1,6 +1,7 @@
 """S TopK SAEs of one shape, trained in step on the same batches with exact sparse gradients."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from faithful.sae.adam import clip_and_step, normalise
 from faithful.sae.autoencoder import TENSORS
 from faithful.sae.auxk import DeadLatents, revive, spread
 from faithful.sae.buffers import PIECE, SCORES, Scratch, parts, stacked
-from faithful.sae.config import Codes, Phase, StackConfig
+from faithful.sae.config import StackConfig
 from faithful.sae.gradients import Backward, row_gradients
-from faithful.sae.sparse import by_latent, decode, row_dots, scalar_sums, top_k
+from faithful.sae.sparse import by_latent, decode, row_dots, scalar_sums
 from faithful.sae.topk import TopKSAE
+from faithful.sae.variant import BatchCodes, Phase
 
 FVU_MEMORY = 0.99
 FIGURES = ("loss", "fvu", "aux", "objective", "l0", "grad_norm")
@@ -118,7 +120,8 @@ class Stack:
         # them.
         error.mul_(2 / variance)
         d_values = row_dots(error, W_dec, latents)
-        objective, d_rows = self._objective(cell, values, latents, d_values, phase.objective)
+        seen = BatchCodes(values, latents, W_dec, centred, variance, self.made / config.steps, self.fvu[cell])
+        objective, d_rows = self._objective(seen, d_values, phase.objective)
         # Gradients for the weights. Codes are sorted by latent: each row is one sum in an order that nothing else
         # decides, so that its bits are the same in any grid. The decoder bias is both added to x̂ and taken off the
         # encoder's input.
@@ -173,7 +176,7 @@ class Stack:
         for part in parts(rows, SCORES // d_sae, self.device):
             scores = self._scratch.take("scores", part.stop - part.start, d_sae, dtype=dtype)
             torch.addmm(bias, centred[part].to(dtype), columns, out=scores)
-            values[part], latents[part] = top_k(scores, k)
+            values[part], latents[part] = self.config.variant.select(scores, k)
             if dead is not None:
                 dead.scores[part] = scores.index_select(1, dead.latents)
         if dtype != torch.float32:
@@ -187,16 +190,15 @@ class Stack:
         silent.add_(len(latents)).masked_fill_(fired > 0, 0)
         self._dead[cell] = _Dead(silent >= self.config.dead_tokens)
 
-    def _objective(
-        self, cell: int, values: Tensor, latents: Tensor, d_values: Tensor, weight: float
-    ) -> tuple[Tensor, Tensor | None]:
-        """The extra objective and its weighted gradient for decoder rows; that for the values is added to `d_values`."""
-        if self.config.objective is None or not weight:
-            return values.new_zeros(()), None
+    def _objective(self, seen: BatchCodes, d_values: Tensor, weight: float) -> tuple[Tensor, Tensor | None]:
+        """The variant's objective and its weighted gradient for decoder rows; that for the values is added to `d_values`."""
         with torch.enable_grad():
-            leaves = tuple(tensor.detach().requires_grad_() for tensor in (values, self.weights["W_dec"][cell]))
-            fraction = self.made / self.config.steps
-            objective = self.config.objective(Codes(leaves[0], latents, leaves[1], fraction, self.fvu[cell]))
+            leaves = tuple(tensor.detach().requires_grad_() for tensor in (seen.values, seen.W_dec))
+            objective = (
+                self.config.variant.objective(replace(seen, values=leaves[0], W_dec=leaves[1])) if weight else None
+            )
+            if objective is None:
+                return seen.values.new_zeros(()), None
             gradients = torch.autograd.grad(weight * objective, leaves, allow_unused=True, materialize_grads=True)
         d_values += gradients[0]
         return objective.detach(), gradients[1]

@@ -208,6 +208,7 @@ def _describe(folder: Path, source: str, parts: Sequence[str]) -> Trained:
     hook_name = sae.hook_name or ""
     place = sae.hook.name if sae.hook else hook_name or folder.name
     kind = f"k{sae.k}" if sae.k else sae.architecture
+    kind += f"-{identity['variant']}" if "variant" in identity else ""
     context = identity.get("context") or sae.metadata.get("context_size")
     return Trained(
         folder=folder,

@@ -53,7 +53,7 @@ class Cell:
 
 def cell_folder(out: Path, corpus: str, settings: Settings, d_sae: int, k: int, seed: int) -> Path:
     """Where a cell lies."""
-    return out / corpus / shape_name(settings.hook, d_sae, k) / f"seed-{seed}"
+    return out / corpus / shape_name(settings.hook, d_sae, k, settings.variant.name) / f"seed-{seed}"
 
 
 def finished(cell: Cell) -> bool:

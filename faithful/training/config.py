@@ -1,15 +1,13 @@
 """What `faithful train` is told, and what follows from it once model and corpora are known."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-
-from torch import Tensor
 
 from faithful.activations.stream import StreamConfig
 from faithful.hooks.hook import Hook
 from faithful.models.spec import ModelSpec
-from faithful.sae.config import Codes, Phase, StackConfig
+from faithful.sae.config import StackConfig
+from faithful.sae.variant import DEFAULT, Variant
 
 DEAD_SHARE, DEAD_MOST = 0.05, 10_000_000
 SEEDS = (0, 1, 2, 3, 4, 5)
@@ -42,7 +40,7 @@ class TrainConfig:
         deterministic: no atomics on a GPU (a CPU has none).
         checkpoint_minutes: time between checkpoints.
         log: `none`, `wandb` or `tensorboard`, beside train.jsonl.
-        objective, schedule: of `StackConfig`, named functions of a module; None is none.
+        variant: what is done otherwise than TopK, by name; its parameters as `NAME=VALUE`.
     """
 
     corpora: tuple[Path, ...]
@@ -70,8 +68,8 @@ class TrainConfig:
     deterministic: bool = False
     checkpoint_minutes: float = 10.0
     log: str = "none"
-    objective: Callable[[Codes], Tensor] | None = None
-    schedule: Callable[[float], Phase] | None = None
+    variant: str = DEFAULT
+    parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,9 @@ class Settings:
         shapes: (d_sae, k) pairs.
         lrs: learning rate of each shape.
         seeds: init seeds.
-        deterministic, objective, schedule: see `TrainConfig`.
+        deterministic: see `TrainConfig`.
         gemm_dtype: of the SAEs' dense products: `bfloat16` on a GPU, None (float32) on a CPU.
+        variant: with its parameters.
     """
 
     model: ModelSpec
@@ -105,8 +104,7 @@ class Settings:
     seeds: tuple[int, ...]
     deterministic: bool
     gemm_dtype: str | None
-    objective: Callable[[Codes], Tensor] | None
-    schedule: Callable[[float], Phase] | None
+    variant: Variant
 
     @property
     def stream(self) -> StreamConfig:
@@ -126,6 +124,5 @@ class Settings:
             dead_tokens=max(1, min(DEAD_MOST, int(DEAD_SHARE * self.tokens))),
             deterministic=self.deterministic,
             gemm_dtype=self.gemm_dtype,
-            objective=self.objective,
-            schedule=self.schedule,
+            variant=self.variant,
         )

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
+from faithful.sae.variant import DEFAULT, Variant, find_variant, variant_names
 from faithful.training.config import Settings
 
 ALGORITHM = 2
@@ -46,23 +48,32 @@ def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: in
         "auxk": how.auxk,
         "dead_tokens": how.dead_tokens,
         "gemm_dtype": how.gemm_dtype or "float32",
-        "objective": _named(settings.objective),
-        "schedule": _named(settings.schedule),
+        "objective": None,
+        "schedule": None,
+        **_variant_identity(settings.variant),
     }
 
 
-def _named(function: Callable[..., Any] | None) -> str | None:
-    """What a function is called, module and all.
+def _variant_identity(variant: Variant) -> dict[str, Any]:
+    """What a variant adds to an identity; TopK nothing: its SAEs are those of before there were variants."""
+    if variant.name == DEFAULT:
+        return {}
+    return {"variant": variant.name, "variant_version": variant.version, "parameters": asdict(variant)}
 
-    Raises:
-        FaithfulError: it has no name to find it by.
+
+def recorded_variant(identity: Mapping[str, Any]) -> Variant | None:
+    """The variant that an identity names, with its parameters; None where this version does not have it as it was then.
+
+    Only files of `faithful/sae/variants` are imported, whatever an identity says.
     """
-    if function is None:
+    name = identity.get("variant", DEFAULT)
+    if identity["objective"] or identity["schedule"] or name not in variant_names():
         return None
-    name = getattr(function, "__qualname__", "<")
-    if "<" in name:
-        raise FaithfulError("An objective or schedule decides the weights and must be a function of a module, by name.")
-    return f"{function.__module__}.{name}"
+    try:
+        variant = find_variant(name, identity.get("parameters", {}))
+    except FaithfulError:
+        return None
+    return variant if variant.version == identity.get("variant_version", variant.version) else None
 
 
 def identity_sha256(identity: dict[str, Any]) -> str:
@@ -70,6 +81,6 @@ def identity_sha256(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def shape_name(hook: Hook, d_sae: int, k: int) -> str:
-    """Folder of a shape: `resid_pre.8-f12288-k16`."""
-    return f"{hook.name}-f{d_sae}-k{k}"
+def shape_name(hook: Hook, d_sae: int, k: int, variant: str = DEFAULT) -> str:
+    """Folder of a shape: `resid_pre.8-f12288-k16`, of a variant `resid_pre.8-f12288-k16-NAME`."""
+    return f"{hook.name}-f{d_sae}-k{k}" + (f"-{variant}" if variant != DEFAULT else "")

@@ -28,12 +28,18 @@ class InheritedSettings:
 
     @classmethod
     def find(
-        cls, out: Path, spec: ModelSpec, hook: Hook, shapes: tuple[tuple[int, int], ...], corpora: set[str]
+        cls,
+        out: Path,
+        spec: ModelSpec,
+        hook: Hook,
+        shapes: tuple[tuple[int, int], ...],
+        variant: str,
+        corpora: set[str],
     ) -> "InheritedSettings":
-        """Cells of a model and a hook."""
+        """Cells of a model, a hook and a variant."""
         cells = {}
         for shape in shapes:
-            paths = sorted(out.glob(f"*/{shape_name(hook, *shape)}/seed-*/cfg.json"))
+            paths = sorted(out.glob(f"*/{shape_name(hook, *shape, variant)}/seed-*/cfg.json"))
             recorded = [one for one in map(_recorded, paths) if one.keys() >= SETTINGS]
             cells[shape] = [one for one in recorded if (one["model"], one["revision"]) == (spec.name, spec.revision)]
         own = {shape: [one for one in found if one["corpus"] in corpora] for shape, found in cells.items()}

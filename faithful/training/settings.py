@@ -6,10 +6,12 @@ from pathlib import Path
 
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import check_stated
+from faithful.formats.files import WRITTEN
 from faithful.hooks.hook import Hook
 from faithful.models.load import shape_of
 from faithful.models.presets import DEFAULT_CONTEXT, find_preset, sae_defaults
 from faithful.models.spec import ModelSpec, resolve_model
+from faithful.sae.variant import find_variant, parse_parameters
 from faithful.store.corpora_of_saes import bos_of
 from faithful.store.corpus import Corpus
 from faithful.store.readings import Readings
@@ -26,13 +28,20 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
     """Resolve everything; corpora are read only where `readings`, by default those in `out`, do not tell what they offer.
 
     Raises:
-        FaithfulError: a number that counts or measures nothing, no corpora, two of one name, a layer that does not exist,
-            k > d_sae, a corpus made with another tokenizer or BOS, a budget larger than a corpus or smaller than a batch,
-            a buffer too small to mix, text or held-out text that fills no context, SAEs in `out` that were trained on more
-            tokens or do not agree in what is not stated; each names the fix.
+        FaithfulError: a number that counts or measures nothing, a variant or a parameter of one that is not known, no
+            corpora, two of one name, a layer that does not exist, k > d_sae, a corpus made with another tokenizer or BOS, a
+            budget larger than a corpus or smaller than a batch, a buffer too small to mix, text or held-out text that fills
+            no context, SAEs in `out` that were trained on more tokens or do not agree in what is not stated; each names the
+            fix.
     """
     _refuse_impossible(config)
     check_stated(config)
+    variant = find_variant(config.variant, parse_parameters(config.parameters))
+    if variant.architecture not in WRITTEN:
+        raise FaithfulError(
+            f"SAEs of the variant {variant.name} are of the architecture '{variant.architecture}', which cannot be saved;"
+            f" choose a variant that gives {' or '.join(WRITTEN)}."
+        )
     corpora = _open(config.corpora)
     spec = _model(config, corpora, device)
     shape, preset = shape_of(spec), find_preset(spec.name)
@@ -49,7 +58,7 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise FaithfulError("Name each seed once: --seeds 0-5.")
     hook = Hook(layer, config.hook)
-    before = InheritedSettings.find(config.out, spec, hook, shapes, {corpus.name for corpus in corpora})
+    before = InheritedSettings.find(config.out, spec, hook, shapes, variant.name, {corpus.name for corpus in corpora})
     context = config.context or before.value("context")
     context = context or (preset.context if preset else min(DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT))
     if context < 2 or (spec.positions and context > spec.positions):
@@ -100,8 +109,7 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
         seeds=config.seeds,
         deterministic=config.deterministic,
         gemm_dtype="bfloat16" if device.startswith("cuda") else None,
-        objective=config.objective,
-        schedule=config.schedule,
+        variant=variant,
     ), usable
 
 

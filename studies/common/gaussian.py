@@ -3,7 +3,6 @@
 The floors that need no training (random rows, rows with the activations' covariance) are in `studies.seeds.matching`.
 """
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.config import StackConfig
 from faithful.sae.stack import Stack, init_weights
 from faithful.sae.topk import TopKSAE
+from faithful.training.identity import recorded_variant
 from studies.common.codes import activations_of
 
 RECORDED = ("d_sae", "k", "lr", "dead_tokens", "eps", "clip", "warmup", "decay", "auxk")
@@ -67,9 +67,6 @@ def initial_decoder(seed: int, d_in: int, d_sae: int) -> Tensor:
 def recorded_config(record: dict[str, Any], d_in: int, steps: int, seeds: Sequence[int]) -> StackConfig | None:
     """How `faithful train` trained an SAE, by what it recorded.
 
-    An objective and a schedule are recorded by name. They are taken from modules that are imported already: what a file
-    names is never imported.
-
     Args:
         record: its `identity`, of the `ALGORITHM` that trains now, and whether it was `deterministic`.
         d_in: dimensions of the activations.
@@ -77,11 +74,11 @@ def recorded_config(record: dict[str, Any], d_in: int, steps: int, seeds: Sequen
         seeds: init seeds.
 
     Returns:
-        None where its objective or schedule is not at hand.
+        None where its variant is not at hand.
     """
     how = record["identity"]
-    objective, schedule = (_function(how[name]) for name in ("objective", "schedule"))
-    if (objective is None) != (how["objective"] is None) or (schedule is None) != (how["schedule"] is None):
+    variant = recorded_variant(how)
+    if variant is None:
         return None
     return StackConfig(
         d_in=d_in,
@@ -89,8 +86,7 @@ def recorded_config(record: dict[str, Any], d_in: int, steps: int, seeds: Sequen
         steps=steps,
         betas=tuple(how["betas"]),
         gemm_dtype=None if how["gemm_dtype"] == "float32" else how["gemm_dtype"],
-        objective=objective,
-        schedule=schedule,
+        variant=variant,
         deterministic=record.get("deterministic", False),
         **{name: how[name] for name in RECORDED},
     )
@@ -138,8 +134,3 @@ def gaussian_saes(
             write_tensors(checkpoint, state)
             saved = time.monotonic()
     return [stack.sae(place) for place in range(len(config.init_seeds))]
-
-
-def _function(name: str | None) -> Any:
-    module, _, function = (name or "").rpartition(".")
-    return getattr(sys.modules.get(module), function, None)

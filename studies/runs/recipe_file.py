@@ -20,7 +20,7 @@ from studies.catalog import find_study
 
 SOURCES = ("add", "like", "shuffle")
 NOT_STATED = {
-    "out", "run", "model", "folder", "name", "saes", "corpora", "folders", "own", "seeds", "objective", "schedule",
+    "out", "run", "model", "folder", "name", "saes", "corpora", "folders", "own", "seeds",
 }  # fmt: skip
 LEAST_SEEDS = 6
 FOLDER = re.compile(r"(?!\.)[^\x00-\x1f\x7f/]{1,200}")

@@ -1,19 +1,25 @@
-"""Settings of a stack: what cannot be, schedules."""
+"""Settings of a stack: what cannot be."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from faithful.sae.config import Phase
-from tests.faithful.sae.data import CONFIG, batches, stack_for
+import pytest
+
+from faithful.base.errors import FaithfulError
+from faithful.sae.variant import Phase, Variant
+from tests.faithful.sae.data import CONFIG
 
 
-def test_schedules_are_fractions_and_reach_k_and_weights() -> None:
-    config = replace(CONFIG, steps=10, schedule=lambda fraction: Phase(k=8 if fraction < 0.5 else 3, auxk=0.0))
-    data = batches(10, 64, 24)
-    stack = stack_for(config, data[0])
-    seen = []
-    for x in data:
-        stack.step(x)
-        row = stack.metrics()[0]
-        seen.append((row["k"], row["l0"]))
-    assert seen == [(8, 8.0)] * 5 + [(3, 3.0)] * 5
-    assert stack.sae(0).k == 3
+@dataclass(frozen=True)
+class Late(Variant):
+    """More latents than there are, but only at the end."""
+
+    def phase(self, fraction: float, k: int, auxk: float) -> Phase:
+        return Phase(k if fraction < 0.95 else 97, auxk)
+
+
+def test_a_k_that_does_not_fit_is_refused_whenever_it_holds() -> None:
+    with pytest.raises(FaithfulError, match="k 97 does not fit 96 latents"):
+        replace(CONFIG, k=97)
+    with pytest.raises(FaithfulError, match="the variant test_config would keep 97 latents"):
+        replace(CONFIG, variant=Late())
+    assert CONFIG.phase(0) == CONFIG.phase(CONFIG.steps - 1) == Phase(4, 1 / 32)

@@ -1,7 +1,7 @@
 """What a stack promises beyond its arithmetic: independence to the bit, resuming, seeds, dead latents, schedules."""
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from faithful.base.errors import FaithfulError
-from faithful.sae.config import Codes, Phase, StackConfig
+from faithful.sae.config import StackConfig
 from faithful.sae.stack import Stack, init_weights
+from faithful.sae.variant import BatchCodes, Phase, Variant
 from tests.faithful.sae.data import CONFIG, batches, stack_for, trained
 
 REVIVING: dict[str, Any] = {"dead_tokens": 16, "auxk_k": 5}
@@ -237,15 +238,20 @@ def test_an_objective_reaches_values_and_rows_with_its_weight() -> None:
     x = batches(1, 32, 24)[0]
     direction = torch.linspace(-1, 1, 24)
 
-    def objective(codes: Codes) -> Tensor:
-        assert codes.fraction == 0.0
-        assert 0 < float(codes.fvu) < 2
-        return codes.values.sum() / len(codes.values) + (codes.W_dec @ direction).sum()
+    @dataclass(frozen=True)
+    class Heavy(Variant):
+        """Both terms at half their weight."""
+
+        def phase(self, fraction: float, k: int, auxk: float) -> Phase:
+            return Phase(4, 0.0, objective=0.5)
+
+        def objective(self, batch: BatchCodes) -> Tensor:
+            assert batch.fraction == 0.0
+            assert 0 < float(batch.fvu) < 2
+            return batch.values.sum() / len(batch.values) + (batch.W_dec @ direction).sum()
 
     plain = stack_for(replace(CONFIG, clip=1e9), x)
-    heavy = stack_for(
-        replace(CONFIG, clip=1e9, objective=objective, schedule=lambda _: Phase(4, 0.0, objective=0.5)), x
-    )
+    heavy = stack_for(replace(CONFIG, clip=1e9, variant=Heavy()), x)
     rows = plain.weights["W_dec"][0].clone()
     plain.step(x)
     heavy.step(x)

@@ -25,7 +25,6 @@ from faithful.cli.output.training_tables import LiveTable
 from faithful.formats.files import load_sae
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec, resolve_model
-from faithful.sae.config import Codes, Phase
 from faithful.store import corpus as store
 from faithful.store.corpora_of_saes import bos_of
 from faithful.store.corpus import Corpus, read_manifest, write_manifest
@@ -313,32 +312,6 @@ def test_a_training_goes_on_with_its_threads_and_a_damaged_checkpoint_is_named(
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(FaithfulError, match="delete it to start those SAEs anew"):
         train(config)
-
-
-def small_values(codes: Codes) -> torch.Tensor:
-    """An extra objective."""
-    return codes.values.sum() / len(codes.values)
-
-
-def fewer(fraction: float) -> Phase:
-    """A schedule."""
-    return Phase(k=4 if fraction < 0.5 else 2, auxk=1 / 32)
-
-
-def test_objective_and_schedule_reach_the_cells_and_their_identity(
-    trained: Path, corpora: dict[str, Path], tmp_path: Path
-) -> None:
-    config = configured(corpora, tmp_path, seeds=(0,), objective=small_values, schedule=fewer)
-    train(config)
-    folder = tmp_path / SHAPE / "seed-0"
-    record = json.loads((folder / "cfg.json").read_text())["metadata"]
-    assert record["faithful"]["identity"]["objective"] == f"{__name__}.small_values"
-    assert record["l0"] == pytest.approx(2, abs=0.1) and load_sae(folder).k == 2
-    assert record["faithful"]["training"]["objective"] > 0
-    with pytest.raises(FaithfulError, match=r"objective None asked for, .*small_values there"):
-        train(replace(config, objective=None))
-    with pytest.raises(FaithfulError, match="by name"):
-        train(replace(config, out=tmp_path / "other", objective=lambda codes: codes.values.sum()))
 
 
 @pytest.mark.parametrize("name", ["wandb", "tensorboard"])

@@ -23,6 +23,7 @@ from faithful.formats.files import load_sae, save_sae
 from faithful.hooks.hook import Hook
 from faithful.models.spec import ModelSpec
 from faithful.sae.topk import TopKSAE
+from faithful.sae.variants.topk import TopK
 from faithful.store.saes import Trained, find_saes
 from faithful.training.config import TrainConfig
 from faithful.training.train import train
@@ -501,33 +502,32 @@ def test_moments_and_gaussian_saes(run: Path) -> None:
     assert not torch.equal(trained[0].W_dec, trained[1].W_dec)
 
 
-def sparser(codes: Any) -> Tensor:
-    """An objective to be found by its name."""
-    return codes.values.sum()
-
-
 def test_gaussian_saes_are_trained_as_it_is_recorded(run: Path) -> None:
-    """Whatever the settings are; but a module that a file names is not imported."""
+    """Whatever the settings are; None where what is recorded is no variant of this version."""
     record = find_saes([run / "saes"])[0].record
     plain = recorded_config(record, 8, 20, (3, 4))
-    assert plain is not None and (plain.gemm_dtype, plain.objective, plain.schedule) == (None, None, None)
+    assert plain is not None and (plain.gemm_dtype, plain.variant) == (None, TopK())
     stated = {
         "betas": [0.8, 0.95], "eps": 1e-7, "clip": 0.5, "warmup": 0.2, "decay": 0.1, "auxk": 0.5, "dead_tokens": 77,
         "lr": 0.02, "k": 3, "d_sae": 24, "gemm_dtype": "bfloat16",
     }  # fmt: skip
-    named = {"objective": f"{__name__}.sparser", "schedule": None}
-    config = recorded_config({"identity": record["identity"] | stated | named, "deterministic": True}, 8, 20, (3, 4))
+    config = recorded_config({"identity": record["identity"] | stated, "deterministic": True}, 8, 20, (3, 4))
     assert config is not None
     given = {name: getattr(config, name) for name in stated} | {"betas": list(config.betas)}
-    assert given == stated and config.objective is sparser and config.deterministic
+    assert given == stated and config.deterministic
     assert (config.d_in, config.init_seeds, config.steps) == (8, (3, 4), 20)
     moments = Moments(torch.zeros(8, dtype=torch.float64), torch.eye(8, dtype=torch.float64), 10)
     rounded, exact = (
         gaussian_saes(moments, replace(config, gemm_dtype=dtype), 64, seed=0)[0] for dtype in ("bfloat16", None)
     )
     assert not torch.equal(rounded.W_dec, exact.W_dec)
-    for name in ("this.d", "nowhere.known", f"{__name__}.unknown"):
-        assert recorded_config({"identity": record["identity"] | {"objective": name}}, 8, 20, (0,)) is None
+    for other in (
+        {"objective": "some.function"},
+        {"variant": "this"},
+        {"variant_version": 2},
+        {"parameters": {"a": 1}},
+    ):
+        assert recorded_config({"identity": record["identity"] | other}, 8, 20, (0,)) is None
     assert "this" not in sys.modules
 
 

@@ -1,0 +1,201 @@
+"""Variants of the SAE by name: the worked example of CONTRIBUTING.md, added as the one file it is, and what is refused."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from faithful.base.errors import FaithfulError
+from faithful.cli import app
+from faithful.formats.files import load_sae
+from faithful.models.spec import ModelSpec
+from faithful.sae import variants
+from faithful.sae.sparse import top_k
+from faithful.sae.variant import Phase, find_variant, parse_parameters, variant_names
+from faithful.sae.variants.topk import TopK
+from faithful.store.saes import find_saes
+from faithful.training import corpus_pass
+from faithful.training.config import TrainConfig
+from faithful.training.identity import recorded_variant
+from faithful.training.settings import settle
+from faithful.training.train import train
+from generation.sampling.distribution import Sampling
+from studies.common.gaussian import recorded_config
+from tests.own import write_own
+from tests.test_contributing import blocks
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+OTHER = """
+from dataclasses import dataclass
+from faithful.sae.variant import Variant
+
+@dataclass(frozen=True)
+class Other(Variant):
+    architecture = "gated"
+
+VARIANT = Other
+"""
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str, str], None]]:
+    """Adds a variant: one file on the path of the folder of variants, nothing else."""
+    folder = tmp_path / "variants"
+    folder.mkdir()
+    monkeypatch.setattr(variants, "__path__", [*variants.__path__, str(folder)])
+    names: list[str] = []
+
+    def add(name: str, code: str) -> None:
+        (folder / f"{name}.py").write_text(code, encoding="utf-8")
+        names.append(name)
+
+    yield add
+    for name in names:
+        sys.modules.pop(f"{variants.__name__}.{name}", None)
+        vars(variants).pop(name, None)
+
+
+@pytest.fixture
+def thrifty(added: Callable[[str, str], None]) -> None:
+    (code,) = blocks("A new SAE variant", "python")
+    added("thrifty", code)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
+    spec, model = family_model("gpt2")
+    folder = tmp_path_factory.mktemp("variants") / "corpora" / "own"
+    return write_own(folder, spec, model, Sampling(max_tokens=31), {"train": 3000, "test": 800})
+
+
+def trained(corpus: Path, out: Path, *stated: str) -> Any:
+    """What `faithful train` says of a small grid."""
+    line = (
+        f"train --corpus {corpus} --out {out} --seeds 0,1 --layer 1 --d-sae 64 --k 4 --lr 0.003 --tokens 2800"
+        " --context 32 --batch 64 --buffer 256 --eval-tokens 400 --device cpu --checkpoint-minutes 1e-9"
+    )
+    return CliRunner().invoke(app, [*line.split(), *stated])
+
+
+SHAPE = "resid_pre.1-f64-k4-thrifty"
+
+
+@pytest.mark.usefixtures("thrifty")
+def test_one_file_is_a_variant_of_the_command_line(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained, killed and gone on with, saved, found and loaded; beside it TopK's SAEs of the same shape."""
+    stated = ("--variant", "thrifty", "--parameter", "price=0.05", "--parameter", "start=3")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert trained(corpus, whole, *stated).exit_code == 0
+    real, steps = corpus_pass.Stack.step, iter(range(1000))
+
+    def step(self: Any, x: torch.Tensor) -> None:
+        if next(steps) == 9:
+            raise KeyboardInterrupt
+        real(self, x)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(corpus_pass.Stack, "step", step)
+        assert trained(corpus, killed, *stated).exit_code != 0
+    assert list((killed / "own" / ".checkpoints").glob("*.pt"))
+    assert trained(corpus, killed, *stated).exit_code == 0
+    assert trained(corpus, whole).exit_code == 0
+    for seed in (0, 1):
+        folders = [place / "own" / SHAPE / f"seed-{seed}" for place in (whole, killed)]
+        a, b = (load_file(folder / "sae_weights.safetensors") for folder in folders)
+        assert all(torch.equal(a[name], b[name]) for name in a)
+        rows = [json.loads(line) for line in (folders[0] / "train.jsonl").read_text().splitlines()]
+        assert (rows[0]["k"], rows[-1]["k"]) == (12, 4) and rows[-1]["objective"] > 0
+        config = json.loads((folders[0] / "cfg.json").read_text())
+        assert (config["architecture"], config["k"], load_sae(folders[0]).k) == ("topk", 4, 4)
+        identity = config["metadata"]["faithful"]["identity"]
+        assert identity["variant"] == "thrifty"
+        assert identity["parameters"] == {"start": 3, "until": 0.5, "price": 0.05}
+        plain = json.loads((whole / "own" / "resid_pre.1-f64-k4" / f"seed-{seed}" / "cfg.json").read_text())
+        assert not {"variant", "variant_version", "parameters"} & plain["metadata"]["faithful"]["identity"].keys()
+    assert [sae.shape for sae in find_saes([whole])] == ["resid_pre.1-f64-k4"] * 2 + [SHAPE] * 2
+    again = trained(corpus, whole, *stated)
+    assert again.exit_code == 0 and "nothing to do" in again.stderr
+    other = trained(corpus, whole, "--variant", "thrifty")
+    assert other.exit_code == 2 and "parameters {'start': 2," in other.stderr.replace("\n", " ")
+    as_recorded = recorded_config({"identity": identity}, 64, 20, (0,))
+    assert as_recorded is not None and as_recorded.phase(0).k == 12
+
+
+@pytest.mark.usefixtures("thrifty")
+def test_saelens_reads_an_sae_of_a_variant(corpus: Path, tmp_path: Path) -> None:
+    sae_lens = pytest.importorskip("sae_lens")
+    assert trained(corpus, tmp_path / "saes", "--variant", "thrifty").exit_code == 0
+    folder = tmp_path / "saes" / "own" / SHAPE / "seed-0"
+    theirs, ours = sae_lens.SAE.load_from_disk(str(folder)), load_sae(folder)
+    x = torch.randn(64, ours.d_in, generator=torch.Generator().manual_seed(0)) * 3
+    assert torch.allclose(theirs(x), ours.reconstruct(x), atol=1e-5)
+
+
+@pytest.mark.usefixtures("thrifty")
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        (("--variant", "thrify"), "no variant 'thrify'; choose topk or thrifty with --variant. Did you mean thrifty?"),
+        (("--parameter", "price=1"), "variant topk cannot be trained so: `price` is not known; it has no parameters"),
+        (("--parameter", "price"), "'price' is no parameter of a variant; give each once, as --parameter NAME=VALUE"),
+        (("--variant", "thrifty", "--parameter", "price=-1"), "`price` is -1, and a number of at least 0 is meant"),
+        (("--variant", "thrifty", "--parameter", "start=2.5"), "`start` is 2.5, and a whole number of at least 1 is meant"),
+        (("--variant", "thrifty", "--parameter", "start=17"), "the variant thrifty would keep 68 latents"),
+        (("--variant", "thrifty", "--parameter", "prize=1"), "`prize` is not known; its parameters are start, until, price"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_one_sentence_before_work_starts(
+    stated: tuple[str, ...], said: str, corpus: Path, tmp_path: Path
+) -> None:
+    done = trained(corpus, tmp_path / "saes", *stated)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+    assert not (tmp_path / "saes" / "own").exists()
+
+
+def test_what_the_files_cannot_say_is_not_trained(
+    added: Callable[[str, str], None], corpus: Path, tmp_path: Path
+) -> None:
+    added("other", OTHER)
+    with pytest.raises(
+        FaithfulError, match="of the variant other are of the architecture 'gated', which cannot be saved"
+    ):
+        train(TrainConfig((corpus,), tmp_path / "saes", variant="other"))
+    assert not (tmp_path / "saes").exists()
+
+
+def test_the_shipped_variants_and_their_parameters(corpus: Path, tmp_path: Path) -> None:
+    assert variant_names()[0] == "topk"
+    for name in variant_names():
+        assert find_variant(name, {}).name == name
+    topk = find_variant("topk", {})
+    assert topk == TopK() and topk.phase(0.3, 4, 0.5) == Phase(4, 0.5)
+    scores = torch.randn(7, 40, generator=torch.Generator().manual_seed(0))
+    assert all(torch.equal(a, b) for a, b in zip(topk.select(scores, 3), top_k(scores, 3), strict=True))
+    assert parse_parameters(["a=1", "b=-2.5e3", "c=true", "d=x=y", "e="]) == {
+        "a": 1, "b": -2500.0, "c": True, "d": "x=y", "e": "",
+    }  # fmt: skip
+    settings, _ = settle(TrainConfig((corpus,), tmp_path / "saes", device="cpu", batch=64), "cpu")
+    assert settings.variant == TopK()
+
+
+def test_a_recorded_variant_is_the_one_of_this_version_or_none(added: Callable[[str, str], None]) -> None:
+    plain = {"objective": None, "schedule": None}
+    assert recorded_variant(plain) == TopK()
+    (code,) = blocks("A new SAE variant", "python")
+    named = plain | {"variant": "thrifty", "variant_version": 1, "parameters": {"start": 3, "until": 0.5, "price": 0.0}}
+    assert recorded_variant(named) is None
+    added("thrifty", code)
+    found = recorded_variant(named)
+    assert found is not None and found.phase(0.0, 4, 0.0).k == 12
+    assert recorded_variant(named | {"variant_version": 2}) is None
+    assert recorded_variant(named | {"parameters": {"beginning": 3}}) is None
+    assert recorded_variant(named | {"variant": "os"}) is None
