@@ -62,7 +62,10 @@ class StackConfig:
         wrong = [
             (min(self.d_in, self.d_sae) < 1, f"an SAE of {self.d_in} dimensions and {self.d_sae} latents cannot be"),
             (not 1 <= self.k <= self.d_sae, f"k {self.k} does not fit {self.d_sae} latents"),
-            (not all(1 <= k <= self.d_sae for k in ks), f"the variant {self.variant.name} would keep {max(ks)} latents"),
+            (
+                not all(1 <= k <= self.d_sae for k in ks),
+                f"the variant {self.variant.name} would keep {max(ks)} latents",
+            ),
             (not self.init_seeds, "a stack needs at least one init seed"),
             (min(self.init_seeds, default=0) < 0, "init seeds must not be negative"),
             (self.steps < 1, "there must be at least one training step"),

@@ -147,7 +147,7 @@ def test_saelens_reads_an_sae_of_a_variant(corpus: Path, tmp_path: Path) -> None
         (("--parameter", "price=1"), "variant topk cannot be trained so: `price` is not known; it has no parameters"),
         (("--parameter", "price"), "'price' is no parameter of a variant; give each once, as --parameter NAME=VALUE"),
         (("--variant", "thrifty", "--parameter", "price=-1"), "`price` is -1, and a number of at least 0 is meant"),
-        (("--variant", "thrifty", "--parameter", "start=2.5"), "`start` is 2.5, and a whole number of at least 1 is meant"),
+        (("--variant", "thrifty", "--parameter", "start=2.5"), "`start` is 2.5, and a whole number is meant"),
         (("--variant", "thrifty", "--parameter", "start=17"), "the variant thrifty would keep 68 latents"),
         (("--variant", "thrifty", "--parameter", "prize=1"), "`prize` is not known; its parameters are start, until, price"),
     ],
