@@ -5,7 +5,7 @@ from typing import Any
 from faithful.models.causality import refuse_future, refuse_other_tasks
 from faithful.models.checkpoint import load_checkpoint, refuse_adapter
 from faithful.models.files import load_config
-from faithful.models.presets import Shape, find_preset
+from faithful.models.presets import Shape
 from faithful.models.shape import read_shape
 from faithful.models.spec import ModelSpec, check_unchanged
 
@@ -73,9 +73,8 @@ def shape_of(spec: ModelSpec) -> Shape:
     Raises:
         FaithfulError: see `read_shape`.
     """
-    preset = find_preset(spec.source)
-    if preset:
-        return preset.shape
+    if spec.preset:
+        return spec.preset.shape
     return read_shape(empty_model(spec), spec.vocab_size, spec.positions, spec.name)
 
 

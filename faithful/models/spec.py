@@ -13,7 +13,7 @@ from faithful.base.errors import FaithfulError
 from faithful.models.causality import refuse_other_tasks
 from faithful.models.checkpoint import refuse_adapter
 from faithful.models.files import folder_name, folder_revision, hub_licence, hub_revision, load_config, stated_json
-from faithful.models.presets import Preset, find_preset
+from faithful.models.presets import DEFAULT_CONTEXT, Preset, find_preset
 from faithful.models.special_ids import stated_ids
 from faithful.models.tokenizer import load_tokenizer, strings_of, tokenizer_hash
 
@@ -64,6 +64,16 @@ class ModelSpec:
     language: str | None
     family: str
     holes: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def preset(self) -> Preset | None:
+        """Its settings, where it is one of the models that have a short name."""
+        return find_preset(self.name)
+
+    @property
+    def default_context(self) -> int:
+        """Tokens per context where none are stated, BOS included: the preset's, else at most 512."""
+        return self.preset.context if self.preset else min(DEFAULT_CONTEXT, self.positions or DEFAULT_CONTEXT)
 
     def string_ids(self) -> np.ndarray:
         """The ids that the tokenizer has a string for, int64, ascending."""

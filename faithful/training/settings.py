@@ -9,7 +9,7 @@ from faithful.base.quantities import check_stated
 from faithful.formats.files import WRITTEN
 from faithful.hooks.hook import Hook
 from faithful.models.load import shape_of
-from faithful.models.presets import DEFAULT_CONTEXT, find_preset, sae_defaults
+from faithful.models.presets import find_preset, sae_defaults
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.sae.variant import find_variant, parse_parameters
 from faithful.store.corpora_of_saes import bos_of
@@ -44,7 +44,7 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
         )
     corpora = _open(config.corpora)
     spec = _model(config, corpora, device)
-    shape, preset = shape_of(spec), find_preset(spec.name)
+    shape, preset = shape_of(spec), spec.preset
     rule = sae_defaults(shape.layers, shape.d_model)
     layer = config.layer if config.layer is not None else preset.layer if preset else int(rule["layer"])
     if not 0 <= layer < shape.layers:
@@ -60,7 +60,7 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
     hook = Hook(layer, config.hook)
     before = InheritedSettings.find(config.out, spec, hook, shapes, variant.name, {corpus.name for corpus in corpora})
     context = config.context or before.value("context")
-    context = context or (preset.context if preset else min(DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT))
+    context = context or spec.default_context
     if context < 2 or (spec.positions and context > spec.positions):
         raise FaithfulError(
             f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions or 'any number'}."

@@ -4,7 +4,6 @@ import shlex
 from typing import Any
 
 from faithful.hub.templates import render_template
-from faithful.models.presets import DEFAULT_CONTEXT, find_preset
 from faithful.store.corpus import Corpus, Manifest
 from generation.cards.origins import RANDOM, Origin, origins
 from generation.cards.parts import (
@@ -104,9 +103,9 @@ def add_command(manifest: Manifest) -> str:
     """The `faithful corpus add` command that makes an external corpus again (local files by name, without their folder)."""
     identity, reading = manifest.identity, manifest.provenance["reading"]
     model = identity["model"]
-    preset = find_preset(model["name"])
+    spec = spec_of(manifest)
     asked = reading["asked"].rstrip("/").split("/")[-1] if identity["source"]["kind"] == "files" else reading["asked"]
-    source = model["name"] if preset else spec_of(manifest).source
+    source = spec.name if spec.preset else spec.source
     tokens = {split: min(manifest.requested[split], manifest.tokens(split)) for split in manifest.requested}
     parts = [f"faithful corpus add {shlex.quote(asked)} --for {shlex.quote(source)}", f"--tokens {tokens['train']}"]
     if tokens["test"] and manifest.requested["test"] != test_tokens(tokens["train"]):
@@ -261,9 +260,7 @@ def _left_out(manifest: Manifest) -> str:
 
 def _context(manifest: Manifest) -> int:
     """The context that documents are cut for where none is stated."""
-    model = manifest.identity["model"]
-    preset = find_preset(model["name"])
-    return preset.context if preset else min(DEFAULT_CONTEXT, model["positions"] or DEFAULT_CONTEXT)
+    return spec_of(manifest).default_context
 
 
 def _option(value: Any) -> str:

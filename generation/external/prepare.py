@@ -9,7 +9,7 @@ from typing import Any
 from faithful.base.devices import default_device
 from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
-from faithful.models.presets import DEFAULT_CONTEXT, DEFAULT_TOKENS, find_preset
+from faithful.models.presets import DEFAULT_TOKENS, find_preset
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.store.corpus import MANIFEST, Manifest, read_manifest
 from faithful.store.places import run_folder, run_name
@@ -224,9 +224,7 @@ def stated_context(config: AddConfig, spec: ModelSpec) -> int:
     Raises:
         FaithfulError: it does not fit the model.
     """
-    preset = find_preset(spec.name)
-    default = preset.context if preset else min(DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT)
-    context = default if config.context is None else config.context
+    context = spec.default_context if config.context is None else config.context
     if not 2 <= context <= (spec.positions or context):
         raise FaithfulError(
             f"--context {context} does not fit: {spec.name} has a context of {spec.positions} tokens, BOS included; use 2 to"

@@ -39,7 +39,7 @@ def tokenizer_identity(spec: ModelSpec) -> dict[str, Any]:
 def model_provenance(spec: ModelSpec) -> dict[str, Any]:
     """What is known of the model beyond its identity. A preset's own path is left out: it differs between machines."""
     values = asdict(spec)
-    if find_preset(spec.name):
+    if spec.preset:
         values["source"] = spec.name
     return {name: value for name, value in values.items() if name not in ("eos_ids", "holes")}
 

@@ -132,9 +132,8 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     _refuse_widths(saes, spec)
     hook, model = _hook(saes, spec, device)
     trained = [sae.record["identity"] for sae in saes if sae.record]
-    preset = find_preset(spec.name)
     stated = [one["context"] for one in trained] + [sae.context for sae in saes if sae.context]
-    context = config.context or next(iter(stated), None) or (preset and preset.context)
+    context = config.context or next(iter(stated), None) or spec.default_context
     own = _own(config, saes, corpora, spec)
     found = StudyInput(
         saes=tuple(saes),
@@ -142,7 +141,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         hook=hook,
         corpora={name: corpus.folder for name, corpus in corpora.items()},
         own=own,
-        context=min(context or DEFAULT_CONTEXT, spec.positions or DEFAULT_CONTEXT),
+        context=min(context, spec.positions or DEFAULT_CONTEXT),
         layout=config.layout or next((one["layout"] for one in trained), "aligned"),
         device=device,
         missing_corpora=missing,
