@@ -12,3 +12,4 @@ def test_an_identity_is_its_content_and_not_its_order() -> None:
 
 def test_a_shape_is_called_by_its_hook_width_and_k() -> None:
     assert shape_name(Hook(8, "resid_pre"), 12288, 16) == "resid_pre.8-f12288-k16"
+    assert shape_name(Hook(8, "resid_pre"), 12288, 16, "thrifty") == "resid_pre.8-f12288-k16-thrifty"
