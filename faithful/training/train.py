@@ -206,9 +206,6 @@ def _train_group(
     report: Any,
 ) -> None:
     """Train cells of one corpus, those from one forward pass that have come equally far; its tokens are read once."""
-    rows, readings = stream_rows(corpus, settings.model, "train", settings.stream), Readings(config.out)
-    cells = _reading(cells, _prefix_sha256(corpus, settings, readings, rows))
-    readings.keep()
 
     @_own_threads()
     def go_on(part: tuple[list[Cell], Checkpoint | None]) -> None:
@@ -220,4 +217,7 @@ def _train_group(
             locks.enter_context(folder_lock(shape))
             remove_temporaries(shape)
         locks.enter_context(open_checkpoints(cells))
+        rows, readings = stream_rows(corpus, settings.model, "train", settings.stream), Readings(config.out)
+        cells = _reading(cells, _prefix_sha256(corpus, settings, readings, rows))
+        readings.keep()
         in_turn(go_on, split_by_checkpoint(cells))
