@@ -1,5 +1,6 @@
 """Names, secrets and refusals that tests of publishing share."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.hub.publish import PublishConfig
+from generation.external.adopt import Adopted, adopt, find_published
+from generation.external.prepare import AddConfig
 from studies.runs.publish import publish_corpus
 from tests.faithful.hub.state import Hub
 from tests.faithful.hub.things import whole_run
@@ -50,3 +53,28 @@ def refused(hub: Hub, call: Callable[[], object], named: Path) -> str:
     assert not hub.received["PUT"]
     assert not hub.repositories
     return str(caught.value)
+
+
+def quote(run: Path, corpora: list[str], partner: str | None = None) -> None:
+    """A study whose examples are from some corpora."""
+    rows = [
+        {"latent": 1, "corpus": name, "tokens": ["a"], "values": [1.0], "partner_text": partner} for name in corpora
+    ]
+    summary = run / "studies" / "other" / "summary.json"
+    summary.parent.mkdir(parents=True, exist_ok=True)
+    summary.write_text(json.dumps({"study": "other", "examples": [{"title": "latents", "rows": rows}]}))
+
+
+def card_of(hub: Hub, kind: str = "dataset") -> str:
+    return hub.repositories[kind, NAME].files["README.md"].decode()
+
+
+def write_below(folder: Path, text: str) -> None:
+    readme = folder / "README.md"
+    readme.write_text(f"{readme.read_text()}\n{text}\n")
+
+
+def adopted(out: Path | None) -> Adopted:
+    found = find_published(NAME)
+    assert found
+    return adopt(AddConfig(NAME, out=out), found)

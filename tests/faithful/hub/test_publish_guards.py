@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import re
 import shutil
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from faithful.base.errors import FaithfulError
@@ -16,103 +13,17 @@ from faithful.hub.card_file import END, merge_cards, metadata_of, parse_card
 from faithful.hub.publish import PublishConfig
 from faithful.store.corpus import read_manifest, write_manifest
 from generation.cards.card import card_is_current
-from generation.external.adopt import Adopted, adopt, find_published
-from generation.external.prepare import AddConfig
+from generation.external.adopt import find_published
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub import things
-from tests.faithful.hub.named import NAME, PLACE, publish
+from tests.faithful.hub.named import NAME, PLACE, adopted, card_of, publish, write_below
 from tests.faithful.hub.state import Blob, Fault, Hub
-from tests.faithful.hub.things import external_corpus, grid, own_corpus, spec, whole_run
-
-
-def card_of(hub: Hub, kind: str = "dataset") -> str:
-    return hub.repositories[kind, NAME].files["README.md"].decode()
-
-
-def write_below(folder: Path, text: str) -> None:
-    readme = folder / "README.md"
-    readme.write_text(f"{readme.read_text()}\n{text}\n")
+from tests.faithful.hub.things import grid, own_corpus, whole_run
 
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
-
-
-class TestTerms:
-    def test_a_report_that_quotes_other_peoples_text_wants_its_terms_accepted(self, hub: Hub, tmp_path: Path) -> None:
-        run = whole_run(tmp_path / "run")
-        with pytest.raises(FaithfulError, match=r"\[web: web, licence odc-by\] .* quoted in report\.html"):
-            publish_run(PublishConfig(run, NAME))
-        assert not hub.log
-        (run / "report.html").unlink()
-        publish_run(PublishConfig(run, NAME))
-        assert "report.html" not in hub.repositories["model", NAME].files
-
-    def test_what_a_study_quotes_has_its_terms_wherever_the_corpus_lies(self, tmp_path: Path) -> None:
-        run, away = tmp_path / "run", external_corpus(tmp_path / "data" / "fw")
-        own_corpus(run / "corpora" / "own")
-        grid(run / "saes", ("own", "fw"))
-        places = {"own": "../corpora/own", "fw": str(away)}
-        (run / "saes" / "corpora.json").write_text(json.dumps(places))
-        assert conditions(run) == {}
-        quote(run, [])
-        quote(run, ["random tokens", "own"])
-        assert conditions(run) == {}
-        quote(run, ["fw"])
-        assert conditions(run) == {"fw": ("odc-by", "quoted in studies/other/summary.json.")}
-        (run / "report.html").write_text("<html></html>")
-        assert conditions(run) == {"fw": ("odc-by", "quoted in report.html and studies/other/summary.json.")}
-        quote(run, ["own"], partner="fw")
-        assert conditions(run).keys() == {"fw"}
-
-    def test_corpora_that_only_a_study_was_told_of(self, tmp_path: Path) -> None:
-        run, away = tmp_path / "run", external_corpus(tmp_path / "data" / "fw")
-        grid(run / "saes")
-        own_corpus(run / "corpora" / "own")
-        quote(run, ["fw"])
-        assert conditions(run) == {"fw": (None, "quoted in studies/other/summary.json.")}
-        (run / "studies" / "other" / "settings.json").write_text(json.dumps({"corpora": [str(away)], "seed": 0}))
-        assert conditions(run) == {"fw": ("odc-by", "quoted in studies/other/summary.json.")}
-
-    @pytest.mark.parametrize("noted", [True, False])
-    def test_a_corpus_that_is_gone_is_of_unknown_licence(self, hub: Hub, tmp_path: Path, noted: bool) -> None:
-        run = whole_run(tmp_path / "run")
-        shutil.rmtree(run / "corpora" / "web")
-        if not noted:
-            (run / "saes" / "corpora.json").unlink()
-        with pytest.raises(
-            FaithfulError, match=r"\[web: web, licence unknown\] .* quoted in report\.html.*no longer here"
-        ):
-            publish_run(PublishConfig(run, NAME))
-        assert not hub.log
-        publish_run(PublishConfig(run, NAME, accept_licence=True))
-
-    def test_saes_away_from_their_corpora_carry_the_clauses_of_their_family(self, tmp_path: Path) -> None:
-        saes = grid(tmp_path / "saes", model="meta-llama/Llama-3.1-70B")
-        card = publish_saes(PublishConfig(saes, NAME), dry_run=True).plans[0].card
-        assert 'carry a name that begins with "Llama"' in card
-        assert "license" not in metadata_of(card)
-
-
-def quote(run: Path, corpora: list[str], partner: str | None = None) -> None:
-    """A study whose examples are from some corpora."""
-    rows = [
-        {"latent": 1, "corpus": name, "tokens": ["a"], "values": [1.0], "partner_text": partner} for name in corpora
-    ]
-    summary = run / "studies" / "other" / "summary.json"
-    summary.parent.mkdir(parents=True, exist_ok=True)
-    summary.write_text(json.dumps({"study": "other", "examples": [{"title": "latents", "rows": rows}]}))
-
-
-def conditions(run: Path) -> dict[str, tuple[str | None, str]]:
-    """Licence and place of what the model repository of a run quotes, by corpus."""
-    from studies.runs.bundles import run_bundles
-
-    model = run_bundles(run, NAME, include_external=False, endpoint="").model
-    assert model
-    words = {one.corpus: re.search(r"quoted in .*?(json|html)\.", one.terms) for one in model.conditions}
-    return {one.corpus: (one.licence, (words[one.corpus] or [""])[0]) for one in model.conditions}
 
 
 class TestPrivate:
@@ -236,80 +147,6 @@ class TestHumanText:
         assert "**consistent**" in card
 
 
-class TestFoldersOfThisMachine:
-    def test_of_a_local_model(self, hub: Hub, tmp_path: Path) -> None:
-        folder = own_corpus(tmp_path / "own", model=spec("mine", "/home/secret/models/mine", "mit"))
-        publish(folder)
-        files = hub.repositories["dataset", NAME].files
-        assert not [path for path, content in files.items() if b"/home/secret" in content]
-        assert json.loads(files["corpus.json"])["provenance"]["model"]["source"] == "./mine"
-        assert "faithful generate --model ./mine" in card_of(hub)
-        assert adopted(folder).changed is False
-        assert adopted(tmp_path / "back").manifest.identity == read_manifest(folder).identity
-
-    def test_of_local_files(self, hub: Hub, tmp_path: Path) -> None:
-        folder = external_corpus(tmp_path / "web")
-        manifest = read_manifest(folder)
-        manifest.provenance["source"]["path"] = manifest.provenance["reading"]["asked"] = "/home/secret/texts"
-        write_manifest(folder, manifest)
-        publish(folder, accept_licence=True)
-        files = hub.repositories["dataset", NAME].files
-        assert not [path for path, content in files.items() if b"/home/secret" in content]
-
-    def test_in_words_of_people_they_want_a_yes(self, hub: Hub, tmp_path: Path) -> None:
-        folder = own_corpus(tmp_path / "own", model=spec("mine", "/home/secret/models/mine", "mit"))
-        write_below(folder, "The model is in /home/secret/models/mine.")
-        with pytest.raises(FaithfulError, match=r"README\.md would show folders of this machine.*--yes"):
-            publish(folder)
-        assert not hub.repositories
-        publish(folder, yes=True)
-        assert not publish(folder).changed
-
-    def test_of_other_settings(self, hub: Hub, tmp_path: Path) -> None:
-        folder = external_corpus(tmp_path / "web")
-        manifest = read_manifest(folder)
-        manifest.provenance["reading"]["resolved"] = {"data_files": ["/home/secret/a.jsonl"], "column": "/text"}
-        write_manifest(folder, manifest)
-        publish(folder, accept_licence=True)
-        files = hub.repositories["dataset", NAME].files
-        resolved = json.loads(files["corpus.json"])["provenance"]["reading"]["resolved"]
-        assert resolved["data_files"] == ["./a.jsonl"]
-
-    @pytest.mark.parametrize("name", ["report.html", "studies/other/results.parquet", "studies/other/summary.json"])
-    def test_in_results_of_any_size(self, hub: Hub, tmp_path: Path, name: str) -> None:
-        run = whole_run(tmp_path / "run")
-        quote(run, [])
-        path = run / name
-        if name.endswith("parquet"):
-            pq.write_table(pa.table({"corpus": ["own", str(run / "saes")], "value": [1.0, 2.0]}), path)
-        else:
-            filler = " " * (5 << 20) if name == "report.html" else ""
-            path.write_text(json.dumps({"study": "other", "examples": [], "at": str(run / "saes")}) + filler)
-        with pytest.raises(FaithfulError, match=rf"{name} would show folders of this machine"):
-            publish_run(PublishConfig(run, NAME, accept_licence=True))
-        assert not hub.repositories
-
-    def test_settings_of_studies_stay_here(self, hub: Hub, tmp_path: Path) -> None:
-        run = whole_run(tmp_path / "run")
-        quote(run, [])
-        (run / "studies" / "other" / "settings.json").write_text(json.dumps({"saes": [str(run / "saes")]}))
-        publish_run(PublishConfig(run, NAME, accept_licence=True))
-        assert "studies/other/summary.json" in hub.repositories["model", NAME].files
-        assert "studies/other/settings.json" not in hub.repositories["model", NAME].files
-
-    def test_in_a_recipe(self, hub: Hub, tmp_path: Path) -> None:
-        run = tmp_path / "run"
-        own_corpus(run / "corpora" / "own", model=spec("mine", "/home/secret/mine", "mit"))
-        grid(run / "saes", model="mine")
-        (run / "recipe.toml").write_text('model = "/home/secret/mine"\n[corpora.own]\n')
-        (run / "steps.json").write_text(
-            json.dumps({name: {"seconds": 1} for name in ("corpus own", "train", "report")})
-        )
-        with pytest.raises(FaithfulError, match=r"recipe\.toml would show folders of this machine"):
-            publish_run(PublishConfig(run, NAME))
-        assert not hub.repositories
-
-
 class TestWhatIsThere:
     def test_saes_of_another_grid_want_a_yes(self, hub: Hub, tmp_path: Path) -> None:
         publish_saes(PublishConfig(grid(tmp_path / "a"), NAME))
@@ -362,12 +199,6 @@ class TestWhatIsThere:
             with pytest.raises(FaithfulError, match=rf"another version .* `faithful study {name}` again"):
                 publish_run(PublishConfig(run, NAME, accept_licence=True))
             shutil.rmtree(summary.parent)
-
-
-def adopted(out: Path | None) -> Adopted:
-    found = find_published(NAME)
-    assert found
-    return adopt(AddConfig(NAME, out=out), found)
 
 
 class TestTheWayBack:
