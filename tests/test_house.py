@@ -23,7 +23,6 @@ LACKING = {
     "faithful/cli/derive.py",
     "faithful/cli/generate.py",
     "faithful/cli/machine.py",
-    "faithful/cli/output/tables.py",
     "faithful/cli/publish.py",
     "faithful/cli/run.py",
     "faithful/cli/sources_list.py",
