@@ -12,7 +12,12 @@ from tests.documented import patterns, undocumented
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("faithful", "generation", "studies")
 PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-EXAMPLES = {"generation/files/markdown.py", "generation/sampling/plain_engine.py", "data_cards/sources/NAME.md"}
+EXAMPLES = {
+    "studies/crowding",
+    "generation/files/markdown.py",
+    "generation/sampling/plain_engine.py",
+    "data_cards/sources/NAME.md",
+}
 SECTIONS = (
     "Data terms", "Certificate", "Corpus", "Training", "Study seeds", "Study fakes", "Study probes", "Study reconstruction",
     "Statistics", "Forecasts",

@@ -31,8 +31,9 @@ from generation.cards.parts import Address
 from generation.external.adopt import _listed
 from generation.writing.identity import settings_from, spec_of
 from generation.writing.statistics import merge
-from studies.catalog import STUDIES, Study, read_settings
+from studies.catalog import STUDIES
 from studies.common.results import read_summary
+from studies.common.study import Study, read_settings
 from studies.report.found import read_run
 from studies.runs.recipe_file import load_recipe, shipped_recipes, to_toml
 from tests.faithful.hub.things import external_corpus, grid, own_corpus

@@ -38,7 +38,6 @@ def corpora(
     from faithful.cli.corpus import folders_of
     from faithful.store.places import corpora_in
     from studies.catalog import find_study
-    from studies.corpora.tables import corpora_tables
 
     chosen = [one for folder in folders for one in corpora_in(folder)] if folders else folders_of(run)
     stated = {
@@ -59,10 +58,10 @@ def corpora(
     if as_json:
         print_json(study.summary | {"folder": str(study.folder)})
         return
-    for title, header, rows in corpora_tables(study.summary):
-        print_table(title, rows, header)
-    if study.reused:
-        say(f"Taken from an earlier run: {', '.join(study.reused)}.")
+    for table in find_study("corpora").tables(study.summary):
+        print_table(table.title, table.rows, table.header)
+    if study.taken:
+        say(f"Taken from an earlier run: {', '.join(study.taken)}.")
     say(f"Figures and results.parquet: {study.folder}")
     named = "".join(f" --corpus {folder}" for folder in folders or ()) or (f" --run {run}" if run else "")
     say(f"Next: {following(study.folder, f'faithful train{named}')}")

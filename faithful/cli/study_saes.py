@@ -1,4 +1,4 @@
-"""`faithful study seeds | fakes | probes | reconstruction | all`."""
+"""`faithful study NAME` of SAEs, and `faithful study all`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +31,7 @@ Workers = Annotated[
     int | None, typer.Option(help="Processes that share the work, one per GPU or part of the CPU; default 1.")
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting of those below, as NAME=VALUE; repeat it.")]
-Full = Annotated[bool, typer.Option("--full", help="Every table: of seeds, all floors too.")]
+Full = Annotated[bool, typer.Option("--full", help="Every table.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 OPTIONS = {"tokens", "device", "dtype", "seed", "workers"}
 KEPT = "Options that are left out are those of the study that is there already."
@@ -54,13 +54,13 @@ class StudyCommand(TyperCommand):
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, text in (
-        ("seeds", "Do SAEs that differ in their seed find the same features?"),
-        ("fakes", "How many features fire on random tokens and not on text?"),
-        ("probes", "How much do the features tell about the text?"),
-        ("reconstruction", "How well does each SAE rebuild the activations of each corpus?"),
-    ):
-        app.command(name, cls=StudyCommand, help=f"{text}\n\n{KEPT}")(command(_study_command(name)))
+    from studies.catalog import STUDIES
+
+    for study in STUDIES.values():
+        if study.of_saes:
+            app.command(study.name, cls=StudyCommand, help=f"{study.question}\n\n{KEPT}")(
+                command(_study_command(study.name))
+            )
     app.command("all", help="Every study of the current run, and its report.")(command(everything))
 
 
@@ -166,7 +166,6 @@ def _do(
     name: str, out: Path, stated: dict[str, Any], as_json: bool, last: bool = True, full: bool = False
 ) -> dict[str, Any]:
     from studies.catalog import find_study
-    from studies.seeds.chance import floor_notes
 
     found, wish = find_study(name), settle(name, out, stated)
     with progress(quiet=as_json) as report:
@@ -181,10 +180,10 @@ def _do(
         if last:
             print_json(summary)
         return summary
-    for note in floor_notes(study.summary):
+    for note in found.warnings(study.summary):
         say(note)
-    for title, header, rows in found.tables(study.summary, full):
-        print_table(title, rows, header)
+    for table in found.tables(study.summary, full):
+        print_table(table.title, table.rows, table.header)
     if found.details and not full:
         say("Floors and the rest: --full.")
     for contrast in study.summary["contrasts"]:

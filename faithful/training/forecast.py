@@ -143,11 +143,6 @@ def forward_flops(model: Any, settings: Settings) -> float:
     return 2.0 * weights + 2.0 * settings.context * width * len(layers)
 
 
-def sae_flops(d_in: int, d_sae: int, k: int) -> float:
-    """FLOPs per token of one sparse step of one SAE, see `StackConfig.flops`."""
-    return float(StackConfig(d_in, d_sae, k, (0,), steps=1, lr=0.0, dead_tokens=1).flops(1))
-
-
 def sae_bytes(stacks: list[StackConfig], corpora: int) -> int:
     """Bytes of the weights of all SAEs of all corpora, float32."""
     return 4 * corpora * sum(len(one.init_seeds) * (2 * one.d_sae * one.d_in + one.d_sae + one.d_in) for one in stacks)

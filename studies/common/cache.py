@@ -6,15 +6,17 @@ with the next pass; it is deleted once the figures are written.
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 
 from faithful.base.files import write_tensors
 from faithful.base.records import check_archive, read_cache, write_record
 from faithful.store.saes import Trained
+
+Cell = TypeVar("Cell", bound=Mapping[str, Any])
 
 
 class Cells:
@@ -32,18 +34,16 @@ class Cells:
         self.folder, self.text = folder, text
         self.reused = 0
 
-    def figures(
-        self, saes: Sequence[Trained], measure: Callable[[list[Trained]], Iterable[dict[str, Any]]]
-    ) -> dict[str, dict[str, Any]]:
+    def figures(self, saes: Sequence[Trained], measure: Callable[[list[Trained]], Iterable[Cell]]) -> dict[str, Cell]:
         """Figures of every SAE by its hash, those that are missing measured together."""
-        done: dict[str, dict[str, Any]] = {}
+        done: dict[str, Cell] = {}
         missing: dict[str, Trained] = {}
         for sae in saes:
             kept = read_cache(self._path(sae))
             if kept is None:
                 missing[sae.sha256] = sae
             else:
-                done[sae.sha256] = kept
+                done[sae.sha256] = cast(Cell, kept)
                 self.reused += 1
         for sha256, found in zip(missing, measure(list(missing.values())) if missing else [], strict=True):
             path = self._path(missing[sha256])

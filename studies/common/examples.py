@@ -15,6 +15,7 @@ import numpy as np
 
 from faithful.base.files import write_atomically
 from studies.common.codes import CodedText
+from studies.common.results import ExampleBlock, ExampleRow
 
 AROUND = 24
 PER_LATENT = 3
@@ -49,7 +50,7 @@ def latent_examples(
     tokenizer: Any,
     per_latent: int = PER_LATENT,
     partners: Mapping[int, Partner] | None = None,
-) -> dict[str, Any]:
+) -> ExampleBlock:
     """The contexts in which latents are most active.
 
     Args:
@@ -63,11 +64,11 @@ def latent_examples(
         per_latent: contexts of each.
         partners: by latent, for those that have one.
     """
-    rows = []
+    rows: list[ExampleRow] = []
     for latent in latents:
         found = _contexts(latent, coded, sae, parts, part_of_rows, tokenizer, per_latent)
         partner = (partners or {}).get(latent)
-        beside: list[dict[str, Any]] = [{}] * len(found)
+        beside: list[ExampleRow] = [{}] * len(found)
         if partner is not None:
             beside = _beside(partner, coded, parts, part_of_rows, tokenizer, len(found))
         rows += [
@@ -77,7 +78,7 @@ def latent_examples(
     return {"title": title, "rows": rows}
 
 
-def write_examples(path: Path, blocks: Sequence[Mapping[str, Any]]) -> None:
+def write_examples(path: Path, blocks: Sequence[ExampleBlock]) -> None:
     """Write examples.parquet: title, latent, corpus, tokens, values, note, and the columns of the partner."""
     import polars as pl
 
@@ -95,10 +96,10 @@ def write_examples(path: Path, blocks: Sequence[Mapping[str, Any]]) -> None:
 
 def _beside(
     partner: Partner, coded: CodedText, parts: Sequence[str], part_of_rows: np.ndarray, tokenizer: Any, count: int
-) -> list[dict[str, Any]]:
+) -> list[ExampleRow]:
     """The partner's columns for so many rows: in each its next context, in the last ones none where it has fewer."""
     found = _contexts(partner.latent, coded, partner.sae, parts, part_of_rows, tokenizer, count)
-    nothing: dict[str, Any] = {"corpus": None, "tokens": [], "values": []}
+    nothing: ExampleRow = {"corpus": None, "tokens": [], "values": []}
     return [
         {
             "partner_corpus": partner.corpus,
@@ -115,14 +116,14 @@ def _beside(
 
 def _contexts(
     latent: int, coded: CodedText, sae: int, parts: Sequence[str], part_of_rows: np.ndarray, tokenizer: Any, most: int
-) -> list[dict[str, Any]]:
+) -> list[ExampleRow]:
     """The contexts in which a latent is most active: `corpus`, `tokens` and `values` around its strongest token."""
     codes = coded.codes[sae]
     strength = (codes.values * (codes.latents == latent)).sum(1).numpy()
     order = np.argsort(-strength, kind="stable")
     order = order[strength[order] > 0]
     strongest = np.sort(np.unique(coded.owners[order], return_index=True)[1])[:most]
-    found = []
+    found: list[ExampleRow] = []
     for token in order[strongest]:
         owner = int(coded.owners[token])
         row = coded.rows[owner]

@@ -22,6 +22,9 @@ from faithful.store.places import corpora_in, saes_in
 from faithful.store.saes import Trained, find_saes
 from generation.writing.identity import sampling_of, spec_of
 from studies.common.config import StudyConfig
+from studies.common.results import Summary
+from studies.statistics.headlines import Headline
+from studies.statistics.sentences import too_few
 
 PUBLISHERS = {"gpt2": "openai-community", "pythia": "EleutherAI", "gemma": "google"}
 
@@ -75,7 +78,7 @@ class StudyInput:
         """To be pickled: without what is loaded, which whoever unpickles it loads again."""
         return {name: value for name, value in vars(self).items() if name not in ("model", "truncated", "tokenizer")}
 
-    def heading(self, study: str, seed: int) -> dict[str, Any]:
+    def heading(self, study: str, seed: int) -> Summary:
         """What summary.json of every study begins with."""
         return {
             "study": study,
@@ -86,6 +89,25 @@ class StudyInput:
             "missing_corpora": list(self.missing_corpora),
             "seed": seed,
         }
+
+    def leaves_open(self, headline: Headline, reach: float, wanted: str) -> str | None:
+        """What to say before the work; None where nothing is compared, or the margin can be resolved.
+
+        No number of seeds makes up for too little text. The estimates are rough: their constants were measured on `tiny`
+        with SAEs of like corpora, where a margin matters (the standard errors of contrasts that say `± drawn`).
+
+        Args:
+            headline: what the verdict is about.
+            reach: half the 95 % interval that what is drawn leaves open.
+            wanted: the options that would resolve the margin.
+        """
+        compares = self.own is not None and len({sae.corpus for sae in self.saes}) > 1
+        if not compares or reach <= headline.margin:
+            return None
+        return (
+            f"Before the work: by a rough estimate {too_few(headline, reach)}, so that small differences will end as 'cannot"
+            f" tell'; {wanted} would do."
+        )
 
     @property
     def matched(self) -> tuple[str, ...]:

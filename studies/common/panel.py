@@ -12,8 +12,8 @@ from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus
 from faithful.store.token_rows import TokenRows, plan_tokens, special_ids
+from studies.common.forecast import panel_tokens
 from studies.common.inputs import StudyInput
-from studies.common.sizes import PANEL_TOKENS, default_size
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def load_panel(found: StudyInput, tokens: int | None = None) -> Panel:
         found.spec,
         found.context,
         found.layout,
-        tokens or default_size(PANEL_TOKENS, found.device),
+        tokens or panel_tokens(found.device, found.context),
     )
     panel = Panel(parts, ordinary_ids(found.spec))
     if empty := [name for name, count in panel.tokens.items() if not count]:

@@ -1,13 +1,15 @@
 """What every study leaves: `results.parquet` (one figure per row) and `summary.json`."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from faithful.base.files import write_atomically
 from faithful.base.records import read_record, write_record
 from faithful.base.shapes import Count
+from studies.statistics.records import Statistics
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,30 @@ class Row:
     shape: str | None = None
 
 
+class ExampleRow(TypedDict, total=False):
+    """A context of a latent, and that of its partner."""
+
+    latent: int
+    corpus: str | None
+    tokens: list[str]
+    values: list[float]
+    note: str
+    partner_corpus: str
+    partner_seed: int | None
+    partner_latent: int
+    partner_cosine: float
+    partner_text: str | None
+    partner_tokens: list[str]
+    partner_values: list[float]
+
+
+class ExampleBlock(TypedDict, total=False):
+    """Contexts of some latents under a title."""
+
+    title: str
+    rows: list[ExampleRow]
+
+
 class ModelRead(TypedDict, total=False):
     """The model that read the text."""
 
@@ -47,8 +73,12 @@ class ModelRead(TypedDict, total=False):
     dtype: str
 
 
-class Summary(TypedDict, total=False):
-    """What every study's summary begins with; what follows is its own."""
+class Summary(Statistics, total=False):
+    """What every study's summary holds; further keys are its own.
+
+    `sizes` says what was used, by name; `shapes` holds the statistics of the SAEs of each shape, those of `shape` stand at
+    the top too.
+    """
 
     study: str
     model: ModelRead
@@ -57,14 +87,43 @@ class Summary(TypedDict, total=False):
     controls: dict[str, str]
     missing_corpora: list[str]
     seed: Count
-    reused: Any
+    shape: str
+    sizes: dict[str, Any]
+    shapes: dict[str, Statistics]
+    examples: list[ExampleBlock]
+    reused: Count
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came out of a study.
+
+    Attributes:
+        folder: where results.parquet, summary.json, the figures and, where it shows examples, examples.parquet are.
+        summary: what summary.json holds.
+        reused: SAEs, pairs of them or of an SAE and a task, or corpora whose figures were there already.
+        taken: names of those corpora.
+    """
+
+    folder: Path
+    summary: Summary
+    reused: int = 0
+    taken: tuple[str, ...] = ()
 
 
 SUMMARY = "summary.json"
 COLUMNS = ("study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high", "shape")
 
 
-def write_results(folder: Path, summary: dict[str, Any], rows: list[Row]) -> None:
+Steps = Callable[[str, int, int], None]
+"""How a study over SAEs tells what it does: the step by its name, how far, of how much; of 0 the name is a sentence."""
+
+
+def silent_steps(step: str, done: int, total: int) -> None:
+    """Says nothing."""
+
+
+def write_results(folder: Path, summary: Summary, rows: list[Row]) -> None:
     """Write both files atomically.
 
     Raises:
@@ -80,10 +139,10 @@ def write_results(folder: Path, summary: dict[str, Any], rows: list[Row]) -> Non
     write_record(folder / SUMMARY, summary)
 
 
-def read_summary(path: Path) -> dict[str, Any]:
+def read_summary(path: Path) -> Summary:
     """A study's `summary.json`.
 
     Raises:
         FaithfulError: it is damaged.
     """
-    return read_record(path, Summary, "delete it and run the study again")
+    return cast(Summary, read_record(path, Summary, "delete it and run the study again"))

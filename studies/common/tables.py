@@ -1,9 +1,40 @@
-"""The tables of a study's headline contrasts: whole, and on each part of the panel or each task, for terminal and report."""
+"""Tables for the terminal, the report and the cards: what a table is, its cells, and the tables of a study's contrasts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+from studies.statistics.numbers import NONE, fixed, p_of, span
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; nothing but text.
+
+    Attributes:
+        title: what stands above it, "" for nothing.
+        header: of its columns.
+        rows: as long as the header each.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def cell(value: Any, digits: int = 4) -> str:
+    """A figure with its interval, `0.5000 (0.4 to 0.6)`, or a number."""
+    if not isinstance(value, Mapping):
+        return fixed(value, digits)
+    if value.get("value") is None:
+        return NONE
+    return fixed(value["value"], digits) + (f" ({span(value['ci95'], digits)})" if value["ci95"] else "")
+
+
+def plus_minus(value: float | None, ends: Sequence[float] | None, digits: int = 4, sign: bool = False) -> str:
+    """A figure with half its interval, `0.5000 ± 0.1000`, in one piece."""
+    half = fixed((ends[1] - ends[0]) / 2, digits) if ends and value is not None else ""
+    return fixed(value, digits, sign) + (f"\u00a0±\u00a0{half}" if half else "")
 
 
 def contrast_tables(summary: Mapping[str, Any]) -> list[Table]:
@@ -18,7 +49,7 @@ def contrast_tables(summary: Mapping[str, Any]) -> list[Table]:
     rows = []
     for one in entries:
         row = [f"{one['a']} − {one['b']}", *([one["text"]] if on_text else []), *_sizes(one)]
-        row += [*([_error(one["error_seeds"]), _error(one["error_drawn"])] if drawn else []), p_of(one["p_holm"])]
+        row += [*([fixed(one["error_seeds"]), fixed(one["error_drawn"])] if drawn else []), p_of(one["p_holm"])]
         rows.append((*row, one["verdict"]))
     metric = entries[0]["metric"].removesuffix(f"_{entries[0].get('text')}")
     title = f"{metric}: contrasts"
@@ -26,15 +57,14 @@ def contrast_tables(summary: Mapping[str, Any]) -> list[Table]:
         title += "; " + ", ".join(f"{text} text is that of {', '.join(of)}" for text, of in summary["texts"].items())
     if drawn:
         title += "; ±: standard errors, of the seeds and of the examples or contexts drawn, both within the interval"
-    tables: list[Table] = [(title, tuple(header), rows)]
-    parts = part_rows(entries)
-    if parts:
+    tables = [Table(title, tuple(header), rows)]
+    if parts := _part_rows(entries):
         header = ["corpora", "on", "difference", "95 % interval", "p (Holm)", "verdict"]
-        tables.append((f"{metric}: the same one by one, corrected together", tuple(header), parts))
+        tables.append(Table(f"{metric}: the same one by one, corrected together", tuple(header), parts))
     return tables
 
 
-def part_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+def _part_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """Each contrast on each part alone, once for each two corpora."""
     rows = {}
     for one in entries:
@@ -44,16 +74,5 @@ def part_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     return list(rows.values())
 
 
-def p_of(value: float | None) -> str:
-    """A p for a table."""
-    return "–" if value is None else "< 0.0001" if value < 1e-4 else f"{value:.3g}"
-
-
 def _sizes(found: Mapping[str, Any]) -> tuple[str, str]:
-    difference, ends = found["difference"], found["ci95"]
-    size = "–" if difference is None else f"{difference:+.4f}".replace("-", "−")
-    return size, "–" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}".replace("-", "−")
-
-
-def _error(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return fixed(found["difference"], sign=True), span(found["ci95"], 4)

@@ -7,8 +7,8 @@ from faithful.executor.jobs import Crew, Work
 from faithful.executor.protocol import share_of
 from faithful.store.saes import Trained
 from studies.common.inputs import StudyInput
+from studies.common.results import Steps
 
-Told = Callable[[str, int, int], None]
 Job = tuple[str, tuple[Trained, ...]]
 """A text by its name and the SAEs that it is read for."""
 
@@ -26,6 +26,6 @@ def jobs_of(texts: Sequence[Job], workers: int) -> list[Job]:
     return [(text, saes[first::hands]) for text, saes in wanted for first in range(min(hands, len(saes)))]
 
 
-def telling(report: Told) -> Callable[[Any], None]:
+def telling(report: Steps) -> Callable[[Any], None]:
     """What takes the progress that jobs tell as (step, done, total): of one step that several jobs take, that of the last."""
     return lambda point: report(*point)

@@ -1,11 +1,11 @@
 """The figures of `faithful study corpora`."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from studies.common.drawing import PALETTE, colours, new_figure, save
+from studies.corpora.summary import CorpusCell
 
 CURVES = {
     "vocab_coverage": "vocabulary coverage",
@@ -16,7 +16,7 @@ CURVES = {
 ALPHA = 0.001
 
 
-def draw(cells: list[dict[str, Any]], folder: Path) -> None:
+def draw(cells: list[CorpusCell], folder: Path) -> None:
     """Draw everything into `folder`: faithfulness, tests, curves, lengths, and the sweep where there is one."""
     hue = colours([cell["name"] for cell in cells])
     _faithfulness(cells, hue, folder / "faithfulness.svg")
@@ -28,7 +28,7 @@ def draw(cells: list[dict[str, Any]], folder: Path) -> None:
         _sweep(own, folder / "sweep.svg")
 
 
-def _faithfulness(cells: list[dict[str, Any]], hue: dict[str, str], path: Path) -> None:
+def _faithfulness(cells: list[CorpusCell], hue: dict[str, str], path: Path) -> None:
     """Excess cross-entropy and surprise gap of each corpus with their 95 % intervals."""
     figure, axes = new_figure(0.9 + 0.34 * len(cells), 1, 2)
     places = np.arange(len(cells))[::-1]
@@ -54,7 +54,7 @@ def _faithfulness(cells: list[dict[str, Any]], hue: dict[str, str], path: Path) 
     save(figure, path)
 
 
-def _tests(cells: list[dict[str, Any]], path: Path) -> None:
+def _tests(cells: list[CorpusCell], path: Path) -> None:
     """Corrected p of every test against the model's own distribution: which test tells which corpus apart."""
     tests = list(cells[0]["as_model"]["tests"])
     values = np.array(
@@ -81,7 +81,7 @@ def _tests(cells: list[dict[str, Any]], path: Path) -> None:
     save(figure, path)
 
 
-def _curves(cells: list[dict[str, Any]], hue: dict[str, str], path: Path) -> None:
+def _curves(cells: list[CorpusCell], hue: dict[str, str], path: Path) -> None:
     """Diversity against the number of tokens read, equal for all corpora."""
     figure, axes = new_figure(5.2, 2, 2)
     for one, (metric, title) in zip(axes.flat, CURVES.items(), strict=True):
@@ -102,7 +102,7 @@ def _curves(cells: list[dict[str, Any]], hue: dict[str, str], path: Path) -> Non
     save(figure, path)
 
 
-def _lengths(cells: list[dict[str, Any]], hue: dict[str, str], path: Path) -> None:
+def _lengths(cells: list[CorpusCell], hue: dict[str, str], path: Path) -> None:
     """Share of documents that are at most so long: where documents end, and how many are cut."""
     figure, axes = new_figure(3.0)
     for cell in cells:
@@ -118,7 +118,7 @@ def _lengths(cells: list[dict[str, Any]], hue: dict[str, str], path: Path) -> No
     save(figure, path)
 
 
-def _sweep(own: list[dict[str, Any]], path: Path) -> None:
+def _sweep(own: list[CorpusCell], path: Path) -> None:
     """Diversity against faithfulness over the sampling settings of the model's own corpora."""
     figure, axes = new_figure(3.2, 1, 2)
     for one, metric, title in (
@@ -146,7 +146,7 @@ def _sweep(own: list[dict[str, Any]], path: Path) -> None:
     save(figure, path)
 
 
-def _only(cell: dict[str, Any], name: str) -> bool:
+def _only(cell: CorpusCell, name: str) -> bool:
     """Whether an own corpus differs from the model's distribution in one setting at most."""
     sampling = cell["sampling"]
     usual = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from faithful.base.progress import Reporter
 from faithful.base.records import read_cache, write_record
@@ -21,6 +21,8 @@ from generation.scoring.scored_part import Part, choose_part
 from generation.writing.identity import sampling_of
 from generation.writing.statistics import budget_statistics
 from studies.corpora.config import CorporaConfig
+from studies.corpora.summary import CorpusCell
+from studies.statistics.records import Measures
 
 DECLARED = ("verdict", "p_holm", "surprise_gap", "ci95", "tokens_scored")
 
@@ -38,15 +40,15 @@ class Bench:
         self._reference: Reference | None = None
         self._tokenizer: Any = None
 
-    def cell(self, corpus: Corpus, report: Reporter) -> dict[str, Any]:
+    def cell(self, corpus: Corpus, report: Reporter) -> CorpusCell:
         """The figures of a corpus."""
         path = self.config.out / "cells" / f"{corpus.name}.json"
         key = self._key(corpus)
         stored = read_cache(path)
         if stored is not None and stored["key"] == key:
             self.reused.append(corpus.name)
-            return stored
-        cell = {"key": key} | self._compute(corpus, report)
+            return cast(CorpusCell, stored)
+        cell = self._compute(corpus, key, report)
         write_record(path, cell)
         return cell
 
@@ -59,7 +61,7 @@ class Bench:
         parts = [4, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _compute(self, corpus: Corpus, report: Reporter) -> dict[str, Any]:
+    def _compute(self, corpus: Corpus, key: str, report: Reporter) -> CorpusCell:
         began = time.monotonic()
         if self._model is None:
             self._model = load_model(self.spec, self.device)
@@ -86,6 +88,7 @@ class Bench:
         figures = model_figures(part.documents, bands.result(), self._reference, self.spec, self.config.seed)
         text = budget_statistics(corpus, self._tokenizer, self.spec, self.budget, report=report)
         return {
+            "key": key,
             "name": corpus.name,
             "kind": manifest.kind,
             "tokens": corpus.tokens(),
@@ -97,7 +100,7 @@ class Bench:
             "seconds": round(time.monotonic() - began, 2),
         }
 
-    def _declared(self, part: Part, sampling: Sampling, drawn_in: str | None, report: Reporter) -> dict[str, Any]:
+    def _declared(self, part: Part, sampling: Sampling, drawn_in: str | None, report: Reporter) -> Measures:
         """Verdict of an own corpus under the sampling it declares, by the study's model; the corpus itself is not touched."""
         if sampling.deterministic:
             return dict.fromkeys(DECLARED) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0}

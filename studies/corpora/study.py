@@ -7,9 +7,8 @@ whether a corpus can be the model's own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,10 +27,12 @@ from generation.own.generate import generate
 from generation.own.prepare import GenerateConfig
 from generation.writing.identity import sampling_of, spec_of
 from generation.writing.statistics import NEAR_TOKENS
-from studies.common.results import Row, write_results
+from studies.common.results import Done, Row, write_results
 from studies.corpora import figures as corpora_figures
 from studies.corpora.config import CorporaConfig
 from studies.corpora.measure import Bench
+from studies.corpora.summary import CorporaSummary, CorpusCell
+from studies.statistics.records import Measures
 
 SWEEP_LIMIT = 1_000_000
 UNIGRAM_FIGURES = ("unigram_js", "unigram_js_floor", "unigram_js_floor_max")
@@ -47,22 +48,7 @@ TEXT_FIGURES = (
 CURVES = ("vocab_coverage", "type_token", "distinct_1", "distinct_2", "distinct_3", "distinct_4")
 
 
-@dataclass(frozen=True)
-class CorporaStudy:
-    """What came out.
-
-    Attributes:
-        folder: where results.parquet, summary.json and the figures are.
-        summary: what summary.json holds.
-        reused: corpora whose figures were there already.
-    """
-
-    folder: Path
-    summary: dict[str, Any]
-    reused: list[str] = field(default_factory=list)
-
-
-def study_corpora(config: CorporaConfig, report: Reporter = silent) -> CorporaStudy:
+def study_corpora(config: CorporaConfig, report: Reporter = silent) -> Done:
     """Compare corpora; running it again takes what is finished as it is.
 
     Raises:
@@ -85,11 +71,11 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> CorporaSt
     tokens = min(config.tokens or DEFAULT_TOKENS[device], *(corpus.tokens() for corpus in corpora))
     with folder_lock(config.out):
         bench = Bench(config, spec, own, tokens, budget, device)
-        cells: list[dict[str, Any]] = []
+        cells: list[CorpusCell] = []
         for place, corpus in enumerate(corpora):
             report_one = _numbered(report, f"{corpus.name} ({place + 1}/{len(corpora)})")
             cells.append(bench.cell(corpus, report_one))
-        summary = {
+        summary: CorporaSummary = {
             "study": "corpora",
             "model": {"name": spec.name, "revision": spec.revision, "dtype": spec.dtype},
             "reference": own.resolve().name,
@@ -104,7 +90,7 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> CorporaSt
         }
         write_results(config.out, summary, _rows(cells, budget))
         corpora_figures.draw(cells, config.out / "figures")
-    return CorporaStudy(config.out, summary, bench.reused)
+    return Done(config.out, summary, len(bench.reused), tuple(bench.reused))
 
 
 def _open(folders: Sequence[Path]) -> list[Corpus]:
@@ -188,7 +174,7 @@ def _numbered(report: Reporter, name: str) -> Reporter:
     return lambda point: report(replace(point, step=f"{name}: {point.step}"))
 
 
-def _metrics(cell: dict[str, Any]) -> dict[str, Any]:
+def _metrics(cell: CorpusCell) -> Measures:
     """A corpus' figures by the names of docs/metrics.md: a number, or a value with its interval."""
     figures, scored, text = cell["figures"], cell["as_model"], cell["text"]
     found = {metric: figures[metric] if metric in figures else scored[metric] for metric in MODEL_FIGURES}
@@ -199,7 +185,7 @@ def _metrics(cell: dict[str, Any]) -> dict[str, Any]:
     return found | {"verdict": scored["verdict"]}
 
 
-def _rows(cells: list[dict[str, Any]], budget: int) -> list[Row]:
+def _rows(cells: list[CorpusCell], budget: int) -> list[Row]:
     """Every figure as a row of results.parquet; the parameter is the number of tokens it was computed on."""
     rows: list[Row] = []
     for cell in cells:
@@ -223,7 +209,7 @@ def _rows(cells: list[dict[str, Any]], budget: int) -> list[Row]:
     return rows
 
 
-def _by_excess_ce(cells: list[dict[str, Any]]) -> list[str]:
+def _by_excess_ce(cells: list[CorpusCell]) -> list[str]:
     """Names of the corpora by rising excess cross-entropy."""
     order = np.argsort([cell["figures"]["excess_ce"] for cell in cells])
     return [cells[place]["name"] for place in order]

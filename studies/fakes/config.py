@@ -1,8 +1,14 @@
-"""What `faithful study fakes` is told."""
+"""What `faithful study fakes` is told, and its record."""
 
 from dataclasses import dataclass
 
 from studies.common.config import StudyConfig
+from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
+from studies.common.study import Study
+from studies.statistics.headlines import Headline, Wording
+
+NOISE_CONTEXTS = 1000
+PANEL_PASSES, NOISE_PASSES = 9, 3
 
 
 @dataclass(frozen=True)
@@ -16,3 +22,47 @@ class FakesConfig(StudyConfig):
 
     noise_tokens: int | None = None
     examples: int = 5
+
+
+def noise_tokens(device: str, context: int) -> int:
+    """Random tokens that fakes are counted on: at least the 1,000 contexts that `fake_notes` is about."""
+    return max(by_device(64_000, 1_000_000)(device, context), NOISE_CONTEXTS * (context - 1))
+
+
+def _cost(config: FakesConfig, work: Work) -> StudyCost:
+    """The text under every control, and the random tokens, are read and encoded."""
+    panel = config.tokens or panel_tokens(work.device, work.context)
+    noise = config.noise_tokens or noise_tokens(work.device, work.context)
+    read = PANEL_PASSES * panel + NOISE_PASSES * noise
+    return StudyCost(read, read * (work.forward + work.encode))
+
+
+HEADLINE = Headline(
+    metric="fake_contrast",
+    margin=0.001,
+    wording=Wording(
+        claim="{a}-corpus SAEs have {more} fake features than {b}-corpus SAEs, by {amount} of all latents",
+        subject="fake features",
+        more=("more", "fewer"),
+        listing="of fake features, {a}-corpus SAEs have {parts} than {b}-corpus SAEs",
+        decimals=2,
+        drawn="contexts of text and of random tokens",
+    ),
+    of_text=True,
+)
+STUDY = Study(
+    name="fakes",
+    question="How many features fire on random tokens?",
+    meaning="A fake feature fires on random tokens and not on text: on more than 1 % of the former and on less than a tenth"
+    " of that of the latter. The headlines are their share of all latents, the latter text being matched or foreign.",
+    config=FakesConfig,
+    cost=_cost,
+    headline=HEADLINE,
+    sizes={"tokens": panel_tokens, "noise_tokens": noise_tokens},
+    captions={
+        "contrast": "Density of each latent on random tokens and on text",
+        "sweeps": "Fake features over the rules' thresholds",
+    },
+    of_seeds_alone="Intervals of the controls, of the thresholds' sweeps and of shares of the bound are over the seeds"
+    " alone.",
+)

@@ -21,7 +21,8 @@ from studies.common.examples import latent_examples
 from studies.common.gaussian import moments_of
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel, unigram_rows
-from studies.common.workers import Job, Told, jobs_of, study_crew, telling
+from studies.common.results import ExampleBlock, Steps
+from studies.common.workers import Job, jobs_of, study_crew, telling
 from studies.fakes.rules import (
     CONTRAST,
     DENSITIES,
@@ -38,6 +39,7 @@ from studies.fakes.rules import (
     resampled_shares,
     thresholds_of,
 )
+from studies.fakes.summary import FakeCell
 
 FORMAT = 4
 SWEEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
@@ -83,12 +85,12 @@ class FakeCounts:
         """SAEs whose figures were there already."""
         return self._cells.reused
 
-    def cells(self, workers: int, report: Told) -> dict[str, dict[str, Any]]:
+    def cells(self, workers: int, report: Steps) -> dict[str, FakeCell]:
         """Figures of every SAE by its hash."""
         with study_crew(FakeCounts.read, self, self.found, workers) as crew:
             return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, telling(report)))
 
-    def examples(self, saes: Sequence[Trained], cells: dict[str, dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    def examples(self, saes: Sequence[Trained], cells: dict[str, FakeCell], count: int) -> list[ExampleBlock]:
         """The densest fake latents of each corpus' first SAE, on random tokens and on text."""
         first = [group[0] for group in by_corpus(saes).values()]
         shown = [sae for sae in first if cells[sae.sha256]["top_fakes"][:count]]
@@ -116,7 +118,7 @@ class FakeCounts:
             ]  # fmt: skip
         return blocks
 
-    def _measure(self, saes: Sequence[Trained], crew: Crew, tell: Tell) -> Iterator[dict[str, Any]]:
+    def _measure(self, saes: Sequence[Trained], crew: Crew, tell: Tell) -> Iterator[FakeCell]:
         """Read what no killed study has read, each text once for all SAEs; then their figures, SAE by SAE."""
         if crew.inherits:
             self._load(saes, self.found.truncated)
@@ -232,7 +234,7 @@ def _of_plain(plain: dict[str, Any]) -> Firing:
 
 def _figures(
     noise: Firing, panel: Firing, parts: dict[str, Firing], controls: dict[str, tuple[Firing, Firing]]
-) -> dict[str, Any]:
+) -> FakeCell:
     """One SAE's shares by rule, sweep, control and part, and its densest fake latents."""
     width = len(noise.fired)
     shares = {
@@ -245,7 +247,7 @@ def _figures(
         if dense.sum() > noise.l0 / p:
             raise AssertionError(f"{int(dense.sum())} latents are denser than {p}, and L0/p is {noise.l0 / p:.1f}")
         shares[f"fake_density_{100 * p:g}"] = dense
-    figures: dict[str, Any] = {name: float(fake.mean()) for name, fake in shares.items()}
+    figures: dict[str, float | None] = {name: float(fake.mean()) for name, fake in shares.items()}
     for name, p in (("fake_contrast", CONTRAST), *((f"fake_density_{100 * p:g}", p) for p in DENSITIES)):
         most = bound(noise, p)
         figures[f"{name}_of_bound"] = float(shares[name].sum() / most) if most else 0.0

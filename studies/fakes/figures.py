@@ -1,23 +1,23 @@
 """The figures of `faithful study fakes`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from studies.common.drawing import colours, new_figure, save
+from studies.fakes.summary import FakeCell, FakesSummary, OverP, Sweeps
 
 FLOOR, DOTS = 1e-5, 200
 COLUMNS = 3
 
 
-def draw(summary: dict[str, Any], cells: Sequence[dict[str, Any]], folder: Path) -> None:
+def draw(summary: FakesSummary, cells: Mapping[str, FakeCell], folder: Path) -> None:
     """Draw everything into `folder`.
 
     Args:
         summary: of the study.
-        cells: of each SAE its `densities` (on random tokens and on text, per latent) and its `corpus`.
+        cells: of one SAE of each corpus, by its name.
         folder: of the figures.
     """
     names = list(summary["corpora"])
@@ -26,7 +26,7 @@ def draw(summary: dict[str, Any], cells: Sequence[dict[str, Any]], folder: Path)
     _sweeps(summary["sweeps"], hue, folder / "sweeps.svg")
 
 
-def _scatter(names: list[str], cells: Sequence[dict[str, Any]], hue: dict[str, str], path: Path) -> None:
+def _scatter(names: list[str], cells: Mapping[str, FakeCell], hue: dict[str, str], path: Path) -> None:
     """Density on random tokens against density on text, a dot per latent of one SAE per corpus; fake ones are below right.
 
     The dots are a picture inside the SVG, whose size does not grow with their number.
@@ -34,8 +34,7 @@ def _scatter(names: list[str], cells: Sequence[dict[str, Any]], hue: dict[str, s
     figure, axes = new_figure(2.9, 1, len(names))
     figure.set_dpi(DOTS)
     for one, name in zip(np.atleast_1d(axes), names, strict=True):
-        cell = next(cell for cell in cells if cell["corpus"] == name)
-        points = np.maximum(np.array(cell["densities"]), FLOOR)
+        points = np.maximum(np.array(cells[name]["densities"]), FLOOR)
         one.scatter(points[:, 0], points[:, 1], s=4, color=hue[name], alpha=0.5, linewidths=0, rasterized=True)
         one.axvline(0.01, color="black", linewidth=0.5)
         one.axhline(0.001, color="black", linewidth=0.5)
@@ -45,9 +44,9 @@ def _scatter(names: list[str], cells: Sequence[dict[str, Any]], hue: dict[str, s
     save(figure, path)
 
 
-def _sweeps(sweeps: dict[str, Any], hue: dict[str, str], path: Path) -> None:
+def _sweeps(sweeps: Sweeps, hue: dict[str, str], path: Path) -> None:
     """Share of fake latents against p: for the two rules without a threshold, and above each τ."""
-    panels: dict[str, dict[str, Any]] = {
+    panels: dict[str, dict[str, OverP]] = {
         "fires on noise, not on text": sweeps["sweep_contrast"],
         "fires on noise": sweeps["sweep_density"],
     }

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studies.common.sizes import NOISE_CONTEXTS
+from studies.fakes.config import NOISE_CONTEXTS
 
 QUANTILES = (0.5, 0.9, 0.99)
 NOTES_SUM, NOTES_SHARE = 1.0, 0.05

@@ -1,8 +1,8 @@
 """`faithful study fakes`: latents that fire on random tokens and not on text, with every control beside them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,40 +13,24 @@ from faithful.store.saes import Trained, ordered_shapes, seed_numbers
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel, noise_rows
-from studies.common.resolution import fakes_leave_open
-from studies.common.results import Row, write_results
-from studies.common.sizes import NOISE_CONTEXTS, noise_tokens
-from studies.common.workers import Told
+from studies.common.results import Done, Row, Steps, silent_steps, write_results
 from studies.fakes import figures as fakes_figures
-from studies.fakes.config import FakesConfig
+from studies.fakes.config import HEADLINE, NOISE_CONTEXTS, FakesConfig, noise_tokens
 from studies.fakes.counts import FakeCounts
 from studies.fakes.rules import interval
+from studies.fakes.summary import FakeCell, FakesStatistics, FakesSummary
 from studies.statistics.estimates import estimate
-from studies.statistics.headlines import Parts
+from studies.statistics.parts import Parts
+from studies.statistics.records import Figure
 from studies.statistics.resampled import Resampled
 from studies.statistics.verdicts import summarise
 
-
-@dataclass(frozen=True)
-class FakesStudy:
-    """What came out.
-
-    Attributes:
-        folder: where results.parquet, summary.json, examples.parquet and the figures are.
-        summary: what summary.json holds.
-        reused: SAEs whose figures were there already.
-    """
-
-    folder: Path
-    summary: dict[str, Any]
-    reused: int = 0
+TEXT_TOKENS, RANDOM_TOKENS = 10_000, 64_000
+"""Tokens of a text and of noise that leave about the margin of `fake_contrast` open: a latent that is silent on text fires on
+less than one in a thousand of its tokens, which fewer cannot tell."""
 
 
-def _silent(step: str, done: int, total: int) -> None:
-    return None
-
-
-def study_fakes(config: FakesConfig, report: Told = _silent) -> FakesStudy:
+def study_fakes(config: FakesConfig, report: Steps = silent_steps) -> Done:
     """Count fake latents of every SAE by every rule, on random tokens and on every control.
 
     One forward pass per text serves all SAEs. What it gave is kept at once, so that a killed study goes on with the next
@@ -75,7 +59,8 @@ def study_fakes(config: FakesConfig, report: Told = _silent) -> FakesStudy:
         first = next(iter(groups))
         shapes = {name: _summary(found, panel, len(noise), saes, cells, name == first) for name, saes in groups.items()}
         examples = counts.examples(groups[first], cells, config.examples)
-        summary = found.heading("fakes", config.seed) | {
+        summary: FakesSummary = {
+            **found.heading("fakes", config.seed),
             "shape": first,
             "sizes": {
                 "saes": len(found.saes),
@@ -87,14 +72,25 @@ def study_fakes(config: FakesConfig, report: Told = _silent) -> FakesStudy:
                 "layout": found.layout,
             },
             **shapes[first],
-            "shapes": shapes,
+            "shapes": {**shapes},
             "examples": examples,
         }
         write_results(config.out, summary, _rows(found, cells))
         write_examples(config.out / "examples.parquet", examples)
-        drawn = [cells[sae.sha256] | {"corpus": sae.corpus} for sae in groups[first]]
+        drawn = {sae.corpus: cells[sae.sha256] for sae in reversed(groups[first])}
         fakes_figures.draw(summary, drawn, config.out / "figures")
-    return FakesStudy(config.out, summary, counts.reused)
+    return Done(config.out, summary, counts.reused)
+
+
+def fakes_leave_open(found: StudyInput, tokens: Mapping[str, int], noise: int) -> str | None:
+    """What to say before fakes are counted on so many tokens of each part and of noise; None where these can resolve the
+    margin."""
+    if not tokens:
+        return None
+    of_text, of_noise = TEXT_TOKENS / min(tokens.values()), RANDOM_TOKENS / noise
+    wanted = [f"--tokens {math.ceil(TEXT_TOKENS * len(tokens) / 1000)}k"] if of_text > 1 else []
+    wanted += [f"--set noise_tokens={RANDOM_TOKENS}"] if of_noise > 1 else []
+    return found.leaves_open(HEADLINE, HEADLINE.margin * max(of_text, of_noise), " ".join(wanted))
 
 
 def _summary(
@@ -102,9 +98,9 @@ def _summary(
     panel: Panel,
     noise_contexts: int,
     saes: Sequence[Trained],
-    cells: dict[str, dict[str, Any]],
+    cells: dict[str, FakeCell],
     is_headline: bool,
-) -> dict[str, Any]:
+) -> FakesStatistics:
     """Statistics and sweeps of one shape."""
     names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
 
@@ -118,7 +114,7 @@ def _summary(
             found_of[sae.corpus][seed] = value
         return found_of
 
-    def means(*place: str) -> dict[str, dict[str, Any]]:
+    def means(*place: str) -> dict[str, Figure]:
         return {name: estimate(figures).summary() for name, figures in of(*place).items()}
 
     def resampled(figures: dict[str, dict[int, float | None]], *place: str, rows: int) -> dict[str, Resampled]:
@@ -139,12 +135,12 @@ def _summary(
     }
     parts = {part: resampled(of("parts", part), "parts_resampled", part, rows=rows[part]) for part in panel.parts}
     statistics = summarise(
-        "fakes", figures, found.own, Parts(parts, found.matched, found.foreign), panel.positions(names, found.context),
+        HEADLINE, figures, found.own, Parts(parts, found.matched, found.foreign), panel.positions(names, found.context),
         is_headline=is_headline, controls=found.controls,
     )  # fmt: skip
     over_p = {sweep: {p: means(sweep, p) for p in first[sweep]} for sweep in ("sweep_contrast", "sweep_density")}
     over_tau = {tau: {p: means("sweep_tau", tau, p) for p in by_p} for tau, by_p in first["sweep_tau"].items()}
-    sweeps: dict[str, Any] = {
+    sweeps: Any = {
         sweep: {name: {p: by_name[name] for p, by_name in values.items()} for name in names}
         for sweep, values in over_p.items()
     }
@@ -153,10 +149,10 @@ def _summary(
         for name in names
     }
     sweeps["silent_on_panel"] = means("silent_on_panel")
-    return statistics | {"sweeps": sweeps}
+    return {**statistics, "sweeps": sweeps}
 
 
-def _rows(found: StudyInput, cells: dict[str, dict[str, Any]]) -> list[Row]:
+def _rows(found: StudyInput, cells: dict[str, FakeCell]) -> list[Row]:
     """Every figure of every SAE; the parameter is p, or the share of tokens for `fake_code` under a threshold."""
     rows = []
     for sae in found.saes:
@@ -166,12 +162,17 @@ def _rows(found: StudyInput, cells: dict[str, dict[str, Any]]) -> list[Row]:
             drawn = cell["resampled"].get(metric)
             low, high = (None, None) if drawn is None else interval(drawn)
             rows.append(replace(base, metric=metric, value=value, low=low, high=high))
-        rows += [replace(base, metric=name, value=cell[name]) for name in ("l0_noise", "l0_panel", "silent_on_panel")]
+        single = {
+            "l0_noise": cell["l0_noise"],
+            "l0_panel": cell["l0_panel"],
+            "silent_on_panel": cell["silent_on_panel"],
+        }
+        rows += [replace(base, metric=metric, value=value) for metric, value in single.items()]
         rows += [
             replace(base, metric="fake_contrast", value=value, other=part) for part, value in cell["parts"].items()
         ]
-        for name, metric in (("sweep_contrast", "fake_contrast"), ("sweep_density", "fake_density")):
-            rows += [replace(base, metric=metric, value=value, parameter=float(p)) for p, value in cell[name].items()]
+        for metric, over_p in (("fake_contrast", cell["sweep_contrast"]), ("fake_density", cell["sweep_density"])):
+            rows += [replace(base, metric=metric, value=value, parameter=float(p)) for p, value in over_p.items()]
         for threshold, by_share in cell["sweep_tau"].items():
             rows += [
                 replace(base, metric=f"fake_code_above_{threshold}", value=value, parameter=float(share))

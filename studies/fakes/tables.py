@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from studies.common.tables import Table, contrast_tables
+from studies.common.tables import Table, cell, contrast_tables
 from studies.fakes.counts import CONTROLS
 from studies.fakes.rules import DENSITIES
+from studies.fakes.summary import FakesSummary, Sweeps
 from studies.statistics.headlines import FOREIGN, MATCHED
+from studies.statistics.numbers import NONE
 
 TAUS = {"1": "1", "q0.5": "the latent's median on text", "q0.9": "its 90th percentile", "q0.99": "its 99th percentile"}
 
 
-def fakes_tables(summary: dict[str, Any]) -> list[Table]:
-    """Tables of summary.json: title, header, rows."""
+def fakes_tables(summary: FakesSummary) -> list[Table]:
+    """All tables of the study."""
     names = list(summary["corpora"])
 
     def rows_of(metrics: Sequence[str]) -> list[tuple[str, ...]]:
-        return [(metric, *(_shown(summary["corpora"][name].get(metric)) for name in names)) for metric in metrics]
+        return [(metric, *(cell(summary["corpora"][name].get(metric)) for name in names)) for metric in metrics]
 
     rules = ["fake_contrast", "fake_notes", "fake_code", *(f"fake_density_{100 * p:g}" for p in DENSITIES)]
     on_texts = [f"fake_contrast_{text}" for text in (MATCHED, FOREIGN)]
@@ -24,25 +26,25 @@ def fakes_tables(summary: dict[str, Any]) -> list[Table]:
     sizes = summary["sizes"]
     read = f"{sizes['noise_contexts']:,} contexts of random tokens, {sizes['noise_tokens']:,} tokens"
     read += f"; fake_notes: the first {sizes['fake_notes_contexts']:,}"
-    tables: list[Table] = [
-        (
+    tables = [
+        Table(
             f"Fake latents as a share of all ({read}), 95 % interval over seeds and over contexts",
             ("rule", *names),
             rows_of(
                 [*(metric for metric in on_texts if any(metric in of for of in summary["corpora"].values())), *rules]
             ),
         ),
-        (
+        Table(
             "What those intervals are made of: standard error of the seeds + of the contexts of text and random tokens",
             ("rule", *names),
             [(rule, *(_errors(summary["corpora"][name].get(rule)) for name in names)) for rule in rules],
         ),
-        (
+        Table(
             "The headline rule on controls in place of random tokens or of the SAE",
             ("control", *names),
-            [row for row in rows_of(controls) if any(cell != "–" for cell in row[1:])],
+            [row for row in rows_of(controls) if any(shown != NONE for shown in row[1:])],
         ),
-        (
+        Table(
             "Of the most that can be so dense (L0/p)",
             ("rule", *names),
             rows_of(["fake_contrast_of_bound", "fake_density_1_of_bound"]),
@@ -52,24 +54,24 @@ def fakes_tables(summary: dict[str, Any]) -> list[Table]:
     return tables + contrast_tables(summary)
 
 
-def _sweeps(sweeps: dict[str, Any], names: Sequence[str]) -> list[Table]:
+def _sweeps(sweeps: Sweeps, names: Sequence[str]) -> list[Table]:
     """Shares over p, and over τ and p."""
     densities: list[tuple[str, ...]] = [
-        (title, f"{float(p):.1%}", *(_shown(sweeps[sweep][name][p]) for name in names))
-        for sweep, title in (("sweep_contrast", "fake_contrast"), ("sweep_density", "fake_density"))
-        for p in sweeps[sweep][names[0]]
+        (title, f"{float(p):.1%}", *(cell(sweep[name][p]) for name in names))
+        for title, sweep in (("fake_contrast", sweeps["sweep_contrast"]), ("fake_density", sweeps["sweep_density"]))
+        for p in sweep[names[0]]
     ]
     by_tau = sweeps["sweep_tau"]
     over: list[tuple[str, ...]] = [
-        (TAUS.get(tau, tau), f"{float(p):.0%}", *(_shown(by_tau[name][tau][p]) for name in names))
+        (TAUS.get(tau, tau), f"{float(p):.0%}", *(cell(by_tau[name][tau][p]) for name in names))
         for tau, by_share in by_tau[names[0]].items()
         for p in by_share
         if float(p) in DENSITIES
     ]
     silent = ", ".join(f"{name} {sweeps['silent_on_panel'][name]['value']:,.0f}" for name in names)
     return [
-        ("Over p: fires on more than p of the random tokens", ("rule", "p", *names), densities),
-        (
+        Table("Over p: fires on more than p of the random tokens", ("rule", "p", *names), densities),
+        Table(
             "Over τ and p: above τ on more than p of the random tokens (τ is 0 for latents that are silent on the text;"
             f" mean number of them: {silent})",
             ("τ", "p", *names),
@@ -78,14 +80,7 @@ def _sweeps(sweeps: dict[str, Any], names: Sequence[str]) -> list[Table]:
     ]
 
 
-def _shown(value: Any) -> str:
-    if value is None or value["value"] is None:
-        return "–"
-    ends = value["ci95"]
-    return f"{value['value']:.4f}" + (f" ({ends[0]:.4f} to {ends[1]:.4f})" if ends else "")
-
-
 def _errors(value: Any) -> str:
     if value is None or value.get("error_drawn") is None:
-        return "–"
+        return NONE
     return f"{value['error_seeds']:.4f} + {value['error_drawn']:.4f}"

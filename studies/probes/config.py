@@ -1,8 +1,16 @@
-"""What `faithful study probes` is told."""
+"""What `faithful study probes` is told, and its record."""
 
 from dataclasses import dataclass
 
 from studies.common.config import StudyConfig
+from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
+from studies.common.study import Study
+from studies.statistics.headlines import Headline, Wording
+
+TASKS = 4
+PROBE_SECONDS, PROBE_ENTRY_SECONDS = 0.03, 1e-7
+"""Of a probe with its cross-validation, and per entry of its features, on the CPU on any device: 0.03 s for 256 × 512, 1.1 s
+for 1,000 × 12,288 (`benchmarks/bench_probes.py`)."""
 
 
 @dataclass(frozen=True)
@@ -29,3 +37,56 @@ class ProbesConfig(StudyConfig):
     curve_points: int = 3
     ks: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
     folds: int = 4
+
+
+train_examples = by_device(256, 2_000)
+held_out_examples = by_device(400, 2_000)
+"""Training and test examples of a task, at most."""
+
+
+def _cost(config: ProbesConfig, work: Work) -> StudyCost:
+    """Every text is read once for all SAEs; probes are fitted on codes and reconstructions at every size of the curve, on few
+    codes with all examples."""
+    tasks = len(config.tasks) or TASKS
+    examples = config.train_size or train_examples(work.device, work.context)
+    texts = examples + (config.test_size or held_out_examples(work.device, work.context))
+    read = tasks * texts * work.context
+    sizes = sum(examples / 4**point for point in range(config.curve_points))
+    entries = sum(sizes * (d_sae + work.d_model) for d_sae, _ in work.shapes)
+    fits = len(work.shapes) * (2 * config.curve_points + len(config.ks))
+    seconds = work.trained * work.seeds * tasks * (PROBE_ENTRY_SECONDS * entries + PROBE_SECONDS * fits)
+    return StudyCost(read, read * (work.forward + work.encode), seconds)
+
+
+HEADLINE = Headline(
+    metric="accuracy",
+    margin=0.01,
+    wording=Wording(
+        claim="probes on the codes of {a}-corpus SAEs are {amount} {more} accurate than on those of {b}-corpus SAEs",
+        subject="the accuracy of probes on the codes",
+        more=("more", "less"),
+        listing="in accuracy, probes on the codes of {a}-corpus SAEs reach {parts} than those of {b}-corpus SAEs",
+        drawn="test examples",
+    ),
+)
+STUDY = Study(
+    name="probes",
+    question="How much do the features tell about the text?",
+    meaning="A logistic regression reads a label off the SAE's codes (f), beside the same on the activations (h) and on the"
+    " reconstruction (ĥ). The headline is the accuracy on the codes.",
+    config=ProbesConfig,
+    cost=_cost,
+    headline=HEADLINE,
+    sizes={"tokens": panel_tokens, "train_size": train_examples, "test_size": held_out_examples},
+    captions={
+        "forest": "Accuracy of the probes on each task",
+        "learning_curves": "Accuracy over the number of training examples",
+        "k_sparse": "Accuracy of probes on few latents",
+    },
+    of_seeds_alone="Intervals of macro_f1 are over the seeds alone.",
+    notes=lambda summary: [
+        "accuracy_h, macro_f1_h and majority are single values that no seed changes: one probe on the activations, one count"
+        " of classes per task; intervals over the test examples are in the table of the tasks."
+    ],
+    units={"tasks": "tasks", "probes": "fits", "overlap": "corpora"},
+)

@@ -17,13 +17,12 @@ from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from generation.external.encoder import Encoder
-from studies.common.codes import sparse_codes
+from studies.common.codes import Told, sparse_codes
 
 POOLINGS = ("mean", "last", "max")
 ROWS_PER_FORWARD = 32
 SPARSE = 0.4
 
-Told = Callable[[int, int], None]
 Rows = Sequence[np.ndarray]
 BatchPools = tuple[np.ndarray, list[Any], list[np.ndarray]]
 """Of one batch: activations, and of each SAE codes and reconstructions; see `Pooled`."""
@@ -87,7 +86,7 @@ def pool_features(
     if pooling not in POOLINGS:
         raise FaithfulError(f"'{pooling}' is no pooling; choose {', '.join(POOLINGS)}.")
     batches = list(like_lengths(rows, ROWS_PER_FORWARD))
-    texts = [[rows[place] for place in places] for places in batches]
+    texts: list[Rows] = [[rows[place] for place in places] for places in batches]
     pools = spread(texts) if spread else enumerate(pool_batch(model, saes, text, ordinary, pooling) for text in texts)
     h = np.zeros((len(rows), model.d_in), np.float32)
     rebuilt = [np.zeros_like(h) for _ in saes]

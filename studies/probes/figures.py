@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from studies.common.drawing import colours, new_figure, save
+from studies.probes.summary import OnTask, ProbesSummary
 
 PER_ROW = 4
 
 
-def draw(summary: Mapping[str, Any], folder: Path) -> None:
+def draw(summary: ProbesSummary, folder: Path) -> None:
     """Draw everything into `folder`.
 
     Args:
@@ -29,7 +29,7 @@ def draw(summary: Mapping[str, Any], folder: Path) -> None:
         _curves(summary, of_ks, names, hue, "k", folder / "k_sparse.svg")
 
 
-def _forest(summary: Mapping[str, Any], names: Sequence[str], hue: dict[str, str], path: Path) -> None:
+def _forest(summary: ProbesSummary, names: Sequence[str], hue: dict[str, str], path: Path) -> None:
     """Accuracy of each corpus' SAEs on each task, codes filled and reconstructions open, beside activations and majority."""
     lines: list[tuple[str, str | None]] = [(task, name) for task in summary["by_task"] for name in names]
     figure, axes = new_figure(1.0 + 0.2 * len(lines) + 0.12 * len(summary["by_task"]))
@@ -65,8 +65,8 @@ def _forest(summary: Mapping[str, Any], names: Sequence[str], hue: dict[str, str
 
 
 def _curves(
-    summary: Mapping[str, Any],
-    tasks: Mapping[str, Any],
+    summary: ProbesSummary,
+    tasks: Mapping[str, dict[str, OnTask]],
     names: Sequence[str],
     hue: dict[str, str],
     over: str,
@@ -114,5 +114,5 @@ def _curves(
     save(figure, path)
 
 
-def _sizes(found: Mapping[str, Any]) -> list[int]:
+def _sizes(found: Mapping[str, OnTask]) -> list[int]:
     return [point["size"] for point in next(iter(found.values()))["f"]["accuracy"]]

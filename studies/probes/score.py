@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from studies.probes.fit import by_mean_difference, fit_cross_validated, spread_folds
+from studies.probes.summary import Entry
 from studies.probes.task_data import TaskData
 from studies.statistics.estimates import bootstrap_ci95
 
@@ -74,7 +75,7 @@ def stratified_order(y: np.ndarray, seed: int) -> np.ndarray:
     return np.argsort(rank, kind="stable")
 
 
-def probe_cell(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: Sequence[str]) -> list[dict[str, Any]]:
+def probe_cell(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: Sequence[str]) -> list[Entry]:
     """Train and score every probe of one SAE on one task.
 
     Args:
@@ -93,7 +94,7 @@ def probe_cell(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: 
         return _probe_all(inputs, data, plan, k_sparse)
 
 
-def score(y: np.ndarray, predicted: np.ndarray, classes: int, seed: int) -> list[dict[str, Any]]:
+def score(y: np.ndarray, predicted: np.ndarray, classes: int, seed: int) -> list[Entry]:
     """Scores of several probes on the same examples.
 
     Macro-F1 is the mean over classes of 2·TP / (2·TP + FP + FN), 0 for a class that neither occurs nor is predicted.
@@ -145,7 +146,7 @@ def unpack(text: str, count: int) -> np.ndarray:
     return np.unpackbits(np.frombuffer(b64decode(text), np.uint8), count=count).astype(bool)
 
 
-def _probe_all(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: Sequence[str]) -> list[dict[str, Any]]:
+def _probe_all(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: Sequence[str]) -> list[Entry]:
     entries, predicted = [], []
     for name, x in inputs.items():
         train, test = x[: len(data.train.y)], x[len(data.train.y) :]
@@ -167,7 +168,7 @@ def _probe_all(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: 
 
 def _probe(
     train: Any, test: Any, data: TaskData, plan: Plan, size: int, latents: np.ndarray | None
-) -> tuple[dict[str, Any], np.ndarray]:
+) -> tuple[Entry, np.ndarray]:
     chosen = np.sort(plan.order[:size])
     x, y = train[chosen], data.train.y[chosen]
     if latents is not None:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from studies.probes.score import FULL, SPARSE, Plan, unpack
+from studies.probes.summary import Entry, OnTask
 from studies.probes.task_data import TaskData
 from studies.statistics.estimates import Figures, estimate
+from studies.statistics.records import Figure
 from studies.statistics.resampled import Resampled, resample_counts
 
-Entries = list[dict[str, Any]]
 SCORES = ("accuracy", "macro_f1")
 
 
@@ -37,7 +38,7 @@ class ProbeScores:
         self,
         data: Mapping[str, TaskData],
         plans: Mapping[str, Plan],
-        cells: Mapping[tuple[str, int | None], Entries],
+        cells: Mapping[tuple[str, int | None], list[Entry]],
         unmarked: Sequence[str],
         seeds: Mapping[int, tuple[str, int]],
         names: Sequence[str],
@@ -71,12 +72,12 @@ class ProbeScores:
             }
         return found
 
-    def by_task(self, name: str) -> dict[str, Any]:
+    def by_task(self, name: str) -> dict[str, OnTask]:
         """Estimates of each corpus on one task: both inputs over training sizes, and k-sparse probes over k."""
         found = {}
         for corpus in self.names:
 
-            def of(input_: str, probe: str, metric: str, corpus: str = corpus, **at: Any) -> dict[str, Any]:
+            def of(input_: str, probe: str, metric: str, corpus: str = corpus, **at: Any) -> Figure:
                 return estimate(self._of(corpus, name, input_, probe, metric, **at)).summary()
 
             found[corpus] = {
@@ -121,7 +122,7 @@ class ProbeScores:
         return ks_of(self.cells[next(iter(self.data)), place], "f")
 
 
-def entry_of(entries: Entries, input_: str, probe: str, **at: Any) -> dict[str, Any]:
+def entry_of(entries: Sequence[Entry], input_: str, probe: str, **at: Any) -> Entry:
     """The entry of an input's probe at a size or a k."""
     return next(
         one
@@ -130,7 +131,7 @@ def entry_of(entries: Entries, input_: str, probe: str, **at: Any) -> dict[str, 
     )
 
 
-def ks_of(entries: Entries, input_: str) -> list[int]:
+def ks_of(entries: Sequence[Entry], input_: str) -> list[int]:
     """Sizes of the k-sparse probes among entries."""
     return [one["k"] for one in entries if one["input"] == input_ and one["probe"] == SPARSE]
 

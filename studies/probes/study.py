@@ -6,8 +6,8 @@ text. Every text is read by the model once for all SAEs; what is finished for an
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,10 @@ from faithful.store.saes import Trained, ordered_shapes, seed_numbers
 from generation.writing.grams import GRAM
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import load_panel, ordinary_ids
-from studies.common.resolution import probes_leave_open
-from studies.common.results import Row, write_results
-from studies.common.sizes import PROBE_EXAMPLES, PROBE_TESTS, default_size
-from studies.common.workers import Told, study_crew
+from studies.common.results import Done, Row, Steps, silent_steps, write_results
+from studies.common.workers import study_crew
 from studies.probes import figures as probe_figures
-from studies.probes.config import ProbesConfig
+from studies.probes.config import HEADLINE, ProbesConfig, held_out_examples, train_examples
 from studies.probes.embedded_tasks import EmbeddedText
 from studies.probes.features import POOLINGS, pool_batch, pool_features, text_rows
 from studies.probes.fit import CS
@@ -38,38 +36,21 @@ from studies.probes.overlap import Overlap, overlaps
 from studies.probes.read_tasks import load_task
 from studies.probes.score import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
 from studies.probes.scores import SCORES, ProbeScores, entry_of, ks_of, mean_of
+from studies.probes.summary import Entry, ProbesStatistics, ProbesSummary, TaskFound
 from studies.probes.task_data import Draw, TaskData
 from studies.probes.tasks import embedded_names, find_task, hub_names
-from studies.statistics.headlines import Parts
-from studies.statistics.verdicts import summarise
+from studies.statistics.parts import Parts
+from studies.statistics.verdicts import NORMAL, summarise
 
-Entries = list[dict[str, Any]]
 FORMAT = 2
 CEILING = 0.95
+PER_EXAMPLE = 0.2
+"""Standard deviation over test examples of the difference between two corpora in the share of SAEs whose probe is right."""
 BASELINE = "no SAE"
 AT_CEILING = f"on every task the activations alone reach more than {CEILING:.0%}, so that none can tell"
 
 
-@dataclass(frozen=True)
-class ProbesStudy:
-    """What came out.
-
-    Attributes:
-        folder: where results.parquet, summary.json and the figures are.
-        summary: what summary.json holds.
-        reused: pairs of an SAE (or none) and a task that were finished before.
-    """
-
-    folder: Path
-    summary: dict[str, Any]
-    reused: int = 0
-
-
-def _silent(step: str, done: int, total: int) -> None:
-    return None
-
-
-def study_probes(config: ProbesConfig, report: Told = _silent) -> ProbesStudy:
+def study_probes(config: ProbesConfig, report: Steps = silent_steps) -> Done:
     """Probe every SAE on every task.
 
     Memory: the texts of one source at a time, 4 bytes × texts × Σ (d_sae + 2 d_in) over the SAEs at most, less where codes
@@ -85,7 +66,16 @@ def study_probes(config: ProbesConfig, report: Told = _silent) -> ProbesStudy:
         summary = study.run()
         write_results(config.out, summary, study.rows())
         probe_figures.draw(summary, config.out / "figures")
-    return ProbesStudy(config.out, summary, summary["reused"])
+    return Done(config.out, summary, summary["reused"])
+
+
+def probes_leave_open(found: StudyInput, tests: Sequence[int]) -> str | None:
+    """What to say before probes with so many test examples of each task; None where the margin can be resolved."""
+    if not tests:
+        return None
+    reach = NORMAL * PER_EXAMPLE * math.sqrt(sum(1 / count for count in tests)) / len(tests)
+    wanted = math.ceil((NORMAL * PER_EXAMPLE / HEADLINE.margin) ** 2 / len(tests) / 10) * 10
+    return found.leaves_open(HEADLINE, reach, f"--set test_size={wanted}")
 
 
 class _Probes:
@@ -98,7 +88,7 @@ class _Probes:
         cells: entries of `probe_cell` by (task, place of the SAE, None for the activations alone).
     """
 
-    def __init__(self, config: ProbesConfig, found: StudyInput, report: Told) -> None:
+    def __init__(self, config: ProbesConfig, found: StudyInput, report: Steps) -> None:
         self.config, self.found, self.report = config, found, report
         self.saes = found.saes
         self.positions = self._positions()
@@ -108,12 +98,12 @@ class _Probes:
             name: plan_probes(data, config.folds, config.curve_points, config.ks, config.seed)
             for name, data in self.data.items()
         }
-        self.cells: dict[tuple[str, int | None], Entries] = {}
+        self.cells: dict[tuple[str, int | None], list[Entry]] = {}
         self.reused = 0
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> ProbesSummary:
         """Probe what is not finished, and summarise."""
-        if warning := probes_leave_open(self.found, {name: len(data.test.y) for name, data in self.data.items()}):
+        if warning := probes_leave_open(self.found, [len(data.test.y) for data in self.data.values()]):
             self.report(warning, 0, 0)
         bench = Bench(self.found, self.data, self.plans, self.config.pooling)
         with study_crew(Bench.do, bench, self.found, self.config.workers) as crew:
@@ -125,11 +115,12 @@ class _Probes:
         shapes = ordered_shapes(self.saes)
         first = next(iter(shapes))
         found = {name: self._shape(saes, name == first) for name, saes in shapes.items()}
-        return self.found.heading("probes", self.config.seed) | {
+        return {
+            **self.found.heading("probes", self.config.seed),
             "shape": first,
             "sizes": self._sizes(),
             **found[first],
-            "shapes": found,
+            "shapes": {**found},
             "tasks": {name: self._task(name) for name in self.data},
             "unmarked": self.unmarked,
             "reused": self.reused,
@@ -158,7 +149,7 @@ class _Probes:
 
     def _load(self) -> dict[str, TaskData]:
         config, device = self.config, self.found.device
-        sizes = (default_size(PROBE_EXAMPLES, device), default_size(PROBE_TESTS, device))
+        sizes = (train_examples(device, 0), held_out_examples(device, 0))
         draw = Draw(config.train_size or sizes[0], config.test_size or sizes[1], config.seed, config.folds)
         is_tiny = Path(self.found.spec.source) == tiny_path()
         wishes = config.tasks or tuple(embedded_names() if is_tiny else hub_names())
@@ -223,10 +214,10 @@ class _Probes:
         ]  # fmt: skip
         return self.config.out / "cells" / f"{name}-{_digest(identity)[:24]}.json"
 
-    def _baseline(self, name: str, probe: str = FULL, **at: Any) -> dict[str, Any]:
+    def _baseline(self, name: str, probe: str = FULL, **at: Any) -> Entry:
         return entry_of(self.cells[name, None], "h", probe, **at or {"size": self.plans[name].sizes[-1]})
 
-    def _shape(self, saes: Sequence[Trained], is_headline: bool) -> dict[str, Any]:
+    def _shape(self, saes: Sequence[Trained], is_headline: bool) -> ProbesStatistics:
         """Statistics of the SAEs of one shape."""
         numbers = zip(saes, seed_numbers(saes), strict=True)
         seeds = {self.saes.index(sae): (sae.corpus, number) for sae, number in numbers}
@@ -235,16 +226,16 @@ class _Probes:
         figures = scores.figures()
         tasks = {name: figures[f"accuracy:{name}"] for name in self.unmarked}
         statistics = summarise(
-            "probes", figures, self.found.own, Parts(tasks), self.positions, is_headline=is_headline,
+            HEADLINE, figures, self.found.own, Parts(tasks), self.positions, is_headline=is_headline,
             controls=self.found.controls, undefined=None if self.unmarked else AT_CEILING,
         )  # fmt: skip
         for corpus in statistics["corpora"].values():
             for metric in SCORES:
                 corpus[f"{metric}_h"] = mean_of([self._baseline(name)[metric] for name in self.unmarked])
             corpus["majority"] = mean_of([self.data[name].majority for name in self.unmarked])
-        return statistics | {"by_task": {name: scores.by_task(name) for name in self.data}}
+        return {**statistics, "by_task": {name: scores.by_task(name) for name in self.data}}
 
-    def _task(self, name: str) -> dict[str, Any]:
+    def _task(self, name: str) -> TaskFound:
         """What is known of a task, its floor and its baseline."""
         data, plan = self.data[name], self.plans[name]
         task, baseline = data.task, self._baseline(name)
@@ -282,9 +273,9 @@ class _Probes:
             "overlap": self.overlap[name],
         }
 
-    def _overlaps(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def _overlaps(self) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
         """By task, corpus and side: examples that stand in the corpus' training text."""
-        found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in self.data}
+        found: dict[str, dict[str, dict[str, dict[str, int]]]] = {name: {} for name in self.data}
         for done, (corpus, folder) in enumerate(self.found.corpora.items()):
             opened = Corpus(folder)
             shards = [shard.sha256 for shard in opened.manifest.shards["train"]]

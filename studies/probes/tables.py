@@ -1,19 +1,19 @@
 """The tables of `faithful study probes`, for the terminal and the report."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from studies.common.tables import Table, contrast_tables
+from studies.common.tables import Table, cell, contrast_tables
+from studies.probes.summary import ProbesSummary
 
 
-def probes_tables(summary: dict[str, Any]) -> list[Table]:
-    """Tables of summary.json: title, header, rows."""
+def probes_tables(summary: ProbesSummary) -> list[Table]:
+    """All tables of the study."""
     names = list(summary["corpora"])
     tables = [_tasks(summary), _on_each_task(summary, names), _means(summary, names)]
     return tables + contrast_tables(summary)
 
 
-def _tasks(summary: dict[str, Any]) -> Table:
+def _tasks(summary: ProbesSummary) -> Table:
     rows: list[tuple[str, ...]] = []
     for name, task in summary["tasks"].items():
         marks = ["ceiling: left out of the means"] if task["ceiling"] else []
@@ -27,7 +27,7 @@ def _tasks(summary: dict[str, Any]) -> Table:
                 str(len(task["labels"])),
                 f"{task['train']} / {task['test']}",
                 f"{task['majority']:.3f}",
-                f"{task['baseline']['accuracy']:.3f} ({_ends(task['baseline']['accuracy_ci95'], 3)})",
+                cell({"value": task["baseline"]["accuracy"], "ci95": task["baseline"]["accuracy_ci95"]}, 3),
                 "; ".join(marks),
                 shared or "–",
             )
@@ -37,39 +37,27 @@ def _tasks(summary: dict[str, Any]) -> Table:
         "Tasks: accuracy on the activations, 95 % interval over test examples; test examples that stand in a corpus'"
         " training text as a whole / by 13 tokens in a row"
     )
-    return title, header, rows
+    return Table(title, header, rows)
 
 
-def _on_each_task(summary: dict[str, Any], names: Sequence[str]) -> Table:
+def _on_each_task(summary: ProbesSummary, names: Sequence[str]) -> Table:
     rows: list[tuple[str, ...]] = []
     for task, found in summary["by_task"].items():
         for label, input_ in (("codes f", "f"), ("reconstructions ĥ", "h_hat")):
-            rows.append((task, label, *(_shown(found[name][input_]["accuracy"][-1], 3) for name in names)))
+            rows.append((task, label, *(cell(found[name][input_]["accuracy"][-1], 3) for name in names)))
         if summary["tasks"][task]["baseline"]["k_sparse"]:
             for at, one in enumerate(found[names[0]]["k_sparse"]):
-                values = (_shown(found[name]["k_sparse"][at], 3) for name in names if at < len(found[name]["k_sparse"]))
+                values = (cell(found[name]["k_sparse"][at], 3) for name in names if at < len(found[name]["k_sparse"]))
                 rows.append((task, f"best {one['k']} latents", *values))
     title = f"Accuracy on each task, {summary['shape']}: mean over seeds, 95 % interval"
-    return title, ("task", "probe on", *names), rows
+    return Table(title, ("task", "probe on", *names), rows)
 
 
-def _means(summary: dict[str, Any], names: Sequence[str]) -> Table:
+def _means(summary: ProbesSummary, names: Sequence[str]) -> Table:
     first = summary["corpora"][names[0]]
     metrics = [metric for metric in first if ":" not in metric]
     rows: list[tuple[str, ...]] = [
-        (metric, *(_shown(summary["corpora"][name].get(metric), 4) for name in names)) for metric in metrics
+        (metric, *(cell(summary["corpora"][name].get(metric), 4) for name in names)) for metric in metrics
     ]
     title = f"Means over {', '.join(summary['unmarked']) or 'no task: all are at their ceiling'}"
-    return title, ("metric", *names), rows
-
-
-def _shown(value: Any, digits: int) -> str:
-    if not isinstance(value, dict):
-        return "–" if value is None else f"{value:.{digits}f}"
-    if value["value"] is None:
-        return "–"
-    return f"{value['value']:.{digits}f}" + (f" ({_ends(value['ci95'], digits)})" if value["ci95"] else "")
-
-
-def _ends(ends: Sequence[float] | None, digits: int = 4) -> str:
-    return "–" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
+    return Table(title, ("metric", *names), rows)

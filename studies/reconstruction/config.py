@@ -1,8 +1,11 @@
-"""What `faithful study reconstruction` is told."""
+"""What `faithful study reconstruction` is told, and its record."""
 
 from dataclasses import dataclass
 
 from studies.common.config import StudyConfig
+from studies.common.forecast import StudyCost, Work, panel_tokens
+from studies.common.study import Study
+from studies.statistics.headlines import Headline, Wording
 
 
 @dataclass(frozen=True)
@@ -15,3 +18,42 @@ class ReconstructionConfig(StudyConfig):
     """
 
     ks: tuple[int, ...] = (1, 2, 4)
+
+
+def _cost(config: ReconstructionConfig, work: Work) -> StudyCost:
+    """Codes of the panel, and the model above the hook for each SAE at each divisor and for three references."""
+    read = config.tokens or panel_tokens(work.device, work.context)
+    spliced = (len(config.ks) * work.saes + 3) * (work.full - work.forward)
+    return StudyCost(read, read * (spliced + work.encode))
+
+
+HEADLINE = Headline(
+    metric="ce_recovered",
+    margin=0.005,
+    wording=Wording(
+        claim="{a}-corpus SAEs recover {amount} {more} of the cross-entropy than {b}-corpus SAEs",
+        subject="the cross-entropy recovered",
+        more=("more", "less"),
+        listing="of the cross-entropy, {a}-corpus SAEs recover {parts} than {b}-corpus SAEs",
+        scale=1.0,
+        unit="",
+        decimals=3,
+    ),
+    of_text=True,
+)
+STUDY = Study(
+    name="reconstruction",
+    question="How well does each SAE rebuild the activations of each corpus?",
+    meaning="The reconstruction takes the activation's place inside the model; ce_recovered is the share of the"
+    " cross-entropy, between zeroed and clean activations, that it brings back. The headlines are ce_recovered on matched"
+    " and on foreign text.",
+    config=ReconstructionConfig,
+    cost=_cost,
+    headline=HEADLINE,
+    sizes={"tokens": panel_tokens},
+    captions={
+        "matrices": "SAEs of each corpus on the text of each corpus",
+        "reduced_k": "Quality with fewer active latents",
+    },
+    of_seeds_alone="Intervals of fvu, mse, cosine, l2_ratio and l0 are over the seeds alone.",
+)

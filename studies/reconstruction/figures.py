@@ -1,11 +1,11 @@
 """The figures of `faithful study reconstruction`."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from studies.common.drawing import colours, new_figure, save
+from studies.reconstruction.summary import Matrix, ReconstructionSummary
 
 TITLES = {
     "fvu": "fraction of variance unexplained",
@@ -15,7 +15,7 @@ TITLES = {
 }
 
 
-def draw(summary: dict[str, Any], folder: Path) -> None:
+def draw(summary: ReconstructionSummary, folder: Path) -> None:
     """Draw the matrices as heat maps and the ladder of k into `folder`."""
     _matrices(summary["matrices"], folder / "matrices.svg")
     ladder = summary["reduced_k"]
@@ -23,7 +23,7 @@ def draw(summary: dict[str, Any], folder: Path) -> None:
         _ladder(ladder, folder / "reduced_k.svg")
 
 
-def _matrices(matrices: dict[str, Any], path: Path) -> None:
+def _matrices(matrices: dict[str, Matrix], path: Path) -> None:
     """Training corpus (row) against text (column), one map per metric."""
     first = next(iter(matrices.values()))
     rows, columns = list(first), list(next(iter(first.values())))
@@ -42,7 +42,7 @@ def _matrices(matrices: dict[str, Any], path: Path) -> None:
     save(figure, path)
 
 
-def _ladder(ladder: dict[str, Any], path: Path) -> None:
+def _ladder(ladder: dict[str, Matrix], path: Path) -> None:
     """fvu and ce_recovered on the panel against k."""
     figure, axes = new_figure(2.8, 1, 2)
     hue = colours(list(ladder))

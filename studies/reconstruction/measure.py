@@ -20,8 +20,10 @@ from studies.common.cache import Cells
 from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
-from studies.common.workers import Told, jobs_of, study_crew, telling
+from studies.common.results import Steps
+from studies.common.workers import jobs_of, study_crew, telling
 from studies.reconstruction.config import ReconstructionConfig
+from studies.reconstruction.summary import RebuiltCell
 
 FORMAT = 3
 ROWS_ON_CPU = 4
@@ -66,12 +68,12 @@ class Bench:
         """SAEs whose figures were there already."""
         return self._cells.reused
 
-    def cells(self, report: Told) -> dict[str, dict[str, Any]]:
+    def cells(self, report: Steps) -> dict[str, RebuiltCell]:
         """Of every SAE by its hash: `figures` {place: {k: {metric: value}}}, `contexts` {part: {k: {loss: [contexts]}}}."""
         with study_crew(Bench.read, self, self.found, self.config.workers) as crew:
             return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, telling(report)))
 
-    def _measure(self, saes: Sequence[Trained], crew: Crew, tell: Tell) -> Iterator[dict[str, Any]]:
+    def _measure(self, saes: Sequence[Trained], crew: Crew, tell: Tell) -> Iterator[RebuiltCell]:
         """Two passes over each part of the panel, of which each is kept when it ends; then the figures, SAE by SAE."""
         if crew.inherits:
             self._load(saes)
@@ -123,7 +125,7 @@ class Bench:
                 self._loaded[sae] = [_Reduced(one, k) for k in levels]
         return [self._loaded[sae] for sae in saes]
 
-    def _figures(self, sae: Trained) -> dict[str, Any]:
+    def _figures(self, sae: Trained) -> RebuiltCell:
         """An SAE's figures by place and k, and the losses of each context of each part by k."""
         parts = {name: self._cells.kept(sae, f"losses on {name}") for name in self.panel.parts}
         qualities = {name: self._kept_sums(sae, name, "part") for name in parts}

@@ -1,9 +1,8 @@
 """`faithful study reconstruction`: how well SAEs of each corpus rebuild the activations of every corpus, at k and below."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,41 +12,23 @@ from faithful.base.files import folder_lock
 from faithful.store.saes import Trained, ordered_shapes, seed_numbers
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
-from studies.common.resolution import reconstruction_leaves_open
-from studies.common.results import Row, write_results
-from studies.common.workers import Told
+from studies.common.results import Done, Row, Steps, silent_steps, write_results
 from studies.reconstruction import figures as reconstruction_figures
-from studies.reconstruction.config import ReconstructionConfig
+from studies.reconstruction.config import HEADLINE, ReconstructionConfig
 from studies.reconstruction.measure import PANEL, Bench
+from studies.reconstruction.summary import RebuiltCell, ReconstructionStatistics, ReconstructionSummary
 from studies.statistics.estimates import estimate
-from studies.statistics.headlines import Parts
+from studies.statistics.parts import Parts
 from studies.statistics.resampled import Resampled, resample_counts
-from studies.statistics.verdicts import summarise
+from studies.statistics.verdicts import NORMAL, summarise
 
 MATRICES = ("fvu", "ce_diff", "ce_recovered", "kl")
+PER_TOKEN = 0.13
+"""Standard error of a contrast of `ce_recovered`, times the root of the tokens of the text."""
 OF_LOSSES = ("ce_diff", "ce_recovered", "kl")
 
 
-@dataclass(frozen=True)
-class ReconstructionStudy:
-    """What came out.
-
-    Attributes:
-        folder: where results.parquet, summary.json and the figures are.
-        summary: what summary.json holds.
-        reused: SAEs whose figures were there already.
-    """
-
-    folder: Path
-    summary: dict[str, Any]
-    reused: int = 0
-
-
-def _silent(step: str, done: int, total: int) -> None:
-    return None
-
-
-def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -> ReconstructionStudy:
+def study_reconstruction(config: ReconstructionConfig, report: Steps = silent_steps) -> Done:
     """Measure every SAE on the held-out text of every corpus, and on all of it together (the panel).
 
     The headline is `ce_recovered` on matched and on foreign text (`studies.statistics.headlines`). Losses are kept per
@@ -75,7 +56,8 @@ def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -
         shapes = {
             name: _summary(found, panel, saes, cells, name == first, config.seed) for name, saes in groups.items()
         }
-        summary = found.heading("reconstruction", config.seed) | {
+        summary: ReconstructionSummary = {
+            **found.heading("reconstruction", config.seed),
             "shape": first,
             "sizes": {
                 "saes": len(found.saes),
@@ -85,18 +67,27 @@ def study_reconstruction(config: ReconstructionConfig, report: Told = _silent) -
                 "layout": found.layout,
             },
             **shapes[first],
-            "shapes": shapes,
+            "shapes": {**shapes},
         }
         write_results(config.out, summary, _rows(found, cells))
         reconstruction_figures.draw(summary, config.out / "figures")
-    return ReconstructionStudy(config.out, summary, bench.reused)
+    return Done(config.out, summary, bench.reused)
+
+
+def reconstruction_leaves_open(found: StudyInput, tokens: Mapping[str, int]) -> str | None:
+    """What to say before a reconstruction of so many tokens of each part; None where the margin can be resolved."""
+    if not tokens:
+        return None
+    reach = NORMAL * PER_TOKEN / math.sqrt(min(tokens.values()))
+    wanted = math.ceil((NORMAL * PER_TOKEN / HEADLINE.margin) ** 2 * len(tokens) / 1000)
+    return found.leaves_open(HEADLINE, reach, f"--tokens {wanted}k")
 
 
 class _Figures:
     """Figures of the SAEs of one shape, by metric, place and k, with what resamples of the contexts make of them."""
 
     def __init__(
-        self, names: Sequence[str], saes: Sequence[Trained], cells: dict[str, Any], panel: Panel, seed: int
+        self, names: Sequence[str], saes: Sequence[Trained], cells: dict[str, RebuiltCell], panel: Panel, seed: int
     ) -> None:
         self.names, self.saes, self.cells, self.parts = names, saes, cells, list(panel.parts)
         self.counts = {name: resample_counts(len(rows), seed, f"text of {name}") for name, rows in panel.parts.items()}
@@ -129,8 +120,13 @@ class _Figures:
 
 
 def _summary(
-    found: StudyInput, panel: Panel, saes: Sequence[Trained], cells: dict[str, Any], is_headline: bool, seed: int
-) -> dict[str, Any]:
+    found: StudyInput,
+    panel: Panel,
+    saes: Sequence[Trained],
+    cells: dict[str, RebuiltCell],
+    is_headline: bool,
+    seed: int,
+) -> ReconstructionStatistics:
     """Statistics, matrices and the ladder of k of one shape."""
     names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
     places = [*panel.parts, PANEL]
@@ -140,7 +136,7 @@ def _summary(
     on_panel = {metric: figures.of(metric, PANEL, full) for metric in (*MATRICES, "l0", "mse", "cosine", "l2_ratio")}
     parts = {place: figures.of("ce_recovered", place, full) for place in panel.parts}
     statistics = summarise(
-        "reconstruction", on_panel, found.own, Parts(parts, found.matched, found.foreign),
+        HEADLINE, on_panel, found.own, Parts(parts, found.matched, found.foreign),
         panel.positions(names, found.context), is_headline=is_headline, controls=found.controls,
     )  # fmt: skip
     by_place = {metric: {place: figures.of(metric, place, full) for place in places} for metric in MATRICES}
@@ -153,15 +149,15 @@ def _summary(
         name: {k: {metric: estimate(of[metric][name]).summary() for metric in MATRICES} for k, of in by_k.items()}
         for name in names
     }
-    return statistics | {"matrices": matrices, "reduced_k": ladder}
+    return {**statistics, "matrices": matrices, "reduced_k": ladder}
 
 
-def _full(figures: dict[str, Any]) -> str:
+def _full(figures: dict[str, dict[str, dict[str, float | None]]]) -> str:
     """The name of the largest k measured."""
     return max(figures[PANEL], key=lambda k: math.inf if k == "all" else int(k))
 
 
-def _rows(found: StudyInput, cells: dict[str, Any]) -> list[Row]:
+def _rows(found: StudyInput, cells: dict[str, RebuiltCell]) -> list[Row]:
     """Every figure of every SAE on every text; the parameter is k."""
     rows = []
     for sae in found.saes:

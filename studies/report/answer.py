@@ -1,13 +1,14 @@
 """The report's first paragraph and its verdicts, put together from the headline contrasts of every study."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from studies.catalog import STUDIES
+from studies.common.results import Summary
 from studies.report.found import RunFound
-from studies.seeds.chance import floor_notes
+from studies.statistics.numbers import listed
+from studies.statistics.records import Contrast
 from studies.statistics.sentences import (
     DEPENDS,
     DEPENDS_ON_TASK,
@@ -16,7 +17,6 @@ from studies.statistics.sentences import (
     SAME,
     UNCLEAR,
     UNDECIDED,
-    WORDINGS,
     part_by_part,
     text_of,
 )
@@ -80,29 +80,26 @@ class Verdict:
     sentence: str
 
 
-def headlines(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+def headlines(summary: Summary) -> list[Contrast]:
     """A study's headline contrasts."""
     return [entry for entry in summary["contrasts"] if entry["headline"]]
 
 
-def conclusion(entry: Mapping[str, Any]) -> str:
+def conclusion(entry: Contrast) -> str:
     """The verdict of a headline contrast without its reason."""
     said = str(entry["verdict"])
     return UNDECIDED if said.startswith(UNDECIDED) else said
 
 
-def verdicts(name: str, summary: Mapping[str, Any]) -> list[Verdict]:
-    """The verdicts of a study: of its headline contrasts, for the study of corpora those of the certificates."""
-    if name == "corpora":
-        return [
-            Verdict("plain", cell["as_model"]["verdict"], f"{cell['name']}: {cell['as_model']['reason']}")
-            for cell in summary["cells"].values()
-        ]
-    found = [
+def verdicts(name: str, summary: Summary) -> list[Verdict]:
+    """The verdicts of a study: those of its own, and those of its headline contrasts."""
+    study = STUDIES.get(name)
+    found = [Verdict("plain", *one) for one in study.verdicts(summary)] if study else []
+    found += [
         Verdict(KINDS.get(conclusion(entry), "plain"), conclusion(entry), entry["sentence"])
         for entry in headlines(summary)
     ]
-    return [*(Verdict("plain", "note", note) for note in floor_notes(summary)), *found]
+    return [*(Verdict("plain", "note", note) for note in (study.warnings(summary) if study else ())), *found]
 
 
 def answer(run: RunFound) -> Answer:
@@ -113,13 +110,14 @@ def answer(run: RunFound) -> Answer:
     said = [conclusion(entry) for _, entry in entries]
     sentences = [*_basis(entries, said), *_differing(entries), *_remaining(entries)]
     sentences += _controlled([(name, entry) for name, entry in found if entry["b"] in controls])
-    remarks = [note for study in run.studies.values() for note in floor_notes(study.summary)]
-    remarks += _excess(run)
+    known = [(STUDIES[name], study.summary) for name, study in run.studies.items() if name in STUDIES]
+    remarks = [note for study, summary in known for note in study.warnings(summary)]
+    remarks += [note for study, summary in known for note in study.remarks(summary)]
     of_drawn = any(entry.get("error_drawn") is not None for _, entry in entries)
     remarks += [GIVEN if of_drawn else CONDITIONAL] if entries else []
     gone = dict.fromkeys(name for study in run.studies.values() for name in study.summary.get("missing_corpora", ()))
     if gone:
-        remarks.append(f"Not in the panel, since their text was not where it had been: {_and(gone)}.")
+        remarks.append(f"Not in the panel, since their text was not where it had been: {listed(gone)}.")
     missing = [name for name in STUDIES if name not in run.studies]
     if missing:
         remarks.append(f"Not studied in this run: {', '.join(missing)}.")
@@ -143,7 +141,7 @@ def _short(run: RunFound, said: list[str]) -> str:
     if differing or depending:
         counts = {DIFFERS: differing} | depending
         words = [f"{count} {COUNTED[what][count != 1]}" for what, count in counts.items() if count]
-        return f"In part: of {total} comparisons {_and(words)}."
+        return f"In part: of {total} comparisons {listed(words)}."
     if UNCLEAR in said or UNDECIDED in said:
         return "Not shown: nothing differs by a relevant amount, but not every comparison can tell."
     if DIFFERS_LITTLE in said:
@@ -151,7 +149,7 @@ def _short(run: RunFound, said: list[str]) -> str:
     return "No: no relevant difference in anything that was compared."
 
 
-def _basis(entries: list[tuple[str, dict[str, Any]]], said: list[str]) -> list[str]:
+def _basis(entries: list[tuple[str, Contrast]], said: list[str]) -> list[str]:
     """How many comparisons came to which verdict, and why none did."""
     if not entries:
         return []
@@ -159,7 +157,7 @@ def _basis(entries: list[tuple[str, dict[str, Any]]], said: list[str]) -> list[s
     counts = [f"{said.count(kind)} {words[said.count(kind) != 1]}" for kind, words in COUNTED.items() if kind in said]
     plural = "s" if len(entries) > 1 else ""
     found = [
-        f"Of {len(entries)} headline comparison{plural} of SAEs trained on {a} with SAEs trained on {b}, {_and(counts)}."
+        f"Of {len(entries)} headline comparison{plural} of SAEs trained on {a} with SAEs trained on {b}, {listed(counts)}."
     ]
     undecided = [
         (name, entry["seeds"], str(entry["verdict"]).removeprefix(f"{UNDECIDED}: "))
@@ -168,7 +166,9 @@ def _basis(entries: list[tuple[str, dict[str, Any]]], said: list[str]) -> list[s
     ]
     few = sorted({seeds for _, seeds, reason in undecided if FEW.fullmatch(reason)})
     if few:
-        found.append(f"A verdict needs at least {SEEDS_FOR_VERDICT} init seeds; here some have {_and(map(str, few))}.")
+        found.append(
+            f"A verdict needs at least {SEEDS_FOR_VERDICT} init seeds; here some have {listed(map(str, few))}."
+        )
     other = dict.fromkeys(f"{name}: {reason}" for name, _, reason in undecided if not FEW.fullmatch(reason))
     if other:
         found.append(f"Why else nothing can be decided: {'; '.join(other)}.")
@@ -180,29 +180,29 @@ def _controls(run: RunFound) -> dict[str, str]:
     return {name: of for study in run.studies.values() for name, of in study.summary.get("controls", {}).items()}
 
 
-def _controlled(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
+def _controlled(entries: list[tuple[str, Contrast]]) -> list[str]:
     """What the controls say: own text against own text of other lengths or in another order."""
     parts = [
-        f"{WORDINGS[study].subject if study in WORDINGS else study}{f' on {text_of(entry)}' if entry.get('text') else ''}:"
+        f"{_subject(study)}{f' on {text_of(entry)}' if entry.get('text') else ''}:"
         f" {conclusion(entry)} ({entry['a']} against {entry['b']})"
         for study, entry in entries
     ]
     return [f"Controls, which the answer does not count: {'; '.join(parts)}."] if parts else []
 
 
-def _differing(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
+def _differing(entries: list[tuple[str, Contrast]]) -> list[str]:
     """The sentences of the contrasts that differ; of two corpora of which either is ahead, part by part and once."""
     found: dict[tuple[str, ...], str] = {}
     for study, entry in entries:
         said = conclusion(entry)
         if said in (DEPENDS, DEPENDS_ON_TASK):
-            found[study, entry["a"], entry["b"]] = f"{said.capitalize()}: {part_by_part(study, entry)}."
+            found[study, entry["a"], entry["b"]] = f"{said.capitalize()}: {_by_part(study, entry)}."
         elif said in (DIFFERS, DIFFERS_LITTLE):
             found[study, entry["a"], entry["b"], entry["metric"]] = f"{entry['sentence']}."
     return [one[0].upper() + one[1:] for one in found.values()]
 
 
-def _remaining(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
+def _remaining(entries: list[tuple[str, Contrast]]) -> list[str]:
     """What does not differ, by verdict and subject."""
     found = []
     for kind, begin in ((SAME, "No relevant difference"), (UNCLEAR, "Cannot tell"), (UNDECIDED, "Cannot be decided")):
@@ -210,38 +210,30 @@ def _remaining(entries: list[tuple[str, dict[str, Any]]]) -> list[str]:
         for study in dict.fromkeys(name for name, _ in entries):
             chosen = [entry for name, entry in entries if name == study and conclusion(entry) == kind]
             if chosen:
-                subject = WORDINGS[study].subject if study in WORDINGS else study
-                parts.append(f"{subject} ({_names(entry['a'] for entry in chosen)} against {_each(chosen)})")
+                parts.append(f"{_subject(study)} ({_names(entry['a'] for entry in chosen)} against {_each(chosen)})")
         if parts:
             found.append(f"{begin}: {'; '.join(parts)}.")
     return found
 
 
-def _each(entries: list[dict[str, Any]]) -> str:
+def _each(entries: list[Contrast]) -> str:
     """Names of the other corpora, each with the texts that the entries are on."""
     texts: dict[str, list[str]] = {}
     for entry in entries:
         texts.setdefault(entry["b"], []).extend([entry["text"]] if entry.get("text") else [])
-    return _and(f"{name} on {_and(of)} text" if of else name for name, of in texts.items())
+    return listed(f"{name} on {listed(of)} text" if of else name for name, of in texts.items())
 
 
-def _excess(run: RunFound) -> list[str]:
-    """How far outside the model the corpora lie."""
-    if "corpora" not in run.studies:
-        return []
-    summary = run.studies["corpora"].summary
-    parts = [f"{name} {_signed(summary['corpora'][name]['excess_ce']['value'])}" for name in summary["by_excess_ce"]]
-    return [f"Excess cross-entropy of the corpora under the model, nats/token: {', '.join(parts)}."]
+def _subject(study: str) -> str:
+    """What a study compares, as a noun."""
+    headline = STUDIES[study].headline if study in STUDIES else None
+    return headline.wording.subject if headline else study
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+def _by_part(study: str, entry: Contrast) -> str:
+    headline = STUDIES[study].headline
+    return part_by_part(headline.wording, entry) if headline else ""
 
 
 def _names(names: Iterable[str]) -> str:
-    return _and(dict.fromkeys(names))
-
-
-def _and(parts: Iterable[str]) -> str:
-    *head, last = parts
-    return f"{', '.join(head)} and {last}" if head else last
+    return listed(dict.fromkeys(names))

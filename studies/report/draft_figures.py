@@ -10,6 +10,8 @@ from importlib import resources
 from typing import Any
 
 from faithful.models.presets import find_preset
+from studies.common.tables import Table
+from studies.statistics.numbers import NONE, listed
 
 FILE = "faithfulsae_notes.json"
 MODELS = {"gpt2-small": "gpt2"}
@@ -19,7 +21,6 @@ RULES = ("fake_contrast", "fake_notes", "fake_code")
 DENSITY = re.compile(r"fake_density_[\d.]+")
 INPUTS = (("baseline", "h"), ("sae", "f"), ("recon", "ĥ"))
 SCORES = {"accuracy": "acc", "macro_f1": "f1"}
-Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def reference_tables(
             else:
                 header, rows = _probe_rows(drafts, found["by_task"], summary["tasks"], own)
             title = f"Author's draft beside ours, {shape} ({_settings(drafts[0], trained.get(shape, ()))})"
-            tables += [(title, header, rows)] if rows else []
+            tables += [Table(title, header, rows)] if rows else []
     return tables
 
 
@@ -160,8 +161,7 @@ def _settings(draft: DraftRun, saes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _and(parts: Iterable[Any]) -> str:
-    *head, last = [*map(str, parts)] or ["not recorded"]
-    return f"{', '.join(head)} and {last}" if head else last
+    return listed([*map(str, parts)] or ["not recorded"])
 
 
 def _corpus(draft: DraftRun, own: str | None) -> str:
@@ -171,7 +171,7 @@ def _corpus(draft: DraftRun, own: str | None) -> str:
 
 def _share(figure: Any, decimals: int = 3) -> str:
     value = figure["value"] if isinstance(figure, Mapping) else figure
-    return "–" if value is None else f"{value:.{decimals}%}"
+    return NONE if value is None else f"{value:.{decimals}%}"
 
 
 def _run(values: Mapping[str, Any]) -> DraftRun:

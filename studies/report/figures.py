@@ -8,6 +8,7 @@ import numpy as np
 
 from faithful.store.corpus import Manifest
 from studies.common.drawing import colours, new_figure, save
+from studies.corpora.summary import CorporaSummary
 from studies.report.found import SaeFound
 
 COLUMNS = 3
@@ -42,7 +43,7 @@ def draw_training(saes: Sequence[SaeFound], path: Path) -> bool:
     return True
 
 
-def draw_corpus_map(summary: Mapping[str, Any], path: Path) -> bool:
+def draw_corpus_map(summary: CorporaSummary, path: Path) -> bool:
     """Each corpus by its diversity and by how far it lies outside the model.
 
     Args:

@@ -12,8 +12,9 @@ from faithful.formats.record import MEND, read_config
 from faithful.store.corpus import Manifest, read_manifest
 from faithful.store.places import corpora_of, read_steps
 from faithful.store.saes import SaeCell
-from studies.catalog import SETTINGS, STUDIES, read_settings
-from studies.common.results import read_summary
+from studies.catalog import STUDIES
+from studies.common.results import Summary, read_summary
+from studies.common.study import SETTINGS, read_settings
 
 SAMPLES = 4
 LOG_POINTS = 300
@@ -101,7 +102,7 @@ class StudyFound:
 
     name: str
     folder: Path
-    summary: dict[str, Any]
+    summary: Summary
 
     @property
     def figures(self) -> list[Path]:

@@ -4,18 +4,25 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from studies.catalog import STUDIES
+from studies.common.results import Summary
+from studies.common.study import Study
+from studies.common.tables import Table
+from studies.corpora.summary import CorporaSummary
 from studies.report.answer import Verdict, verdicts
 from studies.report.draft_figures import draft_source, reference_tables
 from studies.report.examples import Example, examples_of
 from studies.report.figures import draw_corpus_map, draw_pit, draw_positions, draw_training, position_counts
 from studies.report.found import RunFound, SaeFound, StudyFound
-from studies.report.words import CAPTIONS, DEGREES, DRAWN, MEANING, OF_PROBES, OF_SEEDS_ALONE, TEXTS
+from studies.report.words import DEGREES, DRAWN, TEXTS
 from studies.statistics.headlines import FOREIGN
+from studies.statistics.numbers import NONE, p_of, plain, span
+from studies.statistics.records import Contrast, Measures
 
-Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 CHECKS = (
     "contrast", "metric", "difference", "95 % interval", "± seeds", "± drawn", "df", "p", "Holm p", "sign-flip p (least)",
     "jackknife 95 %", "seeds", "verdict",
@@ -93,7 +100,7 @@ def study_parts(run: RunFound) -> list[StudyPart]:
 
 def _study(name: str, found: StudyFound | None, saes: Sequence[SaeFound]) -> StudyPart:
     known = STUDIES.get(name)
-    question, meaning = known.question if known else name, MEANING.get(name, "")
+    question, meaning = (known.question, known.meaning) if known else (name, "")
     if found is None:
         return StudyPart(name, question, False, meaning, [], [], [], [], [], "")
     summary = found.summary
@@ -107,13 +114,19 @@ def _study(name: str, found: StudyFound | None, saes: Sequence[SaeFound]) -> Stu
         verdicts=verdicts(name, summary),
         tables=[*tables, *drafts],
         folds=_folds(summary),
-        pictures=[Picture(CAPTIONS.get(path.stem, words(path.stem).capitalize()), path) for path in found.figures],
+        pictures=[Picture(_caption(known, path.stem), path) for path in found.figures],
         examples=[
             (block["title"], [one for row in block["rows"] for one in examples_of(row)])
             for block in summary.get("examples") or ()
         ],
         draft=draft_source() if drafts else "",
     )
+
+
+def _caption(study: Study | None, stem: str) -> str:
+    """Of a figure: its study's, else the words of its file's name."""
+    said = study.captions.get(stem) if study else None
+    return said or words(stem).capitalize()
 
 
 def _trained(saes: Iterable[SaeFound]) -> dict[str, list[dict[str, Any]]]:
@@ -125,16 +138,10 @@ def _trained(saes: Iterable[SaeFound]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def notes(name: str, summary: Mapping[str, Any]) -> list[str]:
+def notes(name: str, summary: Summary) -> list[str]:
     """What a study's figures without an interval are of, and what is not compared."""
-    if name == "corpora":
-        return [
-            "Figures without an interval are of one corpus each, as it was drawn: nothing is replicated, and no interval over"
-            " draws can be given."
-        ]
-    found = []
-    if name == "probes":
-        found.append(OF_PROBES)
+    known = STUDIES.get(name)
+    found = known.notes(summary) if known else []
     if any(entry.get("text") for entry in summary.get("contrasts", ())):
         found.append(TEXTS)
         if not summary.get("texts", {}).get(FOREIGN):
@@ -142,28 +149,17 @@ def notes(name: str, summary: Mapping[str, Any]) -> list[str]:
                 "The panel holds no foreign text, so that there is no headline on it: name a corpus with --corpus."
             )
     if any(entry.get("error_drawn") is not None for entry in summary.get("contrasts", ())):
-        found.append(f"{DRAWN} {OF_SEEDS_ALONE[name]}" if name in OF_SEEDS_ALONE else DRAWN)
-    if summary.get("floors"):
-        pairs = sorted({one["pairs"] for floors in summary["floors"].values() for one in floors.values()})
-        found.append(f"A floor is the mean over {_or(pairs)} of decoders, without an interval.")
-    if summary.get("between_shapes"):
-        pairs = sorted({one["pairs"] for one in summary["between_shapes"].values()})
-        found.append(
-            f"Figures between shapes are means over {_or(pairs)} of SAEs, without an interval: those pairs share SAEs."
-        )
-    if summary.get("not_compared"):
-        apart = "; ".join(" and ".join(two) for two in summary["not_compared"])
-        found.append(f"Not compared with each other, since each has pairs of its own: {apart}.")
+        found.append(f"{DRAWN} {known.of_seeds_alone}" if known and known.of_seeds_alone else DRAWN)
     return found
 
 
-def _folds(summary: Mapping[str, Any]) -> list[Fold]:
+def _folds(summary: Summary) -> list[Fold]:
     """All contrasts with every check, the parts of the panel, the further shapes."""
     headline = [entry for entry in summary["contrasts"] if entry["headline"]]
     others = [entry for entry in summary["contrasts"] if not entry["headline"]]
     folds = []
     if headline:
-        tables: list[Table] = [("", CHECKS, [_checks(entry) for entry in headline])]
+        tables = [Table("", CHECKS, [_checks(entry) for entry in headline])]
         note = (
             f"Margin of relevance: {headline[0]['margin']:g}. Holm p is corrected over the study's headline contrasts; the"
             " exact sign-flip p, the least it can be with so many seeds, and the jackknife are checks, not corrected."
@@ -174,7 +170,7 @@ def _folds(summary: Mapping[str, Any]) -> list[Fold]:
         folds.append(
             Fold(
                 f"{len(others)} exploratory contrast{'s' if len(others) > 1 else ''}",
-                [("", CHECKS, [_checks(entry) for entry in others])],
+                [Table("", CHECKS, [_checks(entry) for entry in others])],
                 "Not corrected for their number: something to look into, no verdict."
                 + ("" if headline else f" {DEGREES}"),
             )
@@ -182,42 +178,42 @@ def _folds(summary: Mapping[str, Any]) -> list[Fold]:
     for shape, found in (summary.get("shapes") or {}).items():
         if shape != summary.get("shape"):
             rows = [_checks(entry) for entry in found["contrasts"]]
-            tables = [_metrics("", found["corpora"])] + ([("Contrasts", CHECKS, rows)] if rows else [])
+            tables = [_metrics("", found["corpora"])] + ([Table("Contrasts", CHECKS, rows)] if rows else [])
             folds.append(Fold(f"SAEs of {shape}", tables))
     return folds
 
 
-def _checks(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    flip = f"{_p(entry['sign_flip_p'])} ({_p(entry['sign_flip_least'])})"
+def _checks(entry: Contrast) -> tuple[str, ...]:
+    flip = f"{p_of(entry['sign_flip_p'])} ({p_of(entry['sign_flip_least'])})"
     return (
         f"{entry['a']} − {entry['b']}",
         entry["metric"],
-        _number(entry["difference"], sign=True),
-        _ends(entry["ci95"]),
-        _number(entry.get("error_seeds")),
-        _number(entry.get("error_drawn")),
-        _number(entry.get("df")),
-        _p(entry["p"]),
-        _p(entry["p_holm"]),
-        flip if entry["sign_flip_p"] is not None else "–",
-        _ends(entry["jackknife_ci95"]),
+        plain(entry["difference"], sign=True),
+        span(entry["ci95"]),
+        plain(entry.get("error_seeds")),
+        plain(entry.get("error_drawn")),
+        plain(entry.get("df")),
+        p_of(entry["p"]),
+        p_of(entry["p_holm"]),
+        flip if entry["sign_flip_p"] is not None else NONE,
+        span(entry["jackknife_ci95"]),
         str(entry["seeds"]),
         entry["verdict"],
     )
 
 
-def _metrics(title: str, corpora: Mapping[str, Mapping[str, Any]]) -> Table:
+def _metrics(title: str, corpora: Mapping[str, Measures]) -> Table:
     """Every figure of every corpus, metrics down."""
     metrics = dict.fromkeys(metric for found in corpora.values() for metric in found)
     rows = [(metric, *(_figure(found.get(metric)) for found in corpora.values())) for metric in metrics]
-    return title, ("metric", *corpora), rows
+    return Table(title, ("metric", *corpora), rows)
 
 
 def _figure(value: Any) -> str:
     if isinstance(value, Mapping):
         ends = value.get("ci95")
-        return _number(value["value"]) + (f" ({_ends(ends)})" if ends else "")
-    return value if isinstance(value, str) else _number(value)
+        return plain(value["value"]) + (f" ({span(ends)})" if ends else "")
+    return value if isinstance(value, str) else plain(value)
 
 
 def overview(run: RunFound) -> list[tuple[str, str]]:
@@ -249,17 +245,17 @@ def corpora_table(run: RunFound) -> Table:
                 f"{manifest.tokens():,}",
                 f"{manifest.tokens('test'):,}",
                 f"{manifest.rows():,}",
-                certificate.get("verdict", "–"),
-                "–" if gap is None else f"{_number(gap, sign=True)} ({_ends(ends)})",
-                _p(certificate.get("p_holm")),
-                f"{certificate['tokens_scored']:,}" if certificate.get("tokens_scored") else "–",
+                certificate.get("verdict", NONE),
+                NONE if gap is None else f"{plain(gap, sign=True)} ({span(ends)})",
+                p_of(certificate.get("p_holm")),
+                f"{certificate['tokens_scored']:,}" if certificate.get("tokens_scored") else NONE,
             )
         )
     header = (
         "corpus", "kind", "training tokens", "held-out tokens", "documents", "certificate", "surprise gap, nats/token",
         "Holm p", "tokens scored",
     )  # fmt: skip
-    return "Corpora and their certificates", header, rows
+    return Table("Corpora and their certificates", header, rows)
 
 
 def saes_table(run: RunFound) -> Table:
@@ -272,12 +268,13 @@ def saes_table(run: RunFound) -> Table:
         rows.append(
             (
                 sae.place,
-                *(_number(found.get(metric)) for metric in metrics),
-                "–" if tokens is None else f"{tokens:,}",
-                "–" if seconds is None else f"{seconds:,.0f}",
+                *(plain(found.get(metric)) for metric in metrics),
+                NONE if tokens is None else f"{tokens:,}",
+                NONE if seconds is None else f"{seconds:,.0f}",
             )
         )
-    return "SAEs on held-out text of their own corpus", ("SAE", *metrics, "training tokens", "seconds"), rows
+    header = ("SAE", *metrics, "training tokens", "seconds")
+    return Table("SAEs on held-out text of their own corpus", header, rows)
 
 
 def samples(run: RunFound) -> list[Samples]:
@@ -288,14 +285,15 @@ def samples(run: RunFound) -> list[Samples]:
 def run_pictures(run: RunFound, folder: Path) -> dict[str, Picture]:
     """The report's own figures, drawn into `folder`, by name; those without data are left out."""
     study = run.studies.get("corpora")
+    compared = cast(CorporaSummary, study.summary) if study else None
     certificates = {c.name: c.manifest.certificate for c in run.corpora if c.manifest.certificate}
-    if study:
-        certificates |= {name: cell["as_model"] for name, cell in study.summary["cells"].items()}
+    if compared:
+        certificates |= {name: cell["as_model"] for name, cell in compared["cells"].items()}
     found: dict[str, Picture] = {}
     shares = _positions(run)
     for name, title, drawn in (
         ("corpus_map", "Corpora by diversity and distance from the model",
-         lambda path: study is not None and draw_corpus_map(study.summary, path)),
+         lambda path: compared is not None and draw_corpus_map(compared, path)),
         ("pit", "PIT histograms: flat is faithful, tilted another temperature, cut off truncated; grey is chance",
          lambda path: draw_pit(certificates, path)),
         ("positions", "Where the training tokens stand in their contexts",
@@ -334,12 +332,7 @@ def position_notes(run: RunFound) -> list[str]:
     return notes
 
 
-def _or(counts: Sequence[int]) -> str:
-    """`1 pair`, `3 or 36 pairs`."""
-    return f"{' or '.join(map(str, counts))} pair{'' if list(counts) == [1] else 's'}"
-
-
-def _positions(run: RunFound) -> dict[str, Any]:
+def _positions(run: RunFound) -> dict[str, np.ndarray]:
     """Histogram of positions of each corpus that SAEs were trained on with aligned contexts."""
     aligned = {sae.corpus: int(sae.identity["context"]) for sae in run.saes if sae.identity.get("layout") == "aligned"}
     counts = {c.name: position_counts(c.manifest, aligned[c.name]) for c in run.corpora if c.name in aligned}
@@ -357,20 +350,6 @@ def model_line(run: RunFound, short: bool = False) -> str:
     found = run.model
     values = [str(found[key]) for key in ("name", "revision", "dtype") if found.get(key)]
     return ", ".join(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{8,}\b", r"\1…", value) if short else value for value in values)
-
-
-def _number(value: float | None, sign: bool = False) -> str:
-    if value is None:
-        return "–"
-    return format(value, f"{'+' if sign else ''}{',d' if isinstance(value, int) else '.4g'}").replace("-", "−")
-
-
-def _ends(ends: Sequence[float] | None) -> str:
-    return "–" if ends is None else f"{_number(ends[0])} to {_number(ends[1])}"
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
 def words(stem: str) -> str:

@@ -9,15 +9,14 @@ from typing import Any
 
 from faithful.base.version import __version__
 from studies.catalog import STUDIES
-from studies.common.sizes import PANEL_TOKENS, PROBE_EXAMPLES, PROBE_TESTS, noise_tokens
+from studies.common.tables import Table
 from studies.report.found import RunFound, StudyFound
-from studies.report.parts import Table, model_line, words
+from studies.report.parts import model_line, words
 
 INSIDE = ("corpora", "saes")
 OPTIONS = {"model", "own", "tokens", "device", "dtype", "seed"}
 OPTIONS_OF_CORPORA = OPTIONS | {"budget", "temperatures", "top_ps"}
 NO_SIZES = {"saes", "out", "folders", "corpora", "model", "own", "device", "dtype", "seed"}
-BY_DEVICE = {"tokens": PANEL_TOKENS, "train_size": PROBE_EXAMPLES, "test_size": PROBE_TESTS}
 
 
 def sizes_table(run: RunFound) -> Table:
@@ -28,15 +27,17 @@ def sizes_table(run: RunFound) -> Table:
         ("training", "held-out tokens of the evaluation", _sizes(sae.evaluation.get("tokens") for sae in run.saes), ""),
     ]
     for name, study in run.studies.items():
-        found = dict(study.summary.get("sizes") or {})
-        found |= {key: study.summary[key] for key in ("tokens_scored", "diversity_tokens") if key in study.summary}
+        said = dict(study.summary)
+        found = study.summary.get("sizes", {}) | {
+            key: said[key] for key in ("tokens_scored", "diversity_tokens") if key in said
+        }
         rows += [(name, words(str(key)), _shown(value), "") for key, value in found.items()]
         rows += [
             (name, f"stated: {words(key)}", _shown(value), _default(study, key, default))
             for key, (value, default) in _stated(study).items()
             if key not in NO_SIZES
         ]
-    return "Sizes of this run", ("step", "size", "value", "if not stated"), [row for row in rows if row[2]]
+    return Table("Sizes of this run", ("step", "size", "value", "if not stated"), [row for row in rows if row[2]])
 
 
 def provenance_table(run: RunFound) -> Table:
@@ -64,7 +65,7 @@ def provenance_table(run: RunFound) -> Table:
         for name, study in run.studies.items()
         if "seed" in study.summary
     ]
-    return "What it was made with", ("of", "what", "value"), rows
+    return Table("What it was made with", ("of", "what", "value"), rows)
 
 
 def commands(run: RunFound) -> str:
@@ -106,7 +107,8 @@ def study_command(study: StudyFound, run: str) -> str:
 def steps_table(run: RunFound) -> Table:
     """Seconds of each step of the recipe."""
     rows: list[tuple[str, ...]] = [(name, f"{seconds:,.1f}") for name, seconds in run.steps.items()]
-    return "Seconds per step", ("step", "seconds"), [*rows, ("all", f"{sum(run.steps.values()):,.1f}")] if rows else []
+    rows += [("all", f"{sum(run.steps.values()):,.1f}")] if rows else []
+    return Table("Seconds per step", ("step", "seconds"), rows)
 
 
 def _into(run: RunFound, name: str, command: str | None) -> str | None:
@@ -130,15 +132,11 @@ def _stated(study: StudyFound) -> dict[str, tuple[Any, Any]]:
 
 def _default(study: StudyFound, key: str, default: Any) -> str:
     """What a setting is where it is not stated."""
-    from generation.certificate.certify import DEFAULT_TOKENS
-
-    known = BY_DEVICE if STUDIES[study.name].of_saes else {"tokens": DEFAULT_TOKENS}
-    context = (study.summary.get("sizes") or {}).get("context")
-    if context:
-        known = known | {"noise_tokens": {device: noise_tokens(device, context) for device in ("cpu", "cuda")}}
-    if default is None and key in known:
-        return f"{known[key]['cpu']:,} on a CPU, {known[key]['cuda']:,} on a GPU"
-    return _shown(default)
+    size = STUDIES[study.name].sizes.get(key)
+    if default is not None or size is None:
+        return _shown(default)
+    context = (study.summary.get("sizes") or {}).get("context", 0)
+    return f"{size('cpu', context):,} on a CPU, {size('cuda', context):,} on a GPU"
 
 
 def _place(place: str, run: str) -> str:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from faithful.base.errors import FaithfulError
 from faithful.hub.card_file import markdown_table
@@ -12,7 +13,8 @@ from faithful.store.corpus import Manifest
 from faithful.store.saes import SaeCell
 
 if TYPE_CHECKING:
-    from studies.catalog import Study
+    from studies.common.study import Study
+    from studies.common.tables import Table
 
 
 def grid_words(cells: Sequence[SaeCell]) -> str:
@@ -37,7 +39,16 @@ def corpora_table(corpora: list[tuple[str, Manifest]], *, links: bool = False) -
     return markdown_table(header, rows)
 
 
-def shown_studies(folder: Path) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class ShownStudy:
+    """What a card shows of a study: tables as title and Markdown, figures as caption and path in the repository."""
+
+    question: str
+    tables: list[tuple[str, str]]
+    figures: list[tuple[str, str]]
+
+
+def shown_studies(folder: Path) -> list[ShownStudy]:
     """Tables and figures of every study of a run that is there."""
     from studies.catalog import STUDIES
 
@@ -46,15 +57,12 @@ def shown_studies(folder: Path) -> list[dict[str, Any]]:
         path = folder / "studies" / name / "summary.json"
         if path.is_file():
             sendable(path, folder)
-            tables = _tables(study, path)
-            figures = drawn_figures(path.parent)
-            found.append(
-                {
-                    "question": study.question,
-                    "tables": [(title, markdown_table(header, rows)) for title, header, rows in tables],
-                    "figures": [{"title": _words(p.stem), "path": p.relative_to(folder).as_posix()} for p in figures],
-                }
-            )
+            tables = [(one.title, markdown_table(one.header, one.rows)) for one in _tables(study, path)]
+            figures = [
+                (study.captions.get(one.stem, _words(one.stem)), one.relative_to(folder).as_posix())
+                for one in drawn_figures(path.parent)
+            ]
+            found.append(ShownStudy(study.question, tables, figures))
     return found
 
 
@@ -71,13 +79,13 @@ def study_section(folder: Path) -> str:
         return ""
     sendable(path, folder.resolve().parent.parent)
     parts = []
-    for title, header, rows in _tables(STUDIES["corpora"], path):
-        own = [row for row in rows if row[0] == folder.resolve().name]
-        parts += [f"**{title}**", markdown_table(header, own)] if own else []
+    for table in _tables(STUDIES["corpora"], path):
+        own = [row for row in table.rows if row[0] == folder.resolve().name]
+        parts += [f"**{table.title}**", markdown_table(table.header, own)] if own else []
     return "## Beside the other corpora of its run\n\n" + "\n\n".join(parts) if parts else ""
 
 
-def _tables(study: "Study", path: Path) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+def _tables(study: "Study", path: Path) -> "list[Table]":
     """Tables of a study's results.
 
     Raises:

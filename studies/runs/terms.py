@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from faithful.hub.licences import licence_paragraph
 from faithful.hub.plan import Condition
@@ -13,6 +13,7 @@ from faithful.store.places import corpora_of, studies_of
 
 if TYPE_CHECKING:
     from generation.cards.origins import Origin
+    from studies.common.results import Summary
 
 PERMISSIVE = ("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "unlicense", "cc0-1.0")
 REPORT = "report.html"
@@ -75,6 +76,7 @@ def conditions_of_quotes(
 
 def _quotes(run: Path, there: Collection[str], trained: Collection[str]) -> dict[str, list[str]]:
     """Files that quote a corpus, by its name."""
+    from studies.catalog import STUDIES
     from studies.common.results import read_summary
 
     found: dict[str, list[str]] = {}
@@ -82,7 +84,8 @@ def _quotes(run: Path, there: Collection[str], trained: Collection[str]) -> dict
     told = {path.name for path in corpora_of(run)} | ({*trained, *trained_corpora(run / "saes")} - set(there))
     for path in (study / "summary.json" for study in studies_of(run)):
         summary = read_summary(path)
-        if summary.get("study") == "corpora":
+        study = STUDIES.get(summary.get("study", ""))
+        if study and not study.of_saes:
             told |= set(summary.get("corpora") or ()) - set(there)
         for name in sorted(set(_shown(summary))):
             found.setdefault(name, list(report)).append(path.relative_to(run).as_posix())
@@ -92,16 +95,17 @@ def _quotes(run: Path, there: Collection[str], trained: Collection[str]) -> dict
     return found
 
 
-def _shown(summary: dict[str, Any]) -> Iterator[str]:
+def _shown(summary: "Summary") -> Iterator[str]:
     """Corpora that a study's examples are from (see `studies.common.examples`)."""
     for block in summary.get("examples") or ():
         for row in block.get("rows") or ():
-            yield from {row.get("corpus"), row.get("partner_text")} - {None, RANDOM_TOKENS}
+            names = row.get("corpus"), row.get("partner_text")
+            yield from (name for name in names if name and name != RANDOM_TOKENS)
 
 
 def _places(run: Path) -> Iterator[Path]:
     """Where corpora of a run may lie: in it, where its SAEs were trained from, and where its studies were told to look."""
-    from studies.catalog import read_settings
+    from studies.common.study import read_settings
 
     yield from corpora_of(run)
     yield from trained_corpora(run / "saes").values()

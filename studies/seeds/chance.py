@@ -1,7 +1,9 @@
 """Whether SAEs share more features across seeds than chance gives: the first thing that a study of seeds says."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from studies.statistics.numbers import listed
 
 FLOORS = ("floor_random", "floor_covariance", "floor_init", "floor_gaussian")
 AT_CHANCE = "neither shares more features across seeds than chance gives"
@@ -30,7 +32,7 @@ def floor_notes(summary: Mapping[str, Any]) -> list[str]:
     low = at_chance(corpora)
     if not low:
         return []
-    found = _and(_found(name, corpora[name]) for name in low)
+    found = listed(_found(name, corpora[name]) for name in low)
     what = "so that a comparison says little" if len(low) < len(corpora) else "so that there is nothing to compare"
     return [
         f"The shared feature ratio of {found} is not above what chance gives (the highest floor lies inside or above its"
@@ -40,8 +42,3 @@ def floor_notes(summary: Mapping[str, Any]) -> list[str]:
 
 def _found(name: str, found: Mapping[str, Any]) -> str:
     return f"{name} ({found['shared_feature_ratio']['value']:.4f}, by chance {highest_floor(found):.4f})"
-
-
-def _and(parts: Iterable[str]) -> str:
-    *head, last = parts
-    return f"{', '.join(head)} and {last}" if head else last

@@ -9,6 +9,7 @@ from faithful.store.saes import Trained
 from studies.common.codes import CodedText
 from studies.common.examples import Partner, latent_examples
 from studies.common.panel import Panel
+from studies.common.results import ExampleBlock
 from studies.seeds.pairs import Pair
 
 
@@ -19,7 +20,7 @@ def reproducible_latents(
     panel: Panel,
     tokenizer: Any,
     count: int,
-) -> list[dict[str, Any]]:
+) -> list[ExampleBlock]:
     """Example blocks (see `studies.common.examples`) of each corpus' first SAE.
 
     Latents are ordered by the mean cosine with their partners; those that do not fire on the panel, or that have no partner

@@ -1,22 +1,37 @@
 """The figures of `faithful study seeds`."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from studies.common.drawing import colours, new_figure, save
+from studies.seeds.matching import CURVE
 
 DASHES = {"floor_random": (1, 1), "floor_covariance": (3, 1), "floor_init": (5, 2), "floor_gaussian": (6, 1, 1, 1)}
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Shared feature ratio of a corpus at the thresholds of `CURVE`: mean, interval (None where there is none), floors."""
+
+    mean: list[float | None]
+    low: list[float] | None
+    high: list[float] | None
+    floors: dict[str, list[float]]
+
+
 def draw(
-    curves: dict[str, Any], histograms: dict[str, np.ndarray], across: dict[tuple[str, str], float | None], folder: Path
+    curves: Mapping[str, Curve],
+    histograms: dict[str, np.ndarray],
+    across: dict[tuple[str, str], float | None],
+    folder: Path,
 ) -> None:
     """Draw everything into `folder`.
 
     Args:
-        curves: `thresholds`, and of each corpus its mean `curve`, its `low` and `high`, and its `floors` by name.
+        curves: of each corpus.
         histograms: of each corpus the counts of matched cosines in equal bins of [−0.2, 1].
         across: mean shared feature ratio of each two corpora, by (corpus, other), the same corpus included.
         folder: of the figures.
@@ -31,21 +46,20 @@ def draw(
         _across(across, everyone, folder / "across_corpora.svg")
 
 
-def _curves(curves: dict[str, Any], names: list[str], hue: dict[str, str], path: Path) -> None:
+def _curves(curves: Mapping[str, Curve], names: list[str], hue: dict[str, str], path: Path) -> None:
     """Shared feature ratio against the threshold, with interval and floors."""
     figure, axes = new_figure(3.1)
-    thresholds = curves["thresholds"]
     for name in names:
-        found = curves["corpora"][name]
-        axes.plot(thresholds, found["curve"], color=hue[name], label=name, linewidth=1.6)
-        if found["low"] is not None:
-            axes.fill_between(thresholds, found["low"], found["high"], color=hue[name], alpha=0.18, linewidth=0)
-        for floor, values in found["floors"].items():
+        found = curves[name]
+        axes.plot(CURVE, found.mean, color=hue[name], label=name, linewidth=1.6)
+        if found.low is not None:
+            axes.fill_between(CURVE, found.low, found.high, color=hue[name], alpha=0.18, linewidth=0)
+        for floor, values in found.floors.items():
             own = floor in ("floor_covariance", "floor_gaussian")
             colour = hue[name] if own else "#777777"
             label = f"{floor.removeprefix('floor_')} floor" if name == names[0] else None
             if own or name == names[0]:
-                axes.plot(thresholds, values, color=colour, linewidth=0.9, dashes=DASHES[floor], label=label)
+                axes.plot(CURVE, values, color=colour, linewidth=0.9, dashes=DASHES[floor], label=label)
     axes.axvline(0.7, color="black", linewidth=0.5)
     axes.set(xlabel="cosine above which a matched pair counts as shared", ylabel="share of latents")
     axes.set_ylim(bottom=0)

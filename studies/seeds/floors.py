@@ -22,15 +22,15 @@ from studies.common.controls import untrained_sae
 from studies.common.gaussian import Moments, gaussian_saes, moments_of, recorded_config
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
+from studies.common.results import Steps
 from studies.seeds.chance import FLOORS
 from studies.seeds.matching import Directions, Match, assign_alive, covariance_rows, match, panel_figures, random_rows
 from studies.seeds.pairs import mean_of
+from studies.seeds.summary import Floors
+from studies.statistics.records import Measures
 
 SMALL_WIDTH, DRAWS, DRAWS_WHEN_WIDE = 4096, 3, 2
 VERSION = 3
-
-Told = Callable[[str, int, int], None]
-Floors = dict[str, dict[str, dict[str, Any]]]
 
 
 class FloorMaker:
@@ -57,7 +57,7 @@ class FloorMaker:
         gaussian_seeds: int,
         gaussian_steps: int | None,
         folder: Path,
-        report: Told,
+        report: Steps,
     ) -> None:
         self.found, self.panel, self.seed, self.folder, self.report = found, panel, seed, folder, report
         self.gaussian_seeds, self.gaussian_steps = gaussian_seeds, gaussian_steps
@@ -97,7 +97,7 @@ class FloorMaker:
         missing = {name: [floor for floor in FLOORS if floor not in floors[name]] for name in names}
         return floors, {name: floors_of for name, floors_of in missing.items() if floors_of}
 
-    def random_pair(self, one: Trained, other: Trained) -> dict[str, Any]:
+    def random_pair(self, one: Trained, other: Trained) -> Measures:
         """`floor_random` of two widths."""
         generator = self._generator()
         return self._of_rows([random_rows(sae.d_sae, sae.d_in, generator) for sae in (one, other)])
@@ -121,15 +121,15 @@ class FloorMaker:
         parts = [self._moments_of(name) for name in self.panel.parts]
         return torch.stack([part.tokens * part.mean for part in parts]).sum(0) / sum(part.tokens for part in parts)
 
-    def _of_rows(self, decoders: Sequence[Tensor]) -> dict[str, Any]:
+    def _of_rows(self, decoders: Sequence[Tensor]) -> Measures:
         """Mean figures over all pairs of decoders, kept by their hash."""
         told = [hashlib.sha256(rows.numpy().data).hexdigest() for rows in decoders]
         return self._kept(told, lambda: self._figures([Directions(rows.to(self.found.device)) for rows in decoders]))
 
-    def _of_saes(self, saes: Sequence[TopKSAE]) -> dict[str, Any]:
-        """Mean figures over all pairs of SAEs, those on the panel included, kept by the SAEs' hashes."""
+    def _of_saes(self, saes: Sequence[TopKSAE]) -> Measures:
+        """The same over all pairs of SAEs, those on the panel included."""
 
-        def measure() -> dict[str, Any]:
+        def measure() -> Measures:
             moved = [sae.to(device=self.found.device) for sae in saes]
             codes = None
             if self.panel is not None:
@@ -138,7 +138,7 @@ class FloorMaker:
 
         return self._kept([self._text, [(sae.sha256(), sae.k) for sae in saes]], measure)
 
-    def _kept(self, told: list[Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _kept(self, told: list[Any], measure: Callable[[], Measures]) -> Measures:
         path = self.folder / f"{hashlib.sha256(json.dumps([VERSION, self.seed, told]).encode()).hexdigest()[:32]}.json"
         kept = read_cache(path)
         if kept is None:
@@ -146,7 +146,7 @@ class FloorMaker:
             write_record(path, kept)
         return kept
 
-    def _figures(self, directions: Sequence[Directions], codes: Sequence[Codes] | None = None) -> dict[str, Any]:
+    def _figures(self, directions: Sequence[Directions], codes: Sequence[Codes] | None = None) -> Measures:
         """Mean figures over all pairs, `sfr_curve` point by point; `assignment_gap` is the largest one."""
         found, gaps = [], []
         for i, j in combinations(range(len(directions)), 2):

@@ -10,6 +10,7 @@ from torch import Tensor
 from faithful.sae.sparse import decode
 from studies.common.codes import Codes
 from studies.seeds.assignment import Assignment, assign
+from studies.statistics.records import Measures
 
 THRESHOLD = 0.7
 CURVE = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -68,11 +69,11 @@ class Match:
         """Who is matched with whom, by decoder."""
         return Partners(self.assignment.rows, self.assignment.columns, self.assignment.cosines)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> Measures:
         """`shared_feature_ratio`, `sfr_curve` (a list, at `CURVE`), `pw_mcc`, `top1_ratio`; with encoders `sfr_encoder` and
         `sfr_both`."""
         cosines, shared = self.assignment.cosines, self.partners.shared
-        found: dict[str, Any] = {
+        found: Measures = {
             "shared_feature_ratio": float(shared.mean()),
             "sfr_curve": [float((cosines > at).mean()) for at in CURVE],
             "pw_mcc": float(cosines.mean()),

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,8 @@ from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
 from studies.seeds.assignment import Assignment
 from studies.seeds.matching import Directions, Partners, assign_alive, match, panel_figures
+from studies.seeds.summary import Assignments
+from studies.statistics.records import Measures
 
 VERSION = 3
 
@@ -40,7 +41,7 @@ class Pair:
 
     one: Trained
     other: Trained
-    figures: dict[str, Any]
+    figures: Measures
     columns: np.ndarray
     cosines: np.ndarray
     solved: Solved
@@ -133,7 +134,7 @@ class Matcher:
         self.solved += pair.solved.values()
         return pair
 
-    def assignments(self) -> dict[str, Any]:
+    def assignments(self) -> Assignments:
         """How the assignments were found: `paths`, how many by each, and the `largest_gap` that was proven."""
         counts = Counter(path for path, _ in self.solved)
         return {"paths": dict(counts.most_common()), "largest_gap": max((gap for _, gap in self.solved), default=None)}
@@ -165,7 +166,7 @@ class Matcher:
 
         write_atomically(path, write)
 
-    def _on_panel(self, pair: Pair, seed: int) -> dict[str, Any]:
+    def _on_panel(self, pair: Pair, seed: int) -> Measures:
         assert self.coded is not None
         codes, device = self.coded.codes, self.found.device
         a, b = codes[self.places[pair.one]], codes[self.places[pair.other]]

@@ -1,9 +1,8 @@
 """`faithful study seeds`: do SAEs that differ in their init seed find the same features, and which ones?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,44 +13,26 @@ from faithful.store.saes import Trained, by_corpus, ordered_shapes, seed_numbers
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
-from studies.common.results import Row, write_results
+from studies.common.results import Done, Row, Steps, silent_steps, write_results
 from studies.seeds import figures as seeds_figures
 from studies.seeds.chance import AT_CHANCE, at_chance
-from studies.seeds.config import SeedsConfig
+from studies.seeds.config import HEADLINE, SeedsConfig
 from studies.seeds.examples import reproducible_latents
-from studies.seeds.floors import FloorMaker, Floors
+from studies.seeds.floors import FloorMaker
 from studies.seeds.matching import CURVE
 from studies.seeds.pairs import Matcher, Pair, mean_of, of_one_init, pairs_of
+from studies.seeds.summary import Floors, SeedsStatistics, SeedsSummary
 from studies.seeds.tables import METRICS
-from studies.statistics.estimates import estimate
+from studies.statistics.estimates import Figures, estimate
+from studies.statistics.records import Measures
 from studies.statistics.verdicts import summarise
 
-Told = Callable[[str, int, int], None]
 Within = dict[str, list[Pair]]
 Across = dict[tuple[str, str], list[Pair]]
 BINS, LEAST_COSINE = 60, -0.2
 
 
-@dataclass(frozen=True)
-class SeedsStudy:
-    """What came out.
-
-    Attributes:
-        folder: where results.parquet, summary.json, examples.parquet and the figures are.
-        summary: what summary.json holds.
-        reused: pairs whose figures were there already.
-    """
-
-    folder: Path
-    summary: dict[str, Any]
-    reused: int = 0
-
-
-def _silent(step: str, done: int, total: int) -> None:
-    return None
-
-
-def study_seeds(config: SeedsConfig, report: Told = _silent) -> SeedsStudy:
+def study_seeds(config: SeedsConfig, report: Steps = silent_steps) -> Done:
     """Match every two SAEs of a shape, within a corpus and across corpora.
 
     A pair's figures are kept by the two SAEs' hashes, those on the panel by its hash too.
@@ -96,7 +77,8 @@ def study_seeds(config: SeedsConfig, report: Told = _silent) -> SeedsStudy:
             examples = reproducible_latents(
                 studied[first].within, matcher.places, matcher.coded, panel, found.tokenizer, config.examples
             )
-        summary = found.heading("seeds", config.seed) | {
+        summary: SeedsSummary = {
+            **found.heading("seeds", config.seed),
             "shape": first,
             "sizes": _sizes(config, found, panel),
             **studied[first].summary,
@@ -113,7 +95,7 @@ def study_seeds(config: SeedsConfig, report: Told = _silent) -> SeedsStudy:
         leading = studied[first]
         histograms = {name: _histogram(pairs) for name, pairs in leading.within.items()}
         seeds_figures.draw(leading.curves(), histograms, leading.matrix(), config.out / "figures")
-    return SeedsStudy(config.out, summary, matcher.reused)
+    return Done(config.out, summary, matcher.reused)
 
 
 def _meet(groups: dict[str, list[Trained]], wanted: dict[str, list[tuple[int, int]]], one: str, other: str) -> bool:
@@ -148,7 +130,7 @@ class _Shape:
         matcher: Matcher,
         floors: FloorMaker,
         is_headline: bool,
-        report: Told,
+        report: Steps,
     ) -> None:
         self.shape = shape
         self.names = [name for name in found.names if name in by_corpus(saes)]
@@ -171,7 +153,7 @@ class _Shape:
                     figures.setdefault(metric, {}).setdefault(name, {})[self._seeds(pair)] = value
         positions = {} if panel is None else panel.positions(self.names, found.context)
         statistics = summarise(
-            "seeds", figures, found.own, positions=positions, is_headline=is_headline, controls=found.controls,
+            HEADLINE, figures, found.own, positions=positions, is_headline=is_headline, controls=found.controls,
             nothing=self._at_chance(figures.get("shared_feature_ratio", {})), chance=AT_CHANCE,
         )  # fmt: skip
         for name, values in self.floors.items():
@@ -180,12 +162,17 @@ class _Shape:
                 entry[floor] = one["shared_feature_ratio"]
                 entry |= {f"{floor}_{metric}": one[metric] for metric in METRICS[1:] if metric in one}
         across = {f"{one} × {other}": self._across(pairs) for (one, other), pairs in self.across.items()}
-        self.summary = statistics | {"across": across, "floors": self.floors, "floors_missing": missing}
+        self.summary: SeedsStatistics = {
+            **statistics,
+            "across": across,
+            "floors": self.floors,
+            "floors_missing": missing,
+        }
 
     def _seeds(self, pair: Pair) -> tuple[int, int]:
         return self.numbers[pair.one], self.numbers[pair.other]
 
-    def _at_chance(self, ratios: dict[str, Any]) -> list[str]:
+    def _at_chance(self, ratios: Mapping[str, Figures]) -> list[str]:
         """Corpora whose SAEs share no more than chance gives."""
         shared = {name: {"shared_feature_ratio": estimate(of).summary()} for name, of in ratios.items()}
         floors = {
@@ -193,11 +180,11 @@ class _Shape:
         }
         return at_chance({name: floors.get(name, {}) | of for name, of in shared.items()})
 
-    def _across(self, pairs: Sequence[Pair]) -> dict[str, Any]:
+    def _across(self, pairs: Sequence[Pair]) -> Measures:
         """Means over all pairs of SAEs of two corpora; an interval where both corpora have the same seeds."""
         seeds = [{self.numbers[sae] for sae in side} for side in zip(*((p.one, p.other) for p in pairs), strict=True)]
         paired = seeds[0] == seeds[1] and min(seeds[0]) >= 0
-        found: dict[str, Any] = {}
+        found: Measures = {}
         for metric in pairs[0].metrics:
             values = {self._seeds(pair): pair.metrics[metric] for pair in pairs}
             one = estimate(values) if paired else None
@@ -225,9 +212,9 @@ class _Shape:
                 rows += [Row("seeds", name, f"{floor}_{metric}", found[metric], shape=self.shape) for metric in others]
         return rows
 
-    def curves(self) -> dict[str, Any]:
+    def curves(self) -> dict[str, seeds_figures.Curve]:
         """Mean curve of each corpus with its interval, and its floors."""
-        curves: dict[str, Any] = {}
+        curves = {}
         for name, pairs in self.within.items():
             points = [
                 estimate({self._seeds(pair): pair.figures["sfr_curve"][at] for pair in pairs})
@@ -235,13 +222,14 @@ class _Shape:
             ]
             ends = [point.ci95 for point in points]
             certain = [end for end in ends if end is not None]
-            curves[name] = {
-                "curve": [point.value for point in points],
-                "low": [low for low, _ in certain] if len(certain) == len(ends) else None,
-                "high": [high for _, high in certain] if len(certain) == len(ends) else None,
-                "floors": {floor: values["sfr_curve"] for floor, values in self.floors.get(name, {}).items()},
-            }
-        return {"thresholds": list(CURVE), "corpora": curves}
+            whole = len(certain) == len(ends)
+            curves[name] = seeds_figures.Curve(
+                mean=[point.value for point in points],
+                low=[low for low, _ in certain] if whole else None,
+                high=[high for _, high in certain] if whole else None,
+                floors={floor: values["sfr_curve"] for floor, values in self.floors.get(name, {}).items()},
+            )
+        return curves
 
     def matrix(self) -> dict[tuple[str, str], float | None]:
         """Mean shared feature ratio of every two corpora, one corpus' own included."""
@@ -257,15 +245,15 @@ class _Shape:
 class _Between:
     """Pairs of SAEs of two shapes."""
 
-    summary: dict[str, Any]
+    summary: dict[str, Measures]
     rows: list[Row]
 
 
 def _between_shapes(
-    crossed: dict[tuple[str, str], list[tuple[Trained, Trained]]], matcher: Matcher, floors: FloorMaker, report: Told
+    crossed: dict[tuple[str, str], list[tuple[Trained, Trained]]], matcher: Matcher, floors: FloorMaker, report: Steps
 ) -> _Between:
     """Mean figures of SAEs of two shapes, by shapes and corpora, beside random rows of the same widths."""
-    summary: dict[str, Any] = {}
+    summary: dict[str, Measures] = {}
     rows: list[Row] = []
     for (shape, other_shape), wanted in crossed.items():
         found: dict[tuple[str, str], list[Pair]] = {}
@@ -276,7 +264,7 @@ def _between_shapes(
             report(f"pairs {shape} × {other_shape}", done + 1, len(wanted))
         floor = floors.random_pair(*wanted[0])["shared_feature_ratio"] if wanted else None
         for (corpus, other_corpus), pairs in found.items():
-            means: dict[str, Any] = {m: mean_of([pair.metrics[m] for pair in pairs]) for m in pairs[0].metrics}
+            means: Measures = {m: mean_of([pair.metrics[m] for pair in pairs]) for m in pairs[0].metrics}
             name = f"{corpus} {shape} × {other_corpus} {other_shape}"
             summary[name] = means | {"floor_random": floor, "pairs": len(pairs)}
     return _Between(summary, rows)

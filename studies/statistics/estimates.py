@@ -20,6 +20,7 @@ import numpy as np
 
 from faithful.base.errors import FaithfulError
 from studies.statistics.components import ROUNDING, Mean, mean_of_pairs, mean_of_seeds, sign_flip_p
+from studies.statistics.records import Figure
 from studies.statistics.resampled import Drawn, Resampled
 
 SEEDS_FOR_INTERVAL = 3
@@ -63,13 +64,16 @@ class Estimate:
     error_seeds: float | None = None
     error_drawn: float | None = None
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Figure:
         """`value`, `ci95` and the number of `seeds`, and `left_out` where there are any, as JSON; both standard errors where
         there are two."""
-        figure: dict[str, Any] = {"value": self.value, "ci95": self.ci95 and list(self.ci95), "seeds": len(self.seeds)}
+        ends = None if self.ci95 is None else list(self.ci95)
+        figure: Figure = {"value": self.value, "ci95": ends, "seeds": len(self.seeds)}
         if self.error_drawn is not None:
             figure |= {"error_seeds": self.error_seeds, "error_drawn": self.error_drawn}
-        return figure | ({"left_out": list(self.left_out)} if self.left_out else {})
+        if self.left_out:
+            figure["left_out"] = list(self.left_out)
+        return figure
 
 
 def estimate(figures: Figures) -> Estimate:

@@ -1,15 +1,33 @@
-"""What each study's verdict is about: its figure, its margin, and the text that the figure is measured on."""
+"""What a study's verdict is about: its figure, its margin, its words, and the text that the figure is measured on."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-
-from studies.statistics.estimates import Figures
-from studies.statistics.resampled import Resampled
 
 MATCHED, FOREIGN = "matched", "foreign"
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a study's headline is put into words.
+
+    Attributes:
+        claim: `{a}`, `{b}` are the corpora, `{more}` one of `more`, `{amount}` the difference without its sign.
+        subject: what is compared, as a noun.
+        more: words for a positive and a negative difference.
+        listing: the claim part by part; `{parts}` are amounts such as `0.263 more on own`.
+        scale: 100 where figures are shares and the sentence speaks of points, else 1.
+        unit: after an interval: ` points` or nothing.
+        decimals: digits after the point, at least.
+        drawn: what the figures are measured on, as a noun.
+    """
+
+    claim: str
+    subject: str
+    more: tuple[str, str]
+    listing: str
+    scale: float = 100.0
+    unit: str = " points"
+    decimals: int = 1
+    drawn: str = "contexts of text"
 
 
 @dataclass(frozen=True)
@@ -19,6 +37,7 @@ class Headline:
     Attributes:
         metric: a name of docs/metrics.md.
         margin: differences up to here are not relevant, in the metric's unit.
+        wording: how it is put into words.
         of_text: whether the figure is one of the text that it is measured on: then there are two headlines, on matched text
             (that of the own corpus, which the own SAEs were trained on) and on foreign text (that of the others), and none
             on a mixture of both, whose outcome would be a matter of the mixture.
@@ -26,54 +45,10 @@ class Headline:
 
     metric: str
     margin: float
+    wording: Wording
     of_text: bool = False
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the headline figures."""
         return tuple(f"{self.metric}_{text}" for text in (MATCHED, FOREIGN)) if self.of_text else (self.metric,)
-
-
-HEADLINES = {
-    "seeds": Headline("shared_feature_ratio", 0.01),
-    "fakes": Headline("fake_contrast", 0.001, of_text=True),
-    "probes": Headline("accuracy", 0.01),
-    "reconstruction": Headline("ce_recovered", 0.005, of_text=True),
-}
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Figures of the headline metric on parts of the panel, or on tasks.
-
-    Attributes:
-        figures: by part and corpus.
-        matched: the parts that are text of the own corpus.
-        foreign: the parts that are text of other corpora, and none of own text in another form.
-    """
-
-    figures: Mapping[str, Mapping[str, Figures]]
-    matched: tuple[str, ...] = ()
-    foreign: tuple[str, ...] = ()
-
-    def on_texts(self, metric: str) -> dict[str, tuple[str, tuple[str, ...], dict[str, Figures]]]:
-        """The headline figures by name: the text's name, its parts, and by corpus the mean over these parts alike."""
-        found = {}
-        for text, names in ((MATCHED, self.matched), (FOREIGN, self.foreign)):
-            if names:
-                corpora = self.figures[names[0]]
-                figures = {corpus: _mean([self.figures[name][corpus] for name in names]) for corpus in corpora}
-                found[f"{metric}_{text}"] = (text, names, figures)
-        return found
-
-
-def _mean(several: Sequence[Figures]) -> Figures:
-    if all(isinstance(one, Resampled) for one in several):
-        return Resampled.mean([one for one in several if isinstance(one, Resampled)])
-    plain: list[Mapping[Any, float | None]] = list(several)
-    found: dict[Any, float | None] = {}
-    for key in plain[0]:
-        values = [one.get(key) for one in plain]
-        given = [value for value in values if value is not None]
-        found[key] = float(np.mean(given)) if len(given) == len(plain) else None
-    return found

@@ -7,16 +7,18 @@ Replicates are init seeds, paired across corpora, and everything is conditional 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from faithful.base.errors import FaithfulError
 from studies.statistics.estimates import Estimate, Figures, contrast, estimate
-from studies.statistics.headlines import HEADLINES, Parts
+from studies.statistics.headlines import Headline
+from studies.statistics.numbers import ALPHA
+from studies.statistics.parts import Parts
+from studies.statistics.records import Contrast, Difference, Statistics
 from studies.statistics.resampled import Resampled
 from studies.statistics.sentences import (
-    ALPHA,
     DEPENDS,
     DEPENDS_ON_TASK,
     DIFFERS,
@@ -33,13 +35,7 @@ from studies.statistics.sentences import (
 SEEDS_FOR_VERDICT = 6
 FAR_POSITIONS = 0.1
 NORMAL = 1.96
-OF_A_PART = ("difference", "ci95", "error_seeds", "error_drawn", "p", "p_holm", "verdict", "seeds")
 CONDITIONAL = "Intervals and p-values are over init seeds, given the corpora as they were drawn."
-OF_DRAWN = {
-    "fakes": "and over the contexts of text and of random tokens",
-    "probes": "and over the test examples",
-    "reconstruction": "and over the contexts of text",
-}
 
 
 @dataclass(frozen=True)
@@ -106,8 +102,8 @@ def verdict(
 
 
 def judge(
-    study: str, comparisons: Sequence[Comparison], positions: Mapping[str, np.ndarray] | None = None
-) -> list[dict[str, Any]]:
+    headline: Headline, comparisons: Sequence[Comparison], positions: Mapping[str, np.ndarray] | None = None
+) -> list[Contrast]:
     """Contrast, correct and decide.
 
     The family for Holm is all headline comparisons given; one without a p counts in it as p = 1. The parts of all of them
@@ -115,7 +111,7 @@ def judge(
     is a matter of the mixture: the verdict of every headline of those two corpora is that it depends on the text.
 
     Args:
-        study: `seeds`, `fakes`, `probes` or `reconstruction` where there are headlines.
+        headline: what the study's verdict is about.
         comparisons: in the order wanted.
         positions: how many tokens of each corpus' contexts stand at each position, int64 [≤ L], by corpus.
 
@@ -131,19 +127,20 @@ def judge(
     Raises:
         FaithfulError: figures that cannot be contrasted, or a headline of a study that has none.
     """
-    _refuse_unknown(study, comparisons)
-    entries = _judged(study, comparisons)
-    parts = _judged_parts(study, comparisons)
+    _refuse_unknown(headline, comparisons)
+    entries = _judged(headline, comparisons)
+    parts = _judged_parts(headline, comparisons)
     distances = position_distances(positions or {})
     for one, entry in zip(comparisons, entries, strict=True):
         if one.headline and one.parts:
             on_parts = {name: parts[one.a, one.b, name] for name in one.parts}
-            entry["parts"] = {name: {key: found[key] for key in OF_A_PART} for name, found in on_parts.items()}
+            entry["parts"] = {name: _of_a_part(found) for name, found in on_parts.items()}
             if reverses(entry) and not str(entry["verdict"]).startswith(UNDECIDED):
-                entry["verdict"] = DEPENDS if HEADLINES[study].of_text else DEPENDS_ON_TASK
-        if entry["verdict"] == UNCLEAR:
-            entry |= _too_little(study, entry)
-        entry["sentence"] = sentence(study, entry)
+                entry["verdict"] = DEPENDS if headline.of_text else DEPENDS_ON_TASK
+        reach = NORMAL * (entry["error_drawn"] or 0.0)
+        if entry["verdict"] == UNCLEAR and reach > headline.margin:
+            entry["too_little"] = too_few(headline, reach)
+        entry["sentence"] = sentence(headline.wording, entry)
         distance = distances.get((one.a, one.b), 0.0)
         if distance > FAR_POSITIONS:
             entry["position_distance"] = distance
@@ -161,7 +158,7 @@ def reverses(entry: Mapping[str, Any]) -> bool:
 
 
 def summarise(
-    study: str,
+    headline: Headline,
     figures: Mapping[str, Mapping[str, Figures]],
     own: str | None,
     parts: Parts | None = None,
@@ -172,11 +169,11 @@ def summarise(
     undefined: str | None = None,
     nothing: Collection[str] = (),
     chance: str = "",
-) -> dict[str, Any]:
+) -> Statistics:
     """A study's part of summary.json that is statistics.
 
     Args:
-        study: name of the study.
+        headline: what the study's verdict is about.
         figures: by metric and corpus.
         own: the corpus the others are contrasted with; without one every two corpora are, and nothing is a headline.
         parts: figures of the headline metric on each part of the panel, or on each task.
@@ -196,8 +193,7 @@ def summarise(
     Raises:
         FaithfulError: figures that cannot be averaged or contrasted.
     """
-    known = HEADLINES.get(study)
-    on_texts = parts.on_texts(known.metric) if known and parts is not None and known.of_text else {}
+    on_texts = parts.on_texts(headline.metric) if parts is not None and headline.of_text else {}
     figures = {metric: by_corpus for metric, (_, _, by_corpus) in on_texts.items()} | dict(figures)
     names = dict.fromkeys(name for by_corpus in figures.values() for name in by_corpus)
     corpora = {
@@ -206,13 +202,12 @@ def summarise(
         }
         for name in names
     }
-    leading = known.metrics if known else ()
     comparisons = []
     for metric, by_corpus in figures.items():
         others = [name for name in by_corpus if name != own and own in by_corpus]
         text, texts, _ = on_texts.get(metric, ("", (), {}))
-        why = undefined if metric in leading else None
-        leads = metric in leading and own is not None and is_headline
+        why = undefined if metric in headline.metrics else None
+        leads = metric in headline.metrics and own is not None and is_headline
         for a, b in combinations(by_corpus, 2) if own is None else ((own, name) for name in others):
             on_parts = parts.figures if leads and parts is not None else {}
             order = sorted(on_parts, key=lambda name: name != own)
@@ -220,7 +215,7 @@ def summarise(
             figures_of = (by_corpus[a], by_corpus[b])
             by_chance = chance if a in nothing and b in nothing else None
             comparisons.append(Comparison(a, b, metric, *figures_of, leads, both, why, text, texts, by_chance))
-        if own is not None and metric in leading:
+        if own is not None and metric in headline.metrics:
             comparisons += [
                 Comparison(part, source, metric, by_corpus[part], by_corpus[source], undefined=undefined)
                 for part, source in (controls or {}).items()
@@ -229,9 +224,11 @@ def summarise(
     drawn = any(isinstance(one, Resampled) for by_corpus in figures.values() for one in by_corpus.values())
     return {
         "corpora": corpora,
-        "contrasts": judge(study, comparisons, positions),
+        "contrasts": judge(headline, comparisons, positions),
         "texts": {text: list(of) for text, of, _ in on_texts.values()},
-        "conditional_on": CONDITIONAL.replace(",", f" {OF_DRAWN[study]},", 1) if drawn else CONDITIONAL,
+        "conditional_on": CONDITIONAL.replace(",", f" and over the {headline.wording.drawn},", 1)
+        if drawn
+        else CONDITIONAL,
     }
 
 
@@ -245,17 +242,15 @@ def position_distances(positions: Mapping[str, np.ndarray]) -> dict[tuple[str, s
     return found
 
 
-def _refuse_unknown(study: str, comparisons: Sequence[Comparison]) -> None:
-    known = HEADLINES.get(study)
+def _refuse_unknown(headline: Headline, comparisons: Sequence[Comparison]) -> None:
     for one in comparisons:
-        if one.headline and (known is None or one.metric not in known.metrics):
-            expected = " or ".join(known.metrics) if known else "none"
+        if one.headline and one.metric not in headline.metrics:
             raise FaithfulError(
-                f"{one.metric} is not the headline of the study {study} ({expected} is); leave it exploratory."
+                f"{one.metric} is not the headline of the study ({' or '.join(headline.metrics)} is); leave it exploratory."
             )
 
 
-def _judged(study: str, comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+def _judged(headline: Headline, comparisons: Sequence[Comparison]) -> list[Contrast]:
     """Entries without what needs parts and positions."""
     from generation.certificate.p_values import holm
 
@@ -265,8 +260,8 @@ def _judged(study: str, comparisons: Sequence[Comparison]) -> list[dict[str, Any
     entries = []
     for place, (one, result) in enumerate(zip(comparisons, found, strict=True)):
         p_holm = corrected[str(place)] if one.headline and result.p is not None else None
-        margin = HEADLINES[study].margin if one.headline else None
-        entry: dict[str, Any] = {
+        margin = headline.margin if one.headline else None
+        entry: Contrast = {
             "a": one.a,
             "b": one.b,
             "metric": one.metric,
@@ -292,18 +287,16 @@ def _judged(study: str, comparisons: Sequence[Comparison]) -> list[dict[str, Any
     return entries
 
 
-def _judged_parts(study: str, comparisons: Sequence[Comparison]) -> dict[tuple[str, str, str], dict[str, Any]]:
+def _judged_parts(headline: Headline, comparisons: Sequence[Comparison]) -> dict[tuple[str, str, str], Contrast]:
     """Entries of the headline contrasts on each part of the panel, by both corpora and the part: one family."""
     found: dict[tuple[str, str, str], Comparison] = {}
     for one in comparisons:
         for name, (figures_a, figures_b) in one.parts.items() if one.headline else ():
             part = Comparison(one.a, one.b, one.metric, figures_a, figures_b, headline=True, undefined=one.undefined)
             found.setdefault((one.a, one.b, name), part)
-    return dict(zip(found, _judged(study, list(found.values())), strict=True))
+    return dict(zip(found, _judged(headline, list(found.values())), strict=True))
 
 
-def _too_little(study: str, entry: Mapping[str, Any]) -> dict[str, str]:
-    """Whether the examples or contexts alone leave more than the margin open."""
-    if entry["error_drawn"] is None or (reach := NORMAL * entry["error_drawn"]) <= entry["margin"]:
-        return {}
-    return {"too_little": too_few(study, reach, entry["margin"])}
+def _of_a_part(entry: Contrast) -> Difference:
+    values: Mapping[str, Any] = entry
+    return cast(Difference, {key: values[key] for key in Difference.__annotations__})

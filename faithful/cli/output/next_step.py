@@ -5,7 +5,6 @@ from pathlib import Path
 from faithful.base.errors import FaithfulError
 from faithful.base.records import read_record, read_text
 
-STUDIES = ("corpora", "seeds", "fakes", "probes", "reconstruction")
 PLACES = ("corpora", "saes", "studies")
 
 
@@ -26,6 +25,7 @@ def following(folder: Path, otherwise: str) -> str:
 def next_step(run: Path) -> str:
     """The next command for a run: other text, SAEs for every corpus, each study, the report, its publication."""
     from faithful.store.places import corpora_of
+    from studies.catalog import STUDIES
 
     kinds = {folder.name: _kind_and_model(folder / "corpus.json") for folder in corpora_of(run)}
     at = _option(run)

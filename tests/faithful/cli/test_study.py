@@ -22,8 +22,9 @@ from faithful.store.corpora_of_saes import remember_corpora
 from faithful.training.config import TrainConfig
 from faithful.training.train import train
 from generation.sampling.distribution import Sampling
-from studies.catalog import STUDIES, Study
+from studies.catalog import STUDIES
 from studies.common.config import StudyConfig
+from studies.common.study import Study
 from studies.reconstruction import figures as reconstruction_figures
 from tests.own import write_own
 from tests.studies.random_saes import write_plain, write_recorded
@@ -198,7 +199,7 @@ def test_help_names_every_setting_with_its_default(name: str) -> None:
 def test_what_comes_after_a_study_of_corpora_is_to_train_on_all_of_them(
     run: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], after: str
 ) -> None:
-    monkeypatch.setattr(Study, "run", lambda self, wish, report: SimpleNamespace(summary={}, reused=[], folder=run))
+    monkeypatch.setattr(Study, "run", lambda self, wish, report: SimpleNamespace(summary={}, taken=(), folder=run))
     monkeypatch.setattr("studies.corpora.tables.corpora_tables", lambda summary: [])
     done = type_in("corpora", *words)
     assert done.exit_code == 0, done.output
@@ -258,10 +259,17 @@ def test_a_run_is_taken_for_its_saes_and_for_its_corpora(run: Path) -> None:
     assert list(json.loads((run / "studies/corpora/summary.json").read_text())["corpora"]) == ["cool", "own"]
 
 
-def test_progress_names_what_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("seeds", {"codes": "contexts", "pairs f8-k2": "pairs", "gaussian floor own": "steps"}),
+        ("probes", {"probes own": "fits", "tasks": "tasks", "overlap": "corpora", "features own": "contexts"}),
+    ],
+)
+def test_progress_names_what_it_counts(
+    name: str, steps: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every study tells steps by name; each is of contexts, pairs, fits, tasks … and says of which."""
-    steps = {"codes": "contexts", "pairs f8-k2": "pairs", "gaussian floor own": "steps", "probes own": "fits",
-             "tasks": "tasks", "overlap": "corpora", "features own": "contexts"}  # fmt: skip
 
     def function(config: StudyConfig, report: Callable[[str, int, int], None]) -> None:
         for step in steps:
@@ -269,5 +277,5 @@ def test_progress_names_what_it_counts(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Study, "load", lambda self: function)
     told: list[Any] = []
-    STUDIES["seeds"].run(STUDIES["seeds"].config(saes=(), out=tmp_path), told.append)
+    STUDIES[name].run(STUDIES[name].config(saes=(), out=tmp_path), told.append)
     assert {point.step: point.unit for point in told} == steps

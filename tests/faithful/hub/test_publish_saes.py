@@ -380,9 +380,10 @@ def test_the_record_names_every_file(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_studies_of_the_run_stand_on_its_cards(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from studies.catalog import Study
+    from studies.common.study import Study
+    from studies.common.tables import Table
 
-    table = ("Distances", ("corpus", "excess ce"), [("own", "0.01"), ("web", "1.5")])
+    table = Table("Distances", ("corpus", "excess ce"), [("own", "0.01"), ("web", "1.5")])
     monkeypatch.setattr(Study, "tables", lambda self, summary: [table] if summary["study"] == "corpora" else [])
     run = whole_run(tmp_path / "run")
     study = run / "studies" / "corpora"

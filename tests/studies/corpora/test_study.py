@@ -22,7 +22,7 @@ from generation.own.prepare import GenerateConfig, prepare
 from generation.sampling.distribution import Sampling
 from generation.writing.identity import sampling_of
 from generation.writing.statistics import corpus_statistics
-from studies.common.results import read_summary
+from studies.common.results import Done, read_summary
 from studies.corpora import measure, study
 from studies.corpora.config import CorporaConfig
 from studies.corpora.study import study_corpora
@@ -58,7 +58,7 @@ NAMES = ("own", "own-t0.7", "shuffled", "noise")
 
 
 @pytest.fixture(scope="module")
-def done(run: Path) -> study.CorporaStudy:
+def done(run: Path) -> Done:
     """The study of all of them."""
     return study_corpora(configured(run))
 
@@ -69,11 +69,11 @@ def configured(run: Path, **values: Any) -> CorporaConfig:
     return CorporaConfig(**defaults | values)
 
 
-def cells(done: study.CorporaStudy) -> dict[str, dict[str, Any]]:
+def cells(done: Done) -> dict[str, dict[str, Any]]:
     return dict(done.summary["cells"])
 
 
-def test_own_text_is_the_models_and_cooler_text_is_so_as_declared(done: study.CorporaStudy) -> None:
+def test_own_text_is_the_models_and_cooler_text_is_so_as_declared(done: Done) -> None:
     found = cells(done)
     assert found["own"]["as_model"]["p_holm"] > 0.001
     assert found["own"]["as_declared"] is None
@@ -84,14 +84,14 @@ def test_own_text_is_the_models_and_cooler_text_is_so_as_declared(done: study.Co
     assert low < 0 < high
 
 
-def test_excess_cross_entropy_orders_the_corpora_as_theory_says(done: study.CorporaStudy) -> None:
+def test_excess_cross_entropy_orders_the_corpora_as_theory_says(done: Done) -> None:
     assert done.summary["by_excess_ce"] == ["own-t0.7", "own", "shuffled", "noise"]
     found = cells(done)
     assert found["shuffled"]["figures"]["excess_ce_ci95"][0] > 0
     assert found["noise"]["figures"]["excess_ce_ci95"][0] > found["shuffled"]["figures"]["excess_ce_ci95"][1]
 
 
-def test_shuffling_keeps_the_unigrams_and_noise_does_not(done: study.CorporaStudy) -> None:
+def test_shuffling_keeps_the_unigrams_and_noise_does_not(done: Done) -> None:
     found = {name: cell["figures"] for name, cell in cells(done).items()}
     assert found["own"]["unigram_js"] < 2 * found["own"]["unigram_js_floor_max"]
     assert found["shuffled"]["unigram_js"] < 2 * found["own"]["unigram_js_floor_max"]
@@ -99,7 +99,7 @@ def test_shuffling_keeps_the_unigrams_and_noise_does_not(done: study.CorporaStud
     assert found["noise"]["first_token_js"] > found["own"]["first_token_js"]
 
 
-def test_diversity_is_on_equal_terms(done: study.CorporaStudy, run: Path) -> None:
+def test_diversity_is_on_equal_terms(done: Done, run: Path) -> None:
     found = cells(done)
     budget = done.summary["diversity_tokens"]
     assert budget == min(Corpus(run / "corpora" / name).tokens() for name in NAMES)
@@ -111,7 +111,7 @@ def test_diversity_is_on_equal_terms(done: study.CorporaStudy, run: Path) -> Non
 
 
 def test_without_a_budget_diversity_is_that_of_the_whole_smallest_corpus(
-    done: study.CorporaStudy, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: Done, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """… in the very figures of `corpus stats`; only a sweep, whose corpora have to be sampled first, has a limit."""
     smallest = min(NAMES, key=lambda name: Corpus(run / "corpora" / name).tokens())
@@ -127,11 +127,11 @@ def test_without_a_budget_diversity_is_that_of_the_whole_smallest_corpus(
     assert swept.summary["diversity_tokens"] == 400
 
 
-def test_every_figure_has_its_line_in_the_documentation(done: study.CorporaStudy) -> None:
+def test_every_figure_has_its_line_in_the_documentation(done: Done) -> None:
     assert undocumented("Corpus", names_of_study(done.folder)) == []
 
 
-def test_results_hold_every_figure_of_the_summary(done: study.CorporaStudy) -> None:
+def test_results_hold_every_figure_of_the_summary(done: Done) -> None:
     table = pl.read_parquet(done.folder / "results.parquet")
     assert table.columns == [
         "study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high",
@@ -151,7 +151,7 @@ def test_results_hold_every_figure_of_the_summary(done: study.CorporaStudy) -> N
     assert read_summary(done.folder / "summary.json") == json.loads(json.dumps(done.summary))
 
 
-def test_every_figure_is_a_picture_that_names_the_corpora(done: study.CorporaStudy) -> None:
+def test_every_figure_is_a_picture_that_names_the_corpora(done: Done) -> None:
     for name in ("faithfulness", "tests", "diversity", "lengths"):
         text = (done.folder / "figures" / f"{name}.svg").read_text()
         ET.fromstring(text)
@@ -159,22 +159,22 @@ def test_every_figure_is_a_picture_that_names_the_corpora(done: study.CorporaStu
     assert "own-t0.7" not in (sweep := (done.folder / "figures" / "sweep.svg").read_text()) and "T 0.7" in sweep
 
 
-def test_nothing_is_computed_twice(done: study.CorporaStudy, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_computed_twice(done: Done, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("a model was loaded")
 
     monkeypatch.setattr(measure, "load_model", never)
     again = study_corpora(configured(run))
-    assert again.reused == list(NAMES) and again.summary == done.summary
+    assert again.taken == tuple(NAMES) and again.summary == done.summary
 
 
-def test_another_seed_or_size_is_computed_anew(done: study.CorporaStudy, run: Path, tmp_path: Path) -> None:
+def test_another_seed_or_size_is_computed_anew(done: Done, run: Path, tmp_path: Path) -> None:
     one = (run / "corpora" / "own",)
     first = study_corpora(configured(run, folders=one, out=tmp_path, tokens=3000))
     other = study_corpora(configured(run, folders=one, out=tmp_path, tokens=2000))
     seeded = study_corpora(configured(run, folders=one, out=tmp_path, tokens=2000, seed=1))
-    assert not other.reused
-    assert not seeded.reused
+    assert not other.taken
+    assert not seeded.taken
     intervals = [study_.summary["cells"]["own"]["figures"]["excess_ce_ci95"] for study_ in (other, seeded)]
     assert intervals[0] != intervals[1]
     scored = [study_.summary["cells"]["own"]["as_model"]["tokens_scored"] for study_ in (first, other)]
@@ -253,7 +253,7 @@ def test_a_sweep_states_a_bos_only_where_generate_was_told_one(
     assert [(wish.out, wish.bos, wish.temperature) for wish in wishes] == [(own.parent / "own-t0.5", None, 0.5)]
 
 
-def test_a_figure_stands_beside_the_tokens_it_was_computed_on(done: study.CorporaStudy) -> None:
+def test_a_figure_stands_beside_the_tokens_it_was_computed_on(done: Done) -> None:
     cell = cells(done)["own"]
     cell = cell | {"figures": cell["figures"] | {"unigram_tokens": 77}}
     rows = {row.metric: row.parameter for row in study._rows([cell], 55) if row.metric not in study.CURVES}
@@ -264,7 +264,7 @@ def test_a_figure_stands_beside_the_tokens_it_was_computed_on(done: study.Corpor
 
 
 def test_the_command_takes_the_current_run_and_prints_tables(
-    done: study.CorporaStudy, run: Path, monkeypatch: pytest.MonkeyPatch
+    done: Done, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(run.parent.parent)
     (run.parent / "current").write_text("toy\n")

@@ -19,10 +19,9 @@ from studies.common import codes
 from studies.common.controls import permuted_model, shuffled_documents
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel, noise_rows, shuffled_rows
-from studies.common.sizes import FAKES_NOISE_PASSES, FAKES_PANEL_PASSES, noise_tokens
 from studies.fakes import figures as fakes_figures
 from studies.fakes import rules as fake_rules
-from studies.fakes.config import FakesConfig
+from studies.fakes.config import NOISE_PASSES, PANEL_PASSES, FakesConfig, noise_tokens
 from studies.fakes.counts import CONTROLS, FakeCounts
 from studies.fakes.rules import (
     CONTRAST,
@@ -279,7 +278,7 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         values = [by_tau[tau]["0.01"]["value"] for tau in ("q0.5", "q0.9", "q0.99")]
         assert values == sorted(values, reverse=True) and values[0] > 0
         assert 0 <= summary["sweeps"]["silent_on_panel"][name]["value"] <= 96
-    tables = {title: rows for title, _, rows in fakes_tables(summary)}
+    tables = {table.title: table.rows for table in fakes_tables(summary)}
     first = next(iter(tables))
     assert "64 contexts of random tokens, 1,984 tokens; fake_notes: the first 64)" in first and "1,000" not in first
     assert summary["sizes"]["fake_notes_contexts"] == 64
@@ -288,8 +287,8 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     drawn = (tmp_path / "figures" / "sweeps.svg").read_text()
     assert "above τ = 1" in drawn and "99% quantile" in drawn
     shown = bool(summary["examples"])
-    passes = FAKES_PANEL_PASSES if shown else FAKES_PANEL_PASSES - 1
-    assert sum(read) == passes * len(panel.rows) + (FAKES_NOISE_PASSES + shown) * 64
+    passes = PANEL_PASSES if shown else PANEL_PASSES - 1
+    assert sum(read) == passes * len(panel.rows) + (NOISE_PASSES + shown) * 64
     monkeypatch.setattr(fakes_figures, "draw", lambda *_: None)
     again = study_fakes(config)
     assert again.reused == 6 and again.summary["corpora"] == summary["corpora"]
@@ -301,8 +300,9 @@ def test_the_scatter_does_not_grow_with_the_number_of_latents(run: Path, tmp_pat
     rng = np.random.default_rng(0)
     points = {"own": {"0.01": {"value": 0.1}, "0.1": {"value": 0.0}}}
     sweeps: dict[str, Any] = {"sweep_contrast": points, "sweep_density": points, "sweep_tau": {"own": {}}}
-    cells = [{"corpus": "own", "densities": (10 ** -(6 * rng.random((20_000, 2)))).tolist()}]
-    fakes_figures.draw({"corpora": {"own": {}}, "sweeps": sweeps}, cells, tmp_path)
+    cells: Any = {"own": {"densities": (10 ** -(6 * rng.random((20_000, 2)))).tolist()}}
+    summary: Any = {"corpora": {"own": {}}, "sweeps": sweeps}
+    fakes_figures.draw(summary, cells, tmp_path)
     assert (tmp_path / "contrast.svg").stat().st_size < 400_000
     inline = inline_svg(tmp_path / "contrast.svg", "f1-", "scatter")
     assert "data:image/png;base64," in inline and inline.count("<use") < 200

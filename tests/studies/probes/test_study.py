@@ -33,6 +33,7 @@ from generation.sources.resolve import resolve_source
 from generation.sources.source import Row
 from generation.writing.grams import GRAM
 from studies.common.panel import ordinary_ids
+from studies.common.results import Done
 from studies.probes import embedded_tasks
 from studies.probes import features as probe_features
 from studies.probes import score as probe_cells
@@ -783,11 +784,11 @@ def configured(run: Path, out: Path, **values: Any) -> ProbesConfig:
 
 
 @pytest.fixture(scope="module")
-def studied(run: Path, tmp_path_factory: pytest.TempPathFactory) -> probes.ProbesStudy:
+def studied(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     return study_probes(configured(run, tmp_path_factory.mktemp("study") / "probes"))
 
 
-def test_the_headline_is_the_mean_over_tasks_that_can_tell(studied: probes.ProbesStudy) -> None:
+def test_the_headline_is_the_mean_over_tasks_that_can_tell(studied: Done) -> None:
     summary = studied.summary
     assert summary["tasks"]["easy"]["ceiling"] and not summary["tasks"]["hard"]["ceiling"]
     assert summary["tasks"]["easy"]["baseline"]["accuracy"] > 0.95
@@ -804,7 +805,7 @@ def test_the_headline_is_the_mean_over_tasks_that_can_tell(studied: probes.Probe
 
 
 def test_what_each_probe_answers_rightly_is_kept_and_its_draw_is_part_of_the_interval(
-    studied: probes.ProbesStudy,
+    studied: Done,
 ) -> None:
     count = len_of(studied, "test")
     cells = [json.loads(path.read_text()) for path in (studied.folder / "cells").glob("hard-*.json")]
@@ -824,7 +825,7 @@ def test_what_each_probe_answers_rightly_is_kept_and_its_draw_is_part_of_the_int
     )
 
 
-def test_the_calibration_exchanges_the_answers_of_a_finished_study(studied: probes.ProbesStudy, tmp_path: Path) -> None:
+def test_the_calibration_exchanges_the_answers_of_a_finished_study(studied: Done, tmp_path: Path) -> None:
     shutil.copytree(studied.folder, tmp_path / "studies" / "probes")
     found = dict(of_run(tmp_path))
     differences = {name.partition(": ")[2]: sets for name, sets in found.items()}
@@ -841,11 +842,11 @@ def test_the_calibration_exchanges_the_answers_of_a_finished_study(studied: prob
         list(of_run(tmp_path))
 
 
-def test_every_figure_has_its_line_in_the_documentation(studied: probes.ProbesStudy) -> None:
+def test_every_figure_has_its_line_in_the_documentation(studied: Done) -> None:
     assert undocumented("Study probes", names_of_study(studied.folder)) == []
 
 
-def test_every_score_is_a_row(studied: probes.ProbesStudy) -> None:
+def test_every_score_is_a_row(studied: Done) -> None:
     table = pl.read_parquet(studied.folder / "results.parquet")
     full = table.filter((pl.col("metric") == "accuracy:hard:f") & (pl.col("corpus") == "web"))
     assert sorted(zip(full["seed"], full["parameter"], strict=True)) == [
@@ -868,21 +869,21 @@ def test_every_score_is_a_row(studied: probes.ProbesStudy) -> None:
     grouped = studied.summary["tasks"]["hard"] | {"train_groups": 3}
     shown = probes_tables(studied.summary | {"tasks": studied.summary["tasks"] | {"hard": grouped}})
     assert "folds of examples" in str(shown[0]) and "folds of examples" not in str(tables[0])
-    assert all(len(row) == len(header) for _, header, rows in tables for row in rows)
+    assert all(len(row) == len(table.header) for table in tables for row in table.rows)
 
 
-def test_overlap_with_the_training_text_is_in_the_summary(studied: probes.ProbesStudy) -> None:
+def test_overlap_with_the_training_text_is_in_the_summary(studied: Done) -> None:
     overlap = studied.summary["tasks"]["hard"]["overlap"]
     assert set(overlap) == {"own", "web"}
     assert overlap["own"]["test"]["texts"] == 0 and overlap["own"]["test"]["examples"] == len_of(studied, "test")
 
 
-def len_of(studied: probes.ProbesStudy, side: str) -> int:
+def len_of(studied: Done, side: str) -> int:
     return int(studied.summary["sizes"][side]["hard"])
 
 
 def test_a_second_run_takes_what_is_finished_and_reads_no_text_again(
-    run: Path, studied: probes.ProbesStudy, monkeypatch: pytest.MonkeyPatch
+    run: Path, studied: Done, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert studied.reused == 0
     monkeypatch.setattr(probes, "pool_features", lambda *_: pytest.fail("a text was read again"))
@@ -948,9 +949,7 @@ def test_two_tasks_of_one_name_are_refused(run: Path, tmp_path: Path) -> None:
         study_probes(configured(run, tmp_path, tasks=tasks))
 
 
-def test_where_every_task_is_at_its_ceiling_nothing_is_concluded(
-    run: Path, studied: probes.ProbesStudy, tmp_path: Path
-) -> None:
+def test_where_every_task_is_at_its_ceiling_nothing_is_concluded(run: Path, studied: Done, tmp_path: Path) -> None:
     shutil.copytree(studied.folder / "cells", tmp_path / "cells")
     done = study_probes(configured(run, tmp_path, tasks=(f"{run / 'easy'}.csv:text:label",)))
     summary = done.summary

@@ -21,10 +21,11 @@ from studies.common.codes import code_text
 from studies.common.config import StudyConfig
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel
-from studies.common.resolution import fakes_leave_open, probes_leave_open, reconstruction_leaves_open
+from studies.fakes.study import fakes_leave_open
+from studies.probes.study import probes_leave_open
 from studies.reconstruction.config import ReconstructionConfig
 from studies.reconstruction.measure import PANEL
-from studies.reconstruction.study import study_reconstruction
+from studies.reconstruction.study import reconstruction_leaves_open, study_reconstruction
 from studies.reconstruction.tables import reconstruction_tables
 from studies.report.parts import notes
 from tests.documented import names_of_study, undocumented
@@ -161,8 +162,8 @@ def test_a_study_says_before_its_work_what_it_leaves_open(run: Path, tmp_path: P
     found = resolve_input(config)
     assert reconstruction_leaves_open(found, {"own": 2601, "cool": 9000}) is None
     assert "--tokens 6k would do" in (reconstruction_leaves_open(found, {"own": 2500, "cool": 9000}) or "")
-    assert probes_leave_open(found, {"a": 800, "b": 800}) is None
-    assert "--set test_size=770 would do" in (probes_leave_open(found, {"a": 256, "b": 256}) or "")
+    assert probes_leave_open(found, [800, 800]) is None
+    assert "--set test_size=770 would do" in (probes_leave_open(found, [256, 256]) or "")
     assert fakes_leave_open(found, {"own": 10_000}, 64_000) is None
     assert "±0.20 points" in (fakes_leave_open(found, {"own": 5_000}, 64_000) or "")
     assert "; --set noise_tokens=64000 would do." in (fakes_leave_open(found, {"own": 10_000}, 32_000) or "")

@@ -22,6 +22,7 @@ from studies.report.svg import inline_svg
 from studies.report.write import ReportConfig, write_report
 from studies.seeds.chance import floor_notes
 from studies.statistics.verdicts import Comparison, judge, summarise
+from tests.studies.headlines import HEADLINES
 
 SHAPE = "resid_pre.3-f8-k2"
 MODEL = {"name": "tiny", "revision": "sha256:" + "a1" * 32, "dtype": "float32"}
@@ -101,7 +102,7 @@ def seeds_summary(seeds: int = 6) -> dict[str, Any]:
         "pw_mcc": {"own": pairs(0.6, 0.001, seeds), "prose": pairs(0.5, 0.001, seeds)},
     }  # fmt: skip
     positions = {"own": np.array([5, 5, 5]), "prose": np.array([9, 1, 1]), "stdlib": np.array([5, 5, 5])}
-    statistics = summarise("seeds", figures, "own", positions=positions)
+    statistics = summarise(HEADLINES["seeds"], figures, "own", positions=positions)
     for name in statistics["corpora"]:
         statistics["corpora"][name]["floor_random"] = 0.01
     example = {"title": f"own: {EVIL}", "rows": [
@@ -305,7 +306,7 @@ def test_what_a_study_was_told_stands_beside_what_it_is_otherwise(tmp_path: Path
     run = write_run(tmp_path / "small")
     told = {"tokens": 8000, "gaussian_steps": 150, "gaussian_seeds": 2, "seed": 3, "out": "/home/me"}
     (run / "studies" / "seeds" / "settings.json").write_text(json.dumps(told))
-    stated = [row[1:] for row in sizes_table(read_run(run))[2] if row[1].startswith("stated")]
+    stated = [row[1:] for row in sizes_table(read_run(run)).rows if row[1].startswith("stated")]
     assert stated == [
         ("stated: tokens", "8,000", "30,000 on a CPU, 200,000 on a GPU"), ("stated: gaussian steps", "150", "–"),
     ]  # fmt: skip
@@ -365,7 +366,10 @@ def test_the_paragraph_counts_quotes_and_groups() -> None:
 
 
 def test_fewer_than_six_seeds_cannot_be_decided() -> None:
-    few = judge("seeds", [Comparison("own", "b", "shared_feature_ratio", pairs(0.9, 0, 4), pairs(0.1, 0.001, 4), True)])
+    few = judge(
+        HEADLINES["seeds"],
+        [Comparison("own", "b", "shared_feature_ratio", pairs(0.9, 0, 4), pairs(0.1, 0.001, 4), True)],
+    )
     given = answer(run_of(seeds=few))
     assert (
         given.short == "It cannot be decided." and "needs at least 6 init seeds; here some have 4." in given.paragraph
@@ -389,8 +393,11 @@ def test_a_control_is_told_but_not_counted() -> None:
 def test_tasks_at_their_ceiling_are_the_reason_and_not_the_seeds() -> None:
     nothing = dict.fromkeys(range(6), None)
     figures = {"accuracy": {"own": nothing, "prose": nothing}}
-    few = judge("seeds", [Comparison("own", "b", "shared_feature_ratio", pairs(0.9, 0, 4), pairs(0.1, 0.001, 4), True)])
-    probes = summarise("probes", figures, "own", undefined=AT_CEILING)["contrasts"]
+    few = judge(
+        HEADLINES["seeds"],
+        [Comparison("own", "b", "shared_feature_ratio", pairs(0.9, 0, 4), pairs(0.1, 0.001, 4), True)],
+    )
+    probes = summarise(HEADLINES["probes"], figures, "own", undefined=AT_CEILING)["contrasts"]
     given = answer(run_of(probes=probes))
     assert given.short == "It cannot be decided." and "init seeds; here" not in given.paragraph
     assert "Why else nothing can be decided: probes: on every task the activations alone" in given.paragraph
@@ -445,12 +452,12 @@ def test_parts_of_the_panel_are_tabled() -> None:
         for text, name in (("matched", "own"), ("foreign", "b"))
     ]
     whole, by_part = contrast_tables(
-        {"contrasts": judge("fakes", both), "texts": {"matched": ["own"], "foreign": ["b"]}}
+        {"contrasts": judge(HEADLINES["fakes"], both), "texts": {"matched": ["own"], "foreign": ["b"]}}
     )
-    assert "matched text is that of own, foreign text is that of b" in whole[0]
-    assert [row[:2] for row in whole[2]] == [("own − b", "matched"), ("own − b", "foreign")]
-    assert by_part[0].startswith("fake_contrast: the same one by one") and len(by_part[2]) == 2, "each part once"
-    assert by_part[2][1][:3] == ("own − b", "b", "+0.3030") and by_part[2][1][-1] == "differs"
+    assert "matched text is that of own, foreign text is that of b" in whole.title
+    assert [row[:2] for row in whole.rows] == [("own − b", "matched"), ("own − b", "foreign")]
+    assert by_part.title.startswith("fake_contrast: the same one by one") and len(by_part.rows) == 2, "each part once"
+    assert by_part.rows[1][:3] == ("own − b", "b", "+0.3030") and by_part.rows[1][-1] == "differs"
 
 
 def test_a_reversal_is_told_once_with_direction_and_size() -> None:
@@ -513,7 +520,8 @@ def test_draft_figures_stand_beside_ours_where_model_and_setting_agree() -> None
     ]  # fmt: skip
     corpora = {"mine": {"fake_contrast": {"value": 0.004}, "fake_density_1": 0.2, "fake_density_1_of_bound": 0.3}}
     summary = {"model": {"name": "gpt2"}, "own": "mine", "shape": shape, "corpora": corpora}
-    title, header, rows = reference_tables("fakes", summary, {})[0]
+    table = reference_tables("fakes", summary, {})[0]
+    title, header, rows = table.title, table.header, table.rows
     assert title.endswith("(draft: lr 0.0003, context 128, 24,413 steps, seeds 42 and 49; ours: not recorded)")
     assert header == ("corpus in the draft", "draft count", "draft share", "our fake_contrast", "our fake_density_1")
     assert rows[0] == ("faithful-gpt2-small", "36, 38", "0.301%", "0.400%", "20.000%")
@@ -523,7 +531,7 @@ def test_draft_figures_stand_beside_ours_where_model_and_setting_agree() -> None
         "by_task": {"sst2": {"mine": {"f": score, "h_hat": score}}},
         "tasks": {"sst2": {"baseline": {"accuracy": 0.8, "macro_f1": 0.7}}},
     }
-    assert reference_tables("probes", probes, {})[0][2][:2] == [
+    assert reference_tables("probes", probes, {})[0].rows[:2] == [
         ("faithful-gpt2-small", "sst2", "accuracy", "76.0%", "63.8%", "58.2%", "80.0%", "75.0%", "75.0%"),
         ("faithful-gpt2-small", "sst2", "macro-F1", "74.4%", "63.2%", "50.5%", "70.0%", "75.0%", "75.0%"),
     ]
@@ -538,10 +546,10 @@ def test_where_our_settings_differ_from_the_draft_s_is_said() -> None:
     summary = {"model": {"name": "gpt2"}, "own": "mine", "shape": shape, "corpora": corpora}
     same = {"lr": 0.0003 * (1 + 1e-12), "context": 128, "tokens": 100_000_000, "steps": 24_413}
     ours = [same | {"init_seed": seed} for seed in (42, 49, 0)]
-    title = reference_tables("fakes", summary, {shape: ours})[0][0]
+    title = reference_tables("fakes", summary, {shape: ours})[0].title
     assert title.endswith("ours: lr 0.0003, context 128, 100,000,000 tokens in 24,413 steps, seeds 42, 49 and 0)")
     other = [one | {"lr": 0.001, "steps": 999} for one in ours]
-    title = reference_tables("fakes", summary, {shape: other})[0][0]
+    title = reference_tables("fakes", summary, {shape: other})[0].title
     assert "ours: lr 0.001, context 128" in title and title.endswith("; differs in lr and steps)")
 
 

@@ -57,6 +57,7 @@ from studies.seeds.tables import seeds_tables
 from studies.statistics.verdicts import summarise
 from tests.documented import keys_of_contrasts, names_of_study, undocumented
 from tests.own import write_external, write_own
+from tests.studies.headlines import HEADLINES
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 
@@ -201,7 +202,7 @@ def test_the_summary_is_the_contract(studied: tuple[Path, dict[str, Any]]) -> No
     assert [(one["a"], one["b"], one["metric"]) for one in headline] == [("own", "cool", "shared_feature_ratio")]
     assert headline[0]["verdict"] == "cannot be decided: 3 seeds"
     assert json.loads((out / "summary.json").read_text())["corpora"].keys() == summary["corpora"].keys()
-    titles = [title for title, _, _ in seeds_tables(summary)]
+    titles = [table.title for table in seeds_tables(summary)]
     assert len(titles) == 5
     assert sorted(path.name for path in (out / "figures").iterdir()) == [
         "across_corpora.svg", "matched_cosines.svg", "sfr_curves.svg",
@@ -246,7 +247,7 @@ def test_how_pairs_were_assigned_is_kept(studied: tuple[Path, dict[str, Any]]) -
     table = pl.read_parquet(out / "results.parquet")
     for metric in ("assignment_gap", "assignment_gap_encoders", "assignment_gap_alive"):
         assert table.filter(pl.col("metric") == metric)["value"].to_list() == [0] * 12
-    (rows,) = [rows for title, _, rows in seeds_tables(summary) if title.startswith("How the optimal")]
+    (rows,) = [table.rows for table in seeds_tables(summary) if table.title.startswith("How the optimal")]
     assert dict(rows) == {path: str(count) for path, count in found["paths"].items()}
 
 
@@ -275,7 +276,7 @@ def test_floors_are_what_they_say(studied: tuple[Path, dict[str, Any]], run: Pat
             assert summary["corpora"][name][f"{floor}_top1_ratio"] == figures["top1_ratio"]
     own, cool = (summary["floors"][name]["floor_gaussian"]["pw_mcc"] for name in ("own", "cool"))
     assert own != cool
-    (rows,) = [rows for title, _, rows in seeds_tables(summary) if title.startswith("Floors")]
+    (rows,) = [table.rows for table in seeds_tables(summary) if table.title.startswith("Floors")]
     assert {("floor_gaussian", "sfr_both"), ("floor_random", "top1_ratio")} <= {row[:2] for row in rows}
 
 
@@ -374,7 +375,7 @@ def test_saes_from_elsewhere_of_several_widths(run: Path, tmp_path: Path) -> Non
     assert name == "wide resid_pre.1-f96-k4 × plain resid_pre.1-f40-k4"
     assert between["shared_feature_ratio"] == 1 and between["pairs"] == 1 and between["floor_random"] < 0.5
     assert summary["contrasts"] == [] and summary["not_compared"] == []
-    assert next(title for title, _, _ in seeds_tables(summary)) == "Between shapes"
+    assert seeds_tables(summary)[0].title == "Between shapes"
 
 
 def elsewhere(run: Path, folder: Path, seed: int, noise: float = 0.0) -> Path:
@@ -542,9 +543,11 @@ def test_saes_that_share_no_more_than_chance_gives_decide_nothing() -> None:
     """Twice nothing is no 'no relevant difference'; where one side shares more, the comparison stands."""
     low = {"own": ratios(0.0001), "b": ratios(0.0002)}
     figures = {"shared_feature_ratio": low | {"c": ratios(0.3)}, "pw_mcc": low}
-    plain = summarise("seeds", {"shared_feature_ratio": low}, "own")["contrasts"][0]
+    plain = summarise(HEADLINES["seeds"], {"shared_feature_ratio": low}, "own")["contrasts"][0]
     assert plain["verdict"] in ("no relevant difference", "differs by less than the margin")
-    of_b, of_c, other = summarise("seeds", figures, "own", nothing=("own", "b"), chance=AT_CHANCE)["contrasts"]
+    of_b, of_c, other = summarise(HEADLINES["seeds"], figures, "own", nothing=("own", "b"), chance=AT_CHANCE)[
+        "contrasts"
+    ]
     assert of_b["verdict"] == f"cannot be decided: {AT_CHANCE}" and of_b["sentence"].startswith(of_b["verdict"])
     assert of_c["verdict"] == "differs" and other["verdict"] == "exploratory"
 
@@ -567,11 +570,11 @@ def test_the_first_thing_said_is_that_chance_gives_as_much() -> None:
 
 def test_floors_are_shown_on_request(studied: tuple[Path, dict[str, Any]]) -> None:
     study, summary = find_study("seeds"), studied[1]
-    shown, full = ([title for title, _, _ in study.tables(summary, full)] for full in (False, True))
+    shown, full = ([table.title for table in study.tables(summary, full)] for full in (False, True))
     assert [title.partition(":")[0] for title in full if title not in shown] == [
         "Floors", "How the optimal assignments were found",
     ]  # fmt: skip
-    (rows,) = [rows for title, _, rows in study.tables(summary, False) if title.startswith("Within a corpus")]
+    (rows,) = [table.rows for table in study.tables(summary, False) if table.title.startswith("Within a corpus")]
     assert rows[-1] == (
         "shared_feature_ratio by chance (the highest floor)",
         *(f"{highest_floor(of):.4f}" for of in summary["corpora"].values()),

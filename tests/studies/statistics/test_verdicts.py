@@ -13,9 +13,10 @@ import pytest
 from faithful.base.errors import FaithfulError
 from studies.statistics.components import Mean, mean_of_pairs, mean_of_seeds, sign_flip_p
 from studies.statistics.estimates import Estimate, bootstrap_ci95, contrast, estimate, t_reach
-from studies.statistics.headlines import HEADLINES, Parts
+from studies.statistics.parts import Parts
 from studies.statistics.resampled import Resampled, resample_counts
 from studies.statistics.verdicts import CONDITIONAL, Comparison, judge, reverses, summarise, verdict
+from tests.studies.headlines import HEADLINES
 
 OWN = {seed: 0.50 + 0.01 * value for seed, value in enumerate((0, 2, 1, 3, 1, 2))}
 PILE = {seed: 0.47 + 0.01 * value for seed, value in enumerate((1, 0, 2, 1, 0, 2))}
@@ -229,8 +230,8 @@ def test_refusals() -> None:
         contrast(OWN, {(0, 1): 0.5})
     with pytest.raises(FaithfulError, match="mixed"):
         estimate({0: 1.0, (0, 1): 0.5})  # type: ignore[dict-item]
-    with pytest.raises(FaithfulError, match="fvu is not the headline of the study seeds"):
-        judge("seeds", [Comparison("own", "pile", "fvu", OWN, PILE, headline=True)])
+    with pytest.raises(FaithfulError, match="fvu is not the headline of the study"):
+        judge(HEADLINES["seeds"], [Comparison("own", "pile", "fvu", OWN, PILE, headline=True)])
     with pytest.raises(FaithfulError, match="at least one example"):
         bootstrap_ci95(0, lambda counts: 0.0, 0)
 
@@ -283,14 +284,14 @@ FLAT = dict.fromkeys(range(6), 0.0)
 
 def headline(study: str, difference: float, spread: float, b: str = "pile", n: int = 6) -> dict[str, Any]:
     figures = noisy(difference, spread, 0, n)
-    return judge(study, [Comparison("own", b, HEADLINES[study].metrics[0], figures, FLAT, headline=True)])[0]
+    return judge(HEADLINES[study], [Comparison("own", b, HEADLINES[study].metrics[0], figures, FLAT, headline=True)])[0]
 
 
 def test_holm_is_over_the_headlines_alone() -> None:
     others = {"b": 0.03, "c": 0.02, "d": 0.001}
     comparisons = [Comparison("own", n, "accuracy", noisy(m, 0.015, 1), FLAT, headline=True) for n, m in others.items()]
     explored = [Comparison("own", n, "majority", noisy(m, 0.015, 1), FLAT) for n, m in others.items()]
-    entries = judge("probes", [*explored, *comparisons])
+    entries = judge(HEADLINES["probes"], [*explored, *comparisons])
     p = [entry["p"] for entry in entries[3:]]
     assert p == sorted(p)
     assert [entry["p_holm"] for entry in entries[3:]] == pytest.approx(
@@ -309,7 +310,7 @@ def test_degrees_of_freedom_stand_beside_each_contrast() -> None:
         Comparison("own", "b", "pw_mcc", as_pairs(pairs), dict.fromkeys(PAIRS, 0.1)),
         Comparison("own", "b", "accuracy", {0: 1.0, 1: 2.0}, {0: 0.5, 1: 0.7}),
     ]
-    of_seeds, of_pairs, too_few = (entry["df"] for entry in judge("probes", contrasts))
+    of_seeds, of_pairs, too_few = (entry["df"] for entry in judge(HEADLINES["probes"], contrasts))
     assert (of_seeds, too_few) == (5, None) and of_pairs == pytest.approx(float(mean_of_pairs(pairs).freedom))
     assert 3 <= of_pairs < 5
 
@@ -319,7 +320,7 @@ def test_a_headline_without_p_counts_in_the_family() -> None:
         Comparison("own", "b", "accuracy", noisy(0.03, 0.015, 1), FLAT, headline=True),
         Comparison("own", "c", "accuracy", {0: 0.1}, FLAT, headline=True),
     ]
-    entries = judge("probes", comparisons)
+    entries = judge(HEADLINES["probes"], comparisons)
     assert entries[0]["p_holm"] == pytest.approx(2 * entries[0]["p"])
     assert (entries[1]["p_holm"], entries[1]["verdict"]) == (None, "cannot be decided: 1 seed")
 
@@ -376,10 +377,12 @@ def test_sentences_without_a_decision() -> None:
         " (0.2 to 6.0; 4 seeds; seeds 4, 5 left out)"
     )
     assert "(no interval; 2 seeds; " in headline("seeds", 0.031, 0.018, n=2)["sentence"]
-    nothing = judge("seeds", [Comparison("own", "pile", "shared_feature_ratio", {}, {}, headline=True)])[0]
+    nothing = judge(HEADLINES["seeds"], [Comparison("own", "pile", "shared_feature_ratio", {}, {}, headline=True)])[0]
     assert nothing["difference"] is None and nothing["verdict"] == "cannot be decided: 0 seeds"
     assert nothing["sentence"].endswith("shared_feature_ratio of own and pile has no figures to compare (0 seeds)")
-    explored = judge("seeds", [Comparison("own", "pile", "pw_mcc", noisy(-0.02, 0.01, 0), FLAT)])[0]["sentence"]
+    explored = judge(HEADLINES["seeds"], [Comparison("own", "pile", "pw_mcc", noisy(-0.02, 0.01, 0), FLAT)])[0][
+        "sentence"
+    ]
     assert explored == "pw_mcc, own minus pile: −0.02 (−0.03049 to −0.009506; 6 seeds; exploratory)"
 
 
@@ -418,7 +421,7 @@ PARTS = Parts({"prose": ON_PROSE, "own": ON_OWN, "web": ON_WEB}, matched=("own",
 def test_matched_and_foreign_text_are_the_headlines_and_their_mixture_is_none() -> None:
     """The pooled panel says that own recovers more; of two corpora of which either is ahead, neither is."""
     pooled = {name: noisy(value, 0.001, 10) for name, value in (("own", 0.93), ("prose", 0.74), ("web", 0.93))}
-    summary = summarise("reconstruction", {"ce_recovered": pooled, "fvu": pooled}, "own", PARTS)
+    summary = summarise(HEADLINES["reconstruction"], {"ce_recovered": pooled, "fvu": pooled}, "own", PARTS)
     entries = {(one["b"], one["metric"]): one for one in summary["contrasts"]}
     headlines = [key for key, one in entries.items() if one["headline"]]
     assert headlines == [
@@ -445,14 +448,14 @@ def test_a_mean_of_nothing_never_hides_what_each_part_shows() -> None:
     tasks = {"a": {"own": noisy(0.85, 0.002, 1), "b": noisy(0.8, 0.002, 2)}}
     tasks["b"] = {"own": noisy(0.8, 0.002, 3), "b": noisy(0.85, 0.002, 4)}
     whole = {"accuracy": {"own": noisy(0.825, 0.001, 5), "b": noisy(0.825, 0.001, 6)}}
-    assert summarise("probes", whole, "own")["contrasts"][0]["verdict"] == "no relevant difference"
-    (entry,) = summarise("probes", whole, "own", Parts(tasks))["contrasts"]
+    assert summarise(HEADLINES["probes"], whole, "own")["contrasts"][0]["verdict"] == "no relevant difference"
+    (entry,) = summarise(HEADLINES["probes"], whole, "own", Parts(tasks))["contrasts"]
     assert entry["verdict"] == "depends on the task"
     assert "reach 5.0 points more on a (" in entry["sentence"] and "5.0 points less on b (" in entry["sentence"]
 
 
 def test_the_parts_of_all_contrasts_are_one_family() -> None:
-    entries = [one for one in summarise("reconstruction", {}, "own", PARTS)["contrasts"] if one["headline"]]
+    entries = [one for one in summarise(HEADLINES["reconstruction"], {}, "own", PARTS)["contrasts"] if one["headline"]]
     parts = {(one["b"], name): part for one in entries for name, part in one["parts"].items()}
     assert len(parts) == 6
     smallest = min(part["p"] for part in parts.values())
@@ -460,7 +463,7 @@ def test_the_parts_of_all_contrasts_are_one_family() -> None:
 
 
 def test_a_panel_of_own_text_alone_has_no_headline_on_foreign_text() -> None:
-    summary = summarise("fakes", {}, "own", Parts({"own": ON_OWN}, matched=("own",)))
+    summary = summarise(HEADLINES["fakes"], {}, "own", Parts({"own": ON_OWN}, matched=("own",)))
     assert {one["metric"] for one in summary["contrasts"]} == {"fake_contrast_matched"}
     assert "one by one" not in summary["contrasts"][0]["sentence"]
 
@@ -470,7 +473,7 @@ def test_few_seeds_decide_nothing_about_parts_either() -> None:
         part: {name: {s: values[s] for s in range(4)} for name, values in of.items()}
         for part, of in PARTS.figures.items()
     }
-    entries = summarise("reconstruction", {}, "own", Parts(few, PARTS.matched, PARTS.foreign))["contrasts"]
+    entries = summarise(HEADLINES["reconstruction"], {}, "own", Parts(few, PARTS.matched, PARTS.foreign))["contrasts"]
     assert {one["verdict"] for one in entries} == {"cannot be decided: 4 seeds"}
 
 
@@ -517,8 +520,10 @@ def test_a_contrast_pairs_the_resamples() -> None:
 def test_a_single_context_gives_no_interval_and_no_verdict() -> None:
     """The seeds agree on what it did to them, so that their spread alone would be called a difference."""
     one, other = drawn_figures(1, 6, 1, 1.0, 0.001), drawn_figures(2, 6, 1, 1.0, 0.001)
-    plain = judge("reconstruction", [Comparison("own", "b", "ce_recovered_foreign", dict(one), dict(other), True)])[0]
-    entry = judge("reconstruction", [Comparison("own", "b", "ce_recovered_foreign", one, other, True)])[0]
+    plain = judge(
+        HEADLINES["reconstruction"], [Comparison("own", "b", "ce_recovered_foreign", dict(one), dict(other), True)]
+    )[0]
+    entry = judge(HEADLINES["reconstruction"], [Comparison("own", "b", "ce_recovered_foreign", one, other, True)])[0]
     assert plain["verdict"] == "differs" and plain["difference"] == entry["difference"]
     assert entry["ci95"] is entry["p"] is entry["p_holm"] is None
     assert entry["verdict"] == "cannot be decided: too few examples or contexts for an interval"
@@ -534,13 +539,13 @@ def test_resamples_are_the_same_for_who_states_the_same() -> None:
 
 def test_a_verdict_says_where_the_examples_are_too_few() -> None:
     one, other = drawn_figures(1, 6, 50, 0.2, 0.001), drawn_figures(2, 6, 50, 0.2, 0.001)
-    entry = judge("probes", [Comparison("own", "b", "accuracy", one, other, headline=True)])[0]
+    entry = judge(HEADLINES["probes"], [Comparison("own", "b", "accuracy", one, other, headline=True)])[0]
     assert entry["verdict"] == "cannot tell" and entry["error_drawn"] > 10 * entry["error_seeds"]
     assert (
         "the test examples alone leave ±" in entry["sentence"]
         and "more than the margin of 1 point" in entry["sentence"]
     )
-    said = summarise("probes", {"accuracy": {"own": one, "b": other}}, "own")["conditional_on"]
+    said = summarise(HEADLINES["probes"], {"accuracy": {"own": one, "b": other}}, "own")["conditional_on"]
     assert said == (
         "Intervals and p-values are over init seeds and over the test examples, given the corpora as they were drawn."
     )
@@ -571,7 +576,7 @@ def test_exchanged_answers_are_rejected_no_more_often_than_said(units: int, of_s
 def test_corpora_that_fill_other_positions_are_named() -> None:
     positions = {"own": np.array([0, 50, 50]), "pile": np.array([0, 50, 30, 20]), "web": np.array([0, 55, 45])}
     figures = {"accuracy": {name: noisy(0.8, 0.01, i) for i, name in enumerate(positions)}}
-    pile, web = summarise("probes", figures, "own", positions=positions)["contrasts"]
+    pile, web = summarise(HEADLINES["probes"], figures, "own", positions=positions)["contrasts"]
     assert pile["position_distance"] == pytest.approx(0.2) and "position_distance" not in web
     assert "own and pile fill different positions (total variation 0.20; control: a length-matched" in pile["sentence"]
     assert "positions" not in web["sentence"]
@@ -584,7 +589,7 @@ def test_summary_is_plain_json_of_the_agreed_shape() -> None:
     names = ("web", "own", "pile")
     shared = {name: as_pairs(0.1 * random_pairs(i, 6)) for i, name in enumerate(names)}
     broken: Mapping[str, Any] = {name: {np.int64(s): math.nan for s in range(6)} for name in names}
-    summary = summarise("seeds", {"shared_feature_ratio": shared, "pw_mcc": shared, "broken": broken}, "own")
+    summary = summarise(HEADLINES["seeds"], {"shared_feature_ratio": shared, "pw_mcc": shared, "broken": broken}, "own")
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary["conditional_on"] == CONDITIONAL
     assert set(summary["corpora"]) == set(names)
@@ -603,19 +608,19 @@ def test_summary_is_plain_json_of_the_agreed_shape() -> None:
 
 def test_without_an_own_corpus_everything_is_exploratory() -> None:
     figures = {"shared_feature_ratio": {name: as_pairs(random_pairs(i, 6)) for i, name in enumerate("abc")}}
-    contrasts = summarise("seeds", figures, None)["contrasts"]
+    contrasts = summarise(HEADLINES["seeds"], figures, None)["contrasts"]
     assert [(one["a"], one["b"]) for one in contrasts] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert not any(one["headline"] for one in contrasts)
-    assert summarise("seeds", figures, "elsewhere")["contrasts"] == []
+    assert summarise(HEADLINES["seeds"], figures, "elsewhere")["contrasts"] == []
 
 
 def test_only_the_first_shape_has_headlines() -> None:
     """Further shapes are built exploratory, so that nothing of a verdict is left on them."""
     figures = {"accuracy": {"own": noisy(0.03, 0.015, 1), "pile": FLAT}, "macro_f1": {"own": FLAT, "pile": FLAT}}
     parts = Parts({"pile": {"own": noisy(-0.03, 0.015, 2), "pile": FLAT}})
-    first = summarise("probes", figures, "own", parts)["contrasts"]
+    first = summarise(HEADLINES["probes"], figures, "own", parts)["contrasts"]
     assert [one["headline"] for one in first] == [True, False] and "parts" in first[0]
-    for one in summarise("probes", figures, "own", parts, is_headline=False)["contrasts"]:
+    for one in summarise(HEADLINES["probes"], figures, "own", parts, is_headline=False)["contrasts"]:
         assert (one["headline"], one["margin"], one["p_holm"], one["verdict"]) == (False, None, None, "exploratory")
         assert "parts" not in one and one["sentence"].endswith("6 seeds; exploratory)")
 
@@ -624,7 +629,7 @@ def test_only_the_first_shape_has_headlines() -> None:
 def test_fewer_than_six_seeds_decide_nothing_anywhere(own: str | None) -> None:
     few = {seed: 0.1 * seed for seed in range(4)}
     figures = {metric: {"own": few, "pile": dict.fromkeys(range(4), 0.0)} for metric in ("fake_contrast", "fake_code")}
-    contrasts = summarise("fakes", figures, own)["contrasts"]
+    contrasts = summarise(HEADLINES["fakes"], figures, own)["contrasts"]
     assert {one["verdict"] for one in contrasts} == {"cannot be decided: 4 seeds"}
     assert all(one["sentence"].startswith("cannot be decided: 4 seeds; ") for one in contrasts)
     assert not any(one["headline"] for one in contrasts), "of both texts together there is no headline"
@@ -633,8 +638,10 @@ def test_fewer_than_six_seeds_decide_nothing_anywhere(own: str | None) -> None:
 def test_a_control_is_contrasted_with_the_corpus_whose_lengths_it_has_outside_the_family() -> None:
     names = {"own": noisy(0.03, 0.015, 1), "pile": FLAT, "own-like-pile": noisy(0.02, 0.015, 2)}
     figures = {"accuracy": names, "macro_f1": names}
-    plain = summarise("probes", figures, "own")["contrasts"]
-    found = summarise("probes", figures, "own", controls={"own-like-pile": "pile", "own-shuffled": "own"})["contrasts"]
+    plain = summarise(HEADLINES["probes"], figures, "own")["contrasts"]
+    found = summarise(HEADLINES["probes"], figures, "own", controls={"own-like-pile": "pile", "own-shuffled": "own"})[
+        "contrasts"
+    ]
     (more,) = [one for one in found if one not in plain]
     assert (more["a"], more["b"], more["metric"], more["headline"]) == ("own-like-pile", "pile", "accuracy", False)
     assert more["difference"] == pytest.approx(0.02) and len(found) == len(plain) + 1
@@ -643,7 +650,7 @@ def test_a_control_is_contrasted_with_the_corpus_whose_lengths_it_has_outside_th
 def test_a_missing_headline_says_why() -> None:
     nothing = dict.fromkeys(range(6), None)
     figures = {"accuracy": {"own": nothing, "pile": nothing}, "accuracy:sst2": {"own": FLAT, "pile": FLAT}}
-    one, other = summarise("probes", figures, "own", undefined="every task is at its ceiling")["contrasts"]
+    one, other = summarise(HEADLINES["probes"], figures, "own", undefined="every task is at its ceiling")["contrasts"]
     assert one["verdict"] == "cannot be decided: every task is at its ceiling"
     assert "no figures to compare (every task is at its ceiling; 0 seeds; " in one["sentence"]
     assert other["verdict"] == "exploratory"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from faithful.cli.output.next_step import STUDIES, following, next_step
+from faithful.cli.output.next_step import following, next_step
+from studies.catalog import STUDIES
 
 
 @pytest.fixture

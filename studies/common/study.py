@@ -1,0 +1,190 @@
+"""A study's record: all that the command line, recipes, forecasts, the report and a publication know of it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypedDict, get_args, get_type_hints
+
+from faithful.base.files import folder_lock
+from faithful.base.progress import Progress, Reporter
+from faithful.base.records import fit, read_record, write_record
+from studies.common.forecast import Size, StudyCost, Work
+from studies.common.results import Done, Summary
+from studies.common.tables import Table
+from studies.statistics.headlines import Headline
+
+SETTINGS = "settings.json"
+DEFAULTS = "delete it to begin with the defaults"
+
+
+def _nothing(summary: Mapping[str, Any]) -> list[Any]:
+    return []
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study, found by the line of its folder in `studies/catalog.py`.
+
+    It stands in the folder's `config.py`, beside its configuration. Its work is `study_NAME` in `study.py` there, (config,
+    report) → `Done`; its tables `NAME_tables` in `tables.py`, summary → tables. Both are imported when they are called for.
+
+    Attributes:
+        name: as in `faithful study NAME` and `runs/RUN/studies/NAME`.
+        question: what it answers.
+        meaning: what its figures mean, for the report.
+        config: its configuration.
+        cost: what it takes with a configuration.
+        headline: what its verdicts are about; None where it has none.
+        sizes: settings that are left to the device, and what they are then.
+        captions: of its figures, by the names of their files.
+        of_seeds_alone: figures whose intervals leave out what else was drawn, as a sentence.
+        of_saes: whether it reads SAEs (`StudyConfig`) or corpora alone.
+        details: how the titles of those tables begin that a terminal shows on request.
+        units: what its steps count, by their first word; others count contexts.
+        notes: what the report says of its figures.
+        warnings: what to say of a summary before anything else.
+        remarks: what the report's answer adds of a summary.
+        verdicts: verdicts, each with its sentence, that are of no headline.
+    """
+
+    name: str
+    question: str
+    meaning: str
+    config: type[Any]
+    cost: Callable[[Any, Work], StudyCost]
+    headline: Headline | None = None
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+    captions: Mapping[str, str] = field(default_factory=dict)
+    of_seeds_alone: str = ""
+    of_saes: bool = True
+    details: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+    notes: Callable[[Mapping[str, Any]], list[str]] = _nothing
+    warnings: Callable[[Mapping[str, Any]], list[str]] = _nothing
+    remarks: Callable[[Mapping[str, Any]], list[str]] = _nothing
+    verdicts: Callable[[Mapping[str, Any]], list[tuple[str, str]]] = _nothing
+
+    def tables(self, summary: Summary, full: bool = True) -> list[Table]:
+        """Its tables for the terminal, the report and the cards; not `full` leaves the details out."""
+        found: list[Table] = self._of("tables", f"{self.name}_tables")(summary)
+        return [table for table in found if full or not table.title.startswith(self.details)]
+
+    def load(self) -> Callable[[Any, Any], Done]:
+        """Its function."""
+        function: Callable[[Any, Any], Done] = self._of("study", f"study_{self.name}")
+        return function
+
+    def _of(self, module: str, name: str) -> Any:
+        return getattr(import_module(f"{self.config.__module__.rpartition('.')[0]}.{module}"), name)
+
+    def run(self, config: Any, report: Reporter) -> Done:
+        """Do it, leave what it was told in OUT/settings.json, and remove figures of an earlier study in OUT.
+
+        Figures are removed last: a run that is killed leaves at most too many, which the next one removes.
+
+        Args:
+            config: of the study's class.
+            report: progress.
+
+        Raises:
+            FaithfulError: what its function refuses, or a folder that cannot be written.
+        """
+        function = self.load()
+        before = _figures(config.out)
+        done = function(config, self._steps(report) if self.of_saes else report)
+        with folder_lock(config.out):
+            told = {one.name: _plain(getattr(config, one.name)) for one in fields(config)}
+            write_record(config.out / SETTINGS, told)
+            for path, drawn in _figures(config.out).items():
+                if before.get(path) == drawn:
+                    path.unlink(missing_ok=True)
+        return done
+
+    def _steps(self, report: Reporter) -> Callable[[str, int, int], None]:
+        """Steps of the study, each in its unit; one without a total is a sentence."""
+
+        def step(what: str, done: int, total: int) -> None:
+            unit = self.units.get(what.partition(" ")[0], "contexts")
+            report(Progress(what, done, total, unit) if total else Progress("note", 0, 0, note=what))
+
+        return step
+
+    def configure(self, out: Path, stated: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """What to tell it: what is stated; the rest as the study in a folder was told, if of the same SAEs or corpora.
+
+        Args:
+            out: folder of the study.
+            stated: fields of its configuration, its SAEs or corpora among them.
+
+        Returns:
+            the configuration; and those of its values that are no defaults and come from OUT/settings.json. Corpora that
+            are no longer where they were do not.
+
+        Raises:
+            FaithfulError: settings.json cannot be read.
+        """
+        hints, recorded = get_type_hints(self.config), read_settings(out / SETTINGS)
+        if recorded and not self._of_the_same(recorded, stated, out):
+            recorded = {}
+        kept = {}
+        for setting in fields(self.config):
+            if setting.name in {"out", *stated} or setting.name not in recorded or setting.default is MISSING:
+                continue
+            fit(recorded[setting.name], hints[setting.name], str(out / SETTINGS), DEFAULTS, setting.name)
+            value = _restored(hints[setting.name], recorded[setting.name])
+            gone = setting.name == "corpora" and not all(folder.is_dir() for folder in value)
+            if value != setting.default and not gone:
+                kept[setting.name] = value
+        return self.config(out=out, **kept | dict(stated)), kept
+
+    def _of_the_same(self, recorded: Mapping[str, Any], stated: Mapping[str, Any], out: Path) -> bool:
+        """Whether the study in a folder was of the same SAEs or corpora; in a run it is of the run's."""
+        inputs, place = ("saes", "saes") if self.of_saes else ("folders", "corpora")
+        home, now = (out.parent.parent / place).resolve(), _places(stated[inputs])
+        return all(home in (one, one.parent) for one in now) or now == _places(recorded.get(inputs, ()))
+
+
+def _figures(out: Path) -> dict[Path, tuple[int, int]]:
+    """Figures in a study's folder, with what tells a file from one that was written over it."""
+    found = {}
+    for path in (out / "figures").glob("*.svg"):
+        state = path.stat()
+        found[path] = (state.st_ino, state.st_mtime_ns)
+    return found
+
+
+def _places(sources: Iterable[Any]) -> set[Path]:
+    return {Path(source).resolve() for source in sources}
+
+
+def _plain(value: Any) -> Any:
+    """A value of a configuration as JSON has it."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _restored(hint: Any, value: Any) -> Any:
+    """The same back, as the field's type wants it."""
+    kinds = get_args(hint)
+    if isinstance(value, list):
+        return tuple(_restored(kinds[0], one) for one in value)
+    is_path = isinstance(value, str) and Path in (hint, *kinds) and str not in kinds
+    return Path(value) if is_path else value
+
+
+class Settings(TypedDict, total=False):
+    """What a study was told to work on; the rest is compared with its configuration."""
+
+    saes: list[Path]
+    folders: list[Path]
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a study was told (`settings.json`); {} where nothing was recorded.
+
+    Raises:
+        FaithfulError: the record is damaged.
+    """
+    return read_record(path, Settings, DEFAULTS) if path.exists() else {}

@@ -1,0 +1,52 @@
+"""What `faithful study probes` leaves in its summary.json, beside what every study does, and keeps of each SAE and task."""
+
+from typing import Any, TypedDict
+
+from studies.common.results import Summary
+from studies.statistics.records import Statistics
+
+Entry = dict[str, Any]
+"""A probe of an SAE, or of the activations alone, on a task; see `studies.probes.score.probe_cell`."""
+
+OnTask = dict[str, Any]
+"""A corpus' SAEs on a task: figures by metric over training sizes, on codes `f` and reconstructions `h_hat`, and over k."""
+
+
+class ProbesStatistics(Statistics, total=False):
+    """Of the SAEs of one shape."""
+
+    by_task: dict[str, dict[str, OnTask]]
+
+
+class TaskFound(TypedDict):
+    """What is known of a task: where it is from, its examples, its floor (`majority`) and its baseline.
+
+    `baseline` is the probe on the activations, with what fewer examples and few dimensions give; `overlap` is by corpus and
+    side: examples that stand in the corpus' training text.
+    """
+
+    about: str
+    place: str
+    kind: str
+    revision: str | None
+    remarks: str
+    labels: list[str]
+    train: int
+    test: int
+    train_groups: int | None
+    test_groups: int | None
+    folds_of: str
+    mean_characters: float
+    left_out: dict[str, int]
+    majority: float
+    ceiling: bool
+    baseline: Entry
+    c_at_edge: float
+    overlap: dict[str, dict[str, dict[str, int]]]
+
+
+class ProbesSummary(Summary, ProbesStatistics, total=False):
+    """All of it; `unmarked` are the tasks that are not at their ceiling."""
+
+    tasks: dict[str, TaskFound]
+    unmarked: list[str]

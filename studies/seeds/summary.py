@@ -1,0 +1,32 @@
+"""What `faithful study seeds` leaves in its summary.json, beside what every study does."""
+
+from typing import TypedDict
+
+from studies.common.results import Summary
+from studies.statistics.records import Measures, Statistics
+
+Floors = dict[str, dict[str, Measures]]
+"""By corpus and floor the figures of a pair, means over the `pairs` drawn."""
+
+
+class Assignments(TypedDict):
+    """How the optimal assignments were found: how many by each path, and by how much another one could be better."""
+
+    paths: dict[str, int]
+    largest_gap: float | None
+
+
+class SeedsStatistics(Statistics, total=False):
+    """Of the SAEs of one shape; `across` by the names of two corpora."""
+
+    across: dict[str, Measures]
+    floors: Floors
+    floors_missing: dict[str, list[str]]
+
+
+class SeedsSummary(Summary, SeedsStatistics, total=False):
+    """All of it; `between_shapes` by corpora and shapes."""
+
+    between_shapes: dict[str, Measures]
+    not_compared: list[list[str]]
+    assignments: Assignments

@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from studies.catalog import STUDIES
+from studies.common.forecast import Work, panel_tokens
+
+WORK = Work(
+    device="cpu", context=128, tokens=1_000_000, batch=256, corpora=4, trained=3, seeds=6, d_model=64, shapes=((512, 16),),
+    full=2e6, forward=1e6, step=4e6,
+)  # fmt: skip
+
+
+def test_a_size_is_that_of_the_kind_of_device() -> None:
+    assert [panel_tokens(device, 128) for device in ("cpu", "cuda", "cuda:1")] == [30_000, 200_000, 200_000]
+
+
+def test_saes_are_those_of_every_corpus_seed_and_shape() -> None:
+    assert WORK.saes == 18 and WORK.encode == 18 * 2 * 64 * 512
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "tokens", "flops"),
+    [
+        ("corpora", {"tokens": 1000}, 4 * 1000 + 50_000, 54_000 * 2e6),
+        ("seeds", {"tokens": 1000, "gaussian_seeds": 0}, 1000, 1000 * (1e6 + WORK.encode) + 2 * 64 * 3 * 135 * 512**2),
+        ("fakes", {"tokens": 1000, "noise_tokens": 500}, 10_500, 10_500 * (1e6 + WORK.encode)),
+        ("probes", {"tasks": ("a", "b"), "train_size": 10, "test_size": 5}, 30 * 128, 30 * 128 * (1e6 + WORK.encode)),
+        ("reconstruction", {"tokens": 1000, "ks": (1, 2)}, 1000, 1000 * ((2 * 18 + 3) * 1e6 + WORK.encode)),
+    ],
+)
+def test_each_study_states_its_own_cost(name: str, stated: dict[str, object], tokens: int, flops: float) -> None:
+    study = STUDIES[name]
+    config = study.config(out=Path("out"), **{"saes" if study.of_saes else "folders": ()} | stated)
+    found = study.cost(config, WORK)
+    assert found.tokens == tokens and found.flops == pytest.approx(flops)
+    assert (found.seconds > 0) == (name in ("seeds", "probes")), "what is solved and fitted on the CPU beside"

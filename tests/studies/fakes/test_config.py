@@ -1,0 +1,10 @@
+import pytest
+
+from studies.fakes.config import noise_tokens
+
+
+@pytest.mark.parametrize(
+    ("device", "context", "tokens"), [("cpu", 33, 64_000), ("cpu", 128, 127_000), ("cuda:0", 128, 1_000_000)]
+)
+def test_noise_has_a_thousand_contexts_at_least(device: str, context: int, tokens: int) -> None:
+    assert noise_tokens(device, context) == tokens
