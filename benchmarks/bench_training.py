@@ -187,7 +187,7 @@ def profile(work: Workload, folder: Path) -> dict[str, Any]:
     events = sorted(recorded.key_averages(), key=lambda event: -event.self_cpu_time_total)
     total = sum(event.self_cpu_time_total for event in events)
     top = [[event.key, event.self_cpu_time_total / total, event.count] for event in events[:SHOWN]]
-    return {"seeds": PROFILED, "steps": stack.made - 1, "seconds": total / 1e6, "top": top}
+    return {"seeds": PROFILED, "steps": stack.steps_done - 1, "seconds": total / 1e6, "top": top}
 
 
 def equality(work: Workload, folder: Path) -> dict[str, Any]:

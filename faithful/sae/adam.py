@@ -7,8 +7,8 @@ from torch import Tensor
 def clip_and_step(
     weights: list[Tensor],
     gradients: list[Tensor],
-    first: list[Tensor],
-    second: list[Tensor],
+    adam_m: list[Tensor],
+    adam_v: list[Tensor],
     steps: Tensor,
     *,
     lr: float,
@@ -19,7 +19,7 @@ def clip_and_step(
     """Scale the gradients to a norm of at most `clip` and step; all tensors are of one cell and change in place.
 
     Args:
-        weights, gradients, first, second: alike in number and shape, float32.
+        weights, gradients, adam_m, adam_v: alike in number and shape, float32.
         steps: [], float32, steps made, this one included.
         lr, betas, eps: of Adam.
         clip: largest norm of all gradients together.
@@ -31,8 +31,8 @@ def clip_and_step(
     torch._fused_adam_(
         weights,
         gradients,
-        first,
-        second,
+        adam_m,
+        adam_v,
         [],
         [steps] * len(weights),
         lr=lr,

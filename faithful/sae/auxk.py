@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from faithful.sae.buffers import SCORES, parts
+from faithful.sae.buffers import SCORES, chunks
 
 
 class Revival(NamedTuple):
@@ -60,7 +60,7 @@ def revive(
     rows, variance = W_dec[dead.latents], spread(error)
     rows_enc, rows_dec = torch.zeros_like(rows), torch.zeros_like(rows)
     loss, b_enc = rows.new_zeros(()), rows.new_zeros(len(rows))
-    for part in parts(len(error), SCORES // len(rows), rows.device):
+    for part in chunks(len(error), SCORES // len(rows), rows.device):
         codes = dead.scores[part]
         if k < len(rows):
             values, indices = codes.topk(k, dim=1, sorted=False)

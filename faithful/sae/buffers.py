@@ -37,7 +37,7 @@ class Scratch:
         return flat[:size].view(shape)
 
 
-def parts(total: int, size: int, device: torch.device) -> list[slice]:
+def chunks(total: int, size: int, device: torch.device) -> list[slice]:
     """Slices of at most `size` that cover `total`; a single one on a GPU, which wants much work at a time.
 
     `SCORES` and `PIECE` entries are good sizes on a CPU: the first bounds memory, the second stays in its cache.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from faithful.sae.adam import project_tangent
-from faithful.sae.buffers import PIECE, parts
+from faithful.sae.buffers import PIECE, chunks
 from faithful.sae.sparse import ByLatent, latent_sums, latent_sums_csr
 
 
@@ -39,7 +39,7 @@ def row_gradients(back: Backward, W_dec: Tensor, d_enc: Tensor, d_dec: Tensor, *
     """
     sums = latent_sums_csr if atomics else latent_sums
     codes, last = back.codes, len(back.values)
-    pieces = parts(len(W_dec), PIECE // W_dec.shape[1], W_dec.device)
+    pieces = chunks(len(W_dec), PIECE // W_dec.shape[1], W_dec.device)
     borders = [0, last] if len(pieces) == 1 else [*codes.starts[:: pieces[0].stop].tolist(), last]
     for piece, begin, end in zip(pieces, borders, borders[1:], strict=False):
         tokens, starts = codes.tokens[begin:end], codes.starts[piece.start : piece.stop + 1] - begin

@@ -12,7 +12,7 @@ from faithful.base.errors import FaithfulError
 from faithful.sae.adam import clip_and_step, normalise
 from faithful.sae.autoencoder import TENSORS
 from faithful.sae.auxk import DeadLatents, revive, spread
-from faithful.sae.buffers import PIECE, SCORES, Scratch, parts, stacked
+from faithful.sae.buffers import PIECE, SCORES, Scratch, chunks, stacked
 from faithful.sae.config import StackConfig
 from faithful.sae.gradients import Backward, row_gradients
 from faithful.sae.sparse import by_latent, decode, row_dots, scalar_sums
@@ -21,6 +21,8 @@ from faithful.sae.variant import BatchCodes, Phase
 
 FVU_MEMORY = 0.99
 FIGURES = ("loss", "fvu", "aux", "objective", "l0", "grad_norm")
+GROUPS = {"weights": "weights", "first": "adam_m", "second": "adam_v"}
+"""What a checkpoint calls the tensors of a stack."""
 COUNTERS = ("silent", "fvu", "sums")
 
 
@@ -40,7 +42,7 @@ class Stack:
         device: where everything lives.
 
     Attributes:
-        weights, first, second: parameters and Adam's moments, [S, …], encoders by latent as decoders are: [S, F, d].
+        weights, adam_m, adam_v: parameters and Adam's two moments, [S, …], encoders by latent as decoders are: [S, F, d].
         silent: [S, F], int64, tokens since each latent fired.
 
     Raises:
@@ -53,7 +55,7 @@ class Stack:
         if mean.shape != (d_in,):
             raise FaithfulError(f"The mean activation has shape {tuple(mean.shape)}; give one of [{d_in}].")
         shapes = dict(zip(TENSORS, [(d_sae, d_in), (d_sae,), (d_sae, d_in), (d_in,)], strict=True))
-        self.weights, self.first, self.second = (
+        self.weights, self.adam_m, self.adam_v = (
             {name: stacked(cells, shape, self.device) for name, shape in shapes.items()} for _ in range(3)
         )
         for cell, seed in enumerate(config.init_seeds):
@@ -63,7 +65,7 @@ class Stack:
         self.silent = torch.zeros(cells, d_sae, dtype=torch.int64, device=self.device)
         self.fvu = torch.zeros(cells, device=self.device)
         self.sums = torch.zeros(cells, len(FIGURES), dtype=torch.float64, device=self.device)
-        self.made = self.summed = 0
+        self.steps_done = self.summed = 0
         self.stopped: set[int] = set()
         self._dead = [_Dead(self.silent[cell] > 0) for cell in range(cells)]
         self._steps = torch.zeros((), device=self.device)
@@ -86,12 +88,12 @@ class Stack:
         if x.dim() != 2 or x.shape[1] != self.config.d_in or not len(x):
             raise FaithfulError(f"A batch has shape {tuple(x.shape)}; give one of [N, {self.config.d_in}].")
         x = torch.mul(x.to(self.device, torch.float32), self.scale, out=self._scratch.take("x", *x.shape))
-        variance, phase = spread(x), self.config.phase(self.made)
-        self._steps.fill_(self.made + 1)
+        variance, phase = spread(x), self.config.phase(self.steps_done)
+        self._steps.fill_(self.steps_done + 1)
         for cell in range(len(self.config.init_seeds)):
             if cell not in self.stopped:
                 self._step_cell(cell, x, variance, phase)
-        self.made += 1
+        self.steps_done += 1
         self.summed += 1
 
     def _step_cell(self, cell: int, x: Tensor, variance: Tensor, phase: Phase) -> None:
@@ -108,10 +110,10 @@ class Stack:
         # Reconstruction and loss. `error` is x̂ − x, the sign that gradients want. `fvu` is kept as a running mean for
         # objectives.
         error = take("error", *x.shape)
-        for part in parts(len(x), PIECE // config.d_in, self.device):
+        for part in chunks(len(x), PIECE // config.d_in, self.device):
             torch.sub(decode(values[part], latents[part], W_dec), centred[part], out=error[part])
         fvu = torch.linalg.vector_norm(error).square() / variance
-        self.fvu[cell].lerp_(fvu, 1 - FVU_MEMORY if self.made else 1.0)
+        self.fvu[cell].lerp_(fvu, 1 - FVU_MEMORY if self.steps_done else 1.0)
         # AuxK needs the residual as it is: it comes before `error` becomes the gradient of the loss, in place.
         aux_k = config.auxk_k or max(1, config.d_in // 2)
         revival = revive(dead, W_dec, error, centred, aux_k, phase.auxk, self._matmul) if dead else None
@@ -120,7 +122,7 @@ class Stack:
         # them.
         error.mul_(2 / variance)
         d_values = row_dots(error, W_dec, latents)
-        seen = BatchCodes(values, latents, W_dec, centred, variance, self.made / config.steps, self.fvu[cell])
+        seen = BatchCodes(values, latents, W_dec, centred, variance, self.steps_done / config.steps, self.fvu[cell])
         objective, d_rows = self._objective(seen, d_values, phase.objective)
         # Gradients for the weights. Codes are sorted by latent: each row is one sum in an order that nothing else
         # decides, so that its bits are the same in any grid. The decoder bias is both added to x̂ and taken off the
@@ -152,10 +154,10 @@ class Stack:
         norm = clip_and_step(
             weights,
             [d_enc, d_b_enc, d_dec, d_b_dec],
-            [self.first[name][cell] for name in TENSORS],
-            [self.second[name][cell] for name in TENSORS],
+            [self.adam_m[name][cell] for name in TENSORS],
+            [self.adam_v[name][cell] for name in TENSORS],
             self._steps,
-            lr=config.learning_rate(self.made),
+            lr=config.learning_rate(self.steps_done),
             betas=config.betas,
             eps=config.eps,
             clip=config.clip,
@@ -173,7 +175,7 @@ class Stack:
         values, latents = centred.new_empty(rows, k), torch.empty(rows, k, dtype=torch.int64, device=self.device)
         dead = DeadLatents(silent, self._scratch.take("dead", rows, len(silent))) if silent is not None else None
         columns, bias = W_enc.to(dtype).T, b_enc.to(dtype)
-        for part in parts(rows, SCORES // d_sae, self.device):
+        for part in chunks(rows, SCORES // d_sae, self.device):
             scores = self._scratch.take("scores", part.stop - part.start, d_sae, dtype=dtype)
             torch.addmm(bias, centred[part].to(dtype), columns, out=scores)
             values[part], latents[part] = self.config.variant.select(scores, k)
@@ -226,7 +228,7 @@ class Stack:
             raise FaithfulError("There are no metrics without a training step; make one first.")
         means = (self.sums / self.summed).tolist()
         dead = (self.silent >= self.config.dead_tokens).sum(1).tolist()
-        last = self.made - 1
+        last = self.steps_done - 1
         now = {"lr": self.config.learning_rate(last), "k": self.config.phase(last).k}
         self.sums.zero_()
         self.sums[sorted(self.stopped)] = math.nan
@@ -241,9 +243,10 @@ class Stack:
         return {
             "shape": self._shape(),
             "scale": self.scale,
-            "made": self.made,
+            "made": self.steps_done,
             "summed": self.summed,
-            **{name: getattr(self, name) for name in (*COUNTERS, "weights", "first", "second")},
+            **{name: getattr(self, name) for name in COUNTERS},
+            **{name: getattr(self, group) for name, group in GROUPS.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -256,12 +259,12 @@ class Stack:
             raise FaithfulError(
                 f"The checkpoint is of {state['shape']}, this stack of {self._shape()}; delete the checkpoint to start anew."
             )
-        self.scale, self.made, self.summed = state["scale"], state["made"], state["summed"]
+        self.scale, self.steps_done, self.summed = state["scale"], state["made"], state["summed"]
         for name in COUNTERS:
             getattr(self, name).copy_(state[name])
-        for group in ("weights", "first", "second"):
-            for name in TENSORS:
-                getattr(self, group)[name].copy_(state[group][name])
+        for name, group in GROUPS.items():
+            for tensor in TENSORS:
+                getattr(self, group)[tensor].copy_(state[name][tensor])
         self._dead = [_Dead(silent >= self.config.dead_tokens) for silent in self.silent]
 
     def sae(self, cell: int) -> TopKSAE:
@@ -272,7 +275,7 @@ class Stack:
             b_enc / self.scale,
             W_dec.clone(),
             b_dec / self.scale,
-            self.config.phase(max(0, self.made - 1)).k,
+            self.config.phase(max(0, self.steps_done - 1)).k,
         )
 
     def _shape(self) -> dict[str, Any]:
@@ -309,7 +312,7 @@ def select_cells(state: dict[str, Any], init_seeds: tuple[int, ...]) -> dict[str
         init_seeds: theirs, in the order wanted.
     """
     places = [state["shape"]["init_seeds"].index(seed) for seed in init_seeds]
-    groups = {group: {name: state[group][name][places] for name in TENSORS} for group in ("weights", "first", "second")}
+    groups = {group: {name: state[group][name][places] for name in TENSORS} for group in GROUPS}
     counters = {name: state[name][places] for name in COUNTERS}
     return state | counters | groups | {"shape": state["shape"] | {"init_seeds": init_seeds}}
 

@@ -124,11 +124,11 @@ def gaussian_saes(
         stack.load_state_dict(state["stack"])
         generator.set_state(state["generator"])
     saved = time.monotonic()
-    while stack.made < config.steps:
+    while stack.steps_done < config.steps:
         noise = torch.randn(batch, config.d_in, generator=generator)
         stack.step(noise @ root.T + mean)
-        if stack.made % 16 == 0 or stack.made == config.steps:
-            report(stack.made, config.steps)
+        if stack.steps_done % 16 == 0 or stack.steps_done == config.steps:
+            report(stack.steps_done, config.steps)
         if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
             state = {"stack": stack.state_dict(), "generator": generator.get_state()}
             write_tensors(checkpoint, state)

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from faithful.sae.buffers import Scratch, parts, stacked
+from faithful.sae.buffers import Scratch, chunks, stacked
 
 
 @pytest.mark.parametrize(("total", "size"), [(0, 3), (1, 3), (7, 3), (9, 3), (5, 0)])
 def test_slices_cover_everything_once_and_a_gpu_takes_it_whole(total: int, size: int) -> None:
-    on_cpu = parts(total, size, torch.device("cpu"))
+    on_cpu = chunks(total, size, torch.device("cpu"))
     assert [i for part in on_cpu for i in range(total)[part]] == list(range(total))
     assert all(0 < part.stop - part.start <= max(1, size) for part in on_cpu)
-    assert parts(total, size, torch.device("meta")) == ([slice(0, total)] if total else [])
+    assert chunks(total, size, torch.device("meta")) == ([slice(0, total)] if total else [])
 
 
 def test_scratch_of_a_name_is_used_again_where_it_fits() -> None:

@@ -53,11 +53,11 @@ def test_gradients_of_one_step_equal_autograd() -> None:
     data = batches(6, 8, config.d_in)
     stack, reference = stack_for(config, data[0]), DenseTrainer(config, *moments(data[0]), dtype=torch.float64)
     for x in data:
-        for tensor in [*stack.first.values(), *(state["exp_avg"] for state in reference.adam.state.values())]:
+        for tensor in [*stack.adam_m.values(), *(state["exp_avg"] for state in reference.adam.state.values())]:
             tensor.zero_()
         stack.step(x)
         figures = reference.step(x)
         for name, gradient in zip(("W_enc", "b_enc", "W_dec", "b_dec"), reference.gradients, strict=True):
             expected = (gradient.T if name == "W_enc" else gradient).float()
-            torch.testing.assert_close(10 * stack.first[name][0], expected, rtol=1e-4, atol=1e-7, msg=name)
+            torch.testing.assert_close(10 * stack.adam_m[name][0], expected, rtol=1e-4, atol=1e-7, msg=name)
     assert figures["aux"] > 0

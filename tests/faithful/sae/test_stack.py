@@ -19,7 +19,7 @@ REVIVING: dict[str, Any] = {"dead_tokens": 16, "auxk_k": 5}
 
 def cell_tensors(stack: Stack, cell: int) -> dict[str, Tensor]:
     """Everything a stack knows of a cell."""
-    groups = {"weights": stack.weights, "first": stack.first, "second": stack.second}
+    groups = {"weights": stack.weights, "first": stack.adam_m, "second": stack.adam_v}
     tensors = {f"{group}.{name}": t[cell] for group, named in groups.items() for name, t in named.items()}
     return tensors | {"silent": stack.silent[cell], "fvu": stack.fvu[cell], "sums": stack.sums[cell]}
 
@@ -47,7 +47,7 @@ def test_a_cell_alone_equals_the_cell_in_any_stack(d_in: int, d_sae: int, k: int
 def test_every_cell_begins_at_a_cache_line() -> None:
     """Dense products may round otherwise elsewhere."""
     stack = stack_for(replace(CONFIG, d_in=33, d_sae=71, init_seeds=(0, 1, 2)), batches(1, 8, 33)[0])
-    for named in (stack.weights, stack.first, stack.second):
+    for named in (stack.weights, stack.adam_m, stack.adam_v):
         assert all(tensor[cell].data_ptr() % 64 == 0 for tensor in named.values() for cell in range(3))
 
 
@@ -110,9 +110,9 @@ def test_rows_keep_unit_norm_at_every_step_and_gradients_are_tangential() -> Non
     stack = stack_for(config, data[0])
     for x in data:
         rows = stack.weights["W_dec"][0].clone()
-        stack.first["W_dec"].zero_()
+        stack.adam_m["W_dec"].zero_()
         stack.step(x)
-        assert (stack.first["W_dec"][0] * rows).sum(1).abs().max() < 1e-6
+        assert (stack.adam_m["W_dec"][0] * rows).sum(1).abs().max() < 1e-6
         assert (stack.weights["W_dec"][0].norm(dim=1) - 1).abs().max() < 1e-6
     assert (stack.sae(0).W_dec.norm(dim=1) - 1).abs().max() < 1e-6
 
@@ -150,8 +150,8 @@ def test_latents_zeroed_by_the_relu_are_not_active_and_learn_nothing() -> None:
     assert stack.silent[0, :40].tolist() == [16] * 40
     assert stack.silent[0, 40:].tolist() == torch.where(positive.any(0), 0, 16).tolist()
     for name in ("W_enc", "b_enc", "W_dec"):
-        assert not stack.first[name][0, :40].any(), name
-        assert stack.first[name][0, 40:].any(), name
+        assert not stack.adam_m[name][0, :40].any(), name
+        assert stack.adam_m[name][0, 40:].any(), name
     assert stack.metrics()[0]["l0"] == pytest.approx(float(positive.sum(1).double().mean()))
 
 
@@ -198,12 +198,12 @@ def test_auxk_reaches_the_dead_latents_encoder_and_not_the_decoder_bias() -> Non
     still = [latent for latent in dead if int(plain.silent[0, latent]) > 0]
     assert len(still) > 10
     for name in ("W_enc", "b_enc", "W_dec"):
-        assert not plain.first[name][0, still].any()
-        assert aided.first[name][0, still].any(), name
+        assert not plain.adam_m[name][0, still].any()
+        assert aided.adam_m[name][0, still].any(), name
     living = [latent for latent in range(96) if latent not in dead]
-    assert torch.equal(aided.first["W_enc"][0, living], plain.first["W_enc"][0, living])
-    assert torch.equal(aided.first["b_dec"], plain.first["b_dec"])
-    assert aided.first["b_dec"].any()
+    assert torch.equal(aided.adam_m["W_enc"][0, living], plain.adam_m["W_enc"][0, living])
+    assert torch.equal(aided.adam_m["b_dec"], plain.adam_m["b_dec"])
+    assert aided.adam_m["b_dec"].any()
     assert aided.metrics()[0]["aux"] > 0
 
 
@@ -259,11 +259,11 @@ def test_an_objective_reaches_values_and_rows_with_its_weight() -> None:
     best = scores.topk(4, 1)
     fired = torch.zeros(96).index_add_(0, best.indices.flatten(), (best.values > 0).flatten().float())
     torch.testing.assert_close(
-        10 * (heavy.first["b_enc"][0] - plain.first["b_enc"][0]), 0.5 * fired / 32, rtol=1e-4, atol=1e-6
+        10 * (heavy.adam_m["b_enc"][0] - plain.adam_m["b_enc"][0]), 0.5 * fired / 32, rtol=1e-4, atol=1e-6
     )
     tangent = direction - (rows @ direction)[:, None] * rows
     torch.testing.assert_close(
-        10 * (heavy.first["W_dec"][0] - plain.first["W_dec"][0]), 0.5 * tangent, rtol=1e-4, atol=1e-5
+        10 * (heavy.adam_m["W_dec"][0] - plain.adam_m["W_dec"][0]), 0.5 * tangent, rtol=1e-4, atol=1e-5
     )
     found, without = heavy.metrics()[0], plain.metrics()[0]
     expected = float(best.values.relu().sum() / 32 + (rows @ direction).sum())
@@ -324,7 +324,7 @@ def test_an_untrained_cell_can_be_taken_out() -> None:
 def test_the_memory_stated_is_the_memory_held() -> None:
     config = replace(CONFIG, d_in=48, d_sae=6000, init_seeds=(0, 1, 2))
     stack = trained(config, batches(1, 6000, 48))
-    held = [*stack.weights.values(), *stack.first.values(), *stack.second.values(), stack.silent]
+    held = [*stack.weights.values(), *stack.adam_m.values(), *stack.adam_v.values(), stack.silent]
     held += stack._scratch._flat.values()
     assert sum(tensor.nbytes for tensor in held) == config.memory(6000)
     assert stack._scratch._flat["scores"].numel() < 6000 * 6000

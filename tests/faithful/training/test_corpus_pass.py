@@ -79,11 +79,11 @@ class Steps:
         real = Stack.step
 
         def step(stack: Stack, x: torch.Tensor) -> None:
-            if stack.made == self.last:
+            if stack.steps_done == self.last:
                 raise KeyboardInterrupt
-            for seed in self.lost.get(stack.made, ()):
+            for seed in self.lost.get(stack.steps_done, ()):
                 stack.weights["W_enc"][stack.config.init_seeds.index(seed)] = float("nan")
-            self.made.append(stack.made)
+            self.made.append(stack.steps_done)
             real(stack, x)
 
         monkeypatch.setattr(train_pass.Stack, "step", step)

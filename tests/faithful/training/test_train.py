@@ -261,7 +261,7 @@ def test_a_checkpoint_serves_fewer_seeds_other_orders_and_many_cells(
     steps = []
 
     def counted(self: Any, x: Any) -> None:
-        steps.append(self.made)
+        steps.append(self.steps_done)
         real(self, x)
 
     monkeypatch.setattr(module.Stack, "step", counted)
@@ -280,7 +280,7 @@ def test_a_cell_that_diverges_costs_the_others_nothing(
     real = module.Stack.step
 
     def step(self: Any, x: Any) -> None:
-        if self.made == 5:
+        if self.steps_done == 5:
             self.weights["W_enc"][0] = float("nan")
         real(self, x)
 
