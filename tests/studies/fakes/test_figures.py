@@ -1,0 +1,22 @@
+"""The figures of the fakes study."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studies.fakes import figures as fakes_figures
+from studies.report.svg import inline_svg
+
+
+def test_the_scatter_does_not_grow_with_the_number_of_latents(tmp_path: Path) -> None:
+    """A dot of its own for every latent would make 13 MB of five SAEs at the paper's width."""
+    rng = np.random.default_rng(0)
+    points = {"own": {"0.01": {"value": 0.1}, "0.1": {"value": 0.0}}}
+    sweeps: dict[str, Any] = {"sweep_contrast": points, "sweep_density": points, "sweep_tau": {"own": {}}}
+    cells: Any = {"own": {"densities": (10 ** -(6 * rng.random((20_000, 2)))).tolist()}}
+    summary: Any = {"corpora": {"own": {}}, "sweeps": sweeps}
+    fakes_figures.draw(summary, cells, tmp_path)
+    assert (tmp_path / "contrast.svg").stat().st_size < 400_000
+    inline = inline_svg(tmp_path / "contrast.svg", "f1-", "scatter")
+    assert "data:image/png;base64," in inline and inline.count("<use") < 200

@@ -1,0 +1,121 @@
+"""The short answer."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studies.probes.study import AT_CEILING
+from studies.report.answer import answer
+from studies.report.found import RunFound, StudyFound
+from studies.statistics.verdicts import Comparison, judge, summarise
+from tests.studies.headlines import HEADLINES
+from tests.studies.report.runs_made import entry, pairs
+
+
+def part(difference: float, verdict: str = "differs") -> dict[str, Any]:
+    return {"difference": difference, "ci95": [difference - 0.01, difference + 0.01], "verdict": verdict}
+
+
+TURNED = {"own": part(0.263), "prose": part(-0.052), "web": part(0.002, "cannot tell")}
+
+
+def run_of(**studies: list[dict[str, Any]]) -> RunFound:
+    found = {name: StudyFound(name, Path(name), {"contrasts": c, "corpora": {}}) for name, c in studies.items()}
+    return RunFound(Path("demo"), [], [], found)
+
+
+@pytest.mark.parametrize(
+    ("found", "short"),
+    [
+        ([entry("differs"), entry("differs", "c")], "Yes, in everything that was compared."),
+        ([entry("differs"), entry("cannot tell", "c")], "In part: of 2 comparisons 1 differs."),
+        ([entry("depends on the text", parts=TURNED)], "It depends: which SAEs do better changes with the text"),
+        (
+            [entry("differs"), entry("depends on the text", "c", parts=TURNED), entry("cannot tell", "d")],
+            "In part: of 3 comparisons 1 differs and 1 depends on the text.",
+        ),
+        ([entry("no relevant difference")], "No: no relevant difference in anything that was compared."),
+        ([entry("differs by less than the margin"), entry("no relevant difference", "c")], "Hardly: what differs"),
+        ([entry("cannot tell"), entry("no relevant difference", "c")], "Not shown: nothing differs"),
+        ([entry("cannot be decided: 4 seeds", seeds=4)], "It cannot be decided."),
+        ([entry("exploratory", headline=False)], "No answer: no SAEs of the model's own text"),
+    ],
+)  # fmt: skip
+def test_the_short_answer_follows_the_verdicts(found: list[dict[str, Any]], short: str) -> None:
+    given = answer(run_of(seeds=[one | {"seeds": one.get("seeds", 6)} for one in found]))
+    assert given.short.startswith(short)
+
+
+def test_the_paragraph_counts_quotes_and_groups() -> None:
+    fakes = [entry("no relevant difference", b, seeds=6) for b in ("c", "d")]
+    fakes[1] |= {"text": "foreign", "texts": ["c", "d"]}
+    given = answer(run_of(seeds=[entry("differs", seeds=6), entry("cannot tell", "c", seeds=6)], fakes=fakes)).paragraph
+    assert given.startswith(
+        "Of 4 headline comparisons of SAEs trained on own with SAEs trained on prose, c and d, 1 differs,"
+    )
+    assert "2 show no relevant difference and 1 cannot tell." in given and "Differs prose." in given
+    assert "No relevant difference: fake features (own against c and d on foreign text)." in given
+    assert "Cannot tell: features shared across seeds (own against c)." in given
+
+
+def test_fewer_than_six_seeds_cannot_be_decided() -> None:
+    few = judge(
+        HEADLINES["seeds"],
+        [Comparison("own", "b", "shared_feature_ratio", pairs(0.9, 0, 4), pairs(0.1, 0.001, 4), True)],
+    )
+    given = answer(run_of(seeds=few))
+    assert (
+        given.short == "It cannot be decided." and "needs at least 6 init seeds; here some have 4." in given.paragraph
+    )
+
+
+def test_a_control_is_told_but_not_counted() -> None:
+    """Own text of other lengths that gives what own text gives does not turn a Yes into an In part."""
+    found = run_of(seeds=[entry("differs", seeds=6), entry("no relevant difference", "own-like-prose", seeds=6)])
+    assert answer(found).short.startswith("In part")
+    found.studies["seeds"].summary["controls"] = {"own-like-prose": "prose"}
+    given = answer(found)
+    assert given.short == "Yes, in everything that was compared."
+    assert "Of 1 headline comparison of SAEs trained on own with SAEs trained on prose, 1 differs." in given.paragraph
+    assert (
+        "Controls, which the answer does not count: features shared across seeds: no relevant difference (own against"
+        " own-like-prose)." in given.paragraph
+    )
+
+
+def test_tasks_at_their_ceiling_are_the_reason_and_not_the_seeds() -> None:
+    nothing = dict.fromkeys(range(6), None)
+    figures = {"accuracy": {"own": nothing, "prose": nothing}}
+    few = judge(
+        HEADLINES["seeds"],
+        [Comparison("own", "b", "shared_feature_ratio", pairs(0.9, 0, 4), pairs(0.1, 0.001, 4), True)],
+    )
+    probes = summarise(HEADLINES["probes"], figures, "own", undefined=AT_CEILING)["contrasts"]
+    given = answer(run_of(probes=probes))
+    assert given.short == "It cannot be decided." and "init seeds; here" not in given.paragraph
+    assert "Why else nothing can be decided: probes: on every task the activations alone" in given.paragraph
+    assert "here some have 4." in answer(run_of(seeds=few, probes=probes)).paragraph
+
+
+def test_corpora_whose_text_is_gone_are_named() -> None:
+    found = run_of(seeds=[entry("differs", seeds=6)])
+    found.studies["seeds"].summary["missing_corpora"] = ["prose"]
+    assert "Not in the panel, since their text was not where it had been: prose." in answer(found).remarks
+
+
+def test_a_reversal_is_told_once_with_direction_and_size() -> None:
+    """Both headlines of two corpora depend on the text; the paragraph counts both and states each text once."""
+    both = [
+        entry("depends on the text", text=text, texts=[name], parts=TURNED, seeds=6)
+        for text, name in (("matched", "own"), ("foreign", "prose"))
+    ]
+    given = answer(run_of(reconstruction=both)).paragraph
+    assert given.startswith(
+        "Of 2 headline comparisons of SAEs trained on own with SAEs trained on prose, 2 depend on the"
+    )
+    told = (
+        "Depends on the text: of the cross-entropy, own-corpus SAEs recover 0.263 more on own (0.253 to 0.273), 0.052 less on"
+        " prose (0.042 to 0.062) and 0.002 more on web (−0.008 to 0.012; not significant) than prose-corpus SAEs."
+    )
+    assert given.count(told) == 1 and given.count("0.263") == 1

@@ -1,0 +1,36 @@
+"""Parts of the page."""
+
+from studies.report.parts import CHECKS, notes
+from tests.studies.report.runs_made import (
+    SHAPE,
+    Page,
+    entry,
+)
+
+
+def test_what_a_reader_needs_is_there(html: str) -> None:
+    text = Page(html).text
+    for wanted in (
+        *CHECKS, "exploratory contrast", "SAEs of resid_pre.3-f16-k2", "0.125", "own 2,724 · prose 2,689", "1,234",
+        "3 samples of own", "faithful generate --model tiny", "faithful corpus add prose --for tiny", "a1" * 32,
+        "consistent with the declared sampling", "faithful study seeds --run demo", "1.5 (1 to 2)", "height",
+        "learning rate0.001", "init seeds0, 1", "latents8", "held-out tokens of the evaluation345", "degrees of freedom",
+        "A floor is the mean over 1 or 3 pairs of decoders", "between shapes are means over 36 pairs of SAEs",
+        f"Not compared with each other, since each has pairs of its own: {SHAPE} and f16.",
+    ):  # fmt: skip
+        assert wanted in text, wanted
+    assert "faithful corpus export" not in text
+    assert "Warning: own and prose fill different positions" in text
+    top = next(attributes for tag, attributes in Page(html).elements if tag == "b" and attributes.get("class") == "top")
+    assert top["title"] == "2"
+
+
+def test_figures_without_an_interval_say_what_they_are_of() -> None:
+    assert "of one corpus each" in notes("corpora", {})[0]
+    assert "accuracy_h, macro_f1_h and majority are single values" in notes("probes", {})[0]
+    assert (
+        "Matched text is held-out text of the own corpus"
+        in notes("fakes", {"contrasts": [entry("x", text="matched")]})[0]
+    )
+    assert "holds no foreign text" in notes("fakes", {"contrasts": [entry("x", text="matched")], "texts": {}})[1]
+    assert notes("fakes", {}) == notes("seeds", {"floors": {}, "between_shapes": {}, "not_compared": []}) == []
