@@ -1,13 +1,11 @@
-"""Fixtures of the tests of studies.report."""
+"""A run, and its report."""
 
 from pathlib import Path
 
 import pytest
 
 from studies.report.write import ReportConfig, write_report
-from tests.studies.report.runs_made import (
-    write_run,
-)
+from tests.studies.report.runs_made import write_run
 
 
 @pytest.fixture(scope="module")
