@@ -9,7 +9,6 @@ from faithful.base.errors import FaithfulError
 from studies.common.tables import contrast_tables
 from studies.report.found import SaeFound, read_run
 from studies.report.write import ReportConfig, write_report
-from studies.seeds.chance import floor_notes
 from studies.statistics.verdicts import Comparison, judge
 from tests.studies.headlines import HEADLINES
 from tests.studies.report.runs_made import (
@@ -123,16 +122,6 @@ def test_saes_from_elsewhere_leave_the_training_command_out(tmp_path: Path) -> N
     (folder / "cfg.json").write_text(json.dumps({"d_sae": 8, "k": 2, "architecture": "topk", "metadata": {}}))
     text = write_report(ReportConfig(run, markdown=True)).read_text(encoding="utf-8")
     assert "faithful generate --model tiny" in text and "faithful train" not in text.split("## Reproduce it")[1]
-
-
-def test_shared_features_no_better_than_chance_are_said_to_be_so() -> None:
-    ratio = {"value": 0.02, "ci95": [0.005, 0.03], "seeds": 6}
-    corpora = {"own": {"shared_feature_ratio": ratio, "floor_init": 0.01}, "b": {"shared_feature_ratio": ratio}}
-    said = floor_notes({"corpora": corpora})[0]
-    assert said.startswith("The shared feature ratio of own (0.0200, by chance 0.0100) is not above what chance gives")
-    assert "a comparison says little" in said, "b has no floor"
-    corpora["own"]["floor_init"] = 0.001
-    assert floor_notes({"corpora": corpora}) == []
 
 
 def test_parts_of_the_panel_are_tabled() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -23,20 +22,15 @@ from faithful.formats.files import load_sae, save_sae
 from faithful.hooks.hook import Hook
 from faithful.models.spec import ModelSpec
 from faithful.sae.topk import TopKSAE
-from faithful.sae.variants.topk import TopK
 from faithful.store.saes import Trained, find_saes
-from faithful.training.config import TrainConfig
-from faithful.training.train import train
-from generation.sampling.distribution import Sampling
 from studies.catalog import find_study
 from studies.common.codes import Codes, code_text
 from studies.common.config import StudyConfig
 from studies.common.controls import untrained_sae
-from studies.common.gaussian import Moments, gaussian_saes, moments_of, recorded_config
+from studies.common.gaussian import gaussian_saes, moments_of, recorded_config
 from studies.common.inputs import StudyInput, resolve_input
-from studies.common.panel import Panel, held_out, load_panel, noise_rows, shuffled_rows, unigram_rows
+from studies.common.panel import Panel, load_panel
 from studies.report.answer import verdicts
-from studies.seeds import figures as seeds_figures
 from studies.seeds import floors as seeds_floors
 from studies.seeds import pairs as seeds_pairs
 from studies.seeds.chance import AT_CHANCE, at_chance, floor_notes, highest_floor
@@ -56,7 +50,6 @@ from studies.seeds.study import study_seeds
 from studies.seeds.tables import seeds_tables
 from studies.statistics.verdicts import summarise
 from tests.documented import keys_of_contrasts, names_of_study, undocumented
-from tests.own import write_external, write_own
 from tests.studies.headlines import HEADLINES
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -161,34 +154,9 @@ def test_correlation_and_rotated_bases_on_the_panel() -> None:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
-    """A run with two corpora and three seeds each; never change it."""
-    spec, model = family_model("gpt2")
-    folder = tmp_path_factory.mktemp("seeds") / "runs" / "tried"
-    sampling = Sampling(max_tokens=31)
-    sizes = {"train": 4000, "test": 1500}
-    corpora = (
-        write_own(folder / "corpora" / "own", spec, model, sampling, sizes),
-        write_own(folder / "corpora" / "cool", spec, model, sampling.with_changes(temperature=0.7), sizes, seed=3),
-    )
-    config = TrainConfig(
-        corpora, folder / "saes", seeds=(0, 1, 2), layer=1, d_sae=(96,), k=(4,), lr=3e-3, tokens=3500, context=32,
-        batch=256, device="cpu", eval_tokens=500,
-    )  # fmt: skip
-    train(config)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def studied(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("study") / "seeds"
     return out, study_seeds(SeedsConfig(saes=(run / "saes",), out=out, tokens=1500, device="cpu")).summary
-
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of `studied` are enough."""
-    monkeypatch.setattr(seeds_figures, "draw", lambda *_: None)
 
 
 def test_the_summary_is_the_contract(studied: tuple[Path, dict[str, Any]]) -> None:
@@ -445,91 +413,6 @@ def test_refusals(run: Path, tmp_path: Path, place: str, said: str) -> None:
     (run / "empty").mkdir(exist_ok=True)
     with pytest.raises(FaithfulError, match=said):
         study_seeds(SeedsConfig(saes=(str(run / place),), out=tmp_path, device="cpu"))
-
-
-def test_the_panel_is_equal_parts_of_held_out_text(run: Path) -> None:
-    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
-    panel = load_panel(found, 1000)
-    assert list(panel.parts) == ["cool", "own"]
-    assert all(480 <= tokens <= 560 for tokens in panel.tokens.values())
-    alone = held_out({"own": found.corpora["own"]}, found.spec, 32, "aligned", 400)["own"]
-    together = panel.parts["own"]
-    assert all((one == other).all() for one, other in zip(alone, together, strict=False))
-
-
-def test_a_part_of_special_tokens_alone_is_refused(run: Path, tmp_path: Path) -> None:
-    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
-    ended = [np.array(found.spec.eos_ids[:1])] * 9
-    empty = write_external(tmp_path / "empty", found.spec, {"train": ended, "test": ended})
-    with pytest.raises(FaithfulError, match="held-out text of empty is special tokens alone"):
-        load_panel(replace(found, corpora=found.corpora | {"empty": empty}), 1000)
-
-
-def test_controls_keep_what_they_say(run: Path) -> None:
-    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
-    panel = load_panel(found, 1000)
-    special = {found.spec.bos_id, *found.spec.eos_ids}
-    noise = noise_rows(found.spec, 300, 32, seed=1)
-    drawn = np.concatenate([row[1:] for row in noise])
-    assert {int(row[0]) for row in noise} == {found.spec.bos_id}
-    assert not special & set(drawn.tolist()) and drawn.max() < found.spec.mapped
-    assert (noise_rows(found.spec, 300, 32, seed=1)[7] == noise[7]).all()
-    shuffled = shuffled_rows(panel.rows, panel.ordinary, seed=1)
-    changed = 0
-    for before, after in zip(panel.rows, shuffled, strict=True):
-        assert sorted(before) == sorted(after)
-        assert (before[~panel.ordinary[before]] == after[~panel.ordinary[before]]).all()
-        changed += (before != after).any()
-    assert changed > len(shuffled) / 2
-    unigram = unigram_rows(found.spec, panel.rows, seed=1)
-    assert [len(row) for row in unigram] == [len(row) for row in panel.rows]
-    known = set(np.concatenate(panel.rows).tolist())
-    assert set(np.concatenate([row[1:] for row in unigram]).tolist()) <= known - special
-
-
-def test_moments_and_gaussian_saes(run: Path) -> None:
-    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
-    panel = load_panel(found, 1000)
-    moments = moments_of(found.truncated, panel.rows, panel.ordinary)
-    h = torch.cat([found.truncated(torch.from_numpy(row)[None])[0][panel.ordinary[row]] for row in panel.rows])
-    assert torch.allclose(moments.mean, h.double().mean(0), atol=1e-5)
-    assert torch.allclose(moments.covariance, torch.cov(h.double().T, correction=0), atol=1e-5)
-    identity = found.saes[0].record["identity"]
-    configs = [recorded_config(found.saes[0].record, found.saes[0].d_in, 20, seeds) for seeds in ((0, 1), (0,))]
-    assert configs[0] is not None and configs[1] is not None
-    trained = gaussian_saes(moments, configs[0], identity["batch"], seed=5)
-    again = gaussian_saes(moments, configs[1], identity["batch"], seed=5)
-    assert torch.equal(trained[0].W_dec, again[0].W_dec)
-    assert not torch.equal(trained[0].W_dec, trained[1].W_dec)
-
-
-def test_gaussian_saes_are_trained_as_it_is_recorded(run: Path) -> None:
-    """Whatever the settings are; None where what is recorded is no variant of this version."""
-    record = find_saes([run / "saes"])[0].record
-    plain = recorded_config(record, 8, 20, (3, 4))
-    assert plain is not None and (plain.gemm_dtype, plain.variant) == (None, TopK())
-    stated = {
-        "betas": [0.8, 0.95], "eps": 1e-7, "clip": 0.5, "warmup": 0.2, "decay": 0.1, "auxk": 0.5, "dead_tokens": 77,
-        "lr": 0.02, "k": 3, "d_sae": 24, "gemm_dtype": "bfloat16",
-    }  # fmt: skip
-    config = recorded_config({"identity": record["identity"] | stated, "deterministic": True}, 8, 20, (3, 4))
-    assert config is not None
-    given = {name: getattr(config, name) for name in stated} | {"betas": list(config.betas)}
-    assert given == stated and config.deterministic
-    assert (config.d_in, config.init_seeds, config.steps) == (8, (3, 4), 20)
-    moments = Moments(torch.zeros(8, dtype=torch.float64), torch.eye(8, dtype=torch.float64), 10)
-    rounded, exact = (
-        gaussian_saes(moments, replace(config, gemm_dtype=dtype), 64, seed=0)[0] for dtype in ("bfloat16", None)
-    )
-    assert not torch.equal(rounded.W_dec, exact.W_dec)
-    for other in (
-        {"objective": "some.function"},
-        {"variant": "this"},
-        {"variant_version": 2},
-        {"parameters": {"a": 1}},
-    ):
-        assert recorded_config({"identity": record["identity"] | other}, 8, 20, (0,)) is None
-    assert "this" not in sys.modules
 
 
 # SAEs that share nothing

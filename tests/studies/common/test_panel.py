@@ -1,0 +1,58 @@
+"""The panel, and the texts that stand in for it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faithful.base.errors import FaithfulError
+from faithful.models.spec import ModelSpec
+from studies.common.config import StudyConfig
+from studies.common.inputs import resolve_input
+from studies.common.panel import held_out, load_panel, noise_rows, shuffled_rows, unigram_rows
+from tests.own import write_external
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+
+
+def test_the_panel_is_equal_parts_of_held_out_text(run: Path) -> None:
+    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
+    panel = load_panel(found, 1000)
+    assert list(panel.parts) == ["cool", "own"]
+    assert all(480 <= tokens <= 560 for tokens in panel.tokens.values())
+    alone = held_out({"own": found.corpora["own"]}, found.spec, 32, "aligned", 400)["own"]
+    together = panel.parts["own"]
+    assert all((one == other).all() for one, other in zip(alone, together, strict=False))
+
+
+def test_a_part_of_special_tokens_alone_is_refused(run: Path, tmp_path: Path) -> None:
+    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
+    ended = [np.array(found.spec.eos_ids[:1])] * 9
+    empty = write_external(tmp_path / "empty", found.spec, {"train": ended, "test": ended})
+    with pytest.raises(FaithfulError, match="held-out text of empty is special tokens alone"):
+        load_panel(replace(found, corpora=found.corpora | {"empty": empty}), 1000)
+
+
+def test_controls_keep_what_they_say(run: Path) -> None:
+    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
+    panel = load_panel(found, 1000)
+    special = {found.spec.bos_id, *found.spec.eos_ids}
+    noise = noise_rows(found.spec, 300, 32, seed=1)
+    drawn = np.concatenate([row[1:] for row in noise])
+    assert {int(row[0]) for row in noise} == {found.spec.bos_id}
+    assert not special & set(drawn.tolist()) and drawn.max() < found.spec.mapped
+    assert (noise_rows(found.spec, 300, 32, seed=1)[7] == noise[7]).all()
+    shuffled = shuffled_rows(panel.rows, panel.ordinary, seed=1)
+    changed = 0
+    for before, after in zip(panel.rows, shuffled, strict=True):
+        assert sorted(before) == sorted(after)
+        assert (before[~panel.ordinary[before]] == after[~panel.ordinary[before]]).all()
+        changed += (before != after).any()
+    assert changed > len(shuffled) / 2
+    unigram = unigram_rows(found.spec, panel.rows, seed=1)
+    assert [len(row) for row in unigram] == [len(row) for row in panel.rows]
+    known = set(np.concatenate(panel.rows).tolist())
+    assert set(np.concatenate([row[1:] for row in unigram]).tolist()) <= known - special
