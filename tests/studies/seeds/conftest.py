@@ -1,14 +1,8 @@
 """Figures are drawn where a test asks for them alone."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-from faithful.models.spec import ModelSpec
 from studies.seeds import figures as seeds_figures
-
-Model = Callable[[str], tuple[ModelSpec, Any]]
 
 
 @pytest.fixture(autouse=True)
