@@ -15,6 +15,7 @@ PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = {
     "studies/crowding",
     "generation/files/markdown.py",
+    "faithful/sae/variants/thrifty.py",
     "generation/sampling/plain_engine.py",
     "data_cards/sources/NAME.md",
 }
