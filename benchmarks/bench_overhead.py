@@ -23,7 +23,7 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from generation.own.generate import generate
-from generation.own.prepare import GenerateConfig
+from generation.configs.generate import GenerateConfig
 if __name__ == "__main__":
     generate(GenerateConfig(model="tiny", out=Path(sys.argv[1]), tokens=int(sys.argv[2]), workers=2))
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

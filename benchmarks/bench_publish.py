@@ -46,7 +46,7 @@ def measure(hub: Hub, root: Path) -> dict[str, Any]:
     """
     from huggingface_hub import HfApi
 
-    from faithful.hub.publish import PublishConfig
+    from faithful.hub.config import PublishConfig
     from studies.runs.publish import publish_corpus
 
     folder = large_corpus(root / "own", SHARDS)

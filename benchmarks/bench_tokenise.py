@@ -145,7 +145,7 @@ def whole_add(tokens: int) -> None:
     """Rate of `corpus add` on the embedded prose, and the peak memory of its process."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom benchmarks.bench_tokenise import peak_here\n"
-        "from generation.external.add import add\nfrom generation.external.prepare import AddConfig\n"
+        "from generation.external.add import add\nfrom generation.configs.add import AddConfig\n"
         "if __name__ == '__main__':\n"
         "    add(AddConfig('prose', tokens=int(sys.argv[1]), out=Path(sys.argv[2]) / 'prose'))\n"
         "    print(peak_here())"

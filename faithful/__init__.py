@@ -16,7 +16,7 @@ _HOMES = {
     "ModelSpec": "faithful.models.spec",
     "load_model": "faithful.models.load",
     "resolve_model": "faithful.models.spec",
-    "PublishConfig": "faithful.hub.reachable.publish",
+    "PublishConfig": "faithful.hub.config",
     "publish_corpus": "studies.runs.publish",
     "publish_saes": "studies.runs.publish",
     "publish_run": "studies.runs.publish",
@@ -26,25 +26,25 @@ _HOMES = {
     "export_sparsify": "faithful.formats.exports",
     "load_sae": "faithful.formats.files",
     "save_sae": "faithful.formats.files",
-    "TrainConfig": "faithful.training.train.config",
-    "train": "faithful.training.train.train",
+    "TrainConfig": "faithful.training.config",
+    "train": "faithful.training.train",
     "add": "generation.external.add",
-    "AddConfig": "generation.external.prepare",
-    "CertifyConfig": "generation.certificate.conclude.certify",
-    "certify": "generation.certificate.conclude.certify",
-    "DedupConfig": "generation.derived.dedup",
+    "AddConfig": "generation.configs.add",
+    "CertifyConfig": "generation.configs.certify",
+    "certify": "generation.certificate.certify",
+    "DedupConfig": "generation.configs.derive",
     "dedup": "generation.derived.dedup",
-    "ExportConfig": "generation.writing.export",
+    "ExportConfig": "generation.configs.export",
     "export": "generation.writing.export",
     "generate": "generation.own.generate",
-    "MixConfig": "generation.derived.mix",
+    "MixConfig": "generation.configs.derive",
     "mix": "generation.derived.mix",
-    "GenerateConfig": "generation.own.prepare",
-    "Sampling": "generation.sampling.distribution.distribution",
-    "ShuffleConfig": "generation.derived.shuffle",
+    "GenerateConfig": "generation.configs.generate",
+    "Sampling": "generation.sampling.distribution",
+    "ShuffleConfig": "generation.configs.derive",
     "shuffle": "generation.derived.shuffle",
     "corpus_statistics": "generation.writing.statistics",
-    "SubsampleConfig": "generation.derived.subsample",
+    "SubsampleConfig": "generation.configs.derive",
     "subsample": "generation.derived.subsample",
     "CorporaConfig": "studies.corpora.config",
     "study_corpora": "studies.corpora.study",
@@ -54,8 +54,8 @@ _HOMES = {
     "study_probes": "studies.probes.study",
     "ReconstructionConfig": "studies.reconstruction.config",
     "study_reconstruction": "studies.reconstruction.study",
-    "ReportConfig": "studies.report.write.write",
-    "write_report": "studies.report.write.write",
+    "ReportConfig": "studies.report.config",
+    "write_report": "studies.report.write",
     "SeedsConfig": "studies.seeds.config",
     "study_seeds": "studies.seeds.study",
 }
@@ -64,24 +64,27 @@ if TYPE_CHECKING:
     from faithful.base.errors import FaithfulError
     from faithful.formats.exports import export_dictionary_learning, export_sparsify
     from faithful.formats.files import load_sae, save_sae
-    from faithful.hub.publish import PublishConfig
+    from faithful.hub.config import PublishConfig
     from faithful.models.load import load_model
     from faithful.models.presets import presets
     from faithful.models.spec import ModelSpec, resolve_model
     from faithful.store.corpus import Corpus
     from faithful.training.config import TrainConfig
     from faithful.training.train import train
-    from generation.certificate.certify import CertifyConfig, certify
-    from generation.derived.dedup import DedupConfig, dedup
-    from generation.derived.mix import MixConfig, mix
-    from generation.derived.shuffle import ShuffleConfig, shuffle
-    from generation.derived.subsample import SubsampleConfig, subsample
+    from generation.certificate.certify import certify
+    from generation.configs.add import AddConfig
+    from generation.configs.certify import CertifyConfig
+    from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
+    from generation.configs.export import ExportConfig
+    from generation.configs.generate import GenerateConfig
+    from generation.derived.dedup import dedup
+    from generation.derived.mix import mix
+    from generation.derived.shuffle import shuffle
+    from generation.derived.subsample import subsample
     from generation.external.add import add
-    from generation.external.prepare import AddConfig
     from generation.own.generate import generate
-    from generation.own.prepare import GenerateConfig
     from generation.sampling.distribution import Sampling
-    from generation.writing.export import ExportConfig, export
+    from generation.writing.export import export
     from generation.writing.statistics import corpus_statistics
     from studies.corpora.config import CorporaConfig
     from studies.corpora.study import study_corpora
@@ -91,7 +94,8 @@ if TYPE_CHECKING:
     from studies.probes.study import study_probes
     from studies.reconstruction.config import ReconstructionConfig
     from studies.reconstruction.study import study_reconstruction
-    from studies.report.write import ReportConfig, write_report
+    from studies.report.config import ReportConfig
+    from studies.report.write import write_report
     from studies.runs.publish import publish_corpus, publish_run, publish_saes
     from studies.runs.recipe import run_recipe
     from studies.runs.recipe_file import load_recipe

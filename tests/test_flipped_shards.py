@@ -12,9 +12,11 @@ from faithful.base.errors import FaithfulError
 from faithful.store.corpus import Corpus, read_manifest
 from faithful.store.token_rows import TokenRows
 from generation.cards.parts import sample_texts
-from generation.derived.shuffle import ShuffleConfig, shuffle
-from generation.derived.subsample import SubsampleConfig, subsample
-from generation.writing.export import ExportConfig, export
+from generation.configs.derive import ShuffleConfig, SubsampleConfig
+from generation.configs.export import ExportConfig
+from generation.derived.shuffle import shuffle
+from generation.derived.subsample import subsample
+from generation.writing.export import export
 from generation.writing.near_duplicates_across import near_duplicates_across
 from studies.probes.overlap import overlaps
 from studies.runs.bundles import corpus_files, open_finished

@@ -20,7 +20,6 @@ LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["t
 ]
 LACKING = {
     "faithful/cli/add.py",
-    "faithful/cli/assume.py",
     "faithful/cli/corpus.py",
     "faithful/cli/derive.py",
     "faithful/cli/generate.py",
@@ -28,7 +27,6 @@ LACKING = {
     "faithful/cli/publish.py",
     "faithful/cli/run.py",
     "faithful/cli/sources_list.py",
-    "faithful/cli/study_saes.py",
     "faithful/hub/plan.py",
     "faithful/training/cell.py",
     "faithful/training/checkpoint.py",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from faithful.cli import add, corpus, derive, generate, machine, publish, run, sources_list, study, study_saes, train
+from faithful.cli import add, corpus, derive, generate, machine, publish, run, sources_list, study, train
 
 
 def _version(wanted: bool) -> None:
@@ -42,8 +42,7 @@ sources_list.register(corpus.app)
 derive.register(corpus.app)
 app.add_typer(corpus.app, name="corpus")
 train.register(app)
-study_saes.register(study.app)
-app.add_typer(study.app, name="study")
+study.register(app)
 run.register(app)
 publish.register(app)
 machine.register(app)

@@ -5,15 +5,16 @@ from typing import Annotated
 
 import typer
 
+from faithful.cli.adapter import Stated, configured
 from faithful.cli.output.next_step import following
+from faithful.cli.shared import Json, Run
 from faithful.cli.show import command, print_json, print_table, progress, say
+from faithful.options.line import command_line
+from generation.configs.certify import CertifyConfig
+from generation.configs.export import ExportConfig
+from generation.configs.stats import StatsConfig
 
 app = typer.Typer(help="Add, derive, describe, certify and export corpora.", no_args_is_help=True)
-Folder = Annotated[
-    Path | None, typer.Argument(help="Corpus folder, or a run; default: the corpora of the current run.")
-]
-Run = Annotated[str | None, typer.Option(help="Run to take the corpora from.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
 def _folders(folder: Path | None, run: str | None) -> list[Path]:
@@ -31,8 +32,8 @@ def _after(folders: list[Path]) -> str:
     manifests = {folder: read_manifest(folder) for folder in folders}
     for folder, manifest in manifests.items():
         if manifest.kind == "own" and manifest.certificate is None:
-            return f"faithful corpus certify {folder}"
-    return following(first, f"faithful corpus export {first} --context 128")
+            return command_line(CertifyConfig, folder=folder)
+    return following(first, command_line(ExportConfig, folder=first, context=128))
 
 
 def folders_of(run: str | None) -> list[Path]:
@@ -50,11 +51,13 @@ def folders_of(run: str | None) -> list[Path]:
 
 @app.command()
 @command
-def stats(folder: Folder = None, run: Run = None, as_json: Json = False) -> None:
+@configured
+def stats(stated: Stated[StatsConfig], run: Run = None, as_json: Json = False) -> None:
     """Print a corpus' statistics: lengths, duplicates, diversity, compression."""
     from generation.cards.describe import statistics_of
     from generation.cards.parts import statistics_rows
 
+    folder = stated.values.get("folder")
     results = {str(path): statistics_of(path) for path in _folders(folder, run)}
     if as_json:
         print_json(next(iter(results.values())) if folder is not None and len(results) == 1 else results)
@@ -68,48 +71,24 @@ def stats(folder: Folder = None, run: Run = None, as_json: Json = False) -> None
 
 @app.command()
 @command
+@configured
 def certify(
-    folder: Folder = None,
+    stated: Stated[CertifyConfig],
     run: Run = None,
-    split: Annotated[str, typer.Option(help="train or test.")] = "train",
-    tokens: Annotated[
-        str | None, typer.Option(help="About how many tokens to score; default 100k on a CPU, 1M on a GPU.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Score the whole split.")] = False,
-    as_temperature: Annotated[float | None, typer.Option(help="Score as if sampled at this temperature.")] = None,
-    as_top_p: Annotated[float | None, typer.Option(help="… with this top-p.")] = None,
-    as_top_k: Annotated[int | None, typer.Option(help="… with this top-k.")] = None,
-    as_min_p: Annotated[float | None, typer.Option(help="… with this min-p.")] = None,
-    as_repetition_penalty: Annotated[float | None, typer.Option(help="… with this repetition penalty.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of the scoring pass; default: the corpus'.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 unless the verdict is `consistent`.")] = False,
     as_json: Json = False,
 ) -> None:
     """Score a corpus with its model: is it consistent with the declared sampling?"""
-    from faithful.base.quantities import parse_count
     from generation.cards.card import write_card
     from generation.cards.own import certificate_rows, test_rows
-    from generation.certificate.certify import CertifyConfig
     from generation.certificate.certify import certify as run_certify
     from generation.certificate.conclude import CONSISTENT
 
     consistent = True
     results = {}
+    folder = stated.values.get("folder")
     for path in _folders(folder, run):
-        config = CertifyConfig(
-            folder=path,
-            split=split,
-            tokens=parse_count(tokens) if tokens else None,
-            everything=everything,
-            as_temperature=as_temperature,
-            as_top_p=as_top_p,
-            as_top_k=as_top_k,
-            as_min_p=as_min_p,
-            as_repetition_penalty=as_repetition_penalty,
-            device=device,
-            dtype=dtype,
-        )
+        config = stated.build(folder=path)
         with progress(quiet=as_json) as report:
             result = run_certify(config, report)
         results[str(path)] = result
@@ -136,29 +115,21 @@ def certify(
 
 @app.command()
 @command
+@configured
 def export(
-    folder: Annotated[Path, typer.Argument(help="Corpus folder.")],
-    context: Annotated[int, typer.Option(help="Tokens per row, BOS included.")],
-    layout: Annotated[
-        str, typer.Option(help="packed (rows of equal length) or aligned (a document per row).")
-    ] = "packed",
+    config: ExportConfig,
     output_format: Annotated[str, typer.Option("--format", help="input_ids is the only one.")] = "input_ids",
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Target folder; default exports/CORPUS-input_ids-LAYOUT-CONTEXT in the corpus' run."),
-    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write rows of token ids that begin with BOS, for SAELens, sparsify and other trainers."""
     from faithful.base.errors import FaithfulError
-    from generation.writing.export import ExportConfig
     from generation.writing.export import export as run_export
 
     if output_format != "input_ids":
         raise FaithfulError(f"'{output_format}' is not an export format; use input_ids.")
-    target, rows = run_export(ExportConfig(folder, context, layout, out))
+    target, rows = run_export(config)
     if as_json:
-        print_json({"folder": str(target), "train_rows": rows, "context": context, "layout": layout})
+        print_json({"folder": str(target), "train_rows": rows, "context": config.context, "layout": config.layout})
         return
-    say(f"{rows:,} training rows of {context} tokens in {target}.")
+    say(f"{rows:,} training rows of {config.context} tokens in {target}.")
     say(f'Next: datasets.load_dataset("parquet", data_files="{target}/train.parquet", split="train")')

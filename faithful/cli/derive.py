@@ -1,105 +1,59 @@
 """`faithful corpus mix | shuffle | dedup | subsample`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from faithful.cli.adapter import C, Stated, configured
 from faithful.cli.output.next_step import following
+from faithful.cli.shared import Json, Run
 from faithful.cli.show import command, print_json, print_table, progress, say
-
-Folder = Annotated[
-    Path | None, typer.Argument(help="Corpus folder; default: the one corpus of the current run that is not derived.")
-]
-Run = Annotated[str | None, typer.Option(help="Run to take the corpus from.")]
-Seed = Annotated[int, typer.Option(help="Of the random choices.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+from faithful.options.line import command_line
+from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
+from generation.configs.stats import StatsConfig
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for name, function in (("mix", mix), ("shuffle", shuffle), ("dedup", dedup), ("subsample", subsample)):
-        app.command(name)(command(function))
+        app.command(name)(command(configured(function)))
 
 
-def mix(
-    folders: Annotated[
-        list[Path] | None, typer.Argument(help="Two corpora or more; default: all of the current run, not the derived.")
-    ] = None,
-    weights: Annotated[
-        list[str] | None, typer.Option(help="Shares of the tokens, 3,1 or one each; default: equal.")
-    ] = None,
-    tokens: Annotated[
-        str | None, typer.Option(help="Training tokens; default: all that the scarcest corpus allows.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="New corpus; default mix-A-B beside A.")] = None,
-    run: Run = None,
-    as_json: Json = False,
-) -> None:
+def mix(stated: Stated[MixConfig], run: Run = None, as_json: Json = False) -> None:
     """Interleave corpora by their shares of the tokens; no document comes twice."""
-    from faithful.base.quantities import parse_count, parse_numbers
-    from generation.derived.mix import MixConfig
     from generation.derived.mix import mix as run_mix
 
-    shares = parse_numbers(",".join(weights or []), "--weights")
-    chosen = tuple(folders or _of_run(run))
-    if not folders:
-        say(f"Corpora: {', '.join(map(str, chosen)) or 'none'}")
-    config = MixConfig(chosen, shares or None, parse_count(tokens) if tokens is not None else None, out)
+    folders = stated.values.get("folders") or tuple(_of_run(run))
+    if "folders" not in stated.values:
+        say(f"Corpora: {', '.join(map(str, folders)) or 'none'}")
     with progress(quiet=as_json) as report:
-        _show(run_mix(config, report), as_json)
+        _show(run_mix(stated.build(folders=folders), report), as_json)
 
 
-def shuffle(
-    folder: Folder = None,
-    seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option(help="New corpus; default A-shuffled beside A.")] = None,
-    run: Run = None,
-    as_json: Json = False,
-) -> None:
+def shuffle(stated: Stated[ShuffleConfig], run: Run = None, as_json: Json = False) -> None:
     """Shuffle the tokens within each document: same unigrams and lengths, no syntax."""
-    from generation.derived.shuffle import ShuffleConfig
     from generation.derived.shuffle import shuffle as run_shuffle
 
-    config = ShuffleConfig(_one(folder, run), seed, out)
+    config = _of_one(stated, run)
     with progress(quiet=as_json) as report:
         _show(run_shuffle(config, report), as_json)
 
 
-def dedup(
-    folder: Folder = None,
-    near: Annotated[
-        bool, typer.Option("--near", help="Near-duplicates too: Jaccard ≥ 0.8 on 5-grams of tokens.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="New corpus; default A-dedup beside A.")] = None,
-    run: Run = None,
-    as_json: Json = False,
-) -> None:
+def dedup(stated: Stated[DedupConfig], run: Run = None, as_json: Json = False) -> None:
     """Keep the first of equal documents, and none in `test` that is in `train`."""
-    from generation.derived.dedup import DedupConfig
     from generation.derived.dedup import dedup as run_dedup
 
-    config = DedupConfig(_one(folder, run), near, out)
+    config = _of_one(stated, run)
     with progress(quiet=as_json) as report:
         _show(run_dedup(config, report), as_json)
 
 
-def subsample(
-    folder: Folder = None,
-    tokens: Annotated[str | None, typer.Option(help="Training tokens: 20000, 20k, 1M.")] = None,
-    like: Annotated[Path | None, typer.Option(help="Corpus whose histogram of lengths to match.")] = None,
-    seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option(help="New corpus; default A-sub-N or A-like-B beside A.")] = None,
-    run: Run = None,
-    as_json: Json = False,
-) -> None:
+def subsample(stated: Stated[SubsampleConfig], run: Run = None, as_json: Json = False) -> None:
     """Take a part of a corpus, at random or with the lengths of another one (cutting longer documents where needed)."""
-    from faithful.base.quantities import parse_count
-    from generation.derived.subsample import SubsampleConfig
     from generation.derived.subsample import subsample as run_subsample
 
-    amount = parse_count(tokens) if tokens is not None else None
-    config = SubsampleConfig(_one(folder, run), amount, like, seed, out)
+    config = _of_one(stated, run)
     with progress(quiet=as_json) as report:
         _show(run_subsample(config, report), as_json)
 
@@ -112,18 +66,18 @@ def _of_run(run: str | None) -> list[Path]:
     return [folder for folder in corpora_of(current_run(run)) if read_manifest(folder).kind != "derived"]
 
 
-def _one(folder: Path | None, run: str | None) -> Path:
-    """The folder given, else the only one of the current run; says on stderr which."""
+def _of_one(stated: Stated[C], run: str | None) -> C:
+    """Of the folder given, else of the only one of the current run; says on stderr which."""
     from faithful.base.errors import FaithfulError
 
-    if folder is not None:
-        return folder
+    if "folder" in stated.values:
+        return stated.build()
     found = _of_run(run)
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise FaithfulError(f"Name the corpus: the current run has not one, but these that are not derived: {names}.")
     say(f"Corpus: {found[0]}")
-    return found[0]
+    return stated.build(folder=found[0])
 
 
 def _show(result: Any, as_json: bool) -> None:
@@ -148,7 +102,7 @@ def _show(result: Any, as_json: bool) -> None:
         (name.replace("_", " "), *(_figure(counts[split].get(name)) for split in counts)) for name in counts["train"]
     ]
     print_table(f"Counts of the {manifest.identity['derivation']['operation']}", rows, ("count", *counts))
-    say(f"Next: {following(result.folder, f'faithful corpus stats {result.folder}')}")
+    say(f"Next: {following(result.folder, command_line(StatsConfig, folder=result.folder))}")
 
 
 def _flat(figures: dict[str, Any]) -> dict[str, Any]:

@@ -1,93 +1,33 @@
 """`faithful generate`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from faithful.cli.assume import Assume, refuse_assumptions
+from faithful.cli.adapter import configured
 from faithful.cli.output.next_step import following
+from faithful.cli.shared import Assume, DryRun, Json, refuse_assumptions
 from faithful.cli.show import command, print_json, print_table, progress, say
-
-Sampling = {"rich_help_panel": "Sampling (default: the model's own distribution)"}
-Engine = {"rich_help_panel": "Engine"}
+from faithful.options.line import command_line
+from generation.configs.certify import CertifyConfig
+from generation.configs.generate import GenerateConfig
+from generation.configs.stats import StatsConfig
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("generate")(command(generate))
+    app.command("generate")(command(configured(generate)))
 
 
-def generate(
-    model: Annotated[
-        str | None, typer.Option(help="Preset name, Hub id or folder; default: the embedded `tiny`.")
-    ] = None,
-    tokens: Annotated[
-        str | None, typer.Option(help="Training tokens: 20000, 20k, 100M, 1e8; default: the preset's.")
-    ] = None,
-    held_out: Annotated[str | None, typer.Option(help="Tokens of the split `test`; default 5 %, 20k to 2M.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Corpus folder; default runs/MODEL/corpora/own….")] = None,
-    run: Annotated[str | None, typer.Option(help="Run to put the corpus in; default runs/MODEL.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Run seed; default 0.")] = None,
-    temperature: Annotated[float | None, typer.Option(**Sampling, help="Default 1.")] = None,
-    top_p: Annotated[float | None, typer.Option(**Sampling, help="Default 1: nothing truncated.")] = None,
-    top_k: Annotated[int | None, typer.Option(**Sampling, help="Default 0: nothing truncated.")] = None,
-    min_p: Annotated[float | None, typer.Option(**Sampling, help="Default 0: nothing truncated.")] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(**Sampling, help="Default 1: none.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(**Sampling, help="Longest sample; default context − 1.")] = None,
-    mode: Annotated[str | None, typer.Option(**Sampling, help="documents (stop at end-of-text) or streams.")] = None,
-    mask_unmapped: Annotated[
-        bool | None,
-        typer.Option("--mask-unmapped/--no-mask-unmapped", **Sampling, help="Never draw ids without a string."),
-    ] = None,
-    greedy: Annotated[
-        bool | None, typer.Option("--greedy", **Sampling, help="Allow settings without randomness.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Hub revision of the model; resolved to a commit.")] = None,
-    dtype: Annotated[str | None, typer.Option(**Engine, help="float32, bfloat16 or float16.")] = None,
-    bos: Annotated[int | None, typer.Option(help="Id of the start token, where the model names none.")] = None,
-    engine: Annotated[str | None, typer.Option(**Engine, help="auto, vllm or transformers.")] = None,
-    device: Annotated[str | None, typer.Option(**Engine, help="cpu or cuda.")] = None,
-    threads: Annotated[int | None, typer.Option(**Engine, help="CPU threads per worker; default 1.")] = None,
-    batch: Annotated[int | None, typer.Option(**Engine, help="Samples in flight per worker.")] = None,
-    shard_rows: Annotated[int | None, typer.Option(**Engine, help="Samples per shard.")] = None,
-    deterministic: Annotated[
-        bool | None, typer.Option("--deterministic/--rolling", **Engine, help="Drain at shard borders, promise bytes.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(**Engine, help="Processes; default one per GPU or core.")] = None,
-    accept_engine_change: Annotated[
-        bool,
-        typer.Option(
-            "--accept-engine-change",
-            **Engine,
-            help="Go on with another engine, version, --device or --batch than before; bytes are then no longer promised.",
-        ),
-    ] = False,
-    certify_tokens: Annotated[str | None, typer.Option(help="Tokens to certify at the end; 0 for none.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")] = False,
-    assume: Assume = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-) -> None:
+def generate(config: GenerateConfig, dry_run: DryRun = False, assume: Assume = None, as_json: Json = False) -> None:
     """Sample a corpus from a model itself, from BOS alone; certify it and write its card.
 
     Running the command again completes or extends the corpus; a corpus made otherwise is refused.
     """
-    from faithful.base.quantities import parse_count
-
-    stated: dict[str, Any] = dict(locals())
-    for name in ("dry_run", "assume", "as_json", "parse_count"):
-        stated.pop(name)
-    stated["tokens"] = parse_count(tokens) if tokens is not None else None
-    stated["held_out"] = parse_count(held_out) if held_out is not None else None
-    stated["certify_tokens"] = (
-        None if certify_tokens is None else 0 if certify_tokens == "0" else parse_count(certify_tokens)
-    )
     refuse_assumptions(assume, dry_run)
     if not (dry_run or as_json):
-        say(f"Reading {model or 'tiny'} and starting its engine …")
-    from generation.own.prepare import GenerateConfig
-
-    config = GenerateConfig(**stated)
+        say(f"Reading {config.model or 'tiny'} and starting its engine …")
     if dry_run:
         _dry_run(config, assume, as_json)
         return
@@ -110,7 +50,7 @@ def generate(
         )
         return
     _summary(result.folder)
-    say(f"Next: {following(result.folder, f'faithful corpus stats {result.folder}')}")
+    say(f"Next: {following(result.folder, command_line(StatsConfig, folder=result.folder))}")
 
 
 def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
@@ -160,5 +100,5 @@ def _summary(folder: Path) -> None:
     elif sampling_of(manifest).deterministic:
         say("It has no certificate: the sampling has no randomness, so there is nothing to certify.")
     else:
-        say(f"It has no certificate; `faithful corpus certify {folder}` makes one.")
+        say(f"It has no certificate; `{command_line(CertifyConfig, folder=folder)}` makes one.")
     say(f"Card: {folder / 'README.md'}")

@@ -1,24 +1,21 @@
 """`faithful publish …`."""
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
+from faithful.cli.adapter import configured
+from faithful.cli.shared import Json
 from faithful.cli.show import command, print_json, print_table, print_text, progress, say
+from faithful.hub.config import PublishConfig, PublishCorpusConfig, PublishSaesConfig
+from faithful.options.line import command_line
+from generation.configs.add import AddConfig
+from studies.seeds.config import SeedsConfig
 
 app = typer.Typer(help="Publish corpora, SAEs and runs on the Hugging Face Hub.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="USER/REPO", help="Repository on the Hub.")]
-Public = Annotated[
-    bool | None,
-    typer.Option("--public/--private", help="Who may see it; a new repository is private unless you say --public."),
-]
-Revision = Annotated[str | None, typer.Option(help="Tag of this publication; default the next free vN.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Write over what faithful did not make; delete what is gone.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="List files, bytes, commits and the card; send nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-Licence = Annotated[bool, typer.Option("--accept-licence", help="The terms of the text, as shown, are met.")]
 
 
 def register(parent: typer.Typer) -> None:
@@ -28,71 +25,35 @@ def register(parent: typer.Typer) -> None:
 
 @app.command()
 @command
-def corpus(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the corpus.")],
-    name: Name,
-    public: Public = None,
-    revision: Revision = None,
-    accept_licence: Licence = False,
-    yes: Yes = False,
-    dry_run: Dry = False,
-    as_json: Json = False,
-) -> None:
+@configured
+def corpus(config: PublishCorpusConfig, dry_run: Dry = False, as_json: Json = False) -> None:
     """Publish a corpus as a data set, in one commit."""
-    from faithful.hub.publish import PublishConfig
     from studies.runs.publish import publish_corpus
 
-    config = PublishConfig(path, name, public, revision, yes, accept_licence)
-    _run(publish_corpus, config, dry_run, as_json, f'load_dataset("{name}"), or faithful corpus add {name}')
+    fetched = command_line(AddConfig, name=config.name)
+    _run(publish_corpus, config, dry_run, as_json, f'load_dataset("{config.name}"), or {fetched}')
 
 
 @app.command()
 @command
-def saes(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the SAEs, or of their run.")],
-    name: Name,
-    public: Public = None,
-    revision: Revision = None,
-    yes: Yes = False,
-    dry_run: Dry = False,
-    as_json: Json = False,
-) -> None:
+@configured
+def saes(config: PublishSaesConfig, dry_run: Dry = False, as_json: Json = False) -> None:
     """Publish a grid of SAEs as a model that SAELens loads from, in one commit."""
-    from faithful.hub.publish import PublishConfig
     from studies.runs.publish import publish_saes
 
-    _run(
-        publish_saes,
-        PublishConfig(path, name, public, revision, yes),
-        dry_run,
-        as_json,
-        f"faithful study seeds {name}",
-    )
+    _run(publish_saes, config, dry_run, as_json, command_line(SeedsConfig, saes=(config.name,)))
 
 
 @app.command()
 @command
-def run(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the run, runs/NAME.")],
-    name: Name,
-    public: Public = None,
-    revision: Revision = None,
-    include_external: Annotated[
-        bool, typer.Option("--include-external", help="Publish corpora of other people's text too.")
-    ] = False,
-    accept_licence: Licence = False,
-    yes: Yes = False,
-    dry_run: Dry = False,
-    as_json: Json = False,
-) -> None:
+@configured
+def run(config: PublishConfig, dry_run: Dry = False, as_json: Json = False) -> None:
     """Publish a run: its corpora as a data set, its SAEs and results as a model, linked to each other."""
-    from faithful.hub.publish import PublishConfig
     from faithful.store.places import run_folder
     from studies.runs.publish import publish_run
 
-    folder = path if path.is_dir() else run_folder(str(path))
-    config = PublishConfig(folder, name, public, revision, yes, accept_licence, include_external)
-    _run(publish_run, config, dry_run, as_json, f"faithful study seeds {name}")
+    folder = config.path if config.path.is_dir() else run_folder(str(config.path))
+    _run(publish_run, replace(config, path=folder), dry_run, as_json, command_line(SeedsConfig, saes=(config.name,)))
 
 
 def _run(publish: Any, config: Any, dry_run: bool, as_json: bool, following: str) -> None:

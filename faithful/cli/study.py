@@ -1,58 +1,65 @@
-"""`faithful study …`."""
+"""`faithful study corpora | seeds | fakes | probes | reconstruction | all`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from faithful.cli.output.next_step import following
+from faithful.cli.adapter import Stated, configured, settings_help
+from faithful.cli.output.next_step import following, next_step
+from faithful.cli.shared import Json, Run
 from faithful.cli.show import command, print_json, print_table, progress, say
-from faithful.cli.study_saes import settle
+from faithful.options.line import command_line
+from faithful.training.config import TrainConfig
+from studies.catalog import STUDIES, find_study
+from studies.common.study import Study
+from studies.corpora.config import CorporaConfig
+from studies.report.config import ReportConfig
+
+KEPT = "Options that are left out are those of the study that is there already."
+Full = Annotated[bool, typer.Option("--full", help="Every table.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
+Seed = Annotated[int | None, typer.Option(help="Of every random choice of the studies; default 0.")]
+
 
 app = typer.Typer(help="Compare corpora, and the SAEs trained on them.", no_args_is_help=True)
 
 
-@app.command()
-@command
-def corpora(
-    folders: Annotated[
-        list[Path] | None, typer.Argument(help="Corpora, or runs; default: those of the current run.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Preset name, Hub id or folder; default: the corpora's.")] = None,
-    own: Annotated[Path | None, typer.Option(help="The model's own T 1 corpus to hold them against.")] = None,
-    tokens: Annotated[
-        str | None, typer.Option(help="Tokens to score each; default 100k on a CPU, 1M on a GPU.")
-    ] = None,
-    budget: Annotated[str | None, typer.Option(help="Tokens for diversity; default the smallest corpus.")] = None,
-    temperatures: Annotated[str | None, typer.Option(help="Sweep: 0.7,0.85,1,1.15.")] = None,
-    top_ps: Annotated[str | None, typer.Option(help="Sweep: 0.9,0.95,1.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; default studies/corpora of the run.")] = None,
-    run: Annotated[str | None, typer.Option(help="Run to take corpora from and write to.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of the scoring pass.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the bootstraps and the randomised transform; default 0.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-) -> None:
+def register(parent: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("corpora")(command(configured(corpora)))
+    for study in STUDIES.values():
+        if study.of_saes:
+            text, epilog = f"{study.question}\n\n{KEPT}", settings_help(study.config)
+            app.command(study.name, help=text, epilog=epilog)(command(_study_command(study)))
+    app.command("all", help="Every study of the current run, and its report.")(command(everything))
+    parent.add_typer(app, name="study")
+
+
+def _study_command(study: Study) -> Any:
+    def study_saes(stated: Stated[Any], run: Run = None, full: Full = False, as_json: Json = False) -> None:
+        from faithful.store.places import corpora_in
+
+        values = dict(stated.values)
+        values["saes"] = tuple(map(_place, values["saes"])) if "saes" in values else (str(saes_of(run)),)
+        if "corpora" in values:
+            values["corpora"] = tuple(one for folder in values["corpora"] for one in corpora_in(folder))
+        out = values.pop("out", None) or _folder(values["saes"], run, study.name)
+        _do(study.name, out, values, as_json, full=full)
+
+    return configured(study_saes, study.config)
+
+
+def corpora(stated: Stated[CorporaConfig], run: Run = None, as_json: Json = False) -> None:
     """How far does each corpus lie outside the model, and how diverse is it?"""
-    from faithful.base.quantities import parse_count, parse_numbers
     from faithful.cli.corpus import folders_of
     from faithful.store.places import corpora_in
-    from studies.catalog import find_study
 
-    chosen = [one for folder in folders for one in corpora_in(folder)] if folders else folders_of(run)
-    stated = {
-        "folders": tuple(chosen),
-        "model": model,
-        "own": own,
-        "tokens": parse_count(tokens) if tokens else None,
-        "budget": parse_count(budget) if budget else None,
-        "temperatures": parse_numbers(temperatures, "--temperatures") if temperatures else None,
-        "top_ps": parse_numbers(top_ps, "--top-ps") if top_ps else None,
-        "device": device,
-        "dtype": dtype,
-        "seed": seed,
-    }
-    wish = settle("corpora", out or study_folder(chosen[0], run, "corpora"), stated)
+    values, named = dict(stated.values), stated.values.get("folders", ())
+    chosen = [one for folder in named for one in corpora_in(folder)] or folders_of(run)
+    out = values.pop("out", None) or study_folder(chosen[0], run, "corpora")
+    values["folders"] = tuple(chosen)
+    wish = settle("corpora", out, values)
     with progress(quiet=as_json) as report:
         study = find_study("corpora").run(wish, report)
     if as_json:
@@ -63,8 +70,8 @@ def corpora(
     if study.taken:
         say(f"Taken from an earlier run: {', '.join(study.taken)}.")
     say(f"Figures and results.parquet: {study.folder}")
-    named = "".join(f" --corpus {folder}" for folder in folders or ()) or (f" --run {run}" if run else "")
-    say(f"Next: {following(study.folder, f'faithful train{named}')}")
+    after = command_line(TrainConfig, corpora=named) if named else command_line(TrainConfig, run=run)
+    say(f"Next: {following(study.folder, after)}")
 
 
 def study_folder(corpus: Path, run: str | None, name: str) -> Path:
@@ -75,3 +82,120 @@ def study_folder(corpus: Path, run: str | None, name: str) -> Path:
         return run_folder(run) / "studies" / name
     parent = corpus.resolve().parent
     return (parent.parent if parent.name == "corpora" else parent) / "studies" / name
+
+
+def everything(run: Run = None, device: Device = None, seed: Seed = None, as_json: Json = False) -> None:
+    """Every study of a run, as it was told before, else with its defaults; then the report."""
+    from faithful.cli.corpus import folders_of
+    from studies.report.write import write_report
+
+    saes = saes_of(run)
+    home = saes.parent
+    found = {}
+    for study in STUDIES.values():
+        inputs = {"saes": (saes,)} if study.of_saes else {"folders": tuple(folders_of(run))}
+        stated = inputs | {"device": device, "seed": seed}
+        found[study.name] = _do(study.name, home / "studies" / study.name, stated, as_json, last=False)
+    path = write_report(ReportConfig(run=home))
+    if as_json:
+        print_json({"studies": found, "report": str(path)})
+    else:
+        say(f"Report: {path}")
+        say(f"Next: {next_step(home)}")
+
+
+def saes_of(run: str | None) -> Path:
+    """Folder of the SAEs of the current run; says on stderr which."""
+    from faithful.base.errors import FaithfulError
+    from faithful.store.places import current_run
+
+    where = current_run(run)
+    if not next((where / "saes").glob("*/*/*/cfg.json"), None):
+        raise FaithfulError(f"The run {where} holds no SAEs; train some with `faithful train`.")
+    say(f"Run {where}: its SAEs")
+    return where / "saes"
+
+
+def _place(source: str) -> str:
+    """What a place of SAEs stands for: of a run the folder of its SAEs; a place on the Hub as it is."""
+    from faithful.store.places import saes_in
+
+    place = Path(source)
+    return str(saes_in(place)) if place.is_dir() or "/" not in source else source
+
+
+def settle(name: str, out: Path, stated: dict[str, Any]) -> Any:
+    """What a study is told: what is stated (None is not), the rest as the study in its folder; says on stderr what."""
+
+    wish, kept = find_study(name).configure(out, {key: value for key, value in stated.items() if value is not None})
+    if kept:
+        shown = {key: ",".join(map(str, value)) if isinstance(value, tuple) else value for key, value in kept.items()}
+        told = ", ".join(f"{key} {value}" for key, value in shown.items())
+        say(f"As the study in {out} was told: {told}; state an option to change it.")
+    return wish
+
+
+def _do(
+    name: str, out: Path, stated: dict[str, Any], as_json: bool, last: bool = True, full: bool = False
+) -> dict[str, Any]:
+    found, wish = find_study(name), settle(name, out, stated)
+    with progress(quiet=as_json) as report:
+        study = found.run(wish, report)
+    summary: dict[str, Any] = study.summary | {"folder": str(study.folder)}
+    missing = summary.get("missing_corpora")
+    if missing:
+        say(
+            f"Not in the panel: held-out text of {', '.join(missing)}, which is not where it was; name it with --corpus."
+        )
+    if as_json:
+        if last:
+            print_json(summary)
+        return summary
+    for note in found.warnings(study.summary):
+        say(note)
+    for table in found.tables(study.summary, full):
+        print_table(table.title, table.rows, table.header)
+    if found.details and not full:
+        say("Floors and the rest: --full.")
+    for contrast in study.summary["contrasts"]:
+        if contrast.get("headline"):
+            say(contrast["sentence"])
+    say(f"Figures and results.parquet: {study.folder}")
+    if last:
+        say(f"Next: {following(study.folder, command_line(ReportConfig))}")
+    return summary
+
+
+def _folder(sources: tuple[str, ...], run: str | None, name: str) -> Path:
+    """Where a study goes: the run named, else the run that the first SAEs lie in, else beside them; of SAEs from the Hub the
+    run called as their repository.
+
+    Raises:
+        FaithfulError: that run has SAEs, and these are others or only some of them.
+    """
+    from faithful.base.errors import FaithfulError
+    from faithful.store.places import run_folder
+    from faithful.store.saes import sae_folders
+
+    home = run_folder(run) if run else _home(sources[0])
+    places = [Path(source) for source in sources]
+    named = {folder.resolve() for place in places for folder in sae_folders(place)}
+    of_run = {folder.resolve() for folder in sae_folders(home / "saes")}
+    out = home / "studies" / name
+    if of_run and (named != of_run or not all(place.is_dir() for place in places)):
+        raise FaithfulError(
+            f"{out} is for a study of all {len(of_run)} SAEs of {home}, and these are not they; say with --out where this"
+            " one goes."
+        )
+    return out
+
+
+def _home(source: str) -> Path:
+    """The folder of the run that SAEs lie in, else the folder that they lie in; of `USER/REPO/place` `runs/REPO`."""
+    from faithful.store.places import run_folder, run_name
+
+    place = Path(source)
+    if not place.is_dir():
+        return run_folder(run_name("/".join(source.split("/")[:2])))
+    parents = [place.resolve(), *place.resolve().parents]
+    return next((parent for parent in parents if parent.name == "saes"), parents[0]).parent

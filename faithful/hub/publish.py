@@ -10,33 +10,10 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter
 from faithful.base.quantities import check_stated
+from faithful.hub.config import PublishConfig
 from faithful.hub.plan import Bundle, Plan, check_name, check_revision, make_plan
 from faithful.hub.repository import Remote, Repository
 from faithful.hub.send import Published, send
-
-
-@dataclass(frozen=True)
-class PublishConfig:
-    """What to publish where.
-
-    Attributes:
-        path: folder of the corpus, of the SAEs or of the run.
-        name: `USER/REPO`.
-        public: whether everybody may see it. By default a new repository is private, and one that an earlier publication
-            made stays what it is.
-        revision: tag; by default the next free `vN`, and none where nothing changed.
-        yes: write over what `faithful publish` did not make, another publication, or files to be deleted.
-        accept_licence: the terms that were shown are accepted.
-        include_external: of a run, publish corpora of other people's text too.
-    """
-
-    path: Path
-    name: str
-    public: bool | None = None
-    revision: str | None = None
-    yes: bool = False
-    accept_licence: bool = False
-    include_external: bool = False
 
 
 @dataclass(frozen=True)

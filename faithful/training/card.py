@@ -1,6 +1,7 @@
 """The card of a grid of SAEs: what each reaches, how to load it, how it was trained, whose licence to look at."""
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -10,8 +11,10 @@ from faithful.base.files import write_text
 from faithful.hub.card_file import markdown_table
 from faithful.hub.licences import licence_paragraph
 from faithful.models.presets import find_preset
+from faithful.options.line import folded
 from faithful.store.corpus import Manifest
 from faithful.store.saes import FILES, SaeCell, corpora_beside, read_cells
+from faithful.training.config import TrainConfig
 
 SETTINGS = (
     ("revision", "model revision"), ("dtype", "model dtype"), ("hook", "hook"), ("context", "context, BOS included"),
@@ -19,6 +22,8 @@ SETTINGS = (
     ("buffer", "activations in the mixing buffer"), ("lr", "learning rate"), ("data_seed", "seed of the data order"),
     ("drop_outliers", "activations with outlying norms left out"),
 )  # fmt: skip
+RECORDED = ("context", "layout", "data_seed", "batch", "buffer", "dtype", "drop_outliers")
+"""Settings that a grid's cells record under the names they have in `TrainConfig`."""
 FIGURES = (
     ("fvu", ".4f"), ("l0", ".2f"), ("ce_recovered", ".4f"), ("never_fired", ",d"), ("start_cosine", ".3f"),
 )  # fmt: skip
@@ -91,6 +96,7 @@ def render_saes(
     there, on_hub = (where / cells[0].place).as_posix() if where else "", f'"{name}", "{cells[0].place}"'
 
     shared = _shared(cells)
+    trained = trained_by(cells, model, shared)
     hooks = list(dict.fromkeys(str(_metadata(cell, "hook_name")) for cell in cells))
     return render_template(
         "saes.md.jinja",
@@ -112,7 +118,7 @@ def render_saes(
             ("model", model["name"]),
             *((label, _value(shared[key])) for key, label in SETTINGS if key in shared),
         ],
-        command=train_command(cells, model, shared),
+        command=trained and folded(trained),
         files=", ".join(text for name, text in FILES.items() if all((cell.folder / name).is_file() for cell in cells)),
         licence=licence_paragraph(model),
     )
@@ -143,48 +149,32 @@ def cells_table(cells: Sequence[SaeCell]) -> str:
     return markdown_table(("SAE", *(name for name, _ in FIGURES)), rows)
 
 
-def train_command(cells: Sequence[SaeCell], model: dict[str, Any], shared: dict[str, Any]) -> str | None:
-    """The `faithful train` command that makes the grid again, None where it was not one grid."""
-    needed = {
-        "hook",
-        "tokens",
-        "epochs",
-        "context",
-        "layout",
-        "data_seed",
-        "batch",
-        "buffer",
-        "lr",
-        "dtype",
-        "drop_outliers",
-    }
+def trained_by(cells: Sequence[SaeCell], model: dict[str, Any], shared: dict[str, Any]) -> TrainConfig | None:
+    """What to tell `faithful train` to make the grid again, corpora by name, None where it was not one grid."""
     identities = [cell.identity for cell in cells]
-    if not needed <= set(shared) or not all(identities):
+    if not {*RECORDED, "hook", "tokens", "epochs", "lr"} <= shared.keys() or not all(identities):
         return None
     kind, _, layer = str(shared["hook"]).partition(".")
     lists = {
         name: sorted({identity[name] for identity in identities}) for name in ("corpus", "init_seed", "d_sae", "k")
     }
-    cells_expected = 1
-    for values in lists.values():
-        cells_expected *= len(values)
-    if cells_expected != len(cells):
+    if prod(map(len, lists.values())) != len(cells):
         return None
-    parts = [f"faithful train --model {model['hub'] or model['name']}"]
-    parts += [f"--corpus {corpus}" for corpus in lists["corpus"]]
-    parts += [
-        f"--{flag} {','.join(map(str, lists[key]))}"
-        for flag, key in (("seeds", "init_seed"), ("d-sae", "d_sae"), ("k", "k"))
-    ]
-    parts += [f"--layer {layer}", f"--hook {kind}", f"--lr {shared['lr']!r}"]
-    parts.append(f"--tokens {shared['tokens']}" if shared["epochs"] == 1 else f"--epochs {shared['epochs']:g}")
-    parts += [
-        f"--{flag.replace('_', '-')} {shared[flag]}"
-        for flag in ("context", "layout", "data_seed", "batch", "buffer", "dtype")
-    ]
-    if shared["drop_outliers"]:
-        parts.append("--drop-outliers")
-    return " \\\n  ".join([" ".join(parts[: 1 + len(lists["corpus"])]), " ".join(parts[1 + len(lists["corpus"]) :])])
+    return TrainConfig(
+        corpora=tuple(map(Path, lists["corpus"])),
+        out=Path("saes"),
+        model=model["hub"] or model["name"],
+        seeds=tuple(lists["init_seed"]),
+        layer=int(layer),
+        hook=kind,
+        d_sae=tuple(lists["d_sae"]),
+        k=tuple(lists["k"]),
+        lr=shared["lr"],
+        **({"tokens": shared["tokens"]} if shared["epochs"] == 1 else {"epochs": shared["epochs"]}),
+        variant=shared.get("variant", TrainConfig.variant),
+        parameters=tuple(f"{name}={value}" for name, value in shared.get("parameters", {}).items()),
+        **{name: shared[name] for name in RECORDED},
+    )
 
 
 def _shared(cells: Sequence[SaeCell]) -> dict[str, Any]:

@@ -2,74 +2,92 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from faithful.activations.stream import StreamConfig
-from faithful.hooks.hook import Hook
-from faithful.models.spec import ModelSpec
-from faithful.sae.config import StackConfig
-from faithful.sae.variant import DEFAULT, Variant
+from faithful.options.marks import MAY_BE_MISSING, Count, names
+
+if TYPE_CHECKING:  # torch, which `--help` does without
+    from faithful.activations.stream import StreamConfig
+    from faithful.hooks.hook import Hook
+    from faithful.models.spec import ModelSpec
+    from faithful.sae.config import StackConfig
+    from faithful.sae.variant import Variant
 
 DEAD_SHARE, DEAD_MOST = 0.05, 10_000_000
-SEEDS = (0, 1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What the user stated; None is left to the SAEs that `out` holds of the shape, the corpora, the preset, the defaults.
+    """What the user stated; None is left to the SAEs that `out` holds of the shape, the corpora, the preset, the defaults."""
 
-    Attributes:
-        corpora: corpus folders; every one trains the same grid.
-        out: folder of the SAEs: `OUT/CORPUS/HOOK-fF-kK/seed-S/`.
-        model: preset name, Hub id or folder; by default the model that the corpora were made for.
-        seeds: init seeds.
-        layer, hook: where activations are taken: `resid_pre`, `resid_post`, `attn_out` or `mlp_out` of a layer.
-        d_sae, k: widths and numbers of active latents; all pairs are trained.
-        lr: learning rate; that of the SAEs there, else the preset's, scaled by 1/√d_sae, else 2e-4/√(d_sae/2^14).
-        tokens: stored tokens of the contexts consumed, per corpus; by default as many as the SAEs there were trained on, else
-            those of the smallest corpus, at most the preset's.
-        epochs: passes over the corpus, in place of `tokens`.
-        context, layout: tokens per context, BOS included, by default that of the SAEs there; `aligned` or `packed`.
-        data_seed: of the order of the data, the same for all cells.
-        batch: activations per step; that of the SAEs there, else a power of two for 1,024 steps or more, 256 to 4,096.
-        buffer: activations kept for mixing; as for the SAEs there, else 32 batches.
-        drop_outliers: leave out activations with more than ten times the median norm.
-        dtype, device: of the model; by default float32 on a CPU, else the preset's type.
-        eval_tokens: held-out tokens to evaluate on; None is 20k on a CPU, 200k on a GPU.
-        workers: processes, one per GPU; each takes corpora and shapes.
-        threads: CPU threads of a process; by default the cores.
-        deterministic: no atomics on a GPU (a CPU has none).
-        checkpoint_minutes: time between checkpoints.
-        log: `none`, `wandb` or `tensorboard`, beside train.jsonl.
-        variant: what is done otherwise than TopK, by name; its parameters as `NAME=VALUE`.
+    COMMAND: ClassVar = "train"
+
+    corpora: Annotated[tuple[Path, ...], names("--corpus"), MAY_BE_MISSING]
+    """Corpus or run; repeat it. Default: the current run's.
+
+    Every one trains the same grid.
     """
+    out: Annotated[Path, MAY_BE_MISSING]
+    """Folder of the SAEs; default runs/NAME/saes.
 
-    corpora: tuple[Path, ...]
-    out: Path
+    They go to `OUT/CORPUS/HOOK-fF-kK/seed-S/`.
+    """
     model: str | None = None
-    seeds: tuple[int, ...] = SEEDS
+    """Preset name, Hub id or folder; default: the corpora's."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    """Init seeds: 0-5 or 0,1,42."""
     layer: int | None = None
+    """Layer; default: the preset's."""
     hook: str = "resid_pre"
+    """resid_pre, resid_post, attn_out or mlp_out."""
     d_sae: tuple[int, ...] = ()
+    """Latents; a list makes a grid. Default: the preset's."""
     k: tuple[int, ...] = ()
+    """Active latents; a list makes a grid, of all pairs with the latents. Default: the preset's."""
     lr: float | None = None
-    tokens: int | None = None
+    """Learning rate; default: as the SAEs there, else the preset's.
+
+    The preset's is scaled by 1/√d_sae; without one it is 2e-4/√(d_sae/2^14).
+    """
+    tokens: Count | None = None
+    """Stored tokens per corpus; default: as the SAEs there, else one pass, at most the preset's.
+
+    One pass is over the smallest corpus.
+    """
     epochs: float | None = None
+    """Passes over the smallest corpus, in place of --tokens."""
     context: int | None = None
+    """Tokens per context, BOS included; default: as the SAEs there, else the preset's."""
     layout: str = "aligned"
+    """aligned or packed."""
     data_seed: int = 0
+    """Of the order of the data, the same for all cells."""
     batch: int | None = None
+    """Activations per step; default: as the SAEs there, else a power of two for 1,024 steps or more, 256 to 4,096."""
     buffer: int | None = None
+    """Activations kept for mixing; default: as the SAEs there, else 32 batches."""
     drop_outliers: bool = False
+    """Leave out activations with more than 10 × the median norm."""
     dtype: str | None = None
+    """Type the model runs in; default: float32 on a CPU, else the preset's."""
     device: str | None = None
-    eval_tokens: int | None = None
+    """cpu or cuda; default: what the machine has."""
+    eval_tokens: Count | None = None
+    """Held-out tokens to evaluate on; default 20k on a CPU, 200k on a GPU."""
     workers: int = 1
+    """Processes, one per GPU; each takes corpora and shapes."""
     threads: int | None = None
+    """CPU threads per process; default: the cores."""
     deterministic: bool = False
+    """No atomics on a GPU (a CPU has none)."""
     checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints."""
     log: str = "none"
-    variant: str = DEFAULT
-    parameters: tuple[str, ...] = ()
+    """none, wandb or tensorboard, beside train.jsonl."""
+    variant: str = "topk"
+    """What is done otherwise than TopK, by name."""
+    parameters: Annotated[tuple[str, ...], names("--parameter")] = ()
+    """Of the variant, NAME=VALUE; repeat it."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +107,8 @@ class Settings:
         variant: with its parameters.
     """
 
-    model: ModelSpec
-    hook: Hook
+    model: "ModelSpec"
+    hook: "Hook"
     context: int
     layout: str
     tokens: int
@@ -104,16 +122,20 @@ class Settings:
     seeds: tuple[int, ...]
     deterministic: bool
     gemm_dtype: str | None
-    variant: Variant
+    variant: "Variant"
 
     @property
-    def stream(self) -> StreamConfig:
+    def stream(self) -> "StreamConfig":
         """What every corpus is read as."""
+        from faithful.activations.stream import StreamConfig
+
         shared = {field.name for field in fields(StreamConfig)} & {field.name for field in fields(self)}
         return StreamConfig(**{name: getattr(self, name) for name in shared})
 
-    def stack(self, d_in: int, d_sae: int, k: int, init_seeds: tuple[int, ...], steps: int) -> StackConfig:
+    def stack(self, d_in: int, d_sae: int, k: int, init_seeds: tuple[int, ...], steps: int) -> "StackConfig":
         """How the cells of one shape train."""
+        from faithful.sae.config import StackConfig
+
         return StackConfig(
             d_in=d_in,
             d_sae=d_sae,

@@ -11,7 +11,8 @@ from faithful.base.progress import Reporter, silent
 from faithful.store.corpus import Corpus, read_manifest, write_manifest
 from generation.cards.card import card_is_current, write_card
 from generation.cards.parts import figures_beside
-from generation.certificate.certify import CertifyConfig, certify
+from generation.certificate.certify import certify
+from generation.configs.certify import CertifyConfig
 from generation.writing.identity import sampling_of
 from generation.writing.near_duplicates_across import near_duplicates_across, shared_grams
 from generation.writing.statistics import corpus_statistics

@@ -1,10 +1,12 @@
 """The card of a corpus that was not sampled: brought in from a source, or derived from other corpora."""
 
-import shlex
 from typing import Any
 
 from faithful.hub.templates import render_template
+from faithful.options.kinds import number
+from faithful.options.line import command_line, folded
 from faithful.store.corpus import Corpus, Manifest
+from generation.cards.made_by import context_by_default, made_by, parameters
 from generation.cards.origins import RANDOM, Origin, origins
 from generation.cards.parts import (
     Address,
@@ -14,10 +16,8 @@ from generation.cards.parts import (
     statistics_rows,
     texts_metadata,
 )
+from generation.configs.export import ExportConfig
 from generation.sources.datasets_readers import PARTS
-from generation.writing.identity import spec_of
-from generation.writing.shards import SHARD_ROWS
-from generation.writing.splits import WINDOW, test_tokens
 
 NAMED = 6
 
@@ -36,6 +36,7 @@ def render_external(corpus: Corpus, at: Address) -> str:
     model = manifest.identity["model"]
     statistics, texts = manifest.statistics or {}, origins(manifest)
     external = manifest.kind == "external"
+    context = manifest.identity.get("context") or context_by_default(manifest)
     return render_template(
         "external.md.jinja",
         title=_title(manifest),
@@ -44,12 +45,12 @@ def render_external(corpus: Corpus, at: Address) -> str:
         what=_what(manifest, texts),
         at=at,
         token_type="uint16" if model["vocab_size"] <= 2**16 else "uint32",
-        context=manifest.identity.get("context") or _context(manifest),
+        export_command=command_line(ExportConfig, folder=at.typed, context=context),
         origins=texts,
         external=external,
         rows=source_rows(manifest) if external else derivation_rows(manifest),
         how=_how(manifest) if external else [],
-        command=add_command(manifest) if external else derive_command(manifest),
+        command=folded(made_by(manifest)),
         statistics_rows=statistics_rows(statistics | figures_beside(manifest.certificate)),
         across=_across(statistics),
         samples=sample_texts(corpus, 4),
@@ -88,7 +89,7 @@ def derivation_rows(manifest: Manifest) -> list[tuple[str, str]]:
     """What was done to which corpora, as a table."""
     derivation = manifest.identity["derivation"]
     rows = [("operation", str(derivation["operation"]))]
-    rows += [(name, _words(value)) for name, value in _parameters(derivation).items()]
+    rows += [(name, _words(value)) for name, value in parameters(derivation).items()]
     for place, entry in enumerate(manifest.provenance["inputs"]):
         tokens = entry["tokens"]
         facts = (
@@ -97,52 +98,6 @@ def derivation_rows(manifest: Manifest) -> list[tuple[str, str]]:
         identity = [*derivation["inputs"], *([derivation["like"]] if "like" in derivation else [])][place]
         rows.append(("input", f"{facts}, identity `{identity['identity_sha256'][:16]}…`"))
     return rows
-
-
-def add_command(manifest: Manifest) -> str:
-    """The `faithful corpus add` command that makes an external corpus again (local files by name, without their folder)."""
-    identity, reading = manifest.identity, manifest.provenance["reading"]
-    model = identity["model"]
-    spec = spec_of(manifest)
-    asked = reading["asked"].rstrip("/").split("/")[-1] if identity["source"]["kind"] == "files" else reading["asked"]
-    source = spec.name if spec.preset else spec.source
-    tokens = {split: min(manifest.requested[split], manifest.tokens(split)) for split in manifest.requested}
-    parts = [f"faithful corpus add {shlex.quote(asked)} --for {shlex.quote(source)}", f"--tokens {tokens['train']}"]
-    if tokens["test"] and manifest.requested["test"] != test_tokens(tokens["train"]):
-        parts.append(f"--held-out {tokens['test']}")
-    if not model["revision"].startswith("sha256:"):
-        parts.append(f"--model-revision {model['revision']}")
-    if manifest.provenance["model"]["bos_from"] == "--bos":
-        parts.append(f"--bos {model['bos_id']}")
-    for name, value in reading["stated"].items():
-        flag = "column" if name == "columns" else name.replace("_", "-")
-        parts.append(f"--{flag} {shlex.quote(_option(value))}")
-    defaults = {"seed": 0, "context": _context(manifest), "window": WINDOW, "shard_rows": SHARD_ROWS}
-    for name, value in defaults.items():
-        if identity.get(name, value) != value:
-            parts.append(f"--{name.replace('_', '-')} {identity[name]}")
-    return " ".join(parts)
-
-
-def derive_command(manifest: Manifest) -> str:
-    """The `faithful corpus …` command that makes a derived corpus again, its inputs by name."""
-    derivation = manifest.identity["derivation"]
-    parts = [
-        "faithful corpus",
-        derivation["operation"],
-        *(shlex.quote(entry["name"]) for entry in derivation["inputs"]),
-    ]
-    for name, value in _parameters(derivation).items():
-        parts.append(f"--{name}" if value is True else f"--{name} {shlex.quote(_option(value))}")
-    return " ".join([*parts, f"--out {shlex.quote(manifest.name)}"])
-
-
-def _parameters(derivation: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a derivation that say something; a corpus that is only looked at by its name."""
-    found = {name: value for name, value in derivation.items() if name not in ("operation", "inputs")}
-    if "like" in found:
-        found["like"] = found["like"]["name"]
-    return {name: value for name, value in found.items() if value is not None and value is not False}
 
 
 def _what(manifest: Manifest, texts: list[Origin]) -> str:
@@ -258,20 +213,11 @@ def _left_out(manifest: Manifest) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in texts.items())
 
 
-def _context(manifest: Manifest) -> int:
-    """The context that documents are cut for where none is stated."""
-    return spec_of(manifest).default_context
-
-
-def _option(value: Any) -> str:
-    """An option's value as typed."""
-    if isinstance(value, list):
-        return ",".join(map(_option, value)) or "none"
-    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
 def _words(value: Any) -> str:
-    return "yes" if value is True else _option(value)
+    """A parameter as a reader would type it."""
+    if isinstance(value, list):
+        return ",".join(map(_words, value))
+    return "yes" if value is True else number(value) if isinstance(value, float) else str(value)
 
 
 def _title(manifest: Manifest) -> str:

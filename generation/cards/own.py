@@ -1,13 +1,15 @@
 """The card of a corpus that was sampled: what decided the samples, its certificate, the command that makes it again."""
 
 import json
-import shlex
 from typing import Any
 
 from faithful.hub.licences import licence_paragraph
 from faithful.hub.templates import render_template
-from faithful.models.presets import DEFAULT_CONTEXT, find_preset
+from faithful.models.presets import find_preset
+from faithful.options.line import command_line, folded
 from faithful.store.corpus import Corpus, Manifest
+from faithful.training.config import TrainConfig
+from generation.cards.made_by import made_by
 from generation.cards.parts import (
     Address,
     config_entry,
@@ -16,6 +18,7 @@ from generation.cards.parts import (
     statistics_rows,
     texts_metadata,
 )
+from generation.configs.export import ExportConfig
 from generation.sampling.distribution import Sampling
 from generation.writing.identity import sampling_of
 
@@ -57,6 +60,8 @@ def render_own(corpus: Corpus, at: Address) -> str:
         sampling=sampling,
         verdict_sentence=f"Certificate: **{certificate['verdict']}**." if certificate else "",
         at=at,
+        train_command=command_line(TrainConfig, corpora=(at.typed,), seeds=TrainConfig.seeds),
+        export_command=command_line(ExportConfig, folder=at.typed, context=sampling.max_tokens + 1, out="input_ids"),
         sae=_sae_settings(model["name"]),
         has_kl="first_token_kl" in figures,
         round_trip_remark=remark,
@@ -67,7 +72,7 @@ def render_own(corpus: Corpus, at: Address) -> str:
         token_type="uint16" if model["vocab_size"] <= 2**16 else "uint32",
         sampling_rows=sampling_rows(manifest, sampling),
         not_applied=", ".join(f"`{k}: {v}`" for k, v in manifest.provenance["generation_config_not_applied"].items()),
-        command=reproduce_command(manifest),
+        command=folded(made_by(manifest)),
         promise=_promise(manifest),
         certificate=certificate
         and {
@@ -164,34 +169,6 @@ def test_rows(certificate: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 test_rows.__test__ = False  # type: ignore[attr-defined]
-
-
-def reproduce_command(manifest: Manifest) -> str:
-    """The `faithful generate` command that makes this corpus again."""
-    identity = manifest.identity
-    model, engine = identity["model"], identity["engine"]
-    preset = find_preset(model["name"])
-    default = Sampling(max_tokens=(preset.context if preset else DEFAULT_CONTEXT) - 1)
-    parts = [f"faithful generate --model {shlex.quote(manifest.provenance['model']['source'])}"]
-    if not model["revision"].startswith("sha256:"):
-        parts.append(f"--revision {model['revision']}")
-    parts += [
-        f"--tokens {manifest.requested['train']} --held-out {manifest.requested['test']}",
-        f"--seed {identity['seed']}",
-        f"--dtype {model['dtype']}",
-    ]
-    if manifest.provenance["model"]["bos_from"] == "--bos":
-        parts.append(f"--bos {model['bos_id']}")
-    for name, value in sampling_of(manifest).to_dict().items():
-        if value != getattr(default, name):
-            flag = f"--{name.replace('_', '-')}"
-            parts.append(flag if value is True else f"{flag} {value}")
-    device = "cpu" if engine["device"] == "cpu" else "cuda"
-    parts.append(f"--engine {engine['name']} --device {device} --threads {engine['threads']} --batch {engine['slots']}")
-    parts.append(
-        f"--shard-rows {engine['shard_rows']} " + ("--deterministic" if engine["deterministic"] else "--rolling")
-    )
-    return " \\\n  ".join([" ".join(parts[:-2]), " ".join(parts[-2:])])
 
 
 def _promise(manifest: Manifest) -> str:

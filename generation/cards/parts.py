@@ -1,13 +1,14 @@
 """What the cards of all corpora share: file layout, size, licence tags, tables of figures, samples."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from faithful.hub.templates import slug
+from faithful.options.line import command_line
 from faithful.store.corpus import SPLITS, Corpus, Manifest
 from generation.cards.origins import RANDOM, origins
+from generation.configs.add import AddConfig
 
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 SAMPLE_CHARACTERS = 600
@@ -25,7 +26,7 @@ class Address:
     Attributes:
         loaded: the arguments of `load_dataset`.
         folder: what its files are below, for polars.
-        typed: the corpus as a command line has it.
+        typed: the corpus as a command names it.
         fetch: the command that brings it here before that, "" where it is here.
         cited: where it is, for its citation.
     """
@@ -40,17 +41,16 @@ class Address:
     def here(cls, corpus: Corpus) -> "Address":
         """A folder as it was named, or its last part where that was absolute."""
         path = corpus.name if corpus.folder.is_absolute() else corpus.folder.as_posix()
-        return cls(f'"{path}"', path, shlex.quote(path), "", path)
+        return cls(f'"{path}"', path, path, "", path)
 
     @classmethod
     def on_hub(cls, corpus: Corpus, name: str, config: str | None) -> "Address":
         """`USER/REPO`, and the config where the repository holds several corpora, which is also its folder there."""
-        loaded, place, typed = f'"{name}"', name, shlex.quote(corpus.name)
-        fetch = f"faithful corpus add {name}"
+        loaded, place = f'"{name}"', name
         if config:
             loaded, place = f'{loaded}, "{config}"', f"{name}/{config}"
-            fetch += f" --config {shlex.quote(config)}"
-        return cls(loaded, f"hf://datasets/{place}", typed, f"{fetch} --out {typed}", f"{place} on the Hub")
+        fetch = command_line(AddConfig, name=name, config=config, out=corpus.name)
+        return cls(loaded, f"hf://datasets/{place}", corpus.name, fetch, f"{place} on the Hub")
 
 
 def texts_metadata(

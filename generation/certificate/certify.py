@@ -3,7 +3,7 @@
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from faithful.store.corpus import Corpus, Manifest, intact_shards, read_manifest
 from generation.certificate.conclude import NO_CERTIFICATE
 from generation.certificate.reference import corpus_files, find_reference, model_figures, score_reference
 from generation.certificate.score_part import score_part
+from generation.configs.certify import CertifyConfig
 from generation.sampling.distribution import Sampling
 from generation.scoring.excess import BandCounter
 from generation.scoring.kept_sums import forget_sums
@@ -29,41 +30,6 @@ KEYS = (
     "surprise_gap", "ci95", "z", "p_value", "p_holm", "tests", "impossible_share", "boundary_share", "tokens_scored",
     "verdict",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class CertifyConfig:
-    """What to certify and against what.
-
-    Attributes:
-        folder: the corpus.
-        split: `train` or `test`.
-        tokens: about how many tokens to score; None is 100k on a CPU and 1M on a GPU.
-        everything: score the whole split.
-        as_temperature, as_top_p, as_top_k, as_min_p, as_repetition_penalty: score under another declared q.
-        device: `cpu` or `cuda`; by default what the machine has.
-        dtype: type of the scoring pass; by default that of the corpus.
-        seed: of the randomised transform and the bootstrap.
-    """
-
-    folder: Path
-    split: str = "train"
-    tokens: int | None = None
-    everything: bool = False
-    as_temperature: float | None = None
-    as_top_p: float | None = None
-    as_top_k: int | None = None
-    as_min_p: float | None = None
-    as_repetition_penalty: float | None = None
-    device: str | None = None
-    dtype: str | None = None
-    seed: int = 0
-
-    def overrides(self) -> dict[str, Any]:
-        """The sampling fields to score under in place of the declared ones."""
-        names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-        values = {name: getattr(self, f"as_{name}") for name in names}
-        return {name: value for name, value in values.items() if value is not None}
 
 
 def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import numpy as np
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter, silent
 from faithful.models.spec import ModelSpec
+from faithful.options.line import command_line
 from faithful.store.corpus import MANIFEST, Corpus, Manifest, read_manifest
 from generation.certificate.divergences import MAX_FLOOR_BLOCKS, first_token_divergences, unigram_floor, unigram_js
+from generation.configs.generate import GenerateConfig
 from generation.sampling.distribution import Sampling
 from generation.scoring.chunks import chunk_sums, kept_sums
 from generation.scoring.excess import BandCounter, BandSums, excess_ce
@@ -97,7 +99,7 @@ def score_reference(
     if not is_reference(corpus.manifest, spec):
         raise FaithfulError(
             f"{folder} is not sampled from {spec.name} at T 1 with nothing truncated, so it cannot be the reference;"
-            f" make one with `faithful generate --model {spec.name}`."
+            f" make one with `{command_line(GenerateConfig, model=spec.name)}`."
         )
     scorer = Scorer(model, spec, Sampling())
     limit = limit or REFERENCE_TOKENS[scorer.device.type]

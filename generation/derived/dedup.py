@@ -1,7 +1,6 @@
 """`faithful corpus dedup`: the first of every set of equal, or nearly equal, documents."""
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from faithful.base.progress import Progress, Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.store.corpus import SPLITS, Corpus, flat_tokens
+from generation.configs.derive import DedupConfig
 from generation.derived.derive import Choice, Derivation, DeriveResult, Selection, derive
 from generation.derived.inputs import document_lengths, open_inputs, sibling
 from generation.writing.near_duplicates import (
@@ -23,23 +23,6 @@ from generation.writing.near_duplicates import (
 )
 
 _BLOCK = 1 << 14
-
-
-@dataclass(frozen=True)
-class DedupConfig:
-    """What to remove duplicates from.
-
-    Attributes:
-        folder: the corpus.
-        near: drop near-duplicates too (MinHash Jaccard ≥ 0.8 on 5-grams of token ids).
-        out: folder of the new corpus; default `A-dedup` beside it, `A-dedup-near` with `near`.
-        shard_rows: documents per shard; None is the existing corpus', else 4,096.
-    """
-
-    folder: Path
-    near: bool = False
-    out: Path | None = None
-    shard_rows: int | None = None
 
 
 def dedup(config: DedupConfig, report: Reporter = silent) -> DeriveResult:

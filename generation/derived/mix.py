@@ -1,7 +1,5 @@
 """`faithful corpus mix`: one corpus from several, interleaved by their shares of the tokens."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,28 +8,10 @@ from faithful.base.errors import FaithfulError
 from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.store.corpus import SPLITS
+from generation.configs.derive import MixConfig
 from generation.derived.derive import Choice, Derivation, DeriveResult, Selection, derive
 from generation.derived.inputs import Input, document_lengths, open_inputs, short_count, sibling
 from generation.writing.splits import test_tokens
-
-
-@dataclass(frozen=True)
-class MixConfig:
-    """What to mix.
-
-    Attributes:
-        folders: two corpora or more.
-        weights: share of the tokens wanted from each, in any unit; None for equal shares.
-        tokens: training tokens; None for as many as the scarcest corpus allows.
-        out: folder of the new corpus; default `mix-A-B…` beside the first.
-        shard_rows: documents per shard; None is the existing corpus', else 4,096.
-    """
-
-    folders: tuple[Path, ...]
-    weights: tuple[float, ...] | None = None
-    tokens: int | None = None
-    out: Path | None = None
-    shard_rows: int | None = None
 
 
 def mix(config: MixConfig, report: Reporter = silent) -> DeriveResult:

@@ -1,34 +1,17 @@
 """`faithful corpus shuffle`: the tokens of each document in random order: same unigrams, same lengths, no syntax."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
 from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.store.corpus import SPLITS, Document
+from generation.configs.derive import ShuffleConfig
 from generation.derived.derive import Choice, Derivation, DeriveResult, Selection, derive
 from generation.derived.inputs import Input, document_lengths, open_inputs, sibling
 from generation.sampling.seeds import sample_seed, uniforms
 from generation.writing.statistics import without_closing
-
-
-@dataclass(frozen=True)
-class ShuffleConfig:
-    """What to shuffle.
-
-    Attributes:
-        folder: the corpus.
-        seed: of the permutations.
-        out: folder of the new corpus; default `A-shuffled` beside it, `A-shuffled-sN` with another seed than 0.
-        shard_rows: documents per shard; None is the existing corpus', else 4,096.
-    """
-
-    folder: Path
-    seed: int = 0
-    out: Path | None = None
-    shard_rows: int | None = None
 
 
 def shuffle(config: ShuffleConfig, report: Reporter = silent) -> DeriveResult:

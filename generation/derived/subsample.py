@@ -1,7 +1,5 @@
 """`faithful corpus subsample`: a part of a corpus, chosen at random, or so that its lengths are those of another one."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +8,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.store.corpus import SPLITS
+from generation.configs.derive import SubsampleConfig
 from generation.derived.derive import Choice, Derivation, DeriveResult, Selection, derive
 from generation.derived.inputs import Input, document_lengths, open_inputs, short_count, sibling
 from generation.derived.length_match import apportion, assign, lacking, largest_match, next_match, smallest_match
@@ -18,28 +17,6 @@ from generation.writing.splits import test_tokens
 from generation.writing.statistics import total_variation
 
 NAMED_DIFFERENCE = 0.1
-
-
-@dataclass(frozen=True)
-class SubsampleConfig:
-    """What to take a part of.
-
-    Attributes:
-        folder: the corpus.
-        tokens: training tokens wanted; None, with `like`, for as many as the lengths allow.
-        like: a corpus whose histogram of lengths the part shall have.
-        seed: of the choice.
-        out: folder of the new corpus; default `A-sub-N`, `A-like-B` or `A-like-B-N` beside it, with `-sN` for another
-            seed than 0.
-        shard_rows: documents per shard; None is the existing corpus', else 4,096.
-    """
-
-    folder: Path
-    tokens: int | None = None
-    like: Path | None = None
-    seed: int = 0
-    out: Path | None = None
-    shard_rows: int | None = None
 
 
 def subsample(config: SubsampleConfig, report: Reporter = silent) -> DeriveResult:

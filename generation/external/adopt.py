@@ -19,7 +19,8 @@ from faithful.hub.repository import CARD, RECORD, Repository
 from faithful.store.corpus import MANIFEST, SPLITS, Manifest, identity_hash, intact_shards, read_manifest
 from faithful.store.places import remember_run, run_folder, run_name
 from faithful.store.token_bounds import refuse_outside
-from generation.external.prepare import AddConfig, AddPlan
+from generation.configs.add import AddConfig
+from generation.external.prepare import AddPlan
 from generation.sources.resolve import find_entry
 
 ARRIVING = ".arriving"

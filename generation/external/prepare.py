@@ -11,8 +11,10 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
 from faithful.models.presets import DEFAULT_TOKENS, find_preset
 from faithful.models.spec import ModelSpec, resolve_model
+from faithful.options.fields import names_in
 from faithful.store.corpus import MANIFEST, Manifest, read_manifest
 from faithful.store.places import run_folder, run_name
+from generation.configs.add import READING, AddConfig
 from generation.files.local_files import PACKED, builder_of
 from generation.sources.held_out import TEST_SHARE
 from generation.sources.resolve import find_entry, resolve_source
@@ -20,53 +22,6 @@ from generation.sources.source import Source
 from generation.writing.identity import differences, model_provenance, spec_of, tokenizer_identity
 from generation.writing.shards import SHARD_ROWS, open_corpus, refuse_foreign_folder
 from generation.writing.splits import WINDOW, test_tokens
-
-READING = ("config", "split", "revision", "columns", "template", "unit", "leave_out")
-
-
-@dataclass(frozen=True)
-class AddConfig:
-    """What the user stated; None is left to the existing corpus, the source, the preset or the defaults.
-
-    Attributes:
-        name: name in the catalog, path of a file or folder, or Hub id.
-        model: preset name, Hub id or folder of the model whose tokens it becomes; `tiny` when nothing says otherwise.
-        tokens: training tokens wanted. None is the preset's budget, or everything where the source has less.
-        held_out: tokens of the split `test`; by default 5 % of the training tokens, 20k to 2M.
-        out: corpus folder; by default `runs/MODEL/corpora/NAME`.
-        run: run folder or name to put it in instead of the model's.
-        seed: of the order of files and documents, default 0.
-        context: tokens per context, BOS included: documents are cut to one less. By default as `generate`'s.
-        bos: start token id of a model that names none.
-        model_revision: Hub revision of the model.
-        config, split, revision, columns, template, unit, leave_out: see `generation.sources.resolve.resolve_source`.
-        window: documents that are shuffled together.
-        shard_rows: documents per shard.
-    """
-
-    name: str
-    model: str | None = None
-    tokens: int | None = None
-    held_out: int | None = None
-    out: Path | None = None
-    run: str | None = None
-    seed: int | None = None
-    context: int | None = None
-    bos: int | None = None
-    model_revision: str | None = None
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    columns: tuple[str, ...] | None = None
-    template: str | None = None
-    unit: str | None = None
-    leave_out: tuple[str, ...] | None = None
-    window: int | None = None
-    shard_rows: int | None = None
-
-    def reading(self) -> dict[str, Any]:
-        """What was stated of how to read the source."""
-        return {name: getattr(self, name) for name in READING if getattr(self, name) is not None}
 
 
 def corpus_folder(config: AddConfig) -> Path:
@@ -251,7 +206,7 @@ def _provenance(config: AddConfig, spec: ModelSpec, source: Source) -> dict[str,
     if source.revision:
         stated["revision"] = source.revision
     reading = {"asked": _asked(config.name), "stated": _plain(stated)}
-    reading |= {"resolved": _plain({name: getattr(source, name) for name in READING})}
+    reading |= {"resolved": _plain({name: getattr(source, name) for name in names_in(AddConfig, READING)})}
     return {"model": model_provenance(spec), "source": source.provenance(), "reading": reading}
 
 

@@ -20,9 +20,10 @@ from faithful.models.tokenizer import load_tokenizer
 from faithful.store.corpus import Document, Manifest, from_table, intact_shards, read_manifest, write_manifest
 from faithful.store.places import remember_run
 from generation.cards.describe import describe
+from generation.configs.generate import GenerateConfig
 from generation.own.coordinator import draw_all
 from generation.own.forecast import bytes_on_disk, default_workers
-from generation.own.prepare import GenerateConfig, existing_corpus, prepare, refuse_differences, targets
+from generation.own.prepare import existing_corpus, prepare, refuse_differences, targets
 from generation.own.recovery import restore_last_shard
 from generation.own.schedule import SplitSchedule
 from generation.own.segments import note_repair, open_segment, settle_engine

@@ -1,9 +1,8 @@
 """What a wish to generate comes down to: folder, manifest, model, sampling and engine, checked before work starts."""
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from faithful.base.devices import default_device, known_device
 from faithful.base.errors import FaithfulError
@@ -12,6 +11,7 @@ from faithful.models.presets import DEFAULT_CONTEXT, DEFAULT_TOKENS, Shape, find
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.store.corpus import MANIFEST, Manifest, read_manifest
 from faithful.store.places import run_folder, run_name
+from generation.configs.generate import GenerateConfig
 from generation.own.engines import choose_engine
 from generation.own.forecast import device_memory, worker_memory
 from generation.sampling.distribution import Sampling
@@ -28,66 +28,6 @@ from generation.writing.shards import refuse_foreign_folder
 from generation.writing.splits import test_tokens
 
 ENGINE_CHANGES = ("engine", "device", "batch")
-SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
-
-
-@dataclass(frozen=True)
-class GenerateConfig:
-    """What the user stated; None is left to the existing corpus, the preset or the defaults.
-
-    Attributes:
-        model: preset name, Hub id or folder; the embedded `tiny` when nothing says otherwise.
-        tokens: training tokens wanted (the corpus may hold more, never fewer).
-        held_out: tokens of the split `test`; by default 5 % of the training tokens, 20k to 2M.
-        out: corpus folder; by default `runs/MODEL/corpora/own…`.
-        run: run folder or name to put it in instead of the model's.
-        seed: run seed, default 0.
-        temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, mode, mask_unmapped, greedy: see `Sampling`.
-        revision: Hub revision of the model.
-        dtype: type the model runs in.
-        bos: start token id.
-        engine: `auto`, `vllm` or `transformers`.
-        device: `cpu` or `cuda`; by default what the machine has.
-        threads: CPU threads per worker.
-        batch: samples in flight per worker.
-        shard_rows: samples per shard.
-        deterministic: drain the engine at each shard's border and promise bytes where it can.
-        workers: processes; default one per GPU, or per core as memory allows.
-        accept_engine_change: go on with another engine, version, device or batch than the corpus was made with.
-        certify_tokens: about how many tokens to certify at the end; 0 skips it, None is `certify`'s default.
-    """
-
-    model: str | None = None
-    tokens: int | None = None
-    held_out: int | None = None
-    out: Path | None = None
-    run: str | None = None
-    seed: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    max_tokens: int | None = None
-    mode: str | None = None
-    mask_unmapped: bool | None = None
-    greedy: bool | None = None
-    revision: str | None = None
-    dtype: str | None = None
-    bos: int | None = None
-    engine: str | None = None
-    device: str | None = None
-    threads: int | None = None
-    batch: int | None = None
-    shard_rows: int | None = None
-    deterministic: bool | None = None
-    workers: int | None = None
-    accept_engine_change: bool = False
-    certify_tokens: int | None = None
-
-    def sampling_changes(self) -> dict[str, Any]:
-        """The sampling fields that were stated."""
-        return {name: getattr(self, name) for name in SAMPLING_OPTIONS if getattr(self, name) is not None}
 
 
 def default_max_tokens(model: str, positions: int | None = None) -> int:

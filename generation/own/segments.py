@@ -6,7 +6,8 @@ A row belongs to the last segment that begins at or before it, unless a later se
 from typing import Any
 
 from faithful.store.corpus import Manifest, Shard
-from generation.own.prepare import GenerateConfig, drawing_settings, refuse_missing_gpus
+from generation.configs.generate import GenerateConfig
+from generation.own.prepare import drawing_settings, refuse_missing_gpus
 from generation.sampling.engine import EngineSettings
 from generation.writing.identity import check_engine, engine_identity
 

@@ -1,7 +1,6 @@
 """`faithful corpus export`: a corpus as rows of `input_ids` that other trainers take without tokenising again."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +12,9 @@ from faithful.base.files import write_atomically
 from faithful.base.quantities import check_stated
 from faithful.store.contexts import LAYOUTS, aligned, packed
 from faithful.store.corpus import SPLITS, Corpus
+from generation.configs.export import ExportConfig
 
 ROWS_PER_GROUP = 4096
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """What to write.
-
-    Attributes:
-        folder: the corpus.
-        context: tokens per row, BOS included.
-        layout: `packed` (rows of equal length, what SAELens and sparsify read) or `aligned` (one document per row).
-        out: target folder; default `exports/NAME-input_ids-LAYOUT-CONTEXT` in the run, else beside the corpus.
-    """
-
-    folder: Path
-    context: int
-    layout: str = "packed"
-    out: Path | None = None
 
 
 def export(config: ExportConfig) -> tuple[Path, int]:

@@ -2,35 +2,39 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from faithful.options.marks import ARGUMENT, MAY_BE_MISSING, SETTING, Count, CountOrNone, names
 
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """What every study over SAEs is told; None and empty are left to the SAEs.
+    """What every study over SAEs is told; None and empty are left to the SAEs."""
 
-    Attributes:
-        saes: folders or Hub places of SAEs.
-        out: folder of the study.
-        corpora: corpora whose held-out parts make the panel; by default those the SAEs were trained on, where they are
-            still found.
-        model: preset name, Hub id or folder.
-        own: name of the own corpus, which the others are contrasted with.
-        tokens: tokens of the panel in all; None is 30k on a CPU and 200k on a GPU.
-        context, layout: tokens per context, BOS included; `aligned` or `packed`; by default as the SAEs were trained.
-        device, dtype: of the model.
-        seed: of every random choice of the study.
-        workers: processes that share the work, each with its part of the CPU's threads or a GPU; the figures are the same.
+    saes: Annotated[tuple[str | Path, ...], ARGUMENT, MAY_BE_MISSING]
+    """Folders of SAEs, runs, or Hub places; default: the SAEs of the current run."""
+    out: Annotated[Path, MAY_BE_MISSING]
+    """Folder; default studies/NAME of the run, for SAEs of the Hub runs/REPO/studies/NAME."""
+    corpora: Annotated[tuple[Path, ...], names("--corpus")] = ()
+    """Corpus of the panel, or a run; repeat it. Default: those trained on, where they are still found.
+
+    Their held-out parts make the panel.
     """
-
-    saes: tuple[str | Path, ...]
-    out: Path
-    corpora: tuple[Path, ...] = ()
     model: str | None = None
+    """Preset name, Hub id or folder; default: the corpora's."""
     own: str | None = None
-    tokens: int | None = None
-    context: int | None = None
-    layout: str | None = None
+    """Name of the model's own corpus, which the others are contrasted with."""
+    tokens: Count | None = None
+    """Tokens of the panel in all; default 30k on a CPU, 200k on a GPU."""
+    context: Annotated[CountOrNone | None, SETTING] = None
+    """Tokens per context, BOS included; by default as the SAEs were trained."""
+    layout: Annotated[str | None, SETTING] = None
+    """aligned or packed; by default as the SAEs were trained."""
     device: str | None = None
+    """cpu or cuda; default: what the machine has."""
     dtype: str | None = None
+    """Type the model runs in."""
     seed: int = 0
+    """Of every random choice of the study."""
     workers: int = 1
+    """Processes that share the work, one per GPU or part of the CPU; the figures are the same."""

@@ -16,10 +16,12 @@ from faithful.models.load import load_model, shape_of
 from faithful.models.presets import DEFAULT_CONTEXT, find_preset
 from faithful.models.spec import ModelSpec, check_dtype, resolve_model
 from faithful.models.tokenizer import load_tokenizer
+from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import bos_of, trained_corpora
 from faithful.store.corpus import MANIFEST, Corpus
 from faithful.store.places import corpora_in, saes_in
 from faithful.store.saes import Trained, find_saes
+from generation.configs.add import AddConfig
 from generation.writing.identity import sampling_of, spec_of
 from studies.common.config import StudyConfig
 from studies.common.results import Summary
@@ -148,7 +150,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:
             raise FaithfulError(
                 f"{corpus.folder} was tokenised for {made_for['name']}, whose tokenizer differs from {spec.name}'s;"
-                f" add it again with `faithful corpus add … --for {spec.name}`."
+                f" add it again with `{command_line(AddConfig, name='SOURCE', model=spec.name)}`."
             )
     _refuse_other_models(config, saes, spec)
     _refuse_widths(saes, spec)

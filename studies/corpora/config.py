@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
+from faithful.options.marks import ARGUMENT, MAY_BE_MISSING, Count
 from studies.common.forecast import StudyCost, Work
 from studies.common.study import Study
 
@@ -13,33 +14,32 @@ REFERENCE_TOKENS = 50_000
 
 @dataclass(frozen=True)
 class CorporaConfig:
-    """What to compare.
+    """What to compare."""
 
-    Attributes:
-        folders: the corpora, in the order of the table.
-        out: folder of the study.
-        model: preset name, Hub id or folder; by default the model that the corpora were made for.
-        own: the model's own T 1 corpus; by default one among or beside the corpora.
-        tokens: about how many tokens to score per corpus; None is 100k on a CPU and 1M on a GPU, at most the smallest.
-        budget: tokens that diversity is computed on; by default the smallest corpus', where corpora are sampled for a
-            sweep at most 1M.
-        temperatures, top_ps: settings of a sweep: own corpora sampled for it, as large as `budget`.
-        device: `cpu` or `cuda`; by default what the machine has.
-        dtype: type of the scoring pass; by default the model's on this device.
-        seed: of the randomised transform and the bootstraps.
-    """
+    COMMAND: ClassVar = "study corpora"
 
-    folders: tuple[Path, ...]
-    out: Path
+    folders: Annotated[tuple[Path, ...], ARGUMENT, MAY_BE_MISSING]
+    """Corpora, or runs, in the order of the table; default: those of the current run."""
+    out: Annotated[Path, MAY_BE_MISSING]
+    """Folder; default studies/corpora of the run."""
     model: str | None = None
+    """Preset name, Hub id or folder; default: the corpora's."""
     own: Path | None = None
-    tokens: int | None = None
-    budget: int | None = None
+    """The model's own T 1 corpus to hold them against; default: one among or beside them."""
+    tokens: Count | None = None
+    """About how many tokens to score of each; default 100k on a CPU, 1M on a GPU, at most the smallest."""
+    budget: Count | None = None
+    """Tokens for diversity; default the smallest corpus', at most 1M where corpora are sampled for a sweep."""
     temperatures: tuple[float, ...] = ()
+    """Sweep: 0.7,0.85,1,1.15; own corpora sampled for it, as large as the budget."""
     top_ps: tuple[float, ...] = ()
+    """Sweep: 0.9,0.95,1."""
     device: str | None = None
+    """cpu or cuda; default: what the machine has."""
     dtype: str | None = None
+    """Type of the scoring pass; default: the model's on this device."""
     seed: int = 0
+    """Of the bootstraps and the randomised transform."""
 
 
 def scored_tokens(device: str, context: int) -> int:

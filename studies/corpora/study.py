@@ -18,13 +18,15 @@ from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.models.spec import ModelSpec, resolve_model
+from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import bos_of
 from faithful.store.corpus import Corpus
 from faithful.store.places import corpora_in
 from generation.certificate.certify import DEFAULT_TOKENS, refuse_damaged
 from generation.certificate.reference import find_reference
+from generation.configs.add import AddConfig
+from generation.configs.generate import GenerateConfig
 from generation.own.generate import generate
-from generation.own.prepare import GenerateConfig
 from generation.writing.identity import sampling_of, spec_of
 from generation.writing.statistics import NEAR_TOKENS
 from studies.common.results import Done, Row, write_results
@@ -122,7 +124,7 @@ def _model(config: CorporaConfig, corpora: list[Corpus], device: str) -> ModelSp
         if model["tokenizer_sha256"] != spec.tokenizer_sha256:
             raise FaithfulError(
                 f"{corpus.folder} was tokenised for {model['name']}, whose tokenizer differs from {spec.name}'s;"
-                f" add it again with `faithful corpus add … --for {spec.name}`."
+                f" add it again with `{command_line(AddConfig, name='SOURCE', model=spec.name)}`."
             )
     return spec
 
@@ -134,7 +136,7 @@ def _own(folders: Sequence[Path], spec: ModelSpec) -> Path:
             return found
     raise FaithfulError(
         f"The corpora are held against {spec.name}'s own text at T 1, and none is among or beside them;"
-        f" make one with `faithful generate --model {spec.name}`, or name it with --own."
+        f" make one with `{command_line(GenerateConfig, model=spec.name)}`, or name it with --own."
     )
 
 

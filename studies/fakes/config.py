@@ -1,7 +1,9 @@
 """What `faithful study fakes` is told, and its record."""
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
+from faithful.options.marks import SETTING, CountOrNone
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
@@ -13,15 +15,14 @@ PANEL_PASSES, NOISE_PASSES = 9, 3
 
 @dataclass(frozen=True)
 class FakesConfig(StudyConfig):
-    """What to count.
+    """What to count."""
 
-    Attributes:
-        noise_tokens: random tokens; by default 64k on a CPU and 1M on a GPU, and no fewer than 1,000 contexts of them.
-        examples: top fake latents shown per corpus.
-    """
+    COMMAND: ClassVar = "study fakes"
 
-    noise_tokens: int | None = None
-    examples: int = 5
+    noise_tokens: Annotated[CountOrNone | None, SETTING] = None
+    """Random tokens; by default 64k on a CPU and 1M on a GPU, and no fewer than 1,000 contexts of them."""
+    examples: Annotated[CountOrNone, SETTING] = 5
+    """Top fake latents shown per corpus."""
 
 
 def noise_tokens(device: str, context: int) -> int:

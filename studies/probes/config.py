@@ -1,7 +1,9 @@
 """What `faithful study probes` is told, and its record."""
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
+from faithful.options.marks import SETTING, CountOrNone, Names
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
@@ -15,28 +17,29 @@ for 1,000 × 12,288 (`benchmarks/bench_probes.py`)."""
 
 @dataclass(frozen=True)
 class ProbesConfig(StudyConfig):
-    """What to probe. `tokens` is the held-out text that the corpora's positions are compared on.
+    """What to probe. `tokens` is the held-out text that the corpora's positions are compared on."""
 
-    Attributes:
-        tasks: names, or `PLACE:TEXT:LABEL`, a folder, file or data set and its columns; by default the four on the Hub, for
-            the embedded model those made of the embedded text.
-        text_column, label_column: of places that state none; by default `text` and `label`.
-        pooling: `mean`, `last` or `max`, over the tokens of a text that are no special ones.
-        train_size, test_size: examples of a task, at most; by default 256 and 400 on a CPU and 2,000 each on a GPU.
-        curve_points: training-set sizes, each a quarter of the next; the last is all.
-        ks: features of the k-sparse probes.
-        folds: of the cross-validation of C.
-    """
+    COMMAND: ClassVar = "study probes"
 
-    tasks: tuple[str, ...] = ()
-    text_column: str | None = None
-    label_column: str | None = None
-    pooling: str = "mean"
-    train_size: int | None = None
-    test_size: int | None = None
-    curve_points: int = 3
-    ks: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
-    folds: int = 4
+    tasks: Annotated[Names, SETTING] = ()
+    """Names, or PLACE:TEXT:LABEL, a folder, file or data set and its columns; by default the four on the Hub, for the
+    embedded model those made of the embedded text."""
+    text_column: Annotated[str | None, SETTING] = None
+    """Column of the text, of places that state none; by default text."""
+    label_column: Annotated[str | None, SETTING] = None
+    """Column of the label, of places that state none; by default label."""
+    pooling: Annotated[str, SETTING] = "mean"
+    """mean, last or max, over the tokens of a text that are no special ones."""
+    train_size: Annotated[CountOrNone | None, SETTING] = None
+    """Training examples of a task, at most; by default 256 on a CPU and 2,000 on a GPU."""
+    test_size: Annotated[CountOrNone | None, SETTING] = None
+    """Test examples of a task, at most; by default 400 on a CPU and 2,000 on a GPU."""
+    curve_points: Annotated[CountOrNone, SETTING] = 3
+    """Training-set sizes, each a quarter of the next; the last is all."""
+    ks: Annotated[tuple[int, ...], SETTING] = (1, 2, 5, 10, 20, 50)
+    """Features of the k-sparse probes."""
+    folds: Annotated[CountOrNone, SETTING] = 4
+    """Of the cross-validation of C."""
 
 
 train_examples = by_device(256, 2_000)

@@ -1,7 +1,9 @@
 """What `faithful study reconstruction` is told, and its record."""
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
+from faithful.options.marks import SETTING
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work, panel_tokens
 from studies.common.study import Study
@@ -10,14 +12,13 @@ from studies.statistics.headlines import Headline, Wording
 
 @dataclass(frozen=True)
 class ReconstructionConfig(StudyConfig):
-    """What to measure.
+    """What to measure."""
 
-    Attributes:
-        ks: divisors of k; (1, 2, 4) measures each SAE with k, k/2 and k/4 latents per token. SAEs without a k of their own
-            are measured as they are.
-    """
+    COMMAND: ClassVar = "study reconstruction"
 
-    ks: tuple[int, ...] = (1, 2, 4)
+    ks: Annotated[tuple[int, ...], SETTING] = (1, 2, 4)
+    """Divisors of k; 1,2,4 measures each SAE with k, k/2 and k/4 latents per token. SAEs without a k of their own are
+    measured as they are."""
 
 
 def _cost(config: ReconstructionConfig, work: Work) -> StudyCost:

@@ -35,15 +35,6 @@ class CorpusFound:
     folder: Path
     manifest: Manifest
 
-    @property
-    def command(self) -> str | None:
-        """The command on its card that makes it again; None where there is no card."""
-        card = self.folder / "README.md"
-        if not card.is_file():
-            return None
-        blocks = re.findall(r"```bash\n(faithful .*?)\n```", read_text(card), re.DOTALL)
-        return next((block for block in blocks if not block.startswith("faithful corpus export")), None)
-
     def samples(self) -> list[str]:
         """Its first texts, shortened; none where its data is not here."""
         from faithful.store.corpus import Corpus

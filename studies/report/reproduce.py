@@ -1,21 +1,21 @@
 """What the report says of making the run again: sizes, settings, versions, commands, seconds."""
 
-import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
-from pathlib import PurePath
+from dataclasses import fields, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 from faithful.base.version import __version__
+from faithful.options.line import command_line, folded
+from generation.cards.made_by import made_by
 from studies.catalog import STUDIES
 from studies.common.tables import Table
+from studies.corpora.config import CorporaConfig
+from studies.report.config import ReportConfig, RunConfig
 from studies.report.found import RunFound, StudyFound
 from studies.report.parts import model_line, words
 
 INSIDE = ("corpora", "saes")
-OPTIONS = {"model", "own", "tokens", "device", "dtype", "seed"}
-OPTIONS_OF_CORPORA = OPTIONS | {"budget", "temperatures", "top_ps"}
 NO_SIZES = {"saes", "out", "folders", "corpora", "model", "own", "device", "dtype", "seed"}
 
 
@@ -71,37 +71,35 @@ def provenance_table(run: RunFound) -> Table:
 def commands(run: RunFound) -> str:
     """The recipe's command, and those that make the run again step by step; none that trains where SAEs are from elsewhere
     or of several models."""
-    lines = [_into(run, corpus.name, corpus.command) for corpus in run.corpora]
+    home = Path("runs") / run.name
+    lines = [folded(replace(made_by(corpus.manifest), out=home / "corpora" / corpus.name)) for corpus in run.corpora]
     if run.saes and len({sae.identity.get("model") for sae in run.saes}) == 1:
-        from faithful.training.card import model_facts, train_command
+        from faithful.training.card import model_facts, trained_by
 
         facts = model_facts(run.saes, {corpus.name: corpus.manifest for corpus in run.corpora})
         first = run.saes[0].identity
         shared = {key: value for key, value in first.items() if all(s.identity.get(key) == value for s in run.saes)}
-        trained = train_command(run.saes, facts, shared)
-        inside = re.compile(r"--corpus (\S+)")
-        lines.append(trained and inside.sub(rf"--corpus runs/{run.name}/corpora/\1", trained) + f" --run {run.name}")
+        trained = trained_by(run.saes, facts, shared)
+        if trained is not None:
+            corpora = tuple(home / "corpora" / corpus for corpus in trained.corpora)
+            lines.append(folded(replace(trained, corpora=corpora, out=home / "saes")))
     lines += [study_command(run.studies[name], run.name) for name in STUDIES if name in run.studies]
-    lines.append(f"faithful report {run.name}")
+    lines.append(command_line(ReportConfig, run=run.name))
     if run.recipe is not None:
-        lines = [f"faithful run recipe.toml --run {run.name}", "", "# which is, step by step:", *lines]
-    return "\n".join(line for line in lines if line is not None)
+        lines = [command_line(RunConfig, recipe="recipe.toml", run=run.name), "", "# which is, step by step:", *lines]
+    return "\n".join(lines)
 
 
 def study_command(study: StudyFound, run: str) -> str:
     """`faithful study …` with all that the study was told; what is a default, and the SAEs of the run, are left out."""
-    name, stated = study.name, {key: value for key, (value, _) in _stated(study).items()}
-    places = [_place(place, run) for place in (*stated.pop("saes", ()), *stated.pop("folders", ()))]
-    parts = [f"faithful study {name}", *(place for place in places if place != f"runs/{run}/saes"), f"--run {run}"]
-    parts += [f"--corpus {_place(place, run)}" for place in stated.pop("corpora", ())]
-    stated.pop("out", None)
-    if name == "corpora" and "own" in stated:
+    config = STUDIES[study.name].config
+    stated = {key: value for key, (value, _) in _stated(study).items() if key != "out"}
+    for key in {"saes", "folders", "corpora"} & stated.keys():
+        stated[key] = [_place(place, run) for place in stated[key]]
+    if config is CorporaConfig and "own" in stated:
         stated["own"] = _place(stated["own"], run)
-    options = OPTIONS_OF_CORPORA if name == "corpora" else OPTIONS
-    for key, value in stated.items():
-        text = shlex.quote(_typed(value))
-        parts.append(f"--{key.replace('_', '-')} {text}" if key in options else f"--set {key}={text}")
-    return " ".join(parts)
+    stated["saes"] = [place for place in stated.get("saes", ()) if place != f"runs/{run}/saes"] or None
+    return command_line(config, **stated, run=run)
 
 
 def steps_table(run: RunFound) -> Table:
@@ -109,11 +107,6 @@ def steps_table(run: RunFound) -> Table:
     rows: list[tuple[str, ...]] = [(name, f"{seconds:,.1f}") for name, seconds in run.steps.items()]
     rows += [("all", f"{sum(run.steps.values()):,.1f}")] if rows else []
     return Table("Seconds per step", ("step", "seconds"), rows)
-
-
-def _into(run: RunFound, name: str, command: str | None) -> str | None:
-    """A command that makes a corpus, into this run."""
-    return command and command + f" --out {shlex.quote(f'runs/{run.name}/corpora/{name}')}"
 
 
 def _stated(study: StudyFound) -> dict[str, tuple[Any, Any]]:
@@ -144,15 +137,8 @@ def _place(place: str, run: str) -> str:
     parts = PurePath(place).parts
     starts = [at for at, part in enumerate(parts) if part in INSIDE]
     if starts:
-        return shlex.quote("/".join(("runs", run, *parts[starts[-1] :])))
-    return shlex.quote(parts[-1] if PurePath(place).is_absolute() else place)
-
-
-def _typed(value: Any) -> str:
-    """A value as `--set` reads it."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        return "/".join(("runs", run, *parts[starts[-1] :]))
+    return parts[-1] if PurePath(place).is_absolute() else place
 
 
 def _sizes(values: Iterable[Any]) -> str:

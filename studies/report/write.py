@@ -9,7 +9,6 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,26 +19,12 @@ from faithful.base.quantities import check_stated
 from studies.report import parts
 from studies.report import reproduce as again
 from studies.report.answer import answer
+from studies.report.config import ReportConfig
 from studies.report.examples import Example
 from studies.report.found import RunFound, read_run
 from studies.report.svg import inline_svg
 
 NUMERIC = re.compile(r"^[<+−–-]?\s?\d|^–$")
-
-
-@dataclass(frozen=True)
-class ReportConfig:
-    """What to report on.
-
-    Attributes:
-        run: folder of the run.
-        out: file to write; by default report.html, or report.md, in the run's folder.
-        markdown: write Markdown, with figures as files in a folder beside it.
-    """
-
-    run: Path
-    out: Path | None = None
-    markdown: bool = False
 
 
 def write_report(config: ReportConfig) -> Path:

@@ -10,11 +10,13 @@ from faithful.hub.card_file import make_card
 from faithful.hub.local_files import LocalFile, is_named, measured, refuse_linked_folders, sendable
 from faithful.hub.plan import Bundle, is_plain_name
 from faithful.hub.repository import CARD
+from faithful.options.line import command_line
 from faithful.store.corpus import SPLITS, Corpus, Manifest, identity_hash, read_manifest
 from faithful.store.places import corpora_of, studies_of
 from faithful.store.saes import SaeCell, corpora_beside, read_cells
 from faithful.training.card import model_facts, render_saes, sae_metadata
 from generation.cards.card import card_is_current, hub_card
+from generation.configs.add import AddConfig
 from studies.runs.card_parts import corpora_table, drawn_figures, grid_words, shown_studies, study_section
 from studies.runs.local_paths import manifest_file, paths_objection, without_paths
 from studies.runs.terms import conditions_of, conditions_of_quotes, terms_of
@@ -261,6 +263,7 @@ def _run_dataset(
         f" **{first.identity['model']['name']}**, one config each: training and held-out split, one schema, one tokenizer.",
         repo=name,
         example=default,
+        fetch=command_line(AddConfig, name=name, config=default),
         bos_id=first.identity["model"]["bos_id"],
         model_address=f"{model_endpoint}/{name}" if model_endpoint else None,
         corpora=corpora_table([(corpus.name, corpus.manifest) for corpus in corpora], links=True),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from faithful.base.errors import FaithfulError
 from faithful.hub.card_file import markdown_table
 from faithful.hub.local_files import sendable
+from faithful.options.line import command_line
 from faithful.store.corpus import Manifest
 from faithful.store.saes import SaeCell
 
@@ -98,7 +99,7 @@ def _tables(study: "Study", path: Path) -> "list[Table]":
         return study.tables(summary)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise FaithfulError(
-            f"{path} is of another version of this program; run `faithful study {study.name}` again, then publish."
+            f"{path} is of another version of this program; run `{command_line(study.config)}` again, then publish."
         ) from error
 
 

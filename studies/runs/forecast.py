@@ -13,9 +13,9 @@ from faithful.models.spec import resolve_model
 from faithful.sae.config import StackConfig
 from faithful.training.forecast import device_flops, sae_bytes
 from faithful.training.settings import LARGEST_BATCH
+from generation.configs.generate import GenerateConfig
 from generation.own.dry_run import dry_run
 from generation.own.forecast import BYTES, bytes_on_disk
-from generation.own.prepare import GenerateConfig
 from studies.catalog import find_study
 from studies.common.forecast import Work
 from studies.runs.recipe_file import CorpusPlan, Recipe

@@ -5,8 +5,9 @@ from pathlib import Path
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Reporter, silent
 from faithful.formats.files import CONFIG
+from faithful.hub.config import PublishConfig
 from faithful.hub.plan import Bundle
-from faithful.hub.publish import Publication, PublishConfig, publish_bundles
+from faithful.hub.publish import Publication, publish_bundles
 from faithful.hub.repository import Repository
 from faithful.store.places import corpora_of, studies_of
 from faithful.store.saes import is_hidden

@@ -22,14 +22,16 @@ from faithful.store.saes import read_cells
 from faithful.training.card import write_saes_card
 from faithful.training.config import TrainConfig
 from faithful.training.train import train
-from generation.derived.shuffle import ShuffleConfig, shuffle
-from generation.derived.subsample import SubsampleConfig, subsample
+from generation.configs.add import AddConfig
+from generation.configs.derive import ShuffleConfig, SubsampleConfig
+from generation.configs.generate import GenerateConfig
+from generation.derived.shuffle import shuffle
+from generation.derived.subsample import subsample
 from generation.external.add import add
-from generation.external.prepare import AddConfig
 from generation.own.generate import generate
-from generation.own.prepare import GenerateConfig
 from studies.catalog import find_study
-from studies.report.write import ReportConfig, write_report
+from studies.report.config import ReportConfig
+from studies.report.write import write_report
 from studies.runs.recipe_file import LEAST_SEEDS, CorpusPlan, Recipe, to_toml
 
 RESOLVED, REPORT = "recipe.toml", "report"

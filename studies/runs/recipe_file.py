@@ -1,21 +1,21 @@
 """Recipes: a whole run as one TOML file (model, corpora, SAEs, studies), read and checked before work starts."""
 
-import inspect
 import json
 import re
-import types
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from faithful.base.errors import FaithfulError
-from faithful.base.quantities import parse_count, parse_integers, parse_numbers
+from faithful.base.quantities import parse_count, parse_integers
 from faithful.base.records import read_toml
 from faithful.base.shapes import shown
 from faithful.base.suggest import did_you_mean
 from faithful.models.presets import find_preset
+from faithful.options.fields import Option, options_of
+from faithful.options.values import KINDS, read_values
 from studies.catalog import find_study
 
 SOURCES = ("add", "like", "shuffle")
@@ -24,7 +24,6 @@ NOT_STATED = {
 }  # fmt: skip
 LEAST_SEEDS = 6
 FOLDER = re.compile(r"(?!\.)[^\x00-\x1f\x7f/]{1,200}")
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path", tuple: "a list"}
 
 
 @dataclass(frozen=True)
@@ -138,54 +137,17 @@ def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
         seeds=seeds,
         tokens=tokens,
         corpora=corpora,
-        train=read_values(TrainConfig, _table(table.get("train", {}), "train"), "train"),
+        train=read_values(settings_of(TrainConfig), _table(table.get("train", {}), "train"), "train"),
         studies={
-            key: read_values(find_study(key).config, value, f"studies.{key}")
+            key: read_values(settings_of(find_study(key).config), value, f"studies.{key}")
             for key, value in _tables(table.get("studies", {}), "studies").items()
         },
     )
 
 
-def settings_of(config: type[Any], without: Collection[str] = ()) -> list[str]:
-    """Fields of a configuration that a recipe or `--set` may state, but those `without`, which have options of their own."""
-    return [field.name for field in fields(config) if field.name not in NOT_STATED.union(without)]
-
-
-def describe_settings(config: type[Any], without: Collection[str] = ()) -> list[str]:
-    """The same as lines to read: `folds (4): of the cross-validation of C.`, by the configuration's documentation."""
-    defaults = {field.name: field.default for field in fields(config)}
-    allowed, lines = settings_of(config, without), []
-    for kind in config.__mro__:
-        attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
-        for entry in filter(None, re.split(r"^ {4}(?! )", attributes, flags=re.MULTILINE)):
-            names, _, text = entry.partition(": ")
-            known = [name for name in names.split(", ") if name in allowed]
-            shown = [
-                f"{name} ({_typed(defaults[name])})" if defaults[name] not in (None, ()) else name for name in known
-            ]
-            lines += [f"{', '.join(shown)}: {' '.join(text.split())}"] if known else []
-    return lines
-
-
-def read_values(
-    config: type[Any], table: Mapping[str, Any], where: str, without: Collection[str] = ()
-) -> dict[str, Any]:
-    """Values of a table as fields of a configuration: counts as people write them, lists as tuples.
-
-    Raises:
-        FaithfulError: a name that is no field of it, or is `without`, or a value of another kind.
-    """
-    hints = get_type_hints(config)
-    allowed = settings_of(config, without)
-    values = {}
-    for name, value in table.items():
-        if name not in allowed:
-            near = did_you_mean(name, allowed)
-            raise FaithfulError(
-                f"{where} states '{name}', which is not known; choose among {', '.join(allowed)}.{near}"
-            )
-        values[name] = _convert(hints[name], value, f"{where}.{name}")
-    return values
+def settings_of(config: Any) -> list[Option]:
+    """Fields of a configuration that a recipe may state."""
+    return [option for option in options_of(config) if option.name not in NOT_STATED]
 
 
 def to_toml(recipe: Recipe) -> str:
@@ -243,10 +205,9 @@ def _tables(value: Any, where: str) -> dict[str, dict[str, Any]]:
 
 
 def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:
-    from generation.derived.shuffle import ShuffleConfig
-    from generation.derived.subsample import SubsampleConfig
-    from generation.external.prepare import AddConfig
-    from generation.own.prepare import GenerateConfig
+    from generation.configs.add import AddConfig
+    from generation.configs.derive import ShuffleConfig, SubsampleConfig
+    from generation.configs.generate import GenerateConfig
 
     stated = [how for how in SOURCES if how in table]
     if len(stated) > 1:
@@ -260,41 +221,12 @@ def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:
     if how == "like" and not of:
         of = "own"
     config: Any = {"generate": GenerateConfig, "add": AddConfig, "like": SubsampleConfig, "shuffle": ShuffleConfig}[how]
-    return CorpusPlan(name, how, source, of, train, read_values(config, table, f"corpora.{name}"))
+    return CorpusPlan(name, how, source, of, train, read_values(settings_of(config), table, f"corpora.{name}"))
 
 
 def _expect(kind: type[Any], value: Any, where: str) -> None:
     if not isinstance(value, kind):
         raise FaithfulError(f"{where} cannot be {shown(value)}; give {KINDS[kind]}.")
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """A value of TOML or of `--set` as the type wants it."""
-    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    try:
-        for kind in kinds:
-            if get_origin(kind) is tuple:
-                inner = get_args(kind)[0]
-                if isinstance(value, str) and inner is int:
-                    return parse_integers(value, where)
-                if isinstance(value, str) and inner is float:
-                    return parse_numbers(value, where)
-                if isinstance(value, str):
-                    return tuple(part.strip() for part in value.split(","))
-                return tuple(_convert(inner, one, where) for one in (value if isinstance(value, list) else [value]))
-            if kind is int and not isinstance(value, bool):
-                return value if isinstance(value, int) else int(value) if value == "0" else parse_count(value)
-            if kind is bool:
-                return value if isinstance(value, bool) else {"true": True, "false": False}[value]
-            if kind is float and not isinstance(value, bool):
-                return float(value)
-            if kind is str and isinstance(value, str | int | float):
-                return str(value)
-            if kind is Path and isinstance(value, str):
-                return Path(value)
-    except (TypeError, ValueError, KeyError, OverflowError):
-        pass
-    raise FaithfulError(f"{where} cannot be {shown(value)}; give {KINDS[get_origin(kinds[0]) or kinds[0]]}.")
 
 
 def _change(table: dict[str, Any], name: str, value: Any) -> None:
@@ -304,11 +236,6 @@ def _change(table: dict[str, Any], name: str, value: Any) -> None:
         if not isinstance(table, dict):
             raise FaithfulError(f"'{name}' does not name a setting of a recipe; write it like train.d_sae.")
     table[last] = value
-
-
-def _typed(value: Any) -> str:
-    """A value as it is typed after `--set NAME=`."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:

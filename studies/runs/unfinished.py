@@ -4,9 +4,11 @@ from pathlib import Path
 
 from faithful.base.errors import FaithfulError
 from faithful.formats.files import CONFIG, WEIGHTS
+from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import NAME, noted_corpora
 from faithful.store.places import read_steps
 from faithful.store.saes import SaeCell, is_hidden
+from studies.report.config import RunConfig
 
 
 def refuse_unfinished_run(run: Path) -> None:
@@ -17,11 +19,9 @@ def refuse_unfinished_run(run: Path) -> None:
     """
     left = _steps_left(run)
     if left:
-        place = run if "/" in str(run) else f"./{run}"
-        raise FaithfulError(
-            f"{run} is not finished: {', '.join(left)} still to do; run `faithful run {run / 'recipe.toml'} --run {place}`,"
-            " then publish it."
-        )
+        place = str(run) if "/" in str(run) else f"./{run}"
+        again = command_line(RunConfig, recipe=run / "recipe.toml", run=place)
+        raise FaithfulError(f"{run} is not finished: {', '.join(left)} still to do; run `{again}`, then publish it.")
 
 
 def refuse_unfinished_grid(folder: Path, cells: list[SaeCell]) -> None:

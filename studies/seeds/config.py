@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
+from faithful.options.marks import SETTING, CountOrNone
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work, panel_tokens
 from studies.common.study import Study
@@ -18,17 +19,16 @@ ASSIGNMENT_SECONDS = 10 / 18_432**2
 
 @dataclass(frozen=True)
 class SeedsConfig(StudyConfig):
-    """What to compare.
+    """What to compare."""
 
-    Attributes:
-        gaussian_seeds: SAEs trained per corpus and shape on Gaussian activations for `floor_gaussian`; 0 leaves it out.
-        gaussian_steps: at most so many steps of each; by default as many as the corpus' SAEs were trained.
-        examples: latents shown per corpus, of the most and of the least reproducible ones.
-    """
+    COMMAND: ClassVar = "study seeds"
 
-    gaussian_seeds: int = 2
-    gaussian_steps: int | None = None
-    examples: int = 5
+    gaussian_seeds: Annotated[CountOrNone, SETTING] = 2
+    """SAEs trained per corpus and shape on Gaussian activations for `floor_gaussian`; 0 leaves it out."""
+    gaussian_steps: Annotated[CountOrNone | None, SETTING] = None
+    """At most so many steps of each; by default as many as the corpus' SAEs were trained."""
+    examples: Annotated[CountOrNone, SETTING] = 5
+    """Latents shown per corpus, of the most and of the least reproducible ones."""
 
 
 def _cost(config: SeedsConfig, work: Work) -> StudyCost:

@@ -4,6 +4,13 @@ from pathlib import Path
 
 from faithful.base.errors import FaithfulError
 from faithful.base.records import read_record, read_text
+from faithful.hub.config import PublishConfig
+from faithful.options.line import command_line
+from faithful.training.config import TrainConfig
+from generation.configs.add import AddConfig
+from generation.configs.generate import GenerateConfig
+from studies.catalog import STUDIES
+from studies.report.config import ReportConfig
 
 PLACES = ("corpora", "saes", "studies")
 
@@ -25,37 +32,37 @@ def following(folder: Path, otherwise: str) -> str:
 def next_step(run: Path) -> str:
     """The next command for a run: other text, SAEs for every corpus, each study, the report, its publication."""
     from faithful.store.places import corpora_of
-    from studies.catalog import STUDIES
 
     kinds = {folder.name: _kind_and_model(folder / "corpus.json") for folder in corpora_of(run)}
     at = _option(run)
     if not kinds:
-        return "faithful generate" + at
+        return command_line(GenerateConfig, run=at)
     trained = {path.parents[2].name for path in (run / "saes").glob("*/*/seed-*/cfg.json")}
     kind, model = next(iter(kinds.values()))
     if len(kinds) == 1 and kind == "own" and not trained:
-        return f"faithful corpus add {'prose' if model == 'tiny' else f'fineweb --for {model}'}{at}"
+        source = {"name": "prose"} if model == "tiny" else {"name": "fineweb", "model": model}
+        return command_line(AddConfig, **source, run=at)
     if not kinds.keys() <= trained:
-        return "faithful train" + at
+        return command_line(TrainConfig, run=at)
     for study in STUDIES:
         if not (run / "studies" / study / "summary.json").exists():
-            return f"faithful study {study}{at}"
+            return command_line(STUDIES[study].config, run=at)
     page = run / "report.html"
     newest = max((run / "studies" / study / "summary.json").stat().st_mtime for study in STUDIES)
     if not page.exists() or page.stat().st_mtime < newest:
-        return f"faithful report {run}"
-    return f"faithful publish run {run} USER/REPO --dry-run"
+        return command_line(ReportConfig, run=run)
+    return command_line(PublishConfig, path=run, name="USER/REPO", dry_run=True)
 
 
-def _option(run: Path) -> str:
+def _option(run: Path) -> str | None:
     """What names a run that is not the current one."""
     from faithful.store.places import ROOT, run_folder
 
     marker = ROOT / "current"
     current = read_text(marker).strip() if marker.exists() else ""
     if current and run_folder(current).resolve() == run.resolve():
-        return ""
-    return f" --run {run.name if run.parent == ROOT else run}"
+        return None
+    return run.name if run.parent == ROOT else str(run)
 
 
 def _kind_and_model(manifest: Path) -> tuple[str, str]:

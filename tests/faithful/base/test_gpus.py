@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from faithful.base.errors import FaithfulError
 from faithful.base.gpus import GPUS, forecast_gpu, known_gpu
 from faithful.cli import app
+from generation.configs.generate import GenerateConfig
 from generation.own.dry_run import dry_run
-from generation.own.prepare import GenerateConfig
 
 
 def test_a_card_is_known_by_its_short_name() -> None:

@@ -6,10 +6,12 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.base.suggest import did_you_mean
+from faithful.options.fields import options_of
+from faithful.options.values import read_values
 from faithful.store.places import current_run
 from faithful.store.saes import find_saes
 from generation.sources.resolve import resolve_source
-from studies.runs.recipe_file import load_recipe, read_values
+from studies.runs.recipe_file import load_recipe
 from studies.seeds.config import SeedsConfig
 
 
@@ -30,7 +32,7 @@ def test_every_kind_of_name_suggests(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (lambda: resolve_source("leters.jsonl"), "letters.jsonl"),
         (lambda: current_run("tinny"), "tiny"),
         (lambda: load_recipe("dmo"), "demo"),
-        (lambda: read_values(SeedsConfig, {"gausian_seeds": "1"}, "--set", set()), "gaussian_seeds"),
+        (lambda: read_values(options_of(SeedsConfig), {"gausian_seeds": "1"}, "--set"), "gaussian_seeds"),
         (lambda: find_saes(["tinny"]), "runs/tiny"),
     ):
         with pytest.raises(FaithfulError, match=rf"Did you mean {meant}\?$"):

@@ -165,7 +165,7 @@ def test_studies_of_saes_on_the_hub_go_to_a_run_called_as_their_repository(
     """Not into the working directory, which may be anything."""
     monkeypatch.chdir(tmp_path)
     places: list[Path] = []
-    monkeypatch.setattr("faithful.cli.study_saes._do", lambda name, out, stated, as_json, **_: places.append(out))
+    monkeypatch.setattr("faithful.cli.study._do", lambda name, out, stated, as_json, **_: places.append(out))
     for words in (["someone/saes"], ["someone/saes/own/resid_pre.8-f64-k4"], ["someone/saes", "--run", "mine"]):
         assert type_in("probes", *words).exit_code == 0
     home = Path("runs")
@@ -180,11 +180,11 @@ def test_help_names_every_setting_with_its_default(name: str) -> None:
     settings = told.partition("Settings for --set (default):")[2]
     expected = {
         "seeds": ["gaussian_seeds (2): SAEs trained", "gaussian_steps: ", "examples (5): "],
-        "fakes": ["noise_tokens: random tokens", "examples (5): "],
-        "probes": ["tasks: ", "text_column, label_column: ", "ks (1,2,5,10,20,50): ", "train_size, test_size: "],
-        "reconstruction": ["ks (1,2,4): divisors of k"],
+        "fakes": ["noise_tokens: Random tokens", "examples (5): "],
+        "probes": ["tasks: ", "text_column: ", "ks (1,2,5,10,20,50): ", "train_size: ", "folds (4): "],
+        "reconstruction": ["ks (1,2,4): Divisors of k"],
     }
-    assert all(one in settings for one in [*expected[name], "context, layout: "])
+    assert all(one in settings for one in [*expected[name], "context: ", "layout: "])
     assert not any(one in settings for one in ("device", "seed: ", "saes: ", "own: "))
 
 

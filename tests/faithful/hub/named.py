@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.publish import PublishConfig
+from faithful.hub.config import PublishConfig
+from generation.configs.add import AddConfig
 from generation.external.adopt import Adopted, adopt, find_published
-from generation.external.prepare import AddConfig
 from studies.runs.publish import publish_corpus
 from tests.faithful.hub.state import Hub
 from tests.faithful.hub.things import whole_run

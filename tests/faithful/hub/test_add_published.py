@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
 from faithful.cli import app
-from faithful.hub.publish import PublishConfig
+from faithful.hub.config import PublishConfig
 from faithful.store.corpus import read_manifest
+from generation.configs.add import AddConfig
 from generation.external.add import add, plan_add
-from generation.external.prepare import AddConfig
 from studies.runs.publish import publish_corpus
 from tests.faithful.hub.state import Hub
 from tests.faithful.hub.things import external_corpus, own_corpus

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.publish import PublishConfig
+from faithful.hub.config import PublishConfig
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub.named import NAME, SAE, SECRET, in_place_of, refused, run_with_a_study
 from tests.faithful.hub.state import Hub

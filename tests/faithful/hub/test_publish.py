@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from faithful.base.errors import FaithfulError
 from faithful.cli import app
 from faithful.hub.card_file import metadata_of
-from faithful.hub.publish import PublishConfig
+from faithful.hub.config import PublishConfig
 from faithful.store.corpus import Corpus
 from studies.runs.publish import publish_corpus
 from tests.faithful.hub.state import Blob, Fault, Hub, User

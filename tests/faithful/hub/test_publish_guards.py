@@ -10,7 +10,7 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.base.records import sealed
 from faithful.hub.card_file import END, merge_cards, metadata_of, parse_card
-from faithful.hub.publish import PublishConfig
+from faithful.hub.config import PublishConfig
 from faithful.store.corpus import read_manifest, write_manifest
 from generation.cards.card import card_is_current
 from generation.external.adopt import find_published

@@ -28,7 +28,7 @@ import os, sys
 if __name__ == "__main__":
     import faithful.training.checkpoint, generation.cards.own, generation.cards.origins
     import huggingface_hub.hf_api, huggingface_hub.repocard
-    from faithful.hub.publish import PublishConfig
+    from faithful.hub.config import PublishConfig
     from pathlib import Path
     from studies.runs import publish
     function = getattr(publish, "publish_" + sys.argv[3])

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.publish import PublishConfig
+from faithful.hub.config import PublishConfig
 from faithful.store.corpus import read_manifest, write_manifest
 from generation.cards.card import write_card
+from generation.configs.add import AddConfig
 from generation.external.add import add
-from generation.external.prepare import AddConfig
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub.named import NAME, SAE, SECRET, in_place_of, refused, run_with_a_study
 from tests.faithful.hub.state import Hub

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from faithful.base.errors import FaithfulError
 from faithful.cli import app
 from faithful.hub.card_metadata import split_card
+from faithful.hub.config import PublishConfig
 from faithful.hub.plan import check_name
-from faithful.hub.publish import PublishConfig
 from generation.cards.card import write_card
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub.state import Hub

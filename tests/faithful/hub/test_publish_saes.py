@@ -15,10 +15,10 @@ from faithful.base.errors import FaithfulError
 from faithful.cli import app
 from faithful.formats.files import load_sae
 from faithful.hub.card_file import metadata_of
-from faithful.hub.publish import PublishConfig
+from faithful.hub.config import PublishConfig
 from faithful.store.corpus import read_manifest
+from generation.configs.add import AddConfig
 from generation.external.adopt import adopt, find_published
-from generation.external.prepare import AddConfig
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub.server import yaml_errors
 from tests.faithful.hub.state import Fault, Hub
@@ -51,8 +51,8 @@ class TestSaes:
         assert f'SAE.from_pretrained("{NAME}", "own/resid_pre.2-f32-k4/seed-0")' in card
         assert f"| `{PLACE}` | 0.2920 | 4.00 | 0.9000 | 3 |" in card
         assert 'carry a name that begins with "Llama"' in card
-        assert "faithful train --model Llama-3.2-1B" in card
-        assert "--seeds 0,42 --d-sae 32 --k 4 --layer 2" in card
+        assert "faithful train --corpus " in card and " --model Llama-3.2-1B --seeds" in card
+        assert "--seeds 0,42 --layer 2 --d-sae 32 --k 4" in card.replace(" \\\n ", "")
 
     def test_edits_of_people_survive(self, hub: Hub, tmp_path: Path) -> None:
         saes = grid(tmp_path / "saes")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.publish import PublishConfig
+from faithful.hub.config import PublishConfig
 from studies.runs.publish import publish_run, publish_saes
 from tests.faithful.hub.named import NAME, PLACE
 from tests.faithful.hub.state import Fault, Hub

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from faithful.base.errors import FaithfulError
 from faithful.models.tokenizer import load_tokenizer
 from faithful.store.corpus import Corpus
+from generation.configs.add import AddConfig
 from generation.external.add import add
-from generation.external.prepare import AddConfig
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "seven", "red", "boats"]
 TEXTS = [" ".join(WORDS[(i * 7 + j * (1 + i % 5)) % len(WORDS)] for j in range(30)) + f" {i}." for i in range(60)]

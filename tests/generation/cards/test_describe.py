@@ -11,7 +11,8 @@ from faithful.store.corpus import read_manifest
 from generation.cards.card import write_card
 from generation.cards.describe import statistics_of
 from generation.cards.parts import BESIDE
-from generation.certificate.certify import CertifyConfig, certify
+from generation.certificate.certify import certify
+from generation.configs.certify import CertifyConfig
 
 
 def test_statistics_show_the_figures_that_need_the_model(own: Path) -> None:

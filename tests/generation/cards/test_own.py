@@ -14,12 +14,13 @@ from typer.testing import CliRunner
 
 from faithful.cli import app
 from faithful.hub.card_file import BEGIN, END, merge_metadata
+from faithful.options.line import folded
 from faithful.store.corpus import Corpus, Shard, read_manifest, write_manifest
 from generation.cards.card import metadata, write_card
-from generation.cards.own import reproduce_command
+from generation.cards.made_by import made_by
 from generation.cards.parts import SIZES
+from generation.configs.generate import GenerateConfig
 from generation.own.generate import generate
-from generation.own.prepare import GenerateConfig
 from tests.faithful.hub.things import unfilled
 
 Folder = Callable[[str], Path]
@@ -248,11 +249,11 @@ def test_the_command_names_what_a_reader_could_not_guess(copy: Path) -> None:
     manifest = read_manifest(copy)
     manifest.provenance["model"] |= {"source": "/models/my model", "bos_from": "--bos"}
     manifest.identity["engine"]["deterministic"] = False
-    words = shlex.split(reproduce_command(manifest).replace("\\\n", ""))
+    words = shlex.split(folded(made_by(manifest)).replace("\\\n", ""))
     assert words[words.index("--model") + 1] == "/models/my model"
     assert "--rolling" in words
     manifest.identity["engine"]["deterministic"] = True
-    assert "--deterministic" in shlex.split(reproduce_command(manifest).replace("\\\n", ""))
+    assert "--deterministic" in shlex.split(folded(made_by(manifest)).replace("\\\n", ""))
 
 
 @pytest.mark.parametrize(

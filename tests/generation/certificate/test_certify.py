@@ -12,8 +12,9 @@ from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus, read_manifest, write_manifest
 from generation.cards.describe import statistics_of
-from generation.certificate.certify import CertifyConfig, certify
+from generation.certificate.certify import certify
 from generation.certificate.conclude import NO_CERTIFICATE
+from generation.configs.certify import CertifyConfig
 from tests.documented import undocumented
 from tests.own import write_external
 

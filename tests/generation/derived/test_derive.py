@@ -20,15 +20,17 @@ from faithful.base.files import folder_lock
 from faithful.cli.derive import register
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.models.tokenizer import load_tokenizer
+from faithful.options.line import command_line
 from faithful.store.corpus import SPLITS, Corpus, Document, from_table, read_manifest, write_manifest
-from generation.cards.external import derive_command
+from generation.cards.made_by import made_by
+from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
 from generation.derived import derive as derive_module
-from generation.derived.dedup import DedupConfig, dedup, follows_near_duplicate
+from generation.derived.dedup import dedup, follows_near_duplicate
 from generation.derived.derive import DeriveResult
 from generation.derived.length_match import apportion, assign, lacking, largest_match, next_match, smallest_match
-from generation.derived.mix import MixConfig, interleave, mix
-from generation.derived.shuffle import ShuffleConfig, shuffle, shuffled
-from generation.derived.subsample import SubsampleConfig, ranks, subsample
+from generation.derived.mix import interleave, mix
+from generation.derived.shuffle import shuffle, shuffled
+from generation.derived.subsample import ranks, subsample
 from generation.sampling.distribution import Sampling
 from generation.writing.identity import model_identity, model_provenance, tokenizer_identity
 from generation.writing.near_duplicates import signatures
@@ -719,7 +721,7 @@ def test_an_input_that_is_not_finished_is_said(corpora: dict[str, Path], tmp_pat
 def test_weights_on_the_card_are_exact(corpora: dict[str, Path], tmp_path: Path) -> None:
     weights = (0.123456789, 3)
     manifest = mix(MixConfig((corpora["own"], corpora["web"]), weights, out=tmp_path / "mix")).manifest
-    assert "--weights 0.123456789,3 " in derive_command(manifest)
+    assert "--weights 0.123456789,3 " in command_line(made_by(manifest))
 
 
 def test_other_parameters_and_changed_inputs_are_named(corpora: dict[str, Path], maker: Maker, tmp_path: Path) -> None:

@@ -33,13 +33,15 @@ from generation.cards.describe import statistics_of
 from generation.cards.external import external_metadata
 from generation.cards.origins import Origin, origins
 from generation.cards.parts import licence_tags, statistics_rows
-from generation.derived.shuffle import ShuffleConfig, shuffle
+from generation.configs.add import AddConfig
+from generation.configs.derive import ShuffleConfig
+from generation.derived.shuffle import shuffle
 from generation.external import add as add_module
 from generation.external import reading as taking
 from generation.external import windows as windows_module
 from generation.external.add import AddResult, add, plan_add
 from generation.external.encoder import Encoder
-from generation.external.prepare import AddConfig, source_name
+from generation.external.prepare import source_name
 from generation.external.windows import Cutter, Place, Window, windows
 from generation.files import parts
 from generation.sources.held_out import side_of_text
@@ -610,7 +612,7 @@ def killing(self, target):
 
 Path.replace = killing
 from generation.external.add import add
-from generation.external.prepare import AddConfig
+from generation.configs.add import AddConfig
 add(AddConfig(**eval(sys.argv[2]), out=Path(sys.argv[3])))
 """
 
@@ -863,7 +865,7 @@ def test_without_a_budget_a_small_source_is_taken_whole(wish: AddConfig, source:
     with pytest.raises(FaithfulError, match=f"holds the {tokens:,} training tokens that words gives"):
         add(replace(whole, tokens=tokens + 1))
     assert times(out) == before
-    assert str(tokens) in (out / "README.md").read_text().split("faithful corpus add")[1].split("\n")[0]
+    assert str(tokens) in (out / "README.md").read_text().split("faithful corpus add")[1].split("\n```")[0]
 
 
 def test_growing_past_the_end_keeps_all_there_is_and_says_so(wish: AddConfig, tmp_path: Path) -> None:
@@ -1138,7 +1140,7 @@ def test_the_card_says_what_is_known_and_nothing_else(corpus: Path) -> None:
 
 def test_the_command_on_the_card_makes_the_same_bytes(corpus: Path, source: Path, tmp_path: Path) -> None:
     line = (corpus / "README.md").read_text().split("```bash\n")[1].split("\n```")[0]
-    words = shlex.split(line)[3:]
+    words = shlex.split(line.replace("\\\n", ""))[3:]
     assert words[0] == source.name
     done = command([str(source), *words[1:], "--out", str(tmp_path / "words"), "--json"])
     assert done.exit_code == 0, done.stderr

@@ -20,12 +20,14 @@ from faithful.models.spec import resolve_model
 from faithful.models.tokenizer import load_tokenizer
 from faithful.store.corpus import Corpus, Document, read_manifest, write_manifest
 from faithful.store.token_rows import TokenRows
-from generation.derived.subsample import SubsampleConfig, subsample
+from generation.configs.add import AddConfig
+from generation.configs.derive import SubsampleConfig
+from generation.configs.export import ExportConfig
+from generation.derived.subsample import subsample
 from generation.external.add import add
 from generation.external.encoder import Encoder
-from generation.external.prepare import AddConfig
 from generation.sampling.distribution import Sampling, log_q
-from generation.writing.export import ExportConfig, export
+from generation.writing.export import export
 from generation.writing.identity import spec_of
 from generation.writing.shards import decode
 from generation.writing.statistics import shard_statistics

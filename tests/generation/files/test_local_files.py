@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from faithful.base.errors import FaithfulError
+from generation.configs.add import AddConfig
 from generation.external.add import add
-from generation.external.prepare import AddConfig
 from generation.files.local_files import find_files, passed_over, saved_files
 from generation.sources.resolve import resolve_source
 from generation.sources.rows import Rows

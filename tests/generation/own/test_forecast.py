@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 from faithful.base.errors import FaithfulError
 from faithful.cli import app
 from faithful.models.presets import presets
+from generation.configs.generate import GenerateConfig
 from generation.own.dry_run import dry_run
 from generation.own.forecast import bytes_on_disk, make_plan, worker_memory
-from generation.own.prepare import GenerateConfig, stated_sampling
+from generation.own.prepare import stated_sampling
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
 from generation.writing.splits import test_tokens

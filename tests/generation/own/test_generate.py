@@ -14,8 +14,8 @@ from faithful.base.errors import FaithfulError
 from faithful.base.terminal import plain
 from faithful.store.corpus import Corpus, read_manifest
 from generation.cards.parts import sample_texts
+from generation.configs.generate import GenerateConfig
 from generation.own.generate import generate
-from generation.own.prepare import GenerateConfig
 from generation.sampling.seeds import sample_seed
 from tests.command import ask, command, data_bytes, run
 from tests.families import build_nan, build_without_bos

@@ -16,11 +16,12 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.cli.generate import _summary
 from faithful.store.corpus import Document, from_table, intact_shards, read_manifest, write_manifest
+from generation.configs.generate import GenerateConfig
 from generation.own import generate as generating
 from generation.own import prepare
 from generation.own.dry_run import dry_run
 from generation.own.generate import GenerateResult, generate
-from generation.own.prepare import GenerateConfig, refuse_missing_gpus
+from generation.own.prepare import refuse_missing_gpus
 from generation.own.recovery import restore_last_shard
 from generation.own.schedule import SplitSchedule
 from generation.sampling.engine import EngineSettings, Request, Sample

@@ -12,7 +12,8 @@ import torch
 from faithful.base.errors import FaithfulError
 from faithful.models.load import load_model
 from faithful.models.spec import ModelSpec, resolve_model
-from generation.own.prepare import GenerateConfig, stated_sampling
+from generation.configs.generate import GenerateConfig
+from generation.own.prepare import stated_sampling
 from generation.own.self_check import checked_engine
 from generation.sampling import transformers_engine
 from generation.sampling.distribution import Sampling

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from faithful.base.progress import Progress
-from generation.certificate.certify import CertifyConfig, certify
+from generation.certificate.certify import certify
+from generation.configs.certify import CertifyConfig
 from generation.scoring import chunks
 from generation.scoring.kept_sums import FOLDER
 from generation.scoring.scorer import Scorer

@@ -15,7 +15,8 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus, read_manifest, write_manifest
-from generation.certificate.certify import CertifyConfig, certify
+from generation.certificate.certify import certify
+from generation.configs.certify import CertifyConfig
 from generation.scoring.scored_part import choose_part
 from tests.own import write_external
 

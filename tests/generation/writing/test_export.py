@@ -12,9 +12,10 @@ import torch
 
 from faithful.base.errors import FaithfulError
 from faithful.store.corpus import Corpus
+from generation.configs.export import ExportConfig
+from generation.configs.generate import GenerateConfig
 from generation.own.generate import generate
-from generation.own.prepare import GenerateConfig
-from generation.writing.export import ExportConfig, export
+from generation.writing.export import export
 from tests.faithful.store.test_corpus import BOS, EOS, build_corpus
 
 CONTEXT = 16

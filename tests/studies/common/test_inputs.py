@@ -18,8 +18,9 @@ from faithful.cli import app
 from faithful.hooks.hook import Hook
 from faithful.models.spec import ModelSpec
 from faithful.store.corpora_of_saes import remember_corpora
-from generation.derived.shuffle import ShuffleConfig, shuffle
-from generation.derived.subsample import SubsampleConfig, subsample
+from generation.configs.derive import ShuffleConfig, SubsampleConfig
+from generation.derived.shuffle import shuffle
+from generation.derived.subsample import subsample
 from generation.sampling.distribution import Sampling
 from studies.common.config import StudyConfig
 from studies.common.inputs import StudyInput, model_called, resolve_input

@@ -17,8 +17,9 @@ from faithful.base.progress import silent
 from faithful.cli import app
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus, read_manifest
+from generation.configs.generate import GenerateConfig
 from generation.own.generate import GenerateResult
-from generation.own.prepare import GenerateConfig, prepare
+from generation.own.prepare import prepare
 from generation.sampling.distribution import Sampling
 from generation.writing.identity import sampling_of
 from generation.writing.statistics import corpus_statistics

@@ -265,8 +265,8 @@ def test_where_every_task_is_at_its_ceiling_nothing_is_concluded(run: Path, stud
 def test_embedded_tasks_of_tiny_lie_between_floor_and_ceiling(tmp_path: Path) -> None:
     """Their passages stand in no corpus that `corpus add` makes."""
     from faithful.models.presets import tiny_path
+    from generation.configs.add import AddConfig
     from generation.external.add import add
-    from generation.external.prepare import AddConfig
 
     metadata = {"model_name": str(tiny_path()), "hook_name": "blocks.3.hook_resid_pre"}
     for name in ("own", "web"):

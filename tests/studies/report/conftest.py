@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from studies.report.write import ReportConfig, write_report
+from studies.report.config import ReportConfig
+from studies.report.write import write_report
 from tests.studies.report.runs_made import write_run
 
 

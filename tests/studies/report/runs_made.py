@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from faithful.models.spec import resolve_model
 from faithful.store.corpus import Document, Manifest, to_table, write_manifest, write_shard
+from generation.writing.identity import model_identity, model_provenance
 from studies.statistics.verdicts import summarise
 from tests.studies.headlines import HEADLINES
 
@@ -33,6 +35,9 @@ SHAPE = "resid_pre.3-f8-k2"
 MODEL = {"name": "tiny", "revision": "sha256:" + "a1" * 32, "dtype": "float32"}
 
 
+TINY = resolve_model("tiny")
+
+
 EVIL = "<script>alert('x')</script> & <b onclick=y>"
 
 
@@ -55,13 +60,19 @@ def write_corpus(folder: Path, kind: str, texts: list[str], lengths: list[int]) 
         "verdict": "consistent with the declared sampling", "surprise_gap": -0.01, "ci95": [-0.02, 0.01], "p_holm": 0.4,
         "tokens_scored": 1000, "pit_edges": edges, "pit_counts": [10, 490, 490, 10],
     }  # fmt: skip
-    manifest = Manifest(folder.name, kind, {"model": MODEL}, {"model": MODEL}, {"train": sum(lengths), "test": 0})
+    engine = {"name": "transformers", "device": "cpu", "versions": {}, "threads": 1, "slots": 64, "shard_rows": 512}
+    own = {"engine": engine | {"deterministic": True}, "sampling": {}}
+    manifest = Manifest(
+        folder.name,
+        kind,
+        {"model": model_identity(TINY) | MODEL, "seed": 0}
+        | (own if kind == "own" else {"source": {"kind": "embedded"}}),
+        {"model": model_provenance(TINY) | MODEL, "reading": {"asked": folder.name, "stated": {}}},
+        {"train": sum(lengths), "test": 0},
+    )
     manifest.shards["train"] = [shard]
     manifest.certificate = certificate if kind == "own" else None
     write_manifest(folder, manifest)
-    command = "faithful generate --model tiny" if kind == "own" else f"faithful corpus add {folder.name} --for tiny"
-    card = f"```bash\nfaithful corpus export {folder.name}\n```\n\n```bash\n{command}\n```\n"
-    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def write_sae(folder: Path, corpus: str, seed: int) -> None:

@@ -24,8 +24,8 @@ def test_a_study_s_command_states_all_that_it_was_told(tmp_path: Path) -> None:
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(told))
     assert study_command(study, "demo") == (
-        "faithful study seeds --run demo --corpus runs/demo/corpora/own --corpus 'my prose' --model tiny --tokens 8000"
-        " --set context=64 --seed 3 --set gaussian_steps=150"
+        "faithful study seeds --corpus runs/demo/corpora/own --corpus 'my prose' --model tiny --tokens 8000"
+        " --set context=64 --seed 3 --set gaussian_steps=150 --run demo"
     )
     (folder / "settings.json").write_text(json.dumps({"saes": ["USER/REPO", "runs/demo/saes/own"]}))
     assert study_command(study, "demo") == "faithful study seeds USER/REPO runs/demo/saes/own --run demo"
@@ -37,7 +37,7 @@ def test_lists_and_the_study_of_corpora_have_options_of_their_own(tmp_path: Path
     probes, corpora = (StudyFound(name, tmp_path / "studies" / name, {}) for name in ("probes", "corpora"))
     (probes.folder / "settings.json").write_text(json.dumps({"ks": [1, 10], "tasks": ["sst2", "a b.csv:text:label"]}))
     assert study_command(probes, "demo") == (
-        "faithful study probes --run demo --set tasks='sst2,a b.csv:text:label' --set ks=1,10"
+        "faithful study probes --set tasks='sst2,a b.csv:text:label' --set ks=1,10 --run demo"
     )
     told = {
         "folders": ["runs/demo/corpora/own"],
@@ -47,7 +47,7 @@ def test_lists_and_the_study_of_corpora_have_options_of_their_own(tmp_path: Path
     }
     (corpora.folder / "settings.json").write_text(json.dumps(told))
     assert study_command(corpora, "demo") == (
-        "faithful study corpora runs/demo/corpora/own --run demo --own runs/demo/corpora/own --budget 100000 --top-ps 0.9,1.0"
+        "faithful study corpora runs/demo/corpora/own --own runs/demo/corpora/own --budget 100000 --top-ps 0.9,1 --run demo"
     )
 
 

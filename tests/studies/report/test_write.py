@@ -7,8 +7,9 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from studies.common.tables import contrast_tables
+from studies.report.config import ReportConfig
 from studies.report.found import SaeFound, read_run
-from studies.report.write import ReportConfig, write_report
+from studies.report.write import write_report
 from studies.statistics.verdicts import Comparison, judge
 from tests.studies.headlines import HEADLINES
 from tests.studies.report.runs_made import (
@@ -88,8 +89,9 @@ def test_a_recipe_is_the_way_to_make_the_run_again(tmp_path: Path) -> None:
     (run / "recipe.toml").write_text('model = "tiny"\nseeds = "0,1"\n')
     (run / "steps.json").write_text(json.dumps({"train": {"key": "k", "seconds": 61.25}, "report": {"seconds": 1}}))
     text = write_report(ReportConfig(run, markdown=True)).read_text(encoding="utf-8")
-    generated = "faithful generate --model tiny --out runs/other/corpora/own\n"
+    generated = "faithful generate --model tiny --tokens "
     assert f"faithful run recipe.toml --run other\n\n# which is, step by step:\n{generated}" in text
+    assert "--out runs/other/corpora/own" in text
     assert 'seeds = "0,1"' in text
     assert "| train | 61.2 |" in text and "| all | 62.2 |" in text
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.publish import PublishConfig
+from faithful.hub.config import PublishConfig
 from faithful.store.corpus import read_manifest, write_manifest
 from studies.runs.publish import publish_run
 from tests.faithful.hub.named import NAME, adopted, card_of, publish, quote, write_below

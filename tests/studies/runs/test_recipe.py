@@ -82,7 +82,7 @@ def test_changes_replace_values() -> None:
         ),
         (
             {"model": "tiny", "corpora": {"own": {}}, "train": {"d_sae": [[1]]}},
-            "not a positive whole number",
+            "train.d_sae cannot be .*; give a list, each a whole number",
         ),
         ({"model": "tiny", "corpora": {"own": {}}, "train": {"objective": "x"}}, "'objective', which is not known"),
         ({"model": "tiny", "corpora": 3}, "'corpora' is a table and cannot be 3"),

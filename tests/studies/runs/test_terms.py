@@ -9,7 +9,7 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.hub.card_file import metadata_of
-from faithful.hub.publish import PublishConfig
+from faithful.hub.config import PublishConfig
 from studies.runs.publish import publish_run, publish_saes
 from tests.faithful.hub.named import NAME, quote
 from tests.faithful.hub.state import Hub

@@ -1,0 +1,61 @@
+"""Values of a table, of TOML or of `--set NAME=VALUE`, as fields of a configuration."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from faithful.base.errors import FaithfulError
+from faithful.base.shapes import shown
+from faithful.base.suggest import did_you_mean
+from faithful.options.fields import Option
+from faithful.options.kinds import count_or_none
+
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+
+
+def read_values(options: Sequence[Option], table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Values of a table by the name of their field: counts as people write them, lists as tuples.
+
+    Args:
+        options: what may be stated.
+        table: a value of TOML, or a text, by the name of its field.
+        where: what states them, for messages.
+
+    Raises:
+        FaithfulError: a name that is none of them, or a value of another kind.
+    """
+    known = {option.name: option for option in options}
+    for name in table:
+        if name not in known:
+            raise FaithfulError(
+                f"{where} states '{name}', which is not known; choose among {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+    return {name: _value(known[name], value, f"{where}.{name}") for name, value in table.items()}
+
+
+def _value(option: Option, value: Any, where: str) -> Any:
+    kind = option.kind
+    try:
+        if not kind.repeats:
+            return _item(kind.item, value)
+        if isinstance(value, str):
+            return kind.read([value], where)
+        return tuple(_item(kind.item, one) for one in (value if isinstance(value, list) else [value]))
+    except (TypeError, ValueError, KeyError, OverflowError):
+        wanted = f"a list, each {KINDS[kind.item]}" if kind.repeats else KINDS[kind.item]
+        raise FaithfulError(f"{where} cannot be {shown(value)}; give {wanted}.") from None
+
+
+def _item(kind: type[Any], value: Any) -> Any:
+    """One value; raises one of the errors that `_value` knows, or `FaithfulError`, for what is none."""
+    if kind is bool:
+        return value if isinstance(value, bool) else {"true": True, "false": False}[value]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError
+    if kind is int:
+        if isinstance(value, float):
+            raise TypeError
+        return value if isinstance(value, int) else count_or_none(value)
+    if kind is Path and not isinstance(value, str):
+        raise TypeError
+    return kind(value)

@@ -1,0 +1,163 @@
+"""Every command: a configuration, the command line that states it, and what the real command makes of that line."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from faithful.base.errors import FaithfulError
+from faithful.cli import app
+from faithful.hub.config import PublishConfig, PublishCorpusConfig, PublishSaesConfig
+from faithful.options.fields import options_of
+from faithful.options.line import command_line, folded
+from faithful.training.config import TrainConfig
+from generation.configs.add import AddConfig
+from generation.configs.certify import CertifyConfig
+from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
+from generation.configs.export import ExportConfig
+from generation.configs.generate import GenerateConfig
+from generation.configs.stats import StatsConfig
+from studies.corpora.config import CorporaConfig
+from studies.fakes.config import FakesConfig
+from studies.probes.config import ProbesConfig
+from studies.reconstruction.config import ReconstructionConfig
+from studies.report.config import ReportConfig, RunConfig
+from studies.runs.recipe_file import load_recipe
+from studies.seeds.config import SeedsConfig
+
+A, B, OUT = Path("corpora/a b"), Path("corpora/b"), Path("some where/out")
+COMMANDS: dict[str, list[Any]] = {
+    "generation.own.generate.generate": [
+        GenerateConfig(),
+        GenerateConfig("pythia-2.8b", 30_000, 0 or None, OUT, "x", 7, 0.7, 0.9, 5, 0.01, 1.1, 64, "streams", True, True),
+        GenerateConfig(
+            revision="main", dtype="bfloat16", bos=0, engine="vllm", device="cuda", threads=2, batch=3, shard_rows=4,
+            deterministic=False, workers=5, accept_engine_change=True, certify_tokens=0,
+        ),
+        GenerateConfig(mask_unmapped=False, deterministic=True, certify_tokens=1000, held_out=5, top_k=-1),
+    ],
+    "generation.external.add.add": [
+        AddConfig("fineweb"),
+        AddConfig(
+            "a file.jsonl", "gpt2", 10**8, 9, OUT, "x", config="en", split="test", revision="abc", columns=("a", "b"),
+            template="{a}: {b}", unit="passage", leave_out=(), seed=3, context=64, window=7, shard_rows=8, bos=1,
+            model_revision="main",
+        ),
+        AddConfig("x/y", leave_out=("one task", "two")),
+    ],
+    "generation.derived.mix.mix": [
+        MixConfig((A, B)),
+        MixConfig((A, B, OUT), weights=(0.123456789, 3.0, 1e-5), tokens=10_000, out=OUT, shard_rows=5),
+    ],
+    "generation.derived.shuffle.shuffle": [ShuffleConfig(A), ShuffleConfig(A, 3, OUT, 5)],
+    "generation.derived.dedup.dedup": [DedupConfig(A), DedupConfig(A, True, OUT, 5)],
+    "generation.derived.subsample.subsample": [SubsampleConfig(A, tokens=5), SubsampleConfig(A, 5, B, 3, OUT, 5)],
+    "generation.certificate.certify.certify": [
+        CertifyConfig(A),
+        CertifyConfig(A, "test", 5000, True, 0.5, 0.9, 4, 0.1, 1.2, "cpu", "float32"),
+    ],
+    "generation.cards.describe.statistics_of": [StatsConfig(A)],
+    "generation.writing.export.export": [ExportConfig(A, 128), ExportConfig(A, 64, "aligned", OUT)],
+    "faithful.training.train.train": [
+        TrainConfig((A,), OUT),
+        TrainConfig(
+            (A, B), OUT, "tiny", (0, 1, 2, 42), 3, "mlp_out", (512, 1024), (8,), 1e-4 / 3, 30_000, None, 64, "packed", 5, 6,
+            7, True, "bfloat16", "cuda", 8, 2, 3, True, 0.5, "wandb", "other", ("a=1", "b=c d"),
+        ),
+        TrainConfig((B,), OUT, epochs=1.5),
+    ],
+    "studies.corpora.study.study_corpora": [
+        CorporaConfig((A,), OUT),
+        CorporaConfig((A, B), OUT, "tiny", A, 5000, 600, (0.7, 1.0), (0.9,), "cpu", "float32", 3),
+    ],
+    "studies.seeds.study.study_seeds": [
+        SeedsConfig(("some/one",), OUT),
+        SeedsConfig(
+            ("some/one", "b b/c"), OUT, (A, B), "tiny", "own", 5000, 64, "packed", "cpu", "float32", 3, 2, gaussian_seeds=0,
+            gaussian_steps=7, examples=0,
+        ),
+    ],
+    "studies.fakes.study.study_fakes": [
+        FakesConfig(("some/one",), OUT),
+        FakesConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 64_000, 1),
+    ],
+    "studies.probes.study.study_probes": [
+        ProbesConfig(("some/one",), OUT),
+        ProbesConfig(
+            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, ("sst2", "a b.csv:text:label"),
+            "a text", "the label", "max", 5, 6, 2, (1, 2, 3, 9), 7,
+        ),
+    ],
+    "studies.reconstruction.study.study_reconstruction": [
+        ReconstructionConfig(("some/one",), OUT),
+        ReconstructionConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, (1, 8)),
+    ],
+    "studies.runs.publish.publish_run": [
+        PublishConfig(A, "me/it"),
+        PublishConfig(A, "me/it", True, "v2", True, True, True),
+        PublishConfig(OUT, "me/it", False),
+    ],
+    "studies.runs.publish.publish_corpus": [PublishCorpusConfig(A, "me/it", False, "v2", True, True)],
+    "studies.runs.publish.publish_saes": [PublishSaesConfig(A, "me/it", True, "v2", True)],
+    "studies.report.write.write_report": [ReportConfig(OUT), ReportConfig(OUT, A, True)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("function", "config"), [(function, config) for function, some in COMMANDS.items() for config in some], ids=str
+)
+def test_there_and_back(function: str, config: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (A, OUT):
+        folder.mkdir(parents=True)
+    told: list[Any] = []
+
+    def stop(config: Any, *others: Any, **more: Any) -> None:
+        told.append(StatsConfig(config) if isinstance(config, Path) else config)
+        raise FaithfulError("Enough.")
+
+    monkeypatch.setattr(function, stop)
+    for line in (command_line(config), folded(config).replace("\\\n", "")):
+        done = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert done.exit_code == 2 and done.stderr.endswith("Error: Enough.\n"), done.output
+    assert told == [config, config]
+
+
+def test_a_run_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = RunConfig("my recipe.toml", "a run", ("train.d_sae=512", "name=a b"), "cuda")
+    told: list[Any] = []
+    monkeypatch.setattr(
+        "studies.runs.recipe_file.load_recipe", lambda *given: told.append(given) or load_recipe("demo")
+    )
+
+    def stop(recipe: Any, folder: Path, report: Any, device: str) -> None:
+        told.append((folder, device))
+        raise FaithfulError("Enough.")
+
+    monkeypatch.setattr("studies.runs.recipe.run_recipe", stop)
+    assert "Enough." in CliRunner().invoke(app, shlex.split(command_line(config))[1:]).stderr
+    settings = {"train.d_sae": "512", "name": "a b"}
+    assert told == [("my recipe.toml", settings), (Path("runs/a run"), "cuda")]
+
+
+def test_every_command_with_a_configuration_is_walked() -> None:
+    walked = {type(config) for some in COMMANDS.values() for config in some} | {RunConfig}
+    modules = [
+        sys.modules[name] for name in list(sys.modules) if name.split(".")[0] in ("faithful", "generation", "studies")
+    ]
+    known = {
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and hasattr(kind, "COMMAND")
+    }
+    assert known == walked
+
+
+def test_every_field_is_walked_with_a_value_that_is_no_default() -> None:
+    for some in COMMANDS.values():
+        for option in options_of(type(some[0])):
+            assert any(getattr(config, option.name) != option.default for config in some), (some[0], option.name)
