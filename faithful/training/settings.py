@@ -3,6 +3,7 @@
 import math
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import check_stated
@@ -11,7 +12,7 @@ from faithful.hooks.hook import Hook
 from faithful.models.load import shape_of
 from faithful.models.presets import find_preset, sae_defaults
 from faithful.models.spec import ModelSpec, resolve_model
-from faithful.sae.variant import find_variant, parse_parameters
+from faithful.sae.variant import Variant, find_variant, parse_parameters
 from faithful.store.corpora_of_saes import bos_of
 from faithful.store.corpus import Corpus
 from faithful.store.readings import Readings
@@ -36,14 +37,58 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
     """
     _refuse_impossible(config)
     check_stated(config)
+    variant = _variant(config)
+    corpora = _open(config.corpora)
+    spec = _model(config, corpora, device)
+    hook, shapes = _grid(config, spec)
+    before = InheritedSettings.find(config.out, spec, hook, shapes, variant.name, {corpus.name for corpus in corpora})
+    context = config.context or before.value("context") or spec.default_context
+    if context < 2 or (spec.positions and context > spec.positions):
+        raise FaithfulError(
+            f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions or 'any number'}."
+        )
+    usable = _usable(config, corpora, spec, context, device, readings or Readings(config.out))
+    is_left_out = config.tokens is None and config.epochs is None
+    tokens = before.value("tokens") if is_left_out else None
+    epochs = config.epochs or (before.value("epochs") if is_left_out else None) or 1.0
+    if tokens is None:
+        tokens = _budget(config, corpora, usable, spec.preset.tokens if spec.preset else None)
+    else:
+        _refuse_shorter(corpora, usable, tokens, epochs, config.out)
+    batch, buffer = _batch_and_buffer(config, before, tokens, context)
+    base = spec.preset.lr * math.sqrt(spec.preset.d_sae) if spec.preset else 2e-4 * math.sqrt(2**14)
+    return Settings(
+        model=spec,
+        hook=hook,
+        context=context,
+        layout=config.layout,
+        tokens=tokens,
+        epochs=epochs,
+        data_seed=config.data_seed,
+        batch=batch,
+        buffer=buffer,
+        drop_outliers=config.drop_outliers,
+        shapes=shapes,
+        lrs=tuple(config.lr or before.value("lr", [shape]) or base / math.sqrt(shape[0]) for shape in shapes),
+        seeds=config.seeds,
+        deterministic=config.deterministic,
+        gemm_dtype="bfloat16" if device.startswith("cuda") else None,
+        variant=variant,
+    ), usable
+
+
+def _variant(config: TrainConfig) -> Variant:
     variant = find_variant(config.variant, parse_parameters(config.parameters))
     if variant.architecture not in WRITTEN:
         raise FaithfulError(
             f"SAEs of the variant {variant.name} are of the architecture '{variant.architecture}', which cannot be saved;"
             f" choose a variant that gives {' or '.join(WRITTEN)}."
         )
-    corpora = _open(config.corpora)
-    spec = _model(config, corpora, device)
+    return variant
+
+
+def _grid(config: TrainConfig, spec: ModelSpec) -> tuple[Hook, tuple[tuple[int, int], ...]]:
+    """The hook, and the pairs of width and k: as stated, else the preset's, else by rule."""
     shape, preset = shape_of(spec), spec.preset
     rule = sae_defaults(shape.layers, shape.d_model)
     layer = config.layer if config.layer is not None else preset.layer if preset else int(rule["layer"])
@@ -57,30 +102,11 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
             raise FaithfulError(f"k {k} does not fit {d_sae} latents; give a --k from 1 to --d-sae.")
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise FaithfulError("Name each seed once: --seeds 0-5.")
-    hook = Hook(layer, config.hook)
-    before = InheritedSettings.find(config.out, spec, hook, shapes, variant.name, {corpus.name for corpus in corpora})
-    context = config.context or before.value("context")
-    context = context or spec.default_context
-    if context < 2 or (spec.positions and context > spec.positions):
-        raise FaithfulError(
-            f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions or 'any number'}."
-        )
-    readings = readings or Readings(config.out)
-    usable = {corpus.folder: _plan(corpus, spec, context, config.layout, readings) for corpus in corpora}
-    for corpus in corpora:
-        if not usable[corpus.folder].usable:
-            raise FaithfulError(
-                f"The text of {corpus.folder} fills no {config.layout} context of {context} tokens; use a smaller"
-                " --context, or make the corpus larger."
-            )
-        _refuse_without_held_out(corpus, spec, context, config, device, readings)
-    is_left_out = config.tokens is None and config.epochs is None
-    tokens = before.value("tokens") if is_left_out else None
-    epochs = config.epochs or (before.value("epochs") if is_left_out else None) or 1.0
-    if tokens is None:
-        tokens = _budget(config, corpora, usable, preset.tokens if preset else None)
-    else:
-        _refuse_shorter(corpora, usable, tokens, epochs, config.out)
+    return Hook(layer, config.hook), shapes
+
+
+def _batch_and_buffer(config: TrainConfig, before: InheritedSettings, tokens: int, context: int) -> tuple[int, int]:
+    """Activations per step, and activations kept for mixing."""
     batch = config.batch or before.value("batch") or _batch(tokens)
     if batch > tokens:
         raise FaithfulError(
@@ -92,25 +118,7 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
             f"A buffer of {buffer:,} is too small to mix batches of {batch:,} and contexts of {context:,}; give --buffer at"
             f" least {least:,}."
         )
-    base = preset.lr * math.sqrt(preset.d_sae) if preset else 2e-4 * math.sqrt(2**14)
-    return Settings(
-        model=spec,
-        hook=hook,
-        context=context,
-        layout=config.layout,
-        tokens=tokens,
-        epochs=epochs,
-        data_seed=config.data_seed,
-        batch=batch,
-        buffer=buffer or max(BUFFER_BATCHES * batch, 2 * context),
-        drop_outliers=config.drop_outliers,
-        shapes=shapes,
-        lrs=tuple(config.lr or before.value("lr", [shape]) or base / math.sqrt(shape[0]) for shape in shapes),
-        seeds=config.seeds,
-        deterministic=config.deterministic,
-        gemm_dtype="bfloat16" if device.startswith("cuda") else None,
-        variant=variant,
-    ), usable
+    return batch, buffer or max(BUFFER_BATCHES * batch, 2 * context)
 
 
 def _refuse_impossible(config: TrainConfig) -> None:
@@ -174,19 +182,27 @@ def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec
     return spec
 
 
-def _plan(corpus: Corpus, spec: ModelSpec, context: int, layout: str, readings: Readings) -> Plan:
-    how = {"what": "plan", "context": context, "layout": layout}
-    return Plan(*readings.of(corpus, "train", spec, how, lambda: plan_tokens(corpus, context, layout)))
+def _usable(
+    config: TrainConfig, corpora: list[Corpus], spec: ModelSpec, context: int, device: str, readings: Readings
+) -> dict[Path, Plan]:
+    """What each corpus offers, held-out text to evaluate on included; corpora are read where that is not known."""
+    usable, how = {}, {"context": context, "layout": config.layout}
+    most = config.eval_tokens or default_eval_tokens(device)
+    for corpus in corpora:
+        plan = partial(plan_tokens, corpus, context, config.layout)
+        found = usable[corpus.folder] = Plan(*readings.of(corpus, "train", spec, how | {"what": "plan"}, plan))
+        if not found.usable:
+            raise FaithfulError(
+                f"The text of {corpus.folder} fills no {config.layout} context of {context} tokens; use a smaller"
+                " --context, or make the corpus larger."
+            )
+        evaluated = partial(_evaluated, corpus, spec, context, config.layout, device, most)
+        readings.of(corpus, "test", spec, how | {"what": "held out", "tokens": most}, evaluated)
+    return usable
 
 
-def _refuse_without_held_out(
-    corpus: Corpus, spec: ModelSpec, context: int, config: TrainConfig, device: str, readings: Readings
-) -> None:
-    how = {"what": "held out", "context": context, "layout": config.layout}
-    how["tokens"] = most = config.eval_tokens or default_eval_tokens(device)
-    readings.of(
-        corpus, "test", spec, how, lambda: [held_out(corpus, spec, context, config.layout, device, most).usable]
-    )
+def _evaluated(*asked: Any) -> list[int]:
+    return [held_out(*asked).usable]
 
 
 def _budget(config: TrainConfig, corpora: list[Corpus], usable: dict[Path, Plan], preset: int | None) -> int:
