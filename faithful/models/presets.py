@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 DEFAULT_TOKENS = 50_000_000
 DEFAULT_CONTEXT = 512
@@ -80,10 +81,19 @@ class Preset:
     shape: Shape
 
 
-def sae_defaults(layers: int, d_model: int) -> dict[str, float]:
+class SaeDefaults(NamedTuple):
+    """Settings of SAEs where neither they nor a preset's are stated, see `Preset`."""
+
+    layer: int
+    d_sae: int
+    k: int
+    lr: float
+
+
+def sae_defaults(layers: int, d_model: int) -> SaeDefaults:
     """Settings of a model without a preset: layer at two thirds, 8 × d_in latents, k 32, lr 2e-4/√(d_sae/2^14)."""
     d_sae = 8 * d_model
-    return {"layer": round(layers * 2 / 3), "d_sae": d_sae, "k": 32, "lr": 2e-4 / math.sqrt(d_sae / 2**14)}
+    return SaeDefaults(round(layers * 2 / 3), d_sae, 32, 2e-4 / math.sqrt(d_sae / 2**14))
 
 
 def tiny_path() -> Path:
@@ -99,7 +109,7 @@ def presets() -> dict[str, Preset]:
     result = {}
     for name, entry in entries.items():
         shape = Shape(**entry["shape"])
-        settings = sae_defaults(shape.layers, shape.d_model) | entry
+        settings = sae_defaults(shape.layers, shape.d_model)._asdict() | entry
         result[name] = Preset(
             name=name,
             source=entry.get("hub") or str(tiny_path()),
@@ -128,3 +138,9 @@ def find_preset(model: str) -> Preset | None:
         if wanted in names:
             return preset
     return None
+
+
+def called(model: str) -> str:
+    """What people call a model: its preset's name, or what it is given by."""
+    preset = find_preset(model)
+    return preset.name if preset else model

@@ -89,14 +89,13 @@ def _variant(config: TrainConfig) -> Variant:
 
 def _grid(config: TrainConfig, spec: ModelSpec) -> tuple[Hook, tuple[tuple[int, int], ...]]:
     """The hook, and the pairs of width and k: as stated, else the preset's, else by rule."""
-    shape, preset = shape_of(spec), spec.preset
-    rule = sae_defaults(shape.layers, shape.d_model)
-    layer = config.layer if config.layer is not None else preset.layer if preset else int(rule["layer"])
+    shape = shape_of(spec)
+    default = spec.preset or sae_defaults(shape.layers, shape.d_model)
+    layer = config.layer if config.layer is not None else default.layer
     if not 0 <= layer < shape.layers:
         raise FaithfulError(f"{spec.name} has layers 0 to {shape.layers - 1}, not {layer}; choose one with --layer.")
-    widths = config.d_sae or ((preset.d_sae,) if preset else (int(rule["d_sae"]),))
-    actives = config.k or ((preset.k,) if preset else (int(rule["k"]),))
-    shapes = tuple((d_sae, k) for d_sae in dict.fromkeys(widths) for k in dict.fromkeys(actives))
+    widths, actives = dict.fromkeys(config.d_sae or (default.d_sae,)), dict.fromkeys(config.k or (default.k,))
+    shapes = tuple((d_sae, k) for d_sae in widths for k in actives)
     for d_sae, k in shapes:
         if not 1 <= k <= d_sae:
             raise FaithfulError(f"k {k} does not fit {d_sae} latents; give a --k from 1 to --d-sae.")

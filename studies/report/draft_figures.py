@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from faithful.models.presets import find_preset
+from faithful.models.presets import called
 from studies.common.tables import Table
 from studies.statistics.numbers import NONE, listed
 
@@ -70,9 +70,7 @@ def drafts_like(model: str, shape: str) -> list[DraftRun]:
         model: preset name or Hub id.
         shape: `resid_pre.8-f12288-k16`.
     """
-    preset = find_preset(model)
-    name = preset.name if preset else model
-    return [run for run in draft_runs() if (run.model, run.shape) == (name, shape)]
+    return [run for run in draft_runs() if (run.model, run.shape) == (called(model), shape)]
 
 
 def reference_tables(

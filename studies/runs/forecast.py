@@ -8,7 +8,7 @@ from typing import Any
 from faithful.base.devices import known_device
 from faithful.base.quantities import format_bytes, format_count, format_seconds
 from faithful.models.load import shape_of
-from faithful.models.presets import DEFAULT_CONTEXT, Preset, Shape, find_preset, sae_defaults
+from faithful.models.presets import DEFAULT_CONTEXT, Shape, sae_defaults
 from faithful.models.spec import resolve_model
 from faithful.sae.config import StackConfig
 from faithful.training.forecast import device_flops, sae_bytes
@@ -68,11 +68,11 @@ def costs(
     """
     stated, device = ("cuda", "cuda") if assume else (device, known_device(device))
     rate = device_flops(device, assume)
-    preset = find_preset(recipe.model)
+    preset = recipe.preset
     shape = preset.shape if preset else shape_of(resolve_model(recipe.model, device=device))
     tokens = recipe.tokens or (preset.tokens if preset else 0)
     found = [_corpus(recipe, corpus, folder, stated, tokens, assume, shape.vocab) for corpus in recipe.corpora]
-    work, stacks, weights = _work(recipe, shape, preset, tokens, device)
+    work, stacks, weights = _work(recipe, shape, tokens, device)
     training, on_disk = sum(stack.memory(LARGEST_BATCH) for stack in stacks), sae_bytes(stacks, work.trained)
     read = work.trained * tokens
     flops = read * (work.forward + work.step)
@@ -120,25 +120,21 @@ def _corpus(
         return Cost(step, wanted, 0.0, wanted / READ_RATE, disk=bytes_on_disk(wanted, vocab))
     values = {"device": device, "tokens": wanted} | corpus.options
     plan = dry_run(GenerateConfig(model=recipe.model, out=folder / "corpora" / corpus.name, **values), assume)
-    preset = find_preset(recipe.model)
-    size, missing = preset.shape.params if preset else 0, max(0, wanted - plan.existing_tokens)
+    size, missing = recipe.preset.shape.params if recipe.preset else 0, max(0, wanted - plan.existing_tokens)
     return Cost(step, missing, 2.0 * size * missing, plan.seconds, plan.memory_bytes, plan.disk_bytes)
 
 
-def _work(
-    recipe: Recipe, shape: Shape, preset: Preset | None, tokens: int, device: str
-) -> tuple[Work, list[StackConfig], int]:
+def _work(recipe: Recipe, shape: Shape, tokens: int, device: str) -> tuple[Work, list[StackConfig], int]:
     """What the training and the studies work on, the stacks of SAEs that one corpus has, and the bytes of the model."""
-    train, rule = recipe.train, sae_defaults(shape.layers, shape.d_model)
-    layer = train.get("layer", preset.layer if preset else int(rule["layer"]))
-    widths = train.get("d_sae") or (preset.d_sae if preset else int(rule["d_sae"]),)
-    ks = train.get("k") or (preset.k if preset else int(rule["k"]),)
+    train, default = recipe.train, recipe.preset or sae_defaults(shape.layers, shape.d_model)
+    layer = train.get("layer", default.layer)
+    widths, ks = train.get("d_sae") or (default.d_sae,), train.get("k") or (default.k,)
     shapes = tuple((d_sae, k) for d_sae in widths for k in ks)
     stacks = [StackConfig(shape.d_model, *one, tuple(recipe.seeds), steps=1, lr=0.0, dead_tokens=1) for one in shapes]
     below = max(shape.params - shape.vocab * shape.d_model, 0) * layer / shape.layers
     work = Work(
         device=device,
-        context=train.get("context", preset.context if preset else DEFAULT_CONTEXT),
+        context=train.get("context", recipe.preset.context if recipe.preset else DEFAULT_CONTEXT),
         tokens=tokens,
         batch=LARGEST_BATCH,
         corpora=len(recipe.corpora),
@@ -150,4 +146,4 @@ def _work(
         forward=2.0 * below,
         step=float(sum(stack.flops(1) for stack in stacks)),
     )
-    return work, stacks, shape.params * BYTES[preset.dtype if preset and device == "cuda" else "float32"]
+    return work, stacks, shape.params * BYTES[recipe.preset.dtype if recipe.preset and device == "cuda" else "float32"]

@@ -13,7 +13,7 @@ from faithful.base.quantities import parse_count, parse_integers
 from faithful.base.records import read_toml
 from faithful.base.shapes import shown
 from faithful.base.suggest import did_you_mean
-from faithful.models.presets import find_preset
+from faithful.models.presets import Preset, find_preset
 from faithful.options.fields import Option, options_of
 from faithful.options.values import KINDS, read_values
 from studies.catalog import find_study
@@ -73,6 +73,11 @@ class Recipe:
     corpora: tuple[CorpusPlan, ...]
     train: dict[str, Any] = field(default_factory=dict)
     studies: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def preset(self) -> Preset | None:
+        """Settings of its model, where that is one of those that have a short name."""
+        return find_preset(self.model)
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -173,7 +178,7 @@ def to_toml(recipe: Recipe) -> str:
 
 def _of_preset(recipe: Recipe) -> list[str]:
     """A comment with the settings of the SAEs that the recipe does not state."""
-    preset = find_preset(recipe.model)
+    preset = recipe.preset
     if preset is None:
         return []
     stated = recipe.train | ({} if recipe.tokens is None else {"tokens": recipe.tokens})

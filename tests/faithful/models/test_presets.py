@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from faithful.models.presets import DEFAULT_CONTEXT, find_preset, presets, sae_defaults, tiny_path
+from faithful.models.presets import DEFAULT_CONTEXT, called, find_preset, presets, sae_defaults, tiny_path
 
 # The design's table: model, layer, d_sae, k, lr, context, tokens (gemma: the upper end of its range).
 PAPER = [
@@ -52,8 +52,16 @@ def test_every_pythia_is_there_with_its_hub_id() -> None:
 
 
 def test_the_rule_for_models_without_a_preset() -> None:
-    assert sae_defaults(12, 2048) == {"layer": 8, "d_sae": 16_384, "k": 32, "lr": pytest.approx(2e-4)}
+    assert sae_defaults(12, 2048) == (8, 16_384, 32, pytest.approx(2e-4))
     assert DEFAULT_CONTEXT == 512
+
+
+def test_a_preset_is_called_by_its_name_and_any_other_model_as_it_is_given() -> None:
+    assert [called(model) for model in ("openai-community/gpt2", "GPT2", "someone/gpt2x")] == [
+        "gpt2",
+        "gpt2",
+        "someone/gpt2x",
+    ]
 
 
 @pytest.mark.parametrize("name", list(presets()))
