@@ -31,8 +31,6 @@ LACKING = {
     "faithful/training/cell.py",
     "faithful/training/checkpoint.py",
     "faithful/training/config.py",
-    "faithful/training/forecast.py",
-    "faithful/training/settings.py",
     "generation/cards/card.py",
     "generation/cards/external.py",
     "generation/derived/dedup.py",
