@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypedDict, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypedDict, get_args, get_type_hints
 
 from faithful.base.files import folder_lock
 from faithful.base.progress import Progress, Reporter
 from faithful.base.records import fit, read_record, write_record
 from studies.common.forecast import Size, StudyCost, Work
-from studies.common.results import Done, Summary
-from studies.common.tables import Table
 from studies.statistics.headlines import Headline
+
+if TYPE_CHECKING:
+    from studies.common.results import Done, Summary
+    from studies.common.tables import Table
 
 SETTINGS = "settings.json"
 DEFAULTS = "delete it to begin with the defaults"
@@ -65,12 +67,12 @@ class Study:
     remarks: Callable[[Mapping[str, Any]], list[str]] = _nothing
     verdicts: Callable[[Mapping[str, Any]], list[tuple[str, str]]] = _nothing
 
-    def tables(self, summary: Summary, full: bool = True) -> list[Table]:
+    def tables(self, summary: "Summary", full: bool = True) -> "list[Table]":
         """Its tables for the terminal, the report and the cards; not `full` leaves the details out."""
         found: list[Table] = self._of("tables", f"{self.name}_tables")(summary)
         return [table for table in found if full or not table.title.startswith(self.details)]
 
-    def load(self) -> Callable[[Any, Any], Done]:
+    def load(self) -> "Callable[[Any, Any], Done]":
         """Its function."""
         function: Callable[[Any, Any], Done] = self._of("study", f"study_{self.name}")
         return function
@@ -78,7 +80,7 @@ class Study:
     def _of(self, module: str, name: str) -> Any:
         return getattr(import_module(f"{self.config.__module__.rpartition('.')[0]}.{module}"), name)
 
-    def run(self, config: Any, report: Reporter) -> Done:
+    def run(self, config: Any, report: Reporter) -> "Done":
         """Do it, leave what it was told in OUT/settings.json, and remove figures of an earlier study in OUT.
 
         Figures are removed last: a run that is killed leaves at most too many, which the next one removes.
