@@ -76,14 +76,14 @@ def settings_of(config: Any) -> list[Option]:
 
 
 def settings_help(config: Any) -> str:
-    """What `--set` takes, for the end of the help: `folds (4): Of the cross-validation of C.`"""
+    """What `--set` takes, for the end of the help: `folds (4): Of the cross-validation of C.`; "" where it takes nothing."""
     lines = [
         f"{option.name} ({option.shown_default}): {option.text}"
         if option.shown_default
         else f"{option.name}: {option.text}"
         for option in settings_of(config)
     ]
-    return "\n\n".join(["Settings for --set (default):", *lines]).replace("[", r"\[")
+    return "\n\n".join(["Settings for --set (default):", *lines] if lines else []).replace("[", r"\[")
 
 
 def pairs_of(settings: Sequence[str] | None) -> dict[str, str]:

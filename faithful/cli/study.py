@@ -1,4 +1,4 @@
-"""`faithful study corpora | seeds | fakes | probes | reconstruction | all`."""
+"""`faithful study NAME`, each as its record in the catalog says, and `faithful study all`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,6 @@ from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
 from studies.catalog import STUDIES, find_study
 from studies.common.study import Study
-from studies.corpora.config import CorporaConfig
 from studies.report.config import ReportConfig
 
 KEPT = "Options that are left out are those of the study that is there already."
@@ -27,16 +26,15 @@ app = typer.Typer(help="Compare corpora, and the SAEs trained on them.", no_args
 
 def register(parent: typer.Typer) -> None:
     """Add the commands."""
-    app.command("corpora")(command(configured(corpora)))
     for study in STUDIES.values():
-        if study.of_saes:
-            text, epilog = f"{study.question}\n\n{KEPT}", settings_help(study.config)
-            app.command(study.name, help=text, epilog=epilog)(command(_study_command(study)))
+        of = _of_saes if study.of_saes else _of_corpora
+        text, epilog = f"{study.question}\n\n{KEPT}", settings_help(study.config)
+        app.command(study.name, help=text, epilog=epilog)(command(configured(of(study), study.config)))
     app.command("all", help="Every study of the current run, and its report.")(command(everything))
     parent.add_typer(app, name="study")
 
 
-def _study_command(study: Study) -> Any:
+def _of_saes(study: Study) -> Any:
     def study_saes(stated: Stated[Any], run: Run = None, full: Full = False, as_json: Json = False) -> None:
         from faithful.store.places import corpora_in
 
@@ -45,33 +43,23 @@ def _study_command(study: Study) -> Any:
         if "corpora" in values:
             values["corpora"] = tuple(one for folder in values["corpora"] for one in corpora_in(folder))
         out = values.pop("out", None) or _folder(values["saes"], run, study.name)
-        _do(study.name, out, values, as_json, full=full)
+        _do(study.name, out, values, as_json, full=full, after=command_line(ReportConfig))
 
-    return configured(study_saes, study.config)
+    return study_saes
 
 
-def corpora(stated: Stated[CorporaConfig], run: Run = None, as_json: Json = False) -> None:
-    """How far does each corpus lie outside the model, and how diverse is it?"""
-    from faithful.cli.corpus import folders_of
-    from faithful.store.places import corpora_in
+def _of_corpora(study: Study) -> Any:
+    def study_corpora(stated: Stated[Any], run: Run = None, as_json: Json = False) -> None:
+        from faithful.cli.corpus import folders_of
+        from faithful.store.places import corpora_in
 
-    values, named = dict(stated.values), stated.values.get("folders", ())
-    chosen = [one for folder in named for one in corpora_in(folder)] or folders_of(run)
-    out = values.pop("out", None) or study_folder(chosen[0], run, "corpora")
-    values["folders"] = tuple(chosen)
-    wish = settle("corpora", out, values)
-    with progress(quiet=as_json) as report:
-        study = find_study("corpora").run(wish, report)
-    if as_json:
-        print_json(study.summary | {"folder": str(study.folder)})
-        return
-    for table in find_study("corpora").tables(study.summary):
-        print_table(table.title, table.rows, table.header)
-    if study.taken:
-        say(f"Taken from an earlier run: {', '.join(study.taken)}.")
-    say(f"Figures and results.parquet: {study.folder}")
-    after = command_line(TrainConfig, corpora=named) if named else command_line(TrainConfig, run=run)
-    say(f"Next: {following(study.folder, after)}")
+        values, named = dict(stated.values), stated.values.get("folders", ())
+        chosen = [one for folder in named for one in corpora_in(folder)] or folders_of(run)
+        out = values.pop("out", None) or study_folder(chosen[0], run, study.name)
+        after = command_line(TrainConfig, corpora=named) if named else command_line(TrainConfig, run=run)
+        _do(study.name, out, values | {"folders": tuple(chosen)}, as_json, full=True, after=after)
+
+    return study_corpora
 
 
 def study_folder(corpus: Path, run: str | None, name: str) -> Path:
@@ -95,7 +83,7 @@ def everything(run: Run = None, device: Device = None, seed: Seed = None, as_jso
     for study in STUDIES.values():
         inputs = {"saes": (saes,)} if study.of_saes else {"folders": tuple(folders_of(run))}
         stated = inputs | {"device": device, "seed": seed}
-        found[study.name] = _do(study.name, home / "studies" / study.name, stated, as_json, last=False)
+        found[study.name] = _do(study.name, home / "studies" / study.name, stated, as_json)
     path = write_report(ReportConfig(run=home))
     if as_json:
         print_json({"studies": found, "report": str(path)})
@@ -136,8 +124,10 @@ def settle(name: str, out: Path, stated: dict[str, Any]) -> Any:
 
 
 def _do(
-    name: str, out: Path, stated: dict[str, Any], as_json: bool, last: bool = True, full: bool = False
+    name: str, out: Path, stated: dict[str, Any], as_json: bool, full: bool = False, after: str | None = None
 ) -> dict[str, Any]:
+    """Do a study and say what came out; `after` is the command that comes next where its folder is in no run, None where
+    further studies follow."""
     found, wish = find_study(name), settle(name, out, stated)
     with progress(quiet=as_json) as report:
         study = found.run(wish, report)
@@ -148,7 +138,7 @@ def _do(
             f"Not in the panel: held-out text of {', '.join(missing)}, which is not where it was; name it with --corpus."
         )
     if as_json:
-        if last:
+        if after:
             print_json(summary)
         return summary
     for note in found.warnings(study.summary):
@@ -160,9 +150,11 @@ def _do(
     for contrast in study.summary["contrasts"]:
         if contrast.get("headline"):
             say(contrast["sentence"])
+    if study.taken and after:
+        say(f"Taken from an earlier run: {', '.join(study.taken)}.")
     say(f"Figures and results.parquet: {study.folder}")
-    if last:
-        say(f"Next: {following(study.folder, command_line(ReportConfig))}")
+    if after:
+        say(f"Next: {following(study.folder, after)}")
     return summary
 
 

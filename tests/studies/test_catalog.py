@@ -130,7 +130,7 @@ def test_a_study_is_a_folder_and_a_line(
     assert {name: found[name][0] for name in commands} == dict.fromkeys(commands, 0), found
     question = "How close to each other do the features of an SAE lie?"
     assert "crowding" in found["help"][1] and question in found["help"][1]
-    assert "quantile" in found["its help"][1] and "of the latents of an SAE" in " ".join(found["its help"][1].split())
+    assert "quantile" in found["its help"][1] and "Of the latents of an SAE" in " ".join(found["its help"][1].split())
     assert "Cosine of a latent with its nearest one" in found["study"][1]
     assert "study crowding" in found["recipe"][1]
     settings = json.loads((run / "studies" / "crowding" / "settings.json").read_text(encoding="utf-8"))

@@ -199,7 +199,9 @@ def test_help_names_every_setting_with_its_default(name: str) -> None:
 def test_what_comes_after_a_study_of_corpora_is_to_train_on_all_of_them(
     run: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], after: str
 ) -> None:
-    monkeypatch.setattr(Study, "run", lambda self, wish, report: SimpleNamespace(summary={}, taken=(), folder=run))
+    monkeypatch.setattr(
+        Study, "run", lambda self, wish, report: SimpleNamespace(summary={"contrasts": []}, taken=(), folder=run)
+    )
     monkeypatch.setattr("studies.corpora.tables.corpora_tables", lambda summary: [])
     done = type_in("corpora", *words)
     assert done.exit_code == 0, done.output
