@@ -63,7 +63,7 @@ def pool_features(
     ordinary: np.ndarray,
     pooling: str = "mean",
     report: Told = lambda done, total: None,
-    spread: Callable[[list[Rows]], Iterable[tuple[int, BatchPools]]] | None = None,
+    spread: Callable[[Sequence[Rows]], Iterable[tuple[int, BatchPools]]] | None = None,
 ) -> Pooled:
     """Features of contexts for all SAEs, from one forward pass.
 
