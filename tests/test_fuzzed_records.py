@@ -22,7 +22,7 @@ from faithful.hub.repository import _parsed
 from faithful.store.corpora_of_saes import bos_of, remember_corpora, trained_corpora
 from faithful.store.corpus import Corpus, identity_hash
 from faithful.store.places import read_steps
-from faithful.store.saes import find_saes, read_cells
+from faithful.store.saes import find_saes, read_grid
 from faithful.training.card import model_facts, render_saes
 from faithful.training.checkpoint import load_checkpoint
 from generation.cards.card import render
@@ -100,7 +100,7 @@ def sae_kind(folder: Path) -> Kind:
     (place / "cfg.json").write_text(json.dumps(seal_config(config)))
 
     def use() -> Any:
-        cells = read_cells(folder)
+        cells = read_grid(folder)
         found = find_saes([folder])
         card = render_saes("a/b", cells, model_facts(cells, {}), None)
         return [card, str(found), [load_sae(sae.folder).sha256() for sae in found], str(quality_rows([place]))]

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,22 @@ def load_sae(source: str | Path, subfolder: str | None = None, *, revision: str 
     Raises:
         FaithfulError: nothing there, an architecture that is not supported, weights that are damaged or not finite.
     """
-    return _load_folder(locate_sae(source, subfolder, revision=revision))
+    folder = locate_sae(source, subfolder, revision=revision)
+    config = read_config(folder / CONFIG)
+    sae = _read_folder(folder, config, _read_tensors)
+    trained = weights_sha256(config)
+    if trained is not None and isinstance(sae, TopKSAE) and sae.sha256() != trained:
+        raise FaithfulError(f"The weights in {folder} are not those that its {CONFIG} was written for; {MEND}.")
+    return sae
+
+
+def outline_sae(folder: Path) -> Autoencoder:
+    """The SAE in a folder without its numbers: tensors on the `meta` device, of which the header of the weights says all.
+
+    Raises:
+        FaithfulError: what `load_sae` refuses, apart from what only the numbers show.
+    """
+    return _read_folder(folder, read_config(folder / CONFIG), _read_header)
 
 
 def locate_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Path:
@@ -146,7 +162,7 @@ def check_sae(sae: Autoencoder, where: str) -> None:
             continue
         if tuple(tensor.shape) != shape:
             raise FaithfulError(f"{name} of {where} has shape {tuple(tensor.shape)}, its decoder wants {shape}.")
-        if not bool(torch.isfinite(tensor).all()):
+        if not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
             raise FaithfulError(
                 f"{name} of {where} holds numbers that are not finite; train or download the SAE again."
             )
@@ -154,21 +170,17 @@ def check_sae(sae: Autoencoder, where: str) -> None:
         raise FaithfulError(f"k of {where} is {sae.k}, and it has {d_sae} latents.")
 
 
-def _load_folder(folder: Path) -> Autoencoder:
+def _read_folder(folder: Path, config: dict[str, Any], read: Callable[[Path], dict[str, Tensor]]) -> Autoencoder:
     where = str(folder)
-    config = read_config(folder / CONFIG)
     if (folder / SPARSIFY_WEIGHTS).exists():
         place = folder.parent if SEED.fullmatch(folder.name) else folder
         run = place.parent / SPARSIFY_CONFIG
         stated = read_record(run, Run, MEND) if run.exists() else None
-        tensors = _read_tensors(folder / SPARSIFY_WEIGHTS)
+        tensors = read(folder / SPARSIFY_WEIGHTS)
         sae: Autoencoder = from_sparsify(config, tensors, place.name, where, stated)
     else:
-        sae = from_sae_lens(config, _read_tensors(folder / WEIGHTS), where)
+        sae = from_sae_lens(config, read(folder / WEIGHTS), where)
     check_sae(sae, where)
-    trained = weights_sha256(config)
-    if trained is not None and isinstance(sae, TopKSAE) and sae.sha256() != trained:
-        raise FaithfulError(f"The weights in {where} are not those that its {CONFIG} was written for; {MEND}.")
     return sae
 
 
@@ -206,11 +218,28 @@ def _download(repo: str, subfolder: str | None, revision: str | None) -> Path:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
+    with _readable(path):
         return load_file(path)
+
+
+def _read_header(path: Path) -> dict[str, Tensor]:
+    """Tensors without numbers, float32 on `meta`."""
+    from safetensors import safe_open
+
+    with _readable(path), safe_open(path, "pt") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (no dict)
+    return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What goes wrong with a file of tensors, as a sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except FileNotFoundError:
         raise FaithfulError(f"{path.parent} holds no {path.name}; download or export the SAE again.") from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:

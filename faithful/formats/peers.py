@@ -246,7 +246,7 @@ def _finetuned(tensors: dict[str, Tensor], W_dec: Tensor, is_stated: bool, where
     """Decoder rows with the fine-tuned scaling of codes in them; versions until 3 wrote ones where there was none."""
     for name in FINETUNED:
         scaling = tensors.get(name)
-        if scaling is not None and not bool((scaling == 1).all()):
+        if scaling is not None and not scaling.is_meta and not bool((scaling == 1).all()):
             if not is_stated:
                 raise FaithfulError(
                     f"The weights of {where} hold {name}, which its config does not state (finetuning_scaling_factor);"

@@ -13,7 +13,7 @@ from faithful.hub.licences import licence_paragraph
 from faithful.models.presets import find_preset
 from faithful.options.line import folded
 from faithful.store.corpus import Manifest
-from faithful.store.saes import FILES, SaeCell, corpora_beside, read_cells
+from faithful.store.saes import FILES, TrainedSae, corpora_beside, read_grid
 from faithful.training.config import TrainConfig
 
 SETTINGS = (
@@ -29,9 +29,9 @@ FIGURES = (
 )  # fmt: skip
 
 
-def model_facts(cells: Sequence[SaeCell], corpora: dict[str, Manifest]) -> dict[str, Any]:
+def model_facts(cells: Sequence[TrainedSae], corpora: dict[str, Manifest]) -> dict[str, Any]:
     """Name, Hub id (None for a local model), revision, licence and family of the model, as far as they are known."""
-    names = sorted({str(cell.identity.get("model") or _metadata(cell, "model_name") or "unknown") for cell in cells})
+    names = sorted({str(cell.identity.get("model") or cell.metadata.get("model_name") or "unknown") for cell in cells})
     if len(names) > 1:
         raise FaithfulError(f"The SAEs are of several models ({', '.join(names)}); publish each model's by themselves.")
     name = names[0]
@@ -71,7 +71,7 @@ def write_saes_card(folder: Path) -> Path:
     """
     from faithful.hub.card_file import make_card
 
-    cells = read_cells(folder)
+    cells = read_grid(folder)
     model = model_facts(cells, corpora_beside(folder))
     text = render_saes(folder.as_posix(), cells, model, f"SAEs of {model['name'].split('/')[-1]}", folder)
     metadata = {"library_name": "saelens", "tags": sae_metadata(model, ())["tags"]}
@@ -80,7 +80,7 @@ def write_saes_card(folder: Path) -> Path:
 
 
 def render_saes(
-    name: str, cells: Sequence[SaeCell], model: dict[str, Any], title: str | None, where: Path | None = None
+    name: str, cells: Sequence[TrainedSae], model: dict[str, Any], title: str | None, where: Path | None = None
 ) -> str:
     """The generated part of the card, Markdown.
 
@@ -97,7 +97,7 @@ def render_saes(
 
     shared = _shared(cells)
     trained = trained_by(cells, model, shared)
-    hooks = list(dict.fromkeys(str(_metadata(cell, "hook_name")) for cell in cells))
+    hooks = list(dict.fromkeys(str(cell.metadata.get("hook_name")) for cell in cells))
     return render_template(
         "saes.md.jinja",
         title=title,
@@ -124,11 +124,11 @@ def render_saes(
     )
 
 
-def means_table(cells: Sequence[SaeCell]) -> str:
+def means_table(cells: Sequence[TrainedSae]) -> str:
     """One row per corpus and shape: figures of docs/metrics.md, mean ± standard deviation over the SAEs."""
-    groups: dict[tuple[str, str], list[SaeCell]] = {}
+    groups: dict[tuple[str, str], list[TrainedSae]] = {}
     for cell in cells:
-        groups.setdefault((cell.corpus, cell.folder.parent.name), []).append(cell)
+        groups.setdefault((cell.corpus, cell.shape_folder), []).append(cell)
     rows = [
         (
             corpus,
@@ -141,7 +141,7 @@ def means_table(cells: Sequence[SaeCell]) -> str:
     return markdown_table(("corpus", "shape", "SAEs", *(name for name, _ in FIGURES)), rows)
 
 
-def cells_table(cells: Sequence[SaeCell]) -> str:
+def cells_table(cells: Sequence[TrainedSae]) -> str:
     """One row per SAE: where it is, and its figures on held-out text (docs/metrics.md, "Training")."""
     rows = [
         (f"`{cell.place}`", *(_figure(cell.evaluation.get(name), form) for name, form in FIGURES)) for cell in cells
@@ -149,7 +149,7 @@ def cells_table(cells: Sequence[SaeCell]) -> str:
     return markdown_table(("SAE", *(name for name, _ in FIGURES)), rows)
 
 
-def trained_by(cells: Sequence[SaeCell], model: dict[str, Any], shared: dict[str, Any]) -> TrainConfig | None:
+def trained_by(cells: Sequence[TrainedSae], model: dict[str, Any], shared: dict[str, Any]) -> TrainConfig | None:
     """What to tell `faithful train` to make the grid again, corpora by name, None where it was not one grid."""
     identities = [cell.identity for cell in cells]
     if not {*RECORDED, "hook", "tokens", "epochs", "lr"} <= shared.keys() or not all(identities):
@@ -177,17 +177,13 @@ def trained_by(cells: Sequence[SaeCell], model: dict[str, Any], shared: dict[str
     )
 
 
-def _shared(cells: Sequence[SaeCell]) -> dict[str, Any]:
+def _shared(cells: Sequence[TrainedSae]) -> dict[str, Any]:
     """Settings that all cells have alike."""
     identities = [cell.identity for cell in cells]
     keys = dict.fromkeys(key for identity in identities for key in identity)
     return {
         key: identities[0].get(key) for key in keys if all(i.get(key) == identities[0].get(key) for i in identities)
     }
-
-
-def _metadata(cell: SaeCell, name: str) -> Any:
-    return (cell.config.get("metadata") or {}).get(name)
 
 
 def _figure(value: Any, form: str) -> str:

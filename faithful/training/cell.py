@@ -12,11 +12,12 @@ import torch
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_text
 from faithful.base.version import __version__
-from faithful.formats.files import save_sae
-from faithful.formats.record import RECORD, own_record, read_config
+from faithful.formats.files import CONFIG, WEIGHTS, save_sae
+from faithful.formats.record import RECORD
 from faithful.models.spec import ModelSpec
 from faithful.sae.stack import init_weights
 from faithful.sae.topk import TopKSAE
+from faithful.store.saes import read_sae
 from faithful.training.config import Settings
 from faithful.training.evaluate import Evaluation
 from faithful.training.identity import identity_sha256, shape_name
@@ -26,19 +27,30 @@ NOT_TRAINED = "the training left no trace, so no SAE was written"
 
 @dataclass(frozen=True)
 class Cell:
-    """A place in the grid.
+    """A place in the grid, and the SAE that is wished there.
 
     Attributes:
         folder: `OUT/CORPUS/resid_pre.8-f12288-k16/seed-0`.
-        d_sae, k, seed: its settings.
-        identity: everything that decides its weights.
+        identity: everything that decides its weights, `d_sae`, `k` and `init_seed` among it.
     """
 
     folder: Path
-    d_sae: int
-    k: int
-    seed: int
     identity: dict[str, Any]
+
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
+        return int(self.identity["d_sae"])
+
+    @property
+    def k(self) -> int:
+        """Latents kept per token."""
+        return int(self.identity["k"])
+
+    @property
+    def seed(self) -> int:
+        """Init seed."""
+        return int(self.identity["init_seed"])
 
     @property
     def sha256(self) -> str:
@@ -62,11 +74,10 @@ def finished(cell: Cell) -> bool:
     Raises:
         FaithfulError: the folder holds an SAE trained otherwise, or one of another tool.
     """
-    path = cell.folder / "cfg.json"
-    if not path.exists():
+    if not (cell.folder / CONFIG).exists():
         return False
-    trained = own_record(read_config(path)).get("identity")
-    if trained is None:
+    trained = read_sae(cell.folder).identity
+    if not trained:
         raise FaithfulError(f"{cell.folder} holds an SAE that `faithful train` did not write; choose another --out.")
     changed = [
         f"{name.replace('_', ' ')} {cell.identity.get(name)} asked for, {trained.get(name)} there"
@@ -77,7 +88,7 @@ def finished(cell: Cell) -> bool:
         changed = ["the corpus' text is another now"]
     if changed:
         raise FaithfulError(f"{cell.folder} was trained otherwise: {'; '.join(changed[:6])}. Choose another --out.")
-    return (cell.folder / "sae_weights.safetensors").exists()
+    return (cell.folder / WEIGHTS).exists()
 
 
 def refuse_untrained(

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from faithful.base.errors import FaithfulError
-from faithful.formats.record import own_record, read_config
+from faithful.formats.files import CONFIG
 from faithful.hooks.hook import Hook
 from faithful.models.spec import ModelSpec
+from faithful.store.saes import read_sae
 from faithful.training.identity import shape_name
 
 SETTINGS = {"model", "revision", "corpus", "context", "tokens", "epochs", "batch", "buffer", "lr"}
@@ -39,8 +40,10 @@ class InheritedSettings:
         """Cells of a model, a hook and a variant."""
         cells = {}
         for shape in shapes:
-            paths = sorted(out.glob(f"*/{shape_name(hook, *shape, variant)}/seed-*/cfg.json"))
-            recorded = [one for one in map(_recorded, paths) if one.keys() >= SETTINGS]
+            folders = [
+                path.parent for path in sorted(out.glob(f"*/{shape_name(hook, *shape, variant)}/seed-*/{CONFIG}"))
+            ]
+            recorded = [one for one in (read_sae(path).identity for path in folders) if one.keys() >= SETTINGS]
             cells[shape] = [one for one in recorded if (one["model"], one["revision"]) == (spec.name, spec.revision)]
         own = {shape: [one for one in found if one["corpus"] in corpora] for shape, found in cells.items()}
         return cls(out, own if any(own.values()) else cells)
@@ -56,8 +59,3 @@ class InheritedSettings:
             found = " and ".join(f"{value:,}" for value in sorted(set(every))[:2])
             raise FaithfulError(f"{self.out} holds SAEs trained with {setting} {found}; choose with --{setting}.")
         return every[0] if every else None
-
-
-def _recorded(path: Path) -> dict[str, Any]:
-    """The identity in a cell's cfg.json; empty where `faithful train` did not write it."""
-    return dict(own_record(read_config(path)).get("identity") or {})

@@ -118,9 +118,6 @@ def grid(out: Path, folder: Path, settings: Settings, readings: Readings) -> lis
     cells = [
         Cell(
             cell_folder(out, name, settings, d_sae, k, seed),
-            d_sae,
-            k,
-            seed,
             cell_identity(settings, name, "", d_sae, k, seed),
         )
         for d_sae, k in settings.shapes

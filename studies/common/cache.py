@@ -14,7 +14,7 @@ import torch
 
 from faithful.base.files import write_tensors
 from faithful.base.records import check_archive, read_cache, write_record
-from faithful.store.saes import Trained
+from faithful.store.saes import TrainedSae
 
 Cell = TypeVar("Cell", bound=Mapping[str, Any])
 
@@ -34,10 +34,12 @@ class Cells:
         self.folder, self.text = folder, text
         self.reused = 0
 
-    def figures(self, saes: Sequence[Trained], measure: Callable[[list[Trained]], Iterable[Cell]]) -> dict[str, Cell]:
+    def figures(
+        self, saes: Sequence[TrainedSae], measure: Callable[[list[TrainedSae]], Iterable[Cell]]
+    ) -> dict[str, Cell]:
         """Figures of every SAE by its hash, those that are missing measured together."""
         done: dict[str, Cell] = {}
-        missing: dict[str, Trained] = {}
+        missing: dict[str, TrainedSae] = {}
         for sae in saes:
             kept = read_cache(self._path(sae))
             if kept is None:
@@ -52,15 +54,15 @@ class Cells:
             done[sha256] = found
         return done
 
-    def lacking(self, saes: Iterable[Trained], read: str) -> list[Trained]:
+    def lacking(self, saes: Iterable[TrainedSae], read: str) -> list[TrainedSae]:
         """The SAEs for which nothing of a pass was kept: it must still be made for them."""
         return [sae for sae in saes if not self._pass(sae, read).exists()]
 
-    def keep(self, sae: Trained, read: str, values: Any) -> None:
+    def keep(self, sae: TrainedSae, read: str, values: Any) -> None:
         """Keep what a pass gave an SAE: plain values and tensors."""
         write_tensors(self._pass(sae, read), values)
 
-    def kept(self, sae: Trained, read: str) -> Any:
+    def kept(self, sae: TrainedSae, read: str) -> Any:
         """The same, tensors on the CPU.
 
         Raises:
@@ -69,8 +71,8 @@ class Cells:
         check_archive(self._pass(sae, read))
         return torch.load(self._pass(sae, read), map_location="cpu", weights_only=True)
 
-    def _path(self, sae: Trained) -> Path:
+    def _path(self, sae: TrainedSae) -> Path:
         return self.folder / f"{hashlib.sha256((self.text + sae.sha256).encode()).hexdigest()[:32]}.json"
 
-    def _pass(self, sae: Trained, read: str) -> Path:
+    def _pass(self, sae: TrainedSae, read: str) -> Path:
         return self._path(sae).with_suffix("") / f"{read}.pt"

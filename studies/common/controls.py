@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from faithful.sae.topk import TopKSAE
-from faithful.store.saes import Trained
+from faithful.store.saes import TrainedSae
 from studies.common.gaussian import initial_decoder
 from studies.common.panel import shuffled_rows
 
@@ -47,12 +47,12 @@ def shuffled_documents(rows: Sequence[np.ndarray], ordinary: np.ndarray, seed: i
     return [np.concatenate(list(islice(shuffled, len(of_row)))) for of_row in documents]
 
 
-def has_untrained(sae: Trained) -> bool:
+def has_untrained(sae: TrainedSae) -> bool:
     """Whether it is known how an SAE began."""
     return bool(sae.record) and sae.seed is not None
 
 
-def untrained_sae(sae: Trained, mean: Tensor) -> TopKSAE:
+def untrained_sae(sae: TrainedSae, mean: Tensor) -> TopKSAE:
     """An SAE, of which that is known, as it was before its first step, for activations with the given mean [d_in].
 
     The mean that training used is that of its first activations.

@@ -20,7 +20,7 @@ from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import bos_of, trained_corpora
 from faithful.store.corpus import MANIFEST, Corpus
 from faithful.store.places import corpora_in, saes_in
-from faithful.store.saes import Trained, find_saes
+from faithful.store.saes import TrainedSae, find_saes
 from generation.configs.add import AddConfig
 from generation.writing.identity import sampling_of, spec_of
 from studies.common.config import StudyConfig
@@ -49,7 +49,7 @@ class StudyInput:
         of_own: corpora of the panel that hold text of the own one: itself, and what was made of it, alone or with others.
     """
 
-    saes: tuple[Trained, ...]
+    saes: tuple[TrainedSae, ...]
     spec: ModelSpec
     hook: Hook
     corpora: dict[str, Path]
@@ -193,7 +193,7 @@ def model_called(name: str) -> str:
     return name if publisher is None or "/" in name or Path(name).is_dir() else f"{publisher}/{name}"
 
 
-def _corpora(config: StudyConfig, saes: Sequence[Trained]) -> tuple[dict[str, Corpus], tuple[str, ...]]:
+def _corpora(config: StudyConfig, saes: Sequence[TrainedSae]) -> tuple[dict[str, Corpus], tuple[str, ...]]:
     """Corpora of the panel, and the names of those that would be in it if they were still there."""
     folders, missing = list(config.corpora), []
     if not folders:
@@ -234,7 +234,7 @@ def _made_of(name: str, corpus: Corpus) -> set[str]:
     return {name, *(str(one["name"]) for one in made.get("inputs", ()))}
 
 
-def _model(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus], device: str) -> ModelSpec:
+def _model(config: StudyConfig, saes: Sequence[TrainedSae], corpora: dict[str, Corpus], device: str) -> ModelSpec:
     """The model named, else that of the corpora (the own one's first), else that of the SAEs; of the BOS of the corpora.
 
     A model that is named is taken in the revision that the SAEs were made with, where they say so.
@@ -268,7 +268,7 @@ def _is_called(model: str, spec: ModelSpec) -> bool:
     return model == spec.source or Path(model).resolve() == Path(spec.source)
 
 
-def _refuse_other_models(config: StudyConfig, saes: Sequence[Trained], spec: ModelSpec) -> None:
+def _refuse_other_models(config: StudyConfig, saes: Sequence[TrainedSae], spec: ModelSpec) -> None:
     """Refuse SAEs of another model: by the revision where `faithful train` recorded it; else by the name, where this one and
     the SAE's are known, unless the model was named."""
     reads = _known(spec.source)
@@ -293,7 +293,7 @@ def _known(model: str) -> str | None:
     return preset.name if preset else name.lower() if publisher in PUBLISHERS.values() else None
 
 
-def _hook(saes: Sequence[Trained], spec: ModelSpec, device: str) -> tuple[Hook, Any]:
+def _hook(saes: Sequence[TrainedSae], spec: ModelSpec, device: str) -> tuple[Hook, Any]:
     """The one hook of all SAEs, and the model where it had to be loaded to tell."""
     unknown = [sae for sae in saes if sae.hook is None]
     if unknown:
@@ -318,7 +318,7 @@ def _hook(saes: Sequence[Trained], spec: ModelSpec, device: str) -> tuple[Hook, 
     )
 
 
-def _refuse_widths(saes: Sequence[Trained], spec: ModelSpec) -> None:
+def _refuse_widths(saes: Sequence[TrainedSae], spec: ModelSpec) -> None:
     width = shape_of(spec).d_model
     for sae in saes:
         if sae.d_in != width:
@@ -328,7 +328,7 @@ def _refuse_widths(saes: Sequence[Trained], spec: ModelSpec) -> None:
             )
 
 
-def _own(config: StudyConfig, saes: Sequence[Trained], corpora: dict[str, Corpus], spec: ModelSpec) -> str | None:
+def _own(config: StudyConfig, saes: Sequence[TrainedSae], corpora: dict[str, Corpus], spec: ModelSpec) -> str | None:
     """The model's own T 1 corpus: as named, else among the panel's corpora, else the one called `own`."""
     names = {sae.corpus for sae in saes}
     if config.own:

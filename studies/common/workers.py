@@ -5,11 +5,11 @@ from typing import Any
 
 from faithful.executor.jobs import Crew, Work
 from faithful.executor.protocol import share_of
-from faithful.store.saes import Trained
+from faithful.store.saes import TrainedSae
 from studies.common.inputs import StudyInput
 from studies.common.results import Steps
 
-Job = tuple[str, tuple[Trained, ...]]
+Job = tuple[str, tuple[TrainedSae, ...]]
 """A text by its name and the SAEs that it is read for."""
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from faithful.executor.jobs import Crew, Tell
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
-from faithful.store.saes import Trained, by_corpus
+from faithful.store.saes import TrainedSae, by_corpus
 from studies.common.cache import Cells
 from studies.common.codes import activations_of, code_text, sparse_codes
 from studies.common.controls import has_untrained, permuted_model, shuffled_documents, untrained_sae
@@ -74,7 +74,7 @@ class FakeCounts:
             digest.update(row.tobytes())
         self._cells = Cells(folder, digest.hexdigest())
         self._resampled = {TEXT, NOISE, *(f"{TEXT} of {name}" for name in panel.parts)}
-        self._loaded: dict[Trained, Autoencoder] = {}
+        self._loaded: dict[TrainedSae, Autoencoder] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """To be pickled: without what is loaded."""
@@ -90,7 +90,7 @@ class FakeCounts:
         with study_crew(FakeCounts.read, self, self.found, workers) as crew:
             return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, telling(report)))
 
-    def examples(self, saes: Sequence[Trained], cells: dict[str, FakeCell], count: int) -> list[ExampleBlock]:
+    def examples(self, saes: Sequence[TrainedSae], cells: dict[str, FakeCell], count: int) -> list[ExampleBlock]:
         """The densest fake latents of each corpus' first SAE, on random tokens and on text."""
         first = [group[0] for group in by_corpus(saes).values()]
         shown = [sae for sae in first if cells[sae.sha256]["top_fakes"][:count]]
@@ -118,7 +118,7 @@ class FakeCounts:
             ]  # fmt: skip
         return blocks
 
-    def _measure(self, saes: Sequence[Trained], crew: Crew, tell: Tell) -> Iterator[FakeCell]:
+    def _measure(self, saes: Sequence[TrainedSae], crew: Crew, tell: Tell) -> Iterator[FakeCell]:
         """Read what no killed study has read, each text once for all SAEs; then their figures, SAE by SAE."""
         if crew.inherits:
             self._load(saes, self.found.truncated)
@@ -141,7 +141,7 @@ class FakeCounts:
                 },
             )
 
-    def _lacking(self, saes: Iterable[Trained], text: str) -> tuple[Trained, ...]:
+    def _lacking(self, saes: Iterable[TrainedSae], text: str) -> tuple[TrainedSae, ...]:
         """SAEs that one of the reads of a text is still to be made for."""
         left = {sae for read in _reads(text) for sae in self._cells.lacking(saes, read)}
         return tuple(sae for sae in saes if sae in left)
@@ -171,7 +171,7 @@ class FakeCounts:
                 for sae, firing in zip(some, counted, strict=True):
                     self._cells.keep(sae, read, _plain(firing))
 
-    def _load(self, saes: Sequence[Trained], model: TruncatedModel) -> list[Autoencoder]:
+    def _load(self, saes: Sequence[TrainedSae], model: TruncatedModel) -> list[Autoencoder]:
         for sae in saes:
             if sae not in self._loaded:
                 self._loaded[sae] = sae.load().to(device=model.device)
@@ -188,7 +188,7 @@ class FakeCounts:
         part = read.removeprefix(f"{TEXT} of ")
         return self.panel.rows if part == read else self.panel.parts[part]
 
-    def _firing(self, sae: Trained, what: str) -> Firing:
+    def _firing(self, sae: TrainedSae, what: str) -> Firing:
         return _of_plain(self._cells.kept(sae, what))
 
     def _count(

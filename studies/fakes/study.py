@@ -9,7 +9,7 @@ import numpy as np
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.store.saes import Trained, ordered_shapes, seed_numbers
+from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel, noise_rows
@@ -97,7 +97,7 @@ def _summary(
     found: StudyInput,
     panel: Panel,
     noise_contexts: int,
-    saes: Sequence[Trained],
+    saes: Sequence[TrainedSae],
     cells: dict[str, FakeCell],
     is_headline: bool,
 ) -> FakesStatistics:

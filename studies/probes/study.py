@@ -21,7 +21,7 @@ from faithful.executor.jobs import Crew, Tell
 from faithful.models.presets import tiny_path
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.corpus import Corpus, identity_hash
-from faithful.store.saes import Trained, ordered_shapes, seed_numbers
+from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from generation.writing.grams import GRAM
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import load_panel, ordinary_ids
@@ -217,7 +217,7 @@ class _Probes:
     def _baseline(self, name: str, probe: str = FULL, **at: Any) -> Entry:
         return entry_of(self.cells[name, None], "h", probe, **at or {"size": self.plans[name].sizes[-1]})
 
-    def _shape(self, saes: Sequence[Trained], is_headline: bool) -> ProbesStatistics:
+    def _shape(self, saes: Sequence[TrainedSae], is_headline: bool) -> ProbesStatistics:
         """Statistics of the SAEs of one shape."""
         numbers = zip(saes, seed_numbers(saes), strict=True)
         seeds = {self.saes.index(sae): (sae.corpus, number) for sae, number in numbers}

@@ -15,7 +15,7 @@ from faithful.activations.stream import kept_activations
 from faithful.executor.jobs import Crew, Tell
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
-from faithful.store.saes import Trained
+from faithful.store.saes import TrainedSae
 from studies.common.cache import Cells
 from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
 from studies.common.inputs import StudyInput
@@ -57,7 +57,7 @@ class Bench:
         self.config, self.found, self.panel = config, found, panel
         identity = [FORMAT, list(config.ks), found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
         self._cells = Cells(config.out / "cells", hashlib.sha256(json.dumps(identity).encode()).hexdigest())
-        self._loaded: dict[Trained, list[_Reduced]] = {}
+        self._loaded: dict[TrainedSae, list[_Reduced]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """To be pickled: without what is loaded."""
@@ -73,7 +73,7 @@ class Bench:
         with study_crew(Bench.read, self, self.found, self.config.workers) as crew:
             return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, telling(report)))
 
-    def _measure(self, saes: Sequence[Trained], crew: Crew, tell: Tell) -> Iterator[RebuiltCell]:
+    def _measure(self, saes: Sequence[TrainedSae], crew: Crew, tell: Tell) -> Iterator[RebuiltCell]:
         """Two passes over each part of the panel, of which each is kept when it ends; then the figures, SAE by SAE."""
         if crew.inherits:
             self._load(saes)
@@ -86,14 +86,14 @@ class Bench:
         for sae in saes:
             yield self._figures(sae)
 
-    def _lacking(self, saes: Sequence[Trained], text: str) -> tuple[Trained, ...]:
+    def _lacking(self, saes: Sequence[TrainedSae], text: str) -> tuple[TrainedSae, ...]:
         """SAEs that a pass is still to be made for: with them in the model's way, or any of those before."""
         reads = [f"sums of {name}" for name in self.panel.parts] if text == REBUILT else [f"losses on {text}"]
         left = {sae for read in reads for sae in self._cells.lacking(saes, read)}
         return tuple(sae for sae in saes if sae in left)
 
     @torch.no_grad()
-    def read(self, job: tuple[str, tuple[Trained, ...], np.ndarray | None], tell: Tell) -> None:
+    def read(self, job: tuple[str, tuple[TrainedSae, ...], np.ndarray | None], tell: Tell) -> None:
         """Make a pass with some SAEs, and keep what comes of it."""
         text, saes, mean = job
         reduced = dict(zip(saes, self._load(saes), strict=True))
@@ -115,7 +115,7 @@ class Bench:
             self._cells.keep(sae, f"losses on {text}", [_plain(one) for one in mine])
         tell((f"cross-entropy on {text}", len(rows), len(rows)))
 
-    def _load(self, saes: Sequence[Trained]) -> list[list[_Reduced]]:
+    def _load(self, saes: Sequence[TrainedSae]) -> list[list[_Reduced]]:
         """Of each SAE what it is with each k."""
         device = self.found.truncated.device
         for sae in saes:
@@ -125,7 +125,7 @@ class Bench:
                 self._loaded[sae] = [_Reduced(one, k) for k in levels]
         return [self._loaded[sae] for sae in saes]
 
-    def _figures(self, sae: Trained) -> RebuiltCell:
+    def _figures(self, sae: TrainedSae) -> RebuiltCell:
         """An SAE's figures by place and k, and the losses of each context of each part by k."""
         parts = {name: self._cells.kept(sae, f"losses on {name}") for name in self.panel.parts}
         qualities = {name: self._kept_sums(sae, name, "part") for name in parts}
@@ -162,7 +162,7 @@ class Bench:
     def _quality(self, one: _Reduced) -> Quality:
         return Quality(self.found.truncated.d_in, one.sae.d_sae, self.found.truncated.device)
 
-    def _kept_sums(self, sae: Trained, name: str, which: str) -> list[Quality]:
+    def _kept_sums(self, sae: TrainedSae, name: str, which: str) -> list[Quality]:
         """What was kept of a `part`, or of the `panel` up to it, with each k."""
         found = [self._quality(one) for one in self._load([sae])[0]]
         device = self.found.truncated.device
@@ -170,7 +170,7 @@ class Bench:
             vars(quality).update({key: one.to(device) if isinstance(one, Tensor) else one for key, one in kept.items()})
         return found
 
-    def _rebuild(self, reduced: Mapping[Trained, Sequence[_Reduced]], tell: Tell) -> None:
+    def _rebuild(self, reduced: Mapping[TrainedSae, Sequence[_Reduced]], tell: Tell) -> None:
         """The sums of each part, and those of the panel up to it.
 
         The codes are computed once for all divisors.

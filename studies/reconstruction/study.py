@@ -9,7 +9,7 @@ import numpy as np
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.store.saes import Trained, ordered_shapes, seed_numbers
+from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
 from studies.common.results import Done, Row, Steps, silent_steps, write_results
@@ -87,7 +87,7 @@ class _Figures:
     """Figures of the SAEs of one shape, by metric, place and k, with what resamples of the contexts make of them."""
 
     def __init__(
-        self, names: Sequence[str], saes: Sequence[Trained], cells: dict[str, RebuiltCell], panel: Panel, seed: int
+        self, names: Sequence[str], saes: Sequence[TrainedSae], cells: dict[str, RebuiltCell], panel: Panel, seed: int
     ) -> None:
         self.names, self.saes, self.cells, self.parts = names, saes, cells, list(panel.parts)
         self.counts = {name: resample_counts(len(rows), seed, f"text of {name}") for name, rows in panel.parts.items()}
@@ -105,7 +105,7 @@ class _Figures:
         units = sum(counts.shape[1] for part, counts in self.counts.items() if place in (part, PANEL))
         return {name: Resampled(figures, draws[name], units) for name, figures in found.items()}
 
-    def _draws(self, sae: Trained, metric: str, place: str, k: str) -> np.ndarray:
+    def _draws(self, sae: TrainedSae, metric: str, place: str, k: str) -> np.ndarray:
         """The metric under each resample, the parts drawn each by itself, float64 [draws]."""
         sums: dict[str, Any] = dict.fromkeys(("tokens", "ce_clean", "ce_sae", "ce_zero", "kl"), 0.0)
         for part in self.parts if place == PANEL else [place]:
@@ -122,7 +122,7 @@ class _Figures:
 def _summary(
     found: StudyInput,
     panel: Panel,
-    saes: Sequence[Trained],
+    saes: Sequence[TrainedSae],
     cells: dict[str, RebuiltCell],
     is_headline: bool,
     seed: int,

@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 
 from faithful.store.corpus import Manifest
+from faithful.store.saes import TrainedSae
 from studies.common.drawing import colours, new_figure, save
 from studies.corpora.summary import CorporaSummary
-from studies.report.found import SaeFound
+from studies.report.found import training_log
 
 COLUMNS = 3
 
 
-def draw_training(saes: Sequence[SaeFound], path: Path) -> bool:
+def draw_training(saes: Sequence[TrainedSae], path: Path) -> bool:
     """Loss and dead latents along training, a row per shape, a thin line per SAE; False where no SAE has a log."""
-    logs = [(sae, points) for sae in saes if len(points := [p for p in sae.log() if "step" in p]) > 1]
+    logs = [(sae, points) for sae in saes if len(points := [p for p in training_log(sae) if "step" in p]) > 1]
     if not logs:
         return False
     hue = colours(list(dict.fromkeys(sae.corpus for sae, _ in logs)))
-    shapes = list(dict.fromkeys(sae.shape for sae, _ in logs))
+    shapes = list(dict.fromkeys(sae.shape_folder for sae, _ in logs))
     figure, grid = new_figure(0.6 + 2.1 * len(shapes), len(shapes), 2)
     for shape, axes in zip(shapes, np.reshape(grid, (-1, 2)), strict=True):
         for one, metric, title in (
@@ -30,7 +31,7 @@ def draw_training(saes: Sequence[SaeFound], path: Path) -> bool:
             labelled: set[str] = set()
             for sae, points in logs:
                 known = [(p["step"], p[metric]) for p in points if p.get(metric) is not None]
-                if sae.shape != shape or not known:
+                if sae.shape_folder != shape or not known:
                     continue
                 label = None if sae.corpus in labelled else sae.corpus
                 labelled.add(sae.corpus)

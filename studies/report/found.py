@@ -1,24 +1,22 @@
 """What a run folder holds, read without a model: corpora, SAEs with their training logs, studies, recipe."""
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.base.records import parse_record, read_bytes, read_text
-from faithful.formats.record import MEND, read_config
+from faithful.formats.record import MEND
 from faithful.store.corpus import Manifest, read_manifest
 from faithful.store.places import corpora_of, read_steps
-from faithful.store.saes import SaeCell
+from faithful.store.saes import TrainedSae, read_sae, sae_folders
 from studies.catalog import STUDIES
 from studies.common.results import Summary, read_summary
 from studies.common.study import SETTINGS, read_settings
 
 SAMPLES = 4
 LOG_POINTS = 300
-PER_SEED = re.compile(r"seed-\d+")
 
 
 @dataclass(frozen=True)
@@ -45,40 +43,23 @@ class CorpusFound:
         return sample_texts(Corpus(self.folder), SAMPLES)
 
 
-class SaeFound(SaeCell):
-    """An SAE of a run, with what the report shows of it."""
-
-    @property
-    def corpus(self) -> str:
-        """Name of its training corpus."""
-        stated = (self.config.get("metadata") or {}).get("dataset_path")
-        return str(self.identity.get("corpus") or stated or self.place.split("/")[0])
-
-    @property
-    def shape(self) -> str:
-        """Name of its hook, width and k."""
-        parts = self.place.split("/")
-        return parts[-2] if len(parts) > 1 and PER_SEED.fullmatch(parts[-1]) else parts[-1]
-
-    def log(self) -> list[dict[str, Any]]:
-        """At most about 300 lines of its train.jsonl, evenly chosen, the last among them; a torn line is left out."""
-        path = self.folder / "train.jsonl"
-        if not path.is_file():
-            return []
-        content = read_bytes(path, MEND)
-        if self.record.get("log_sha256") not in (None, hashlib.sha256(content).hexdigest()):
-            raise FaithfulError(
-                f"{path} was edited or damaged: it is not the log that cfg.json beside it names; {MEND}."
-            )
-        lines = content.decode(errors="replace").splitlines()
-        stride = max(1, len(lines) // LOG_POINTS)
-        points = []
-        for place in sorted({*range(0, len(lines), stride), len(lines) - 1} - {-1}):
-            try:
-                points.append(parse_record(lines[place], dict[str, float], f"{path}, line {place + 1}"))
-            except FaithfulError:
-                continue
-        return points
+def training_log(sae: TrainedSae) -> list[dict[str, Any]]:
+    """At most about 300 lines of an SAE's train.jsonl, evenly chosen, the last among them; a torn line is left out."""
+    path = sae.folder / "train.jsonl"
+    if not path.is_file():
+        return []
+    content = read_bytes(path, MEND)
+    if sae.record.get("log_sha256") not in (None, hashlib.sha256(content).hexdigest()):
+        raise FaithfulError(f"{path} was edited or damaged: it is not the log that cfg.json beside it names; {MEND}.")
+    lines = content.decode(errors="replace").splitlines()
+    stride = max(1, len(lines) // LOG_POINTS)
+    points = []
+    for place in sorted({*range(0, len(lines), stride), len(lines) - 1} - {-1}):
+        try:
+            points.append(parse_record(lines[place], dict[str, float], f"{path}, line {place + 1}"))
+        except FaithfulError:
+            continue
+    return points
 
 
 @dataclass(frozen=True)
@@ -120,7 +101,7 @@ class RunFound:
 
     folder: Path
     corpora: list[CorpusFound]
-    saes: list[SaeFound]
+    saes: list[TrainedSae]
     studies: dict[str, StudyFound]
     recipe: str | None = None
     steps: dict[str, float] = field(default_factory=dict)
@@ -138,7 +119,7 @@ class RunFound:
                 return dict(study.summary["model"])
         for corpus in self.corpora:
             return dict(corpus.manifest.identity["model"])
-        names = {sae.identity.get("model") or (sae.config.get("metadata") or {}).get("model_name") for sae in self.saes}
+        names = {sae.identity.get("model") or sae.metadata.get("model_name") for sae in self.saes}
         return {"name": ", ".join(sorted(filter(None, names))) or "unknown"}
 
 
@@ -155,7 +136,7 @@ def read_run(folder: Path) -> RunFound:
     found = RunFound(
         folder=folder,
         corpora=[CorpusFound(path.name, path, read_manifest(path)) for path in corpora_of(folder)],
-        saes=_saes(folder / "saes"),
+        saes=[read_sae(path, folder / "saes") for path in sae_folders(folder / "saes")],
         studies=_studies(folder / "studies"),
         recipe=_own_text(recipe, folder) if recipe.is_file() else None,
         steps={name: float(step["seconds"]) for name, step in steps.items()},
@@ -183,9 +164,3 @@ def _studies(folder: Path) -> dict[str, StudyFound]:
     paths = {path.parent.name: path for path in sorted(folder.glob("*/summary.json"))}
     order = [*(name for name in STUDIES if name in paths), *(name for name in paths if name not in STUDIES)]
     return {name: StudyFound(name, paths[name].parent, read_summary(paths[name])) for name in order}
-
-
-def _saes(folder: Path) -> list[SaeFound]:
-    paths = sorted(folder.rglob("cfg.json"))
-    visible = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    return [SaeFound(path.parent.relative_to(folder).as_posix(), path.parent, read_config(path)) for path in visible]

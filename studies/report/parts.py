@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from faithful.store.saes import TrainedSae
 from studies.catalog import STUDIES
 from studies.common.results import Summary
 from studies.common.study import Study
@@ -17,7 +18,7 @@ from studies.report.answer import Verdict, verdicts
 from studies.report.draft_figures import draft_source, reference_tables
 from studies.report.examples import Example, examples_of
 from studies.report.figures import draw_corpus_map, draw_pit, draw_positions, draw_training, position_counts
-from studies.report.found import RunFound, SaeFound, StudyFound
+from studies.report.found import RunFound, StudyFound
 from studies.report.words import DEGREES, DRAWN, TEXTS
 from studies.statistics.headlines import FOREIGN
 from studies.statistics.numbers import NONE, p_of, plain, span
@@ -98,7 +99,7 @@ def study_parts(run: RunFound) -> list[StudyPart]:
     return [_study(name, run.studies.get(name), run.saes) for name in names]
 
 
-def _study(name: str, found: StudyFound | None, saes: Sequence[SaeFound]) -> StudyPart:
+def _study(name: str, found: StudyFound | None, saes: Sequence[TrainedSae]) -> StudyPart:
     known = STUDIES.get(name)
     question, meaning = (known.question, known.meaning) if known else (name, "")
     if found is None:
@@ -129,12 +130,12 @@ def _caption(study: Study | None, stem: str) -> str:
     return said or words(stem).capitalize()
 
 
-def _trained(saes: Iterable[SaeFound]) -> dict[str, list[dict[str, Any]]]:
+def _trained(saes: Iterable[TrainedSae]) -> dict[str, list[dict[str, Any]]]:
     """How the SAEs of each shape were trained."""
     found: dict[str, list[dict[str, Any]]] = {}
     for sae in saes:
         steps = (sae.record.get("training") or {}).get("step")
-        found.setdefault(sae.shape, []).append(sae.identity | {"steps": steps})
+        found.setdefault(sae.shape_folder, []).append(sae.identity | {"steps": steps})
     return found
 
 
@@ -219,7 +220,7 @@ def _figure(value: Any) -> str:
 def overview(run: RunFound) -> list[tuple[str, str]]:
     """What the run is of, in a few lines."""
     seeds = sorted({str(sae.identity["init_seed"]) for sae in run.saes if "init_seed" in sae.identity}, key=int)
-    shapes = list(dict.fromkeys(sae.shape for sae in run.saes))
+    shapes = list(dict.fromkeys(sae.shape_folder for sae in run.saes))
     rows = [("model", model_line(run, short=True))]
     if run.corpora:
         rows.append(("corpora", ", ".join(corpus.name for corpus in run.corpora)))
@@ -339,7 +340,7 @@ def _positions(run: RunFound) -> dict[str, np.ndarray]:
     return {name: values for name, values in counts.items() if values.sum()}
 
 
-def _contexts(saes: Iterable[SaeFound]) -> str:
+def _contexts(saes: Iterable[TrainedSae]) -> str:
     return " or ".join(
         str(one) for one in sorted({sae.identity["context"] for sae in saes if "context" in sae.identity})
     )

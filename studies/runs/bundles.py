@@ -13,7 +13,7 @@ from faithful.hub.repository import CARD
 from faithful.options.line import command_line
 from faithful.store.corpus import SPLITS, Corpus, Manifest, identity_hash, read_manifest
 from faithful.store.places import corpora_of, studies_of
-from faithful.store.saes import SaeCell, corpora_beside, read_cells
+from faithful.store.saes import TrainedSae, corpora_beside, read_grid
 from faithful.training.card import model_facts, render_saes, sae_metadata
 from generation.cards.card import card_is_current, hub_card
 from generation.configs.add import AddConfig
@@ -67,7 +67,7 @@ def saes_bundle(folder: Path, name: str) -> Bundle:
     """
     folder = grid_folder(folder)
     refuse_linked_folders(folder)
-    found = read_cells(folder)
+    found = read_grid(folder)
     refuse_unfinished_grid(folder, found)
     cells = _placed(folder, found)
     corpora = corpora_beside(folder)
@@ -115,7 +115,7 @@ def run_bundles(folder: Path, name: str, *, include_external: bool, endpoint: st
     cells = []
     if (folder / "saes").is_dir():
         refuse_linked_folders(folder / "saes")
-        cells = read_cells(folder / "saes")
+        cells = read_grid(folder / "saes")
     if cells:
         refuse_unfinished_grid(folder / "saes", cells)
     if not corpora and not cells:
@@ -203,16 +203,16 @@ def _is_own(manifest: Manifest) -> bool:
     return all(origin.kind in (MODEL, RANDOM) for origin in origins(manifest))
 
 
-def _sae_files(cells: Sequence[SaeCell], root: Path) -> tuple[LocalFile, ...]:
+def _sae_files(cells: Sequence[TrainedSae], root: Path) -> tuple[LocalFile, ...]:
     return measured(((f"{cell.place}/{path.name}", path) for cell in cells for path in cell.files), root)
 
 
-def _cell_identities(cells: Sequence[SaeCell]) -> dict[str, str]:
+def _cell_identities(cells: Sequence[TrainedSae]) -> dict[str, str]:
     """What tells each SAE from another at its place."""
     return {cell.place: identity_hash(cell.identity) for cell in cells if cell.identity}
 
 
-def _placed(folder: Path, cells: list[SaeCell]) -> list[SaeCell]:
+def _placed(folder: Path, cells: list[TrainedSae]) -> list[TrainedSae]:
     """Cells at the place they have in a grid, also when `folder` is a corpus' or a shape's or one SAE's part of it."""
     root = next(
         (path for path in (folder.resolve(), *folder.resolve().parents[:3]) if (path / "corpora.json").is_file()), None
@@ -225,7 +225,7 @@ def _placed(folder: Path, cells: list[SaeCell]) -> list[SaeCell]:
     return [replace(cell, place=f"{below}/{cell.place}".rstrip("/")) for cell in cells]
 
 
-def _source_sets(cells: Sequence[SaeCell], corpora: dict[str, Manifest]) -> list[str]:
+def _source_sets(cells: Sequence[TrainedSae], corpora: dict[str, Manifest]) -> list[str]:
     """Hub ids of the sets whose text the SAEs were trained on."""
     from generation.cards.origins import origins
 
@@ -295,7 +295,7 @@ def _run_dataset(
 def _run_model(
     folder: Path,
     everything: list[tuple[Path, Manifest]],
-    cells: list[SaeCell],
+    cells: list[TrainedSae],
     name: str,
     dataset_endpoint: str | None,
     published: list[Corpus],

@@ -11,14 +11,14 @@ from faithful.hub.card_file import markdown_table
 from faithful.hub.local_files import sendable
 from faithful.options.line import command_line
 from faithful.store.corpus import Manifest
-from faithful.store.saes import SaeCell
+from faithful.store.saes import TrainedSae
 
 if TYPE_CHECKING:
     from studies.common.study import Study
     from studies.common.tables import Table
 
 
-def grid_words(cells: Sequence[SaeCell]) -> str:
+def grid_words(cells: Sequence[TrainedSae]) -> str:
     """How many corpora the SAEs are of, and whether each has the same grid, in words."""
     places: dict[str, set[str]] = {}
     for cell in cells:

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Reporter, silent
-from faithful.formats.files import CONFIG
 from faithful.hub.config import PublishConfig
 from faithful.hub.plan import Bundle
 from faithful.hub.publish import Publication, publish_bundles
 from faithful.hub.repository import Repository
 from faithful.store.places import corpora_of, studies_of
-from faithful.store.saes import is_hidden
+from faithful.store.saes import is_hidden, sae_folders
 from studies.runs.bundles import corpus_bundle, grid_folder, run_bundles, saes_bundle
 
 
@@ -67,5 +66,5 @@ def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bo
 
 def _shapes(saes: Path) -> list[Path]:
     """The folders that training locks: each holds, or is to hold, the SAEs of one corpus and shape."""
-    cells = {path.parent.parent for path in saes.rglob(CONFIG) if not is_hidden(path, saes)}
-    return sorted(cells | {path.parent for path in saes.rglob(".lock") if not is_hidden(path.parent, saes)})
+    shapes = {folder.parent for folder in sae_folders(saes)}
+    return sorted(shapes | {path.parent for path in saes.rglob(".lock") if not is_hidden(path.parent, saes)})

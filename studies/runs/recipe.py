@@ -18,7 +18,7 @@ from faithful.base.records import read_record, read_text, write_record
 from faithful.base.version import __version__
 from faithful.store.corpus import read_manifest
 from faithful.store.places import STATE, read_steps, remember_run
-from faithful.store.saes import read_cells
+from faithful.store.saes import read_grid
 from faithful.training.card import write_saes_card
 from faithful.training.config import TrainConfig
 from faithful.training.train import train
@@ -254,7 +254,7 @@ def _digest_of_saes(folder: Path) -> str | None:
     """Every SAE of a run by its place, what decides its weights and its figures on held-out text, which tell its weights
     from others."""
     try:
-        return _digest([[cell.place, cell.identity, cell.evaluation] for cell in read_cells(folder)])
+        return _digest([[cell.place, cell.identity, cell.evaluation] for cell in read_grid(folder)])
     except FaithfulError:
         return None
 

@@ -7,7 +7,7 @@ from faithful.formats.files import CONFIG, WEIGHTS
 from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import NAME, noted_corpora
 from faithful.store.places import read_steps
-from faithful.store.saes import SaeCell, is_hidden
+from faithful.store.saes import TrainedSae, is_hidden
 from studies.report.config import RunConfig
 
 
@@ -24,7 +24,7 @@ def refuse_unfinished_run(run: Path) -> None:
         raise FaithfulError(f"{run} is not finished: {', '.join(left)} still to do; run `{again}`, then publish it.")
 
 
-def refuse_unfinished_grid(folder: Path, cells: list[SaeCell]) -> None:
+def refuse_unfinished_grid(folder: Path, cells: list[TrainedSae]) -> None:
     """Refuse a grid, or a part of one, where a training was begun and not brought to its end.
 
     Args:

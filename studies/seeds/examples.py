@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from faithful.store.saes import Trained
+from faithful.store.saes import TrainedSae
 from studies.common.codes import CodedText
 from studies.common.examples import Partner, latent_examples
 from studies.common.panel import Panel
@@ -15,7 +15,7 @@ from studies.seeds.pairs import Pair
 
 def reproducible_latents(
     within: Mapping[str, Sequence[Pair]],
-    places: Mapping[Trained, int],
+    places: Mapping[TrainedSae, int],
     coded: CodedText,
     panel: Panel,
     tokenizer: Any,
@@ -57,6 +57,6 @@ def reproducible_latents(
     return shown
 
 
-def _partner(pair: Pair, latent: int, places: Mapping[Trained, int]) -> Partner:
+def _partner(pair: Pair, latent: int, places: Mapping[TrainedSae, int]) -> Partner:
     other = pair.other
     return Partner(places[other], other.corpus, other.seed, int(pair.columns[latent]), float(pair.cosines[latent]))

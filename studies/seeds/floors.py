@@ -15,7 +15,7 @@ from faithful.base.files import write_tensors
 from faithful.base.records import check_archive, read_cache, write_record
 from faithful.sae.autoencoder import TENSORS
 from faithful.sae.topk import TopKSAE
-from faithful.store.saes import Trained
+from faithful.store.saes import TrainedSae
 from faithful.training.identity import ALGORITHM
 from studies.common.codes import Codes, code_text
 from studies.common.controls import untrained_sae
@@ -64,7 +64,7 @@ class FloorMaker:
         self._moments: dict[str, Moments] = {}
         self._text = None if panel is None else [found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
 
-    def floors(self, saes: Sequence[Trained], names: Sequence[str]) -> tuple[Floors, dict[str, list[str]]]:
+    def floors(self, saes: Sequence[TrainedSae], names: Sequence[str]) -> tuple[Floors, dict[str, list[str]]]:
         """The floors of each corpus, and the names of those that could not be made.
 
         `floor_random` and `floor_init` do not depend on the corpus and are the same for all. `floor_covariance` needs a
@@ -97,7 +97,7 @@ class FloorMaker:
         missing = {name: [floor for floor in FLOORS if floor not in floors[name]] for name in names}
         return floors, {name: floors_of for name, floors_of in missing.items() if floors_of}
 
-    def random_pair(self, one: Trained, other: Trained) -> Measures:
+    def random_pair(self, one: TrainedSae, other: TrainedSae) -> Measures:
         """`floor_random` of two widths."""
         generator = self._generator()
         return self._of_rows([random_rows(sae.d_sae, sae.d_in, generator) for sae in (one, other)])
@@ -166,7 +166,7 @@ class FloorMaker:
         alive = assign_alive(decoders, (codes[0].density, codes[1].density))
         return panel_figures(one.partners, alive, codes, decoders, self.seed)
 
-    def _gaussian(self, saes: Sequence[Trained], moments: Moments) -> list[TopKSAE]:
+    def _gaussian(self, saes: Sequence[TrainedSae], moments: Moments) -> list[TopKSAE]:
         """SAEs trained on Gaussian activations as a corpus' SAEs were on its own."""
         recorded = [
             (sae, sae.seed)

@@ -13,7 +13,7 @@ import numpy as np
 from faithful.base.files import write_atomically
 from faithful.base.records import check_archive, read_cache, write_record
 from faithful.sae.autoencoder import Autoencoder
-from faithful.store.saes import Trained, by_corpus
+from faithful.store.saes import TrainedSae, by_corpus
 from studies.common.codes import CodedText, code_text
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
@@ -39,8 +39,8 @@ class Pair:
         solved: path and proven gap (see `Assignment`) of the assignments of `decoders`, `encoders` and `alive` latents.
     """
 
-    one: Trained
-    other: Trained
+    one: TrainedSae
+    other: TrainedSae
     figures: Measures
     columns: np.ndarray
     cosines: np.ndarray
@@ -58,12 +58,12 @@ class Pair:
         return Partners(rows, self.columns[rows].astype(np.int64), self.cosines[rows])
 
 
-def of_one_init(one: Trained, other: Trained) -> bool:
+def of_one_init(one: TrainedSae, other: TrainedSae) -> bool:
     """Whether two SAEs began with the same weights: alike for that alone, they are never compared."""
     return one.seed is not None and (one.seed, one.d_sae) == (other.seed, other.d_sae)
 
 
-def pairs_of(saes: Sequence[Trained]) -> list[tuple[int, int]]:
+def pairs_of(saes: Sequence[TrainedSae]) -> list[tuple[int, int]]:
     """Places of SAEs of one shape to compare: within a corpus each pair once, across corpora both directions."""
     places = {sae: place for place, sae in enumerate(saes)}
     groups = [[places[sae] for sae in group] for group in by_corpus(saes).values()]
@@ -90,9 +90,9 @@ class Matcher:
         self.found, self.panel, self.folder = found, panel, folder
         self.reused = 0
         self.coded: CodedText | None = None
-        self.places: dict[Trained, int] = {}
+        self.places: dict[TrainedSae, int] = {}
         self.solved: list[tuple[str, float]] = []
-        self._loaded: dict[Trained, Autoencoder] = {}
+        self._loaded: dict[TrainedSae, Autoencoder] = {}
         spec = found.spec
         digest = hashlib.sha256(f"{spec.revision}/{spec.dtype}/{found.hook.name}".encode())
         for row in panel.rows if panel else []:
@@ -101,8 +101,8 @@ class Matcher:
 
     def read_panel(
         self,
-        pairs: Iterable[tuple[Trained, Trained]],
-        shown: Iterable[Trained],
+        pairs: Iterable[tuple[TrainedSae, TrainedSae]],
+        shown: Iterable[TrainedSae],
         report: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         """Code the panel with the SAEs of pairs whose figures there are not kept, and with those to show."""
@@ -115,7 +115,7 @@ class Matcher:
             saes = [self._load(sae) for sae in wanted]
             self.coded = code_text(self.found.truncated, saes, self.panel.rows, self.panel.ordinary, report)
 
-    def pair(self, one: Trained, other: Trained) -> Pair:
+    def pair(self, one: TrainedSae, other: TrainedSae) -> Pair:
         """Two SAEs matched, from the folder what is there already."""
         path, on_panel = self.folder / f"{_key(one, other)}.npz", self._panel_path(one, other)
         self.reused += path.exists() and (self.panel is None or on_panel.exists())
@@ -139,15 +139,15 @@ class Matcher:
         counts = Counter(path for path, _ in self.solved)
         return {"paths": dict(counts.most_common()), "largest_gap": max((gap for _, gap in self.solved), default=None)}
 
-    def _panel_path(self, one: Trained, other: Trained) -> Path:
+    def _panel_path(self, one: TrainedSae, other: TrainedSae) -> Path:
         return self.folder / f"{_key(one, other, self._panel)}.json"
 
-    def _load(self, sae: Trained) -> Autoencoder:
+    def _load(self, sae: TrainedSae) -> Autoencoder:
         if sae not in self._loaded:
             self._loaded[sae] = sae.load()
         return self._loaded[sae]
 
-    def _match(self, one: Trained, other: Trained, path: Path) -> None:
+    def _match(self, one: TrainedSae, other: TrainedSae, path: Path) -> None:
         """Match their weights and keep what comes of it."""
         device, d_sae = self.found.device, one.d_sae
         sides = [
@@ -182,7 +182,7 @@ def mean_of(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _key(*parts: Trained | str) -> str:
+def _key(*parts: TrainedSae | str) -> str:
     told = [VERSION, *(part if isinstance(part, str) else part.sha256 for part in parts)]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.store.saes import Trained, by_corpus, ordered_shapes, seed_numbers
+from faithful.store.saes import TrainedSae, by_corpus, ordered_shapes, seed_numbers
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
@@ -98,19 +98,19 @@ def study_seeds(config: SeedsConfig, report: Steps = silent_steps) -> Done:
     return Done(config.out, summary, matcher.reused)
 
 
-def _meet(groups: dict[str, list[Trained]], wanted: dict[str, list[tuple[int, int]]], one: str, other: str) -> bool:
+def _meet(groups: dict[str, list[TrainedSae]], wanted: dict[str, list[tuple[int, int]]], one: str, other: str) -> bool:
     """Whether two shapes are compared with each other."""
     apart = not by_corpus(groups[one]).keys() & by_corpus(groups[other]).keys()
     return apart or not wanted[one] or not wanted[other]
 
 
-def _crossed(ones: Sequence[Trained], others: Sequence[Trained]) -> list[tuple[Trained, Trained]]:
+def _crossed(ones: Sequence[TrainedSae], others: Sequence[TrainedSae]) -> list[tuple[TrainedSae, TrainedSae]]:
     return [(one, other) for one in ones for other in others if not of_one_init(one, other)]
 
 
-def _shown(compared: Sequence[tuple[Trained, Trained]], shape: str) -> list[Trained]:
+def _shown(compared: Sequence[tuple[TrainedSae, TrainedSae]], shape: str) -> list[TrainedSae]:
     """The SAEs whose latents are shown: of each corpus the first pair's."""
-    pairs: dict[str, tuple[Trained, Trained]] = {}
+    pairs: dict[str, tuple[TrainedSae, TrainedSae]] = {}
     for one, other in compared:
         if one.corpus == other.corpus and one.shape == shape:
             pairs.setdefault(one.corpus, (one, other))
@@ -125,7 +125,7 @@ class _Shape:
         found: StudyInput,
         panel: Panel | None,
         shape: str,
-        saes: Sequence[Trained],
+        saes: Sequence[TrainedSae],
         wanted: Sequence[tuple[int, int]],
         matcher: Matcher,
         floors: FloorMaker,
@@ -250,7 +250,10 @@ class _Between:
 
 
 def _between_shapes(
-    crossed: dict[tuple[str, str], list[tuple[Trained, Trained]]], matcher: Matcher, floors: FloorMaker, report: Steps
+    crossed: dict[tuple[str, str], list[tuple[TrainedSae, TrainedSae]]],
+    matcher: Matcher,
+    floors: FloorMaker,
+    report: Steps,
 ) -> _Between:
     """Mean figures of SAEs of two shapes, by shapes and corpora, beside random rows of the same widths."""
     summary: dict[str, Measures] = {}

@@ -5,7 +5,7 @@ from typing import Any
 
 from faithful.base.quantities import format_count, format_seconds
 from faithful.base.terminal import plain
-from faithful.formats.record import read_config
+from faithful.store.saes import read_sae
 from faithful.training.card import mean_and_sd
 
 FIGURES = ("fvu", "l0", "ce_diff", "ce_recovered", "kl", "cosine", "never_fired", "start_cosine")
@@ -41,8 +41,8 @@ def _by_group(folders: list[Path]) -> dict[tuple[str, str], list[dict[str, Any]]
     """Evaluations of the SAEs of each corpus and shape."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for folder in sorted(folders):
-        record = read_config(folder / "cfg.json")["metadata"]["faithful"]
-        groups.setdefault((record["identity"]["corpus"], folder.parent.name), []).append(record["evaluation"])
+        sae = read_sae(folder)
+        groups.setdefault((sae.corpus, sae.shape_folder), []).append(sae.evaluation)
     return groups
 
 

@@ -208,7 +208,10 @@ def test_loggers_that_cannot_be_are_refused_first_and_those_opened_are_closed(
 def cells(out: Path, corpus: str, shapes: dict[int, int]) -> list[Cell]:
     """Cells that nothing was trained for: `shapes` gives the seeds of each width."""
     return [
-        Cell(out / corpus / f"f{d_sae}-k2" / f"seed-{seed}", d_sae, 2, seed, {"of": [corpus, d_sae, seed]})
+        Cell(
+            out / corpus / f"f{d_sae}-k2" / f"seed-{seed}",
+            {"corpus": corpus, "d_sae": d_sae, "k": 2, "init_seed": seed},
+        )
         for d_sae, seeds in shapes.items()
         for seed in range(seeds)
     ]

@@ -380,11 +380,11 @@ def test_a_record_without_training_cannot_be_written(
     log: Any, quality: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(FaithfulError, match=said):
-        refuse_untrained(Cell(tmp_path, 8, 2, 0, {}), log, evaluation(**quality), "h.1", "a")
+        refuse_untrained(Cell(tmp_path, {}), log, evaluation(**quality), "h.1", "a")
 
 
 def test_a_record_of_a_training_can_be_written(tmp_path: Path) -> None:
-    refuse_untrained(Cell(tmp_path, 8, 2, 0, {}), TRAINED, evaluation(), "h.1", "a")
+    refuse_untrained(Cell(tmp_path, {}), TRAINED, evaluation(), "h.1", "a")
 
 
 @pytest.mark.parametrize(

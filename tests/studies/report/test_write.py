@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -8,7 +9,7 @@ import pytest
 from faithful.base.errors import FaithfulError
 from studies.common.tables import contrast_tables
 from studies.report.config import ReportConfig
-from studies.report.found import SaeFound, read_run
+from studies.report.found import read_run, training_log
 from studies.report.write import write_report
 from studies.statistics.verdicts import Comparison, judge
 from tests.studies.headlines import HEADLINES
@@ -145,9 +146,9 @@ def test_parts_of_the_panel_are_tabled() -> None:
 
 
 def test_training_logs_are_thinned_and_torn_lines_left_out(run: Path) -> None:
-    steps = [point["step"] for point in read_run(run).saes[0].log()]
+    steps = [point["step"] for point in training_log(read_run(run).saes[0])]
     assert steps[0] == 1 and 300 < len(steps) <= 352 and steps == sorted(steps)
-    assert SaeFound("x", run / "nowhere", {}).log() == []
+    assert training_log(replace(read_run(run).saes[0], folder=run / "nowhere")) == []
 
 
 def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from faithful.formats.files import load_sae, save_sae
 from faithful.hooks.hook import Hook
 from faithful.models.spec import ModelSpec
 from faithful.sae.topk import TopKSAE
-from faithful.store.saes import Trained, find_saes
+from faithful.store.saes import TrainedSae, find_saes
 from studies.catalog import find_study
 from studies.common.codes import Codes, code_text
 from studies.common.config import StudyConfig
@@ -286,7 +286,7 @@ def test_again_takes_everything_as_it_is(
         (seeds_pairs, "match"),
         (seeds_floors, "match"),
         (seeds_floors, "gaussian_saes"),
-        (Trained, "load"),
+        (TrainedSae, "load"),
     ):
         monkeypatch.setattr(module, name, lambda *_, what=name: pytest.fail(f"{what} again"))
     config = SeedsConfig(saes=(run / "saes",), out=studied[0], tokens=1500, device="cpu", examples=0)
