@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_tensors
 from faithful.base.records import read_cache, record_bytes, sealed, write_record
@@ -20,7 +21,7 @@ from faithful.formats.record import read_config, seal_config
 from faithful.hub.card_metadata import mapping_of
 from faithful.hub.repository import _parsed
 from faithful.store.corpora_of_saes import bos_of, remember_corpora, trained_corpora
-from faithful.store.corpus import Corpus, identity_hash
+from faithful.store.corpus import Corpus
 from faithful.store.places import read_steps
 from faithful.store.saes import find_saes, read_grid
 from faithful.training.card import model_facts, render_saes
@@ -87,7 +88,7 @@ def corpus_kind(folder: Path) -> Kind:
         ]
 
     def renew(values: dict[str, Any]) -> bytes:
-        return record_bytes(values | {"identity_sha256": identity_hash(values.get("identity") or {})})
+        return record_bytes(values | {"identity_sha256": digest(values.get("identity") or {})})
 
     return Kind(path, use, renew)
 
@@ -96,7 +97,7 @@ def sae_kind(folder: Path) -> Kind:
     place = next(iter(sorted(folder.rglob("seed-0"))))
     config = json.loads((place / "cfg.json").read_text())
     record = config["metadata"]["faithful"]
-    record |= {"weights_sha256": load_sae(place).sha256(), "identity_sha256": identity_hash(record["identity"])}
+    record |= {"weights_sha256": load_sae(place).sha256(), "identity_sha256": digest(record["identity"])}
     (place / "cfg.json").write_text(json.dumps(seal_config(config)))
 
     def use() -> Any:

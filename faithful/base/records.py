@@ -5,7 +5,6 @@ it is noticed; one written before that was so is compared with its shape alone.
 """
 
 import fcntl
-import hashlib
 import json
 import math
 import stat
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import open_own, reason_of, write_json
 from faithful.base.shapes import Misfit, check
@@ -202,8 +202,7 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def seal_of(values: Any) -> str:
     """SHA-256 of a value's JSON, whatever the order of its keys and its blanks."""
-    told = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(told.encode()).hexdigest()
+    return digest(values, is_compact=True)
 
 
 def update_record(

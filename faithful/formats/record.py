@@ -1,12 +1,12 @@
 """The config of an SAE on disk, ours, SAELens' or sparsify's: read in one way, and checked before it is followed."""
 
 import copy
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.records import SEAL, read_record, seal_of
 from faithful.base.shapes import Between, Count, Name, NotNegative, Positive, Sha256, Share
@@ -188,7 +188,7 @@ def own_record(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_edited(path: Path, config: dict[str, Any], own: dict[str, Any]) -> None:
     identity = own.get("identity") or {}
-    told = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    told = digest(identity)
     if (SEAL in own and own[SEAL] != _seal(config)) or own.get("identity_sha256", told) != told:
         raise FaithfulError(
             f"{path} was edited or damaged: it does not match the hashes under `metadata.{RECORD}`; {MEND}, or take"

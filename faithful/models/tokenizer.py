@@ -1,11 +1,10 @@
 """The tokenizer of a causal LM."""
 
-import hashlib
-import json
 from typing import Any
 
 import numpy as np
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError, one_line
 from faithful.models.tokenizer_file import as_written
 
@@ -47,4 +46,4 @@ def strings_of(tokenizer: Any, vocab_size: int) -> tuple[int, tuple[tuple[int, i
 def tokenizer_hash(tokenizer: Any) -> str:
     """SHA-256 over the sorted pairs (id, token): equal exactly when two tokenizers give ids the same strings."""
     pairs = sorted((i, token) for token, i in tokenizer.get_vocab().items())
-    return hashlib.sha256(json.dumps(pairs, ensure_ascii=True).encode()).hexdigest()
+    return digest(pairs)

@@ -4,8 +4,6 @@ The manifest (`corpus.json`) is the truth: a shard counts when the manifest name
 prefix of samples by index, without holes.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -17,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file, write_atomically
 from faithful.base.records import fit, read_record, write_record
@@ -303,11 +302,6 @@ def write_shard(folder: Path, split: str, number: int, table: pa.Table, statisti
     )
 
 
-def identity_hash(identity: dict[str, Any]) -> str:
-    """SHA-256 of an identity's canonical JSON."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
 def read_manifest(folder: Path) -> Manifest:
     """Read `corpus.json`.
 
@@ -321,7 +315,7 @@ def read_manifest(folder: Path) -> Manifest:
     if values.get("format", FORMAT) != FORMAT:
         raise FaithfulError(f"{path} has format {shown(values['format'])}; this version reads '{FORMAT}'.")
     fit(values, _Stored, str(path), RESTORE)
-    if identity_hash(values["identity"]) != values["identity_sha256"]:
+    if digest(values["identity"]) != values["identity_sha256"]:
         raise FaithfulError(f"{path} was edited: its identity does not match its hash; restore it from a backup.")
     shards = {split: [Shard(**shard) for shard in values["shards"][split]] for split in SPLITS}
     for split, found in shards.items():
@@ -352,7 +346,7 @@ def _what_instead(folder: Path) -> str:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `corpus.json` atomically."""
     values = asdict(manifest)
-    head = {"format": FORMAT, "identity_sha256": identity_hash(manifest.identity)}
+    head = {"format": FORMAT, "identity_sha256": digest(manifest.identity)}
     write_record(folder / MANIFEST, head | values)
 
 

@@ -1,7 +1,5 @@
 """Trained SAEs on disk and on the Hub: each known from its cfg.json and the header of its weights till they are asked for."""
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
 from faithful.base.records import SEAL
@@ -146,8 +145,7 @@ class TrainedSae:
     def sha256(self) -> str:
         """Hash of the weights and of the config, which may change what they compute; the seconds that a training took do
         not, and the same SAE trained twice, or killed and gone on with, is the same."""
-        told = json.dumps(_without_seconds(self.config), sort_keys=True).encode()
-        return sha256_file(weights_file(self.folder)) + hashlib.sha256(told).hexdigest()[:16]
+        return sha256_file(weights_file(self.folder)) + digest(_without_seconds(self.config))[:16]
 
     def load(self) -> Autoencoder:
         """The SAE, float32 on the CPU.

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_text
 from faithful.base.version import __version__
@@ -20,7 +21,7 @@ from faithful.sae.topk import TopKSAE
 from faithful.store.saes import read_sae
 from faithful.training.config import Settings
 from faithful.training.evaluate import Evaluation
-from faithful.training.identity import identity_sha256, shape_name
+from faithful.training.identity import shape_name
 
 NOT_TRAINED = "the training left no trace, so no SAE was written"
 
@@ -55,7 +56,7 @@ class Cell:
     @property
     def sha256(self) -> str:
         """Hash of the identity."""
-        return identity_sha256(self.identity)
+        return digest(self.identity)
 
     @property
     def name(self) -> str:

@@ -2,8 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any, TypedDict
 
 import torch
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import open_own, reason_of, remove_temporaries, write_tensors
 from faithful.base.records import check_archive
@@ -74,8 +73,7 @@ def open_checkpoints(cells: list[Cell]) -> Iterator[None]:
 
 def checkpoint_path(cells: list[Cell]) -> Path:
     """Where the training of some cells of a corpus, in this order or another, keeps its state."""
-    names = json.dumps(sorted(cell.sha256 for cell in cells))
-    return _corpus_folder(cells) / FOLDER / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.pt"
+    return _corpus_folder(cells) / FOLDER / f"{digest(sorted(cell.sha256 for cell in cells))[:32]}.pt"
 
 
 def save_checkpoint(path: Path, cells: list[Cell], step: int, diverged: dict[str, str], state: dict[str, Any]) -> None:

@@ -1,7 +1,5 @@
 """What makes one trained SAE the same as another: everything that its weights depend on, by hash."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -74,11 +72,6 @@ def recorded_variant(identity: Mapping[str, Any]) -> Variant | None:
     except FaithfulError:
         return None
     return variant if variant.version == identity.get("variant_version", variant.version) else None
-
-
-def identity_sha256(identity: dict[str, Any]) -> str:
-    """SHA-256 of an identity's canonical JSON."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def shape_name(hook: Hook, d_sae: int, k: int, variant: str = DEFAULT) -> str:

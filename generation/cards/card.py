@@ -4,13 +4,13 @@ Everything between two markers is ours and is rewritten; what people write outsi
 """
 
 import hashlib
-import json
 from dataclasses import asdict
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_text
 from faithful.hub.card_file import BEGIN, END, make_card
@@ -37,7 +37,7 @@ def write_card(folder: Path) -> Path:
     if path.is_symlink():
         raise FaithfulError(f"{path} is a link; put the card itself there, or take the link away.")
     text = render(corpus, Address.here(corpus))
-    write_text(path, make_card(metadata(corpus), text, path, digest=digest(corpus.manifest)))
+    write_text(path, make_card(metadata(corpus), text, path, digest=card_digest(corpus.manifest)))
     return path
 
 
@@ -55,22 +55,21 @@ def hub_card(corpus: Corpus, name: str, config: str | None = None, section: str 
         FaithfulError: see `make_card`.
     """
     text = "\n\n".join(filter(None, (render(corpus, Address.on_hub(corpus, name, config)).strip(), section.strip())))
-    return make_card(metadata(corpus), text, corpus.folder / CARD, root, digest(corpus.manifest))
+    return make_card(metadata(corpus), text, corpus.folder / CARD, root, card_digest(corpus.manifest))
 
 
 def card_is_current(folder: Path) -> bool:
     """Whether the folder's card was written from its present manifest."""
     path = folder / CARD
     text = read_card(path) if path.exists() else ""
-    return f"{BEGIN} {digest(read_manifest(folder))} -->" in text and END in text
+    return f"{BEGIN} {card_digest(read_manifest(folder))} -->" in text and END in text
 
 
-def digest(manifest: Manifest) -> str:
+def card_digest(manifest: Manifest) -> str:
     """Hash of what the card is made of, template included, kept in its first marker: an outdated card is known as such."""
     parts = [asdict(shard) for shards in manifest.shards.values() for shard in shards]
     template = template_version("corpus.md.jinja" if manifest.kind == "own" else "external.md.jinja")
-    content = json.dumps([parts, manifest.certificate, manifest.statistics, template], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return digest([parts, manifest.certificate, manifest.statistics, template])[:16]
 
 
 @cache

@@ -1,16 +1,15 @@
 """The corpora that another one is derived from: opened, checked, identified."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import format_count, parse_count
-from faithful.store.corpus import SPLITS, Corpus, identity_hash, intact_shards, read_manifest
+from faithful.store.corpus import SPLITS, Corpus, intact_shards, read_manifest
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Input:
         content = {split: [shard.sha256 for shard in shards] for split, shards in manifest.shards.items()}
         return {
             "name": self.name,
-            "identity_sha256": identity_hash(manifest.identity),
-            "content_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+            "identity_sha256": digest(manifest.identity),
+            "content_sha256": digest(content),
         }
 
     def summary(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import drop_links, folder_lock, remove_temporaries, sha256_file, write_text
 from faithful.base.progress import Progress, Reporter, silent
@@ -16,7 +17,7 @@ from faithful.base.records import read_text
 from faithful.hub.card_file import merge_cards
 from faithful.hub.plan import is_plain_name
 from faithful.hub.repository import CARD, RECORD, Repository
-from faithful.store.corpus import MANIFEST, SPLITS, Manifest, identity_hash, intact_shards, read_manifest
+from faithful.store.corpus import MANIFEST, SPLITS, Manifest, intact_shards, read_manifest
 from faithful.store.places import remember_run, run_folder, run_name
 from faithful.store.token_bounds import refuse_outside
 from generation.configs.add import AddConfig
@@ -221,7 +222,7 @@ def _refuse_another(config: AddConfig, folder: Path, there: Manifest) -> None:
     if not (folder / MANIFEST).exists():
         return
     here = read_manifest(folder)
-    if identity_hash(here.identity) != identity_hash(there.identity):
+    if digest(here.identity) != digest(there.identity):
         raise FaithfulError(f"{folder} holds another corpus than {config.name}; choose another --out.")
 
 

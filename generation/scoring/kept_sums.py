@@ -1,8 +1,6 @@
 """Sums of a scoring that may be stopped: kept beside the corpus chunk by chunk, so that the next run goes on from them."""
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 import zipfile
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_atomically
 
@@ -29,10 +28,9 @@ class KeptSums:
     """
 
     def __init__(self, corpus: Path | None, key: Any) -> None:
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         self.folder: Path | None = None
         if corpus is not None and os.access(corpus, os.W_OK) and not (corpus / FOLDER).is_symlink():
-            self.folder = corpus / FOLDER / digest[:24]
+            self.folder = corpus / FOLDER / digest(key)[:24]
 
     def load(self, chunk: int) -> dict[str, np.ndarray] | None:
         """What was kept of a chunk, None where nothing was."""

@@ -1,10 +1,5 @@
-"""What a study keeps between runs: the finished figures of each SAE.
+"""Results kept between runs of a study, so that one that was killed, or told more, computes nothing again."""
 
-While an SAE's figures are not whole, what single passes over a text gave is kept beside them, so that a killed study goes on
-with the next pass; it is deleted once the figures are written.
-"""
-
-import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,46 +7,88 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from faithful.base.digest import digest
 from faithful.base.files import write_tensors
 from faithful.base.records import check_archive, read_cache, write_record
 from faithful.store.saes import TrainedSae
 
-Cell = TypeVar("Cell", bound=Mapping[str, Any])
+Kept = TypeVar("Kept", bound=Mapping[str, Any])
 
 
-class Cells:
-    """The figures of a study's SAEs.
+class ResultCache:
+    """A folder of results, each named by the digest of all that decides it.
+
+    `KEY.json` is a result, `KEY.pt` one that holds tensors. What single passes over a text gave an SAE whose result is not
+    whole is in `KEY/PASS.pt`, and goes when the result is written.
 
     Args:
-        folder: where they are kept.
-        text: hash of all that decides them beside an SAE.
+        folder: made when something is kept.
+        decides: JSON values that decide all its results, each beside its own key.
 
     Attributes:
-        reused: SAEs whose figures were there already.
+        reused: results that were there already.
     """
 
-    def __init__(self, folder: Path, text: str) -> None:
-        self.folder, self.text = folder, text
+    def __init__(self, folder: Path, *decides: Any) -> None:
+        self.folder, self._decides = folder, decides
         self.reused = 0
 
+    def get(self, *key: Any, label: str = "") -> dict[str, Any] | None:
+        """A result, None where it is still to be computed.
+
+        Args:
+            key: JSON values that decide it.
+            label: for people, at the beginning of its file's name.
+
+        Raises:
+            FaithfulError: its file is damaged.
+        """
+        kept = read_cache(self._path(key, ".json", label))
+        self.reused += kept is not None
+        return kept
+
+    def put(self, values: Kept, *key: Any, label: str = "") -> Kept:
+        """Keep a result, and give it back."""
+        path = self._path(key, ".json", label)
+        write_record(path, values)
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+        return values
+
+    def once(self, compute: Callable[[], Kept], *key: Any, label: str = "") -> Kept:
+        """A result, computed where it is not kept."""
+        kept = self.get(*key, label=label)
+        return self.put(compute(), *key, label=label) if kept is None else cast(Kept, kept)
+
+    def tensors(self, compute: Callable[[Path], Any], *key: Any) -> Any:
+        """A result of plain values and tensors, on the CPU, computed where it is not kept.
+
+        Args:
+            compute: gives it; is told the path of a checkpoint of its own, which goes when the result is written.
+            key: as in `get`.
+
+        Raises:
+            FaithfulError: its file is damaged.
+        """
+        path = self._path(key, ".pt")
+        if not path.exists():
+            checkpoint = path.with_suffix(".checkpoint")
+            write_tensors(path, compute(checkpoint))
+            checkpoint.unlink(missing_ok=True)
+        return _read_tensors(path)
+
+    def has_tensors(self, *key: Any) -> bool:
+        """Whether a result of tensors is kept."""
+        return self._path(key, ".pt").exists()
+
     def figures(
-        self, saes: Sequence[TrainedSae], measure: Callable[[list[TrainedSae]], Iterable[Cell]]
-    ) -> dict[str, Cell]:
-        """Figures of every SAE by its hash, those that are missing measured together."""
-        done: dict[str, Cell] = {}
-        missing: dict[str, TrainedSae] = {}
-        for sae in saes:
-            kept = read_cache(self._path(sae))
-            if kept is None:
-                missing[sae.sha256] = sae
-            else:
-                done[sae.sha256] = cast(Cell, kept)
-                self.reused += 1
-        for sha256, found in zip(missing, measure(list(missing.values())) if missing else [], strict=True):
-            path = self._path(missing[sha256])
-            write_record(path, found)
-            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-            done[sha256] = found
+        self, saes: Sequence[TrainedSae], measure: Callable[[list[TrainedSae]], Iterable[Kept]]
+    ) -> dict[str, Kept]:
+        """Results of SAEs by their hashes, those that are missing measured together and kept one by one."""
+        kept = {sae.sha256: self.get(sae.sha256) for sae in saes}
+        missing = list({sae.sha256: sae for sae in saes if kept[sae.sha256] is None}.values())
+        done = {name: cast(Kept, found) for name, found in kept.items() if found is not None}
+        for sae, found in zip(missing, measure(missing) if missing else [], strict=True):
+            done[sae.sha256] = self.put(found, sae.sha256)
         return done
 
     def lacking(self, saes: Iterable[TrainedSae], read: str) -> list[TrainedSae]:
@@ -68,11 +105,16 @@ class Cells:
         Raises:
             FaithfulError: the file is damaged.
         """
-        check_archive(self._pass(sae, read))
-        return torch.load(self._pass(sae, read), map_location="cpu", weights_only=True)
+        return _read_tensors(self._pass(sae, read))
 
-    def _path(self, sae: TrainedSae) -> Path:
-        return self.folder / f"{hashlib.sha256((self.text + sae.sha256).encode()).hexdigest()[:32]}.json"
+    def _path(self, key: Sequence[Any], ending: str, label: str = "") -> Path:
+        name = digest([*self._decides, *key])[:32]
+        return self.folder / f"{label}{'-' if label else ''}{name}{ending}"
 
     def _pass(self, sae: TrainedSae, read: str) -> Path:
-        return self._path(sae).with_suffix("") / f"{read}.pt"
+        return self._path([sae.sha256], "") / f"{read}.pt"
+
+
+def _read_tensors(path: Path) -> Any:
+    check_archive(path)
+    return torch.load(path, map_location="cpu", weights_only=True)

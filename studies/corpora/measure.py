@@ -1,13 +1,11 @@
 """One corpus measured against the model: its divergences, its certificate, its figures."""
 
-import hashlib
-import json
 import time
 from pathlib import Path
 from typing import Any, cast
 
+from faithful.base.digest import digest
 from faithful.base.progress import Reporter
-from faithful.base.records import read_cache, write_record
 from faithful.models.load import load_model
 from faithful.models.spec import ModelSpec
 from faithful.models.tokenizer import load_tokenizer
@@ -20,6 +18,7 @@ from generation.scoring.excess import BandCounter
 from generation.scoring.scored_part import Part, choose_part
 from generation.writing.identity import sampling_of
 from generation.writing.statistics import budget_statistics
+from studies.common.cache import ResultCache
 from studies.corpora.config import CorporaConfig
 from studies.corpora.summary import CorpusCell
 from studies.statistics.records import Measures
@@ -36,21 +35,19 @@ class Bench:
         self.config, self.spec, self.own = config, spec, own
         self.tokens, self.budget, self.device = tokens, budget, device
         self.reused: list[str] = []
+        self._cells = ResultCache(config.out / "cells")
         self._model: Any = None
         self._reference: Reference | None = None
         self._tokenizer: Any = None
 
     def cell(self, corpus: Corpus, report: Reporter) -> CorpusCell:
         """The figures of a corpus."""
-        path = self.config.out / "cells" / f"{corpus.name}.json"
         key = self._key(corpus)
-        stored = read_cache(path)
-        if stored is not None and stored["key"] == key:
+        stored = self._cells.get(key, label=corpus.name)
+        if stored is not None:
             self.reused.append(corpus.name)
             return cast(CorpusCell, stored)
-        cell = self._compute(corpus, key, report)
-        write_record(path, cell)
-        return cell
+        return self._cells.put(self._compute(corpus, key, report), key, label=corpus.name)
 
     def _key(self, corpus: Corpus) -> str:
         """Hash of everything that decides a cell."""
@@ -59,7 +56,7 @@ class Bench:
         )]  # fmt: skip
         spec = (self.spec.revision, self.spec.dtype, self.spec.bos_id)
         parts = [4, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return digest(parts)
 
     def _compute(self, corpus: Corpus, key: str, report: Reporter) -> CorpusCell:
         began = time.monotonic()

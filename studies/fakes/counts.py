@@ -1,7 +1,5 @@
 """Counts of fake latents that are not there yet: every text read once for all SAEs, an SAE's figures kept by its hash."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from faithful.base.digest import digest
 from faithful.executor.jobs import Crew, Tell
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, by_corpus
-from studies.common.cache import Cells
+from studies.common.cache import ResultCache
 from studies.common.codes import activations_of, code_text, sparse_codes
 from studies.common.controls import has_untrained, permuted_model, shuffled_documents, untrained_sae
 from studies.common.examples import latent_examples
@@ -69,10 +68,7 @@ class FakeCounts:
         self.found, self.panel, self.noise, self.seed = found, panel, noise, seed
         spec = found.spec
         identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, seed, panel.sha256]
-        digest = hashlib.sha256(json.dumps(identity).encode())
-        for row in noise:
-            digest.update(row.tobytes())
-        self._cells = Cells(folder, digest.hexdigest())
+        self._cells = ResultCache(folder, digest(identity, *(row.tobytes() for row in noise)))
         self._resampled = {TEXT, NOISE, *(f"{TEXT} of {name}" for name in panel.parts)}
         self._loaded: dict[TrainedSae, Autoencoder] = {}
 

@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
-from faithful.base.records import read_cache, write_record
 from faithful.hub.errors import PAUSES, with_retries
 from faithful.hub.reachable import hub_problem
 from faithful.hub.set_files import refuse_foreign_files
@@ -22,13 +22,13 @@ from generation.sources.datasets_readers import reading_fault
 from generation.sources.resolve import resolve_source
 from generation.sources.rows import Reader, open_source
 from generation.sources.source import Source
+from studies.common.cache import ResultCache
 from studies.probes.embedded_tasks import RULES, EmbeddedText
 from studies.probes.task_data import (
     TESTED,
     Draw,
     Reservoir,
     TaskData,
-    digest,
     drawn,
     from_json,
     is_for_test,
@@ -60,14 +60,16 @@ def load_task(task: Task, draw: Draw, embedded: EmbeddedText, folder: Path | Non
     Raises:
         FaithfulError: the Hub or a file cannot be read, a column or the labels are missing, a class has too few examples.
     """
-    path = folder / f"{task.name}-{_key(task, draw, embedded)}.json" if folder else None
-    if path and (kept := read_cache(path)) is not None:
-        return from_json(task, kept)
-    data = _embedded(task, draw, embedded) if task.kind == EMBEDDED else _labelled(task, draw)
-    refuse_too_few(data, draw)
-    if path:
-        write_record(path, to_json(data))
-    return data
+
+    def draw_anew() -> dict[str, Any]:
+        data = _embedded(task, draw, embedded) if task.kind == EMBEDDED else _labelled(task, draw)
+        refuse_too_few(data, draw)
+        return to_json(data)
+
+    if folder is None:
+        return from_json(task, draw_anew())
+    cache = ResultCache(folder, FORMAT)
+    return from_json(task, cache.once(draw_anew, *_key(task, draw, embedded), label=task.name))
 
 
 def _embedded(task: Task, draw: Draw, embedded: EmbeddedText) -> TaskData:
@@ -251,16 +253,16 @@ def _class_of(value: Any, task: Task) -> int | str | None:
     raise FaithfulError(f"{task.place} holds the label {value!r}; {task.name} has {', '.join(labels)}.")
 
 
-def _key(task: Task, draw: Draw, embedded: EmbeddedText) -> str:
-    """Hash of what decides the examples."""
-    identity: list[Any] = [FORMAT, asdict(replace(task, about="", remarks="")), asdict(draw)]
+def _key(task: Task, draw: Draw, embedded: EmbeddedText) -> list[Any]:
+    """What decides the examples."""
+    identity: list[Any] = [asdict(replace(task, about="", remarks="")), asdict(draw)]
     if task.kind == EMBEDDED:
         source = resolve_source(task.place)
         identity += [embedded.identity, list(source.sha256), list(source.held_out)]
     elif task.kind == FILES:
         path = Path(task.place)
         identity.append([sha256_file(file) for file in _files_of(path)])
-    return digest(identity)[:16]
+    return identity
 
 
 def _files_of(path: Path) -> list[Path]:

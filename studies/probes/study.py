@@ -4,25 +4,25 @@ One probe each reads the activations h (the baseline), the codes f and the recon
 text. Every text is read by the model once for all SAEs; what is finished for an SAE and a task is kept by their hashes.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.base.records import read_cache, write_record
 from faithful.executor.jobs import Crew, Tell
 from faithful.models.presets import tiny_path
 from faithful.sae.autoencoder import Autoencoder
-from faithful.store.corpus import Corpus, identity_hash
+from faithful.store.corpus import Corpus
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from generation.writing.grams import GRAM
+from studies.common.cache import ResultCache
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import load_panel, ordinary_ids
 from studies.common.results import Done, Row, Steps, silent_steps, write_results
@@ -32,7 +32,7 @@ from studies.probes.config import HEADLINE, ProbesConfig, held_out_examples, tra
 from studies.probes.embedded_tasks import EmbeddedText
 from studies.probes.features import POOLINGS, pool_batch, pool_features, text_rows
 from studies.probes.fit import CS
-from studies.probes.overlap import Overlap, overlaps
+from studies.probes.overlap import overlaps
 from studies.probes.read_tasks import load_task
 from studies.probes.score import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
 from studies.probes.scores import SCORES, ProbeScores, entry_of, ks_of, mean_of
@@ -99,7 +99,8 @@ class _Probes:
             for name, data in self.data.items()
         }
         self.cells: dict[tuple[str, int | None], list[Entry]] = {}
-        self.reused = 0
+        self._cache = ResultCache(config.out / "cells", FORMAT)
+        self._overlapping = ResultCache(config.out / "overlap", FORMAT)
 
     def run(self) -> ProbesSummary:
         """Probe what is not finished, and summarise."""
@@ -123,7 +124,7 @@ class _Probes:
             "shapes": {**found},
             "tasks": {name: self._task(name) for name in self.data},
             "unmarked": self.unmarked,
-            "reused": self.reused,
+            "reused": self._cache.reused,
         }
 
     def rows(self) -> list[Row]:
@@ -166,7 +167,7 @@ class _Probes:
         """Tasks by name, those of the same texts together: they are read together."""
         groups: dict[str, list[str]] = {}
         for name, data in self.data.items():
-            groups.setdefault(_digest(data.texts), []).append(name)
+            groups.setdefault(digest(data.texts), []).append(name)
         return list(groups.values())
 
     def _probe(self, names: Sequence[str], bench: "Bench", crew: Crew) -> None:
@@ -175,13 +176,11 @@ class _Probes:
         missing = []
         for name in names:
             for place in places:
-                path = self._path(name, place)
-                kept = read_cache(path)
+                kept = self._cache.get(*self._key(name, place), label=name)
                 if kept is None:
                     missing.append((name, place))
                 else:
                     self.cells[name, place] = kept["entries"]
-                    self.reused += 1
         if not missing:
             return
         wanted = sorted({place for _, place in missing if place is not None})
@@ -198,21 +197,20 @@ class _Probes:
         )
         jobs = [(name, {"h": pooled.h} if place is None else pooled.of(wanted.index(place))) for name, place in missing]
         for done, (at, entries) in enumerate(crew.each(jobs, _nothing)):
-            write_record(self._path(*missing[at]), {"entries": entries})
+            self._cache.put({"entries": entries}, *self._key(*missing[at]), label=missing[at][0])
             self.cells[missing[at]] = entries
             self.report(f"probes {title}", done + 1, len(missing))
         for one in product(names, places):  # in the order of an undisturbed study, whichever was done first
             self.cells[one] = self.cells.pop(one)
 
-    def _path(self, name: str, place: int | None) -> Path:
-        """File of a cell, named by the hash of all that decides it."""
+    def _key(self, name: str, place: int | None) -> list[Any]:
+        """All that decides a cell."""
         config, spec = self.config, self.found.spec
-        identity = [
-            FORMAT, None if place is None else self.saes[place].sha256, self.data[name].sha256, spec.revision, spec.dtype,
+        return [
+            None if place is None else self.saes[place].sha256, self.data[name].sha256, spec.revision, spec.dtype,
             self.found.hook.name, self.found.context, config.pooling, config.folds, config.curve_points, sorted(config.ks),
             config.seed,
         ]  # fmt: skip
-        return self.config.out / "cells" / f"{name}-{_digest(identity)[:24]}.json"
 
     def _baseline(self, name: str, probe: str = FULL, **at: Any) -> Entry:
         return entry_of(self.cells[name, None], "h", probe, **at or {"size": self.plans[name].sizes[-1]})
@@ -279,26 +277,21 @@ class _Probes:
         for done, (corpus, folder) in enumerate(self.found.corpora.items()):
             opened = Corpus(folder)
             shards = [shard.sha256 for shard in opened.manifest.shards["train"]]
-            identity = [FORMAT, identity_hash(opened.manifest.identity), shards, self.found.context]
+            identity = [digest(opened.manifest.identity), shards, self.found.context]
             identity += [data.sha256 for data in self.data.values()]
-            path = self.config.out / "overlap" / f"{corpus}-{_digest(identity)[:24]}.json"
-            kept = read_cache(path)
-            if kept is None:
-                kept = {"entries": [vars(one) for one in self._overlap(opened)]}
-                write_record(path, kept)
-            values = kept["entries"]
+            values = self._overlapping.once(partial(self._overlap, opened), *identity, label=corpus)["entries"]
             for place, name in enumerate(self.data):
                 found[name][corpus] = {"train": values[2 * place], "test": values[2 * place + 1]}
             self.report("overlap", done + 1, len(self.found.corpora))
         return found
 
-    def _overlap(self, corpus: Corpus) -> list[Overlap]:
+    def _overlap(self, corpus: Corpus) -> dict[str, Any]:
         sides = []
         for data in self.data.values():
             for side in (data.train, data.test):
                 rows = text_rows(side.texts, self.embedded.encoder, self.found.spec.bos_id)
                 sides.append((side.origins, [row[1:] for row in rows]))
-        return overlaps(corpus, sides)
+        return {"entries": [vars(one) for one in overlaps(corpus, sides)]}
 
     def _positions(self) -> dict[str, np.ndarray]:
         """Histogram of positions of each corpus' contexts."""
@@ -366,7 +359,3 @@ def _refuse(config: ProbesConfig) -> None:
     ):
         if value is not None and value < least:
             raise FaithfulError(f"{name} is at least {least}; {value} makes no probe.")
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()

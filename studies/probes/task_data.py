@@ -7,7 +7,6 @@ their group's name.
 
 import hashlib
 import heapq
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from studies.probes.tasks import EMBEDDED, Task
 
@@ -247,8 +247,3 @@ def from_json(task: Task, values: dict[str, Any]) -> TaskData:
 
 def _plain_examples(examples: Examples) -> dict[str, Any]:
     return asdict(examples) | {"y": examples.y.tolist()}
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of a value as JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

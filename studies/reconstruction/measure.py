@@ -1,7 +1,5 @@
 """What replacing activations by an SAE's reconstruction does, measured text by text."""
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,7 +14,7 @@ from faithful.executor.jobs import Crew, Tell
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from faithful.store.saes import TrainedSae
-from studies.common.cache import Cells
+from studies.common.cache import ResultCache
 from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
@@ -56,7 +54,7 @@ class Bench:
     def __init__(self, config: ReconstructionConfig, found: StudyInput, panel: Panel) -> None:
         self.config, self.found, self.panel = config, found, panel
         identity = [FORMAT, list(config.ks), found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
-        self._cells = Cells(config.out / "cells", hashlib.sha256(json.dumps(identity).encode()).hexdigest())
+        self._cells = ResultCache(config.out / "cells", *identity)
         self._loaded: dict[TrainedSae, list[_Reduced]] = {}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -42,13 +42,13 @@ def sizes_table(run: RunFound) -> Table:
 
 def provenance_table(run: RunFound) -> Table:
     """Versions, revisions and hashes, and every setting that decides the SAEs' weights."""
-    from faithful.store.corpus import identity_hash
+    from faithful.base.digest import digest
     from faithful.training.card import SETTINGS
 
     rows: list[tuple[str, ...]] = [("report", "faithful", __version__), ("model", "name, revision", model_line(run))]
     for corpus in run.corpora:
         identity = corpus.manifest.identity
-        rows.append((f"corpus {corpus.name}", "identity, SHA-256", identity_hash(identity)))
+        rows.append((f"corpus {corpus.name}", "identity, SHA-256", digest(identity)))
         engine = identity.get("engine")
         if engine:
             versions = ", ".join(f"{name} {version}" for name, version in engine["versions"].items())

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.hub.card_file import make_card
 from faithful.hub.local_files import LocalFile, is_named, measured, refuse_linked_folders, sendable
 from faithful.hub.plan import Bundle, is_plain_name
 from faithful.hub.repository import CARD
 from faithful.options.line import command_line
-from faithful.store.corpus import SPLITS, Corpus, Manifest, identity_hash, read_manifest
+from faithful.store.corpus import SPLITS, Corpus, Manifest, read_manifest
 from faithful.store.places import corpora_of, studies_of
 from faithful.store.saes import TrainedSae, corpora_beside, read_grid
 from faithful.training.card import model_facts, render_saes, sae_metadata
@@ -46,7 +47,7 @@ def corpus_bundle(folder: Path, name: str) -> Bundle:
         name=name,
         kind="dataset",
         holds="corpus",
-        subject=identity_hash(corpus.manifest.identity),
+        subject=digest(corpus.manifest.identity),
         files=files,
         card=card,
         folders=tuple(f"{part}/" for part in SPLITS.values()),
@@ -209,7 +210,7 @@ def _sae_files(cells: Sequence[TrainedSae], root: Path) -> tuple[LocalFile, ...]
 
 def _cell_identities(cells: Sequence[TrainedSae]) -> dict[str, str]:
     """What tells each SAE from another at its place."""
-    return {cell.place: identity_hash(cell.identity) for cell in cells if cell.identity}
+    return {cell.place: digest(cell.identity) for cell in cells if cell.identity}
 
 
 def _placed(folder: Path, cells: list[TrainedSae]) -> list[TrainedSae]:
@@ -287,7 +288,7 @@ def _run_dataset(
         folders=tuple(f"{corpus.name}/{part}/" for corpus in corpora for part in SPLITS.values()),
         conditions=tuple(condition for corpus in corpora for condition in conditions_of(corpus)),
         notes=notes,
-        parts={corpus.name: identity_hash(corpus.manifest.identity) for corpus in corpora},
+        parts={corpus.name: digest(corpus.manifest.identity) for corpus in corpora},
         objections=paths_objection(folder, manifests, cards, files),
     )
 

@@ -1,8 +1,6 @@
 """`faithful run RECIPE`: generate → add → train → study → report, as steps that are done once and resume."""
 
 import dataclasses
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from faithful.base.devices import check_device
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock, write_text
 from faithful.base.progress import Progress, Reporter, silent
@@ -187,7 +186,7 @@ def step_keys(steps: list[Step], folder: Path) -> dict[str, str]:
     keys: dict[str, str] = {}
     for step in steps:
         content = [__version__, step.name, _plain(step.config, folder), [keys[need] for need in step.needs]]
-        keys[step.name] = _digest(content)
+        keys[step.name] = digest(content)
     return keys
 
 
@@ -218,7 +217,7 @@ def _corpus_step(recipe: Recipe, folder: Path, corpus: CorpusPlan, device: str |
 
 def _key(step: Step, keys: Mapping[str, str], outputs: Mapping[str, str | None]) -> str:
     """Hash of a step's settings and of what it works on."""
-    return _digest([keys[step.name], [outputs[need] for need in step.needs]])
+    return digest([keys[step.name], [outputs[need] for need in step.needs]])
 
 
 def _holds(before: Mapping[str, Any] | None, key: str, output: str | None) -> bool:
@@ -238,7 +237,7 @@ def _digest_of_corpus(folder: Path) -> str | None:
         file.is_file() and file.stat().st_size == shard.bytes for file, shard in zip(files, shards, strict=True)
     ):
         return None
-    return _digest([manifest.identity, [shard.sha256 for shard in shards]])
+    return digest([manifest.identity, [shard.sha256 for shard in shards]])
 
 
 def _train(config: TrainConfig, report: Any) -> None:
@@ -254,7 +253,7 @@ def _digest_of_saes(folder: Path) -> str | None:
     """Every SAE of a run by its place, what decides its weights and its figures on held-out text, which tell its weights
     from others."""
     try:
-        return _digest([[cell.place, cell.identity, cell.evaluation] for cell in read_grid(folder)])
+        return digest([[cell.place, cell.identity, cell.evaluation] for cell in read_grid(folder)])
     except FaithfulError:
         return None
 
@@ -266,11 +265,7 @@ def _digest_of_study(folder: Path) -> str | None:
     except FaithfulError:
         return None
     summary.pop("reused", None)
-    return _digest(summary) if (folder / "results.parquet").exists() else None
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return digest(summary) if (folder / "results.parquet").exists() else None
 
 
 def _numbered(report: Reporter, name: str) -> Reporter:

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.formats.record import RECORD, own_record, read_config, seal_config, weights_sha256
-from faithful.training.identity import identity_sha256
 
 IDENTITY = {"model": "tiny", "d_sae": 8, "k": 2}
 
 
 def config(**own: Any) -> dict[str, Any]:
-    record = {"identity": IDENTITY, "identity_sha256": identity_sha256(IDENTITY), "weights_sha256": "a" * 64} | own
+    record = {"identity": IDENTITY, "identity_sha256": digest(IDENTITY), "weights_sha256": "a" * 64} | own
     return {"architecture": "topk", "d_in": 4, "d_sae": 8, "k": 2, "device": "cpu", "metadata": {RECORD: record}}
 
 

@@ -53,14 +53,14 @@ def test_a_card_of_another_template_is_not_current(
 ) -> None:
     folder = own_corpus(tmp_path / "own")
     assert card.card_is_current(folder)
-    before = card.digest(read_manifest(folder))
+    before = card.card_digest(read_manifest(folder))
     templates = Path(shutil.copytree(FOLDER, tmp_path / "cards"))
     with (templates / changed).open("a") as file:
         file.write("\n")
     card.template_version.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(card.resources, "files", lambda package: templates)
-        assert card.digest(read_manifest(folder)) != before
+        assert card.card_digest(read_manifest(folder)) != before
         assert not card.card_is_current(folder)
     card.template_version.cache_clear()
     assert card.card_is_current(folder)

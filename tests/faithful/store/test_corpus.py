@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.records import write_record
 from faithful.store.corpus import (
@@ -22,7 +23,6 @@ from faithful.store.corpus import (
     Manifest,
     flat_tokens,
     from_table,
-    identity_hash,
     intact_shards,
     read_manifest,
     schema,
@@ -143,7 +143,7 @@ def test_a_manifest_comes_back_as_it_was(folder: Path) -> None:
     assert read_manifest(folder) == manifest
     values = json.loads((folder / "corpus.json").read_text())
     assert values["format"] == "faithful corpus 1"
-    assert values["identity_sha256"] == identity_hash(manifest.identity)
+    assert values["identity_sha256"] == digest(manifest.identity)
     assert (manifest.rows(), manifest.rows("test")) == (100, 10)
 
 
