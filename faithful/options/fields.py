@@ -46,7 +46,7 @@ class Option:
     @property
     def help(self) -> str:
         """What it is, and its default."""
-        return self.text + (f" Default {self.shown_default}." if self.shown_default else "")
+        return f"{self.text} Default {self.shown_default}.".lstrip() if self.shown_default else self.text
 
 
 @cache
@@ -112,7 +112,10 @@ def field_texts(config: Any) -> dict[str, str]:
 
 @cache
 def _texts_of_module(name: str) -> dict[str, dict[str, str]]:
-    tree = ast.parse(inspect.getsource(sys.modules[name]))
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[name]))
+    except (OSError, TypeError):  # without its source, as in a frozen program, a command has options and no words
+        return {}
     return {node.name: _texts(node.body) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 
 

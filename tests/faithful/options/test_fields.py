@@ -1,6 +1,10 @@
 """A configuration's fields as options."""
 
+import sys
 from dataclasses import MISSING
+from types import ModuleType
+
+import pytest
 
 from faithful.options.fields import field_texts, names_in, options_of
 from faithful.options.marks import panel
@@ -23,6 +27,15 @@ def test_each_field_that_can_be_typed_is_an_option() -> None:
 def test_settings_are_marked() -> None:
     assert all(option.is_setting for option in options_of(ToyOfSettings))
     assert not any(option.is_setting for option in options_of(ToyConfig))
+
+
+def test_without_the_source_there_are_options_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from dataclasses import dataclass\n@dataclass\nclass Lost:\n    size: int = 3\n    'How large.'\n"
+    lost = ModuleType("lost")
+    monkeypatch.setitem(sys.modules, "lost", lost)
+    exec(code, vars(lost))
+    (option,) = options_of(lost.Lost)
+    assert (option.names, option.help) == (("--size",), "Default 3.")
 
 
 def test_docstrings_are_those_of_the_class_and_of_what_it_is_made_from() -> None:
