@@ -3,20 +3,16 @@
 import itertools
 import random
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import pytest
 
-from faithful.base.progress import Progress
 from faithful.store.corpus import Document, Shard
-from generation.own.coordinator import _tell
 from generation.own.schedule import SplitSchedule
 from generation.own.workers import Range
 from generation.sampling.engine import EngineSettings, Sample
 from generation.sampling.seeds import sample_seed
 
 ROWS = 8
-SEED, DOMAIN = 7, "train"
 
 
 def length(index: int, version: int = 0) -> int:
@@ -315,32 +311,3 @@ def test_progress_never_passes_the_target() -> None:
         seen.append(world.schedule.tokens_now())
     assert seen[-1] == max(seen) == 333
     assert seen[0] > 0 or len(seen) > 1
-
-
-@pytest.mark.parametrize(
-    ("targets", "step"),
-    [
-        ({"train": 5000, "test": 20_000}, "sampling 5,000 + 20,000 held-out"),
-        ({"train": 5000}, "sampling"),
-        ({"test": 20_000}, "sampling"),
-    ],
-    ids=str,
-)
-def test_progress_says_how_much_of_it_is_held_out(targets: dict[str, int], step: str) -> None:
-    settings = EngineSettings("transformers", "cpu", 1, 4, ROWS, deterministic=True)
-    points: list[Progress] = []
-    _tell(
-        [SplitSchedule(split, DOMAIN, SEED, target, settings, [], [], [], 6.0) for split, target in targets.items()],
-        [],
-        points.append,
-    )
-    assert points == [Progress(step, 0, sum(targets.values()))]
-
-
-def test_progress_counts_the_tokens_of_samples_that_are_not_whole_yet() -> None:
-    settings = EngineSettings("transformers", "cpu", 1, 4, ROWS, deterministic=True)
-    schedule = SplitSchedule("train", DOMAIN, SEED, 100, settings, [], [], [], 6.0)
-    points: list[Progress] = []
-    for in_flight in (7, 30, 1000):
-        _tell([schedule], [SimpleNamespace(in_flight=in_flight), SimpleNamespace(in_flight=1)], points.append)  # type: ignore[list-item]
-    assert [point.done for point in points] == [8, 31, 100], "never more than there is to draw"
