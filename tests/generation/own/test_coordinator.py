@@ -10,6 +10,7 @@ from generation.own.schedule import SplitSchedule
 from generation.sampling.engine import EngineSettings
 
 ROWS = 8
+SEED, DOMAIN = 7, "train"
 
 
 @pytest.mark.parametrize(

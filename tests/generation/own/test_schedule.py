@@ -13,6 +13,7 @@ from generation.sampling.engine import EngineSettings, Sample
 from generation.sampling.seeds import sample_seed
 
 ROWS = 8
+SEED, DOMAIN = 7, "train"
 
 
 def length(index: int, version: int = 0) -> int:
