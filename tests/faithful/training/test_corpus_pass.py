@@ -16,21 +16,16 @@ from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
 from faithful.sae.config import StackConfig
 from faithful.sae.stack import Stack
-from faithful.training import checkpoint as train_checkpoint
 from faithful.training import corpus_pass as train_pass
 from faithful.training import train as training
 from faithful.training.cell import Cell
 from faithful.training.checkpoint import (
     FOLDER,
-    checkpoint_path,
-    load_checkpoint,
-    open_checkpoints,
-    save_checkpoint,
-    split_by_checkpoint,
 )
 from faithful.training.config import TrainConfig
 from faithful.training.train import train
 from tests.faithful.sae.data import batches, stack_for, trained
+from tests.faithful.training.cells import cells
 from tests.own import write_external
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -205,18 +200,6 @@ def test_loggers_that_cannot_be_are_refused_first_and_those_opened_are_closed(
     assert len(closed) == 2
 
 
-def cells(out: Path, corpus: str, shapes: dict[int, int]) -> list[Cell]:
-    """Cells that nothing was trained for: `shapes` gives the seeds of each width."""
-    return [
-        Cell(
-            out / corpus / f"f{d_sae}-k2" / f"seed-{seed}",
-            {"corpus": corpus, "d_sae": d_sae, "k": 2, "init_seed": seed},
-        )
-        for d_sae, seeds in shapes.items()
-        for seed in range(seeds)
-    ]
-
-
 @pytest.mark.parametrize(
     ("corpora", "workers", "expected"),
     [
@@ -235,46 +218,6 @@ def test_forward_passes_are_as_few_as_workers_allow(
     found = [[folder.name, *sorted({cell.d_sae for cell in group})] for folder, group in jobs]
     assert sorted(found, key=str) == sorted(expected, key=str)
     assert sum(len(group) for _, group in jobs) == 12 * corpora
-
-
-def test_a_checkpoint_that_another_process_removes_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine, others = cells(tmp_path, "one", {8: 2}), cells(tmp_path, "one", {16: 2})
-    for group, step in ((mine, 3), (others, 7)):
-        save_checkpoint(checkpoint_path(group), group, step, {}, {"x": torch.ones(3)})
-    real = torch.load
-
-    def load(path: Path, **options: Any) -> Any:
-        if path == checkpoint_path(others):
-            path.unlink()
-        return real(path, **options)
-
-    monkeypatch.setattr(train_checkpoint.torch, "load", load)
-    [(group, found)] = split_by_checkpoint(mine)
-    assert group == mine and found and found.step == 3
-
-
-def test_looking_for_checkpoints_reads_no_tensor(tmp_path: Path) -> None:
-    group = cells(tmp_path, "one", {8: 1})
-    path = checkpoint_path(group)
-    save_checkpoint(path, group, 3, {}, {"x": torch.ones(3)})
-    assert load_checkpoint(path, tensors=False)["x"].is_meta
-    assert torch.equal(load_checkpoint(path)["x"], torch.ones(3))
-
-
-def test_half_written_checkpoints_go_when_nobody_else_trains_on_the_corpus(tmp_path: Path) -> None:
-    group = cells(tmp_path, "one", {8: 1})
-    half = tmp_path / "one" / FOLDER / ".half.pt.tmp"
-    half.parent.mkdir(parents=True)
-    half.write_bytes(b"left")
-    with open_checkpoints(group):
-        assert not half.exists()
-        half.write_bytes(b"being written")
-        with open_checkpoints(group):
-            assert half.exists()
-    with open_checkpoints(group):
-        assert not half.exists()
 
 
 def test_a_stopped_cell_stays_as_it_is_and_the_others_do_not_see_it() -> None:

@@ -25,9 +25,7 @@ from faithful.store.corpus import Corpus, read_manifest
 from faithful.store.readings import NAME
 from faithful.training import corpus_pass as module
 from faithful.training import train as training
-from faithful.training.cell import Cell, refuse_untrained, transformer_lens_name
 from faithful.training.corpus_pass import TrainProgress
-from faithful.training.evaluate import Evaluation
 from faithful.training.forecast import plan_training
 from faithful.training.train import train
 from generation.sampling.distribution import Sampling
@@ -36,12 +34,6 @@ from tests.faithful.training.grids import TOKENS, configured, weights
 from tests.own import write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
-TRAINED = [{"step": 1, "loss": 1.0}, {"step": 9, "loss": 0.5}]
-
-
-def evaluation(hook_module: str = "h.1", weights_sha256: str = "a", **figures: float) -> Evaluation:
-    """One that shows a training, but for what is given."""
-    return Evaluation({"l0": 1.0, "l2_ratio": 1.0} | figures, torch.zeros(8), hook_module, weights_sha256)
 
 
 def equal(one: Path, other: Path) -> bool:
@@ -362,44 +354,6 @@ def test_a_corpus_of_another_tokenizer_is_refused(
 ) -> None:
     with pytest.raises(FaithfulError, match="tokenised for"):
         train(configured(corpora, tmp_path, model=str(family_folder("llama"))))
-
-
-@pytest.mark.parametrize(
-    ("log", "quality", "said"),
-    [
-        (TRAINED, {"hook_module": "h.2"}, "evaluated at h.2, not at h.1"),
-        (TRAINED, {"weights_sha256": "b"}, "other weights"),
-        ([], {"l0": 1, "l2_ratio": 1}, "no step"),
-        ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": 1.0}], {"l0": 1, "l2_ratio": 1}, "its loss went"),
-        ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": float("nan")}], {"l0": 1, "l2_ratio": 1}, "nan"),
-        ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": 0.5}], {"l0": 0, "l2_ratio": 1}, "no latent fires"),
-        ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": 0.5}], {"l0": 1, "l2_ratio": 0}, "output is zero"),
-    ],
-)
-def test_a_record_without_training_cannot_be_written(
-    log: Any, quality: dict[str, Any], said: str, tmp_path: Path
-) -> None:
-    with pytest.raises(FaithfulError, match=said):
-        refuse_untrained(Cell(tmp_path, {}), log, evaluation(**quality), "h.1", "a")
-
-
-def test_a_record_of_a_training_can_be_written(tmp_path: Path) -> None:
-    refuse_untrained(Cell(tmp_path, {}), TRAINED, evaluation(), "h.1", "a")
-
-
-@pytest.mark.parametrize(
-    ("source", "family", "said"),
-    [
-        ("openai-community/gpt2", "gpt2", "gpt2-small"),
-        ("EleutherAI/pythia-1.4b", "pythia", "pythia-1.4b"),
-        ("google/gemma-2-2b", "gemma", "gemma-2-2b"),
-        ("meta-llama/Llama-3.2-3B", "llama", "meta-llama/Llama-3.2-3B"),
-        ("someone/model", "qwen2", "someone/model"),
-    ],
-)
-def test_names_are_those_of_transformer_lens(source: str, family: str, said: str, family_model: Model) -> None:
-    spec = replace(family_model("gpt2")[0], name=source, source=source, family=family, revision="a" * 40)
-    assert transformer_lens_name(spec) == said
 
 
 @pytest.mark.slow
