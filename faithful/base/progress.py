@@ -1,7 +1,8 @@
 """How long work tells what it does, without printing: the command line draws it, tests ignore it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,7 @@ class Progress:
         done, total: in `unit`.
         unit: `tokens` unless said.
         note: a sentence to show as it is, instead of how far the work is.
+        cells: of a training, name and latest figures of each SAE under way.
     """
 
     step: str
@@ -20,10 +22,32 @@ class Progress:
     total: int
     unit: str = "tokens"
     note: str = ""
+    cells: Sequence[Mapping[str, Any]] = ()
 
 
 Reporter = Callable[[Progress], None]
+Counter = Callable[[int, int], None]
+"""Told how much is done and the total, by work that does not know what it is a step of: see `counted`."""
 
 
 def silent(progress: Progress) -> None:
     """A reporter that says nothing."""
+
+
+def uncounted(done: int, total: int) -> None:
+    """A counter that says nothing."""
+
+
+def counted(report: Reporter, step: str, unit: str) -> Counter:
+    """A counter that reports a step in its unit."""
+    return lambda done, total: report(Progress(step, done, total, unit))
+
+
+def within(report: Reporter, name: str) -> Reporter:
+    """A reporter for a part of the work, whose steps are named after it."""
+    return lambda point: report(replace(point, step=f"{name}: {point.step}"))
+
+
+def remark(text: str) -> Progress:
+    """A sentence to show as it is."""
+    return Progress("note", 0, 0, note=text)

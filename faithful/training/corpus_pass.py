@@ -3,7 +3,6 @@
 import math
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ import torch
 from faithful.activations.stream import ActivationStream
 from faithful.base.errors import FaithfulError
 from faithful.base.files import append_line
+from faithful.base.progress import Progress, Reporter, counted
 from faithful.sae.stack import Stack
 from faithful.store.token_rows import TokenRows
 from faithful.training.cell import Cell, write_cell, write_log
@@ -28,26 +28,6 @@ from faithful.training.loggers import open_logger
 
 INTERVALS = 100
 LOG_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class TrainProgress:
-    """A point in time of a training, for a table with a row per cell.
-
-    Attributes:
-        step: what is being done.
-        done, total: stored tokens.
-        cells: name and latest figures of each cell.
-        unit: of `done` and `total`.
-        note: a sentence to show as it is, as in `faithful.base.progress.Progress`.
-    """
-
-    step: str
-    done: int
-    total: int
-    cells: list[dict[str, Any]] = field(default_factory=list)
-    unit: str = "tokens"
-    note: str = ""
 
 
 class TrainingPass:
@@ -105,7 +85,7 @@ class TrainingPass:
             if cell.sha256 in before:
                 self._leave(cell, before[cell.sha256])
 
-    def run(self, report: Any) -> None:
+    def run(self, report: Reporter) -> None:
         """Train to the end, then evaluate and write every cell.
 
         A cell that diverges or shows no training is left out; the others are finished.
@@ -118,7 +98,7 @@ class TrainingPass:
         self._write_logs()
         self._finish(report)
 
-    def _train(self, report: Any, logger: Any) -> None:
+    def _train(self, report: Reporter, logger: Any) -> None:
         every = max(1, self.stream.steps // INTERVALS)
         began = saved = time.monotonic()
         before = self.seconds
@@ -147,7 +127,7 @@ class TrainingPass:
             )
         torch.set_num_threads(threads)
 
-    def _note(self, report: Any, logger: Any) -> None:
+    def _note(self, report: Reporter, logger: Any) -> None:
         """Read the metrics, for which the device must be done with every step, keep them, and tell."""
         found = [row for stack in self.stacks for row in stack.metrics()]
         tokens = self.stream.counts.tokens
@@ -163,7 +143,7 @@ class TrainingPass:
             self._write_logs()
         logger.log(self.step, found)
         shown = [{"cell": cell.name} | row for cell, row in zip(self.cells, found, strict=True)]
-        report(TrainProgress(f"training {self.corpus.name}", tokens, self.settings.tokens, shown))
+        report(Progress(f"training {self.corpus.name}", tokens, self.settings.tokens, cells=shown))
 
     def _write_logs(self) -> None:
         """Put what was noted into every cell's train.jsonl."""
@@ -188,7 +168,7 @@ class TrainingPass:
         }
         save_checkpoint(self.checkpoint, self.cells, self.step, self.diverged, state)
 
-    def _finish(self, report: Any) -> None:
+    def _finish(self, report: Reporter) -> None:
         refused = self._write(report)
         if not refused:
             self.checkpoint.unlink(missing_ok=True)
@@ -198,7 +178,7 @@ class TrainingPass:
             kept = [f"The other {others} SAEs of the corpus were kept."] if others else []
             raise FaithfulError(" ".join([*self._divergence(), *refused, *kept]))
 
-    def _write(self, report: Any) -> list[str]:
+    def _write(self, report: Reporter) -> list[str]:
         """Evaluate and write the cells that did not diverge; what was wrong with those that cannot be written."""
         counts, s = self.stream.counts, self.settings
         provenance = {
@@ -216,7 +196,7 @@ class TrainingPass:
         saes = [stack.sae(cell) for stack, cell in (self.places[place] for place in kept)]
         found = evaluate(
             self.model, s.model, s.hook, self.corpus, saes, s.context, s.layout, self.config.eval_tokens,
-            lambda done, total: report(TrainProgress(f"evaluating {self.corpus.name}", done, total, unit="contexts")),
+            counted(report, f"evaluating {self.corpus.name}", "contexts"),
         )  # fmt: skip
         refused = []
         for place, sae, evaluation in zip(kept, saes, found, strict=True):

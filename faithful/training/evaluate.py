@@ -1,7 +1,7 @@
 """What SAEs do on held-out text (docs/metrics.md, "Training"), for all SAEs of a corpus from shared forward passes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from faithful.activations.quality import Quality, spliced_losses
 from faithful.activations.stream import kept_activations
 from faithful.base.errors import FaithfulError
+from faithful.base.progress import Counter, uncounted
 from faithful.hooks.hook import Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec
@@ -62,7 +63,7 @@ def evaluate(
     context: int,
     layout: str = "aligned",
     tokens: int | None = None,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Counter = uncounted,
 ) -> list[Evaluation]:
     """Figures of each SAE on a corpus' held-out split, its first documents.
 

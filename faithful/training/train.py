@@ -11,6 +11,7 @@ import torch
 from faithful.activations.stream import stream_rows
 from faithful.base.devices import check_device
 from faithful.base.files import folder_lock, remove_temporaries
+from faithful.base.progress import Reporter, silent
 from faithful.executor.jobs import in_turn, run_jobs
 from faithful.executor.protocol import share_of
 from faithful.formats.files import CONFIG
@@ -22,7 +23,7 @@ from faithful.store.token_rows import TokenRows
 from faithful.training.cell import Cell, cell_folder, finished
 from faithful.training.checkpoint import Checkpoint, open_checkpoints, split_by_checkpoint
 from faithful.training.config import Settings, TrainConfig
-from faithful.training.corpus_pass import TrainingPass, TrainProgress
+from faithful.training.corpus_pass import TrainingPass
 from faithful.training.forecast import TrainPlan, forecast
 from faithful.training.identity import cell_identity
 from faithful.training.loggers import require_logger
@@ -45,10 +46,6 @@ class TrainResult:
     note: str
 
 
-def _silent(_: TrainProgress) -> None:
-    return None
-
-
 @contextmanager
 def _own_threads() -> Iterator[None]:
     """Give the process its number of CPU threads back."""
@@ -61,7 +58,7 @@ def _own_threads() -> Iterator[None]:
 
 @_own_threads()
 def train(
-    config: TrainConfig, report: Any = _silent, announce: Callable[[TrainPlan], None] | None = None
+    config: TrainConfig, report: Reporter = silent, announce: Callable[[TrainPlan], None] | None = None
 ) -> TrainResult:
     """Train what is missing of the grid; finished cells are skipped, a killed run goes on from its checkpoint.
 
@@ -69,7 +66,7 @@ def train(
 
     Args:
         config: what to train.
-        report: called with `TrainProgress`.
+        report: progress, with the latest figures of each cell.
         announce: called with the forecast before anything is loaded, if there is something to train.
 
     Raises:
@@ -180,7 +177,7 @@ def _latents(cells: list[Cell]) -> int:
 
 
 def _spread(
-    config: TrainConfig, settings: Settings, groups: list[tuple[Path, list[Cell]]], device: str, report: Any
+    config: TrainConfig, settings: Settings, groups: list[tuple[Path, list[Cell]]], device: str, report: Reporter
 ) -> None:
     """Train groups of cells in processes of their own, one per GPU."""
     count = min(config.workers, len(groups))
@@ -188,7 +185,7 @@ def _spread(
     run_jobs(_train_alone, groups, count, report, share=share, name="training", shared=(config, settings, device))
 
 
-def _train_alone(shared: tuple[TrainConfig, Settings, str], job: tuple[Path, list[Cell]], report: Any) -> None:
+def _train_alone(shared: tuple[TrainConfig, Settings, str], job: tuple[Path, list[Cell]], report: Reporter) -> None:
     config, settings, device = shared
     _train_group(config, settings, *job, device, load_model(settings.model, device), report)
 
@@ -200,7 +197,7 @@ def _train_group(
     cells: list[Cell],
     device: str,
     model: Any,
-    report: Any,
+    report: Reporter,
 ) -> None:
     """Train cells of one corpus, those from one forward pass that have come equally far; its tokens are read once."""
 

@@ -47,7 +47,7 @@ def _by_group(folders: list[Path]) -> dict[tuple[str, str], list[dict[str, Any]]
 
 
 class LiveTable:
-    """A rich table of `TrainProgress`: a row per cell of every training under way, those last heard of on top.
+    """A rich table of a training's `Progress`: a row per cell of every training under way, those last heard of on top.
 
     Rates are those since a cell was first heard of, so that a resumed one does not count what was done before.
     """

@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
+from faithful.base.progress import Progress
 from faithful.cli import app
 from faithful.cli.output.training_tables import LiveTable
 from faithful.formats.files import load_sae
@@ -25,7 +26,6 @@ from faithful.store.corpus import Corpus, read_manifest
 from faithful.store.readings import NAME
 from faithful.training import corpus_pass as module
 from faithful.training import train as training
-from faithful.training.corpus_pass import TrainProgress
 from faithful.training.forecast import plan_training
 from faithful.training.train import train
 from generation.sampling.distribution import Sampling
@@ -290,9 +290,9 @@ def test_saelens_reads_what_we_wrote(trained: Path) -> None:
 
 
 def test_the_live_table_has_a_row_per_cell_with_speed_and_time_left() -> None:
-    def point(step: str, done: int, fvu: float, *names: str) -> TrainProgress:
+    def point(step: str, done: int, fvu: float, *names: str) -> Progress:
         figures = {"fvu": fvu, "l0": 3.9, "dead_in_training": 1200, "loss": 0.26}
-        return TrainProgress(f"training {step}", done, 9000, [{"cell": name} | figures for name in names])
+        return Progress(f"training {step}", done, 9000, cells=[{"cell": name} | figures for name in names])
 
     table, written = LiveTable(), StringIO()
     first = table.told(point("own", 1000, 0.5, "f96-k4 seed 0", "f96-k4 seed 1"), 10.0)
@@ -304,7 +304,7 @@ def test_the_live_table_has_a_row_per_cell_with_speed_and_time_left() -> None:
     assert column(last, "tokens/s") == ["2,000", "2,000", "400"]
     assert column(last, "ETA") == ["2 s", "2 s", "14 s"]
     assert column(last, "fvu") == ["0.2500", "0.2500", "0.6000"]
-    Console(file=written, width=150).print(table.told(TrainProgress("evaluating own", 0, 100, unit="contexts"), 13.0))
+    Console(file=written, width=150).print(table.told(Progress("evaluating own", 0, 100, unit="contexts"), 13.0))
     shown = " ".join(written.getvalue().split())
     for said in (
         "evaluating own: 0 of 100 contexts",
