@@ -20,7 +20,7 @@ from faithful.training.cell import Cell
 FOLDER = ".checkpoints"
 
 
-class Told(TypedDict):
+class Header(TypedDict):
     """What a checkpoint says beside its tensors, see `Checkpoint`."""
 
     cells: dict[str, str]
@@ -94,7 +94,7 @@ def load_checkpoint(path: Path, *, tensors: bool = True) -> dict[str, Any]:
         check_archive(path, tensors=tensors)
         state = dict(torch.load(path, map_location="cpu" if tensors else "meta", weights_only=True))
         cells, step, diverged = state["cells"], state["step"], state["diverged"]
-        check({"cells": cells, "step": step, "diverged": diverged}, Told)
+        check({"cells": cells, "step": step, "diverged": diverged}, Header)
     except Exception as error:
         raise FaithfulError(
             f"The checkpoint {path} cannot be read ({error}); delete it to start those SAEs anew."
