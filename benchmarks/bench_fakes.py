@@ -56,12 +56,14 @@ def forward_alone(model: Any, rows: list[np.ndarray], ordinary: np.ndarray) -> N
 @torch.no_grad()
 def count(model: Any, saes: list[Any], rows: list[np.ndarray], ordinary: np.ndarray) -> None:
     """The study's pass over a text, by its own function."""
+    from faithful.base.progress import uncounted
     from studies.fakes.counts import FakeCounts
     from studies.fakes.rules import QUANTILES
 
-    study: Any = SimpleNamespace(seed=0, panel=SimpleNamespace(ordinary=ordinary), _told=lambda what: lambda *at: None)
+    panel = SimpleNamespace(ordinary=ordinary)
+    study: Any = SimpleNamespace(seed=0, panel=panel, _resampled=(), _rows=lambda read: rows)
     thresholds = [torch.zeros(1 + len(QUANTILES), sae.d_sae) for sae in saes]
-    FakeCounts._count(study, model, saes, thresholds, rows, "random tokens")
+    FakeCounts._count(study, model, saes, thresholds, "random tokens", uncounted)
 
 
 def timed(work: Any, *arguments: Any) -> float:

@@ -26,7 +26,7 @@ class Progress:
 
 
 Reporter = Callable[[Progress], None]
-Counter = Callable[[int, int], None]
+Tally = Callable[[int, int], None]
 """Told how much is done and the total, by work that does not know what it is a step of: see `counted`."""
 
 
@@ -38,7 +38,7 @@ def uncounted(done: int, total: int) -> None:
     """A counter that says nothing."""
 
 
-def counted(report: Reporter, step: str, unit: str) -> Counter:
+def counted(report: Reporter, step: str, unit: str) -> Tally:
     """A counter that reports a step in its unit."""
     return lambda done, total: report(Progress(step, done, total, unit))
 

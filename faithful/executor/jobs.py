@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from faithful.base.errors import FaithfulError, sentence_of
+from faithful.base.progress import Reporter
 from faithful.executor.local import LocalExecutor
 from faithful.executor.protocol import Executor, Link, Share, Worker
 
-Tell = Callable[[Any], None]
-Work = Callable[[Any, Any, Tell], Any]
+Work = Callable[[Any, Any, Reporter], Any]
 """A function of a module: (what all jobs share, a job, a function that takes progress) → what comes of it, to be pickled."""
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class Crew:
     def __exit__(self, *error: Any) -> None:
         self.executor.__exit__(*error)
 
-    def run(self, jobs: Sequence[Any], report: Tell) -> list[Any]:
+    def run(self, jobs: Sequence[Any], report: Reporter) -> list[Any]:
         """What `work` returned for each of some jobs, which are begun in this order.
 
         Args:
@@ -72,7 +72,7 @@ class Crew:
         done = dict(self.each(jobs, report))
         return [done[place] for place in range(len(jobs))]
 
-    def each(self, jobs: Sequence[Any], report: Tell) -> Iterator[tuple[int, Any]]:
+    def each(self, jobs: Sequence[Any], report: Reporter) -> Iterator[tuple[int, Any]]:
         """The same one by one, as they are done: the place of the job and what came of it."""
         if self.count == 1:
             for place, job in enumerate(jobs):
@@ -108,7 +108,7 @@ class Crew:
 
 
 def run_jobs(
-    work: Work, jobs: Sequence[Any], workers: int, report: Tell, *, share: Share, name: str, shared: Any = None
+    work: Work, jobs: Sequence[Any], workers: int, report: Reporter, *, share: Share, name: str, shared: Any = None
 ) -> None:
     """Do jobs with a crew that is there for them alone; see `Crew`."""
     with Crew(work, shared, workers, share, name) as crew:

@@ -11,7 +11,7 @@ from torch import Tensor
 from faithful.activations.quality import Quality, spliced_losses
 from faithful.activations.stream import kept_activations
 from faithful.base.errors import FaithfulError
-from faithful.base.progress import Counter, uncounted
+from faithful.base.progress import Tally, uncounted
 from faithful.hooks.hook import Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec
@@ -63,7 +63,7 @@ def evaluate(
     context: int,
     layout: str = "aligned",
     tokens: int | None = None,
-    report: Counter = uncounted,
+    report: Tally = uncounted,
 ) -> list[Evaluation]:
     """Figures of each SAE on a corpus' held-out split, its first documents.
 

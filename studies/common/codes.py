@@ -1,6 +1,6 @@
 """Codes of many SAEs on the same activations: one forward pass, each SAE's active latents kept sparse."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from faithful.activations.stream import kept_activations
+from faithful.base.progress import Tally, uncounted
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.topk import TopKSAE
 
 ROWS_PER_FORWARD, ROWS_AT_ONCE = 32, 256
 ENTRIES = 2**25
-
-Told = Callable[[int, int], None]
 
 
 def sparse_codes(sae: Autoencoder, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +48,7 @@ def activations_of(
     model: TruncatedModel,
     rows: Sequence[np.ndarray],
     ordinary: np.ndarray,
-    report: Told = lambda done, total: None,
+    report: Tally = uncounted,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor]]:
     """Activations of contexts in pieces, special tokens left out.
 
@@ -110,7 +109,7 @@ def code_text(
     saes: Sequence[Autoencoder],
     rows: Sequence[np.ndarray],
     ordinary: np.ndarray,
-    report: Told = lambda done, total: None,
+    report: Tally = uncounted,
 ) -> CodedText:
     """Codes of all SAEs on the contexts, from one forward pass; 8 bytes per token, active latent and SAE are kept."""
     saes = [sae.to(device=model.device) for sae in saes]

@@ -4,7 +4,7 @@ The floors that need no training (random rows, rows with the activations' covari
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_tensors
+from faithful.base.progress import Tally, uncounted
 from faithful.base.records import check_archive
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.config import StackConfig
@@ -98,7 +99,7 @@ def gaussian_saes(
     batch: int,
     seed: int,
     device: str = "cpu",
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Tally = uncounted,
     checkpoint: Path | None = None,
 ) -> list[TopKSAE]:
     """SAEs trained on Gaussian activations with given moments; all see the same batches.

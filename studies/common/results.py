@@ -1,7 +1,6 @@
 """What every study leaves: `results.parquet` (one figure per row) and `summary.json`."""
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -113,14 +112,6 @@ class Done:
 
 SUMMARY = "summary.json"
 COLUMNS = ("study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high", "shape")
-
-
-Steps = Callable[[str, int, int], None]
-"""How a study over SAEs tells what it does: the step by its name, how far, of how much; of 0 the name is a sentence."""
-
-
-def silent_steps(step: str, done: int, total: int) -> None:
-    """Says nothing."""
 
 
 def write_results(folder: Path, summary: Summary, rows: list[Row]) -> None:

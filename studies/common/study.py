@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, get_args, get_type_hints
 
 from faithful.base.files import folder_lock
-from faithful.base.progress import Progress, Reporter
+from faithful.base.progress import Reporter
 from faithful.base.records import fit, read_record, write_record
 from studies.common.forecast import Size, StudyCost, Work
 from studies.statistics.headlines import Headline
@@ -43,7 +43,6 @@ class Study:
         of_seeds_alone: figures whose intervals leave out what else was drawn, as a sentence.
         of_saes: whether it reads SAEs (`StudyConfig`) or corpora alone.
         details: how the titles of those tables begin that a terminal shows on request.
-        units: what its steps count, by their first word; others count contexts.
         notes: what the report says of its figures.
         warnings: what to say of a summary before anything else.
         remarks: what the report's answer adds of a summary.
@@ -61,7 +60,6 @@ class Study:
     of_seeds_alone: str = ""
     of_saes: bool = True
     details: tuple[str, ...] = ()
-    units: Mapping[str, str] = field(default_factory=dict)
     notes: Callable[[Mapping[str, Any]], list[str]] = _nothing
     warnings: Callable[[Mapping[str, Any]], list[str]] = _nothing
     remarks: Callable[[Mapping[str, Any]], list[str]] = _nothing
@@ -94,7 +92,7 @@ class Study:
         """
         function = self.load()
         before = _figures(config.out)
-        done = function(config, self._steps(report) if self.of_saes else report)
+        done = function(config, report)
         with folder_lock(config.out):
             told = {one.name: _plain(getattr(config, one.name)) for one in fields(config)}
             write_record(config.out / SETTINGS, told)
@@ -102,15 +100,6 @@ class Study:
                 if before.get(path) == drawn:
                     path.unlink(missing_ok=True)
         return done
-
-    def _steps(self, report: Reporter) -> Callable[[str, int, int], None]:
-        """Steps of the study, each in its unit; one without a total is a sentence."""
-
-        def step(what: str, done: int, total: int) -> None:
-            unit = self.units.get(what.partition(" ")[0], "contexts")
-            report(Progress(what, done, total, unit) if total else Progress("note", 0, 0, note=what))
-
-        return step
 
     def configure(self, out: Path, stated: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """What to tell it: what is stated; the rest as the study in a folder was told, if of the same SAEs or corpora.

@@ -1,13 +1,12 @@
 """The work of a study spread over workers: SAE × text, or what else comes apart."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from faithful.executor.jobs import Crew, Work
 from faithful.executor.protocol import share_of
 from faithful.store.saes import TrainedSae
 from studies.common.inputs import StudyInput
-from studies.common.results import Steps
 
 Job = tuple[str, tuple[TrainedSae, ...]]
 """A text by its name and the SAEs that it is read for."""
@@ -24,8 +23,3 @@ def jobs_of(texts: Sequence[Job], workers: int) -> list[Job]:
     wanted = [(text, saes) for text, saes in texts if saes]
     hands = -(-workers // max(1, len(wanted)))
     return [(text, saes[first::hands]) for text, saes in wanted for first in range(min(hands, len(saes)))]
-
-
-def telling(report: Steps) -> Callable[[Any], None]:
-    """What takes the progress that jobs tell as (step, done, total): of one step that several jobs take, that of the last."""
-    return lambda point: report(*point)

@@ -15,7 +15,7 @@ import numpy as np
 from faithful.base.devices import check_device
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.base.progress import Reporter, silent
+from faithful.base.progress import Reporter, silent, within
 from faithful.base.quantities import check_stated
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.options.line import command_line
@@ -75,7 +75,7 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> Done:
         bench = Bench(config, spec, own, tokens, budget, device)
         cells: list[CorpusCell] = []
         for place, corpus in enumerate(corpora):
-            report_one = _numbered(report, f"{corpus.name} ({place + 1}/{len(corpora)})")
+            report_one = within(report, f"{corpus.name} ({place + 1}/{len(corpora)})")
             cells.append(bench.cell(corpus, report_one))
         summary: CorporaSummary = {
             "study": "corpora",
@@ -168,12 +168,8 @@ def _sweep(config: CorporaConfig, own: Path, spec: ModelSpec, budget: int, repor
             certify_tokens=0,
             **values,  # type: ignore[arg-type]
         )
-        folders.append(generate(wish, _numbered(report, folder.name)).folder)
+        folders.append(generate(wish, within(report, folder.name)).folder)
     return list(dict.fromkeys(folders))
-
-
-def _numbered(report: Reporter, name: str) -> Reporter:
-    return lambda point: report(replace(point, step=f"{name}: {point.step}"))
 
 
 def _metrics(cell: CorpusCell) -> Measures:

@@ -1,6 +1,6 @@
 """Counts of fake latents that are not there yet: every text read once for all SAEs, an SAE's figures kept by its hash."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from faithful.base.digest import digest
-from faithful.executor.jobs import Crew, Tell
+from faithful.base.progress import Reporter, Tally, counted
+from faithful.executor.jobs import Crew
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, by_corpus
@@ -20,8 +21,8 @@ from studies.common.examples import latent_examples
 from studies.common.gaussian import moments_of
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel, unigram_rows
-from studies.common.results import ExampleBlock, Steps
-from studies.common.workers import Job, jobs_of, study_crew, telling
+from studies.common.results import ExampleBlock
+from studies.common.workers import Job, jobs_of, study_crew
 from studies.fakes.rules import (
     CONTRAST,
     DENSITIES,
@@ -81,10 +82,10 @@ class FakeCounts:
         """SAEs whose figures were there already."""
         return self._cells.reused
 
-    def cells(self, workers: int, report: Steps) -> dict[str, FakeCell]:
+    def cells(self, workers: int, report: Reporter) -> dict[str, FakeCell]:
         """Figures of every SAE by its hash."""
         with study_crew(FakeCounts.read, self, self.found, workers) as crew:
-            return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, telling(report)))
+            return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, report))
 
     def examples(self, saes: Sequence[TrainedSae], cells: dict[str, FakeCell], count: int) -> list[ExampleBlock]:
         """The densest fake latents of each corpus' first SAE, on random tokens and on text."""
@@ -114,17 +115,17 @@ class FakeCounts:
             ]  # fmt: skip
         return blocks
 
-    def _measure(self, saes: Sequence[TrainedSae], crew: Crew, tell: Tell) -> Iterator[FakeCell]:
+    def _measure(self, saes: Sequence[TrainedSae], crew: Crew, report: Reporter) -> Iterator[FakeCell]:
         """Read what no killed study has read, each text once for all SAEs; then their figures, SAE by SAE."""
         if crew.inherits:
             self._load(saes, self.found.truncated)
-        crew.run(jobs_of([(THRESHOLDS, tuple(self._cells.lacking(saes, THRESHOLDS)))], crew.count), tell)
+        crew.run(jobs_of([(THRESHOLDS, tuple(self._cells.lacking(saes, THRESHOLDS)))], crew.count), report)
         texts = [TEXT, *(f"{TEXT} of {name}" for name in self.panel.parts), NOISE, *CONTROLS]
         begun = [sae for sae in saes if has_untrained(sae)]
         lacking = [(text, self._lacking(begun if text == UNTRAINED else saes, text)) for text in texts]
         if crew.count > 1:
             lacking.sort(key=lambda job: -sum(len(self._rows(read)) for read in _reads(job[0])))
-        crew.run(jobs_of(lacking, crew.count), tell)
+        crew.run(jobs_of(lacking, crew.count), report)
         for sae in saes:
             yield _figures(
                 self._firing(sae, NOISE),
@@ -143,13 +144,13 @@ class FakeCounts:
         return tuple(sae for sae in saes if sae in left)
 
     @torch.no_grad()
-    def read(self, job: Job, tell: Tell) -> None:
+    def read(self, job: Job, report: Reporter) -> None:
         """Count a text for some SAEs, and keep what comes of it."""
         text, saes = job
         model = self.found.truncated
         loaded = self._load(saes, model)
         if text == THRESHOLDS:
-            coded = code_text(model, loaded, self.panel.rows, self.panel.ordinary, _told(tell, text))
+            coded = code_text(model, loaded, self.panel.rows, self.panel.ordinary, counted(report, text, "contexts"))
             for sae, codes in zip(saes, coded.codes, strict=True):
                 self._cells.keep(sae, text, thresholds_of(codes.values, codes.latents, codes.d_sae))
             return
@@ -163,8 +164,10 @@ class FakeCounts:
             if left:
                 some = [saes[place] for place in left]
                 thresholds = [self._cells.kept(sae, THRESHOLDS).to(model.device) for sae in some]
-                counted = self._count(model, [loaded[place] for place in left], thresholds, read, _told(tell, read))
-                for sae, firing in zip(some, counted, strict=True):
+                firings = self._count(
+                    model, [loaded[place] for place in left], thresholds, read, counted(report, read, "contexts")
+                )
+                for sae, firing in zip(some, firings, strict=True):
                     self._cells.keep(sae, read, _plain(firing))
 
     def _load(self, saes: Sequence[TrainedSae], model: TruncatedModel) -> list[Autoencoder]:
@@ -193,11 +196,11 @@ class FakeCounts:
         saes: Sequence[Autoencoder],
         thresholds: Sequence[Tensor],
         read: str,
-        told: Callable[[int, int], None],
+        tally: Tally,
     ) -> list[Firing]:
         text, rows = read if read in self._resampled else None, self._rows(read)
         counters = [FiringCounter(one, len(rows), self.seed, text) for one in thresholds]
-        for owners, _, h in activations_of(model, rows, self.panel.ordinary, told):
+        for owners, _, h in activations_of(model, rows, self.panel.ordinary, tally):
             for sae, counter in zip(saes, counters, strict=True):
                 counter.add(*sparse_codes(sae, h), owners)
         return [counter.result() for counter in counters]
@@ -206,10 +209,6 @@ class FakeCounts:
 def _reads(text: str) -> list[str]:
     """What is read for a text or a control; the text itself, which several stand beside, has a job of its own."""
     return [read for read in CONTROLS.get(text, (text,)) if read not in (TEXT, NOISE) or read == text]
-
-
-def _told(tell: Tell, step: str) -> Callable[[int, int], None]:
-    return lambda done, total: tell((step, done, total))
 
 
 def _plain(firing: Firing) -> dict[str, Any]:

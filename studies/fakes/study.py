@@ -9,11 +9,12 @@ import numpy as np
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
+from faithful.base.progress import Reporter, remark, silent
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel, noise_rows
-from studies.common.results import Done, Row, Steps, silent_steps, write_results
+from studies.common.results import Done, Row, write_results
 from studies.fakes import figures as fakes_figures
 from studies.fakes.config import HEADLINE, NOISE_CONTEXTS, FakesConfig, noise_tokens
 from studies.fakes.counts import FakeCounts
@@ -30,7 +31,7 @@ TEXT_TOKENS, RANDOM_TOKENS = 10_000, 64_000
 less than one in a thousand of its tokens, which fewer cannot tell."""
 
 
-def study_fakes(config: FakesConfig, report: Steps = silent_steps) -> Done:
+def study_fakes(config: FakesConfig, report: Reporter = silent) -> Done:
     """Count fake latents of every SAE by every rule, on random tokens and on every control.
 
     One forward pass per text serves all SAEs. What it gave is kept at once, so that a killed study goes on with the next
@@ -51,7 +52,7 @@ def study_fakes(config: FakesConfig, report: Steps = silent_steps) -> Done:
         )
     noise = noise_rows(found.spec, max(1, wanted // (found.context - 1)), found.context, config.seed)
     if warning := fakes_leave_open(found, panel.tokens, len(noise) * (found.context - 1)):
-        report(warning, 0, 0)
+        report(remark(warning))
     with folder_lock(config.out):
         counts = FakeCounts(found, panel, noise, config.seed, config.out / "cells")
         cells = counts.cells(config.workers, report)

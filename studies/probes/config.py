@@ -91,5 +91,4 @@ STUDY = Study(
         "accuracy_h, macro_f1_h and majority are single values that no seed changes: one probe on the activations, one count"
         " of classes per task; intervals over the test examples are in the table of the tasks."
     ],
-    units={"tasks": "tasks", "probes": "fits", "overlap": "corpora"},
 )

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from faithful.base.errors import FaithfulError
+from faithful.base.progress import Tally, uncounted
 from faithful.hooks.padding import like_lengths, pad
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from generation.external.encoder import Encoder
-from studies.common.codes import Told, sparse_codes
+from studies.common.codes import sparse_codes
 
 POOLINGS = ("mean", "last", "max")
 ROWS_PER_FORWARD = 32
@@ -62,7 +63,7 @@ def pool_features(
     rows: Sequence[np.ndarray],
     ordinary: np.ndarray,
     pooling: str = "mean",
-    report: Told = lambda done, total: None,
+    report: Tally = uncounted,
     spread: Callable[[Sequence[Rows]], Iterable[tuple[int, BatchPools]]] | None = None,
 ) -> Pooled:
     """Features of contexts for all SAEs, from one forward pass.

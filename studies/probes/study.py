@@ -16,7 +16,8 @@ import numpy as np
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.executor.jobs import Crew, Tell
+from faithful.base.progress import Progress, Reporter, counted, remark, silent
+from faithful.executor.jobs import Crew
 from faithful.models.presets import tiny_path
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.corpus import Corpus
@@ -25,7 +26,7 @@ from generation.writing.grams import GRAM
 from studies.common.cache import ResultCache
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import load_panel, ordinary_ids
-from studies.common.results import Done, Row, Steps, silent_steps, write_results
+from studies.common.results import Done, Row, write_results
 from studies.common.workers import study_crew
 from studies.probes import figures as probe_figures
 from studies.probes.config import HEADLINE, ProbesConfig, held_out_examples, train_examples
@@ -50,7 +51,7 @@ BASELINE = "no SAE"
 AT_CEILING = f"on every task the activations alone reach more than {CEILING:.0%}, so that none can tell"
 
 
-def study_probes(config: ProbesConfig, report: Steps = silent_steps) -> Done:
+def study_probes(config: ProbesConfig, report: Reporter = silent) -> Done:
     """Probe every SAE on every task.
 
     Memory: the texts of one source at a time, 4 bytes × texts × Σ (d_sae + 2 d_in) over the SAEs at most, less where codes
@@ -88,7 +89,7 @@ class _Probes:
         cells: entries of `probe_cell` by (task, place of the SAE, None for the activations alone).
     """
 
-    def __init__(self, config: ProbesConfig, found: StudyInput, report: Steps) -> None:
+    def __init__(self, config: ProbesConfig, found: StudyInput, report: Reporter) -> None:
         self.config, self.found, self.report = config, found, report
         self.saes = found.saes
         self.positions = self._positions()
@@ -105,7 +106,7 @@ class _Probes:
     def run(self) -> ProbesSummary:
         """Probe what is not finished, and summarise."""
         if warning := probes_leave_open(self.found, [len(data.test.y) for data in self.data.values()]):
-            self.report(warning, 0, 0)
+            self.report(remark(warning))
         bench = Bench(self.found, self.data, self.plans, self.config.pooling)
         with study_crew(Bench.do, bench, self.found, self.config.workers) as crew:
             for names in self._same_texts():
@@ -160,7 +161,7 @@ class _Probes:
             if task.name in data:
                 raise FaithfulError(f"Two tasks are called {task.name}; leave one out, or rename its file.")
             data[task.name] = load_task(task, draw, self.embedded, config.out / "tasks")
-            self.report("tasks", done + 1, len(tasks))
+            self.report(Progress("tasks", done + 1, len(tasks), "tasks"))
         return data
 
     def _same_texts(self) -> list[list[str]]:
@@ -192,14 +193,14 @@ class _Probes:
             text_rows(texts, self.embedded.encoder, self.found.spec.bos_id),
             bench.ordinary,
             self.config.pooling,
-            lambda done, total: self.report(f"features {title}", done, total),
-            lambda batches: crew.each([(wanted, batch) for batch in batches], _nothing),
+            counted(self.report, f"features {title}", "contexts"),
+            lambda batches: crew.each([(wanted, batch) for batch in batches], silent),
         )
         jobs = [(name, {"h": pooled.h} if place is None else pooled.of(wanted.index(place))) for name, place in missing]
-        for done, (at, entries) in enumerate(crew.each(jobs, _nothing)):
+        for done, (at, entries) in enumerate(crew.each(jobs, silent)):
             self._cache.put({"entries": entries}, *self._key(*missing[at]), label=missing[at][0])
             self.cells[missing[at]] = entries
-            self.report(f"probes {title}", done + 1, len(missing))
+            self.report(Progress(f"probes {title}", done + 1, len(missing), "fits"))
         for one in product(names, places):  # in the order of an undisturbed study, whichever was done first
             self.cells[one] = self.cells.pop(one)
 
@@ -282,7 +283,7 @@ class _Probes:
             values = self._overlapping.once(partial(self._overlap, opened), *identity, label=corpus)["entries"]
             for place, name in enumerate(self.data):
                 found[name][corpus] = {"train": values[2 * place], "test": values[2 * place + 1]}
-            self.report("overlap", done + 1, len(self.found.corpora))
+            self.report(Progress("overlap", done + 1, len(self.found.corpora), "corpora"))
         return found
 
     def _overlap(self, corpus: Corpus) -> dict[str, Any]:
@@ -335,16 +336,12 @@ class Bench:
                 self._loaded[place] = self.found.saes[place].load()
         return [self._loaded[place] for place in places]
 
-    def do(self, job: tuple[Any, Any], tell: Tell) -> Any:
+    def do(self, job: tuple[Any, Any], report: Reporter) -> Any:
         """The features of (SAEs, a batch of contexts); or the entries of `probe_cell` of (a task, its inputs)."""
         what, given = job
         if isinstance(what, str):
             return probe_cell(given, self.data[what], self.plans[what], ("h", "f"))
         return pool_batch(self.found.truncated, self.load(what), given, self.ordinary, self.pooling)
-
-
-def _nothing(point: Any) -> None:
-    """Jobs of this study are short: they tell nothing before they are done."""
 
 
 def _refuse(config: ProbesConfig) -> None:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from faithful.activations.quality import Quality, Spliced, splice_contexts
 from faithful.activations.stream import kept_activations
-from faithful.executor.jobs import Crew, Tell
+from faithful.base.progress import Progress, Reporter
+from faithful.executor.jobs import Crew
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from faithful.store.saes import TrainedSae
@@ -18,8 +19,7 @@ from studies.common.cache import ResultCache
 from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
-from studies.common.results import Steps
-from studies.common.workers import jobs_of, study_crew, telling
+from studies.common.workers import jobs_of, study_crew
 from studies.reconstruction.config import ReconstructionConfig
 from studies.reconstruction.summary import RebuiltCell
 
@@ -66,21 +66,21 @@ class Bench:
         """SAEs whose figures were there already."""
         return self._cells.reused
 
-    def cells(self, report: Steps) -> dict[str, RebuiltCell]:
+    def cells(self, report: Reporter) -> dict[str, RebuiltCell]:
         """Of every SAE by its hash: `figures` {place: {k: {metric: value}}}, `contexts` {part: {k: {loss: [contexts]}}}."""
         with study_crew(Bench.read, self, self.found, self.config.workers) as crew:
-            return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, telling(report)))
+            return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, report))
 
-    def _measure(self, saes: Sequence[TrainedSae], crew: Crew, tell: Tell) -> Iterator[RebuiltCell]:
+    def _measure(self, saes: Sequence[TrainedSae], crew: Crew, report: Reporter) -> Iterator[RebuiltCell]:
         """Two passes over each part of the panel, of which each is kept when it ends; then the figures, SAE by SAE."""
         if crew.inherits:
             self._load(saes)
         *_, last = self.panel.parts
         sums = jobs_of([(REBUILT, self._lacking(saes, REBUILT))], crew.count)
-        crew.run([(*job, None) for job in sums], tell)
+        crew.run([(*job, None) for job in sums], report)
         mean = self._kept_sums(saes[0], last, "panel")[0].mean.cpu().numpy()
         texts = [(name, self._lacking(saes, name)) for name in self.panel.parts]
-        crew.run([(*job, mean) for job in jobs_of(texts, crew.count)], tell)
+        crew.run([(*job, mean) for job in jobs_of(texts, crew.count)], report)
         for sae in saes:
             yield self._figures(sae)
 
@@ -91,12 +91,12 @@ class Bench:
         return tuple(sae for sae in saes if sae in left)
 
     @torch.no_grad()
-    def read(self, job: tuple[str, tuple[TrainedSae, ...], np.ndarray | None], tell: Tell) -> None:
+    def read(self, job: tuple[str, tuple[TrainedSae, ...], np.ndarray | None], report: Reporter) -> None:
         """Make a pass with some SAEs, and keep what comes of it."""
         text, saes, mean = job
         reduced = dict(zip(saes, self._load(saes), strict=True))
         if mean is None:
-            self._rebuild(reduced, tell)
+            self._rebuild(reduced, report)
             return
         rows, flat = self.panel.parts[text], [one for of_sae in reduced.values() for one in of_sae]
         found = splice_contexts(
@@ -111,7 +111,7 @@ class Bench:
         for sae, of_sae in reduced.items():
             mine, found = found[: len(of_sae)], found[len(of_sae) :]
             self._cells.keep(sae, f"losses on {text}", [_plain(one) for one in mine])
-        tell((f"cross-entropy on {text}", len(rows), len(rows)))
+        report(Progress(f"cross-entropy on {text}", len(rows), len(rows), "contexts"))
 
     def _load(self, saes: Sequence[TrainedSae]) -> list[list[_Reduced]]:
         """Of each SAE what it is with each k."""
@@ -168,7 +168,7 @@ class Bench:
             vars(quality).update({key: one.to(device) if isinstance(one, Tensor) else one for key, one in kept.items()})
         return found
 
-    def _rebuild(self, reduced: Mapping[TrainedSae, Sequence[_Reduced]], tell: Tell) -> None:
+    def _rebuild(self, reduced: Mapping[TrainedSae, Sequence[_Reduced]], report: Reporter) -> None:
         """The sums of each part, and those of the panel up to it.
 
         The codes are computed once for all divisors.
@@ -189,7 +189,7 @@ class Bench:
                             h_hat = one.decode(codes)
                             part.update(h, h_hat, codes)
                             whole.update(h, h_hat, codes)
-                tell((f"reconstruction of {name}", first + len(chunk), len(rows)))
+                report(Progress(f"reconstruction of {name}", first + len(chunk), len(rows), "contexts"))
             for sae in left:
                 both = {"part": parts[sae], "panel": wholes[sae]}
                 self._cells.keep(sae, read, {which: [vars(one) for one in sums] for which, sums in both.items()})

@@ -9,10 +9,11 @@ import numpy as np
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
+from faithful.base.progress import Reporter, remark, silent
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
-from studies.common.results import Done, Row, Steps, silent_steps, write_results
+from studies.common.results import Done, Row, write_results
 from studies.reconstruction import figures as reconstruction_figures
 from studies.reconstruction.config import HEADLINE, ReconstructionConfig
 from studies.reconstruction.measure import PANEL, Bench
@@ -28,7 +29,7 @@ PER_TOKEN = 0.13
 OF_LOSSES = ("ce_diff", "ce_recovered", "kl")
 
 
-def study_reconstruction(config: ReconstructionConfig, report: Steps = silent_steps) -> Done:
+def study_reconstruction(config: ReconstructionConfig, report: Reporter = silent) -> Done:
     """Measure every SAE on the held-out text of every corpus, and on all of it together (the panel).
 
     The headline is `ce_recovered` on matched and on foreign text (`studies.statistics.headlines`). Losses are kept per
@@ -47,7 +48,7 @@ def study_reconstruction(config: ReconstructionConfig, report: Steps = silent_st
     found = resolve_input(config)
     panel = load_panel(found, config.tokens)
     if warning := reconstruction_leaves_open(found, panel.tokens):
-        report(warning, 0, 0)
+        report(remark(warning))
     with folder_lock(config.out):
         bench = Bench(config, found, panel)
         cells = bench.cells(report)

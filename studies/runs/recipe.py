@@ -12,7 +12,7 @@ from faithful.base.devices import check_device
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock, write_text
-from faithful.base.progress import Progress, Reporter, silent
+from faithful.base.progress import Reporter, remark, silent, within
 from faithful.base.records import read_record, read_text, write_record
 from faithful.base.version import __version__
 from faithful.store.corpus import read_manifest
@@ -147,7 +147,7 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
                 skipped.append(step.name)
                 continue
             began = time.monotonic()
-            step.call(step.config, _numbered(report, f"[{place + 1}/{len(steps)}] {step.name}"))
+            step.call(step.config, within(report, f"[{place + 1}/{len(steps)}] {step.name}"))
             done[step.name] = round(time.monotonic() - began, 2)
             outputs[step.name] = step.output_digest()
             state[step.name] = {"key": key, "left": outputs[step.name], "seconds": done[step.name]}
@@ -246,7 +246,7 @@ def _train(config: TrainConfig, report: Any) -> None:
     try:
         write_saes_card(out)
     except FaithfulError as error:
-        report(Progress("train", 0, 0, note=f"No card was written: {error}"))
+        report(remark(f"No card was written: {error}"))
 
 
 def _digest_of_saes(folder: Path) -> str | None:
@@ -266,10 +266,6 @@ def _digest_of_study(folder: Path) -> str | None:
         return None
     summary.pop("reused", None)
     return digest(summary) if (folder / "results.parquet").exists() else None
-
-
-def _numbered(report: Reporter, name: str) -> Reporter:
-    return lambda point: report(dataclasses.replace(point, step=f"{name}: {point.step}"))
 
 
 def _refuse_other_recipe(recipe: Recipe, folder: Path) -> None:

@@ -87,7 +87,6 @@ STUDY = Study(
         "across_corpora": "Features shared within and across corpora",
     },
     details=("Floors: ", "How the optimal assignments"),
-    units={"pairs": "pairs", "gaussian": "steps"},
     notes=_notes,
     warnings=floor_notes,
 )

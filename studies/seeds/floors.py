@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from faithful.base.files import write_tensors
+from faithful.base.progress import Reporter, counted
 from faithful.base.records import check_archive, read_cache, write_record
 from faithful.sae.autoencoder import TENSORS
 from faithful.sae.topk import TopKSAE
@@ -22,7 +23,6 @@ from studies.common.controls import untrained_sae
 from studies.common.gaussian import Moments, gaussian_saes, moments_of, recorded_config
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
-from studies.common.results import Steps
 from studies.seeds.chance import FLOORS
 from studies.seeds.matching import Directions, Match, assign_alive, covariance_rows, match, panel_figures, random_rows
 from studies.seeds.pairs import mean_of
@@ -57,7 +57,7 @@ class FloorMaker:
         gaussian_seeds: int,
         gaussian_steps: int | None,
         folder: Path,
-        report: Steps,
+        report: Reporter,
     ) -> None:
         self.found, self.panel, self.seed, self.folder, self.report = found, panel, seed, folder, report
         self.gaussian_seeds, self.gaussian_steps = gaussian_seeds, gaussian_steps
@@ -187,7 +187,7 @@ class FloorMaker:
             checkpoint = path.with_suffix(".checkpoint")
             trained = gaussian_saes(
                 moments, config, identity["batch"], self.seed, self.found.device,
-                lambda done, total: self.report(f"gaussian floor {cell.corpus}", done, total), checkpoint,
+                counted(self.report, f"gaussian floor {cell.corpus}", "steps"), checkpoint,
             )  # fmt: skip
             plain = [{name: getattr(sae, name) for name in (*TENSORS, "k")} for sae in trained]
             write_tensors(path, plain)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from faithful.base.files import write_atomically
+from faithful.base.progress import Tally, uncounted
 from faithful.base.records import check_archive, read_cache, write_record
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, by_corpus
@@ -103,7 +104,7 @@ class Matcher:
         self,
         pairs: Iterable[tuple[TrainedSae, TrainedSae]],
         shown: Iterable[TrainedSae],
-        report: Callable[[int, int], None] = lambda done, total: None,
+        report: Tally = uncounted,
     ) -> None:
         """Code the panel with the SAEs of pairs whose figures there are not kept, and with those to show."""
         if self.panel is None:

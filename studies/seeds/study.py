@@ -9,11 +9,12 @@ import numpy as np
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
+from faithful.base.progress import Progress, Reporter, counted, silent
 from faithful.store.saes import TrainedSae, by_corpus, ordered_shapes, seed_numbers
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
-from studies.common.results import Done, Row, Steps, silent_steps, write_results
+from studies.common.results import Done, Row, write_results
 from studies.seeds import figures as seeds_figures
 from studies.seeds.chance import AT_CHANCE, at_chance
 from studies.seeds.config import HEADLINE, SeedsConfig
@@ -32,7 +33,7 @@ Across = dict[tuple[str, str], list[Pair]]
 BINS, LEAST_COSINE = 60, -0.2
 
 
-def study_seeds(config: SeedsConfig, report: Steps = silent_steps) -> Done:
+def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
     """Match every two SAEs of a shape, within a corpus and across corpora.
 
     A pair's figures are kept by the two SAEs' hashes, those on the panel by its hash too.
@@ -62,7 +63,7 @@ def study_seeds(config: SeedsConfig, report: Steps = silent_steps) -> Done:
         matcher.read_panel(
             [*compared, *(pair for pairs in crossed.values() for pair in pairs)],
             _shown(compared, first) if config.examples else [],
-            lambda done, total: report("codes", done, total),
+            counted(report, "codes", "contexts"),
         )
         floors = FloorMaker(
             found, panel, config.seed, config.gaussian_seeds, config.gaussian_steps, config.out / "floors", report
@@ -130,7 +131,7 @@ class _Shape:
         matcher: Matcher,
         floors: FloorMaker,
         is_headline: bool,
-        report: Steps,
+        report: Reporter,
     ) -> None:
         self.shape = shape
         self.names = [name for name in found.names if name in by_corpus(saes)]
@@ -143,7 +144,7 @@ class _Shape:
                 self.within.setdefault(pair.one.corpus, []).append(pair)
             else:
                 self.across.setdefault((pair.one.corpus, pair.other.corpus), []).append(pair)
-            report(f"pairs {shape}", done + 1, len(wanted))
+            report(Progress(f"pairs {shape}", done + 1, len(wanted), "pairs"))
         self.floors: Floors
         self.floors, missing = floors.floors(saes, self.names if self.within else [])
         figures: dict[str, dict[str, Any]] = {}
@@ -253,7 +254,7 @@ def _between_shapes(
     crossed: dict[tuple[str, str], list[tuple[TrainedSae, TrainedSae]]],
     matcher: Matcher,
     floors: FloorMaker,
-    report: Steps,
+    report: Reporter,
 ) -> _Between:
     """Mean figures of SAEs of two shapes, by shapes and corpora, beside random rows of the same widths."""
     summary: dict[str, Measures] = {}
@@ -264,7 +265,7 @@ def _between_shapes(
             pair = matcher.pair(one, other)
             found.setdefault((one.corpus, other.corpus), []).append(pair)
             rows += _pair_rows(pair, f"{shape} × {other_shape}")
-            report(f"pairs {shape} × {other_shape}", done + 1, len(wanted))
+            report(Progress(f"pairs {shape} × {other_shape}", done + 1, len(wanted), "pairs"))
         floor = floors.random_pair(*wanted[0])["shared_feature_ratio"] if wanted else None
         for (corpus, other_corpus), pairs in found.items():
             means: Measures = {m: mean_of([pair.metrics[m] for pair in pairs]) for m in pairs[0].metrics}

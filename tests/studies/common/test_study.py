@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from faithful.base.progress import Progress
+from faithful.base.progress import Progress, remark
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost
 from studies.common.results import Done
@@ -20,8 +20,8 @@ def study(monkeypatch: pytest.MonkeyPatch) -> Study:
     work, tables = ModuleType("toys.heights.study"), ModuleType("toys.heights.tables")
 
     def study_heights(config: StudyConfig, report: Any) -> Done:
-        for step, done, total in (("lengths own", 1, 2), ("text", 3, 4), ("Read this first.", 0, 0)):
-            report(step, done, total)
+        report(remark("Read this first."))
+        report(Progress("lengths own", 1, 2, "lines"))
         return Done(config.out, {"study": "heights"})
 
     vars(work)["study_heights"] = study_heights
@@ -36,7 +36,6 @@ def study(monkeypatch: pytest.MonkeyPatch) -> Study:
     config = type("HeightsConfig", (StudyConfig,), {"__module__": "toys.heights.config"})
     return Study(
         "heights", "How high?", "Metres.", config, lambda config, work: StudyCost(0, 0.0), details=("Floors: ",),
-        units={"lengths": "lines"},
     )  # fmt: skip
 
 
@@ -44,10 +43,7 @@ def test_its_work_and_its_tables_are_found_beside_its_configuration(study: Study
     told: list[Progress] = []
     done = study.run(study.config(saes=("saes",), out=tmp_path), told.append)
     assert done.summary == {"study": "heights"} and (tmp_path / "settings.json").is_file()
-    assert [(point.step, point.done, point.total, point.unit, point.note) for point in told] == [
-        ("lengths own", 1, 2, "lines", ""), ("text", 3, 4, "contexts", ""),
-        ("note", 0, 0, "tokens", "Read this first."),
-    ]  # fmt: skip
+    assert told == [remark("Read this first."), Progress("lengths own", 1, 2, "lines")]
     assert [table.title for table in study.tables(done.summary)] == ["Heights", "Floors: all"]
     assert [table.title for table in study.tables(done.summary, full=False)] == ["Heights"]
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from faithful.base.errors import FaithfulError
+from faithful.base.progress import Progress
 from faithful.formats.files import load_sae, save_sae
 from faithful.models.spec import ModelSpec
 from faithful.sae.topk import TopKSAE
@@ -149,16 +150,12 @@ def test_the_report_names_the_figures_whose_intervals_are_over_the_seeds_alone(
 
 
 def test_a_study_says_before_its_work_what_it_leaves_open(run: Path, tmp_path: Path) -> None:
-    steps: list[tuple[str, int]] = []
-
-    def report(step: str, done: int, total: int) -> None:
-        steps.append((step, total))
-
+    points: list[Progress] = []
     config = ReconstructionConfig(saes=(run / "saes",), out=tmp_path, tokens=300, device="cpu", ks=(1,))
-    study_reconstruction(config, report)
-    (first, total), *rest = steps
-    assert total == 0 and first.startswith("Before the work: ") and "more than the margin of 0.005" in first
-    assert all(total for _, total in rest)
+    study_reconstruction(config, points.append)
+    first, *rest = points
+    assert first.note.startswith("Before the work: ") and "more than the margin of 0.005" in first.note
+    assert all(point.total and point.unit == "contexts" for point in rest)
     found = resolve_input(config)
     assert reconstruction_leaves_open(found, {"own": 2601, "cool": 9000}) is None
     assert "--tokens 6k would do" in (reconstruction_leaves_open(found, {"own": 2500, "cool": 9000}) or "")
