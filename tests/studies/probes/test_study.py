@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.sampling_calibration import of_run
 from faithful.base.errors import FaithfulError
+from faithful.base.progress import Progress
 from faithful.formats.files import save_sae
 from faithful.hooks.hook import Hook
 from faithful.hooks.truncated import TruncatedModel
@@ -209,7 +210,10 @@ def test_all_saes_share_one_pass_and_only_new_cells_are_made(
     tasks = tuple(f"{run / name}.csv:text:label" for name in ("easy", "odd"))
     small = configured(run, tmp_path, tasks=tasks, ks=(), curve_points=1)
     first, second = (run / "saes" / name / SHAPE / "seed-0" for name in ("own", "web"))
-    one = study_probes(replace(small, saes=(first,)))
+    points: list[Progress] = []
+    one = study_probes(replace(small, saes=(first,)), points.append)
+    units = {point.step.partition(" ")[0]: point.unit for point in points}
+    assert units["tasks"] == "tasks" and units["features"] == "contexts" and units["probes"] == "fits"
     assert len(calls) == 1 and calls[0][0] == 1
     assert one.summary["contrasts"] == []
     both = study_probes(replace(small, saes=(first, second)))

@@ -16,6 +16,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
+from faithful.base.progress import Progress
 from faithful.cli import app
 from faithful.formats.exports import export_sparsify
 from faithful.formats.files import load_sae, save_sae
@@ -374,7 +375,13 @@ def test_corpora_of_other_seeds_are_compared_by_all_their_pairs(run: Path, tmp_p
     shape = "resid_pre.1-f96-k4"
     saes = [run / "saes" / "own" / shape / f"seed-{seed}" for seed in (0, 1)]
     saes.append(run / "saes" / "cool" / shape / "seed-2")
-    summary = study_seeds(SeedsConfig(tuple(saes), tmp_path, tokens=1000, device="cpu", gaussian_seeds=0)).summary
+    points: list[Progress] = []
+    config = SeedsConfig(tuple(saes), tmp_path, tokens=1000, device="cpu", gaussian_seeds=0)
+    summary = study_seeds(config, points.append).summary
+    assert {(point.step.partition(" ")[0], point.unit) for point in points} == {
+        ("codes", "contexts"),
+        ("pairs", "pairs"),
+    }
     table = pl.read_parquet(tmp_path / "results.parquet").filter(pl.col("metric") == "shared_feature_ratio")
     assert len(table.filter(pl.col("other").is_not_null())) == 2
     assert summary["across"]["own × cool"]["shared_feature_ratio"]["ci95"] is None
