@@ -123,8 +123,10 @@ class FloorMaker:
 
     def _of_rows(self, decoders: Sequence[Tensor]) -> Measures:
         """Mean figures over all pairs of decoders, kept by their hash."""
-        told = [hashlib.sha256(rows.numpy().data).hexdigest() for rows in decoders]
-        return self._kept(told, lambda: self._figures([Directions(rows.to(self.found.device)) for rows in decoders]))
+        key_parts = [hashlib.sha256(rows.numpy().data).hexdigest() for rows in decoders]
+        return self._kept(
+            key_parts, lambda: self._figures([Directions(rows.to(self.found.device)) for rows in decoders])
+        )
 
     def _of_saes(self, saes: Sequence[TopKSAE]) -> Measures:
         """The same over all pairs of SAEs, those on the panel included."""
@@ -138,8 +140,11 @@ class FloorMaker:
 
         return self._kept([self._text, [(sae.sha256(), sae.k) for sae in saes]], measure)
 
-    def _kept(self, told: list[Any], measure: Callable[[], Measures]) -> Measures:
-        path = self.folder / f"{hashlib.sha256(json.dumps([VERSION, self.seed, told]).encode()).hexdigest()[:32]}.json"
+    def _kept(self, key_parts: list[Any], measure: Callable[[], Measures]) -> Measures:
+        path = (
+            self.folder
+            / f"{hashlib.sha256(json.dumps([VERSION, self.seed, key_parts]).encode()).hexdigest()[:32]}.json"
+        )
         kept = read_cache(path)
         if kept is None:
             kept = measure()
@@ -196,6 +201,6 @@ class FloorMaker:
         return [TopKSAE(**plain) for plain in torch.load(path, map_location="cpu", weights_only=True)]
 
     def _key(self, identity: dict[str, Any], moments: Moments, seeds: Sequence[int], steps: int) -> str:
-        told = json.dumps([VERSION, identity, list(seeds), self.seed, steps], sort_keys=True)
+        key_parts = json.dumps([VERSION, identity, list(seeds), self.seed, steps], sort_keys=True)
         numbers = moments.covariance.numpy().tobytes() + moments.mean.numpy().tobytes()
-        return hashlib.sha256(told.encode() + numbers).hexdigest()[:32]
+        return hashlib.sha256(key_parts.encode() + numbers).hexdigest()[:32]
