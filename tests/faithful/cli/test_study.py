@@ -259,25 +259,3 @@ def test_a_run_is_taken_for_its_saes_and_for_its_corpora(run: Path) -> None:
     assert sorted(path.name for path in Path("runs").iterdir()) == ["current", "tried"], "no run that nobody made"
     assert type_in("corpora", str(run), "--tokens", "300", "--device", "cpu").exit_code == 0
     assert list(json.loads((run / "studies/corpora/summary.json").read_text())["corpora"]) == ["cool", "own"]
-
-
-@pytest.mark.parametrize(
-    ("name", "steps"),
-    [
-        ("seeds", {"codes": "contexts", "pairs f8-k2": "pairs", "gaussian floor own": "steps"}),
-        ("probes", {"probes own": "fits", "tasks": "tasks", "overlap": "corpora", "features own": "contexts"}),
-    ],
-)
-def test_progress_names_what_it_counts(
-    name: str, steps: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every study tells steps by name; each is of contexts, pairs, fits, tasks … and says of which."""
-
-    def function(config: StudyConfig, report: Callable[[str, int, int], None]) -> None:
-        for step in steps:
-            report(step, 1, 2)
-
-    monkeypatch.setattr(Study, "load", lambda self: function)
-    told: list[Any] = []
-    STUDIES[name].run(STUDIES[name].config(saes=(), out=tmp_path), told.append)
-    assert {point.step: point.unit for point in told} == steps
