@@ -28,7 +28,6 @@ LACKING = {
     "faithful/cli/run.py",
     "faithful/cli/sources_list.py",
     "faithful/hub/plan.py",
-    "faithful/training/config.py",
     "generation/cards/card.py",
     "generation/cards/external.py",
     "generation/derived/dedup.py",
