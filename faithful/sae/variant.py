@@ -144,4 +144,4 @@ def _value(text: str) -> Any:
             return kind(text)
         except ValueError:
             continue
-    return WORDS.get(text, text)
+    return WORDS.get(text.lower(), text)

@@ -20,7 +20,7 @@ SETTINGS = (
     ("revision", "model revision"), ("dtype", "model dtype"), ("hook", "hook"), ("context", "context, BOS included"),
     ("layout", "layout"), ("tokens", "stored tokens per corpus"), ("epochs", "epochs"), ("batch", "activations per step"),
     ("buffer", "activations in the mixing buffer"), ("lr", "learning rate"), ("data_seed", "seed of the data order"),
-    ("drop_outliers", "activations with outlying norms left out"),
+    ("drop_outliers", "activations with outlying norms left out"), ("variant", "variant"), ("parameters", "its parameters"),
 )  # fmt: skip
 RECORDED = ("context", "layout", "data_seed", "batch", "buffer", "dtype", "drop_outliers")
 """Settings that a grid's cells record under the names they have in `TrainConfig`."""
@@ -102,6 +102,7 @@ def render_saes(
         "saes.md.jinja",
         title=title,
         count=len(cells),
+        kind=" and ".join(dict.fromkeys(str(cell.identity.get("variant", "TopK")) for cell in cells)),
         model=model["name"],
         hooks=", ".join(f"`{hook}`" for hook in hooks),
         corpora=list(dict.fromkeys(cell.corpus for cell in cells)),
@@ -158,7 +159,8 @@ def trained_by(cells: Sequence[TrainedSae], model: dict[str, Any], shared: dict[
     lists = {
         name: sorted({identity[name] for identity in identities}) for name in ("corpus", "init_seed", "d_sae", "k")
     }
-    if prod(map(len, lists.values())) != len(cells):
+    is_mixed = any({"variant", "parameters"} & identity.keys() - shared.keys() for identity in identities)
+    if is_mixed or prod(map(len, lists.values())) != len(cells):
         return None
     return TrainConfig(
         corpora=tuple(map(Path, lists["corpus"])),

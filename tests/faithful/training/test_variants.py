@@ -121,6 +121,11 @@ def test_one_file_is_a_variant_of_the_command_line(
         plain = json.loads((whole / "own" / "resid_pre.1-f64-k4" / f"seed-{seed}" / "cfg.json").read_text())
         assert not {"variant", "variant_version", "parameters"} & plain["metadata"]["faithful"]["identity"].keys()
     assert [sae.shape for sae in find_saes([whole])] == ["resid_pre.1-f64-k4"] * 2 + [SHAPE] * 2
+    card = " ".join((killed / "README.md").read_text(encoding="utf-8").replace("\\", " ").split())
+    assert "2 thrifty sparse autoencoders" in card
+    assert "--variant thrifty --parameter start=3 --parameter until=0.5 --parameter price=0.05" in card
+    both = (whole / "README.md").read_text(encoding="utf-8")
+    assert "4 TopK and thrifty sparse autoencoders" in both and "faithful train" not in both
     again = trained(corpus, whole, *stated)
     assert again.exit_code == 0 and "nothing to do" in again.stderr
     other = trained(corpus, whole, "--variant", "thrifty")
