@@ -106,9 +106,9 @@ def samples_of(task: Task, model: Any, spec: Any, results: Path) -> dict[int, li
 def certify(docs: list[Doc], model: Any, spec: Any, sampling: Sampling, seed: int) -> dict[str, Any]:
     """Certificate of one corpus, as declared, with the stored log p."""
     from generation.certificate.score_part import score_part
-    from generation.scoring.scored_part import Part
+    from generation.scoring.scored_part import ScoredPart
 
-    part = Part([doc.ids for doc in docs], np.arange(len(docs)), [doc.log_p for doc in docs], "every document")
+    part = ScoredPart([doc.ids for doc in docs], np.arange(len(docs)), [doc.log_p for doc in docs], "every document")
     return score_part(part, model, spec, sampling, as_declared=True, seed=seed)
 
 

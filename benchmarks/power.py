@@ -315,9 +315,9 @@ class Workshop:
 
     def certify(self, deviation: Deviation, documents: Docs, seed: int) -> dict[str, Any]:
         from generation.certificate.score_part import score_part
-        from generation.scoring.scored_part import Part
+        from generation.scoring.scored_part import ScoredPart
 
-        part = Part(documents, np.arange(len(documents)), None, "every document")
+        part = ScoredPart(documents, np.arange(len(documents)), None, "every document")
         return score_part(part, self.model, self.spec, deviation.declared, as_declared=True, seed=seed)
 
     def _select(self, deviation: Deviation, docs: list[Doc], repetition: int) -> Docs:

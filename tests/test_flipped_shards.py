@@ -17,7 +17,7 @@ from generation.configs.export import ExportConfig
 from generation.derived.shuffle import shuffle
 from generation.derived.subsample import subsample
 from generation.writing.export import export
-from generation.writing.near_duplicates_across import near_duplicates_across
+from generation.writing.train_test_duplicates import train_test_duplicates
 from studies.probes.overlap import overlaps
 from studies.runs.bundles import corpus_files, open_finished
 from tests.faithful.hub.things import own_corpus, spec
@@ -27,7 +27,7 @@ READERS: dict[str, Callable[[Path, Path], Any]] = {
     "train and study": lambda corpus, out: TokenRows(Corpus(corpus), spec(), 32, "packed", "train"),
     "shuffle": lambda corpus, out: shuffle(ShuffleConfig(corpus, out=out / "shuffled")),
     "subsample": lambda corpus, out: subsample(SubsampleConfig(folder=corpus, tokens=300, out=out / "part")),
-    "near duplicates": lambda corpus, out: near_duplicates_across(Corpus(corpus)),
+    "near duplicates": lambda corpus, out: train_test_duplicates(Corpus(corpus)),
     "card": lambda corpus, out: sample_texts(Corpus(corpus), 2),
     "overlap": lambda corpus, out: overlaps(Corpus(corpus), [([], [])]),
     "publish": lambda corpus, out: corpus_files(open_finished(corpus), "", corpus),

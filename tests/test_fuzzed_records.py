@@ -29,7 +29,7 @@ from faithful.training.checkpoint import load_checkpoint
 from generation.cards.card import render
 from generation.cards.origins import origins
 from generation.cards.parts import Address
-from generation.external.adopt import _listed
+from generation.external.fetch_published import _listed
 from generation.writing.identity import settings_from, spec_of
 from generation.writing.statistics import merge
 from studies.catalog import STUDIES

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from faithful.hooks.hook import Hook
 from faithful.hooks.hook_points import HookPoint, decoder_layers
-from faithful.hooks.padding import like_lengths, pad
+from faithful.hooks.padding import length_buckets, pad
 
 Codes = Tensor | tuple[Tensor, Tensor]
 LOGITS_PER_FORWARD = {"cpu": 2**25, "cuda": 2**28}
@@ -308,7 +308,7 @@ def _scored_batches(
     rows: Sequence[np.ndarray], ordinary: np.ndarray, size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Places of contexts of like length, int64 [rows], the contexts, int64 [rows, L], what is scored, bool [rows, L]."""
-    for places in like_lengths(rows, size):
+    for places in length_buckets(rows, size):
         ids, real = pad([rows[place] for place in places])
         at = ordinary[ids]
         at[:, :-1] &= real[:, 1:]

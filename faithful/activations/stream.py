@@ -18,7 +18,7 @@ from torch import Tensor
 from faithful.activations.mixing import MixingBuffer
 from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
-from faithful.hooks.padding import like_lengths, pad
+from faithful.hooks.padding import length_buckets, pad
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus
@@ -314,7 +314,7 @@ def kept_activations(
         places in `rows` of those read together, int64, and their activations, context after context, [n, d_in] in the
         model's dtype.
     """
-    for places in like_lengths(rows, rows_per_forward):
+    for places in length_buckets(rows, rows_per_forward):
         ids, real = pad([rows[place] for place in places])
         kept = np.flatnonzero(ordinary[ids] & real)
         if len(kept):

@@ -11,12 +11,14 @@ import re
 import secrets
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from faithful.base.errors import FaithfulError
+from faithful.base.quantities import per_second
 
 TEMPORARY = ".tmp"
 NAME_LENGTH = 40
@@ -117,6 +119,14 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def log_work(folder: Path, command: str, seconds: float, *, tokens: int, **more: Any) -> None:
+    """Note in `log.jsonl` what varies from run to run; a log that cannot be written spoils nothing that is finished."""
+    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds))
+    entry = {"time": began, "command": command, "tokens": tokens, "seconds": round(seconds, 2)}
+    with contextlib.suppress(FaithfulError):
+        append_line(folder / "log.jsonl", entry | {"tokens_per_second": per_second(tokens, seconds)} | more)
 
 
 def open_own(path: Path) -> io.FileIO:

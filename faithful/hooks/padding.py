@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 
-def like_lengths(rows: Sequence[np.ndarray], size: int) -> Iterator[np.ndarray]:
+def length_buckets(rows: Sequence[np.ndarray], size: int) -> Iterator[np.ndarray]:
     """Batches of at most `size` rows of like length, longest first: places in `rows`, int64, every row once."""
     order = np.argsort([-len(row) for row in rows], kind="stable")
     yield from (order[first : first + size] for first in range(0, len(order), size))

@@ -60,14 +60,14 @@ def packed_starts(tokens: int, width: int, skipped: np.ndarray) -> np.ndarray:
     run = np.searchsorted(breaks, np.arange(len(skipped)))
     by_phase = np.lexsort((skipped, skipped % width))
     keys = skipped[by_phase] % width * tokens + skipped[by_phase]
-    found, at = [np.empty(0, np.int64)], 0
+    starts, at = [np.empty(0, np.int64)], 0
     while at + width <= tokens:
         phase = at % width
         hit = int(np.searchsorted(keys, phase * tokens + at))
         meets = hit < len(keys) and keys[hit] // tokens == phase
         stop = int(keys[hit] % tokens) if meets else tokens - width + 1
-        found.append(np.arange(at, stop, width))
+        starts.append(np.arange(at, stop, width))
         if not meets:
             break
         at = int(ends[run[by_phase[hit]]])
-    return np.concatenate(found)
+    return np.concatenate(starts)

@@ -30,16 +30,16 @@ def bos_of(corpora: Iterable[Corpus]) -> int | None:
         FaithfulError: own corpora (or, without any, the others) begin with different tokens.
     """
     every = list(corpora)
-    own = [one for one in every if _is_sampled(one.manifest.kind, one.manifest.provenance)] or every
-    first = {one.manifest.identity["model"]["bos_id"]: one for one in reversed(own)}
+    own = [corpus for corpus in every if _is_sampled(corpus.manifest.kind, corpus.manifest.provenance)] or every
+    first = {corpus.manifest.identity["model"]["bos_id"]: corpus for corpus in reversed(own)}
     if len(first) > 1:
-        places = " and ".join(f"{one.folder} with token {bos}" for bos, one in sorted(first.items())[:2])
+        places = " and ".join(f"{corpus.folder} with token {bos}" for bos, corpus in sorted(first.items())[:2])
         raise FaithfulError(f"The corpora begin with different tokens (BOS): {places}; use corpora of one --bos.")
     return next(iter(first), None)
 
 
 def _is_sampled(kind: str, provenance: Mapping[str, Any]) -> bool:
-    return kind == "own" or any(_is_sampled(one["kind"], one["provenance"]) for one in provenance.get("inputs", ()))
+    return kind == "own" or any(_is_sampled(part["kind"], part["provenance"]) for part in provenance.get("inputs", ()))
 
 
 def remember_corpora(out: Path, corpora: Iterable[Path]) -> None:

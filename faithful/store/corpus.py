@@ -5,7 +5,7 @@ prefix of samples by index, without holes.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from itertools import accumulate, chain
 from pathlib import Path
@@ -53,6 +53,9 @@ class Document:
     logprob_q: list[float] | None = None
     doc_id: str | None = None
     source: str | None = None
+
+
+_COLUMNS = [field.name for field in fields(Document)]
 
 
 @dataclass(frozen=True)
@@ -181,13 +184,13 @@ class Corpus:
             except (OSError, pa.ArrowException) as error:
                 raise self._unreadable(shard) from error
 
-    def refuse_damaged(self) -> None:
-        """Compare every shard with its checksum, before work that would come to a damaged one late.
+    def refuse_damaged(self, *splits: str) -> None:
+        """Compare the shards of splits, or all, with their checksums, before work that would come to a damaged one late.
 
         Raises:
             FaithfulError: one is missing or damaged.
         """
-        for shard in chain.from_iterable(self.manifest.shards.values()):
+        for shard in chain.from_iterable(self.manifest.shards[split] for split in splits or SPLITS):
             if not is_intact(self.folder, shard):
                 raise self._unreadable(shard)
 
@@ -243,18 +246,8 @@ def to_table(documents: list[Document], texts: list[str], vocab_size: int) -> pa
     Raises:
         FaithfulError: an id lies outside the vocabulary.
     """
-    columns: dict[str, list[Any]] = {
-        "index": [d.index for d in documents],
-        "seed": [d.seed for d in documents],
-        "token_ids": [d.token_ids for d in documents],
-        "text": texts,
-        "n_tokens": [len(d.token_ids) for d in documents],
-        "finish_reason": [d.finish_reason for d in documents],
-        "logprob_p": [d.logprob_p for d in documents],
-        "logprob_q": [d.logprob_q for d in documents],
-        "doc_id": [d.doc_id for d in documents],
-        "source": [d.source for d in documents],
-    }
+    columns: dict[str, list[Any]] = {name: [getattr(document, name) for document in documents] for name in _COLUMNS}
+    columns |= {"text": texts, "n_tokens": [len(document.token_ids) for document in documents]}
     ids = pa.array(columns["token_ids"], pa.list_(pa.int64()))
     refuse_outside(ids.flatten(), vocab_size, "What was to be written")
     columns["token_ids"] = ids.cast(schema(vocab_size).field("token_ids").type)
@@ -263,8 +256,7 @@ def to_table(documents: list[Document], texts: list[str], vocab_size: int) -> pa
 
 def from_table(table: pa.Table) -> list[Document]:
     """The documents of a shard (their texts left out)."""
-    names = ("index", "seed", "token_ids", "finish_reason", "logprob_p", "logprob_q", "doc_id", "source")
-    return [Document(**row) for row in table.select(names).to_pylist()]
+    return [Document(**row) for row in table.select(_COLUMNS).to_pylist()]
 
 
 def shard_path(split: str, number: int) -> str:
@@ -318,8 +310,8 @@ def read_manifest(folder: Path) -> Manifest:
     if digest(values["identity"]) != values["identity_sha256"]:
         raise FaithfulError(f"{path} was edited: its identity does not match its hash; restore it from a backup.")
     shards = {split: [Shard(**shard) for shard in values["shards"][split]] for split in SPLITS}
-    for split, found in shards.items():
-        _refuse_holes(path, split, found)
+    for split, listed in shards.items():
+        _refuse_holes(path, split, listed)
     names = ("name", "kind", "identity", "provenance", "requested", "segments", "certificate", "statistics")
     return Manifest(**{name: values[name] for name in names}, shards=shards)
 
@@ -339,8 +331,8 @@ def _what_instead(folder: Path) -> str:
         return f"name one of those below it: {', '.join(map(str, below))}."
     near = {path.parent.name: path.parent for path in sorted(Path("runs").glob(f"*/corpora/*/{MANIFEST}"))}
     near |= {path.parent.name: path.parent for path in sorted(folder.absolute().parent.glob(f"*/{MANIFEST}"))}
-    found = did_you_mean(folder.name, near, shown=near)
-    return f"make one with `faithful generate`.{found}"
+    suggestion = did_you_mean(folder.name, near, shown=near)
+    return f"make one with `faithful generate`.{suggestion}"
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -365,13 +357,13 @@ def is_intact(folder: Path, shard: Shard) -> bool:
     """
     path = folder / shard.file
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return False
-    state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return (
         path.is_file()
-        and found.st_size == shard.bytes
+        and status.st_size == shard.bytes
         and _sha256(path, state) == shard.sha256
         and _sizes(path, state) == (shard.rows, shard.tokens)
     )

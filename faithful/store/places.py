@@ -41,7 +41,7 @@ def current_run(run: str | None = None) -> Path:
         raise FaithfulError("There is no current run here; name a folder, or start with `faithful generate`.")
     folder = run_folder(name)
     if not folder.is_dir():
-        near = did_you_mean(folder.name, [one.name for one in sorted(ROOT.glob("*/"))])
+        near = did_you_mean(folder.name, [place.name for place in sorted(ROOT.glob("*/"))])
         raise FaithfulError(
             f"The run {folder} does not exist; start it with `faithful generate` or name another.{near}"
         )

@@ -13,8 +13,8 @@ def refuse_outside(ids: Any, vocab_size: int, where: str) -> None:
     Raises:
         FaithfulError: one does not; names it and where it stands.
     """
-    found = pc.min_max(ids).as_py()
-    least, largest = found["min"], found["max"]
+    bounds = pc.min_max(ids).as_py()
+    least, largest = bounds["min"], bounds["max"]
     if largest is not None and not 0 <= least <= largest < vocab_size:
         wrong = largest if largest >= vocab_size else least
         raise FaithfulError(

@@ -267,8 +267,8 @@ def special_ids(spec: ModelSpec) -> frozenset[int]:
     """Ids that stand for no text: BOS, every end-of-text, and what the tokenizer marks as special."""
     tokenizer = load_tokenizer(spec.source, spec.hub_revision())
     marked = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    found = {spec.bos_id, *spec.eos_ids, *tokenizer.all_special_ids, *marked}
-    return frozenset(i for i in found if i < spec.vocab_size)
+    ids = {spec.bos_id, *spec.eos_ids, *tokenizer.all_special_ids, *marked}
+    return frozenset(i for i in ids if i < spec.vocab_size)
 
 
 def _measure(corpus: Corpus, layout: str, split: str, bos_id: int, eos_ids: Sequence[int]) -> _Joined:

@@ -14,8 +14,8 @@ from generation.cards.parts import figures_beside
 from generation.certificate.certify import certify
 from generation.configs.certify import CertifyConfig
 from generation.writing.identity import sampling_of
-from generation.writing.near_duplicates_across import near_duplicates_across, shared_grams
 from generation.writing.statistics import corpus_statistics
+from generation.writing.train_test_duplicates import shared_grams, train_test_duplicates
 
 
 def describe(
@@ -64,13 +64,13 @@ def statistics_of(folder: Path) -> dict[str, Any]:
 def _statistics(corpus: Corpus) -> dict[str, Any]:
     """The figures of the training split (docs/metrics.md, "Corpus").
 
-    A corpus that is not the model's own also gets `across`: see `near_duplicates_across` and `shared_grams`.
+    A corpus that is not the model's own also gets `across`: see `train_test_duplicates` and `shared_grams`.
     """
     if corpus.tokens() == 0:
         raise FaithfulError(f"{corpus.folder} holds no tokens yet; run the command that makes it again to fill it.")
     statistics = corpus_statistics(corpus, vocab_size=corpus.manifest.identity["model"]["vocab_size"])
     if corpus.manifest.kind != "own":
-        statistics["across"] = near_duplicates_across(corpus) | {"shared_grams": shared_grams(corpus)}
+        statistics["across"] = train_test_duplicates(corpus) | {"shared_grams": shared_grams(corpus)}
     return statistics
 
 

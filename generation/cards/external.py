@@ -170,16 +170,16 @@ def _reading_order(source: dict[str, Any]) -> str:
 
 def _across(statistics: dict[str, Any]) -> str:
     """Near-duplicates across the splits in a sentence, "" when not counted."""
-    found = statistics.get("across")
-    if not found or not found["documents"]["test"]:
+    across = statistics.get("across")
+    if not across or not across["documents"]["test"]:
         return ""
-    seen = found["documents"]
+    seen = across["documents"]
     near = (
-        f"{found['near_duplicates']:,} of {seen['test']:,} held-out documents have a near-duplicate (Jaccard ≥ 0.8 on"
-        f" 5-grams) among {seen['train']:,} training documents; looked at: the first {found['tokens']['test']:,} held-out and"
-        f" {found['tokens']['train']:,} training tokens."
+        f"{across['near_duplicates']:,} of {seen['test']:,} held-out documents have a near-duplicate (Jaccard ≥ 0.8 on"
+        f" 5-grams) among {seen['train']:,} training documents; looked at: the first {across['tokens']['test']:,} held-out"
+        f" and {across['tokens']['train']:,} training tokens."
     )
-    grams = found.get("shared_grams")
+    grams = across.get("shared_grams")
     if not grams or grams["share"] is None:
         return near
     return (
@@ -189,23 +189,23 @@ def _across(statistics: dict[str, Any]) -> str:
 
 
 def _remarks(manifest: Manifest, statistics: dict[str, Any]) -> list[str]:
-    found = []
+    remarks = []
     if "eos_rate" in statistics:
-        found.append(f"{1 - statistics['eos_rate']:.1%} of the training documents carry no end-of-text.")
+        remarks.append(f"{1 - statistics['eos_rate']:.1%} of the training documents carry no end-of-text.")
     if statistics.get("round_trip_rate", 1) < 1:
         share = 1 - statistics["round_trip_rate"]
-        found.append(f"{share:.2%} of the documents would change if their text were tokenised again.")
+        remarks.append(f"{share:.2%} of the documents would change if their text were tokenised again.")
     exhausted = manifest.provenance.get("exhausted", [])
     if "train" in exhausted:
-        found.append(f"The source gives no more: {manifest.requested['train']:,} training tokens were wanted.")
+        remarks.append(f"The source gives no more: {manifest.requested['train']:,} training tokens were wanted.")
     if "test" in exhausted:
-        found.append(f"The source gives no more: {manifest.requested['test']:,} held-out tokens were wanted.")
+        remarks.append(f"The source gives no more: {manifest.requested['test']:,} held-out tokens were wanted.")
     facts = manifest.provenance.get("source", {})
     if facts.get("remarks"):
-        found.append(facts["remarks"])
+        remarks.append(facts["remarks"])
     if facts.get("unverified"):
-        found.append(f"Not verified when this tool was written: {', '.join(facts['unverified'])}.")
-    return found
+        remarks.append(f"Not verified when this tool was written: {', '.join(facts['unverified'])}.")
+    return remarks
 
 
 def _left_out(manifest: Manifest) -> str:

@@ -12,7 +12,7 @@ from generation.configs.generate import GenerateConfig
 from generation.sampling.distribution import Sampling
 from generation.writing.identity import sampling_of, spec_of
 from generation.writing.shards import SHARD_ROWS
-from generation.writing.splits import WINDOW, test_tokens
+from generation.writing.splits import WINDOW, held_out_budget
 
 Config = GenerateConfig | AddConfig | MixConfig | ShuffleConfig | DedupConfig | SubsampleConfig
 DERIVATIONS: dict[str, Any] = {
@@ -67,7 +67,7 @@ def _external(manifest: Manifest) -> AddConfig:
     spec = spec_of(manifest)
     from_files = identity["source"]["kind"] == "files"
     tokens = {split: min(manifest.requested[split], manifest.tokens(split)) for split in manifest.requested}
-    by_rule = not tokens["test"] or manifest.requested["test"] == test_tokens(tokens["train"])
+    by_rule = not tokens["test"] or manifest.requested["test"] == held_out_budget(tokens["train"])
     defaults = {"seed": 0, "context": context_by_default(manifest), "window": WINDOW, "shard_rows": SHARD_ROWS}
     return AddConfig(
         name=reading["asked"].rstrip("/").split("/")[-1] if from_files else reading["asked"],

@@ -58,8 +58,8 @@ def _origins(kind: str, identity: dict[str, Any], provenance: dict[str, Any]) ->
 
 def _facts(part: dict[str, Any]) -> dict[str, Any]:
     """What a part of a manifest says of its source; {} for a corpus that other tools wrote."""
-    found = part.get("source")
-    return found if isinstance(found, dict) else {}
+    source = part.get("source")
+    return source if isinstance(source, dict) else {}
 
 
 def _of_model(name: str, licence: str | None) -> Origin:

@@ -147,8 +147,8 @@ def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
 
 def figures_beside(certificate: dict[str, Any] | None) -> dict[str, float]:
     """The corpus figures that need the model (docs/metrics.md, "Corpus"), from the scoring pass; {} before it."""
-    found = certificate or {}
-    return {name: found[name] for name in BESIDE if found.get(name) is not None}
+    figures = certificate or {}
+    return {name: figures[name] for name in BESIDE if figures.get(name) is not None}
 
 
 def sample_texts(corpus: Corpus, count: int) -> list[str]:

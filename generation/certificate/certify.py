@@ -9,12 +9,12 @@ from typing import Any
 
 from faithful.base.devices import check_device
 from faithful.base.errors import FaithfulError
-from faithful.base.files import append_line, folder_lock
+from faithful.base.files import folder_lock, log_work
 from faithful.base.progress import Reporter, silent
-from faithful.base.quantities import check_stated, per_second
+from faithful.base.quantities import check_stated
 from faithful.models.load import load_model
 from faithful.models.spec import check_dtype
-from faithful.store.corpus import Corpus, Manifest, intact_shards, read_manifest, write_manifest
+from faithful.store.corpus import Corpus, Manifest, read_manifest, write_manifest
 from generation.certificate.conclude import NO_CERTIFICATE
 from generation.certificate.reference import corpus_files, find_reference, model_figures, score_reference
 from generation.certificate.score_part import score_part
@@ -57,7 +57,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         raise FaithfulError(
             f"{config.folder} holds no {config.split} tokens yet; run the command that makes it again to fill it."
         )
-    refuse_damaged(corpus, config.split)
+    corpus.refuse_damaged(config.split)
     began = time.time()
     declared = sampling_of(manifest) if manifest.kind == "own" else Sampling()
     sampling = replace(declared, **config.overrides(), greedy=True)
@@ -111,18 +111,6 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     return result
 
 
-def refuse_damaged(corpus: Corpus, split: str) -> None:
-    """Refuse a split with a shard that is missing or does not have its checksum."""
-    shards = corpus.manifest.shards[split]
-    damaged = [
-        shard.file for shard, whole in zip(shards, intact_shards(corpus.folder, shards), strict=True) if not whole
-    ]
-    if damaged:
-        raise FaithfulError(
-            f"{corpus.folder / damaged[0]} is missing or damaged; run the command that made the corpus again to restore it."
-        )
-
-
 def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: float) -> str | None:
     """Put the certificate into the manifest; the reason where that is not possible."""
     with ExitStack() as stack:
@@ -138,14 +126,5 @@ def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: floa
             return "a larger part of the corpus was certified before"
         manifest.certificate = result
         write_manifest(folder, manifest)
-        began = time.gmtime(time.time() - seconds)
-        append_line(
-            folder / "log.jsonl",
-            {
-                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", began),
-                "command": "certify",
-                "seconds": round(seconds, 2),
-                "tokens_per_second": per_second(result["tokens_scored"], seconds),
-            },
-        )
+        log_work(folder, "certify", seconds, tokens=result["tokens_scored"])
     return None

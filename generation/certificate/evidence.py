@@ -131,12 +131,12 @@ class Evidence:
 
     def sums(self) -> dict[str, np.ndarray]:
         """Everything but what it was made with, as arrays: `merge` takes it back."""
-        found = {name: np.array(getattr(self, name)) for name in (*_COUNTS, *_ARRAYS, "least_log_prob")}
+        sums = {name: np.array(getattr(self, name)) for name in (*_COUNTS, *_ARRAYS, "least_log_prob")}
         for name in _SUMS:
-            one: _Sum = getattr(self, name)
-            found[name] = np.array([one.total, one.variance, one.hits])
-            found[f"{name}_chances"] = np.concatenate([np.empty(0), *one.chances])
-        return found | {"by_document": np.concatenate([np.empty((0, 2)), *self.by_document])}
+            running: _Sum = getattr(self, name)
+            sums[name] = np.array([running.total, running.variance, running.hits])
+            sums[f"{name}_chances"] = np.concatenate([np.empty(0), *running.chances])
+        return sums | {"by_document": np.concatenate([np.empty((0, 2)), *self.by_document])}
 
     def merge(self, sums: dict[str, np.ndarray]) -> None:
         """Take the `sums` of other documents."""

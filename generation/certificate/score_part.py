@@ -15,7 +15,7 @@ from generation.scoring.chunks import chunk_sums, kept_sums
 from generation.scoring.copies import copy_predictions, repeated_documents
 from generation.scoring.excess import BandCounter
 from generation.scoring.rounding import EXACT, ROUNDING_CAP, rounding_cap
-from generation.scoring.scored_part import Part
+from generation.scoring.scored_part import ScoredPart
 from generation.scoring.scorer import Scorer, TokenScores
 
 DELTA_TOKENS = 4096
@@ -24,7 +24,7 @@ DELTA_TOKENS = 4096
 class _Fold:
     """The evidence of some documents of a part, their sums by bands, and what stored log p differ by."""
 
-    def __init__(self, part: Part, repeated: np.ndarray, evidence: Evidence, seed: int) -> None:
+    def __init__(self, part: ScoredPart, repeated: np.ndarray, evidence: Evidence, seed: int) -> None:
         self.part, self.repeated, self.evidence, self.seed = part, repeated, evidence, seed
         self.bands = BandCounter()
         self.differences = [np.empty(0, np.float32)]
@@ -50,7 +50,7 @@ class _Fold:
 
 
 def score_part(
-    part: Part,
+    part: ScoredPart,
     model: Any,
     spec: ModelSpec,
     sampling: Sampling,
@@ -93,19 +93,19 @@ def score_part(
 
     folder, decides = keep or (None, None)
     kept = kept_sums(folder, scorer, ["part", decides, seed, int(lengths.sum())])
-    found, differences, done = evidence(), [], 0
+    merged, differences, done = evidence(), [], 0
     for sums in chunk_sums(scorer, part.documents, predictions, lambda: _Fold(part, repeated, evidence(), seed), kept):
-        found.merge(sums)
+        merged.merge(sums)
         differences.append(sums["differences"])
         if bands is not None:
             bands.parts.append(sums["bands"])
         done += int(sums["tokens"])
         report(Progress("scoring", done, int(lengths.sum())))
     mismatch = float(np.percentile(np.concatenate(differences), 99.9)) if part.log_p is not None else None
-    return conclude(found, declared=as_declared, delta=delta, mismatch=mismatch, cap=cap, seed=seed)
+    return conclude(merged, declared=as_declared, delta=delta, mismatch=mismatch, cap=cap, seed=seed)
 
 
-def _sample_delta(scorer: Scorer, part: Part, longest: int) -> float:
+def _sample_delta(scorer: Scorer, part: ScoredPart, longest: int) -> float:
     """99.9th percentile of |stored − scored log p| over the first documents."""
     assert part.log_p is not None
     lengths = np.cumsum([len(document) for document in part.documents])

@@ -10,22 +10,13 @@ from faithful.base.progress import Progress, Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.store.corpus import SPLITS, Corpus, flat_tokens
 from generation.configs.derive import DedupConfig
-from generation.derived.derive import Choice, Derivation, DeriveResult, Selection, derive
+from generation.derived.derive import Choice, Derivation, Selection, derive
 from generation.derived.inputs import document_lengths, open_inputs, sibling
-from generation.writing.near_duplicates import (
-    BANDS,
-    PARTNERS,
-    PERMUTATIONS,
-    THRESHOLD,
-    document_hashes,
-    repeats,
-    signatures,
-)
-
-_BLOCK = 1 << 14
+from generation.writing.job import CorpusResult
+from generation.writing.near_duplicates import PERMUTATIONS, agree, candidates, document_hashes, repeats, signatures
 
 
-def dedup(config: DedupConfig, report: Reporter = silent) -> DeriveResult:
+def dedup(config: DedupConfig, report: Reporter = silent) -> CorpusResult:
     """Keep a document unless an equal one stands before it in its split, or anywhere in `train` if it is of `test`.
 
     With `near`, a document is also dropped when an earlier one is a near-duplicate of it, whether or not that one was
@@ -60,22 +51,12 @@ def follows_near_duplicate(minima: np.ndarray) -> np.ndarray:
     Returns:
         bool [rows].
     """
-    found = np.zeros(len(minima), bool)
-    width = PERMUTATIONS // BANDS
-    for band in range(BANDS):
-        keys = np.ascontiguousarray(minima[:, band * width : (band + 1) * width]).view(np.uint64)
-        order = np.lexsort(keys.T)
-        keys = keys[order]
-        for distance in range(1, PARTNERS + 1):
-            same = (keys[distance:] == keys[:-distance]).all(axis=1)
-            if not same.any():
-                break
-            earlier, later = order[:-distance][same], order[distance:][same]
-            earlier, later = earlier[~found[later]], later[~found[later]]
-            for start in range(0, len(later), _BLOCK):
-                left, right = earlier[start : start + _BLOCK], later[start : start + _BLOCK]
-                found[right[(minima[left] == minima[right]).mean(axis=1) >= THRESHOLD]] = True
-    return found
+    follows = np.zeros(len(minima), bool)
+    for earlier, later in candidates(minima):
+        open_ = ~follows[later]
+        earlier, later = earlier[open_], later[open_]
+        follows[later[agree(minima, earlier, minima, later)]] = True
+    return follows
 
 
 def _choose(corpus: Corpus, near: bool, out: Path, report: Reporter) -> Choice:
@@ -132,9 +113,9 @@ def _near(corpus: Corpus, leads: np.ndarray, out: Path, report: Reporter) -> np.
                 minima[written:stop] = signatures(tokens[np.repeat(wanted, lengths)], ends)
                 first, written, done = first + batch.num_rows, stop, done + len(tokens)
                 report(Progress(f"MinHash {split}", done, corpus.tokens(split)))
-        found = np.zeros(len(leads), bool)
-        found[leads] = follows_near_duplicate(minima)
-    return found
+        follows = np.zeros(len(leads), bool)
+        follows[leads] = follows_near_duplicate(minima)
+    return follows
 
 
 def _sentence(split: str, figures: dict[str, int]) -> str:

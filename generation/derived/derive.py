@@ -4,11 +4,7 @@
 what they refuse, what makes a corpus the same, how it is written, killed and completed.
 """
 
-import contextlib
-import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,26 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from faithful.base.errors import FaithfulError
-from faithful.base.files import append_line, folder_lock, remove_temporaries
 from faithful.base.progress import Progress, Reporter
-from faithful.base.quantities import per_second
-from faithful.models.spec import ModelSpec
 from faithful.models.tokenizer import load_tokenizer, tokenizer_hash
-from faithful.store.corpus import (
-    MANIFEST,
-    SPLITS,
-    Corpus,
-    Document,
-    Manifest,
-    flat_tokens,
-    intact_shards,
-    read_manifest,
-    write_manifest,
-)
+from faithful.store.corpus import Corpus, Document, Manifest, flat_tokens, write_manifest
 from generation.cards.describe import describe
 from generation.derived.inputs import Input, refuse_damage, said_of_unfinished
 from generation.writing.identity import spec_of
-from generation.writing.shards import SHARD_ROWS, CorpusWriter, open_corpus, refuse_foreign_folder
+from generation.writing.job import CorpusJob, CorpusResult, run_job
+from generation.writing.recorded import difference, existing_corpus, open_corpus, refuse_otherwise
+from generation.writing.shards import SHARD_ROWS, CorpusWriter
 
 COLUMNS = ["seed", "token_ids", "finish_reason", "logprob_p", "logprob_q", "source"]
 
@@ -111,118 +96,76 @@ class Derivation:
         return (*self.inputs, self.like) if self.like else self.inputs
 
 
-@dataclass(frozen=True)
-class DeriveResult:
-    """What was done.
-
-    Attributes:
-        folder: the corpus.
-        manifest: its manifest; `provenance["counts"]` holds what was counted.
-        changed: whether anything was written.
-        note: one sentence or two.
-    """
-
-    folder: Path
-    manifest: Manifest
-    changed: bool
-    note: str
-
-
-def derive(derivation: Derivation, report: Reporter) -> DeriveResult:
+def derive(derivation: Derivation, report: Reporter) -> CorpusResult:
     """Write the corpus, complete it after an interruption, or find that there is nothing to do.
 
     Raises:
         FaithfulError: a damaged input, an input that has changed since, a corpus there that was made otherwise, an
             `out` that is an input, lies inside one or is in use, nothing left to write, no tokenizer.
     """
-    out = derivation.out
-    _refuse_inputs_as_output(derivation)
-    _refuse_larger_vocabulary(derivation)
-    manifest = _open(derivation)
-    if _complete(out, manifest):
-        described = describe(out, report=report)
-        note = f"{out} already holds these {manifest.tokens():,} tokens"
-        note += "; its description was completed." if described else ": nothing to do."
-        return DeriveResult(out, read_manifest(out), described, note)
-    for entry in derivation.all_inputs:
-        refuse_damage(entry.corpus)
-    choice = derivation.choose(report)
-    if not choice.splits["train"].tokens:
-        raise FaithfulError(
-            f"The {derivation.operation} of {_names(derivation)} leaves no training tokens; ask for more."
-        )
-    spec = spec_of(manifest)
-    tokenizer = load_tokenizer(spec.source, spec.hub_revision())
-    if tokenizer_hash(tokenizer) != spec.tokenizer_sha256:
-        raise FaithfulError(
-            f"The tokenizer of {spec.source} is not the one that {derivation.inputs[0].corpus.folder} was made with; put"
-            " the old one back."
-        )
-    is_new = not out.exists()
-    with folder_lock(out, shared_below=True):
-        manifest = _open(derivation)
-        remove_temporaries(out)
+    return run_job(_Derived(derivation), report)
+
+
+class _Derived(CorpusJob):
+    """Of inputs that changed nothing is kept: it could not be completed."""
+
+    def __init__(self, derivation: Derivation) -> None:
+        self.derivation, self.folder = derivation, derivation.out
+        self.command = f"corpus {derivation.operation}"
+        _refuse_inputs_as_output(derivation)
+        _refuse_larger_vocabulary(derivation)
+        self.manifest = _open(derivation)
+
+    def go_on(self, manifest: Manifest) -> None:
+        self.manifest = _open(self.derivation)
+
+    def is_reached(self) -> bool:
+        return all(self.manifest.tokens(split) == tokens for split, tokens in self.manifest.requested.items())
+
+    def settle(self, report: Reporter) -> None:
+        for entry in self.derivation.all_inputs:
+            refuse_damage(entry.corpus)
+        self.choice = self.derivation.choose(report)
+        if not self.choice.splits["train"].tokens:
+            names = " and ".join(entry.name for entry in self.derivation.inputs)
+            raise FaithfulError(f"The {self.derivation.operation} of {names} leaves no training tokens; ask for more.")
+        self.spec = spec_of(self.manifest)
+        self.tokenizer = load_tokenizer(self.spec.source, self.spec.hub_revision())
+        if tokenizer_hash(self.tokenizer) != self.spec.tokenizer_sha256:
+            raise FaithfulError(
+                f"The tokenizer of {self.spec.source} is not the one that {self.derivation.inputs[0].corpus.folder} was made"
+                " with; put the old one back."
+            )
+
+    def write(self, report: Reporter) -> bool:
+        manifest, choice = self.manifest, self.choice
         manifest.requested = {split: selection.tokens for split, selection in choice.splits.items()}
         manifest.provenance["counts"] = choice.counts
-        with _nothing_half_written(out, manifest, is_new):
-            write_manifest(out, manifest)
-            _write(derivation, choice, manifest, spec, tokenizer, report)
-        describe(out, report=report)
-    manifest = read_manifest(out)
-    note = f"{out} holds {manifest.tokens():,} training tokens in {manifest.rows():,} documents"
-    note += f" and {manifest.tokens('test'):,} held-out tokens. {choice.note}"
-    return DeriveResult(out, manifest, True, note + said_of_unfinished(derivation.inputs))
+        write_manifest(self.folder, manifest)
+        shard_rows = manifest.identity["shard_rows"]
+        writer = CorpusWriter(self.folder, manifest, self.spec, self.tokenizer, dict(manifest.requested), shard_rows)
+        for split, selection in choice.splits.items():
+            for document in _documents(self.derivation, split, selection, writer.next_row(split)):
+                writer.add(split, document)
+                if not writer.open[split]:
+                    step = f"{self.derivation.operation} {split}"
+                    report(Progress(step, writer.tokens[split], selection.tokens))
+        for entry in self.derivation.all_inputs:
+            refuse_damage(entry.corpus)
+        writer.finish()
+        return True
 
+    def finish(self, report: Reporter) -> bool:
+        return describe(self.folder, report=report)
 
-def _write(
-    derivation: Derivation, choice: Choice, manifest: Manifest, spec: ModelSpec, tokenizer: Any, report: Reporter
-) -> None:
-    """Write what is missing, under the folder's lock."""
-    began = time.time()
-    writer = CorpusWriter(
-        derivation.out, manifest, spec, tokenizer, dict(manifest.requested), manifest.identity["shard_rows"]
-    )
-    before = sum(writer.tokens.values())
-    for split in SPLITS:
-        selection = choice.splits[split]
-        for document in _documents(derivation, split, selection, writer.next_row(split)):
-            writer.add(split, document)
-            if not writer.open[split]:
-                report(Progress(f"{derivation.operation} {split}", writer.tokens[split], selection.tokens))
-    for entry in derivation.all_inputs:
-        refuse_damage(entry.corpus)
-    writer.finish()
-    seconds = time.time() - began
-    written = manifest.tokens("train") + manifest.tokens("test") - before
-    with contextlib.suppress(FaithfulError):  # a log that cannot be written must not spoil a corpus that is finished
-        append_line(
-            derivation.out / "log.jsonl",
-            {
-                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
-                "command": f"corpus {derivation.operation}",
-                "tokens": written,
-                "seconds": round(seconds, 2),
-                "tokens_per_second": per_second(written, seconds),
-            },
-        )
+    def holds(self) -> str:
+        return f"{self.folder} already holds these {self.manifest.tokens():,} tokens"
 
-
-@contextmanager
-def _nothing_half_written(out: Path, manifest: Manifest, is_new: bool) -> Iterator[None]:
-    """On an error leave no part of a corpus that was empty before: of inputs that changed it could not be completed."""
-    was_empty = not any(manifest.shards.values())
-    try:
-        yield
-    except Exception:
-        if was_empty:
-            for part in SPLITS.values():
-                shutil.rmtree(out / part, ignore_errors=True)
-            for name in (MANIFEST, *([".lock"] if is_new else [])):
-                (out / name).unlink(missing_ok=True)
-            if is_new:
-                with contextlib.suppress(OSError):
-                    out.rmdir()
-        raise
+    def wrote(self) -> str:
+        manifest = self.manifest
+        note = f"{self.folder} holds {manifest.tokens():,} training tokens in {manifest.rows():,} documents and"
+        note += f" {manifest.tokens('test'):,} held-out tokens. {self.choice.note}"
+        return note + said_of_unfinished(self.derivation.inputs)
 
 
 def _documents(derivation: Derivation, split: str, selection: Selection, start: int) -> Iterator[Document]:
@@ -285,30 +228,15 @@ def _open(derivation: Derivation) -> Manifest:
     }
     if derivation.like:
         parts["like"] = derivation.like.identity()
-    if (out / MANIFEST).exists():
-        recorded = read_manifest(out)
+    recorded = existing_corpus(out)
+    if recorded is not None:
         _refuse_changed_inputs(derivation, recorded)
         if derivation.shard_rows is None:
             shard_rows = recorded.identity.get("shard_rows", shard_rows)
-    else:
-        refuse_foreign_folder(out)
     model = {name: value for name, value in first.identity["model"].items() if name != "dtype"}
     identity = {"model": model, "derivation": parts, "shard_rows": shard_rows}
     provenance = {"model": first.provenance["model"], "inputs": [entry.summary() for entry in derivation.all_inputs]}
     return open_corpus(out, "derived", identity, provenance)
-
-
-def _complete(out: Path, manifest: Manifest) -> bool:
-    reached = all(manifest.tokens(split) == tokens for split, tokens in manifest.requested.items())
-    return (
-        bool(manifest.shards["train"])
-        and reached
-        and all(all(intact_shards(out, shards)) for shards in manifest.shards.values())
-    )
-
-
-def _names(derivation: Derivation) -> str:
-    return " and ".join(entry.name for entry in derivation.inputs)
 
 
 def _refuse_inputs_as_output(derivation: Derivation) -> None:
@@ -340,10 +268,7 @@ def _refuse_changed_inputs(derivation: Derivation, recorded: Manifest) -> None:
     now = [entry.identity() for entry in derivation.all_inputs]
     names = [", ".join(entry["name"] for entry in entries) for entries in (now, before)]
     if names[0] != names[1]:
-        found = [f"inputs {names[0]} asked for, {names[1]} in the corpus"]
+        changes = [difference("inputs", *names)]
     else:
-        found = [f"{new['name']} has changed since" for new, entry in zip(now, before, strict=True) if new != entry]
-    if found:
-        raise FaithfulError(
-            f"{derivation.out} was made otherwise: {'; '.join(found)}. Choose another --out; nothing was changed."
-        )
+        changes = [f"{new['name']} has changed since" for new, entry in zip(now, before, strict=True) if new != entry]
+    refuse_otherwise(derivation.out, changes)

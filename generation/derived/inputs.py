@@ -9,7 +9,7 @@ import numpy as np
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import format_count, parse_count
-from faithful.store.corpus import SPLITS, Corpus, intact_shards, read_manifest
+from faithful.store.corpus import SPLITS, Corpus, read_manifest
 
 
 @dataclass(frozen=True)
@@ -97,34 +97,28 @@ def refuse_damage(corpus: Corpus) -> None:
     """
     if read_manifest(corpus.folder).shards != corpus.manifest.shards:
         raise FaithfulError(f"{corpus.folder} changed while it was read; run the same command again.")
-    for shards in corpus.manifest.shards.values():
-        for shard, intact in zip(shards, intact_shards(corpus.folder, shards), strict=True):
-            if not intact:
-                raise FaithfulError(
-                    f"{corpus.folder / shard.file} is missing or damaged; run the command that made the corpus again to"
-                    " restore it."
-                )
+    corpus.refuse_damaged()
 
 
 def said_of_unfinished(inputs: tuple[Input, ...]) -> str:
     """A sentence, after a blank, on corpora that have not reached the tokens asked for; "" when all have."""
-    found = []
+    unfinished = []
     for entry in inputs:
         manifest = entry.corpus.manifest
         for split, wanted in manifest.requested.items():
             there, ended = manifest.tokens(split), split in manifest.provenance.get("exhausted", [])
             if there < wanted and not ended:
-                found.append(f"{entry.name} has reached {there:,} of the {wanted:,} {split} tokens asked for")
-    return f" It is made of what was there: {'; '.join(found)}." if found else ""
+                unfinished.append(f"{entry.name} has reached {there:,} of the {wanted:,} {split} tokens asked for")
+    return f" It is made of what was there: {'; '.join(unfinished)}." if unfinished else ""
 
 
-def _refuse_other_tokenizer(first: Input, other: Input) -> None:
+def _refuse_other_tokenizer(first: Input, second: Input) -> None:
     for name, words in (
         ("tokenizer_sha256", "another tokenizer"),
         ("bos_id", "another start token (BOS)"),
         ("eos_ids", "other end-of-text ids"),
     ):
-        if first.corpus.manifest.identity["model"][name] != other.corpus.manifest.identity["model"][name]:
+        if first.corpus.manifest.identity["model"][name] != second.corpus.manifest.identity["model"][name]:
             raise FaithfulError(
-                f"{other.corpus.folder} was made with {words} than {first.corpus.folder}; use corpora of one tokenizer."
+                f"{second.corpus.folder} was made with {words} than {first.corpus.folder}; use corpora of one tokenizer."
             )

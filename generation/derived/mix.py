@@ -9,37 +9,50 @@ from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.store.corpus import SPLITS
 from generation.configs.derive import MixConfig
-from generation.derived.derive import Choice, Derivation, DeriveResult, Selection, derive
+from generation.derived.derive import Choice, Derivation, Selection, derive
 from generation.derived.inputs import Input, document_lengths, open_inputs, short_count, sibling
-from generation.writing.splits import test_tokens
+from generation.writing.job import CorpusResult
+from generation.writing.splits import held_out_budget
 
 
-def mix(config: MixConfig, report: Reporter = silent) -> DeriveResult:
-    """Interleave corpora so that each has its share of the tokens at every point of the stream; no document comes twice.
-
-    `test` is mixed from the inputs' `test` by the same weights: with `tokens` up to `plan.test_tokens(tokens)`, else as far
-    as the scarcest allows.
+def shares_of(config: MixConfig) -> np.ndarray:
+    """Share of the tokens wanted from each corpus, float64 [corpora] of sum 1.
 
     Raises:
-        FaithfulError: fewer than two corpora, bad weights, too few tokens for what is asked; and what `derive` refuses.
+        FaithfulError: fewer than two corpora, bad weights or no tokens.
     """
+    weights = config.weights or (1.0,) * len(config.folders)
     if len(config.folders) < 2:
         raise FaithfulError("A mix needs two corpora or more; name them.")
-    weights = config.weights or (1.0,) * len(config.folders)
     if len(weights) != len(config.folders):
         raise FaithfulError(f"There are {len(config.folders)} corpora and {len(weights)} weights; give one for each.")
     if not all(0 < weight < float("inf") for weight in weights):
         raise FaithfulError("Every weight must be a number above 0; leave out what should have none.")
     if config.tokens is not None and config.tokens < 1:
         raise FaithfulError("--tokens must be at least 1.")
+    return np.array(weights) / sum(weights)
+
+
+def mix(config: MixConfig, report: Reporter = silent) -> CorpusResult:
+    """Interleave corpora so that each has its share of the tokens at every point of the stream; no document comes twice.
+
+    `test` is mixed from the inputs' `test` by the same weights: with `tokens` up to `held_out_budget(tokens)`, else as far
+    as the scarcest allows.
+
+    Raises:
+        FaithfulError: see `shares_of`; too few tokens for what is asked; and what `derive` refuses.
+    """
+    shares = shares_of(config)
     check_stated(config)
     inputs = open_inputs(config.folders)
-    shares = np.array(weights) / sum(weights)
     derivation = Derivation(
         operation="mix",
         out=config.out or sibling(config.folders[0], _name(config, inputs)),
         inputs=inputs,
-        parameters={"weights": [float(weight) for weight in weights], "tokens": config.tokens},
+        parameters={
+            "weights": [float(weight) for weight in config.weights or (1.0,) * len(inputs)],
+            "tokens": config.tokens,
+        },
         choose=lambda report: _choose(inputs, shares, config.tokens),
         shard_rows=config.shard_rows,
     )
@@ -80,7 +93,7 @@ def _choose(inputs: tuple[Input, ...], shares: np.ndarray, tokens: int | None) -
                 f" {inputs[int(np.argmin(given))].name} runs out; ask for fewer --tokens or change --weights."
             )
         if tokens is not None:
-            chosen = chosen.shortest(tokens if split == "train" else test_tokens(tokens))
+            chosen = chosen.shortest(tokens if split == "train" else held_out_budget(tokens))
         splits[split] = chosen
         sums = np.bincount(chosen.inputs, weights=chosen.lengths, minlength=len(inputs))
         counts[split] = {

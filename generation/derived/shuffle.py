@@ -8,13 +8,14 @@ from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.store.corpus import SPLITS, Document
 from generation.configs.derive import ShuffleConfig
-from generation.derived.derive import Choice, Derivation, DeriveResult, Selection, derive
+from generation.derived.derive import Choice, Derivation, Selection, derive
 from generation.derived.inputs import Input, document_lengths, open_inputs, sibling
 from generation.sampling.seeds import sample_seed, uniforms
+from generation.writing.job import CorpusResult
 from generation.writing.statistics import without_closing
 
 
-def shuffle(config: ShuffleConfig, report: Reporter = silent) -> DeriveResult:
+def shuffle(config: ShuffleConfig, report: Reporter = silent) -> CorpusResult:
     """Permute the tokens within each document; an end-of-text that closes it stays last. No log-probabilities are kept.
 
     Raises:

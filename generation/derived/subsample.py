@@ -9,22 +9,23 @@ from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.store.corpus import SPLITS
 from generation.configs.derive import SubsampleConfig
-from generation.derived.derive import Choice, Derivation, DeriveResult, Selection, derive
+from generation.derived.derive import Choice, Derivation, Selection, derive
 from generation.derived.inputs import Input, document_lengths, open_inputs, short_count, sibling
 from generation.derived.length_match import apportion, assign, lacking, largest_match, next_match, smallest_match
 from generation.sampling.seeds import sample_seed, uniforms
-from generation.writing.splits import test_tokens
+from generation.writing.job import CorpusResult
+from generation.writing.splits import held_out_budget
 from generation.writing.statistics import total_variation
 
 NAMED_DIFFERENCE = 0.1
 
 
-def subsample(config: SubsampleConfig, report: Reporter = silent) -> DeriveResult:
+def subsample(config: SubsampleConfig, report: Reporter = silent) -> CorpusResult:
     """Take a part of a corpus, in the corpus' own order, which is read in one pass and whose prefixes stay comparable.
 
     Document i has the rank of a hash of (seed, i), whatever the size of the corpus. With `tokens` the part is the
     shortest set of lowest ranks with as many tokens, so a smaller one is a subset of a larger one; `test` is cut to
-    `plan.test_tokens(tokens)` likewise, or kept whole.
+    `held_out_budget(tokens)` likewise, or kept whole.
 
     With `like`, lengths (stored tokens per document, `train` and `test` each) are apportioned to the other corpus'
     histogram by largest remainder: to as many documents as there are for it, or to as few as hold `tokens`. A length
@@ -66,7 +67,7 @@ def ranks(seed: int, split: str, documents: int) -> np.ndarray:
 def _choose(config: SubsampleConfig, entry: Input) -> Choice:
     assert config.tokens is not None
     splits, counts = {}, {}
-    for split, wanted in (("train", config.tokens), ("test", test_tokens(config.tokens))):
+    for split, wanted in (("train", config.tokens), ("test", held_out_budget(config.tokens))):
         lengths = document_lengths(entry.corpus, split)
         order = np.argsort(ranks(config.seed, split, len(lengths)), kind="stable")
         stop = int(np.searchsorted(np.cumsum(lengths[order], dtype=np.int64), wanted)) + 1
@@ -87,7 +88,7 @@ def _choose_like(config: SubsampleConfig, entry: Input, like: Input) -> Choice:
         most = largest_match(histogram, supply) if longest else 0
         documents = most
         if config.tokens is not None and longest:
-            documents = smallest_match(histogram, config.tokens if split == "train" else test_tokens(config.tokens))
+            documents = smallest_match(histogram, config.tokens if split == "train" else held_out_budget(config.tokens))
             if split == "train" and documents > most:
                 raise FaithfulError(_too_few(entry, like, histogram, supply, most))
             documents = next_match(histogram, supply, documents, most)

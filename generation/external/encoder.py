@@ -61,7 +61,9 @@ class Encoder:
         strings = {token: string for token, string in (ends | beyond).items() if string is not None}
         self.backend.add_special_tokens(list(strings.values()))
         self.backend.encode_special_tokens = True
-        controls = {token: one.content for token, one in added.items() if one.special and _CONTROL.match(one.content)}
+        controls = {
+            token: entry.content for token, entry in added.items() if entry.special and _CONTROL.match(entry.content)
+        }
         taken = self._taken(controls | strings)
         if taken:
             self.backend = without_pieces(self.backend, taken)
@@ -88,7 +90,7 @@ class Encoder:
             For each text its ids, uint32 [≤ limit], and whether an end-of-text closes them: not where the text was cut
             for length, nor where the model has none. No ids for a text without tokens.
         """
-        found: list[np.ndarray | None] = [None] * len(texts)
+        documents: list[np.ndarray | None] = [None] * len(texts)
         size = _HEAD_CHARACTERS_PER_TOKEN * self.limit + _HEAD_LEAST
         open_ = list(range(len(texts)))
         while open_:
@@ -99,9 +101,9 @@ class Encoder:
                 if len(head) < len(texts[place]) and len(encoding) < self.limit + SLACK:
                     longer.append(place)
                 else:
-                    found[place] = np.array(encoding.ids[: self.limit], np.uint32)
+                    documents[place] = np.array(encoding.ids[: self.limit], np.uint32)
             open_, size = longer, 2 * size
-        return [self.close(ids) for ids in found if ids is not None]
+        return [self.close(ids) for ids in documents if ids is not None]
 
     def close(self, ids: np.ndarray) -> tuple[np.ndarray, bool]:
         """A text's ids, cut to the limit or closed by an end-of-text, and whether they are closed."""

@@ -9,19 +9,26 @@ from typing import Any
 from faithful.base.devices import default_device
 from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
-from faithful.models.presets import DEFAULT_TOKENS, find_preset
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.options.fields import names_in
-from faithful.store.corpus import MANIFEST, Manifest, read_manifest
+from faithful.store.corpus import Manifest
 from faithful.store.places import run_folder, run_name
 from generation.configs.add import READING, AddConfig
 from generation.files.local_files import PACKED, builder_of
 from generation.sources.held_out import TEST_SHARE
 from generation.sources.resolve import find_entry, resolve_source
 from generation.sources.source import Source
-from generation.writing.identity import differences, model_provenance, spec_of, tokenizer_identity
-from generation.writing.shards import SHARD_ROWS, open_corpus, refuse_foreign_folder
-from generation.writing.splits import WINDOW, test_tokens
+from generation.writing.identity import model_provenance, spec_of, tokenizer_identity
+from generation.writing.recorded import (
+    differences,
+    existing_corpus,
+    model_differences,
+    open_corpus,
+    refuse_other_identity,
+    refuse_otherwise,
+)
+from generation.writing.shards import SHARD_ROWS
+from generation.writing.splits import WINDOW
 
 
 def corpus_folder(config: AddConfig) -> Path:
@@ -58,14 +65,13 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
     if (config.seed or 0) < 0:
         raise FaithfulError("--seed must not be negative.")
     folder = corpus_folder(config)
-    if (folder / MANIFEST).exists():
-        manifest = read_manifest(folder)
+    manifest = existing_corpus(folder)
+    if manifest is not None:
         refuse_differences(config, folder, manifest)
         spec = spec_of(manifest)
         if _asks_for_the_same(config, manifest):
             return folder, manifest, spec, None
         return folder, manifest, spec, reopen(config, folder, manifest)
-    refuse_foreign_folder(folder)
     device = default_device()
     spec = resolve_model(config.model or "tiny", revision=config.model_revision, bos=config.bos, device=device)
     context = stated_context(config, spec)
@@ -146,7 +152,8 @@ def reopen(config: AddConfig, folder: Path, manifest: Manifest) -> Source:
     source = resolve_source(config.name, **(options | config.reading()))
     old = manifest.identity
     names = ("seed", "context", "window", "shard_rows")
-    open_corpus(folder, "external", external_identity(spec_of(manifest), source, **{n: old[n] for n in names}), {})
+    identity = external_identity(spec_of(manifest), source, **{name: old[name] for name in names})
+    refuse_other_identity(folder, manifest, "external", identity)
     return source
 
 
@@ -161,16 +168,8 @@ def refuse_differences(config: AddConfig, folder: Path, manifest: Manifest) -> N
     identity = manifest.identity
     recorded = {name: identity[name] for name in ("seed", "context", "window", "shard_rows")}
     recorded |= {"bos": identity["model"]["bos_id"], "model_revision": identity["model"]["revision"]}
-    found = differences({name: getattr(config, name) for name in recorded}, recorded)
-    if config.model:
-        preset, source = find_preset(config.model), spec_of(manifest).source
-        asked, name = preset.name if preset else config.model, identity["model"]["name"]
-        if asked not in (name, source) and Path(asked).resolve() != Path(source):
-            found.insert(0, f"model {asked} asked for, {name} in the corpus")
-    if found:
-        raise FaithfulError(
-            f"{folder} was made otherwise: {'; '.join(found)}. Choose another --out; nothing was changed."
-        )
+    stated = {name: getattr(config, name) for name in recorded}
+    refuse_otherwise(folder, model_differences(config.model, manifest) + differences(stated, recorded))
 
 
 def stated_context(config: AddConfig, spec: ModelSpec) -> int:
@@ -186,19 +185,6 @@ def stated_context(config: AddConfig, spec: ModelSpec) -> int:
             f" {spec.positions}."
         )
     return context
-
-
-def targets(config: AddConfig, manifest: Manifest) -> dict[str, int]:
-    """Tokens to reach per split: what is asked for, else what was asked for last.
-
-    The held-out budget follows the training budget by rule unless it was stated.
-    """
-    preset = find_preset(manifest.identity["model"]["name"])
-    before = manifest.requested
-    train = config.tokens or before["train"] or (preset.tokens if preset else DEFAULT_TOKENS)
-    by_rule = before["test"] in (0, test_tokens(before["train"]))
-    held_out = config.held_out or (test_tokens(train) if by_rule else before["test"])
-    return {"train": train, "test": held_out}
 
 
 def _provenance(config: AddConfig, spec: ModelSpec, source: Source) -> dict[str, Any]:

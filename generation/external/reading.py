@@ -6,7 +6,7 @@ from typing import Any
 from faithful.base.progress import Progress, Reporter
 from faithful.store.corpus import SPLITS, Document, Manifest
 from generation.external.noise import Noise
-from generation.external.windows import Cutter, Place, Window, windows
+from generation.external.windows import Cursor, Cutter, Window, windows
 from generation.sources.rows import Rows
 from generation.sources.source import Source
 from generation.writing.shards import CorpusWriter
@@ -24,7 +24,7 @@ def take_noise(writer: CorpusWriter, noise: Noise, report: Reporter) -> None:
                 tell(writer, report)
 
 
-class Reading:
+class CorpusReader:
     """Reads a source window by window and feeds a writer.
 
     The manifest's `segments` hold, for each split, the place of the window from which everything that is not in a full
@@ -42,8 +42,10 @@ class Reading:
         self.writer, self.source, self.cutter, self.report = writer, source, cutter, report
         self.identity = writer.manifest.identity
         self.rows = {split: writer.next_row(split) for split in SPLITS}
-        known = [{name: value for name, value in one.items() if name != "split"} for one in writer.manifest.segments]
-        by_window = {place.window: place for place in (Place(), *(Place(**values) for values in known))}
+        known = [
+            {name: value for name, value in segment.items() if name != "split"} for segment in writer.manifest.segments
+        ]
+        by_window = {place.window: place for place in (Cursor(), *(Cursor(**values) for values in known))}
         self.places = [by_window[window] for window in sorted(by_window)]
         writer.before_commit = self.note
 
@@ -62,7 +64,7 @@ class Reading:
         }
         manifest.segments = [{"split": split, **self._last_before(split, full[split]).to_dict()} for split in SPLITS]
 
-    def _read_on(self, start: Place) -> bool:
+    def _read_on(self, start: Cursor) -> bool:
         """Read from a place until nothing is wanted, or what is wanted lies further on; whether the source ended."""
         for window in windows(self._open, self.cutter, self.identity["seed"], self.identity["window"], start):
             self._feed(window)
@@ -92,11 +94,11 @@ class Reading:
     def _wanting(self) -> list[str]:
         return [split for split in SPLITS if self.writer.wants(split)]
 
-    def _start(self, split: str) -> Place:
+    def _start(self, split: str) -> Cursor:
         """The last known place from which the next document of a split can be reached."""
         return self._last_before(split, self.rows[split])
 
-    def _last_before(self, split: str, row: int) -> Place:
+    def _last_before(self, split: str, row: int) -> Cursor:
         return next(place for place in reversed(self.places) if place.rows[split] <= row)
 
     def _open(self, state: dict[str, Any] | None) -> Rows:

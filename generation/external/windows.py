@@ -57,7 +57,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Place:
+class Cursor:
     """Where a window begins: all that is needed to go on from there.
 
     Attributes:
@@ -89,7 +89,7 @@ class Window:
         dropped: texts left out up to its end, by reason.
     """
 
-    place: Place
+    place: Cursor
     units: list[Unit]
     dropped: dict[str, int]
 
@@ -116,7 +116,7 @@ def windows(
     cutter: Cutter,
     seed: int,
     size: int = WINDOW,
-    start: Place | None = None,
+    start: Cursor | None = None,
 ) -> Iterator[Window]:
     """Windows of `size` documents from `start` on; the last one may be smaller.
 
@@ -130,7 +130,7 @@ def windows(
     Yields:
         At least one window; it holds no documents where the source has none.
     """
-    place = start or Place()
+    place = start or Cursor()
     rows = open_rows(place.state)
     counted, read = Counter(place.dropped), Counter(rows.dropped)
 
@@ -149,7 +149,7 @@ def windows(
                 yield Window(place, _shuffled(waiting[:size], seed, place.window), dropped())
                 rows_then = {split: place.rows[split] + _count(waiting[:size], split) for split in SPLITS}
                 waiting = waiting[size:]
-                place = Place(place.window + 1, rows_then, state, made - len(waiting), before)
+                place = Cursor(place.window + 1, rows_then, state, made - len(waiting), before)
                 emitted = True
         before = dropped()
     if waiting or not emitted:

@@ -12,7 +12,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """Consecutive rows of a file.
 
     Attributes:
@@ -53,9 +53,9 @@ class Files(Protocol):
         """Rows of a file after the first `skip`."""
 
 
-def whole_files(reader: Files) -> list[Part]:
+def whole_files(reader: Files) -> list[FilePart]:
     """Each file as one part."""
-    return [Part(name, 0, partial(reader.rows, file)) for file, name in enumerate(reader.names)]
+    return [FilePart(name, 0, partial(reader.rows, file)) for file, name in enumerate(reader.names)]
 
 
 def is_long(path: Path) -> bool:
@@ -70,17 +70,17 @@ def spans(content: BinaryIO, *, at_blank_lines: bool) -> list[Span]:
         content: read once, line by line.
         at_blank_lines: begin spans after blank lines only, unless none comes for another `PART_BYTES`.
     """
-    found: list[Span] = []
+    cut: list[Span] = []
     begin, line, row = 0, 0, 0
     offset, lines, rows, after_blank = 0, 0, 0, False
     for text in content:
         blank = not (text.removeprefix(BOM) if lines == 0 else text).strip()
         border = not at_blank_lines or (after_blank and not blank) or offset - begin >= 2 * PART_BYTES
         if offset - begin >= PART_BYTES and border:
-            found.append(Span(begin, offset, line, lines - line, row))
+            cut.append(Span(begin, offset, line, lines - line, row))
             begin, line, row = offset, lines, rows
         offset, lines, rows, after_blank = offset + len(text), lines + 1, rows + (not blank), blank
-    return [*found, Span(begin, offset, line, lines - line, row)] if offset else []
+    return [*cut, Span(begin, offset, line, lines - line, row)] if offset else []
 
 
 def span_rule(border: str) -> str:

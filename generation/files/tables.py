@@ -9,7 +9,7 @@ from typing import Any
 
 from faithful.base.errors import FaithfulError
 from generation.files.local_files import refuse_doubled
-from generation.files.parts import ROW_GROUPS, Part, whole_files
+from generation.files.parts import ROW_GROUPS, FilePart, whole_files
 
 _BATCH = 1024
 
@@ -88,7 +88,7 @@ class Tables:
         """Parquet files are cut into their row groups; Arrow files cannot be entered in the middle."""
         return ROW_GROUPS if self.builder == "parquet" else None
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FilePart]:
         """The row groups of every file, of Arrow files each as a whole."""
         import pyarrow.parquet as pq
 
@@ -100,7 +100,7 @@ class Tables:
             first = 0
             for group in range(metadata.num_row_groups):
                 rows = metadata.row_group(group).num_rows
-                found += [Part(name, first, partial(self._row_group, path, group))] if rows else []
+                found += [FilePart(name, first, partial(self._row_group, path, group))] if rows else []
                 first += rows
         return found
 
@@ -161,17 +161,17 @@ class _ArrowFile:
         return (self._file.get_batch(number) for number in range(self._file.num_record_batches))
 
 
-def _alike(one: Any, other: Any) -> bool:
+def _alike(a: Any, b: Any) -> bool:
     """Whether values of two types are read alike: texts, numbers, lists of such, structures whatever their fields."""
     import pyarrow.types as types
 
-    one, other = (kind.value_type if types.is_dictionary(kind) else kind for kind in (one, other))
-    if types.is_null(one) or types.is_null(other) or one == other:
+    a, b = (kind.value_type if types.is_dictionary(kind) else kind for kind in (a, b))
+    if types.is_null(a) or types.is_null(b) or a == b:
         return True
     for is_kind in (_is_text, _is_number, types.is_struct, types.is_temporal, _is_binary):
-        if is_kind(one) and is_kind(other):
+        if is_kind(a) and is_kind(b):
             return True
-    return _is_list(one) and _is_list(other) and _alike(one.value_type, other.value_type)
+    return _is_list(a) and _is_list(b) and _alike(a.value_type, b.value_type)
 
 
 def _is_text(kind: Any) -> bool:

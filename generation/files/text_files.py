@@ -15,7 +15,7 @@ from faithful.base.errors import FaithfulError
 from generation.files.delimited import delimited_rows
 from generation.files.json_rows import are_lines, json_lines, json_rows
 from generation.files.local_files import PACKED
-from generation.files.parts import Part, Span, is_long, span_rule, spans
+from generation.files.parts import FilePart, Span, is_long, span_rule, spans
 
 _SAMPLE = 64
 _PIECE = 1 << 17
@@ -89,7 +89,7 @@ class TextFiles:
         border = borders[self.builder]
         return span_rule(border) if border and any(map(self._divides, self.paths)) else None
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FilePart]:
         """The files in the parts that `division` names; files that cannot be cut as one part each.
 
         Raises:
@@ -98,13 +98,13 @@ class TextFiles:
         found = []
         for file, (path, name) in enumerate(zip(self.paths, self.names, strict=True)):
             if not self._divides(path):
-                found.append(Part(name, 0, partial(self.rows, file)))
+                found.append(FilePart(name, 0, partial(self.rows, file)))
                 continue
             with _faults_of(path), path.open("rb") as content:
                 cut = spans(content, at_blank_lines=self.builder == "text")
             for number, span in enumerate(cut):
                 first = number if self.builder == "text" else span.row
-                found.append(Part(name, first, partial(self._span, path, span)))
+                found.append(FilePart(name, first, partial(self._span, path, span)))
         return found
 
     def _divides(self, path: Path) -> bool:

@@ -8,26 +8,26 @@ from faithful.base.gpus import known_gpu
 from faithful.base.quantities import check_stated, format_bytes
 from faithful.models.load import shape_of
 from faithful.models.presets import Preset, find_preset
-from faithful.models.spec import check_dtype
-from generation.own.forecast import USABLE_MEMORY, Plan, device_memory, make_plan
+from faithful.models.spec import ModelSpec, check_dtype
+from faithful.store.corpus import Manifest
+from generation.own.forecast import USABLE_MEMORY, Forecast, device_memory, make_forecast
 from generation.own.prepare import (
     GenerateConfig,
     corpus_folder,
+    corpus_to_go_on_with,
     engine_settings,
-    existing_corpus,
     prepare,
     refuse_bad_counts,
     stated_sampling,
-    targets,
 )
 from generation.own.segments import settle_engine
 from generation.sampling.engine import EngineSettings
 from generation.writing.identity import sampling_of, settings_from
-from generation.writing.splits import test_tokens
+from generation.writing.splits import budgets, held_out_budget
 
 
 @dataclass(frozen=True)
-class DryRun(Plan):
+class DryRun(Forecast):
     """A plan, where its files would go, and a remark.
 
     Attributes:
@@ -60,36 +60,54 @@ def dry_run(config: GenerateConfig, assume: str | None = None) -> DryRun:
         config = replace(config, device="cuda")
     preset = find_preset(config.model or "tiny")
     folder = corpus_folder(config) if preset or config.out else None
-    if folder is None or preset is None or existing_corpus(folder) is not None:
+    there = 0
+    if folder is None or preset is None or corpus_to_go_on_with(folder) is not None:
         folder, manifest, spec = prepare(config)
-        wanted = targets(config, manifest)
         there = manifest.tokens("train")
-        settings = settings_from(manifest.segments[-1]["engine"])
-        if assume:
-            settings = _assumed(config)
-        elif any(manifest.shards.values()) and any(manifest.tokens(split) < wanted[split] for split in wanted):
-            settings, _ = settle_engine(config, manifest)
-        plan = make_plan(
-            model=spec.name,
-            revision=spec.revision,
-            dtype=spec.dtype,
-            shape=shape_of(spec),
-            sampling=sampling_of(manifest),
-            settings=settings,
-            train=max(0, wanted["train"] - there),
-            held_out=max(0, wanted["test"] - manifest.tokens("test")),
-            workers=config.workers,
-            assume=assume,
-        )
+        plan, settings = _of_corpus(config, manifest, spec, assume)
         note = f"{folder} already holds {there:,} tokens; the plan is for the rest." if there else ""
-        note = f"{note} {_no_room(plan, settings, assume)}".strip()
-        return DryRun(**asdict(plan), folder=str(folder), existing_tokens=there, preset=_settings(preset), note=note)
+    else:
+        plan, settings = _of_preset(config, preset, assume)
+        big = settings.device == "cpu" and preset.shape.params > 5e8
+        note = "There is no GPU here; --assume h100 says what one with vLLM would take." if big else ""
+    note = f"{note} {_no_room(plan, settings, assume)}".strip()
+    return DryRun(**asdict(plan), folder=str(folder), existing_tokens=there, preset=_settings(preset), note=note)
+
+
+def _of_corpus(
+    config: GenerateConfig, manifest: Manifest, spec: ModelSpec, assume: str | None
+) -> tuple[Forecast, EngineSettings]:
+    """What is missing of a corpus, of its model as it was resolved."""
+    wanted = budgets(manifest, config.tokens, config.held_out)
+    missing = {split: max(0, wanted[split] - manifest.tokens(split)) for split in wanted}
+    settings = settings_from(manifest.segments[-1]["engine"])
+    if assume:
+        settings = _assumed(config)
+    elif any(manifest.shards.values()) and any(missing.values()):
+        settings, _ = settle_engine(config, manifest)
+    plan = make_forecast(
+        model=spec.name,
+        revision=spec.revision,
+        dtype=spec.dtype,
+        shape=shape_of(spec),
+        sampling=sampling_of(manifest),
+        settings=settings,
+        train=missing["train"],
+        held_out=missing["test"],
+        workers=config.workers,
+        assume=assume,
+    )
+    return plan, settings
+
+
+def _of_preset(config: GenerateConfig, preset: Preset, assume: str | None) -> tuple[Forecast, EngineSettings]:
+    """All of a corpus that is not there, of a model whose shape is known without a network."""
     sampling = stated_sampling(config, preset.name, preset.shape.positions)
     dtype = config.dtype or ("float32" if known_device(config.device) == "cpu" else preset.dtype)
     check_dtype(dtype)
     settings = _assumed(config) if assume else engine_settings(config, preset.shape, dtype, sampling.max_tokens)
     train = config.tokens or preset.tokens
-    plan = make_plan(
+    plan = make_forecast(
         model=preset.name,
         revision=config.revision or "resolved to a commit at the start",
         dtype=dtype,
@@ -97,14 +115,11 @@ def dry_run(config: GenerateConfig, assume: str | None = None) -> DryRun:
         sampling=sampling,
         settings=settings,
         train=train,
-        held_out=config.held_out or test_tokens(train),
+        held_out=config.held_out or held_out_budget(train),
         workers=config.workers,
         assume=assume,
     )
-    big = settings.device == "cpu" and preset.shape.params > 5e8
-    note = "There is no GPU here; --assume h100 says what one with vLLM would take." if big else ""
-    note = f"{note} {_no_room(plan, settings, assume)}".strip()
-    return DryRun(**asdict(plan), folder=str(folder), preset=_settings(preset), note=note)
+    return plan, settings
 
 
 def _assumed(config: GenerateConfig) -> EngineSettings:
@@ -113,7 +128,7 @@ def _assumed(config: GenerateConfig) -> EngineSettings:
     return EngineSettings(name, "cuda", config.threads or 1, config.batch or 256, config.shard_rows or 4096, False)
 
 
-def _no_room(plan: Plan, settings: EngineSettings, assume: str | None) -> str:
+def _no_room(plan: Forecast, settings: EngineSettings, assume: str | None) -> str:
     """What is wrong with a plan that does not fit this machine or the assumed GPU, '' where it fits."""
     if plan.fits or not plan.train_tokens + plan.test_tokens:
         return ""

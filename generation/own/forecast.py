@@ -13,7 +13,6 @@ from faithful.models.spec import ModelSpec
 from generation.own.engines import ENGINES
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
-from generation.writing.splits import test_tokens
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 DISK_BYTES_PER_TOKEN = 9.0
@@ -22,7 +21,7 @@ CPU_FLOPS_PER_THREAD = 3e10
 
 
 @dataclass(frozen=True)
-class Plan:
+class Forecast:
     """A forecast. Times are estimates from bandwidth or FLOPs; the measured rate replaces them once work runs.
 
     Attributes:
@@ -65,9 +64,6 @@ class Plan:
         return asdict(self)
 
 
-test_tokens.__test__ = False  # type: ignore[attr-defined]
-
-
 def bytes_on_disk(tokens: int, vocab_size: int) -> int:
     """Parquet bytes of a corpus with log-probabilities and text (measured on `tiny`, rounded up)."""
     return round(tokens * (DISK_BYTES_PER_TOKEN + (2 if vocab_size > 2**16 else 0)))
@@ -94,7 +90,7 @@ def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: i
     return shape.params * size + cache + logits + ENGINES[settings.name].base_bytes
 
 
-def make_plan(
+def make_forecast(
     *,
     model: str,
     revision: str,
@@ -106,7 +102,7 @@ def make_plan(
     held_out: int,
     workers: int | None,
     assume: str | None = None,
-) -> Plan:
+) -> Forecast:
     """Forecast a generation from the model's shape alone, for the GPU here or the one that `assume` names.
 
     Decoding is memory-bound on a GPU: tokens/s ≤ B · bandwidth / (weight bytes + B · mean length · KV bytes), taken at 60 %.
@@ -130,7 +126,7 @@ def make_plan(
         rate = count * concurrency / step_seconds
     else:
         rate = count * CPU_FLOPS_PER_THREAD * settings.threads / (2 * shape.params)
-    return Plan(
+    return Forecast(
         model=model,
         revision=revision,
         dtype=dtype,

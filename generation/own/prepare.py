@@ -7,9 +7,9 @@ from pathlib import Path
 from faithful.base.devices import default_device, known_device
 from faithful.base.errors import FaithfulError
 from faithful.models.load import shape_of
-from faithful.models.presets import DEFAULT_CONTEXT, DEFAULT_TOKENS, Shape, find_preset
+from faithful.models.presets import DEFAULT_CONTEXT, Shape, find_preset
 from faithful.models.spec import ModelSpec, resolve_model
-from faithful.store.corpus import MANIFEST, Manifest, read_manifest
+from faithful.store.corpus import Manifest
 from faithful.store.places import run_folder, run_name
 from generation.configs.generate import GenerateConfig
 from generation.own.engines import choose_engine
@@ -18,14 +18,12 @@ from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
 from generation.writing.identity import (
     corpus_identity,
-    differences,
     engine_identity,
     model_provenance,
     settings_from,
     spec_of,
 )
-from generation.writing.shards import refuse_foreign_folder
-from generation.writing.splits import test_tokens
+from generation.writing.recorded import difference, differences, existing_corpus, model_differences, refuse_otherwise
 
 ENGINE_CHANGES = ("engine", "device", "batch")
 
@@ -62,7 +60,7 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
         spec = _resolve(config)
         positions = spec.positions
     folder = corpus_folder(config, positions)
-    manifest = existing_corpus(folder)
+    manifest = corpus_to_go_on_with(folder)
     if manifest is not None:
         refuse_differences(config, folder, manifest)
         return folder, manifest, spec_of(manifest)
@@ -86,19 +84,16 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
     return folder, manifest, spec
 
 
-def existing_corpus(folder: Path) -> Manifest | None:
+def corpus_to_go_on_with(folder: Path) -> Manifest | None:
     """The manifest of the corpus in a folder; None where there is none yet.
 
     A manifest without a shard is what a run left that drew nothing: there is no corpus yet, and it is started anew.
 
     Raises:
-        FaithfulError: the folder holds other things, or a manifest that cannot be read.
+        FaithfulError: see `existing_corpus`.
     """
-    if not (folder / MANIFEST).exists():
-        refuse_foreign_folder(folder)
-        return None
-    manifest = read_manifest(folder)
-    return manifest if manifest.kind != "own" or any(manifest.shards.values()) else None
+    manifest = existing_corpus(folder)
+    return manifest if manifest and (manifest.kind != "own" or any(manifest.shards.values())) else None
 
 
 def refuse_bad_counts(config: GenerateConfig) -> None:
@@ -178,21 +173,6 @@ def stated_sampling(config: GenerateConfig, model: str, positions: int) -> Sampl
     return sampling
 
 
-def targets(config: GenerateConfig, manifest: Manifest) -> dict[str, int]:
-    """Tokens to reach per split: what is asked for, else what was asked for last.
-
-    The held-out budget follows the training budget by rule unless it was stated: that of a corpus with more training
-    tokens than are asked for follows its own.
-    """
-    preset = find_preset(manifest.identity["model"]["name"])
-    before = manifest.requested
-    train = config.tokens or before["train"] or (preset.tokens if preset else DEFAULT_TOKENS)
-    by_rule = before["test"] in (0, test_tokens(before["train"]))
-    reached = before["train"] if manifest.tokens("train") >= before["train"] else 0
-    held_out = config.held_out or (test_tokens(max(train, reached)) if by_rule else before["test"])
-    return {"train": train, "test": held_out}
-
-
 def _resolve(config: GenerateConfig) -> ModelSpec:
     return resolve_model(
         config.model or "tiny",
@@ -228,20 +208,13 @@ def refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest)
     if stated["engine"] == "auto":
         stated["engine"] = None
     engine_changes = differences({name: stated.pop(name) for name in ENGINE_CHANGES}, recorded)
-    found = differences(stated, recorded)
-    name = identity["model"]["name"]
-    if config.model:
-        preset = find_preset(config.model)
-        asked = preset.name if preset else config.model
-        if asked not in (name, spec_of(manifest).source) and Path(asked).resolve() != Path(spec_of(manifest).source):
-            found.insert(0, f"model {asked} asked for, {name} in the corpus")
+    changes = model_differences(config.model, manifest) + differences(stated, recorded)
     if config.revision and not _is_revision(config.revision, manifest):
-        found.append(f"revision {config.revision} asked for, {identity['model']['revision']} in the corpus")
-    advice = "Choose another --out" if found else "Choose another --out, or go on with --accept-engine-change"
+        changes.append(difference("revision", config.revision, identity["model"]["revision"]))
+    advice = "Choose another --out" if changes else "Choose another --out, or go on with --accept-engine-change"
     if not config.accept_engine_change:
-        found += engine_changes
-    if found:
-        raise FaithfulError(f"{folder} was made otherwise: {'; '.join(found)}. {advice}; nothing was changed.")
+        changes += engine_changes
+    refuse_otherwise(folder, changes, advice)
 
 
 def _is_revision(stated: str, manifest: Manifest) -> bool:

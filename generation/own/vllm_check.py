@@ -48,15 +48,15 @@ def reference(spec: "ModelSpec", sampling: "Sampling", settings: "EngineSettings
     process = start_child(_refer, theirs, spec, min(LONGEST[settings.device], sampling.max_tokens), settings)
     theirs.close()
     try:
-        found = ours.recv()
+        answer = ours.recv()
     except EOFError:  # the system killed it: it took too much
         return None
     finally:
         process.join()
         ours.close()
-    if isinstance(found, str):
-        raise FaithfulError(found)
-    return found if found is None else Reference(*found)
+    if isinstance(answer, str):
+        raise FaithfulError(answer)
+    return answer if answer is None else Reference(*answer)
 
 
 def refuse_other_probabilities(engine: "VllmEngine", known: Reference | None) -> None:

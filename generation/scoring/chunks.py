@@ -106,17 +106,17 @@ def chunk_sums(
             places, scores = next(results)
             open_.add(places, scores)
             left -= len(places)
-        found = open_.sums() | {"tokens": np.array(lengths[first:last].sum())}
-        kept.save(number, found)
-        yield found
+        sums = open_.sums() | {"tokens": np.array(lengths[first:last].sum())}
+        kept.save(number, sums)
+        yield sums
 
 
 def _borders(lengths: np.ndarray, tokens: int) -> list[tuple[int, int]]:
     """Chunks of at most `CHUNK` documents, each the shortest with so many tokens: first and one past the last."""
-    found, first, held = [], 0, 0
+    borders, first, held = [], 0, 0
     for place, length in enumerate(lengths.tolist(), 1):
         held += length
         if held >= tokens or place - first == CHUNK or place == len(lengths):
-            found.append((first, place))
+            borders.append((first, place))
             first, held = place, 0
-    return found
+    return borders

@@ -16,7 +16,7 @@ JOINED = 4096
 
 
 @dataclass(frozen=True)
-class Part:
+class ScoredPart:
     """The documents that are scored, in index order.
 
     Attributes:
@@ -38,7 +38,7 @@ class Part:
     predictions: np.ndarray | None = None
 
 
-def choose_part(corpus: Corpus, split: str, limit: int | None, report: Reporter = silent) -> Part:
+def choose_part(corpus: Corpus, split: str, limit: int | None, report: Reporter = silent) -> ScoredPart:
     """All documents, or about `limit` tokens of whole documents chosen by a hash of their index.
 
     Holds those, 17 bytes for every document of the split and what `predictions_within` takes: a copy counts whether or not
@@ -70,7 +70,7 @@ def choose_part(corpus: Corpus, split: str, limit: int | None, report: Reporter 
         row += batch.num_rows
     if not documents:
         raise FaithfulError(f"No document of {corpus.folder} falls into the part scored; score more --tokens.")
-    if not all(np.isfinite(one).all() for one in log_p):
+    if not all(np.isfinite(values).all() for values in log_p):
         raise FaithfulError(
             f"{corpus.folder} stores log-probabilities that are no numbers, which say nothing of how it was sampled; make the"
             " corpus again."
@@ -78,7 +78,7 @@ def choose_part(corpus: Corpus, split: str, limit: int | None, report: Reporter 
     chosen = "every document" if share == 1 else f"{share:.3g} of the documents, chosen by a hash of their index"
     complete = len(log_p) == len(documents)
     repeated = repeats(np.concatenate(hashes, axis=1))[np.array(indices)]
-    return Part(
+    return ScoredPart(
         documents,
         np.array(indices),
         log_p if complete else None,

@@ -11,7 +11,7 @@ from faithful.hub.errors import first_line, gated, is_gated, is_transient
 from faithful.hub.reachable import hub_problem
 from faithful.hub.set_files import refuse_foreign_files, refuse_other_files
 from generation.files.local_files import builder_ending
-from generation.files.parts import ROW_GROUPS, Part, whole_files
+from generation.files.parts import ROW_GROUPS, FilePart, whole_files
 from generation.files.text_files import unpack_zstandard
 
 PARTS = 64
@@ -87,7 +87,7 @@ class Stream:
         """Parquet files are cut into their row groups; no other file can be entered in the middle."""
         return ROW_GROUPS if _type_of(self._builder) == "parquet" else None
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FilePart]:
         """The row groups of every file; reads the files' ends, where they are listed."""
         import pyarrow.parquet as pq
 
@@ -98,7 +98,7 @@ class Stream:
             first = 0
             for group in range(metadata.num_row_groups):
                 rows = metadata.row_group(group).num_rows
-                found += [Part(name, first, partial(self._row_group, file, metadata, group))] if rows else []
+                found += [FilePart(name, first, partial(self._row_group, file, metadata, group))] if rows else []
                 first += rows
         return found
 
@@ -153,7 +153,7 @@ class Saved:
         """None: they are parts already."""
         return None
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FilePart]:
         """The parts."""
         return whole_files(self)
 

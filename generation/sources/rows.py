@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from faithful.base.errors import FaithfulError
 from faithful.hub.errors import PAUSES, Attempts, connection_lost, first_line, is_transient, with_retries
-from generation.files.parts import Part, whole_files
+from generation.files.parts import FilePart, whole_files
 from generation.files.tables import Tables
 from generation.files.templates import WIKITEXT, renderer
 from generation.files.text_files import TextFiles
@@ -45,7 +45,7 @@ class Reader(Protocol):
     def division(self, unit: str) -> str | None:
         """How `parts` cuts the files, in words; None where they can only be read from their beginnings."""
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[FilePart]:
         """The files in parts, in the order of their rows."""
 
     def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
@@ -100,7 +100,7 @@ class Rows:
         """The place after the last row yielded, as JSON values."""
         return {**self._place.state(), "dropped": dict(self.dropped)}
 
-    def _open(self) -> list[Part]:
+    def _open(self) -> list[FilePart]:
         """What is read in turn."""
         reader = open_source(self.source).select(needed_columns(self.source))
         if not self.source.parts:
@@ -110,7 +110,7 @@ class Rows:
         except Exception as error:
             raise reading_fault(error, self.source.name) from error
 
-    def _part(self, part: Part, skip: int) -> Iterator[tuple[int, Row | str]]:
+    def _part(self, part: FilePart, skip: int) -> Iterator[tuple[int, Row | str]]:
         """Pairs (rows of the part consumed, row or the reason to drop it), through broken connections."""
         what = f"{self.source.name}, {part.name}"
         attempts = Attempts(self.pauses, lambda error, count: connection_lost(what, count, error))
@@ -129,7 +129,7 @@ class Rows:
             return ConnectionError(first_line(error))
         return reading_fault(error, what)
 
-    def _items(self, part: Part, skip: int) -> Iterator[tuple[int, Row | str]]:
+    def _items(self, part: FilePart, skip: int) -> Iterator[tuple[int, Row | str]]:
         rows = part.rows(skip)
         if self.source.template == WIKITEXT:
             for count, text in articles(self._text(row) for row in rows):

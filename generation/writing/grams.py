@@ -53,10 +53,10 @@ class KnownGrams:
         """Take joined documents of the other text: int64 [tokens] and int64 [documents + 1]."""
         if not len(self._known):
             return
-        found = gram_hashes(tokens, offsets)[0]
-        found = found[self._near[found >> np.uint64(64 - _BITS)]]
-        at = np.minimum(np.searchsorted(self._known, found), len(self._known) - 1)
-        self._met[at[self._known[at] == found]] = True
+        hashes = gram_hashes(tokens, offsets)[0]
+        hashes = hashes[self._near[hashes >> np.uint64(64 - _BITS)]]
+        at = np.minimum(np.searchsorted(self._known, hashes), len(self._known) - 1)
+        self._met[at[self._known[at] == hashes]] = True
 
     def met(self) -> np.ndarray:
         """Bool [g], for each of the grams given whether it was met."""

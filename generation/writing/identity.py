@@ -1,4 +1,4 @@
-"""What decides the bytes of a corpus, and how a stated wish is compared with a corpus that exists."""
+"""What decides the bytes of a corpus."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -90,15 +90,6 @@ def settings_from(engine: dict[str, Any]) -> EngineSettings:
     names = ("name", "threads", "slots", "shard_rows", "deterministic")
     kind = "cpu" if engine["device"] == "cpu" else "cuda"
     return EngineSettings(device=kind, **{name: engine[name] for name in names})
-
-
-def differences(stated: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
-    """Sentences-in-short for each stated value that differs: `temperature 0.7 here, 1.0 in the corpus`."""
-    return [
-        f"{name.replace('_', ' ')} {value} asked for, {recorded.get(name)} in the corpus"
-        for name, value in stated.items()
-        if value is not None and value != recorded.get(name)
-    ]
 
 
 def check_engine(recorded: dict[str, Any], current: dict[str, Any], accept: bool) -> bool:

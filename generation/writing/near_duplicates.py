@@ -14,6 +14,7 @@ PARTNERS = 64
 
 _SEED = 20260101
 _BLOCK = 1 << 15
+_PAIRS = 1 << 14
 
 
 def document_hashes(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -54,9 +55,9 @@ def repeats(hashes: np.ndarray) -> np.ndarray:
     """Which columns of `document_hashes` equal an earlier one: uint64 [2, rows] → bool [rows]."""
     order = np.lexsort(hashes)
     same = (hashes[:, order[1:]] == hashes[:, order[:-1]]).all(axis=0)
-    found = np.zeros(hashes.shape[1], bool)
-    found[order[1:][same]] = True
-    return found
+    repeated = np.zeros(hashes.shape[1], bool)
+    repeated[order[1:][same]] = True
+    return repeated
 
 
 def near_duplicates(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -81,9 +82,9 @@ def near_duplicates(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     leads[first] = True
     lengths = np.diff(offsets)
     lead_tokens = tokens[np.repeat(leads, lengths)]
-    found = leads.copy()
-    found[leads] = _partnered(signatures(lead_tokens, np.concatenate([[0], np.cumsum(lengths[leads])])))
-    return (found[first] | (copies > 1))[inverse.ravel()]
+    has_partner = leads.copy()
+    has_partner[leads] = _partnered(signatures(lead_tokens, np.concatenate([[0], np.cumsum(lengths[leads])])))
+    return (has_partner[first] | (copies > 1))[inverse.ravel()]
 
 
 def signatures(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -142,22 +143,51 @@ def _shingles(tokens: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.n
     return (hashes >> np.uint64(32)).astype(np.uint32), starts
 
 
-def _partnered(minima: np.ndarray) -> np.ndarray:
-    """Which rows of uint32 [rows, 128] agree with some other row in ≥ 80 % of the minima, bool [rows]."""
-    found = np.zeros(len(minima), bool)
-    bands = minima.reshape(len(minima), BANDS, -1)
-    weights = _weights(bands.shape[2])[0]
+def candidates(minima: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of rows that share a band of their minima: each row with the 64 before it in its bucket.
+
+    Args:
+        minima: uint32 [rows, 128] from `signatures`, in memory or mapped.
+
+    Yields:
+        int64 [pairs] the earlier rows and int64 [pairs] the later ones, band by band.
+    """
     for band in range(BANDS):
-        keys = (bands[:, band].astype(np.uint64) * weights).sum(axis=1)
+        keys = band_keys(minima, band)
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         for distance in range(1, PARTNERS + 1):
             same = keys[distance:] == keys[:-distance]
             if not same.any():
                 break
-            left, right = order[:-distance][same], order[distance:][same]
-            open_ = ~(found[left] & found[right])
-            left, right = left[open_], right[open_]
-            close = (minima[left] == minima[right]).mean(axis=1) >= THRESHOLD
-            found[left[close]] = found[right[close]] = True
-    return found
+            yield order[:-distance][same], order[distance:][same]
+
+
+def band_keys(minima: np.ndarray, band: int) -> np.ndarray:
+    """One uint64 per row for the minima of a band; a collision costs a comparison and changes nothing."""
+    width = PERMUTATIONS // BANDS
+    keys = np.zeros(len(minima), np.uint64)
+    for column in minima[:, band * width : (band + 1) * width].T:
+        keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(32)
+    return keys
+
+
+def agree(minima: np.ndarray, rows: np.ndarray, others: np.ndarray, partners: np.ndarray) -> np.ndarray:
+    """Whether rows of uint32 [rows, 128] share ≥ 80 % of the minima with the rows `partners` of `others`: bool [pairs]."""
+    close = np.empty(len(rows), bool)
+    for start in range(0, len(rows), _PAIRS):
+        block = slice(start, start + _PAIRS)
+        close[block] = (minima[rows[block]] == others[partners[block]]).mean(axis=1) >= THRESHOLD
+    return close
+
+
+def _partnered(minima: np.ndarray) -> np.ndarray:
+    """Which rows of uint32 [rows, 128] are near-duplicates of some other row, bool [rows]."""
+    has_partner = np.zeros(len(minima), bool)
+    for earlier, later in candidates(minima):
+        open_ = ~(has_partner[earlier] & has_partner[later])
+        earlier, later = earlier[open_], later[open_]
+        close = agree(minima, earlier, minima, later)
+        has_partner[earlier[close]] = has_partner[later[close]] = True
+    return has_partner

@@ -4,16 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import (
-    MANIFEST,
     SPLITS,
     Document,
     Manifest,
     Shard,
     intact_shards,
-    read_manifest,
     to_table,
     write_manifest,
     write_shard,
@@ -36,39 +33,6 @@ def write_documents(
     texts = decode(tokenizer, [without_closing(d.token_ids, spec.eos_ids) for d in documents], spec.mapped)
     statistics = shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped, spec.holes)
     return write_shard(folder, split, number, to_table(documents, texts, spec.vocab_size), statistics)
-
-
-def open_corpus(folder: Path, kind: str, identity: dict[str, Any], provenance: dict[str, Any]) -> Manifest:
-    """The manifest of an `external` or `derived` corpus: the one in the folder, else a new one (not yet written).
-
-    Raises:
-        FaithfulError: the folder holds something else, or a corpus with another identity; says what differs.
-    """
-    if not (folder / MANIFEST).exists():
-        refuse_foreign_folder(folder)
-        return Manifest(folder.resolve().name, kind, identity, provenance, requested={"train": 0, "test": 0})
-    manifest = read_manifest(folder)
-    old, new = _flat(manifest.identity), _flat(identity)
-    found = [
-        f"{name.replace('_', ' ')} {new.get(name)} asked for, {old.get(name)} in the corpus"
-        for name in dict.fromkeys([*new, *old])
-        if new.get(name) != old.get(name)
-    ]
-    if manifest.kind != kind:
-        found.insert(0, f"the corpus there is {manifest.kind}")
-    if found:
-        raise FaithfulError(
-            f"{folder} was made otherwise: {'; '.join(found[:6])}. Choose another --out; nothing was changed."
-        )
-    return manifest
-
-
-def refuse_foreign_folder(folder: Path) -> None:
-    """Refuse a folder that holds anything but what a killed first run leaves."""
-    if folder.exists() and not folder.is_dir():
-        raise FaithfulError(f"{folder} is a file; choose a folder with --out.")
-    if folder.is_dir() and any(path.name != ".lock" and not path.name.endswith(".tmp") for path in folder.iterdir()):
-        raise FaithfulError(f"{folder} is not empty and holds no corpus; choose another --out.")
 
 
 class CorpusWriter:
@@ -156,12 +120,3 @@ class CorpusWriter:
         if self.before_commit:
             self.before_commit(self.manifest)
         write_manifest(self.folder, self.manifest)
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested dicts as one dict with dotted names."""
-    if not isinstance(value, dict):
-        return {name: value}
-    return {
-        key: leaf for part, below in value.items() for key, leaf in _flat(below, f"{name}.{part}".strip(".")).items()
-    }

@@ -101,14 +101,14 @@ class Diversity:
         """
         points = [*self._points, *[self._now()] * (len(self.budgets) - len(self._points))]
         ids = [point[1][0] for point in points]
-        found: dict[str, list[Any]] = {
+        curves: dict[str, list[Any]] = {
             "budgets": self.budgets,
             "vocab_coverage": [distinct / self.vocab_size for distinct in ids],
             "type_token": [distinct / budget for distinct, budget in zip(ids, self.budgets, strict=True)],
         }
         for n in range(1, NGRAMS + 1):
-            found[f"distinct_{n}"] = [distinct / max(total, 1) for distinct, total in (point[n] for point in points)]
-        return found
+            curves[f"distinct_{n}"] = [distinct / max(total, 1) for distinct, total in (point[n] for point in points)]
+        return curves
 
     def _block(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
         """Take a few documents, stopping at each budget to note the counts."""
@@ -142,7 +142,7 @@ class Diversity:
 
     def _now(self) -> dict[int, tuple[float, int]]:
         """Distinct n-grams and n-grams, by n."""
-        counts = {1: float(np.count_nonzero(self._seen))} | {n: one.count for n, one in self._sketches.items()}
+        counts = {1: float(np.count_nonzero(self._seen))} | {n: sketch.count for n, sketch in self._sketches.items()}
         return {n: (counts[n], self._totals[n]) for n in counts}
 
 

@@ -119,9 +119,9 @@ def corpus_statistics(
         raise FaithfulError(f"{corpus.folder} has no {split} tokens to describe yet; generate or add some first.")
     sums = merge(shard.statistics for shard in corpus.manifest.shards[split])
     curves_at = _budgets(min(budget_limit, sums["tokens"]))
-    found = _passed(corpus, split, sums, curves_at, budget_limit, vocab_size, report)
-    found["computed_on"]["curves"] = min(budget_limit, sums["tokens"])
-    return _rates(sums) | found
+    passed = _passed(corpus, split, sums, curves_at, budget_limit, vocab_size, report)
+    passed["computed_on"]["curves"] = min(budget_limit, sums["tokens"])
+    return _rates(sums) | passed
 
 
 def budget_statistics(
@@ -156,9 +156,9 @@ def budget_statistics(
         parts.append(shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped, spec.holes))
     sums = merge(parts)
     cut = min(budget, sums["tokens"])
-    found = _passed(corpus, "train", sums, _budgets(cut, [cut]), min(budget, near_limit), spec.vocab_size, report)
-    found["computed_on"]["curves"] = cut
-    return _rates(sums) | found | {"lengths": sums["lengths"]}
+    passed = _passed(corpus, "train", sums, _budgets(cut, [cut]), min(budget, near_limit), spec.vocab_size, report)
+    passed["computed_on"]["curves"] = cut
+    return _rates(sums) | passed | {"lengths": sums["lengths"]}
 
 
 def _prefix(corpus: Corpus, budget: int) -> tuple[list[Shard], Shard | None, int]:
@@ -166,8 +166,8 @@ def _prefix(corpus: Corpus, budget: int) -> tuple[list[Shard], Shard | None, int
     shards = corpus.manifest.shards["train"]
     for place, shard in enumerate(shards):
         if shard.tokens >= budget:
-            one = _with_shards(corpus, [shard])
-            lengths = [batch.column("n_tokens").to_numpy() for batch in one.batches("train", ["n_tokens"])]
+            alone = _with_shards(corpus, [shard])
+            lengths = [batch.column("n_tokens").to_numpy() for batch in alone.batches("train", ["n_tokens"])]
             rows = int(np.searchsorted(np.cumsum(np.concatenate(lengths)), budget)) + 1
             return (shards[: place + 1], None, 0) if rows == shard.rows else (shards[:place], shard, rows)
         budget -= shard.tokens
@@ -203,7 +203,7 @@ def _passed(
 ) -> dict[str, Any]:
     """The figures that take a pass over a split's first documents, those whose sums are `sums`."""
     rows, total, done = sums["rows"], sums["tokens"], 0
-    duplicates, head, packed = Duplicates(rows), _Head(near_tokens), _Compression()
+    duplicates, head, packed = Duplicates(rows), Head(near_tokens), _Compression()
     diversity = Diversity(vocab_size, curves_at)
     for batch in _first(corpus, rows, split, ["token_ids", "text"]):
         tokens, offsets = flat_tokens(batch)
@@ -255,15 +255,16 @@ class Duplicates:
         return 1 - count_distinct(self.hashes) / self.rows
 
 
-class _Head:
+class Head:
     """Collects the shortest prefix of whole documents with at least `limit` tokens."""
 
     def __init__(self, limit: int) -> None:
         self.missing = limit
-        self.tokens: list[np.ndarray] = []
-        self.lengths: list[np.ndarray] = []
+        self.tokens = [np.empty(0, np.int64)]
+        self.lengths = [np.empty(0, np.int64)]
 
     def add(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
+        """Take the next documents, joined: int64 [tokens] and int64 [rows + 1]."""
         if self.missing <= 0:
             return
         rows = min(int(np.searchsorted(offsets, self.missing)), len(offsets) - 1)
@@ -357,8 +358,8 @@ def _sum_logprobs(documents: list[Document]) -> float | None:
     return math.fsum(np.fromiter(chain.from_iterable(known), np.float32).tolist())
 
 
-def total_variation(one: np.ndarray, other: np.ndarray) -> float:
+def total_variation(a: np.ndarray, b: np.ndarray) -> float:
     """Half the sum of the absolute differences of two histograms' shares, between 0 and 1."""
-    size = max(len(one), len(other))
-    shares = [np.pad(part / max(part.sum(), 1), (0, size - len(part))) for part in (one, other)]
+    size = max(len(a), len(b))
+    shares = [np.pad(part / max(part.sum(), 1), (0, size - len(part))) for part in (a, b)]
     return float(np.abs(shares[0] - shares[1]).sum() / 2)

@@ -15,7 +15,7 @@ from generation.certificate.reference import Reference, model_figures, score_ref
 from generation.certificate.score_part import score_part
 from generation.sampling.distribution import Sampling
 from generation.scoring.excess import BandCounter
-from generation.scoring.scored_part import Part, choose_part
+from generation.scoring.scored_part import ScoredPart, choose_part
 from generation.writing.identity import sampling_of
 from generation.writing.statistics import budget_statistics
 from studies.common.cache import ResultCache
@@ -97,7 +97,7 @@ class Bench:
             "seconds": round(time.monotonic() - began, 2),
         }
 
-    def _declared(self, part: Part, sampling: Sampling, drawn_in: str | None, report: Reporter) -> Measures:
+    def _declared(self, part: ScoredPart, sampling: Sampling, drawn_in: str | None, report: Reporter) -> Measures:
         """Verdict of an own corpus under the sampling it declares, by the study's model; the corpus itself is not touched."""
         if sampling.deterministic:
             return dict.fromkeys(DECLARED) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0}

@@ -22,7 +22,7 @@ from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import bos_of
 from faithful.store.corpus import Corpus
 from faithful.store.places import corpora_in
-from generation.certificate.certify import DEFAULT_TOKENS, refuse_damaged
+from generation.certificate.certify import DEFAULT_TOKENS
 from generation.certificate.reference import find_reference
 from generation.configs.add import AddConfig
 from generation.configs.generate import GenerateConfig
@@ -104,7 +104,7 @@ def _open(folders: Sequence[Path]) -> list[Corpus]:
     for corpus in corpora:
         if not corpus.tokens():
             raise FaithfulError(f"{corpus.folder} holds no train tokens yet; complete it or leave it out.")
-        refuse_damaged(corpus, "train")
+        corpus.refuse_damaged("train")
     return corpora
 
 

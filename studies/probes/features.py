@@ -13,7 +13,7 @@ from torch import Tensor
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Tally, uncounted
-from faithful.hooks.padding import like_lengths, pad
+from faithful.hooks.padding import length_buckets, pad
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
@@ -86,7 +86,7 @@ def pool_features(
     """
     if pooling not in POOLINGS:
         raise FaithfulError(f"'{pooling}' is no pooling; choose {', '.join(POOLINGS)}.")
-    batches = list(like_lengths(rows, ROWS_PER_FORWARD))
+    batches = list(length_buckets(rows, ROWS_PER_FORWARD))
     texts: list[Rows] = [[rows[place] for place in places] for places in batches]
     pools = spread(texts) if spread else enumerate(pool_batch(model, saes, text, ordinary, pooling) for text in texts)
     h = np.zeros((len(rows), model.d_in), np.float32)

@@ -22,8 +22,10 @@ from faithful.training.card import write_saes_card
 from faithful.training.config import TrainConfig
 from faithful.training.train import train
 from generation.configs.add import AddConfig
-from generation.configs.derive import ShuffleConfig, SubsampleConfig
+from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
 from generation.configs.generate import GenerateConfig
+from generation.derived.dedup import dedup
+from generation.derived.mix import mix, shares_of
 from generation.derived.shuffle import shuffle
 from generation.derived.subsample import subsample
 from generation.external.add import add
@@ -197,21 +199,26 @@ def enough_seeds(recipe: Recipe) -> bool:
 
 def _corpus_step(recipe: Recipe, folder: Path, corpus: CorpusPlan, device: str | None) -> Step:
     out = folder / "corpora" / corpus.name
-    needs = tuple(f"corpus {name}" for name in corpus.needs)
-    where: dict[str, Any] = {"device": device}
-    budget = {"tokens": recipe.tokens} | corpus.options
-    source = folder / "corpora" / corpus.source
+    inputs = tuple(folder / "corpora" / name for name in corpus.inputs)
+    options, where = corpus.options, {"device": device}
+    budget: dict[str, Any] = {"tokens": recipe.tokens} | corpus.options
     config: Any
     call: Any
-    if corpus.how == "generate":
-        config, call = GenerateConfig(model=recipe.model, out=out, **where | budget), generate
-    elif corpus.how == "add":
-        config, call = AddConfig(name=corpus.source, model=recipe.model, out=out, **budget), add
-    elif corpus.how == "like":
-        config = SubsampleConfig(folder=folder / "corpora" / corpus.of, like=source, out=out, **budget)
-        call = subsample
-    else:
-        config, call = ShuffleConfig(folder=source, out=out, **corpus.options), shuffle
+    match corpus.how:
+        case "add":
+            config, call = AddConfig(name=corpus.source, model=recipe.model, out=out, **budget), add
+        case "like":
+            config, call = SubsampleConfig(folder=inputs[0], like=inputs[1], out=out, **budget), subsample
+        case "mix":
+            config, call = MixConfig(folders=inputs, out=out, **budget), mix
+            shares_of(config)
+        case "dedup":
+            config, call = DedupConfig(folder=inputs[0], out=out, **options), dedup
+        case "shuffle":
+            config, call = ShuffleConfig(folder=inputs[0], out=out, **options), shuffle
+        case _:
+            config, call = GenerateConfig(model=recipe.model, out=out, **where | budget), generate
+    needs = tuple(f"corpus {name}" for name in corpus.inputs)
     return Step(f"corpus {corpus.name}", needs, config, call, partial(_digest_of_corpus, out))
 
 

@@ -18,7 +18,7 @@ from faithful.options.fields import Option, options_of
 from faithful.options.values import KINDS, read_values
 from studies.catalog import find_study
 
-SOURCES = ("add", "like", "shuffle")
+SOURCES = ("add", "like", "mix", "dedup", "shuffle")
 NOT_STATED = {
     "out", "run", "model", "folder", "name", "saes", "corpora", "folders", "own", "seeds",
 }  # fmt: skip
@@ -32,9 +32,10 @@ class CorpusPlan:
 
     Attributes:
         name: of its folder.
-        how: `generate`, `add` (external text), `like` (a part of another one with the lengths of a third) or `shuffle`.
-        source: what is added or whose lengths are taken or what is shuffled; '' for the model's own.
-        of: for `like`, the corpus that is cut.
+        how: `generate`, `add` (external text), `like` (a part of a corpus with the lengths of another), `mix`, `dedup` or
+            `shuffle`.
+        source: what is added; '' for the others.
+        inputs: corpora of the recipe that it is made from; for `like` the one that is cut, then the one with the lengths.
         train: whether SAEs are trained on it.
         options: further settings of the command that makes it.
     """
@@ -42,14 +43,16 @@ class CorpusPlan:
     name: str
     how: str
     source: str = ""
-    of: str = ""
+    inputs: tuple[str, ...] = ()
     train: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Corpora that must be there before."""
-        return (self.of, self.source) if self.how == "like" else (self.source,) if self.how == "shuffle" else ()
+    def made_from(self) -> dict[str, Any]:
+        """What a recipe states of it: `{"like": "web", "of": "own"}`."""
+        if self.how == "like":
+            return {"like": self.inputs[1], "of": self.inputs[0]}
+        stated = {"generate": None, "add": self.source, "mix": self.inputs}.get(self.how, *self.inputs[:1])
+        return {self.how: stated} if stated else {}
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
     corpora = tuple(_corpus(key, value) for key, value in _tables(table.get("corpora", {}), "corpora").items())
     there: set[str] = set()
     for corpus in corpora:
-        for needed in corpus.needs:
+        for needed in corpus.inputs:
             if needed not in there:
                 raise FaithfulError(f"The corpus '{corpus.name}' is made from '{needed}', which must stand before it.")
         there.add(corpus.name)
@@ -163,10 +166,7 @@ def to_toml(recipe: Recipe) -> str:
         lines.append(f"tokens = {recipe.tokens}")
     for corpus in recipe.corpora:
         lines += ["", f"[corpora.{_key(corpus.name)}]"]
-        if corpus.how != "generate":
-            lines.append(f"{corpus.how} = {_literal(corpus.source)}")
-        if corpus.of:
-            lines.append(f"of = {_literal(corpus.of)}")
+        lines += _lines(corpus.made_from())
         if not corpus.train:
             lines.append("train = false")
         lines += _lines(corpus.options)
@@ -211,22 +211,32 @@ def _tables(value: Any, where: str) -> dict[str, dict[str, Any]]:
 
 def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:
     from generation.configs.add import AddConfig
-    from generation.configs.derive import ShuffleConfig, SubsampleConfig
+    from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
     from generation.configs.generate import GenerateConfig
 
+    configs: dict[str, type[Any]] = {
+        "generate": GenerateConfig,
+        "add": AddConfig,
+        "like": SubsampleConfig,
+        "mix": MixConfig,
+        "dedup": DedupConfig,
+        "shuffle": ShuffleConfig,
+    }
     stated = [how for how in SOURCES if how in table]
     if len(stated) > 1:
         raise FaithfulError(f"The corpus '{name}' states {' and '.join(stated)}; keep one.")
     how = stated[0] if stated else "generate"
-    source, of, train = table.pop(how, ""), table.pop("of", ""), table.pop("train", True)
-    for key, value, kind in ((how, source, str), ("of", of, str), ("train", train, bool)):
+    made_of, of, train = table.pop(how, ""), table.pop("of", ""), table.pop("train", True)
+    listed = made_of if how == "mix" and isinstance(made_of, list) else [made_of]
+    for key, value, kind in (*((how, entry, str) for entry in listed), ("of", of, str), ("train", train, bool)):
         _expect(kind, value, f"corpora.{name}.{key}")
     if not FOLDER.fullmatch(name):
         raise FaithfulError(f"The corpus {shown(name)} cannot be a folder; choose a plain name, like own or web-2.")
-    if how == "like" and not of:
-        of = "own"
-    config: Any = {"generate": GenerateConfig, "add": AddConfig, "like": SubsampleConfig, "shuffle": ShuffleConfig}[how]
-    return CorpusPlan(name, how, source, of, train, read_values(settings_of(config), table, f"corpora.{name}"))
+    mixed = tuple(part.strip() for entry in listed for part in entry.split(","))
+    inputs = {"generate": (), "add": (), "like": (of or "own", made_of), "mix": mixed}.get(how, (made_of,))
+    source = made_of if how == "add" else ""
+    options = read_values(settings_of(configs[how]), table, f"corpora.{name}")
+    return CorpusPlan(name, how, source, inputs, train, options)
 
 
 def _expect(kind: type[Any], value: Any, where: str) -> None:

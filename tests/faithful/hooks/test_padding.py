@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from faithful.hooks.padding import like_lengths, pad
+from faithful.hooks.padding import length_buckets, pad
 
 
 def test_padding_repeats_the_last_token_at_the_right_end() -> None:
@@ -13,6 +13,6 @@ def test_padding_repeats_the_last_token_at_the_right_end() -> None:
 
 def test_batches_of_like_length_hold_every_row_once() -> None:
     rows = [np.zeros(length) for length in (3, 9, 1, 9, 4)]
-    batches = [batch.tolist() for batch in like_lengths(rows, 2)]
+    batches = [batch.tolist() for batch in length_buckets(rows, 2)]
     assert batches == [[1, 3], [4, 0], [2]]
-    assert list(like_lengths([], 2)) == []
+    assert list(length_buckets([], 2)) == []

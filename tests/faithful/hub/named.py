@@ -10,7 +10,8 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.hub.config import PublishConfig
 from generation.configs.add import AddConfig
-from generation.external.adopt import Adopted, adopt, find_published
+from generation.external.fetch_published import fetch_published, find_published
+from generation.writing.job import CorpusResult
 from studies.runs.publish import publish_corpus
 from tests.faithful.hub.state import Hub
 from tests.faithful.hub.things import whole_run
@@ -74,7 +75,7 @@ def write_below(folder: Path, text: str) -> None:
     readme.write_text(f"{readme.read_text()}\n{text}\n")
 
 
-def adopted(out: Path | None) -> Adopted:
+def adopted(out: Path | None) -> CorpusResult:
     found = find_published(NAME)
     assert found
-    return adopt(AddConfig(NAME, out=out), found)
+    return fetch_published(AddConfig(NAME, out=out), found)

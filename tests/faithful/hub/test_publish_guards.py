@@ -13,7 +13,7 @@ from faithful.hub.card_file import END, merge_cards, metadata_of, parse_card
 from faithful.hub.config import PublishConfig
 from faithful.store.corpus import read_manifest, write_manifest
 from generation.cards.card import card_is_current
-from generation.external.adopt import find_published
+from generation.external.fetch_published import find_published
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub import things
 from tests.faithful.hub.named import NAME, PLACE, adopted, card_of, publish, write_below

@@ -18,7 +18,7 @@ from faithful.hub.card_file import metadata_of
 from faithful.hub.config import PublishConfig
 from faithful.store.corpus import read_manifest
 from generation.configs.add import AddConfig
-from generation.external.adopt import adopt, find_published
+from generation.external.fetch_published import fetch_published, find_published
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub.server import yaml_errors
 from tests.faithful.hub.state import Fault, Hub
@@ -202,7 +202,7 @@ class TestRun:
         assert "| documents | 160 |" in card
         found = find_published(NAME)
         assert found
-        assert adopt(AddConfig(NAME, out=tmp_path / "back"), found).changed
+        assert fetch_published(AddConfig(NAME, out=tmp_path / "back"), found).changed
 
     def test_the_card_of_a_corpus_that_is_gone_goes_too(self, hub: Hub, tmp_path: Path) -> None:
         run = tmp_path / "run"
@@ -303,7 +303,7 @@ class TestRoundTrip:
     def adopted(self, out: Path, **stated: str) -> tuple[bool, Path]:
         found = find_published(NAME, stated.get("config"), stated.get("revision"))
         assert found
-        done = adopt(AddConfig(NAME, out=out, **stated), found)  # type: ignore[arg-type]
+        done = fetch_published(AddConfig(NAME, out=out, **stated), found)  # type: ignore[arg-type]
         return done.changed, done.folder
 
     def check_same(self, one: Path, two: Path) -> None:
@@ -359,7 +359,7 @@ class TestRoundTrip:
         found = find_published(NAME)
         assert found
         with pytest.raises(FaithfulError, match="leave --tokens out"):
-            adopt(AddConfig(NAME, tokens=5), found)
+            fetch_published(AddConfig(NAME, tokens=5), found)
 
     def test_what_is_no_publication(self, hub: Hub, tmp_path: Path) -> None:
         hub.create("dataset", "user/other")

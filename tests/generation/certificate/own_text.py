@@ -12,19 +12,19 @@ from generation.sampling.distribution import Sampling
 from generation.sampling.engine import Request
 from generation.sampling.seeds import sample_seed
 from generation.sampling.transformers_engine import TransformersEngine
-from generation.scoring.scored_part import Part
+from generation.scoring.scored_part import ScoredPart
 
 
-def sampled(spec: ModelSpec, model: Any, sampling: Sampling, count: int, seed: int = 0) -> Part:
+def sampled(spec: ModelSpec, model: Any, sampling: Sampling, count: int, seed: int = 0) -> ScoredPart:
     """Documents drawn by the real engine."""
     requests = (Request(i, sample_seed(seed, "train", i)) for i in range(count))
     rows = sorted(TransformersEngine(model, spec, sampling, 64).run(requests), key=lambda row: row.index)
     documents = [np.array(row.token_ids) for row in rows]
-    return Part(documents, np.arange(count), [np.array(row.logprob_p) for row in rows], "every document")
+    return ScoredPart(documents, np.arange(count), [np.array(row.logprob_p) for row in rows], "every document")
 
 
-def external(documents: list[np.ndarray]) -> Part:
-    return Part(documents, np.arange(len(documents)), None, "every document")
+def external(documents: list[np.ndarray]) -> ScoredPart:
+    return ScoredPart(documents, np.arange(len(documents)), None, "every document")
 
 
 def verdict(

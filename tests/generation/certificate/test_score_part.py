@@ -12,7 +12,7 @@ from faithful.models.spec import ModelSpec
 from generation.certificate.conclude import CONSISTENT, NOT_FROM
 from generation.certificate.score_part import score_part
 from generation.sampling.distribution import Sampling
-from generation.scoring.scored_part import Part
+from generation.scoring.scored_part import ScoredPart
 from tests.generation.certificate.own_text import Table, external, sampled, table_spec, walk
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -82,7 +82,7 @@ def test_a_large_difference_to_the_stored_log_probabilities_decides(family_model
     own = Sampling(max_tokens=31)
     part = sampled(spec, model, own, 50)
     assert part.log_p is not None
-    wrong = Part(part.documents, part.indices, [row + 0.01 for row in part.log_p], part.chosen)
+    wrong = ScoredPart(part.documents, part.indices, [row + 0.01 for row in part.log_p], part.chosen)
     result = score_part(wrong, model, spec, own, as_declared=True)
     assert result["score_mismatch"] == pytest.approx(0.01, rel=0.05)
     assert result["verdict"] == NOT_FROM
@@ -96,7 +96,9 @@ def test_the_certificate_does_not_depend_on_batches(family_model: Model) -> None
     first = score_part(part, model, spec, own, as_declared=True)
     order = np.random.default_rng(1).permutation(80)
     assert part.log_p is not None
-    mixed = Part([part.documents[i] for i in order], part.indices[order], [part.log_p[i] for i in order], part.chosen)
+    mixed = ScoredPart(
+        [part.documents[i] for i in order], part.indices[order], [part.log_p[i] for i in order], part.chosen
+    )
     second = score_part(mixed, model, spec, own, as_declared=True)
     assert second["z"] == pytest.approx(first["z"], abs=1e-3)
     assert second["pit_counts"] == pytest.approx(first["pit_counts"], abs=1)
@@ -117,7 +119,7 @@ def test_sixteen_bit_ties_that_the_sampler_cuts_do_not_reject(sampling: Sampling
     np.put_along_axis(q, order, np.where(kept, ordered, 0.0), 1)
     documents = walk(q, 200, 60)
     log_p = [np.log(p[np.concatenate([[0], row[:-1]]), row]) for row in documents]
-    part = Part(documents, np.arange(200), log_p, "every document")
+    part = ScoredPart(documents, np.arange(200), log_p, "every document")
     spec, model = table_spec(vocab), Table(logits)
     result = score_part(part, model, spec, sampling, as_declared=True, sampled_in="bfloat16")
     assert result["verdict"] == CONSISTENT, result["tests"]

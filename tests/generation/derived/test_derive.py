@@ -26,18 +26,19 @@ from generation.cards.made_by import made_by
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
 from generation.derived import derive as derive_module
 from generation.derived.dedup import dedup, follows_near_duplicate
-from generation.derived.derive import DeriveResult
 from generation.derived.mix import interleave, mix
 from generation.derived.shuffle import shuffle, shuffled
 from generation.derived.subsample import ranks, subsample
 from generation.sampling.distribution import Sampling
 from generation.writing.identity import model_identity, model_provenance, tokenizer_identity
+from generation.writing.job import CorpusResult
 from generation.writing.near_duplicates import signatures
-from generation.writing.shards import CorpusWriter, open_corpus
+from generation.writing.recorded import open_corpus
+from generation.writing.shards import CorpusWriter
 from generation.writing.statistics import total_variation
 
 Documents = dict[str, list[Document]]
-Derive = Callable[[Path | None], DeriveResult]
+Derive = Callable[[Path | None], CorpusResult]
 ROWS = 16
 
 
@@ -149,7 +150,7 @@ def refused(call: Callable[[], Any]) -> str:
     return message
 
 
-OPERATIONS: dict[str, Callable[[dict[str, Path], Path | None], DeriveResult]] = {
+OPERATIONS: dict[str, Callable[[dict[str, Path], Path | None], CorpusResult]] = {
     "mix": lambda corpora, out: mix(MixConfig((corpora["own"], corpora["web"]), (2, 1), out=out, shard_rows=ROWS)),
     "shuffle": lambda corpora, out: shuffle(ShuffleConfig(corpora["own"], out=out, shard_rows=ROWS)),
     "dedup": lambda corpora, out: dedup(DedupConfig(corpora["own"], out=out, shard_rows=ROWS)),
@@ -203,7 +204,7 @@ def test_shuffle_draws_every_order_equally_often() -> None:
 def test_a_clock_that_stands_still_spoils_nothing(
     corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generation.derived.derive.time.time", lambda: 5.0)
+    monkeypatch.setattr("generation.writing.job.time.time", lambda: 5.0)
     shuffle(ShuffleConfig(folder=corpora["own"], out=tmp_path / "a"))
     told = json.loads((tmp_path / "a" / "log.jsonl").read_text().splitlines()[0])
     assert told["seconds"] == 0 and told["tokens_per_second"] is None
@@ -593,7 +594,7 @@ def test_a_damaged_input_is_refused_before_work(
     else:
         victim.write_bytes(content[:-5] if damage == "truncated" else content[:80] + b"!" + content[81:])
     sentence = refused(lambda: OPERATIONS[name](corpora | {"own": own}, tmp_path / "out"))
-    assert "part-00001.parquet is missing or damaged" in sentence
+    assert "part-00001.parquet: it is missing or damaged" in sentence
     assert not (tmp_path / "out").exists()
 
 

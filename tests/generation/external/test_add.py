@@ -39,19 +39,19 @@ from generation.derived.shuffle import shuffle
 from generation.external import add as add_module
 from generation.external import reading as taking
 from generation.external import windows as windows_module
-from generation.external.add import AddResult, add, plan_add
+from generation.external.add import add, plan_add
 from generation.external.encoder import Encoder
 from generation.external.prepare import source_name
-from generation.external.windows import Cutter, Place, Window, windows
+from generation.external.windows import Cursor, Cutter, Window, windows
 from generation.files import parts
 from generation.sources.held_out import side_of_text
 from generation.sources.rows import Rows
 from generation.sources.source import Row
-from generation.writing import near_duplicates_across as across_module
 from generation.writing import shards
+from generation.writing import train_test_duplicates as across_module
 from generation.writing.near_duplicates import THRESHOLD, signatures
-from generation.writing.near_duplicates_across import matched, near_duplicates_across, shared_grams
 from generation.writing.splits import split_of
+from generation.writing.train_test_duplicates import matched, shared_grams, train_test_duplicates
 from tests.families import TEXT, build_without_bos
 from tests.generation.sources.hub_server import SHA, Hub, serving
 from tests.own import write_external
@@ -482,7 +482,7 @@ class FakeRows:
         return {"place": self.place, "dropped": dict(self.dropped)}
 
 
-def plain(window: Window) -> tuple[Place, list[tuple[Any, ...]], dict[str, int]]:
+def plain(window: Window) -> tuple[Cursor, list[tuple[Any, ...]], dict[str, int]]:
     return window.place, [(u.doc_id, u.split, u.closed, u.token_ids.tolist()) for u in window.units], window.dropped
 
 
@@ -500,7 +500,7 @@ def test_every_window_can_be_gone_on_from(
     leaves_out = (lambda text: "tide" in text) if unit == "passage" else (lambda text: False)
     cutter = Cutter(encoder, unit, leaves_out)
 
-    def read(start: Place | None) -> list[Any]:
+    def read(start: Cursor | None) -> list[Any]:
         return [plain(window) for window in windows(lambda state: FakeRows(texts, state), cutter, 5, size, start)]
 
     whole = read(None)
@@ -510,7 +510,7 @@ def test_every_window_can_be_gone_on_from(
     assert whole[-1][2]["empty"] == 30
     assert ("also in the training text of tiny" in whole[-1][2]) == (unit == "passage")
     for number in range(0, len(whole), max(1, len(whole) // 12)):
-        place = Place(**json.loads(json.dumps(whole[number][0].to_dict())))
+        place = Cursor(**json.loads(json.dumps(whole[number][0].to_dict())))
         assert read(place) == whole[number:]
 
 
@@ -1051,7 +1051,7 @@ def test_planted_near_duplicates_are_counted(wish: AddConfig, tmp_path: Path) ->
     path = write_texts(tmp_path / "near.jsonl", near)
     result = add(replace(wish, name=str(path), tokens=None, held_out=None, context=128, out=tmp_path / "near"))
     across = (result.manifest.statistics or {})["across"]
-    assert across == near_duplicates_across(Corpus(result.folder)) | {
+    assert across == train_test_duplicates(Corpus(result.folder)) | {
         "shared_grams": shared_grams(Corpus(result.folder))
     }
     assert across["documents"] == {split: result.manifest.rows(split) for split in SPLITS}
@@ -1200,7 +1200,7 @@ def test_a_card_that_is_gone_is_written_again(corpus: Path, wish: AddConfig, tmp
     out = tmp_path / "words"
     shutil.copytree(corpus, out)
     (out / "README.md").unlink()
-    result: AddResult = add(replace(wish, out=out))
+    result = add(replace(wish, out=out))
     assert "its description was completed" in result.note
     assert contents(out) == contents(corpus)
 

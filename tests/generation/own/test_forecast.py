@@ -11,11 +11,11 @@ from faithful.cli import app
 from faithful.models.presets import presets
 from generation.configs.generate import GenerateConfig
 from generation.own.dry_run import dry_run
-from generation.own.forecast import bytes_on_disk, make_plan, worker_memory
+from generation.own.forecast import bytes_on_disk, make_forecast, worker_memory
 from generation.own.prepare import stated_sampling
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
-from generation.writing.splits import test_tokens
+from generation.writing.splits import held_out_budget
 
 CPU = EngineSettings("transformers", "cpu", threads=1, slots=64, shard_rows=512, deterministic=True)
 KV_16_BIT = {
@@ -44,7 +44,7 @@ def test_disk_is_in_proportion_and_wider_ids_cost_more() -> None:
 
 def plan(model: str = "gpt2", sampling: Sampling | None = None, settings: EngineSettings = CPU, **changes: int):  # type: ignore[no-untyped-def]
     values = {"train": 1_000_000, "held_out": 50_000, "workers": 2} | changes
-    return make_plan(
+    return make_forecast(
         model=model,
         revision="r",
         dtype="float32",
@@ -106,7 +106,7 @@ def test_a_dry_run_of_a_preset_says_its_values_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     preset = presets()[model or "tiny"]
     forecast = dry_run(GenerateConfig(model=model, device="cpu"))
-    assert (forecast.train_tokens, forecast.test_tokens) == (preset.tokens, test_tokens(preset.tokens))
+    assert (forecast.train_tokens, forecast.test_tokens) == (preset.tokens, held_out_budget(preset.tokens))
     assert forecast.max_tokens == preset.context - 1
     assert forecast.kv_bytes_per_token == preset.shape.kv_bytes_per_token(4)
     assert forecast.folder == f"runs/{preset.name}/corpora/own"

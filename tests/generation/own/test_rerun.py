@@ -20,12 +20,13 @@ from generation.configs.generate import GenerateConfig
 from generation.own import generate as generating
 from generation.own import prepare
 from generation.own.dry_run import dry_run
-from generation.own.generate import GenerateResult, generate
+from generation.own.generate import generate
 from generation.own.prepare import refuse_missing_gpus
 from generation.own.recovery import restore_last_shard
 from generation.own.schedule import SplitSchedule
 from generation.sampling.engine import EngineSettings, Request, Sample
 from generation.sampling.seeds import sample_seed
+from generation.writing.job import CorpusResult
 from generation.writing.shards import write_documents
 
 ROWS = 24
@@ -78,7 +79,7 @@ def config(tmp_path: Path, family_folder: Folder) -> GenerateConfig:
     )  # fmt: skip
 
 
-def make(config: GenerateConfig, engine: Engine, version: int = 0) -> GenerateResult:
+def make(config: GenerateConfig, engine: Engine, version: int = 0) -> CorpusResult:
     """Run `generate` with an engine that now gives rows of `version`."""
     engine.version = version
     engine.asked = {"train": set(), "test": set()}

@@ -17,7 +17,7 @@ from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus, read_manifest
 from generation.certificate.score_part import score_part
 from generation.sampling.distribution import Sampling
-from generation.scoring.scored_part import Part
+from generation.scoring.scored_part import ScoredPart
 from generation.scoring.scorer import INSIDE, Scorer
 from tests.families import FAMILIES
 
@@ -118,7 +118,7 @@ def test_samples_are_consistent_with_the_declared_sampling(
     spec, model = family_model(name)
     for sampling in (OWN, NUCLEUS, TOP_K, MIN_P, PENALTY, STREAMS):
         rows = rows_of(answer, sampling)
-        part = Part(
+        part = ScoredPart(
             [np.array(r["token_ids"]) for r in rows], np.arange(COUNT), [np.array(r["logprob_p"]) for r in rows], "all"
         )
         result = score_part(part, model, spec, sampling, as_declared=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from generation.writing.splits import test_tokens
+from generation.writing.splits import held_out_budget
 
 
 @pytest.mark.parametrize(
@@ -13,4 +13,4 @@ from generation.writing.splits import test_tokens
     ],
 )  # fmt: skip
 def test_the_held_out_budget_is_five_percent_between_its_limits(train: int, held_out: int) -> None:
-    assert test_tokens(train) == held_out
+    assert held_out_budget(train) == held_out

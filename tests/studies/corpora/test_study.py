@@ -18,10 +18,10 @@ from faithful.cli import app
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus, read_manifest
 from generation.configs.generate import GenerateConfig
-from generation.own.generate import GenerateResult
 from generation.own.prepare import prepare
 from generation.sampling.distribution import Sampling
 from generation.writing.identity import sampling_of
+from generation.writing.job import CorpusResult
 from generation.writing.statistics import corpus_statistics
 from studies.common.results import Done, read_summary
 from studies.corpora import measure, study
@@ -222,11 +222,11 @@ def test_a_sweep_from_another_bos_samples_what_is_not_there(
     own = write_own(tmp_path / "own", started, model, Sampling(max_tokens=LONGEST), {"train": 900, "test": 400})
     wishes = []
 
-    def draw(wish: GenerateConfig, _: Any) -> GenerateResult:
+    def draw(wish: GenerateConfig, _: Any) -> CorpusResult:
         folder, manifest, made_for = prepare(wish)
         wishes.append((wish.out, wish.tokens, made_for.bos_id))
         write_own(folder, made_for, model, sampling_of(manifest), {"train": 300, "test": 50})
-        return GenerateResult(folder, read_manifest(folder), True, "")
+        return CorpusResult(folder, read_manifest(folder), True, "")
 
     monkeypatch.setattr(study, "generate", draw)
     asked: dict[str, Any] = {"folders": (own,), "out": tmp_path / "study", "tokens": 800, "budget": 300}
@@ -244,9 +244,9 @@ def test_a_sweep_states_a_bos_only_where_generate_was_told_one(
 ) -> None:
     wishes = []
 
-    def note(wish: GenerateConfig, _: Any) -> GenerateResult:
+    def note(wish: GenerateConfig, _: Any) -> CorpusResult:
         wishes.append(wish)
-        return GenerateResult(wish.out or run, read_manifest(run / "corpora" / "own"), False, "")
+        return CorpusResult(wish.out or run, read_manifest(run / "corpora" / "own"), False, "")
 
     monkeypatch.setattr(study, "generate", note)
     own = run / "corpora" / "own"

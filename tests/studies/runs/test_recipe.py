@@ -15,6 +15,11 @@ from faithful.base.errors import FaithfulError
 from faithful.cli import app
 from faithful.models.presets import find_preset
 from faithful.store.corpus import Document, Manifest, to_table, write_manifest, write_shard
+from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
+from generation.derived.dedup import dedup
+from generation.derived.mix import mix
+from generation.derived.shuffle import shuffle
+from generation.derived.subsample import subsample
 from studies.runs.forecast import costs
 from studies.runs.recipe import Step, done_steps, run_recipe, step_keys, steps_of
 from studies.runs.recipe_file import CorpusPlan, load_recipe, parse_recipe, shipped_recipes, to_toml
@@ -45,6 +50,47 @@ def test_what_is_written_is_what_was_read(name: str, tmp_path: Path) -> None:
     assert load_recipe(path) == recipe
 
 
+DERIVED: dict[str, Any] = {
+    "own": {},
+    "web": {"add": "stdlib", "train": False},
+    "both": {"mix": ["own", "web"], "weights": [3, 1], "tokens": "20k"},
+    "once": {"dedup": "both", "near": True},
+    "bag": {"shuffle": "once", "seed": 2},
+    "cut": {"like": "web", "of": "both"},
+}
+
+
+def test_corpora_made_of_corpora_are_read_written_and_become_steps(tmp_path: Path) -> None:
+    recipe = parse_recipe({"model": "tiny", "tokens": "40k", "corpora": DERIVED}, "tried")
+    path = tmp_path / "tried.toml"
+    path.write_text(to_toml(recipe))
+    assert load_recipe(path) == recipe
+    typed = parse_recipe({"model": "tiny", "corpora": DERIVED | {"both": {"mix": "own, web"}}}, "tried")
+    assert typed.corpora[2].inputs == ("own", "web")
+    made = {step.name.removeprefix("corpus "): step for step in steps_of(recipe, tmp_path, "cpu")}
+    own, web, both = (tmp_path / "corpora" / name for name in ("own", "web", "both"))
+    assert made["both"].needs == ("corpus own", "corpus web")
+    assert made["both"].config == MixConfig((own, web), (3.0, 1.0), 20_000, both)
+    assert made["once"].config == DedupConfig(both, near=True, out=tmp_path / "corpora" / "once")
+    assert made["bag"].config == ShuffleConfig(tmp_path / "corpora" / "once", 2, tmp_path / "corpora" / "bag")
+    assert made["cut"].config == SubsampleConfig(both, 40_000, web, out=tmp_path / "corpora" / "cut")
+    assert [made[name].call for name in ("both", "once", "bag", "cut")] == [mix, dedup, shuffle, subsample]
+    forecast = {cost.step: cost for cost in costs(recipe, tmp_path, "cpu")}
+    assert forecast["corpus both"].tokens == 20_000 and forecast["corpus once"].tokens == 40_000
+
+
+def test_a_mix_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    for both, said in (
+        ({"mix": ["own"]}, "two corpora or more"),
+        ({"mix": ["own", "web"], "weights": [1]}, "2 corpora and 1 weights"),
+        ({"mix": ["own", "web"], "weights": [1, 0]}, "above 0"),
+    ):
+        recipe = parse_recipe({"model": "tiny", "corpora": DERIVED | {"both": both}}, "tried")
+        with pytest.raises(FaithfulError, match=said):
+            run_recipe(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_written_says_what_the_preset_decides() -> None:
     said = "# by the preset gpt2: layer = 8, d_sae = 12288, k = 16, lr = 0.0003, context = 128"
     assert said in to_toml(load_recipe("gpt2")).splitlines()
@@ -72,6 +118,9 @@ def test_changes_replace_values() -> None:
         ({"model": "tiny", "corpora": {"own": {"heat": 2}}}, "corpora.own states 'heat'"),
         ({"model": "tiny", "corpora": {"a": {"like": "prose"}}}, "made from 'own', which must stand before"),
         ({"model": "tiny", "corpora": {"own": {"add": "x", "shuffle": "y"}}}, "states add and shuffle"),
+        ({"model": "tiny", "corpora": {"own": {}, "m": {"mix": ["own", "web"]}}}, "'m' is made from 'web', which must"),
+        ({"model": "tiny", "corpora": {"own": {}, "m": {"mix": 3}}}, "corpora.m.mix cannot be 3; give text"),
+        ({"model": "tiny", "corpora": {"own": {}, "d": {"dedup": ["own"]}}}, "corpora.d.dedup cannot be"),
         (
             {"model": "tiny", "corpora": {"own": {"temperature": "hot"}}},
             "corpora.own.temperature cannot be 'hot'; give a number",

@@ -11,18 +11,19 @@ import pyarrow.parquet as pq
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
-from faithful.base.files import drop_links, folder_lock, remove_temporaries, sha256_file, write_text
+from faithful.base.files import drop_links, sha256_file, write_text
 from faithful.base.progress import Progress, Reporter, silent
 from faithful.base.records import read_text
 from faithful.hub.card_file import merge_cards
 from faithful.hub.plan import is_plain_name
 from faithful.hub.repository import CARD, RECORD, Repository
-from faithful.store.corpus import MANIFEST, SPLITS, Manifest, intact_shards, read_manifest
-from faithful.store.places import remember_run, run_folder, run_name
+from faithful.store.corpus import MANIFEST, SPLITS, Manifest, read_manifest
+from faithful.store.places import run_folder, run_name
 from faithful.store.token_bounds import refuse_outside
 from generation.configs.add import AddConfig
 from generation.external.prepare import AddPlan
 from generation.sources.resolve import find_entry
+from generation.writing.job import CorpusJob, CorpusResult, run_job
 
 ARRIVING = ".arriving"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -49,16 +50,6 @@ class PublishedCorpus:
     files: dict[str, dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Adopted:
-    """What `adopt` did: the fields of `AddResult`."""
-
-    folder: Path
-    manifest: Manifest
-    changed: bool
-    note: str
-
-
 def find_published(name: str, config: str | None = None, revision: str | None = None) -> PublishedCorpus | None:
     """The corpus that a Hub id stands for, None where it is no publication of ours (or nothing, which others report).
 
@@ -82,7 +73,7 @@ def find_published(name: str, config: str | None = None, revision: str | None = 
     repository = Repository(name, "dataset")
     try:
         info = repository.patiently(repository.api.dataset_info, name, revision=revision)
-        siblings = {found.rfilename for found in info.siblings or []}
+        siblings = {sibling.rfilename for sibling in info.siblings or []}
         if RECORD not in siblings:
             return None
         record = repository.record(str(info.sha))
@@ -101,63 +92,103 @@ def find_published(name: str, config: str | None = None, revision: str | None = 
     )
 
 
-def adopt(config: AddConfig, found: PublishedCorpus, report: Reporter = silent) -> Adopted:
+def fetch_published(config: AddConfig, published: PublishedCorpus, report: Reporter = silent) -> CorpusResult:
     """Bring a published corpus here. Running it again completes it, takes what was added on the Hub, or does nothing.
 
     Raises:
         FaithfulError: options that would make it another corpus, another corpus in its folder, files that arrived damaged.
     """
-    there, folder, has_all = _agreed(config, found)
-    if has_all:
-        _remember(config, folder)
-        return Adopted(
-            folder, read_manifest(folder), False, f"{folder} holds all of {config.name} already: nothing to do."
-        )
-    with folder_lock(folder):
-        if not _has_all(config, folder, there):
-            remove_temporaries(folder)
-            _fetch(found, folder, there.identity["model"]["vocab_size"], report)
-    _remember(config, folder)
-    manifest = read_manifest(folder)
-    note = (
-        f"{folder} holds {manifest.tokens():,} training and {manifest.tokens('test'):,} held-out tokens of {config.name} at"
-        f" {found.revision[:12]}, as they were published."
-    )
-    return Adopted(folder, manifest, True, note)
+    return run_job(_Fetch(config, published), report)
 
 
-def plan_adopt(config: AddConfig, found: PublishedCorpus) -> AddPlan:
-    """What `adopt` would bring, without writing anything.
+def plan_fetch(config: AddConfig, published: PublishedCorpus) -> AddPlan:
+    """What `fetch_published` would bring, without writing anything.
 
     Raises:
-        FaithfulError: what `adopt` would refuse before it starts.
+        FaithfulError: what `fetch_published` would refuse before it starts.
     """
-    there, folder, _ = _agreed(config, found)
-    here = read_manifest(folder) if (folder / MANIFEST).exists() else None
+    job = _Fetch(config, published)
+    job.is_complete()
+    here = job.existing()
     return AddPlan(
-        folder,
-        there,
-        {split: there.tokens(split) for split in SPLITS},
+        job.folder,
+        job.there,
+        {split: job.there.tokens(split) for split in SPLITS},
         {split: here.tokens(split) if here else 0 for split in SPLITS},
     )
 
 
-def _agreed(config: AddConfig, found: PublishedCorpus) -> tuple[Manifest, Path, bool]:
-    """The published manifest, the folder it goes to, and whether all of it is there; what does not fit is refused."""
-    stated = [name for name, value in vars(config).items() if value is not None and name not in TAKEN]
-    if stated:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in stated)
-        raise FaithfulError(f"{config.name} is a finished corpus and is taken as it is; leave {options} out.")
-    there = _manifest_of(found)
-    _refuse_unlisted(found, there)
-    if config.model and config.model not in (there.identity["model"]["name"], there.provenance["model"].get("source")):
-        raise FaithfulError(f"{config.name} is made for {there.identity['model']['name']}, not for {config.model}.")
-    folder = _folder(config, found, there)
-    has_all = _has_all(config, folder, there)
-    is_foreign = folder.exists() and not (folder / MANIFEST).exists()
-    if is_foreign and any(path.name[0] != "." for path in folder.iterdir()):
-        raise FaithfulError(f"{folder} is not empty and holds no corpus; choose another --out.")
-    return there, folder, has_all
+class _Fetch(CorpusJob):
+    """`there` is the published manifest; of what does not fit it nothing is fetched."""
+
+    def __init__(self, config: AddConfig, published: PublishedCorpus) -> None:
+        stated = [name for name, value in vars(config).items() if value is not None and name not in TAKEN]
+        if stated:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in stated)
+            raise FaithfulError(f"{config.name} is a finished corpus and is taken as it is; leave {options} out.")
+        self.config, self.published = config, published
+        self.there = there = _manifest_of(published)
+        _refuse_unlisted(published, there)
+        name, source = there.identity["model"]["name"], there.provenance["model"].get("source")
+        if config.model and config.model not in (name, source):
+            raise FaithfulError(f"{config.name} is made for {name}, not for {config.model}.")
+        self.folder, self.is_in_run = _folder(config, published, there), not config.out
+        self.manifest = self.existing() or there
+
+    def existing(self) -> Manifest | None:
+        """Also what an earlier run fetched and did not put into its place may lie there, hidden."""
+        if (self.folder / MANIFEST).exists():
+            here = read_manifest(self.folder)
+            if digest(here.identity) != digest(self.there.identity):
+                raise FaithfulError(
+                    f"{self.folder} holds another corpus than {self.config.name}; choose another --out."
+                )
+            return here
+        if self.folder.exists() and any(path.name[0] != "." for path in self.folder.iterdir()):
+            raise FaithfulError(f"{self.folder} is not empty and holds no corpus; choose another --out.")
+        return None
+
+    def is_reached(self) -> bool:
+        return all(self.manifest.tokens(split) >= self.there.tokens(split) for split in SPLITS)
+
+    def is_complete(self) -> bool:
+        """Whether the folder holds at least what was published, undamaged, with its certificate.
+
+        Raises:
+            FaithfulError: it holds more than was published of one split and less, or damaged, of another.
+        """
+        has_more = any(self.manifest.tokens(split) > self.there.tokens(split) for split in SPLITS)
+        is_whole = super().is_complete()
+        if has_more and not is_whole:
+            what = "is damaged" if self.is_reached() else "lacks some of what was published"
+            raise FaithfulError(
+                f"{self.folder} has grown beyond {self.config.name} and {what}, and nothing of it was touched; choose another"
+                " --out, or run the command that grew it again."
+            )
+        return is_whole and (has_more or not _says_more(self.there, self.manifest))
+
+    def settle(self, report: Reporter) -> None:
+        """Nothing: what was published is to be there."""
+
+    def keeps(self, error: Exception, was_empty: bool) -> bool:
+        return True
+
+    def write(self, report: Reporter) -> bool:
+        _fetch(self.published, self.folder, self.there.identity["model"]["vocab_size"], report)
+        return True
+
+    def finish(self, report: Reporter) -> bool:
+        """Nothing: its description came with it."""
+        return False
+
+    def holds(self) -> str:
+        return f"{self.folder} holds all of {self.config.name} already"
+
+    def wrote(self) -> str:
+        return (
+            f"{self.folder} holds {self.manifest.tokens():,} training and {self.manifest.tokens('test'):,} held-out tokens of"
+            f" {self.config.name} at {self.published.revision[:12]}, as they were published."
+        )
 
 
 def _listed(name: str, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -175,13 +206,13 @@ def _listed(name: str, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return dict(record["files"])
 
 
-def _refuse_unlisted(found: PublishedCorpus, there: Manifest) -> None:
+def _refuse_unlisted(published: PublishedCorpus, there: Manifest) -> None:
     """Every shard of the manifest must be a file of the publication, with the checksum that it lists."""
     for shard in (shard for split in there.shards.values() for shard in split):
-        if (found.files.get(shard.file) or {}).get("sha256") != shard.sha256:
+        if (published.files.get(shard.file) or {}).get("sha256") != shard.sha256:
             raise FaithfulError(
-                f"{found.repository.name} is not whole: its manifest names {shard.file}, and its list of files does not have"
-                " it so; ask its author to publish it again."
+                f"{published.repository.name} is not whole: its manifest names {shard.file}, and its list of files does not"
+                " have it so; ask its author to publish it again."
             )
 
 
@@ -200,53 +231,22 @@ def _below(name: str, paths: list[str], config: str | None) -> str:
     return f"{config or corpora[0]}/"
 
 
-def _manifest_of(found: PublishedCorpus) -> Manifest:
+def _manifest_of(published: PublishedCorpus) -> Manifest:
     """The manifest as published, from the client's cache."""
-    path = found.repository.fetch(found.below + MANIFEST, found.revision)
+    path = published.repository.fetch(published.below + MANIFEST, published.revision)
     return read_manifest(path.parent)
 
 
-def _folder(config: AddConfig, found: PublishedCorpus, there: Manifest) -> Path:
+def _folder(config: AddConfig, published: PublishedCorpus, there: Manifest) -> Path:
     if config.out:
         return config.out
-    name = found.below.rstrip("/") or there.name
+    name = published.below.rstrip("/") or there.name
     if not is_plain_name(name):
         raise FaithfulError(
             f"{config.name} calls itself '{name}', which cannot be a folder here; choose one with --out."
         )
     run = run_folder(config.run) if config.run else run_folder(run_name(there.identity["model"]["name"]))
     return run / "corpora" / name
-
-
-def _refuse_another(config: AddConfig, folder: Path, there: Manifest) -> None:
-    if not (folder / MANIFEST).exists():
-        return
-    here = read_manifest(folder)
-    if digest(here.identity) != digest(there.identity):
-        raise FaithfulError(f"{folder} holds another corpus than {config.name}; choose another --out.")
-
-
-def _has_all(config: AddConfig, folder: Path, there: Manifest) -> bool:
-    """Whether the folder holds at least what was published, undamaged, with its certificate.
-
-    Raises:
-        FaithfulError: it holds another corpus, or more than was published of one split and less, or damaged, of another.
-    """
-    _refuse_another(config, folder, there)
-    if not (folder / MANIFEST).exists():
-        return False
-    here = read_manifest(folder)
-    lacks = any(here.tokens(split) < there.tokens(split) for split in SPLITS)
-    has_more = any(here.tokens(split) > there.tokens(split) for split in SPLITS)
-    shards = [shard for split in here.shards.values() for shard in split]
-    is_whole = not lacks and all(intact_shards(folder, shards))
-    if has_more and not is_whole:
-        what = "lacks some of what was published" if lacks else "is damaged"
-        raise FaithfulError(
-            f"{folder} has grown beyond {config.name} and {what}, and nothing of it was touched; choose another --out, or run"
-            " the command that grew it again."
-        )
-    return is_whole and (has_more or not _says_more(there, here))
 
 
 def _says_more(there: Manifest, here: Manifest) -> bool:
@@ -259,27 +259,29 @@ def _says_more(there: Manifest, here: Manifest) -> bool:
     return scored[0] >= scored[1]
 
 
-def _fetch(found: PublishedCorpus, folder: Path, vocab_size: int, report: Reporter) -> None:
+def _fetch(published: PublishedCorpus, folder: Path, vocab_size: int, report: Reporter) -> None:
     """Files into a folder of their own, checked, their ids too; then each to its place, the manifest last."""
-    arriving, total = folder / ARRIVING, sum(facts["bytes"] for facts in found.files.values())
+    arriving, total = folder / ARRIVING, sum(facts["bytes"] for facts in published.files.values())
     drop_links(arriving)
-    done, step = 0, f"fetching {found.repository.name}"
+    done, step = 0, f"fetching {published.repository.name}"
     report(Progress(step, 0, total, "bytes"))
-    for path, facts in found.files.items():
+    for path, facts in published.files.items():
         arrived = folder / path
         if not (arrived.is_file() and sha256_file(arrived) == facts["sha256"]):
-            arrived = found.repository.fetch(found.below + path, found.revision, arriving)
+            arrived = published.repository.fetch(published.below + path, published.revision, arriving)
             if sha256_file(arrived) != facts["sha256"]:
                 arrived.unlink()
-                raise FaithfulError(f"{path} of {found.repository.name} arrived damaged; run the same command again.")
+                raise FaithfulError(
+                    f"{path} of {published.repository.name} arrived damaged; run the same command again."
+                )
         if path.endswith(".parquet"):
             ids = pq.read_table(arrived, columns=["token_ids"])["token_ids"]
-            refuse_outside(pc.list_flatten(ids), vocab_size, f"{path} of {found.repository.name}")
+            refuse_outside(pc.list_flatten(ids), vocab_size, f"{path} of {published.repository.name}")
         done += facts["bytes"]
         report(Progress(step, done, total, "bytes"))
-    found.repository.fetch(found.below + CARD, found.revision, arriving)
-    for path in (*(path for path in found.files if path != MANIFEST), CARD, MANIFEST):
-        source = arriving / (found.below + path)
+    published.repository.fetch(published.below + CARD, published.revision, arriving)
+    for path in (*(path for path in published.files if path != MANIFEST), CARD, MANIFEST):
+        source = arriving / (published.below + path)
         if path == CARD and source.is_file() and (folder / CARD).is_file():
             here, there = (read_text(place) for place in (folder / CARD, source))
             write_text(folder / CARD, merge_cards(there, here, None))
@@ -287,8 +289,3 @@ def _fetch(found: PublishedCorpus, folder: Path, vocab_size: int, report: Report
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             source.replace(folder / path)
     shutil.rmtree(arriving, ignore_errors=True)
-
-
-def _remember(config: AddConfig, folder: Path) -> None:
-    if not config.out:
-        remember_run(folder.parent.parent)

@@ -6,13 +6,14 @@ import numpy as np
 
 from faithful.store.corpus import Corpus, flat_tokens
 from generation.writing.grams import KnownGrams, gram_hashes
-from generation.writing.near_duplicates import BANDS, PARTNERS, PERMUTATIONS, THRESHOLD, signatures
+from generation.writing.near_duplicates import BANDS, PARTNERS, agree, band_keys, signatures
+from generation.writing.statistics import Head
 
 TRAIN_TOKENS, TEST_TOKENS = 1_000_000, 200_000
 GRAM_TOKENS = 2_000_000
 
 
-def near_duplicates_across(corpus: Corpus) -> dict[str, Any]:
+def train_test_duplicates(corpus: Corpus) -> dict[str, Any]:
     """Count the held-out documents with a near-duplicate (or a copy) among the training documents.
 
     Near-duplicates are those of `near_duplicates`. It looks at the first million training tokens and the first 200k
@@ -63,39 +64,24 @@ def matched(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     Returns:
         bool [rows of `left`].
     """
-    found = np.zeros(len(left), bool)
-    width = PERMUTATIONS // BANDS
+    has_match = np.zeros(len(left), bool)
     for band in range(BANDS):
-        ours, theirs = (_keys(minima[:, band * width : (band + 1) * width]) for minima in (left, right))
+        ours, theirs = (band_keys(minima, band) for minima in (left, right))
         order = np.argsort(theirs, kind="stable")
         first, last = (np.searchsorted(theirs[order], ours, side) for side in ("left", "right"))
         for step in range(PARTNERS):
-            rows = np.flatnonzero(~found & (first + step < last))
+            rows = np.flatnonzero(~has_match & (first + step < last))
             if not len(rows):
                 break
-            partners = order[first[rows] + step]
-            found[rows[(left[rows] == right[partners]).mean(axis=1) >= THRESHOLD]] = True
-    return found
-
-
-def _keys(minima: np.ndarray) -> np.ndarray:
-    """One uint64 for the minima of a band; a collision costs a comparison and changes nothing."""
-    keys = np.zeros(len(minima), np.uint64)
-    for column in minima.T:
-        keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
-        keys ^= keys >> np.uint64(32)
-    return keys
+            has_match[rows[agree(left, rows, right, order[first[rows] + step])]] = True
+    return has_match
 
 
 def _first_documents(corpus: Corpus, split: str, budget: int) -> tuple[np.ndarray, np.ndarray]:
     """The shortest prefix of whole documents with `budget` tokens, or all: int64 [tokens], int64 offsets [rows + 1]."""
-    tokens, lengths = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    head = Head(budget)
     for batch in corpus.batches(split, ["token_ids"]):
-        flat, offsets = flat_tokens(batch)
-        rows = min(int(np.searchsorted(offsets, budget)), batch.num_rows)
-        tokens.append(flat[: offsets[rows]])
-        lengths.append(np.diff(offsets[: rows + 1]))
-        budget -= int(offsets[rows])
-        if budget <= 0:
+        head.add(*flat_tokens(batch))
+        if head.missing <= 0:
             break
-    return np.concatenate(tokens), np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    return head.joined()
