@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand
 
 from faithful.base.errors import FaithfulError
 from faithful.options.fields import Option, options_of
@@ -30,6 +31,21 @@ class Stated(Generic[C]):
     def build(self, **more: Any) -> C:
         """The configuration with what was typed, and what is given in place of it or besides."""
         return self.config(**self.values | more)
+
+
+class Explained(TyperCommand):
+    """A configured command: its help is read from the configuration's source when it is asked for, and no earlier."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        config = self.callback.config  # type: ignore[union-attr]
+        options = {option.name: option for option in options_of(config) if not option.is_setting}
+        for param in self.params:
+            if param.name in options:
+                param.help = options[param.name].help.replace("[", r"\[")  # type: ignore[attr-defined]
+        if settings_of(config):
+            self.epilog = settings_help(config)
+        super().format_help(ctx, formatter)
 
 
 def configured(function: Callable[..., None], config: Any = None) -> Callable[..., None]:
@@ -67,6 +83,7 @@ def configured(function: Callable[..., None], config: Any = None) -> Callable[..
     parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in others]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {}
+    command.config = config  # type: ignore[attr-defined]
     return command
 
 
@@ -111,7 +128,7 @@ _SET = inspect.Parameter(
 def _parameter(option: Option) -> inspect.Parameter:
     """A field as typer takes it. What is not typed is None, so that a default that is typed counts as stated."""
     kind: Any = list[option.kind.parsed_as] if option.kind.repeats else option.kind.parsed_as  # type: ignore[name-defined]
-    told = {"help": option.help.replace("[", r"\["), "rich_help_panel": option.panel, "metavar": option.metavar}
+    told = {"rich_help_panel": option.panel, "metavar": option.metavar}
     info = typer.Option(*option.names, **told) if option.names else typer.Argument(**told)  # type: ignore[arg-type]
     return inspect.Parameter(
         option.name,

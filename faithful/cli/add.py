@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from faithful.cli.adapter import configured
+from faithful.cli.adapter import Explained, configured
 from faithful.cli.output.next_step import following
 from faithful.cli.shared import DryRun, Json
 from faithful.cli.show import command, print_json, print_table, progress, say
@@ -16,7 +16,7 @@ from generation.configs.stats import StatsConfig
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("add")(command(configured(add)))
+    app.command("add", cls=Explained)(command(configured(add)))
 
 
 def add(config: AddConfig, dry_run: DryRun = False, as_json: Json = False) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from faithful.cli.adapter import Stated, configured
+from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following
 from faithful.cli.shared import Json, Run
 from faithful.cli.show import command, print_json, print_table, progress, say
@@ -49,7 +49,7 @@ def folders_of(run: str | None) -> list[Path]:
     return found
 
 
-@app.command()
+@app.command(cls=Explained)
 @command
 @configured
 def stats(stated: Stated[StatsConfig], run: Run = None, as_json: Json = False) -> None:
@@ -69,7 +69,7 @@ def stats(stated: Stated[StatsConfig], run: Run = None, as_json: Json = False) -
     say(f"Next: {_after([Path(one) for one in results])}")
 
 
-@app.command()
+@app.command(cls=Explained)
 @command
 @configured
 def certify(
@@ -113,7 +113,7 @@ def certify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Explained)
 @command
 @configured
 def export(

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from faithful.cli.adapter import C, Stated, configured
+from faithful.cli.adapter import C, Explained, Stated, configured
 from faithful.cli.output.next_step import following
 from faithful.cli.shared import Json, Run
 from faithful.cli.show import command, print_json, print_table, progress, say
@@ -17,7 +17,7 @@ from generation.configs.stats import StatsConfig
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for name, function in (("mix", mix), ("shuffle", shuffle), ("dedup", dedup), ("subsample", subsample)):
-        app.command(name)(command(configured(function)))
+        app.command(name, cls=Explained)(command(configured(function)))
 
 
 def mix(stated: Stated[MixConfig], run: Run = None, as_json: Json = False) -> None:

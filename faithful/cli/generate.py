@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from faithful.cli.adapter import configured
+from faithful.cli.adapter import Explained, configured
 from faithful.cli.output.next_step import following
 from faithful.cli.shared import Assume, DryRun, Json, refuse_assumptions
 from faithful.cli.show import command, print_json, print_table, progress, say
@@ -17,7 +17,7 @@ from generation.configs.stats import StatsConfig
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("generate")(command(configured(generate)))
+    app.command("generate", cls=Explained)(command(configured(generate)))
 
 
 def generate(config: GenerateConfig, dry_run: DryRun = False, assume: Assume = None, as_json: Json = False) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from faithful.cli.adapter import configured
+from faithful.cli.adapter import Explained, configured
 from faithful.cli.shared import Json
 from faithful.cli.show import command, print_json, print_table, print_text, progress, say
 from faithful.hub.config import PublishConfig, PublishCorpusConfig, PublishSaesConfig
@@ -23,7 +23,7 @@ def register(parent: typer.Typer) -> None:
     parent.add_typer(app, name="publish")
 
 
-@app.command()
+@app.command(cls=Explained)
 @command
 @configured
 def corpus(config: PublishCorpusConfig, dry_run: Dry = False, as_json: Json = False) -> None:
@@ -34,7 +34,7 @@ def corpus(config: PublishCorpusConfig, dry_run: Dry = False, as_json: Json = Fa
     _run(publish_corpus, config, dry_run, as_json, f'load_dataset("{config.name}"), or {fetched}')
 
 
-@app.command()
+@app.command(cls=Explained)
 @command
 @configured
 def saes(config: PublishSaesConfig, dry_run: Dry = False, as_json: Json = False) -> None:
@@ -44,7 +44,7 @@ def saes(config: PublishSaesConfig, dry_run: Dry = False, as_json: Json = False)
     _run(publish_saes, config, dry_run, as_json, command_line(SeedsConfig, saes=(config.name,)))
 
 
-@app.command()
+@app.command(cls=Explained)
 @command
 @configured
 def run(config: PublishConfig, dry_run: Dry = False, as_json: Json = False) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from faithful.cli.adapter import Stated, configured, pairs_of
+from faithful.cli.adapter import Explained, Stated, configured, pairs_of
 from faithful.cli.output.next_step import next_step
 from faithful.cli.shared import Assume, DryRun, Json, refuse_assumptions
 from faithful.cli.show import command, print_json, print_table, progress, say
@@ -18,8 +18,8 @@ from studies.report.config import ReportConfig, RunConfig
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("run")(command(configured(run)))
-    app.command("report")(command(configured(report)))
+    app.command("run", cls=Explained)(command(configured(run)))
+    app.command("report", cls=Explained)(command(configured(report)))
 
 
 def run(config: RunConfig, dry_run: DryRun = False, assume: Assume = None, as_json: Json = False) -> None:

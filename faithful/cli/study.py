@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from faithful.cli.adapter import Stated, configured, settings_help
+from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following, next_step
 from faithful.cli.shared import Json, Run
 from faithful.cli.show import command, print_json, print_table, progress, say
@@ -28,8 +28,8 @@ def register(parent: typer.Typer) -> None:
     """Add the commands."""
     for study in STUDIES.values():
         of = _of_saes if study.of_saes else _of_corpora
-        text, epilog = f"{study.question}\n\n{KEPT}", settings_help(study.config)
-        app.command(study.name, help=text, epilog=epilog)(command(configured(of(study), study.config)))
+        text = f"{study.question}\n\n{KEPT}"
+        app.command(study.name, cls=Explained, help=text)(command(configured(of(study), study.config)))
     app.command("all", help="Every study of the current run, and its report.")(command(everything))
     parent.add_typer(app, name="study")
 

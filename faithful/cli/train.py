@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from faithful.cli.adapter import Stated, configured
+from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following
 from faithful.cli.shared import Assume, DryRun, Json, Run, refuse_assumptions
 from faithful.cli.show import command, print_json, print_table, progress, say
@@ -20,7 +20,7 @@ from studies.seeds.config import SeedsConfig
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("train")(command(configured(train)))
+    app.command("train", cls=Explained)(command(configured(train)))
 
 
 def train(

@@ -17,25 +17,30 @@ class Option:
     """One field as it is typed.
 
     Attributes:
+        config: the configuration's class.
         name: of the field.
         names: of the option, `--tokens`; empty for an argument.
         kind: how its value is read and written.
         default: of the field; `MISSING` where it has none.
-        text: what the docstring below the field says, its first paragraph.
         panel, metavar: of the help.
         required: whether the command cannot do without it.
         is_setting: whether it is typed as `--set NAME=VALUE`.
     """
 
+    config: Any
     name: str
     names: tuple[str, ...]
     kind: Kind
     default: Any
-    text: str
     panel: str | None
     metavar: str | None
     required: bool
     is_setting: bool
+
+    @property
+    def text(self) -> str:
+        """What the docstring below the field says, its first paragraph; read from the source when it is asked for."""
+        return field_texts(self.config).get(self.name, "")
 
     @property
     def shown_default(self) -> str:
@@ -52,9 +57,8 @@ class Option:
 @cache
 def options_of(config: Any) -> tuple[Option, ...]:
     """The options of a configuration, in the order of its fields; fields that cannot be typed have none."""
-    texts = field_texts(config)
     return tuple(
-        _option(field, mark, kind, texts.get(field.name, ""))
+        _option(config, field, mark, kind)
         for field, mark, kind in ((field, *_typed(field.type)) for field in fields(config))
         if not mark.by_code_alone
     )
@@ -65,16 +69,16 @@ def names_in(config: Any, panel: Typed) -> list[str]:
     return [option.name for option in options_of(config) if option.panel == panel.panel]
 
 
-def _option(field: Any, mark: Typed, kind: Kind, text: str) -> Option:
+def _option(config: Any, field: Any, mark: Typed, kind: Kind) -> Option:
     plain = f"--{field.name.replace('_', '-')}"
     if kind.parsed_as is bool and field.default is None:
         plain += f"/--no-{plain[2:]}"
     return Option(
+        config=config,
         name=field.name,
         names=() if mark.argument else mark.names or (plain,),
         kind=kind,
         default=field.default,
-        text=text,
         panel=mark.panel,
         metavar=mark.metavar,
         required=field.default is MISSING and not mark.may_be_missing,

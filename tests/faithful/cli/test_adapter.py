@@ -10,7 +10,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from faithful.cli.adapter import Stated, configured, settings_help
+from faithful.cli import app as whole
+from faithful.cli.adapter import Explained, Stated, configured, settings_help
 from faithful.cli.show import command
 from faithful.options.line import command_line, folded
 from faithful.options.marks import ARGUMENT, MAY_BE_MISSING
@@ -40,7 +41,7 @@ def nothing_seen() -> Iterator[None]:
 
 def app_of(function: Any) -> typer.Typer:
     app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
-    app.command("toy")(command(configured(function)))
+    app.command("toy", cls=Explained)(command(configured(function)))
     app.command("other")(lambda: None)
     return app
 
@@ -112,6 +113,14 @@ def test_a_bad_value_is_one_sentence_and_a_missing_argument_is_refused() -> None
     assert refused.exit_code == 2 and seen == []
     assert refused.stderr == "Error: '-1' is no list of whole numbers; write --seeds 0-5 or --seeds 0,1,42.\n"
     assert CliRunner().invoke(app_of(toy), ["toy"]).exit_code == 2
+
+
+def test_every_configured_command_is_explained() -> None:
+    group: Any = typer.main.get_command(whole)
+    commands = [*group.commands.values()]
+    commands += [one for inner in group.commands.values() for one in getattr(inner, "commands", {}).values()]
+    configured = [one for one in commands if hasattr(one.callback, "config")]
+    assert len(configured) >= 19 and all(isinstance(one, Explained) for one in configured)
 
 
 def test_settings_are_read_and_shown_at_the_end_of_the_help() -> None:
