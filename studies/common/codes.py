@@ -1,6 +1,6 @@
 """Codes of many SAEs on the same activations: one forward pass, each SAE's active latents kept sparse."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,14 @@ from faithful.base.progress import Tally, uncounted
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.topk import TopKSAE
+from faithful.store.saes import TrainedSae
 
 ROWS_PER_FORWARD, ROWS_AT_ONCE = 32, 256
 ENTRIES = 2**25
+
+HELD_BYTES = 2**29
+
+Activations = tuple[np.ndarray, np.ndarray, Tensor]
 
 
 def sparse_codes(sae: Autoencoder, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +54,7 @@ def activations_of(
     rows: Sequence[np.ndarray],
     ordinary: np.ndarray,
     report: Tally = uncounted,
-) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor]]:
+) -> Iterator[Activations]:
     """Activations of contexts in pieces, special tokens left out.
 
     Yields:
@@ -103,30 +108,65 @@ class CodedText:
     codes: list[Codes]
 
 
+@dataclass(frozen=True)
+class InTurn:
+    """SAEs whose weights are loaded one after another, each time that they are gone through."""
+
+    saes: Sequence[TrainedSae]
+
+    def __iter__(self) -> Iterator[Autoencoder]:
+        return (sae.load() for sae in self.saes)
+
+
 @torch.no_grad()
 def code_text(
     model: TruncatedModel,
-    saes: Sequence[Autoencoder],
+    saes: Iterable[Autoencoder],
     rows: Sequence[np.ndarray],
     ordinary: np.ndarray,
     report: Tally = uncounted,
 ) -> CodedText:
-    """Codes of all SAEs on the contexts, from one forward pass; 8 bytes per token, active latent and SAE are kept."""
-    saes = [sae.to(device=model.device) for sae in saes]
+    """Codes of all SAEs on the contexts, from one forward pass; 8 bytes per token, active latent and SAE are kept.
+
+    Args:
+        model: reads the contexts, which give activations.
+        saes: gone through once per 512 MiB of activations, one SAE at a time.
+        rows: contexts, int64 [≤ context], BOS first.
+        ordinary: bool [vocab], False for special ids.
+        report: told the contexts read and their number.
+    """
     owners, positions = [], []
-    pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in saes]
-    for who, where, h in activations_of(model, rows, ordinary, report):
-        owners.append(who)
-        positions.append(where)
-        for sae, kept in zip(saes, pieces, strict=True):
-            values, latents = sparse_codes(sae, h)
-            kept.append((values.float().cpu(), latents.int().cpu()))
+    pieces: dict[int, list[tuple[Tensor, Tensor]]] = {}
+    widths: dict[int, int] = {}
+    for some in _held_together(activations_of(model, rows, ordinary, report)):
+        owners += [who for who, _, _ in some]
+        positions += [where for _, where, _ in some]
+        for place, sae in enumerate(saes):
+            here = sae.to(device=model.device)
+            found = [sparse_codes(here, h.to(model.device)) for _, _, h in some]
+            pieces.setdefault(place, []).extend(
+                (values.float().cpu(), latents.int().cpu()) for values, latents in found
+            )
+            widths[place] = here.d_sae
+            del sae, here  # so that the next one is loaded when this one is gone
     codes = []
-    for sae, kept in zip(saes, pieces, strict=True):
+    for place, kept in pieces.items():
         width = max(values.shape[1] for values, _ in kept)
         values, latents = (
             torch.cat([torch.nn.functional.pad(one[side], (0, width - one[side].shape[1])) for one in kept])
             for side in (0, 1)
         )
-        codes.append(Codes(values, latents, sae.d_sae))
+        codes.append(Codes(values, latents, widths[place]))
     return CodedText(rows, np.concatenate(owners), np.concatenate(positions), codes)
+
+
+def _held_together(pieces: Iterable[Activations]) -> Iterator[list[Activations]]:
+    """Pieces of activations, as many together as `HELD_BYTES` holds; on the CPU."""
+    held: list[Activations] = []
+    for owners, positions, h in pieces:
+        held.append((owners, positions, h.cpu()))
+        if sum(one.nbytes for _, _, one in held) >= HELD_BYTES:
+            yield held
+            held = []
+    if held:
+        yield held

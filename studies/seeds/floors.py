@@ -1,8 +1,7 @@
 """Floors of the seed study: shared features where there is nothing to share."""
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faithful.base.files import write_tensors
+from faithful.base.digest import digest
 from faithful.base.progress import Reporter, counted
-from faithful.base.records import check_archive, read_cache, write_record
 from faithful.sae.autoencoder import TENSORS
 from faithful.sae.topk import TopKSAE
 from faithful.store.saes import TrainedSae
 from faithful.training.identity import ALGORITHM
+from studies.common.cache import ResultCache
 from studies.common.codes import Codes, code_text
 from studies.common.controls import untrained_sae
 from studies.common.gaussian import Moments, gaussian_saes, moments_of, recorded_config
@@ -59,8 +58,9 @@ class FloorMaker:
         folder: Path,
         report: Reporter,
     ) -> None:
-        self.found, self.panel, self.seed, self.folder, self.report = found, panel, seed, folder, report
+        self.found, self.panel, self.seed, self.report = found, panel, seed, report
         self.gaussian_seeds, self.gaussian_steps = gaussian_seeds, gaussian_steps
+        self._cache = ResultCache(folder, VERSION, seed)
         self._moments: dict[str, Moments] = {}
         self._text = None if panel is None else [found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
 
@@ -124,8 +124,8 @@ class FloorMaker:
     def _of_rows(self, decoders: Sequence[Tensor]) -> Measures:
         """Mean figures over all pairs of decoders, kept by their hash."""
         key_parts = [hashlib.sha256(rows.numpy().data).hexdigest() for rows in decoders]
-        return self._kept(
-            key_parts, lambda: self._figures([Directions(rows.to(self.found.device)) for rows in decoders])
+        return self._cache.once(
+            lambda: self._figures([Directions(rows.to(self.found.device)) for rows in decoders]), key_parts
         )
 
     def _of_saes(self, saes: Sequence[TopKSAE]) -> Measures:
@@ -138,18 +138,7 @@ class FloorMaker:
                 codes = code_text(self.found.truncated, moved, self.panel.rows, self.panel.ordinary).codes
             return self._figures([Directions(sae.W_dec, sae.W_enc.T) for sae in moved], codes)
 
-        return self._kept([self._text, [(sae.sha256(), sae.k) for sae in saes]], measure)
-
-    def _kept(self, key_parts: list[Any], measure: Callable[[], Measures]) -> Measures:
-        path = (
-            self.folder
-            / f"{hashlib.sha256(json.dumps([VERSION, self.seed, key_parts]).encode()).hexdigest()[:32]}.json"
-        )
-        kept = read_cache(path)
-        if kept is None:
-            kept = measure()
-            write_record(path, kept)
-        return kept
+        return self._cache.once(measure, [self._text, [(sae.sha256(), sae.k) for sae in saes]])
 
     def _figures(self, directions: Sequence[Directions], codes: Sequence[Codes] | None = None) -> Measures:
         """Mean figures over all pairs, `sfr_curve` point by point; `assignment_gap` is the largest one."""
@@ -187,20 +176,13 @@ class FloorMaker:
         config = recorded_config(cell.record, len(moments.mean), steps, seeds)
         if config is None:
             return []
-        path = self.folder / f"{self._key(identity, moments, seeds, steps)}.pt"
-        if not path.exists():
-            checkpoint = path.with_suffix(".checkpoint")
+
+        def train(checkpoint: Path) -> list[dict[str, Any]]:
             trained = gaussian_saes(
                 moments, config, identity["batch"], self.seed, self.found.device,
                 counted(self.report, f"gaussian floor {cell.corpus}", "steps"), checkpoint,
             )  # fmt: skip
-            plain = [{name: getattr(sae, name) for name in (*TENSORS, "k")} for sae in trained]
-            write_tensors(path, plain)
-            checkpoint.unlink(missing_ok=True)
-        check_archive(path)
-        return [TopKSAE(**plain) for plain in torch.load(path, map_location="cpu", weights_only=True)]
+            return [{name: getattr(sae, name) for name in (*TENSORS, "k")} for sae in trained]
 
-    def _key(self, identity: dict[str, Any], moments: Moments, seeds: Sequence[int], steps: int) -> str:
-        key_parts = json.dumps([VERSION, identity, list(seeds), self.seed, steps], sort_keys=True)
-        numbers = moments.covariance.numpy().tobytes() + moments.mean.numpy().tobytes()
-        return hashlib.sha256(key_parts.encode() + numbers).hexdigest()[:32]
+        numbers = digest(moments.tokens, moments.covariance.numpy().tobytes(), moments.mean.numpy().tobytes())
+        return [TopKSAE(**plain) for plain in self._cache.tensors(train, identity, list(seeds), steps, numbers)]

@@ -1,21 +1,21 @@
 """Two SAEs matched: what is computed once per pair and kept under the hashes of what decides it."""
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from faithful.base.files import write_atomically
-from faithful.base.progress import Tally, uncounted
-from faithful.base.records import check_archive, read_cache, write_record
+from faithful.base.digest import digest
+from faithful.base.progress import Reporter, counted, silent
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, by_corpus
-from studies.common.codes import CodedText, code_text
+from studies.common.cache import ResultCache
+from studies.common.codes import CodedText, InTurn, code_text
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
 from studies.seeds.assignment import Assignment
@@ -26,6 +26,7 @@ from studies.statistics.records import Measures
 VERSION = 3
 
 Solved = dict[str, tuple[str, float]]
+SaePair = tuple[TrainedSae, TrainedSae]
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,18 @@ def of_one_init(one: TrainedSae, other: TrainedSae) -> bool:
     return one.seed is not None and (one.seed, one.d_sae) == (other.seed, other.d_sae)
 
 
-def pairs_of(saes: Sequence[TrainedSae]) -> list[tuple[int, int]]:
-    """Places of SAEs of one shape to compare: within a corpus each pair once, across corpora both directions."""
-    places = {sae: place for place, sae in enumerate(saes)}
-    groups = [[places[sae] for sae in group] for group in by_corpus(saes).values()]
+def pairs_of(saes: Sequence[TrainedSae]) -> list[SaePair]:
+    """SAEs of one shape to compare: within a corpus each pair once, across corpora both directions."""
+    groups = by_corpus(saes).values()
     wanted = [pair for group in groups for pair in combinations(group, 2)]
-    wanted += [pair for one, other in combinations(groups, 2) for pair in product(one, other)]
-    return [(i, j) for i, j in wanted if not of_one_init(saes[i], saes[j])]
+    wanted += [pair for a, b in combinations(groups, 2) for pair in product(a, b)]
+    return [pair for pair in wanted if not of_one_init(*pair)]
 
 
 class Matcher:
     """Matches SAEs of one study: their weights once, what they do on the panel once per panel.
+
+    The weights of at most three SAEs are in memory at a time.
 
     Args:
         found: model, hook and device of the study.
@@ -84,97 +86,116 @@ class Matcher:
     Attributes:
         reused: pairs of which everything was there already.
         coded, places: the panel with the codes of the SAEs that were read, and the place of each among them.
-        solved: path and proven gap of every assignment behind the pairs given out.
     """
 
     def __init__(self, found: StudyInput, panel: Panel | None, folder: Path) -> None:
-        self.found, self.panel, self.folder = found, panel, folder
+        self.found, self.panel = found, panel
         self.reused = 0
         self.coded: CodedText | None = None
         self.places: dict[TrainedSae, int] = {}
-        self.solved: list[tuple[str, float]] = []
+        self._cache = ResultCache(folder, VERSION)
         self._loaded: dict[TrainedSae, Autoencoder] = {}
         spec = found.spec
-        digest = hashlib.sha256(f"{spec.revision}/{spec.dtype}/{found.hook.name}".encode())
+        text = hashlib.sha256(f"{spec.revision}/{spec.dtype}/{found.hook.name}".encode())
         for row in panel.rows if panel else []:
-            digest.update(len(row).to_bytes(4, "little") + row.tobytes())
-        self._panel = digest.hexdigest()
+            text.update(len(row).to_bytes(4, "little") + row.tobytes())
+        self._text = text.hexdigest()
 
-    def read_panel(
+    def match_all(
         self,
-        pairs: Iterable[tuple[TrainedSae, TrainedSae]],
+        pairs: Sequence[SaePair],
         shown: Iterable[TrainedSae],
-        report: Tally = uncounted,
-    ) -> None:
-        """Code the panel with the SAEs of pairs whose figures there are not kept, and with those to show."""
-        if self.panel is None:
-            return
-        missing = [sae for pair in pairs if not self._panel_path(*pair).exists() for sae in pair]
-        wanted = list(dict.fromkeys([*missing, *shown]))
+        report: Reporter = silent,
+    ) -> dict[SaePair, Pair]:
+        """Every pair matched, in the order given, from the folder what is there already.
+
+        Args:
+            pairs: to match.
+            shown: SAEs to code the panel with for their latents' examples.
+            report: progress.
+        """
+        has_panel = self.panel is not None
+        uncoded = dict.fromkeys(pair for pair in pairs if has_panel and self._cache.get(*self._on_text(pair)) is None)
+        missing = [pair for pair in pairs if pair in uncoded or not self._cache.has_tensors(*_hashes(pair))]
+        self.reused = len(pairs) - len(missing)
+        self._code([*(sae for pair in uncoded for sae in pair), *shown], report)
+        tally = counted(report, "pairs", "pairs")
+        for done, (pair, stay) in enumerate(in_loading_order(missing)):
+            self._loaded = {sae: loaded for sae, loaded in self._loaded.items() if sae in stay or sae in pair}
+            self._pair(pair)
+            tally(self.reused + done + 1, len(pairs))
+        self._loaded = {}
+        return {pair: self._pair(pair) for pair in pairs}
+
+    def _code(self, saes: Iterable[TrainedSae], report: Reporter) -> None:
+        wanted = list(dict.fromkeys(saes)) if self.panel is not None else []
         self.places = {sae: place for place, sae in enumerate(wanted)}
-        if wanted:
-            saes = [self._load(sae) for sae in wanted]
-            self.coded = code_text(self.found.truncated, saes, self.panel.rows, self.panel.ordinary, report)
+        if wanted and self.panel is not None:
+            tally = counted(report, "codes", "contexts")
+            self.coded = code_text(self.found.truncated, InTurn(wanted), self.panel.rows, self.panel.ordinary, tally)
 
-    def pair(self, one: TrainedSae, other: TrainedSae) -> Pair:
-        """Two SAEs matched, from the folder what is there already."""
-        path, on_panel = self.folder / f"{_key(one, other)}.npz", self._panel_path(one, other)
-        self.reused += path.exists() and (self.panel is None or on_panel.exists())
-        if not path.exists():
-            self._match(one, other, path)
-        check_archive(path)
-        with np.load(path) as stored:
-            found = json.loads(str(stored["found"]))
-            pair = Pair(one, other, found["figures"], stored["columns"], stored["cosines"], found["solved"])
+    def _on_text(self, pair: SaePair) -> tuple[str, ...]:
+        """Key of what a pair does on the panel."""
+        return *_hashes(pair), self._text
+
+    def _pair(self, saes: SaePair) -> Pair:
+        """Two SAEs matched; nothing is loaded where all is kept."""
+        found = self._cache.tensors(lambda _: self._match(saes), *_hashes(saes))
+        pair = Pair(*saes, found["figures"], found["columns"].numpy(), found["cosines"].numpy(), found["solved"])
         if self.panel is not None:
-            more = read_cache(on_panel)
-            if more is None:
-                more = self._on_panel(pair, seed=int(on_panel.stem[:12], 16))
-                write_record(on_panel, more)
+            more = self._cache.once(lambda: self._on_panel(pair), *self._on_text(saes))
             pair = replace(pair, figures=pair.figures | more["figures"], solved=pair.solved | more["solved"])
-        self.solved += pair.solved.values()
         return pair
-
-    def assignments(self) -> Assignments:
-        """How the assignments were found: `paths`, how many by each, and the `largest_gap` that was proven."""
-        counts = Counter(path for path, _ in self.solved)
-        return {"paths": dict(counts.most_common()), "largest_gap": max((gap for _, gap in self.solved), default=None)}
-
-    def _panel_path(self, one: TrainedSae, other: TrainedSae) -> Path:
-        return self.folder / f"{_key(one, other, self._panel)}.json"
 
     def _load(self, sae: TrainedSae) -> Autoencoder:
         if sae not in self._loaded:
             self._loaded[sae] = sae.load()
         return self._loaded[sae]
 
-    def _match(self, one: TrainedSae, other: TrainedSae, path: Path) -> None:
-        """Match their weights and keep what comes of it."""
-        device, d_sae = self.found.device, one.d_sae
-        sides = [
-            Directions(sae.W_dec.to(device), sae.W_enc.T.to(device)) for sae in (self._load(one), self._load(other))
-        ]
-        found = match(*sides)
-        columns, cosines = np.full(d_sae, -1, np.int32), np.full(d_sae, np.nan)
-        columns[found.assignment.rows] = found.assignment.columns
-        cosines[found.assignment.rows] = found.assignment.cosines
+    def _match(self, saes: SaePair) -> Measures:
+        """What matching the weights of two SAEs gives."""
+        device, d_sae = self.found.device, saes[0].d_sae
+        found = match(*(Directions(sae.W_dec.to(device), sae.W_enc.T.to(device)) for sae in map(self._load, saes)))
+        columns = torch.full((d_sae,), -1, dtype=torch.int32)
+        cosines = torch.full((d_sae,), torch.nan, dtype=torch.float64)
+        columns[found.assignment.rows] = torch.from_numpy(found.assignment.columns).int()
+        cosines[found.assignment.rows] = torch.from_numpy(found.assignment.cosines)
         solved = _solved(decoders=found.assignment, encoders=found.encoders)
-        told = json.dumps({"figures": found.figures(), "solved": solved})
+        return {"figures": found.figures(), "columns": columns, "cosines": cosines, "solved": solved}
 
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                np.savez(file, found=told, columns=columns, cosines=cosines)
-
-        write_atomically(path, write)
-
-    def _on_panel(self, pair: Pair, seed: int) -> Measures:
+    def _on_panel(self, pair: Pair) -> Measures:
         assert self.coded is not None
         codes, device = self.coded.codes, self.found.device
         a, b = codes[self.places[pair.one]], codes[self.places[pair.other]]
         decoders = self._load(pair.one).W_dec.to(device), self._load(pair.other).W_dec.to(device)
         alive = assign_alive(decoders, (a.density, b.density))
+        seed = int(digest([VERSION, *self._on_text((pair.one, pair.other))])[:12], 16)
         figures = panel_figures(pair.partners, alive, (a, b), decoders, seed)
         return {"figures": figures, "solved": _solved(alive=alive)}
+
+
+def in_loading_order(pairs: Iterable[SaePair]) -> Iterator[tuple[SaePair, frozenset[TrainedSae]]]:
+    """Pairs in an order that loads each SAE rarely where three fit: two stay while their partners come one by one, so that
+    all pairs of n SAEs take about n² / 4 loads.
+
+    Yields:
+        a pair, and the two SAEs that stay.
+    """
+    left = dict.fromkeys(pairs)
+    while left:
+        stay = frozenset(sae for sae, _ in Counter(sae for pair in left for sae in pair).most_common(2))
+        near = [pair for pair in left if stay.intersection(pair)]
+        turns = {sae: turn for turn, sae in enumerate(sae for pair in near for sae in pair if sae not in stay)}
+        for pair in sorted(near, key=lambda pair: max(turns.get(sae, -1) for sae in pair)):
+            del left[pair]
+            yield pair, stay
+
+
+def assignments(pairs: Iterable[Pair]) -> Assignments:
+    """How the assignments behind pairs were found: `paths`, how many by each, and the `largest_gap` that was proven."""
+    solved = [one for pair in pairs for one in pair.solved.values()]
+    counts = Counter(path for path, _ in solved)
+    return {"paths": dict(counts.most_common()), "largest_gap": max((gap for _, gap in solved), default=None)}
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:
@@ -183,10 +204,9 @@ def mean_of(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _key(*parts: TrainedSae | str) -> str:
-    told = [VERSION, *(part if isinstance(part, str) else part.sha256 for part in parts)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
+def _hashes(pair: SaePair) -> tuple[str, str]:
+    return pair[0].sha256, pair[1].sha256
 
 
 def _solved(**assignments: Assignment | None) -> Solved:
-    return {name: (found.path, found.proof.gap) for name, found in assignments.items() if found is not None}
+    return {name: (found.path, float(found.proof.gap)) for name, found in assignments.items() if found is not None}

@@ -9,7 +9,7 @@ import numpy as np
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.base.progress import Progress, Reporter, counted, silent
+from faithful.base.progress import Reporter, silent
 from faithful.store.saes import TrainedSae, by_corpus, ordered_shapes, seed_numbers
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
@@ -21,7 +21,7 @@ from studies.seeds.config import HEADLINE, SeedsConfig
 from studies.seeds.examples import reproducible_latents
 from studies.seeds.floors import FloorMaker
 from studies.seeds.matching import CURVE
-from studies.seeds.pairs import Matcher, Pair, mean_of, of_one_init, pairs_of
+from studies.seeds.pairs import Matcher, Pair, SaePair, assignments, mean_of, of_one_init, pairs_of
 from studies.seeds.summary import Floors, SeedsStatistics, SeedsSummary
 from studies.seeds.tables import METRICS
 from studies.statistics.estimates import Figures, estimate
@@ -56,23 +56,19 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
             " further SAEs."
         )
     panel = load_panel(found, config.tokens) if found.corpora else None
-    compared = [(groups[shape][i], groups[shape][j]) for shape, pairs in wanted.items() for i, j in pairs]
     first = next(iter(groups))
     with folder_lock(config.out):
         matcher = Matcher(found, panel, config.out / "pairs")
-        matcher.read_panel(
-            [*compared, *(pair for pairs in crossed.values() for pair in pairs)],
-            _shown(compared, first) if config.examples else [],
-            counted(report, "codes", "contexts"),
-        )
+        every = [pair for pairs in [*wanted.values(), *crossed.values()] for pair in pairs]
+        matched = matcher.match_all(every, _shown(wanted[first]) if config.examples else [], report)
         floors = FloorMaker(
             found, panel, config.seed, config.gaussian_seeds, config.gaussian_steps, config.out / "floors", report
         )
         studied = {
-            shape: _Shape(found, panel, shape, groups[shape], pairs, matcher, floors, shape == first, report)
+            shape: _Shape(found, panel, shape, groups[shape], [matched[two] for two in pairs], floors, shape == first)
             for shape, pairs in wanted.items()
         }
-        others = _between_shapes(crossed, matcher, floors, report)
+        others = _between_shapes({two: [matched[one] for one in pairs] for two, pairs in crossed.items()}, floors)
         examples = []
         if panel is not None and matcher.coded is not None and config.examples:
             examples = reproducible_latents(
@@ -86,7 +82,7 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
             "between_shapes": others.summary,
             "not_compared": [list(two) for two in combinations(groups, 2) if two not in crossed],
             "shapes": {shape: one.summary for shape, one in studied.items()},
-            "assignments": matcher.assignments(),
+            "assignments": assignments(matched.values()),
             "examples": examples,
             "reused": matcher.reused,
         }
@@ -99,21 +95,21 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
     return Done(config.out, summary, matcher.reused)
 
 
-def _meet(groups: dict[str, list[TrainedSae]], wanted: dict[str, list[tuple[int, int]]], one: str, other: str) -> bool:
+def _meet(groups: dict[str, list[TrainedSae]], wanted: dict[str, list[SaePair]], one: str, other: str) -> bool:
     """Whether two shapes are compared with each other."""
     apart = not by_corpus(groups[one]).keys() & by_corpus(groups[other]).keys()
     return apart or not wanted[one] or not wanted[other]
 
 
-def _crossed(ones: Sequence[TrainedSae], others: Sequence[TrainedSae]) -> list[tuple[TrainedSae, TrainedSae]]:
+def _crossed(ones: Sequence[TrainedSae], others: Sequence[TrainedSae]) -> list[SaePair]:
     return [(one, other) for one in ones for other in others if not of_one_init(one, other)]
 
 
-def _shown(compared: Sequence[tuple[TrainedSae, TrainedSae]], shape: str) -> list[TrainedSae]:
+def _shown(compared: Sequence[SaePair]) -> list[TrainedSae]:
     """The SAEs whose latents are shown: of each corpus the first pair's."""
-    pairs: dict[str, tuple[TrainedSae, TrainedSae]] = {}
+    pairs: dict[str, SaePair] = {}
     for one, other in compared:
-        if one.corpus == other.corpus and one.shape == shape:
+        if one.corpus == other.corpus:
             pairs.setdefault(one.corpus, (one, other))
     return [sae for pair in pairs.values() for sae in pair]
 
@@ -127,24 +123,20 @@ class _Shape:
         panel: Panel | None,
         shape: str,
         saes: Sequence[TrainedSae],
-        wanted: Sequence[tuple[int, int]],
-        matcher: Matcher,
+        pairs: Sequence[Pair],
         floors: FloorMaker,
         is_headline: bool,
-        report: Reporter,
     ) -> None:
         self.shape = shape
         self.names = [name for name in found.names if name in by_corpus(saes)]
         self.numbers = dict(zip(saes, seed_numbers(saes), strict=True))
         self.within: Within = {}
         self.across: Across = {}
-        for done, (i, j) in enumerate(wanted):
-            pair = matcher.pair(saes[i], saes[j])
+        for pair in pairs:
             if pair.one.corpus == pair.other.corpus:
                 self.within.setdefault(pair.one.corpus, []).append(pair)
             else:
                 self.across.setdefault((pair.one.corpus, pair.other.corpus), []).append(pair)
-            report(Progress(f"pairs {shape}", done + 1, len(wanted), "pairs"))
         self.floors: Floors
         self.floors, missing = floors.floors(saes, self.names if self.within else [])
         figures: dict[str, dict[str, Any]] = {}
@@ -250,23 +242,16 @@ class _Between:
     rows: list[Row]
 
 
-def _between_shapes(
-    crossed: dict[tuple[str, str], list[tuple[TrainedSae, TrainedSae]]],
-    matcher: Matcher,
-    floors: FloorMaker,
-    report: Reporter,
-) -> _Between:
+def _between_shapes(crossed: dict[tuple[str, str], list[Pair]], floors: FloorMaker) -> _Between:
     """Mean figures of SAEs of two shapes, by shapes and corpora, beside random rows of the same widths."""
     summary: dict[str, Measures] = {}
     rows: list[Row] = []
-    for (shape, other_shape), wanted in crossed.items():
+    for (shape, other_shape), matched in crossed.items():
         found: dict[tuple[str, str], list[Pair]] = {}
-        for done, (one, other) in enumerate(wanted):
-            pair = matcher.pair(one, other)
-            found.setdefault((one.corpus, other.corpus), []).append(pair)
+        for pair in matched:
+            found.setdefault((pair.one.corpus, pair.other.corpus), []).append(pair)
             rows += _pair_rows(pair, f"{shape} × {other_shape}")
-            report(Progress(f"pairs {shape} × {other_shape}", done + 1, len(wanted), "pairs"))
-        floor = floors.random_pair(*wanted[0])["shared_feature_ratio"] if wanted else None
+        floor = floors.random_pair(matched[0].one, matched[0].other)["shared_feature_ratio"] if matched else None
         for (corpus, other_corpus), pairs in found.items():
             means: Measures = {m: mean_of([pair.metrics[m] for pair in pairs]) for m in pairs[0].metrics}
             name = f"{corpus} {shape} × {other_corpus} {other_shape}"
