@@ -27,7 +27,6 @@ LACKING = {
     "faithful/cli/publish.py",
     "faithful/cli/run.py",
     "faithful/cli/sources_list.py",
-    "faithful/hub/plan.py",
     "generation/cards/card.py",
     "generation/cards/external.py",
     "generation/derived/dedup.py",
