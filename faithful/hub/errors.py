@@ -186,7 +186,7 @@ def watched() -> Iterator[None]:
 
     found = get_session()
     if _end_silence not in found.event_hooks["request"]:
-        hooks = {
+        hooks: dict[str, list[Callable[..., Any]]] = {
             "request": [*found.event_hooks["request"], _end_silence],
             "response": [*found.event_hooks["response"], _refuse_long_delay],
         }
