@@ -125,10 +125,9 @@ def _assign(worker: Worker, waiting: deque[tuple[int, Any]]) -> bool:
 
 def _take_jobs(link: Link, work: Work, shared: Any, share: Share) -> None:
     """What a worker does: one job after the other until it is told to stop."""
-    if share.device == "cpu":
-        import torch
+    import torch
 
-        torch.set_num_threads(share.threads)
+    torch.set_num_threads(share.threads)
     while True:
         kind, content = link.hear()
         if kind == "stop":

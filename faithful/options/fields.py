@@ -45,7 +45,7 @@ class Option:
     @property
     def shown_default(self) -> str:
         """The default as it is typed; '' where it has none that says anything."""
-        has_none = self.default is MISSING or self.default in (None, False, ())
+        has_none = self.default is MISSING or self.default is None or self.default is False or self.default == ()
         return "" if has_none else " ".join(self.kind.write(self.default))
 
     @property

@@ -52,6 +52,11 @@ def model_facts(cells: Sequence[TrainedSae], corpora: dict[str, Manifest]) -> di
     }
 
 
+def kinds_of(cells: Sequence[TrainedSae]) -> str:
+    """The variants of SAEs, in words."""
+    return " and ".join(dict.fromkeys(str(cell.identity.get("variant", "TopK")) for cell in cells))
+
+
 def sae_metadata(model: dict[str, Any], datasets: Sequence[str]) -> dict[str, Any]:
     """The card's YAML: only what is known. The licence of the SAEs is for whoever publishes them to state."""
     values: dict[str, Any] = {"library_name": "saelens"}
@@ -102,7 +107,7 @@ def render_saes(
         "saes.md.jinja",
         title=title,
         count=len(cells),
-        kind=" and ".join(dict.fromkeys(str(cell.identity.get("variant", "TopK")) for cell in cells)),
+        kind=kinds_of(cells),
         model=model["name"],
         hooks=", ".join(f"`{hook}`" for hook in hooks),
         corpora=list(dict.fromkeys(cell.corpus for cell in cells)),

@@ -87,6 +87,8 @@ def _derived(manifest: Manifest) -> Config:
     stated = {name: _field(value) for name, value in parameters(derivation).items()}
     if "like" in stated:
         stated["like"] = Path(stated["like"])
+    if (shard_rows := manifest.identity.get("shard_rows", SHARD_ROWS)) != SHARD_ROWS:
+        stated["shard_rows"] = shard_rows
     stated |= {"folders": inputs} if derivation["operation"] == "mix" else {"folder": inputs[0]}
     config: Config = DERIVATIONS[derivation["operation"]](out=Path(manifest.name), **stated)
     return config

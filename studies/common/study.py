@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 DEFAULTS = "delete it to begin with the defaults"
+WORKERS = "workers"
+"""The field that decides how a study works, and no figure: it is not kept."""
 
 
 def _nothing(summary: Mapping[str, Any]) -> list[Any]:
@@ -94,7 +96,7 @@ class Study:
         before = _figures(config.out)
         done = function(config, report)
         with folder_lock(config.out):
-            told = {one.name: _plain(getattr(config, one.name)) for one in fields(config)}
+            told = {one.name: _plain(getattr(config, one.name)) for one in fields(config) if one.name != WORKERS}
             write_record(config.out / SETTINGS, told)
             for path, drawn in _figures(config.out).items():
                 if before.get(path) == drawn:
@@ -120,7 +122,7 @@ class Study:
             recorded = {}
         kept = {}
         for setting in fields(self.config):
-            if setting.name in {"out", *stated} or setting.name not in recorded or setting.default is MISSING:
+            if setting.name in {"out", WORKERS, *stated} or setting.name not in recorded or setting.default is MISSING:
                 continue
             fit(recorded[setting.name], hints[setting.name], str(out / SETTINGS), DEFAULTS, setting.name)
             value = _restored(hints[setting.name], recorded[setting.name])

@@ -16,7 +16,7 @@ from studies.report.found import RunFound, StudyFound
 from studies.report.parts import model_line, words
 
 INSIDE = ("corpora", "saes")
-NO_SIZES = {"saes", "out", "folders", "corpora", "model", "own", "device", "dtype", "seed"}
+NO_SIZES = {"saes", "out", "folders", "corpora", "model", "own", "device", "dtype", "seed", "workers"}
 
 
 def sizes_table(run: RunFound) -> Table:

@@ -15,7 +15,7 @@ from faithful.options.line import command_line
 from faithful.store.corpus import SPLITS, Corpus, Manifest, read_manifest
 from faithful.store.places import corpora_of, studies_of
 from faithful.store.saes import TrainedSae, corpora_beside, read_grid
-from faithful.training.card import model_facts, render_saes, sae_metadata
+from faithful.training.card import kinds_of, model_facts, render_saes, sae_metadata
 from generation.cards.card import card_is_current, hub_card
 from generation.configs.add import AddConfig
 from studies.runs.card_parts import corpora_table, drawn_figures, grid_words, shown_studies, study_section
@@ -313,7 +313,7 @@ def _run_model(
     text = render_template(
         "run.md.jinja",
         title=title,
-        intro=f"{len(cells)} TopK sparse autoencoders (SAEs) of **{model['name']}**{grid_words(cells)}, and what"
+        intro=f"{len(cells)} {kinds_of(cells)} sparse autoencoders (SAEs) of **{model['name']}**{grid_words(cells)}, and what"
         " comes out when they are compared.",
         repo=name,
         dataset=f"{dataset_endpoint}/datasets/{name}" if dataset_endpoint else None,

@@ -293,7 +293,8 @@ def _refuse_other_recipe(recipe: Recipe, folder: Path) -> None:
 def _plain(value: Any, folder: Path) -> Any:
     """A configuration as JSON, paths inside the run relative to it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name), folder) for field in dataclasses.fields(value)}
+        named = [field.name for field in dataclasses.fields(value) if field.name != "workers"]  # decides no figure
+        return {name: _plain(getattr(value, name), folder) for name in named}
     if isinstance(value, tuple | list):
         return [_plain(one, folder) for one in value]
     if isinstance(value, Path):

@@ -44,6 +44,8 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
     Raises:
         FaithfulError: no two SAEs to compare, and what `resolve_input` and `load_panel` refuse.
     """
+    if config.workers > 1:
+        raise FaithfulError("The study of seeds works in one process so far; leave --workers out.")
     found = resolve_input(config)
     own_first = sorted(found.saes, key=lambda sae: found.names.index(sae.corpus))
     groups = ordered_shapes(own_first)

@@ -43,3 +43,11 @@ def test_docstrings_are_those_of_the_class_and_of_what_it_is_made_from() -> None
     assert list(texts) == ["place", "tokens", "seeds", "fast", "kept", "hidden", "colours"]
     assert texts["tokens"] == "How many [at most]."
     assert [option.name for option in options_of(ToyWithOneMore)][-1] == "colours"
+
+
+def test_a_default_of_nothing_but_zero_is_said() -> None:
+    from studies.fakes.config import FakesConfig
+
+    options = {option.name: option for option in options_of(FakesConfig)}
+    assert (options["seed"].default, options["seed"].shown_default) == (0, "0")
+    assert options["own"].shown_default == ""

@@ -8,6 +8,7 @@ import pytest
 from faithful.store.corpus import Manifest
 from generation.cards.made_by import made_by, parameters
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
+from generation.writing.shards import SHARD_ROWS
 
 
 def derived(operation: str, inputs: list[str], **stated: Any) -> Manifest:
@@ -40,3 +41,11 @@ def test_parameters_that_say_nothing_are_left_out() -> None:
     assert parameters({"operation": "x", "inputs": [], "near": False, "tokens": None, "like": {"name": "b"}}) == {
         "like": "b"
     }
+
+
+def test_a_derivation_is_told_the_shards_that_it_was_given() -> None:
+    manifest = derived("shuffle", ["a"], seed=3)
+    manifest.identity["shard_rows"] = 100
+    assert made_by(manifest) == ShuffleConfig(Path("a"), 3, Path("new"), shard_rows=100)
+    manifest.identity["shard_rows"] = SHARD_ROWS
+    assert made_by(manifest) == ShuffleConfig(Path("a"), 3, Path("new"))

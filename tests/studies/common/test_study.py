@@ -50,3 +50,9 @@ def test_its_work_and_its_tables_are_found_beside_its_configuration(study: Study
 
 def test_a_record_that_says_nothing_more_has_nothing_to_say(study: Study) -> None:
     assert [say({}) for say in (study.notes, study.warnings, study.remarks, study.verdicts)] == [[]] * 4
+
+
+def test_how_many_workers_did_it_is_not_kept(study: Study, tmp_path: Path) -> None:
+    study.run(study.config(saes=("saes",), out=tmp_path, tokens=7, workers=4), lambda _: None)
+    config, kept = study.configure(tmp_path, {"saes": ("saes",)})
+    assert (config.workers, kept) == (1, {"tokens": 7})
