@@ -13,6 +13,8 @@ from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus
 
 NAME = ".readings.json"
+VERSION = 1
+"""Counts changes of how documents become rows, after which what was read before says nothing."""
 KEPT = dict[Sha256, list[Count] | Sha256]
 
 
@@ -42,6 +44,7 @@ class Readings:
             read: reads it.
         """
         key_parts = {
+            "version": VERSION,
             "shards": [shard.sha256 for shard in corpus.manifest.shards[split]],
             "made_for": corpus.manifest.identity["model"],
             "read_by": [spec.revision, spec.bos_id, list(spec.eos_ids)],

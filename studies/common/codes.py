@@ -141,14 +141,17 @@ def code_text(
     for some in _held_together(activations_of(model, rows, ordinary, report)):
         owners += [who for who, _, _ in some]
         positions += [where for _, where, _ in some]
-        for place, sae in enumerate(saes):
+        place = 0  # counted by hand: `enumerate` would hold an SAE while the next one is loaded
+        for sae in saes:
             here = sae.to(device=model.device)
             found = [sparse_codes(here, h.to(model.device)) for _, _, h in some]
             pieces.setdefault(place, []).extend(
                 (values.float().cpu(), latents.int().cpu()) for values, latents in found
             )
             widths[place] = here.d_sae
+            place += 1  # noqa: SIM113
             del sae, here  # so that the next one is loaded when this one is gone
+        del some
     codes = []
     for place, kept in pieces.items():
         width = max(values.shape[1] for values, _ in kept)
