@@ -72,7 +72,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        refused = _refused_write(error)
+        source = _source_of(error)
+        if isinstance(source, KeyboardInterrupt | SystemExit):
+            raise source from None
+        refused = _refused_write(error, source)
         if refused is None:
             raise
         raise _cannot_write(path, refused) from error
@@ -261,13 +264,18 @@ def _remove_abandoned(folder: Path, stem: str) -> None:
                 os.close(descriptor)
 
 
-def _refused_write(error: BaseException) -> OSError | None:
-    """What the system refused, where an error while writing comes from that: libraries wrap it, or keep its number only."""
+def _source_of(error: BaseException) -> BaseException | None:
+    """What an error comes from: torch, closing an archive that was not written to its end, hides why behind its own."""
     known: BaseException | None = error
     while isinstance(known, RuntimeError):
         known = known.__cause__ or known.__context__
-    if isinstance(known, OSError):
-        return known
+    return known
+
+
+def _refused_write(error: BaseException, source: BaseException | None) -> OSError | None:
+    """What the system refused, where an error while writing comes from that: libraries wrap it, or keep its number only."""
+    if isinstance(source, OSError):
+        return source
     found = IN_WORDS.search(str(error)) if type(error).__name__ in WRITERS else None
     code = int(found[1] or found[2]) if found else 0
     return OSError(code, os.strerror(code)) if code else None

@@ -1,6 +1,7 @@
 """Writes that are whole or absent, and a lock that ends with its holder."""
 
 import errno
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -308,6 +310,28 @@ def test_tensors_have_the_same_bytes_under_every_name(tmp_path: Path) -> None:
     for name in ("a.pt", "other.pt"):
         write_tensors(tmp_path / name, {"x": torch.arange(5)})
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "other.pt").read_bytes()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_inside_torchs_writer_is_no_other_error(tmp_path: Path, stop: type[BaseException]) -> None:
+    """torch closes the archive on the way out, and says that it is not whole: what stopped it is what counts."""
+    torch = pytest.importorskip("torch")
+
+    class Stopped(io.RawIOBase):
+        pieces = 0
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, piece: Any) -> int:
+            self.pieces += 1
+            if self.pieces == 3:
+                raise stop
+            return len(piece)
+
+    with pytest.raises(stop):
+        write_atomically(tmp_path / "a.pt", lambda _: torch.save({"x": torch.zeros(20_000)}, Stopped()))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names_that_are_no_utf8_can_be_written(tmp_path: Path) -> None:
