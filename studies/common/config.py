@@ -37,4 +37,4 @@ class StudyConfig:
     seed: int = 0
     """Of every random choice of the study."""
     workers: int = 1
-    """Processes that share the work, one per GPU or part of the CPU; the figures are the same."""
+    """Processes that share the work, one per GPU or part of the CPU; the figures are the same up to rounding."""
