@@ -28,19 +28,6 @@ METADATA = {
 }
 
 
-@pytest.fixture
-def sae() -> TopKSAE:
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.nn.functional.normalize(torch.randn(50, 12, generator=generator), dim=1)
-    b_enc, b_dec = 0.1 * torch.randn(50, generator=generator), torch.randn(12, generator=generator)
-    return TopKSAE(rows.T + 0.05 * torch.randn(12, 50, generator=generator), b_enc, rows, b_dec, 4, {"layer": 8})
-
-
-@pytest.fixture
-def x() -> Tensor:
-    return 3 * torch.randn(2, 9, 12, generator=torch.Generator().manual_seed(1))
-
-
 def test_dictionary_learning_layout(sae: TopKSAE, x: Tensor, tmp_path: Path) -> None:
     """Its documented layout; where the package is there, its own loader reads the folder too."""
     sae.metadata |= METADATA | {"steps": 77}
