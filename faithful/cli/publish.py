@@ -11,7 +11,6 @@ from faithful.cli.show import command, print_json, print_table, print_text, prog
 from faithful.hub.config import PublishConfig, PublishCorpusConfig, PublishSaesConfig
 from faithful.options.line import command_line
 from generation.configs.add import AddConfig
-from studies.seeds.config import SeedsConfig
 
 app = typer.Typer(help="Publish corpora, SAEs and runs on the Hugging Face Hub.", no_args_is_help=True)
 
@@ -41,7 +40,7 @@ def saes(config: PublishSaesConfig, dry_run: Dry = False, as_json: Json = False)
     """Publish a grid of SAEs as a model that SAELens loads from, in one commit."""
     from studies.runs.publish import publish_saes
 
-    _run(publish_saes, config, dry_run, as_json, command_line(SeedsConfig, saes=(config.name,)))
+    _run(publish_saes, config, dry_run, as_json, _study_of(config.name))
 
 
 @app.command(cls=Explained)
@@ -53,7 +52,13 @@ def run(config: PublishConfig, dry_run: Dry = False, as_json: Json = False) -> N
     from studies.runs.publish import publish_run
 
     folder = config.path if config.path.is_dir() else run_folder(str(config.path))
-    _run(publish_run, replace(config, path=folder), dry_run, as_json, command_line(SeedsConfig, saes=(config.name,)))
+    _run(publish_run, replace(config, path=folder), dry_run, as_json, _study_of(config.name))
+
+
+def _study_of(saes: str) -> str:
+    from studies.seeds.config import SeedsConfig
+
+    return command_line(SeedsConfig, saes=(saes,))
 
 
 def _run(publish: Any, config: Any, dry_run: bool, as_json: bool, following: str) -> None:

@@ -1,9 +1,12 @@
 """`faithful study NAME`, each as its record in the catalog says, and `faithful study all`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 
 from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following, next_step
@@ -11,9 +14,10 @@ from faithful.cli.shared import Json, Run
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
-from studies.catalog import STUDIES, find_study
-from studies.common.study import Study
 from studies.report.config import ReportConfig
+
+if TYPE_CHECKING:
+    from studies.common.study import Study
 
 KEPT = "Options that are left out are those of the study that is there already."
 Full = Annotated[bool, typer.Option("--full", help="Every table.")]
@@ -21,20 +25,40 @@ Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice of the studies; default 0.")]
 
 
-app = typer.Typer(help="Compare corpora, and the SAEs trained on them.", no_args_is_help=True)
+class Studies(TyperGroup):
+    """A command for each study of the catalog, which is read when one of them is asked for, and not for `faithful --help`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names."""
+        if not self.commands:
+            self.commands.update(typer.main.get_group(_commands()).commands)
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One of them."""
+        self.list_commands(ctx)
+        return super().get_command(ctx, cmd_name)
 
 
 def register(parent: typer.Typer) -> None:
     """Add the commands."""
+    app = typer.Typer(cls=Studies, help="Compare corpora, and the SAEs trained on them.", no_args_is_help=True)
+    parent.add_typer(app, name="study")
+
+
+def _commands() -> typer.Typer:
+    from studies.catalog import STUDIES
+
+    app = typer.Typer()
     for study in STUDIES.values():
         of = _of_saes if study.of_saes else _of_corpora
         text = f"{study.question}\n\n{KEPT}"
         app.command(study.name, cls=Explained, help=text)(command(configured(of(study), study.config)))
     app.command("all", help="Every study of the current run, and its report.")(command(everything))
-    parent.add_typer(app, name="study")
+    return app
 
 
-def _of_saes(study: Study) -> Any:
+def _of_saes(study: "Study") -> Any:
     def study_saes(stated: Stated[Any], run: Run = None, full: Full = False, as_json: Json = False) -> None:
         from faithful.store.places import corpora_in
 
@@ -43,12 +67,12 @@ def _of_saes(study: Study) -> Any:
         if "corpora" in values:
             values["corpora"] = tuple(one for folder in values["corpora"] for one in corpora_in(folder))
         out = values.pop("out", None) or _folder(values["saes"], run, study.name)
-        _do(study.name, out, values, as_json, full=full, after=command_line(ReportConfig))
+        _do(study, out, values, as_json, full=full, after=command_line(ReportConfig))
 
     return study_saes
 
 
-def _of_corpora(study: Study) -> Any:
+def _of_corpora(study: "Study") -> Any:
     def study_corpora(stated: Stated[Any], run: Run = None, as_json: Json = False) -> None:
         from faithful.cli.corpus import folders_of
         from faithful.store.places import corpora_in
@@ -57,7 +81,7 @@ def _of_corpora(study: Study) -> Any:
         chosen = [one for folder in named for one in corpora_in(folder)] or folders_of(run)
         out = values.pop("out", None) or study_folder(chosen[0], run, study.name)
         after = command_line(TrainConfig, corpora=named) if named else command_line(TrainConfig, run=run)
-        _do(study.name, out, values | {"folders": tuple(chosen)}, as_json, full=True, after=after)
+        _do(study, out, values | {"folders": tuple(chosen)}, as_json, full=True, after=after)
 
     return study_corpora
 
@@ -75,6 +99,7 @@ def study_folder(corpus: Path, run: str | None, name: str) -> Path:
 def everything(run: Run = None, device: Device = None, seed: Seed = None, as_json: Json = False) -> None:
     """Every study of a run, as it was told before, else with its defaults; then the report."""
     from faithful.cli.corpus import folders_of
+    from studies.catalog import STUDIES
     from studies.report.write import write_report
 
     saes = saes_of(run)
@@ -83,7 +108,7 @@ def everything(run: Run = None, device: Device = None, seed: Seed = None, as_jso
     for study in STUDIES.values():
         inputs = {"saes": (saes,)} if study.of_saes else {"folders": tuple(folders_of(run))}
         stated = inputs | {"device": device, "seed": seed}
-        found[study.name] = _do(study.name, home / "studies" / study.name, stated, as_json)
+        found[study.name] = _do(study, home / "studies" / study.name, stated, as_json)
     path = write_report(ReportConfig(run=home))
     if as_json:
         print_json({"studies": found, "report": str(path)})
@@ -112,26 +137,27 @@ def _place(source: str) -> str:
     return str(saes_in(place)) if place.is_dir() or "/" not in source else source
 
 
-def settle(name: str, out: Path, stated: dict[str, Any]) -> Any:
-    """What a study is told: what is stated (None is not), the rest as the study in its folder; says on stderr what."""
+def _do(
+    study: "Study", out: Path, stated: Mapping[str, object], as_json: bool, full: bool = False, after: str | None = None
+) -> Mapping[str, Any]:
+    """Do a study and say what came out.
 
-    wish, kept = find_study(name).configure(out, {key: value for key, value in stated.items() if value is not None})
+    Args:
+        study: its record.
+        out: folder.
+        stated: what it is told (None is not); the rest is as the study in the folder was told, of which stderr hears.
+        as_json: whether the summary is printed, and nothing else.
+        full: every table.
+        after: the command that comes next where its folder is in no run, None where further studies follow.
+    """
+    wish, kept = study.configure(out, {key: value for key, value in stated.items() if value is not None})
     if kept:
         shown = {key: ",".join(map(str, value)) if isinstance(value, tuple) else value for key, value in kept.items()}
         told = ", ".join(f"{key} {value}" for key, value in shown.items())
         say(f"As the study in {out} was told: {told}; state an option to change it.")
-    return wish
-
-
-def _do(
-    name: str, out: Path, stated: dict[str, Any], as_json: bool, full: bool = False, after: str | None = None
-) -> dict[str, Any]:
-    """Do a study and say what came out; `after` is the command that comes next where its folder is in no run, None where
-    further studies follow."""
-    found, wish = find_study(name), settle(name, out, stated)
     with progress(quiet=as_json) as report:
-        study = found.run(wish, report)
-    summary: dict[str, Any] = study.summary | {"folder": str(study.folder)}
+        done = study.run(wish, report)
+    summary = done.summary | {"folder": str(done.folder)}
     missing = summary.get("missing_corpora")
     if missing:
         say(
@@ -141,20 +167,20 @@ def _do(
         if after:
             print_json(summary)
         return summary
-    for note in found.warnings(study.summary):
+    for note in study.warnings(done.summary):
         say(note)
-    for table in found.tables(study.summary, full):
+    for table in study.tables(done.summary, full):
         print_table(table.title, table.rows, table.header)
-    if found.details and not full:
+    if study.details and not full:
         say("Floors and the rest: --full.")
-    for contrast in study.summary["contrasts"]:
+    for contrast in done.summary["contrasts"]:
         if contrast.get("headline"):
             say(contrast["sentence"])
-    if study.taken and after:
-        say(f"Taken from an earlier run: {', '.join(study.taken)}.")
-    say(f"Figures and results.parquet: {study.folder}")
+    if done.taken and after:
+        say(f"Taken from an earlier run: {', '.join(done.taken)}.")
+    say(f"Figures and results.parquet: {done.folder}")
     if after:
-        say(f"Next: {following(study.folder, after)}")
+        say(f"Next: {following(done.folder, after)}")
     return summary
 
 

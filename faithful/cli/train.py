@@ -15,7 +15,6 @@ from faithful.cli.shared import Assume, DryRun, Json, Run, refuse_assumptions
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
-from studies.seeds.config import SeedsConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -61,6 +60,7 @@ def train(
         )
         return
     from faithful.cli.output.training_tables import hardly_trained, quality_rows
+    from studies.seeds.config import SeedsConfig
 
     header, rows = quality_rows([*result.trained, *result.skipped])
     print_table("SAEs on held-out text: mean ± standard deviation over seeds", rows, header)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from faithful.base.errors import FaithfulError
-from faithful.base.shapes import shown
 from faithful.base.suggest import did_you_mean
 from faithful.options.fields import Option
 from faithful.options.kinds import count_or_none
@@ -42,6 +41,8 @@ def _value(option: Option, value: Any, where: str) -> Any:
             return kind.read([value], where)
         return tuple(_item(kind.item, one) for one in (value if isinstance(value, list) else [value]))
     except (TypeError, ValueError, KeyError, OverflowError):
+        from faithful.base.shapes import shown
+
         wanted = f"a list, each {KINDS[kind.item]}" if kind.repeats else KINDS[kind.item]
         raise FaithfulError(f"{where} cannot be {shown(value)}; give {wanted}.") from None
 

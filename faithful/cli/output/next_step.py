@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-from faithful.base.errors import FaithfulError
-from faithful.base.records import read_record, read_text
 from faithful.hub.config import PublishConfig
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
 from generation.configs.add import AddConfig
 from generation.configs.generate import GenerateConfig
-from studies.catalog import STUDIES
 from studies.report.config import ReportConfig
 
 PLACES = ("corpora", "saes", "studies")
@@ -32,6 +29,7 @@ def following(folder: Path, otherwise: str) -> str:
 def next_step(run: Path) -> str:
     """The next command for a run: other text, SAEs for every corpus, each study, the report, its publication."""
     from faithful.store.places import corpora_of
+    from studies.catalog import STUDIES
 
     kinds = {folder.name: _kind_and_model(folder / "corpus.json") for folder in corpora_of(run)}
     at = _option(run)
@@ -56,6 +54,7 @@ def next_step(run: Path) -> str:
 
 def _option(run: Path) -> str | None:
     """What names a run that is not the current one."""
+    from faithful.base.records import read_text
     from faithful.store.places import ROOT, run_folder
 
     marker = ROOT / "current"
@@ -67,6 +66,9 @@ def _option(run: Path) -> str | None:
 
 def _kind_and_model(manifest: Path) -> tuple[str, str]:
     """Kind of a corpus and name of its model; empty for one that cannot be read, which no next step depends on."""
+    from faithful.base.errors import FaithfulError
+    from faithful.base.records import read_record
+
     try:
         values = read_record(manifest, dict)
         return str(values["kind"]), str(values["identity"]["model"]["name"])
