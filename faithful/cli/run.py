@@ -72,7 +72,7 @@ def _dry_run(found: Any, folder: Path, device: str | None, assume: str | None, a
 
     estimates = costs(found, folder, device, done_steps(found, folder, None if assume else device), assume)
     if as_json:
-        print_json({"folder": str(folder), "steps": [estimate.to_dict() for estimate in estimates]})
+        print_json({"folder": str(folder), "steps": [vars(estimate) for estimate in estimates]})
         return
     print_table(f"Dry run of {found.name}: nothing was written", cost_rows(estimates), COST_HEADER)
 

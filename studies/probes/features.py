@@ -5,7 +5,7 @@ Padding, BOS and other special tokens are left out of every pool: masks go to th
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from generation.external.encoder import Encoder
 from studies.common.codes import sparse_codes
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 POOLINGS = ("mean", "last", "max")
 ROWS_PER_FORWARD = 32
@@ -43,7 +46,7 @@ class Pooled:
     codes: list[Any]
     rebuilt: list[np.ndarray]
 
-    def of(self, sae: int) -> dict[str, Any]:
+    def of(self, sae: int) -> "dict[str, np.ndarray | csr_matrix]":
         """What probes read of an SAE."""
         return {"f": self.codes[sae], "h_hat": self.rebuilt[sae]}
 

@@ -27,6 +27,7 @@ from studies.probes.embedded_tasks import RULES, EmbeddedText
 from studies.probes.task_data import (
     TESTED,
     Draw,
+    KeptTask,
     Reservoir,
     TaskData,
     drawn,
@@ -61,7 +62,7 @@ def load_task(task: Task, draw: Draw, embedded: EmbeddedText, folder: Path | Non
         FaithfulError: the Hub or a file cannot be read, a column or the labels are missing, a class has too few examples.
     """
 
-    def draw_anew() -> dict[str, Any]:
+    def draw_anew() -> KeptTask:
         data = _embedded(task, draw, embedded) if task.kind == EMBEDDED else _labelled(task, draw)
         refuse_too_few(data, draw)
         return to_json(data)

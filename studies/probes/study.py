@@ -37,7 +37,7 @@ from studies.probes.overlap import overlaps
 from studies.probes.read_tasks import load_task
 from studies.probes.score import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
 from studies.probes.scores import SCORES, ProbeScores, entry_of, ks_of, mean_of
-from studies.probes.summary import Entry, ProbesStatistics, ProbesSummary, TaskFound
+from studies.probes.summary import Entry, ProbesSizes, ProbesStatistics, ProbesSummary, TaskFound
 from studies.probes.task_data import Draw, TaskData
 from studies.probes.tasks import embedded_names, find_task, hub_names
 from studies.statistics.parts import Parts
@@ -120,7 +120,7 @@ class _Probes:
         return {
             **self.found.heading("probes", self.config.seed),
             "shape": first,
-            "sizes": self._sizes(),
+            "sizes": {**self._sizes()},
             **found[first],
             "shapes": {**found},
             "tasks": {name: self._task(name) for name in self.data},
@@ -286,7 +286,7 @@ class _Probes:
             self.report(Progress("overlap", done + 1, len(self.found.corpora), "corpora"))
         return found
 
-    def _overlap(self, corpus: Corpus) -> dict[str, Any]:
+    def _overlap(self, corpus: Corpus) -> dict[str, list[dict[str, int]]]:
         sides = []
         for data in self.data.values():
             for side in (data.train, data.test):
@@ -300,7 +300,7 @@ class _Probes:
             return {}
         return load_panel(self.found, self.config.tokens).positions(self.found.names, self.found.context)
 
-    def _sizes(self) -> dict[str, Any]:
+    def _sizes(self) -> ProbesSizes:
         config = self.config
         return {
             "saes": len(self.saes),
@@ -325,7 +325,7 @@ class Bench:
         self.ordinary = ordinary_ids(found.spec)
         self._loaded: dict[int, Autoencoder] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """To be pickled: without what is loaded."""
         return vars(self) | {"_loaded": {}}
 

@@ -45,6 +45,22 @@ class TaskFound(TypedDict):
     overlap: dict[str, dict[str, dict[str, int]]]
 
 
+class ProbesSizes(TypedDict):
+    """What was used: examples and learning curve of each task, and how probes are trained and scored."""
+
+    saes: int
+    train: dict[str, int]
+    test: dict[str, int]
+    curve: dict[str, list[int]]
+    ks: list[int]
+    folds: int
+    cs: list[float]
+    pooling: str
+    context: int
+    bootstrap_draws: int
+    overlap_run_tokens: int
+
+
 class ProbesSummary(Summary, ProbesStatistics, total=False):
     """All of it; `unmarked` are the tasks that are not at their ceiling."""
 

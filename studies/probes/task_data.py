@@ -10,7 +10,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -225,7 +225,27 @@ def refuse_too_few(data: TaskData, draw: Draw) -> None:
         raise FaithfulError(f"The task {data.task.name} has nothing to test on; give a larger set.")
 
 
-def to_json(data: TaskData) -> dict[str, Any]:
+class KeptExamples(TypedDict):
+    """`Examples` on disk."""
+
+    texts: list[str]
+    y: list[int]
+    groups: list[str] | None
+    origins: list[str]
+
+
+class KeptTask(TypedDict):
+    """A task with its examples on disk."""
+
+    task: dict[str, object]
+    labels: list[str]
+    train: KeptExamples
+    test: KeptExamples
+    left_out: dict[str, int]
+    revision: str | None
+
+
+def to_json(data: TaskData) -> KeptTask:
     """A task's examples as `from_json` takes them."""
     return {
         "task": asdict(data.task),
@@ -237,13 +257,19 @@ def to_json(data: TaskData) -> dict[str, Any]:
     }
 
 
-def from_json(task: Task, values: dict[str, Any]) -> TaskData:
+def from_json(task: Task, values: KeptTask) -> TaskData:
     """The examples that `to_json` wrote."""
     train, test = (
-        Examples(**values[side] | {"y": np.array(values[side]["y"], np.int64)}) for side in ("train", "test")
+        Examples(side["texts"], np.array(side["y"], np.int64), side["groups"], side["origins"])
+        for side in (values["train"], values["test"])
     )
     return TaskData(task, tuple(values["labels"]), train, test, values["left_out"], values["revision"])
 
 
-def _plain_examples(examples: Examples) -> dict[str, Any]:
-    return asdict(examples) | {"y": examples.y.tolist()}
+def _plain_examples(examples: Examples) -> KeptExamples:
+    return {
+        "texts": examples.texts,
+        "y": examples.y.tolist(),
+        "groups": examples.groups,
+        "origins": examples.origins,
+    }

@@ -1,9 +1,8 @@
 """What each step of a recipe would take: tokens, arithmetic and time, from the model's shape alone."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from faithful.base.devices import known_device
 from faithful.base.quantities import format_bytes, format_count, format_seconds
@@ -46,10 +45,6 @@ class Cost:
     disk: int = 0
     done: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
 
 def costs(
     recipe: Recipe, folder: Path, device: str | None = None, done: Collection[str] = (), assume: str | None = None
@@ -74,7 +69,8 @@ def costs(
     found = [_corpus(recipe, corpus, folder, stated, tokens, assume, shape.vocab) for corpus in recipe.corpora]
     work, stacks, weights = _work(recipe, shape, tokens, device)
     training, on_disk = sum(stack.memory(LARGEST_BATCH) for stack in stacks), sae_bytes(stacks, work.trained)
-    read = work.trained * tokens
+    held = [recipe.most(corpus) or tokens for corpus in recipe.corpora if corpus.train]
+    read = work.trained * int(recipe.train.get("epochs", 1) * min(*held, recipe.training_tokens or tokens))
     flops = read * (work.forward + work.step)
     found.append(Cost("train", read, flops, flops / rate, weights + training, on_disk))
     for name, values in recipe.studies.items():
@@ -114,7 +110,7 @@ def cost_rows(found: Sequence[Cost]) -> list[tuple[str, ...]]:
 def _corpus(
     recipe: Recipe, corpus: CorpusPlan, folder: Path, device: str | None, tokens: int, assume: str | None, vocab: int
 ) -> Cost:
-    wanted = int(corpus.options.get("tokens") or tokens)
+    wanted = recipe.most(corpus) or tokens
     step = f"corpus {corpus.name}"
     if corpus.how != "generate":
         return Cost(step, wanted, 0.0, wanted / READ_RATE, disk=bytes_on_disk(wanted, vocab))

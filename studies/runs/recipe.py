@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -84,16 +84,22 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
         recipe: what to do.
         folder: `runs/NAME`.
         device: `cpu` or `cuda` for every step that states none; by default what the machine has.
+
+    Raises:
+        FaithfulError: a corpus that cannot hold what is made of it, or trained on it.
     """
+    _refuse_short(recipe)
     steps = [_corpus_step(recipe, folder, corpus, device) for corpus in recipe.corpora]
     corpora = {corpus.name: folder / "corpora" / corpus.name for corpus in recipe.corpora}
     trained = tuple(corpora[corpus.name] for corpus in recipe.corpora if corpus.train)
     wish = TrainConfig(
         corpora=trained, out=folder / "saes", model=recipe.model, seeds=recipe.seeds,
-        **{"tokens": recipe.tokens, "device": device} | recipe.train,
+        **{"device": device} | recipe.train | {"tokens": recipe.training_tokens},
     )  # fmt: skip
     made = tuple(step.name for step in steps)
-    steps.append(Step("train", made, wish, _train, partial(_digest_of_saes, folder / "saes")))
+    freed = [corpora[corpus.name] for corpus in recipe.corpora if corpus.train and recipe.is_freed(corpus)]
+    call = partial(_train, freed=[] if "tokens" in recipe.train else freed)
+    steps.append(Step("train", made, wish, call, partial(_digest_of_saes, folder / "saes")))
     for name, values in recipe.studies.items():
         study = find_study(name)
         out = folder / "studies" / name
@@ -201,7 +207,7 @@ def _corpus_step(recipe: Recipe, folder: Path, corpus: CorpusPlan, device: str |
     out = folder / "corpora" / corpus.name
     inputs = tuple(folder / "corpora" / name for name in corpus.inputs)
     options, where = corpus.options, {"device": device}
-    budget: dict[str, Any] = {"tokens": recipe.tokens} | corpus.options
+    budget: dict[str, Any] = {"tokens": recipe.most(corpus)} | corpus.options
     config: Any
     call: Any
     match corpus.how:
@@ -220,6 +226,27 @@ def _corpus_step(recipe: Recipe, folder: Path, corpus: CorpusPlan, device: str |
             config, call = GenerateConfig(model=recipe.model, out=out, **where | budget), generate
     needs = tuple(f"corpus {name}" for name in corpus.inputs)
     return Step(f"corpus {corpus.name}", needs, config, call, partial(_digest_of_corpus, out))
+
+
+def _refuse_short(recipe: Recipe) -> None:
+    """Refuse corpora that hold less than what is to be made of them, or trained on them, before anything is made.
+
+    Raises:
+        FaithfulError: there is one; names it.
+    """
+    wanted = [
+        (corpus.name, recipe.training_tokens, "SAEs are to be trained on") for corpus in recipe.corpora if corpus.train
+    ]
+    for corpus in recipe.corpora:
+        if corpus.how == "like":
+            wanted.append((corpus.inputs[0], recipe.most(corpus), f"{corpus.name} is to take"))
+    for name, tokens, what in wanted:
+        most = recipe.most(recipe.plan(name))
+        if tokens and most and most < tokens:
+            raise FaithfulError(
+                f"The corpus '{name}' is to hold {most:,} tokens at most, and {what} {tokens:,} of it; state more tokens for"
+                " it or what it is made of, or fewer there."
+            )
 
 
 def _key(step: Step, keys: Mapping[str, str], outputs: Mapping[str, str | None]) -> str:
@@ -247,8 +274,23 @@ def _digest_of_corpus(folder: Path) -> str | None:
     return digest([manifest.identity, [shard.sha256 for shard in shards]])
 
 
-def _train(config: TrainConfig, report: Any) -> None:
-    """Train the grid and write its card; a card that cannot be written, for a README.md of others is there, stops no run."""
+def _train(config: TrainConfig, report: Reporter, freed: Sequence[Path] = ()) -> None:
+    """Train the grid and write its card; a card that cannot be written, for a README.md of others is there, stops no run.
+
+    Args:
+        config: what is asked for.
+        report: progress.
+        freed: corpora that hold what removing duplicates left: all are trained on what the smallest of them has.
+    """
+    least, name = min(((read_manifest(folder).tokens(), folder.name) for folder in freed), default=(0, ""))
+    if config.tokens and 0 < least < config.tokens:
+        report(
+            remark(
+                f"Without its duplicates {name} holds {least:,} tokens of the {config.tokens:,} asked for: all SAEs are"
+                f" trained on {least:,} tokens each."
+            )
+        )
+        config = dataclasses.replace(config, tokens=least)
     out = train(config, report).out
     try:
         write_saes_card(out)

@@ -47,12 +47,13 @@ class CorpusPlan:
     train: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
-    def made_from(self) -> dict[str, Any]:
+    def made_from(self) -> dict[str, str | tuple[str, ...]]:
         """What a recipe states of it: `{"like": "web", "of": "own"}`."""
         if self.how == "like":
             return {"like": self.inputs[1], "of": self.inputs[0]}
-        stated = {"generate": None, "add": self.source, "mix": self.inputs}.get(self.how, *self.inputs[:1])
-        return {self.how: stated} if stated else {}
+        if self.how == "generate":
+            return {}
+        return {self.how: self.source if self.how == "add" else self.inputs if self.how == "mix" else self.inputs[0]}
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,26 @@ class Recipe:
     def preset(self) -> Preset | None:
         """Settings of its model, where that is one of those that have a short name."""
         return find_preset(self.model)
+
+    @property
+    def training_tokens(self) -> int | None:
+        """Stored tokens of each corpus that SAEs are to be trained on, None where that is left to the training."""
+        return self.train.get("tokens") or (None if "epochs" in self.train else self.tokens)
+
+    def plan(self, name: str) -> CorpusPlan:
+        """One of its corpora."""
+        return next(corpus for corpus in self.corpora if corpus.name == name)
+
+    def is_freed(self, corpus: CorpusPlan) -> bool:
+        """Whether duplicates were removed from a corpus, or from one it is made of: how much is left is not known before."""
+        taken = corpus.inputs[:1] if corpus.how == "like" else corpus.inputs
+        return corpus.how == "dedup" or any(self.is_freed(self.plan(name)) for name in taken)
+
+    def most(self, corpus: CorpusPlan) -> int | None:
+        """Training tokens that a corpus holds at most, beside the rest of its last document; None for no limit."""
+        if corpus.how in ("shuffle", "dedup"):
+            return self.most(self.plan(corpus.inputs[0]))
+        return corpus.options.get("tokens") or (None if self.is_freed(corpus) else self.tokens)
 
 
 def shipped_recipes() -> dict[str, Path]:

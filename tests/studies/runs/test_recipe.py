@@ -14,12 +14,15 @@ from typer.testing import CliRunner
 from faithful.base.errors import FaithfulError
 from faithful.cli import app
 from faithful.models.presets import find_preset
-from faithful.store.corpus import Document, Manifest, to_table, write_manifest, write_shard
+from faithful.store.corpus import Document, Manifest, read_manifest, to_table, write_manifest, write_shard
+from faithful.store.saes import read_grid
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
 from generation.derived.dedup import dedup
 from generation.derived.mix import mix
 from generation.derived.shuffle import shuffle
 from generation.derived.subsample import subsample
+from generation.sources.resolve import resolve_source
+from generation.sources.rows import Rows
 from studies.runs.forecast import costs
 from studies.runs.recipe import Step, done_steps, run_recipe, step_keys, steps_of
 from studies.runs.recipe_file import CorpusPlan, load_recipe, parse_recipe, shipped_recipes, to_toml
@@ -53,7 +56,7 @@ def test_what_is_written_is_what_was_read(name: str, tmp_path: Path) -> None:
 DERIVED: dict[str, Any] = {
     "own": {},
     "web": {"add": "stdlib", "train": False},
-    "both": {"mix": ["own", "web"], "weights": [3, 1], "tokens": "20k"},
+    "both": {"mix": ["own", "web"], "weights": [3, 1], "tokens": "40k"},
     "once": {"dedup": "both", "near": True},
     "bag": {"shuffle": "once", "seed": 2},
     "cut": {"like": "web", "of": "both"},
@@ -61,7 +64,7 @@ DERIVED: dict[str, Any] = {
 
 
 def test_corpora_made_of_corpora_are_read_written_and_become_steps(tmp_path: Path) -> None:
-    recipe = parse_recipe({"model": "tiny", "tokens": "40k", "corpora": DERIVED}, "tried")
+    recipe = parse_recipe({"model": "tiny", "tokens": "20k", "corpora": DERIVED}, "tried")
     path = tmp_path / "tried.toml"
     path.write_text(to_toml(recipe))
     assert load_recipe(path) == recipe
@@ -70,13 +73,13 @@ def test_corpora_made_of_corpora_are_read_written_and_become_steps(tmp_path: Pat
     made = {step.name.removeprefix("corpus "): step for step in steps_of(recipe, tmp_path, "cpu")}
     own, web, both = (tmp_path / "corpora" / name for name in ("own", "web", "both"))
     assert made["both"].needs == ("corpus own", "corpus web")
-    assert made["both"].config == MixConfig((own, web), (3.0, 1.0), 20_000, both)
+    assert made["both"].config == MixConfig((own, web), (3.0, 1.0), 40_000, both)
     assert made["once"].config == DedupConfig(both, near=True, out=tmp_path / "corpora" / "once")
     assert made["bag"].config == ShuffleConfig(tmp_path / "corpora" / "once", 2, tmp_path / "corpora" / "bag")
-    assert made["cut"].config == SubsampleConfig(both, 40_000, web, out=tmp_path / "corpora" / "cut")
+    assert made["cut"].config == SubsampleConfig(both, 20_000, web, out=tmp_path / "corpora" / "cut")
     assert [made[name].call for name in ("both", "once", "bag", "cut")] == [mix, dedup, shuffle, subsample]
     forecast = {cost.step: cost for cost in costs(recipe, tmp_path, "cpu")}
-    assert forecast["corpus both"].tokens == 20_000 and forecast["corpus once"].tokens == 40_000
+    assert [forecast[f"corpus {name}"].tokens for name in ("both", "once", "cut")] == [40_000, 40_000, 20_000]
 
 
 def test_a_mix_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> None:
@@ -89,6 +92,59 @@ def test_a_mix_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Path)
         with pytest.raises(FaithfulError, match=said):
             run_recipe(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_corpus_that_holds_less_than_is_made_of_it_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    for corpora, train, said in (
+        (
+            {"own": {"tokens": "20k"}},
+            {},
+            "'own' is to hold 20,000 tokens at most, and SAEs are to be trained on 40,000",
+        ),
+        ({"own": {}}, {"tokens": "50k"}, "'own' is to hold 40,000 .* trained on 50,000"),
+        ({"own": {"tokens": "20k", "train": False}, "once": {"dedup": "own"}}, {}, "'once' is to hold 20,000"),
+        (
+            {"own": {}, "web": {"add": "prose"}, "cut": {"like": "web", "tokens": "90k"}},
+            {},
+            "'own' .* cut is to take 90,0",
+        ),
+    ):
+        recipe = parse_recipe({"model": "tiny", "tokens": "40k", "corpora": corpora, "train": train}, "tried")
+        for ask in (run_recipe, done_steps):
+            with pytest.raises(FaithfulError, match=said):
+                ask(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    passes = parse_recipe({"model": "tiny", "tokens": "40k", "corpora": {"own": {}}, "train": {"epochs": 2}}, "tried")
+    wish = next(step.config for step in steps_of(passes, tmp_path) if step.name == "train")
+    assert (wish.tokens, wish.epochs) == (None, 2.0), "train takes one of both"
+    assert next(one.tokens for one in costs(passes, tmp_path, "cpu") if one.step == "train") == 80_000
+
+
+def test_without_duplicates_all_are_trained_on_what_is_left(tmp_path: Path) -> None:
+    novel = next(iter(Rows(resolve_source("prose"), 0))).text
+    pieces = [piece for piece in novel.split("\n\n") if len(piece) > 200][:60]
+    source = tmp_path / "twice.jsonl"
+    source.write_text("".join(json.dumps({"text": piece}) + "\n" for piece in pieces for _ in "ab"))
+    corpora = {
+        "twice": {"add": str(source), "train": False},
+        "once": {"dedup": "twice"},
+        "both": {"mix": ["once", "prose"]},
+        "prose": {"add": "prose"},
+    }
+    table = {"model": "tiny", "tokens": "5k", "seeds": "0", "train": {"d_sae": 64, "k": 4, "eval_tokens": "1k"}}
+    order = ["twice", "once", "prose", "both"]
+    recipe = parse_recipe(table | {"corpora": {name: corpora[name] for name in order}}, "tried")
+    notes: list[str] = []
+    run_recipe(recipe, tmp_path / "run", lambda point: notes.append(point.note), "cpu")
+    held = {name: read_manifest(tmp_path / "run" / "corpora" / name).tokens() for name in order}
+    assert held["once"] < 5_000 <= held["twice"]
+    least = min(held["once"], held["both"])
+    assert [note for note in notes if f"all SAEs are trained on {least:,} tokens each" in note]
+    trained = read_grid(tmp_path / "run" / "saes")
+    assert {sae.corpus for sae in trained} == {"once", "both", "prose"}
+    assert len({sae.identity["tokens"] for sae in trained}) == 1
+    assert 0.9 * least < trained[0].identity["tokens"] <= least
+    assert not run_recipe(recipe, tmp_path / "run", device="cpu").done
 
 
 def test_what_is_written_says_what_the_preset_decides() -> None:
