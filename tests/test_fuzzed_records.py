@@ -160,7 +160,7 @@ def published(folder: Path) -> Kind:
 
     def use() -> Any:
         found = _parsed(path.read_text(errors="replace"), "faithful.json")
-        return found and [found, _listed("a/b", found)]
+        return found and [found, _listed("a/b", found["files"])]
 
     return Kind(path, use, record_bytes)
 

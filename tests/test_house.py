@@ -34,7 +34,6 @@ LACKING = {
     "generation/derived/shuffle.py",
     "generation/derived/subsample.py",
     "generation/external/encoder.py",
-    "generation/external/fetch_published.py",
     "generation/external/prepare.py",
     "generation/external/reading.py",
     "generation/external/windows.py",

@@ -1,22 +1,22 @@
 """Take a corpus that was published with `faithful publish` as it is: the same bytes, the same certificate."""
 
+import contextlib
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
-from faithful.base.files import drop_links, sha256_file, write_text
+from faithful.base.files import drop_links, folder_lock, sha256_file, write_text
 from faithful.base.progress import Progress, Reporter, silent
 from faithful.base.records import read_text
 from faithful.hub.card_file import merge_cards
 from faithful.hub.plan import is_plain_name
-from faithful.hub.repository import CARD, RECORD, Repository
+from faithful.hub.repository import CARD, RECORD, ListedFile, Repository
 from faithful.store.corpus import MANIFEST, SPLITS, Manifest, read_manifest
 from faithful.store.places import run_folder, run_name
 from faithful.store.token_bounds import refuse_outside
@@ -24,6 +24,7 @@ from generation.configs.add import AddConfig
 from generation.external.prepare import AddPlan
 from generation.sources.resolve import find_entry
 from generation.writing.job import CorpusJob, CorpusResult, run_job
+from generation.writing.recorded import existing_corpus
 
 ARRIVING = ".arriving"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -47,7 +48,7 @@ class PublishedCorpus:
     repository: Repository
     revision: str
     below: str
-    files: dict[str, dict[str, Any]]
+    files: dict[str, ListedFile]
 
 
 def find_published(name: str, config: str | None = None, revision: str | None = None) -> PublishedCorpus | None:
@@ -84,7 +85,7 @@ def find_published(name: str, config: str | None = None, revision: str | None = 
         raise
     if record is None:
         return None
-    listed = _listed(name, record)
+    listed = _listed(name, record["files"])
     below = _below(name, list(listed), config)
     files = {path.removeprefix(below): facts for path, facts in listed.items() if path.startswith(below)}
     return PublishedCorpus(
@@ -136,17 +137,20 @@ class _Fetch(CorpusJob):
         self.manifest = self.existing() or there
 
     def existing(self) -> Manifest | None:
-        """Also what an earlier run fetched and did not put into its place may lie there, hidden."""
-        if (self.folder / MANIFEST).exists():
-            here = read_manifest(self.folder)
-            if digest(here.identity) != digest(self.there.identity):
-                raise FaithfulError(
-                    f"{self.folder} holds another corpus than {self.config.name}; choose another --out."
-                )
-            return here
-        if self.folder.exists() and any(path.name[0] != "." for path in self.folder.iterdir()):
-            raise FaithfulError(f"{self.folder} is not empty and holds no corpus; choose another --out.")
-        return None
+        """The manifest is the last file that comes to its place: what a killed run fetched may lie there without it."""
+        if not (self.folder / MANIFEST).exists() and self._is_half_fetched():
+            return None
+        here = existing_corpus(self.folder)
+        if here and digest(here.identity) != digest(self.there.identity):
+            raise FaithfulError(f"{self.folder} holds another corpus than {self.config.name}; choose another --out.")
+        return here
+
+    def _is_half_fetched(self) -> bool:
+        """Whether there is nothing but what a killed fetch brought, as far as it had put that into its place."""
+        there = [path for path in self.folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+        names = {path.relative_to(self.folder).as_posix() for path in there}
+        placed = {name for name in names if name[0] != "."}
+        return (self.folder / ARRIVING).is_dir() and placed <= {*self.published.files, CARD}
 
     def is_reached(self) -> bool:
         return all(self.manifest.tokens(split) >= self.there.tokens(split) for split in SPLITS)
@@ -158,7 +162,7 @@ class _Fetch(CorpusJob):
             FaithfulError: it holds more than was published of one split and less, or damaged, of another.
         """
         has_more = any(self.manifest.tokens(split) > self.there.tokens(split) for split in SPLITS)
-        is_whole = super().is_complete()
+        is_whole = (self.folder / MANIFEST).exists() and super().is_complete()
         if has_more and not is_whole:
             what = "is damaged" if self.is_reached() else "lacks some of what was published"
             raise FaithfulError(
@@ -178,7 +182,10 @@ class _Fetch(CorpusJob):
         return True
 
     def finish(self, report: Reporter) -> bool:
-        """Nothing: its description came with it."""
+        """Nothing but what a killed run left in hand: its description came with it."""
+        if (self.folder / ARRIVING).exists():
+            with contextlib.suppress(FaithfulError), folder_lock(self.folder):
+                shutil.rmtree(self.folder / ARRIVING, ignore_errors=True)
         return False
 
     def holds(self) -> str:
@@ -191,25 +198,25 @@ class _Fetch(CorpusJob):
         )
 
 
-def _listed(name: str, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _listed(name: str, files: dict[str, ListedFile]) -> dict[str, ListedFile]:
     """The files that a record lists, each a plain path with its checksum and size.
 
     Raises:
         FaithfulError: it lists something else; the record is of another's making and is not followed.
     """
-    for path in record["files"]:
+    for path in files:
         if not all(is_plain_name(part) for part in path.split("/")):
             raise FaithfulError(
                 f"{name} lists '{path}', which is not a file that `faithful publish` made; take the data set from its author"
                 " again."
             )
-    return dict(record["files"])
+    return files
 
 
 def _refuse_unlisted(published: PublishedCorpus, there: Manifest) -> None:
     """Every shard of the manifest must be a file of the publication, with the checksum that it lists."""
     for shard in (shard for split in there.shards.values() for shard in split):
-        if (published.files.get(shard.file) or {}).get("sha256") != shard.sha256:
+        if shard.file not in published.files or published.files[shard.file]["sha256"] != shard.sha256:
             raise FaithfulError(
                 f"{published.repository.name} is not whole: its manifest names {shard.file}, and its list of files does not"
                 " have it so; ask its author to publish it again."
@@ -288,4 +295,3 @@ def _fetch(published: PublishedCorpus, folder: Path, vocab_size: int, report: Re
         elif source.is_file():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             source.replace(folder / path)
-    shutil.rmtree(arriving, ignore_errors=True)
