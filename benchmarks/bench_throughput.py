@@ -1,4 +1,4 @@
-"""Sampling throughput beside the named peers, in one run, as ratios (about 6 minutes on 2 cores).
+"""Sampling throughput beside the named peers, in one run, as ratios (about 6 minutes on 2 cores; --model: of another model).
 
 vLLM: our rolling feed beside raw `vllm.LLM.generate` on the same requests, same engine, same process (target ≥ 0.95).
 transformers: our engine beside a plain `model.generate` loop with the same batch, documents of mixed length (target ≥ 1.5).
@@ -47,14 +47,14 @@ def requests(repeat: int, count: int) -> list[Request]:
     return [Request(i, sample_seed(repeat, "bench", i)) for i in range(count)]
 
 
-def bench_transformers(count: int, batch: int, repeats: int) -> dict[str, float]:
+def bench_transformers(model_name: str, count: int, batch: int, repeats: int) -> dict[str, float]:
     """Our transformers engine beside `model.generate`, one thread."""
     import torch
 
     from generation.sampling.transformers_engine import TransformersEngine
 
     torch.set_num_threads(1)
-    spec = resolve_model("tiny")
+    spec = resolve_model(model_name)
     model = load_model(spec, "cpu")
     engine = TransformersEngine(model, spec, OWN, batch)
 
@@ -70,20 +70,21 @@ def bench_transformers(count: int, batch: int, repeats: int) -> dict[str, float]
                 prompt, attention_mask=torch.ones_like(prompt), do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
                 max_new_tokens=127, eos_token_id=list(spec.eos_ids), pad_token_id=spec.vocab_size - 1,
             )[:, 1:]  # fmt: skip
-            ended = (rows == spec.eos_ids[0]).cumsum(1)
-            tokens += int(((ended == 0) | ((ended == 1) & (rows == spec.eos_ids[0]))).sum())
+            is_end = torch.isin(rows, torch.tensor(spec.eos_ids))
+            ended = is_end.cumsum(1)
+            tokens += int(((ended == 0) | ((ended == 1) & is_end)).sum())
         return tokens
 
     return paired(ours, theirs, repeats)
 
 
-def bench_vllm(count: int, slots: int, repeats: int) -> dict[str, float]:
+def bench_vllm(model_name: str, count: int, slots: int, repeats: int) -> dict[str, float]:
     """Our rolling feed beside `LLM.generate`, same engine object, one thread (run in a process of its own)."""
     from generation.sampling.vllm_engine import VllmEngine, sampling_params, set_environment
 
     settings = EngineSettings("vllm", "cpu", 1, slots, 512, False)
     set_environment(settings)
-    spec = resolve_model("tiny")
+    spec = resolve_model(model_name)
     engine = VllmEngine(spec, OWN, settings)
 
     def ours(repeat: int) -> int:
@@ -101,27 +102,19 @@ def bench_vllm(count: int, slots: int, repeats: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=("vllm", "transformers"))
+    parser.add_argument("--model", default="tiny")
     parser.add_argument("--count", type=int, default=1024)
+    parser.add_argument("--batch", type=int, help="sequences in flight (default 256 for vLLM, 64 for transformers)")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if args.only:
         bench = bench_vllm if args.only == "vllm" else bench_transformers
-        slots = 256 if args.only == "vllm" else 64
-        print("RESULT" + json.dumps(bench(args.count, slots, args.repeats)))
+        batch = args.batch or (256 if args.only == "vllm" else 64)
+        print("RESULT" + json.dumps(bench(args.model, args.count, batch, args.repeats)))
         return
     print(machine())
-    for name, peer in (("transformers", "model.generate, batch 64"), ("vllm", "LLM.generate, 256 sequences")):
-        arguments = [
-            sys.executable,
-            __file__,
-            "--only",
-            name,
-            "--count",
-            str(args.count),
-            "--repeats",
-            str(args.repeats),
-        ]
+    for name, peer in (("transformers", "model.generate"), ("vllm", "LLM.generate")):
+        arguments = [sys.executable, "-m", "benchmarks.bench_throughput", "--only", name, *sys.argv[1:]]
         done = subprocess.run(arguments, capture_output=True, text=True, check=False)
         lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
         if not lines:
