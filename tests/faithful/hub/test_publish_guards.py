@@ -16,7 +16,7 @@ from generation.cards.card import card_is_current
 from generation.external.fetch_published import find_published
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub import things
-from tests.faithful.hub.named import NAME, PLACE, adopted, card_of, publish, write_below
+from tests.faithful.hub.named import NAME, adopted, card_of, publish, write_below
 from tests.faithful.hub.state import Blob, Fault, Hub
 from tests.faithful.hub.things import grid, own_corpus, whole_run
 
@@ -178,27 +178,6 @@ class TestWhatIsThere:
             publish(corpus, revision=name)
         assert not hub.log
         assert not hub.repositories
-
-    @pytest.mark.parametrize("name", ["a[1]", "b:c", "d*", "{e}", "~f"])
-    def test_folders_that_cannot_be_configs_are_refused(self, hub: Hub, tmp_path: Path, name: str) -> None:
-        own_corpus(tmp_path / "run" / "corpora" / name)
-        with pytest.raises(FaithfulError, match="cannot be a config of a data set; rename it"):
-            publish_run(PublishConfig(tmp_path / "run", NAME))
-        assert not hub.log
-
-    def test_the_folder_of_a_run_holds_its_saes(self, hub: Hub, tmp_path: Path) -> None:
-        publish_saes(PublishConfig(whole_run(tmp_path / "run"), NAME))
-        assert f"{PLACE}/cfg.json" in hub.repositories["model", NAME].files
-
-    def test_results_of_another_version_are_a_sentence(self, hub: Hub, tmp_path: Path) -> None:
-        run = whole_run(tmp_path / "run")
-        for name in ("fakes", "corpora"):
-            summary = run / "studies" / name / "summary.json"
-            summary.parent.mkdir(parents=True)
-            summary.write_text("{}")
-            with pytest.raises(FaithfulError, match=rf"another version .* `faithful study {name}` again"):
-                publish_run(PublishConfig(run, NAME, accept_licence=True))
-            shutil.rmtree(summary.parent)
 
 
 class TestTheWayBack:

@@ -5,8 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -75,42 +73,6 @@ class TestSaes:
         publish_saes(PublishConfig(tmp_path / "saes", NAME, yes=True))
         assert len(hub.repositories["model", NAME].files) == 7
 
-    def test_half_an_sae_is_refused(self, hub: Hub, tmp_path: Path) -> None:
-        saes = grid(tmp_path / "saes")
-        (saes / PLACE / "cfg.json").unlink()
-        with pytest.raises(
-            FaithfulError, match=rf"is not finished: {PLACE} has no cfg\.json; run the command that trains"
-        ):
-            publish_saes(PublishConfig(saes, NAME))
-        (saes / "own/resid_pre.2-f32-k4/seed-0/sae_weights.safetensors").unlink()
-        with pytest.raises(FaithfulError, match=r"holds no sae_weights\.safetensors"):
-            publish_saes(PublishConfig(saes, NAME))
-        with pytest.raises(FaithfulError, match="holds no SAEs"):
-            publish_saes(PublishConfig(tmp_path / "nothing", NAME))
-
-    def test_a_half_trained_grid_is_refused(self, hub: Hub, tmp_path: Path) -> None:
-        saes = grid(tmp_path / "saes")
-        checkpoint = saes / "own" / ".checkpoints" / "1.pt"
-        checkpoint.parent.mkdir()
-        shape = "resid_pre.2-f32-k4"
-        held = {"cells": {"a": f"{shape}/seed-0", "b": f"{shape}/seed-7"}, "step": 3, "diverged": {}}
-        torch.save(held, checkpoint)
-        for dry_run in (True, False):
-            with pytest.raises(
-                FaithfulError, match=r"not finished: 1 half-trained SAEs in own/\.checkpoints/1\.pt; run the"
-            ):
-                publish_saes(PublishConfig(saes, NAME), dry_run=dry_run)
-        assert not hub.log
-        torch.save(held | {"diverged": {"b": "nan"}}, checkpoint)
-        publish_saes(PublishConfig(saes, NAME))
-
-    def test_a_corpus_whose_training_did_not_begin_is_told(self, hub: Hub, tmp_path: Path) -> None:
-        saes = grid(tmp_path / "saes", ("own", "web"))
-        shutil.rmtree(saes / "web")
-        with pytest.raises(FaithfulError, match=r"not finished: no SAE of web, which corpora\.json names"):
-            publish_saes(PublishConfig(saes, NAME))
-        publish_saes(PublishConfig(saes / "own", NAME))
-
     def test_the_card_says_what_is_there(self, hub: Hub, tmp_path: Path) -> None:
         def card(**stated: Any) -> str:
             saes = grid(tmp_path / "saes", **stated)
@@ -142,139 +104,6 @@ class TestSaes:
         saes = grid(tmp_path / "saes")
         publish_saes(PublishConfig(saes / PLACE, NAME))
         assert f"{PLACE}/cfg.json" in hub.repositories["model", NAME].files
-
-
-RECIPE = """
-model = "tiny"
-[corpora.own]
-[corpora.web]
-add = "wikitext"
-[studies.seeds]
-"""
-STEPS = ["corpus own", "corpus web", "train", "study seeds", "report"]
-
-
-class TestRun:
-    def test_a_run_whose_recipe_has_steps_to_do_is_refused(self, hub: Hub, tmp_path: Path) -> None:
-        run = whole_run(tmp_path / "run")
-        (run / "recipe.toml").write_text(RECIPE)
-        (run / "steps.json").write_text(json.dumps({name: {"seconds": 1} for name in STEPS[:2]}))
-        left = r"is not finished: train, study seeds, report still to do; run `faithful run \S+/recipe\.toml --run \S+`, then"
-        for dry_run in (True, False):
-            with pytest.raises(FaithfulError, match=left):
-                publish_run(PublishConfig(run, NAME, accept_licence=True), dry_run=dry_run)
-        with pytest.raises(FaithfulError, match="the recipe's `train` is still to do"):
-            publish_saes(PublishConfig(run, NAME))
-        assert not hub.log
-        (run / "steps.json").write_text(json.dumps({name: {"seconds": 1} for name in STEPS}))
-        publish_run(PublishConfig(run, NAME, accept_licence=True))
-
-    def test_a_half_trained_grid_of_a_run_is_refused(self, hub: Hub, tmp_path: Path) -> None:
-        run = whole_run(tmp_path / "run")
-        shutil.rmtree(run / "saes" / "web")
-        with pytest.raises(FaithfulError, match="no SAE of web"):
-            publish_run(PublishConfig(run, NAME, accept_licence=True))
-
-    @pytest.mark.parametrize(
-        ("gone", "words"),
-        [("", ", the same grid trained on 2 corpora"), ("web/*/seed-0", ", trained on 2 corpora")],
-    )
-    def test_the_card_says_whether_the_grids_are_alike(self, hub: Hub, tmp_path: Path, gone: str, words: str) -> None:
-        run = whole_run(tmp_path / "run")
-        for folder in (run / "saes").glob(gone) if gone else ():
-            shutil.rmtree(folder)
-        plans = publish_run(PublishConfig(run, NAME), dry_run=True).plans
-        assert f"**tiny**{words}, and what comes out" in plans[1].card
-        assert not [unfilled(plan.card) for plan in plans if unfilled(plan.card)]
-
-    def test_edits_of_the_cards_of_its_corpora_survive(self, hub: Hub, tmp_path: Path) -> None:
-        run = whole_run(tmp_path / "run")
-        publish_run(PublishConfig(run, NAME, accept_licence=True))
-        data = hub.repositories["dataset", NAME]
-        text = data.files["own/README.md"].decode().replace("pretty_name: Faithful", "pretty_name: By hand, faithful")
-        hub.edit("dataset", NAME, "own/README.md", f"{text}\nWritten on the Hub.\n".encode())
-        assert not any(one.changed for one in publish_run(PublishConfig(run, NAME, accept_licence=True)).published)
-        own_corpus(run / "corpora" / "own", shards=4)
-        publish_run(PublishConfig(run, NAME, accept_licence=True))
-        card = data.files["own/README.md"].decode()
-        assert card.count("Written on the Hub.") == 1
-        assert metadata_of(card)["pretty_name"].startswith("By hand")
-        assert "| documents | 160 |" in card
-        found = find_published(NAME)
-        assert found
-        assert fetch_published(AddConfig(NAME, out=tmp_path / "back"), found).changed
-
-    def test_the_card_of_a_corpus_that_is_gone_goes_too(self, hub: Hub, tmp_path: Path) -> None:
-        run = tmp_path / "run"
-        for name in ("a", "b"):
-            own_corpus(run / "corpora" / name)
-        publish_run(PublishConfig(run, NAME))
-        shutil.rmtree(run / "corpora" / "b")
-        publish_run(PublishConfig(run, NAME, yes=True))
-        assert not [path for path in hub.repositories["dataset", NAME].files if path.startswith("b/")]
-
-    def test_results_go_without_a_warning(self, hub: Hub, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
-        run = whole_run(tmp_path / "run")
-        (run / "studies" / "other").mkdir(parents=True)
-        (run / "studies" / "other" / "summary.json").write_text("{}")
-        pq.write_table(pa.table({"corpus": ["own"]}), run / "studies" / "other" / "results.parquet")
-        publish_run(PublishConfig(run, NAME, accept_licence=True))
-        assert "studies/other/results.parquet" in hub.repositories["model", NAME].files
-        assert not [str(one.message) for one in recwarn if "intended" in str(one.message)]
-
-    def test_a_data_set_and_a_model_linked_to_each_other(self, hub: Hub, tmp_path: Path) -> None:
-        run = whole_run(tmp_path / "run")
-        publish_run(PublishConfig(run, NAME, accept_licence=True))
-        data, model = hub.repositories["dataset", NAME], hub.repositories["model", NAME]
-        assert "own/data/part-00000.parquet" in data.files
-        assert not [path for path in data.files if path.startswith("web/")]
-        assert {"report.html", f"{PLACE}/cfg.json", "web/resid_pre.2-f32-k4/seed-0/cfg.json"} <= set(model.files)
-        cards = {kind: hub.repositories[kind, NAME].files["README.md"].decode() for kind in ("dataset", "model")}
-        assert metadata_of(cards["model"])["datasets"] == [NAME, "org/web"]
-        assert f"/datasets/{NAME})" in cards["model"]
-        assert f"/{NAME})" in cards["dataset"]
-        assert "made of other people's text: web" in cards["dataset"]
-        assert metadata_of(cards["dataset"])["configs"] == [
-            {
-                "config_name": "own",
-                "data_files": [
-                    {"split": "train", "path": "own/data/*.parquet"},
-                    {"split": "test", "path": "own/test/*.parquet"},
-                ],
-                "default": True,
-            }
-        ]
-        for kind, card in cards.items():
-            assert not yaml_errors(card, kind)
-        assert f'load_dataset("{NAME}", "own")' in data.files["own/README.md"].decode()
-        assert not any(done.changed for done in publish_run(PublishConfig(run, NAME, accept_licence=True)).published)
-
-    def test_a_rerun_completes_whichever_is_missing(self, hub: Hub, tmp_path: Path, pauses: list[float]) -> None:
-        run = whole_run(tmp_path / "run")
-        hub.faults.append(Fault("/api/models/user/things/commit", 500, times=1000))
-        with pytest.raises(FaithfulError):
-            publish_run(PublishConfig(run, NAME, accept_licence=True))
-        assert len(hub.repositories["dataset", NAME].commits) == 2
-        hub.faults.clear()
-        changed = {
-            done.kind: done.changed for done in publish_run(PublishConfig(run, NAME, accept_licence=True)).published
-        }
-        assert changed == {"dataset": False, "model": True}
-        del hub.repositories["dataset", NAME]
-        changed = {
-            done.kind: done.changed for done in publish_run(PublishConfig(run, NAME, accept_licence=True)).published
-        }
-        assert changed == {"dataset": True, "model": False}
-
-    def test_external_text_goes_only_when_asked_for_and_accepted(self, hub: Hub, tmp_path: Path) -> None:
-        run = whole_run(tmp_path / "run")
-        with pytest.raises(FaithfulError, match=r"web, licence odc-by"):
-            publish_run(PublishConfig(run, NAME, include_external=True))
-        assert not hub.log
-        publish_run(PublishConfig(run, NAME, include_external=True, accept_licence=True))
-        card = hub.repositories["dataset", NAME].files["README.md"].decode()
-        assert [entry["config_name"] for entry in metadata_of(card)["configs"]] == ["own", "web"]
-        assert "web/corpus.json" in hub.repositories["dataset", NAME].files
 
 
 @pytest.mark.slow
@@ -377,25 +206,3 @@ def test_the_record_names_every_file(hub: Hub, tmp_path: Path) -> None:
     record = json.loads(files["faithful.json"])
     assert set(record["files"]) == set(files) - {".gitattributes", "README.md", "faithful.json"}
     assert (record["holds"], record["revision"]) == ("saes", "v1")
-
-
-def test_studies_of_the_run_stand_on_its_cards(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from studies.common.study import Study
-    from studies.common.tables import Table
-
-    table = Table("Distances", ("corpus", "excess ce"), [("own", "0.01"), ("web", "1.5")])
-    monkeypatch.setattr(Study, "tables", lambda self, summary: [table] if summary["study"] == "corpora" else [])
-    run = whole_run(tmp_path / "run")
-    study = run / "studies" / "corpora"
-    (study / "figures").mkdir(parents=True)
-    (study / "summary.json").write_text('{"study": "corpora"}')
-    (study / "figures" / "excess_ce.svg").write_text("<svg/>")
-    publish_run(PublishConfig(run, NAME, accept_licence=True))
-    model, data = hub.repositories["model", NAME].files, hub.repositories["dataset", NAME].files
-    card = model["README.md"].decode()
-    assert "| web | 1.5 |" in card
-    assert "![excess ce](studies/corpora/figures/excess_ce.svg)" in card
-    assert {"studies/corpora/summary.json", "studies/corpora/figures/excess_ce.svg"} <= set(model)
-    own = data["own/README.md"].decode()
-    assert "| own | 0.01 |" in own
-    assert "| web | 1.5 |" not in own

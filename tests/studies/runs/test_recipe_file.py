@@ -1,0 +1,104 @@
+"""Recipes are read, refused where they are wrong, changed and written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faithful.base.errors import FaithfulError
+from faithful.models.presets import find_preset
+from studies.runs.recipe_file import load_recipe, parse_recipe, shipped_recipes, to_toml
+
+PAPER = ["gpt2", "pythia-1.4b", "pythia-2.8b", "gemma-2-2b", "llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b"]
+
+
+def test_the_shipped_recipes_are_those_of_the_paper_and_the_demo() -> None:
+    assert sorted(shipped_recipes()) == sorted([*PAPER, "demo"])
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_paper_recipes_state_its_values(name: str) -> None:
+    recipe = load_recipe(name)
+    assert find_preset(recipe.model) is not None and recipe.model == name
+    assert len(recipe.seeds) == 6 and {42, 49} <= set(recipe.seeds)
+    assert [corpus.name for corpus in recipe.corpora] == ["own", "fineweb", "pile", "flan", "own-like-fineweb"]
+    assert list(recipe.studies) == ["corpora", "seeds", "fakes", "reconstruction", "probes"]
+    assert not recipe.train, "layer, d_sae, k and lr are the preset's"
+
+
+@pytest.mark.parametrize("name", [*PAPER, "demo"])
+def test_what_is_written_is_what_was_read(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    path = tmp_path / "again.toml"
+    path.write_text(to_toml(recipe))
+    assert load_recipe(path) == recipe
+
+
+def test_what_is_written_says_what_the_preset_decides() -> None:
+    said = "# by the preset gpt2: layer = 8, d_sae = 12288, k = 16, lr = 0.0003, context = 128"
+    assert said in to_toml(load_recipe("gpt2")).splitlines()
+    wider = to_toml(load_recipe("gpt2", {"train.d_sae": "8192,16384", "train.k": "8"}))
+    assert "# by the preset gpt2: layer = 8, lr = 0.0003 × √(12288 / d_sae), context = 128" in wider
+    elsewhere = parse_recipe({"model": "a/b", "corpora": {"own": {}}}, "tried")
+    assert "#" not in to_toml(elsewhere)
+
+
+def test_changes_replace_values() -> None:
+    recipe = load_recipe(
+        "demo", {"train.d_sae": "256,512", "corpora.own.tokens": "20k", "seeds": "0-7", "tokens": "1M"}
+    )
+    assert recipe.train["d_sae"] == (256, 512)
+    assert recipe.corpora[0].options["tokens"] == 20_000
+    assert recipe.seeds == tuple(range(8)) and recipe.tokens == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({}, "names no model"),
+        ({"model": "tiny", "corpora": {}}, "trains on no corpus"),
+        ({"model": "tiny", "colour": 1, "corpora": {"own": {}}}, "'colour', which is not known"),
+        ({"model": "tiny", "corpora": {"own": {"heat": 2}}}, "corpora.own states 'heat'"),
+        ({"model": "tiny", "corpora": {"a": {"like": "prose"}}}, "made from 'own', which must stand before"),
+        ({"model": "tiny", "corpora": {"own": {"add": "x", "shuffle": "y"}}}, "states add and shuffle"),
+        ({"model": "tiny", "corpora": {"own": {}, "m": {"mix": ["own", "web"]}}}, "'m' is made from 'web', which must"),
+        ({"model": "tiny", "corpora": {"own": {}, "m": {"mix": 3}}}, "corpora.m.mix cannot be 3; give text"),
+        ({"model": "tiny", "corpora": {"own": {}, "d": {"dedup": ["own"]}}}, "corpora.d.dedup cannot be"),
+        (
+            {"model": "tiny", "corpora": {"own": {"temperature": "hot"}}},
+            "corpora.own.temperature cannot be 'hot'; give a number",
+        ),
+        (
+            {"model": "tiny", "corpora": {"own": {"greedy": "no"}}},
+            "corpora.own.greedy cannot be 'no'; give true or false",
+        ),
+        (
+            {"model": "tiny", "corpora": {"own": {}}, "train": {"d_sae": [[1]]}},
+            "train.d_sae cannot be .*; give a list, each a whole number",
+        ),
+        ({"model": "tiny", "corpora": {"own": {}}, "train": {"objective": "x"}}, "'objective', which is not known"),
+        ({"model": "tiny", "corpora": 3}, "'corpora' is a table and cannot be 3"),
+        (
+            {"model": "tiny", "corpora": {"own": "3"}},
+            "'corpora.own' is a table .* corpora.own.NAME = VALUE",
+        ),
+        ({"model": "tiny", "corpora": {"own": {}}, "train": "5"}, "'train' is a table .* train.NAME = VALUE"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": ["seeds"]}, "'studies' is a table"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": {"seeds": 1}}, "'studies.seeds' is a table"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": {"colours": {}}}, "'colours' is not a study"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": {"seeds": {"out": "x"}}}, "states 'out'"),
+        ({"model": "tiny", "corpora": {"own": {}}, "seeds": "many"}, "no list of whole numbers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_refusals(table: dict[str, Any], said: str) -> None:
+    with pytest.raises(FaithfulError, match=said):
+        parse_recipe(table, "tried")
+
+
+def test_no_such_recipe_and_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(FaithfulError, match="no recipe 'nothing'"):
+        load_recipe("nothing")
+    (tmp_path / "bad.toml").write_text("model = ")
+    with pytest.raises(FaithfulError, match="is no recipe"):
+        load_recipe(tmp_path / "bad.toml")
