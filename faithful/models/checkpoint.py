@@ -64,20 +64,20 @@ def load_checkpoint(source: str, revision: str | None, **options: Any) -> Any:
     missing = sorted(info["missing_keys"])
     if missing:
         raise FaithfulError(
-            f"The weights of {source} lack {_named(missing)} that its config.json asks for;"
+            f"The weights of {source} lack {named(missing)} that its config.json asks for;"
             " download the model again, or mend its config.json."
         )
     if info["mismatched_keys"]:
         name, stored, wanted = min(info["mismatched_keys"])
         raise FaithfulError(
-            f"The weights of {source} hold {_named(sorted(key[0] for key in info['mismatched_keys']))} of another shape than"
+            f"The weights of {source} hold {named(sorted(key[0] for key in info['mismatched_keys']))} of another shape than"
             f" its config.json asks for: {name} has {list(stored)}, by the config {list(wanted)}. Take the config.json that"
             " belongs to the weights."
         )
     unused = _unused(model, source, revision, set(info["unexpected_keys"]))
     if unused:
         raise FaithfulError(
-            f"The weights of {source} hold {_named(unused)} that {type(model).__name__} does not use with this config.json:"
+            f"The weights of {source} hold {named(unused)} that {type(model).__name__} does not use with this config.json:"
             " it would not be the model that was trained. Take the config.json that belongs to the weights, or weights"
             " without them."
         )
@@ -181,7 +181,7 @@ def _shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def _named(names: list[str]) -> str:
+def named(names: list[str]) -> str:
     """`the tensor a`, or `5 tensors (a, b, c, …)`."""
     if len(names) == 1:
         return f"the tensor {names[0]}"

@@ -23,10 +23,10 @@ def load_model(spec: ModelSpec, device: str) -> Any:
     import torch
 
     check_unchanged(spec)
-    config = load_config(spec.source, spec.hub_revision())
+    config = load_config(spec.files, spec.hub_revision())
     refuse_other_tasks(config, spec.source)
     model = load_checkpoint(
-        spec.source,
+        spec.weights,
         spec.hub_revision(),
         dtype=getattr(torch, spec.dtype),
         attn_implementation=_attention(config),
@@ -49,11 +49,11 @@ def check_weights(spec: ModelSpec) -> None:
     """
     from transformers.utils import is_accelerate_available
 
-    config = load_config(spec.source, spec.hub_revision())
+    config = load_config(spec.files, spec.hub_revision())
     refuse_other_tasks(config, spec.source)
-    refuse_adapter(spec.source, spec.hub_revision())
+    refuse_adapter(spec.files, spec.hub_revision())
     if is_accelerate_available() and getattr(config, "quantization_config", None) is None:
-        load_checkpoint(spec.source, spec.hub_revision(), device_map="meta")
+        load_checkpoint(spec.weights, spec.hub_revision(), device_map="meta")
 
 
 def empty_model(spec: ModelSpec) -> Any:
@@ -61,7 +61,7 @@ def empty_model(spec: ModelSpec) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    config = load_config(spec.source, spec.hub_revision())
+    config = load_config(spec.files, spec.hub_revision())
     auto: Any = AutoModelForCausalLM
     with torch.device("meta"):
         return auto.from_config(config, dtype=getattr(torch, spec.dtype), attn_implementation=_attention(config))

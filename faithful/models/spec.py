@@ -13,8 +13,10 @@ from faithful.base.errors import FaithfulError
 from faithful.models.causality import refuse_other_tasks
 from faithful.models.checkpoint import refuse_adapter
 from faithful.models.files import folder_name, folder_revision, hub_licence, hub_revision, load_config, stated_json
+from faithful.models.gguf import ENDING, dequantised, gguf_file, gguf_revision, plain_files
 from faithful.models.presets import DEFAULT_CONTEXT, Preset, find_preset
-from faithful.models.special_ids import stated_ids
+from faithful.models.real import PREFIX
+from faithful.models.special_ids import SpecialIds, stated_ids
 from faithful.models.tokenizer import load_tokenizer, strings_of, tokenizer_hash
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -31,8 +33,8 @@ class ModelSpec:
 
     Attributes:
         name: preset name, Hub id or folder name: what people call it.
-        source: what loads it, a Hub id or a folder.
-        revision: commit sha on the Hub, or `sha256:…` over the files of a folder.
+        source: what it is given by, a Hub id, a folder, a GGUF file or `real:NAME`; see `files` and `weights`.
+        revision: commit sha on the Hub, or `sha256:…` over the files of a folder, or of a GGUF file.
         dtype: `float32`, `bfloat16` or `float16`: the type it runs in.
         bos_id: the token every context begins with.
         bos_from: where `bos_id` was found.
@@ -83,8 +85,38 @@ class ModelSpec:
         return np.flatnonzero(has_string)
 
     @property
+    def file(self) -> Path | None:
+        """The GGUF file that `source` is, else None."""
+        return gguf_file(self.source) if self.source.startswith(PREFIX) or self.source.endswith(ENDING) else None
+
+    @property
+    def files(self) -> str:
+        """Where its config and its tokenizer are read: `source`, or the folder that is made of a GGUF file.
+
+        Raises:
+            FaithfulError: the GGUF file is another one than was resolved.
+        """
+        file = self._unchanged_file()
+        return str(plain_files(file)[0]) if file else self.source
+
+    @property
+    def weights(self) -> str:
+        """Where its weights are read: `source`, or the folder that a GGUF file is dequantised into.
+
+        Raises:
+            FaithfulError: the GGUF file is another one than was resolved.
+        """
+        file = self._unchanged_file()
+        return str(dequantised(file, self.dtype)) if file else self.source
+
+    def _unchanged_file(self) -> Path | None:
+        if self.file:
+            check_unchanged(self)
+        return self.file
+
+    @property
     def is_local(self) -> bool:
-        """Whether `source` is a folder."""
+        """Whether `source` is on this machine and never on the Hub."""
         return self.revision.startswith("sha256:")
 
     def hub_revision(self) -> str | None:
@@ -101,7 +133,7 @@ def resolve_model(
     same. Only what the files state counts, never what a class of transformers says where they are silent.
 
     Args:
-        model: preset name, Hub id or folder.
+        model: preset name, Hub id, folder, GGUF file or `real:NAME`.
         revision: branch, tag or sha on the Hub; None is `main`.
         dtype: one of DTYPES; None is float32 on a CPU, elsewhere the preset's or the checkpoint's own type.
         bos: token id to start from.
@@ -111,6 +143,9 @@ def resolve_model(
         FaithfulError: unknown, gated or unreachable model, not a causal LM we can load, no BOS, a bad dtype.
     """
     preset = find_preset(model)
+    file = None if preset else gguf_file(model)
+    if file is not None:
+        return _resolve_gguf(model, file, revision=revision, dtype=dtype, bos=bos, device=device)
     source = preset.source if preset else model
     folder = Path(source)
     local = folder.is_dir()
@@ -124,9 +159,51 @@ def resolve_model(
     config = load_config(source, commit)
     refuse_other_tasks(config, source)
     tokenizer = load_tokenizer(source, commit)
-    text_config = config.get_text_config()
     generation = stated_json(source, "generation_config.json", commit)
-    stated = stated_ids(source, commit, config, tokenizer)
+    info = hub_licence(source, commit) if not local and not preset else None
+    return ModelSpec(
+        name=preset.name if preset else (folder_name(folder) if local else source),
+        source=str(folder.resolve()) if local else source,
+        revision=pinned,
+        dtype=_dtype(dtype, preset, config, device),
+        generation_config={k: generation[k] for k in SAMPLING_FIELDS if generation.get(k) is not None},
+        licence=preset.licence if preset else info,
+        language=preset.language if preset else None,
+        family=preset.family if preset else str(config.get_text_config().model_type),
+        **_vocabulary(config, tokenizer, stated_ids(source, commit, config, tokenizer), bos, source),
+    )
+
+
+def _resolve_gguf(
+    model: str, file: Path, *, revision: str | None, dtype: str | None, bos: int | None, device: str
+) -> ModelSpec:
+    """A GGUF file, resolved: what it states counts, as files of a folder do."""
+    if revision:
+        raise FaithfulError(f"{model} is a file and has no revisions; leave --revision out.")
+    plain, header = plain_files(file)
+    config = load_config(str(plain), None)
+    refuse_other_tasks(config, str(file))
+    stated = SpecialIds(header.bos, header.eos)
+    return ModelSpec(
+        name=header.called,
+        source=model if model.startswith(PREFIX) else str(file),
+        revision=gguf_revision(file),
+        dtype=check_dtype(dtype) if dtype else "float32" if device == "cpu" else header.dtype,
+        generation_config={},
+        licence=header.licence,
+        language=header.language,
+        family=str(config.get_text_config().model_type),
+        **_vocabulary(config, load_tokenizer(str(plain), None), stated, bos, str(file)),
+    )
+
+
+def _vocabulary(config: Any, tokenizer: Any, stated: SpecialIds, bos: int | None, source: str) -> dict[str, Any]:
+    """What a model's ids are: the fields of a `ModelSpec` that config and tokenizer decide.
+
+    Raises:
+        FaithfulError: no BOS, or one outside the vocabulary.
+    """
+    text_config = config.get_text_config()
     bos_id, bos_from = stated.start(bos, source)
     vocab_size = int(text_config.vocab_size)
     if not 0 <= bos_id < vocab_size:
@@ -134,26 +211,22 @@ def resolve_model(
             f"BOS id {bos_id} is outside {source}'s vocabulary of {vocab_size}; give another --bos, or the model that it"
             " is of."
         )
-    info = hub_licence(source, commit) if not local and not preset else None
     mapped, holes = strings_of(tokenizer, vocab_size)
-    return ModelSpec(
-        name=preset.name if preset else (folder_name(folder) if local else source),
-        source=str(folder.resolve()) if local else source,
-        revision=pinned,
-        dtype=_dtype(dtype, preset, config, device),
-        bos_id=bos_id,
-        bos_from=bos_from,
-        eos_ids=stated.ends(vocab_size),
-        vocab_size=vocab_size,
-        mapped=mapped,
-        holes=holes,
-        positions=_positions(text_config),
-        tokenizer_sha256=tokenizer_hash(tokenizer),
-        generation_config={k: generation[k] for k in SAMPLING_FIELDS if generation.get(k) is not None},
-        licence=preset.licence if preset else info,
-        language=preset.language if preset else None,
-        family=preset.family if preset else str(text_config.model_type),
-    )
+    return {
+        "bos_id": bos_id,
+        "bos_from": bos_from,
+        "eos_ids": stated.ends(vocab_size),
+        "vocab_size": vocab_size,
+        "mapped": mapped,
+        "holes": holes,
+        "positions": _positions(text_config),
+        "tokenizer_sha256": tokenizer_hash(tokenizer),
+    }
+
+
+def is_source(model: str, source: str) -> bool:
+    """Whether a model that is asked for is the very one of a `ModelSpec.source`, by its name or by its place."""
+    return model == source or Path(gguf_file(model) or model).resolve() == Path(source).resolve()
 
 
 def check_unchanged(spec: ModelSpec) -> None:
@@ -164,9 +237,10 @@ def check_unchanged(spec: ModelSpec) -> None:
     """
     if not spec.is_local:
         return
-    if not Path(spec.source).is_dir():
+    file = spec.file
+    if file is None and not Path(spec.source).is_dir():
         raise FaithfulError(f"The model folder {spec.source} is gone; put the model back, or start another corpus.")
-    if folder_revision(Path(spec.source)) != spec.revision:
+    if (gguf_revision(file) if file else folder_revision(Path(spec.source))) != spec.revision:
         raise FaithfulError(
             f"The model in {spec.source} is not the one the corpus was made with ({spec.revision[:19]}…): its files have"
             " changed. Put the old model back, or start another corpus with --out."

@@ -20,7 +20,7 @@ STATE = "steps.json"
 def run_name(model: str) -> str:
     """Folder name of a model's run: the preset's name, else the last part of the id or path."""
     preset = find_preset(model)
-    name = preset.name if preset else Path(model).resolve().name
+    name = preset.name if preset else Path(model).resolve().name.removesuffix(".gguf")
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name) or "run"
 
 
@@ -41,7 +41,7 @@ def current_run(run: str | None = None) -> Path:
         raise FaithfulError("There is no current run here; name a folder, or start with `faithful generate`.")
     folder = run_folder(name)
     if not folder.is_dir():
-        near = did_you_mean(folder.name, [place.name for place in sorted(ROOT.glob("*/"))])
+        near = did_you_mean(folder.name, [place.name for place in sorted(ROOT.glob("[!.]*/"))])
         raise FaithfulError(
             f"The run {folder} does not exist; start it with `faithful generate` or name another.{near}"
         )

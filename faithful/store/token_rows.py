@@ -265,7 +265,7 @@ def plan_tokens(corpus: Corpus, context: int, layout: str, split: str = "train")
 
 def special_ids(spec: ModelSpec) -> frozenset[int]:
     """Ids that stand for no text: BOS, every end-of-text, and what the tokenizer marks as special."""
-    tokenizer = load_tokenizer(spec.source, spec.hub_revision())
+    tokenizer = load_tokenizer(spec.files, spec.hub_revision())
     marked = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     ids = {spec.bos_id, *spec.eos_ids, *tokenizer.all_special_ids, *marked}
     return frozenset(i for i in ids if i < spec.vocab_size)

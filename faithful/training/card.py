@@ -10,6 +10,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import write_text
 from faithful.hub.card_file import markdown_table
 from faithful.hub.licences import licence_paragraph
+from faithful.hub.templates import slug
 from faithful.models.presets import find_preset
 from faithful.options.line import folded
 from faithful.store.corpus import Manifest
@@ -64,7 +65,7 @@ def sae_metadata(model: dict[str, Any], datasets: Sequence[str]) -> dict[str, An
         values["base_model"] = [model["hub"]]
     if datasets:
         values["datasets"] = list(datasets)
-    short = model["name"].split("/")[-1].lower()
+    short = slug(model["name"].split("/")[-1])
     return values | {"tags": ["sparse-autoencoder", "mechanistic-interpretability", "faithful", "topk", short]}
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from faithful.hub.licences import licence_paragraph
 from faithful.hub.templates import render_template
+from faithful.models.gguf import ENDING
 from faithful.models.presets import find_preset
+from faithful.models.real import PREFIX
 from faithful.options.line import command_line, folded
 from faithful.store.corpus import Corpus, Manifest
 from faithful.training.config import TrainConfig
@@ -37,7 +39,7 @@ def render_own(corpus: Corpus, at: Address) -> str:
     model = identity["model"]
     provenance = manifest.provenance["model"]
     certificate, statistics = manifest.certificate, manifest.statistics or {}
-    embedded = provenance["source"] == "tiny"
+    model_import, model_id = _in_python(provenance["source"])
     round_trip = statistics.get("round_trip_rate")
     remark = (
         f"; {1 - round_trip:.1%} of the samples would change if their text were tokenised again"
@@ -65,8 +67,8 @@ def render_own(corpus: Corpus, at: Address) -> str:
         sae=_sae_settings(model["name"]),
         has_kl="first_token_kl" in figures,
         round_trip_remark=remark,
-        model_import="from faithful.models.presets import tiny_path\n" if embedded else "",
-        model_id="str(tiny_path())" if embedded else json.dumps(provenance["source"]),
+        model_import=model_import,
+        model_id=model_id,
         training_tokens=manifest.tokens(),
         context=sampling.max_tokens + 1,
         token_type="uint16" if model["vocab_size"] <= 2**16 else "uint32",
@@ -94,6 +96,15 @@ def render_own(corpus: Corpus, at: Address) -> str:
         remarks=_remarks(statistics),
         licence=licence_paragraph(provenance),
     )
+
+
+def _in_python(source: str) -> tuple[str, str]:
+    """What loads a model with transformers, as an expression, and the import line that it needs."""
+    if source == "tiny":
+        return "from faithful.models.presets import tiny_path\n", "str(tiny_path())"
+    if source.startswith(PREFIX) or source.endswith(ENDING):
+        return "import faithful\n", f"faithful.resolve_model({json.dumps(source)}).weights"
+    return "", json.dumps(source)
 
 
 def _sae_settings(model: str) -> dict[str, str]:

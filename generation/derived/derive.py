@@ -130,7 +130,7 @@ class _Derived(CorpusJob):
             names = " and ".join(entry.name for entry in self.derivation.inputs)
             raise FaithfulError(f"The {self.derivation.operation} of {names} leaves no training tokens; ask for more.")
         self.spec = spec_of(self.manifest)
-        self.tokenizer = load_tokenizer(self.spec.source, self.spec.hub_revision())
+        self.tokenizer = load_tokenizer(self.spec.files, self.spec.hub_revision())
         if tokenizer_hash(self.tokenizer) != self.spec.tokenizer_sha256:
             raise FaithfulError(
                 f"The tokenizer of {self.spec.source} is not the one that {self.derivation.inputs[0].corpus.folder} was made"

@@ -138,7 +138,7 @@ class _Addition(CorpusJob):
         source = self.source or reopen(self.config, self.folder, self.manifest)
         manifest, spec, wanted = self.manifest, self.spec, self.wanted
         check_unchanged(spec)
-        tokenizer = load_tokenizer(spec.source, spec.hub_revision())
+        tokenizer = load_tokenizer(spec.files, spec.hub_revision())
         before = {split: manifest.tokens(split) for split in SPLITS}
         goals = {
             split: before[split] if split in self.exhausted else max(wanted[split], before[split]) for split in SPLITS

@@ -89,7 +89,7 @@ class _Generation(CorpusJob):
             changed |= restore_last_shard(self.folder, split, shards, spec.vocab_size)
         while schedules := _schedules(self.folder, manifest, settings, wanted, self.keep_bytes):
             self.schedules = {schedule.split: schedule for schedule in schedules}
-            self.tokenizer = load_tokenizer(spec.source, spec.hub_revision())
+            self.tokenizer = load_tokenizer(spec.files, spec.hub_revision())
             longest = sampling_of(manifest).max_tokens
             workers = self.config.workers or default_workers(spec, settings, missing, longest)
             draw_all(schedules, spec, sampling_of(manifest), settings, workers, self.commit, report)

@@ -93,8 +93,8 @@ class VllmEngine:
         self.spec, self.sampling, self.settings = spec, sampling, settings
         try:
             llm = engine(
-                model=spec.source,
-                tokenizer=spec.source,
+                model=spec.weights,
+                tokenizer=spec.weights,
                 revision=spec.hub_revision(),
                 tokenizer_revision=spec.hub_revision(),
                 skip_tokenizer_init=True,

@@ -6,6 +6,7 @@ from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.models.presets import find_preset
+from faithful.models.spec import is_source
 from faithful.store.corpus import MANIFEST, Manifest, read_manifest
 from generation.writing.identity import spec_of
 
@@ -75,7 +76,7 @@ def model_differences(model: str | None, manifest: Manifest) -> list[str]:
         return []
     preset, source, name = find_preset(model), spec_of(manifest).source, manifest.identity["model"]["name"]
     asked = preset.name if preset else model
-    if asked in (name, source) or Path(asked).resolve() == Path(source):
+    if asked == name or is_source(asked, source):
         return []
     return [difference("model", asked, name)]
 

@@ -14,7 +14,7 @@ from faithful.hooks.hook import KINDS, MODULE, Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.load import load_model, shape_of
 from faithful.models.presets import DEFAULT_CONTEXT, find_preset
-from faithful.models.spec import ModelSpec, check_dtype, resolve_model
+from faithful.models.spec import ModelSpec, check_dtype, is_source, resolve_model
 from faithful.models.tokenizer import load_tokenizer
 from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import bos_of, trained_corpora
@@ -74,7 +74,7 @@ class StudyInput:
     @cached_property
     def tokenizer(self) -> Any:
         """The model's tokenizer."""
-        return load_tokenizer(self.spec.source, self.spec.hub_revision())
+        return load_tokenizer(self.spec.files, self.spec.hub_revision())
 
     def __getstate__(self) -> dict[str, Any]:
         """To be pickled: without what is loaded, which whoever unpickles it loads again."""
@@ -265,7 +265,7 @@ def _is_called(model: str, spec: ModelSpec) -> bool:
     preset = find_preset(model)
     if preset:
         return preset.name == spec.name
-    return model == spec.source or Path(model).resolve() == Path(spec.source)
+    return is_source(model, spec.source)
 
 
 def _refuse_other_models(config: StudyConfig, saes: Sequence[TrainedSae], spec: ModelSpec) -> None:

@@ -62,7 +62,7 @@ class Bench:
         began = time.monotonic()
         if self._model is None:
             self._model = load_model(self.spec, self.device)
-            self._tokenizer = load_tokenizer(self.spec.source, self.spec.hub_revision())
+            self._tokenizer = load_tokenizer(self.spec.files, self.spec.hub_revision())
             self._reference = score_reference(self.own, self._model, self.spec, report=report)
         assert self._reference is not None
         part = choose_part(corpus, "train", self.tokens)
