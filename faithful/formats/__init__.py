@@ -1,1 +1,1 @@
-"""SAEs on disk: our files, SAELens' and sparsify's."""
+"""SAEs on disk: our files, SAELens', sparsify's and dictionary_learning's."""

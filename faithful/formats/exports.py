@@ -2,14 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_json, write_tensors
 from faithful.formats.files import CONFIG, SPARSIFY_WEIGHTS, check_sae, write_safetensors
-from faithful.hooks.hook import MODULE, parse_hook
+from faithful.hooks.hook import ATTENTIONS, MODULE, parse_hook
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.topk import TopKSAE
 
@@ -126,8 +125,10 @@ def export_dictionary_learning(sae: TopKSAE, folder: Path) -> None:
     write_json(Path(folder) / "config.json", {"trainer": trainer, "buffer": buffer})
 
 
-def _submodule_name(place: tuple[int, str] | None) -> Any:
-    """What its authors call the place: `resid_post_layer_7`; a module in a layer by its path."""
+def _submodule_name(place: tuple[int, str] | None) -> str | None:
+    """What its authors call the place: `resid_post_layer_7`, `mlp_out_layer_7`; another module by its path."""
     if place is None:
         return None
-    return f"layers.{place[0]}.{place[1]}" if place[1] else f"resid_post_layer_{place[0]}"
+    layer, module = place
+    known = {"": "resid_post", "mlp": "mlp_out", **dict.fromkeys(ATTENTIONS, "attn_out")}
+    return f"{known[module]}_layer_{layer}" if module in known else f"layers.{layer}.{module}"

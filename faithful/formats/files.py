@@ -1,10 +1,11 @@
-"""SAEs on disk and on the Hub: written as SAELens 6 writes them, read from SAELens and sparsify."""
+"""SAEs on disk and on the Hub: written as SAELens 6 writes them, read from SAELens, sparsify and dictionary_learning."""
 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_atomically, write_json
-from faithful.base.records import read_record
+from faithful.base.records import check_archive, read_record
+from faithful.formats.dictionaries import from_dictionary_learning
 from faithful.formats.keys import SAE_LENS_HARMLESS, SAE_LENS_READ, refuse_unknown
 from faithful.formats.peers import from_sae_lens, from_sparsify
-from faithful.formats.record import MEND, Run, read_config, seal_config, weights_sha256
+from faithful.formats.record import MEND, DictionaryConfig, Run, read_config, seal_config, weights_sha256
 from faithful.hub.errors import first_line
 from faithful.sae.autoencoder import TENSORS, Autoencoder
 from faithful.sae.topk import TopKSAE
@@ -25,6 +27,7 @@ WRITTEN = ("topk",)
 """Architectures that `save_sae` writes."""
 WEIGHTS, SPARSITY = "sae_weights.safetensors", "sparsity.safetensors"
 SPARSIFY_CONFIG, SPARSIFY_WEIGHTS = "config.json", "sae.safetensors"
+DICTIONARY_CONFIG, DICTIONARY_WEIGHTS = "config.json", "ae.pt"
 SEED = re.compile(r"seed-?\d+")
 METADATA: dict[str, Any] = {
     "sae_lens_version": "6.54.12",
@@ -85,9 +88,9 @@ def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: 
 
 
 def load_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Autoencoder:
-    """Read an SAE of SAELens (topk, jumprelu, gated, standard) or sparsify, in float32 on the CPU.
+    """Read an SAE of SAELens (topk, jumprelu, gated, standard), sparsify or dictionary_learning, in float32 on the CPU.
 
-    What SAELens does at run time is folded into the weights, so that one rule computes them all.
+    What these do at run time is folded into the weights, so that one rule computes them all.
 
     Args:
         source: a folder, or the name of a Hub repository.
@@ -98,7 +101,7 @@ def load_sae(source: str | Path, subfolder: str | None = None, *, revision: str 
         FaithfulError: nothing there, an architecture that is not supported, weights that are damaged or not finite.
     """
     folder = locate_sae(source, subfolder, revision=revision)
-    config = read_config(folder / CONFIG)
+    config = folder_config(folder)
     sae = _read_folder(folder, config, _read_tensors)
     trained = weights_sha256(config)
     if trained is not None and isinstance(sae, TopKSAE) and sae.sha256() != trained:
@@ -112,7 +115,18 @@ def outline_sae(folder: Path) -> Autoencoder:
     Raises:
         FaithfulError: what `load_sae` refuses, apart from what only the numbers show.
     """
-    return _read_folder(folder, read_config(folder / CONFIG), _read_header)
+    return _read_folder(folder, folder_config(folder), _read_header)
+
+
+def folder_config(folder: Path) -> dict[str, Any]:
+    """What the SAE in a folder says of itself: its cfg.json, or the config.json beside dictionary_learning's ae.pt.
+
+    Raises:
+        FaithfulError: see `read_config`.
+    """
+    if _is_dictionary(folder):
+        return read_record(folder / DICTIONARY_CONFIG, DictionaryConfig, MEND)
+    return read_config(folder / CONFIG)
 
 
 def locate_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Path:
@@ -131,12 +145,12 @@ def locate_sae(source: str | Path, subfolder: str | None = None, *, revision: st
 
 
 def weights_file(folder: Path) -> Path:
-    """The weights of the SAE in a folder, in SAELens' or sparsify's name.
+    """The weights of the SAE in a folder, in the name of SAELens, sparsify or dictionary_learning.
 
     Raises:
         FaithfulError: there are none.
     """
-    for name in (WEIGHTS, SPARSIFY_WEIGHTS):
+    for name in (WEIGHTS, SPARSIFY_WEIGHTS, DICTIONARY_WEIGHTS):
         if (folder / name).exists():
             return folder / name
     raise FaithfulError(f"{folder} holds no weights beside its {CONFIG}; name another SAE.")
@@ -170,14 +184,21 @@ def check_sae(sae: Autoencoder, where: str) -> None:
         raise FaithfulError(f"k of {where} is {sae.k}, and it has {d_sae} latents.")
 
 
+def _is_dictionary(folder: Path) -> bool:
+    return (folder / DICTIONARY_WEIGHTS).exists() and not (folder / CONFIG).exists()
+
+
 def _read_folder(folder: Path, config: dict[str, Any], read: Callable[[Path], dict[str, Tensor]]) -> Autoencoder:
     where = str(folder)
-    if (folder / SPARSIFY_WEIGHTS).exists():
+    sae: Autoencoder
+    if _is_dictionary(folder):
+        sae = from_dictionary_learning(config, read(folder / DICTIONARY_WEIGHTS), where)
+    elif (folder / SPARSIFY_WEIGHTS).exists():
         place = folder.parent if SEED.fullmatch(folder.name) else folder
         run = place.parent / SPARSIFY_CONFIG
         stated = read_record(run, Run, MEND) if run.exists() else None
         tensors = read(folder / SPARSIFY_WEIGHTS)
-        sae: Autoencoder = from_sparsify(config, tensors, place.name, where, stated)
+        sae = from_sparsify(config, tensors, place.name, where, stated)
     else:
         sae = from_sae_lens(config, read(folder / WEIGHTS), where)
     check_sae(sae, where)
@@ -203,6 +224,8 @@ def _download(repo: str, subfolder: str | None, revision: str | None) -> Path:
 
     prefix = f"{subfolder}/" if subfolder else ""
     config = fetch(prefix + CONFIG)
+    if config is None and (fetch(prefix + DICTIONARY_WEIGHTS) and (config := fetch(prefix + DICTIONARY_CONFIG))):
+        return config.parent
     if config is None:
         raise FaithfulError(f"{place} holds no {CONFIG}; name the SAE's place in the repository.")
     if {"num_latents", "expansion_factor"} & read_config(config).keys():
@@ -221,16 +244,28 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     with _readable(path):
-        return load_file(path)
+        return _unpickled(path, "cpu") if path.name == DICTIONARY_WEIGHTS else load_file(path)
 
 
 def _read_header(path: Path) -> dict[str, Tensor]:
     """Tensors without numbers, float32 on `meta`."""
     from safetensors import safe_open
 
+    if path.name == DICTIONARY_WEIGHTS:
+        with _readable(path):
+            return _unpickled(path, "meta")
     with _readable(path), safe_open(path, "pt") as file:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (no dict)
     return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+
+
+def _unpickled(path: Path, device: str) -> dict[str, Tensor]:
+    """Tensors that `torch.save` wrote; nothing but tensors is let in."""
+    check_archive(path, MEND, tensors=device != "meta")
+    held = torch.load(path, map_location=device, weights_only=True)
+    if not isinstance(held, dict) or not all(isinstance(tensor, Tensor) for tensor in held.values()):
+        raise ValueError("it holds something else than the tensors of one SAE")
+    return held
 
 
 @contextmanager
@@ -242,6 +277,8 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise FaithfulError(f"{path.parent} holds no {path.name}; download or export the SAE again.") from None
+    except UnpicklingError as error:
+        raise FaithfulError(f"{path} holds other things than tensors; download or export the SAE again.") from error
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise FaithfulError(f"Cannot read {path}: {error}; download or export the SAE again.") from error
 

@@ -1,7 +1,7 @@
 """Keys of other tools' SAE configs: those that decide what is computed are read or refused, the harmless stand here with why.
 
-From the sources of SAELens 0.5 to 6.54, of sparsify 1.0 to 1.3, and of what came before and after in its repository. A key in
-none of these lists is refused by name: it might change activations.
+From the sources of SAELens 0.5 to 6.54, of sparsify 1.0 to 1.3 and of dictionary_learning, and of what came before and after
+in their repositories. A key in none of these lists is refused by name: it might change activations.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,6 +27,8 @@ SPARSIFY_READ = (
     "expansion_factor", "d_in",
 )  # fmt: skip
 SPARSIFY_RUN_READ = ("model", "revision", "load_in_8bit", "load_in_4bit", "model_args", "hook_mode", "sae")
+DICTIONARY_READ = ("dict_class", "activation_dim", "dict_size", "k", "layer", "lm_name", "submodule_name", "seed")
+DICTIONARY_BUFFER_READ = ("io", "ctx_len")
 SAE_LENS_HARMLESS = {
     "its training: the weights hold what came of it": """
         b_dec_init_method expansion_factor from_pretrained_path decoder_orthogonal_init decoder_heuristic_init
@@ -73,6 +75,18 @@ SPARSIFY_RUN_HARMLESS = {
         data_preprocessing_num_proc data_args hf_token data_seed""",
     "of the table that gram_lookup reads, which is refused": "gram_table_path",
     "logs and checkpoints": "save_every save_best save_dir log_to_wandb run_name wandb_log_frequency",
+}
+DICTIONARY_HARMLESS = {
+    "its training: the weights hold what came of it, the factor that activations were divided by too": """
+        trainer_class lr steps warmup_steps decay_start resample_steps sparsity_warmup_steps l1_penalty sparsity_penalty
+        sparsity_function p_start p_end anneal_start sparsity_queue_length n_sparsity_updates auxk_alpha top_k_aux
+        threshold_beta threshold_start_step k_anneal_steps bandwidth target_l0 group_fractions group_weights group_sizes
+        norm_factor""",
+    "where it was trained, and what its run was called": "device wandb_name",
+}
+DICTIONARY_BUFFER_HARMLESS = {
+    "how activations were made and kept on their way": """
+        d_submodule n_ctxs refresh_batch_size out_batch_size device remove_bos max_activation_norm_multiple""",
 }
 KWARGS_HARMLESS = {
     "folded into weights that read or write elsewhere: no stream, attention or MLP output changes": """

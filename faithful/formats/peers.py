@@ -1,6 +1,5 @@
 """Configs and tensors of SAELens and sparsify, turned into SAEs; what cannot be turned exactly is refused by name."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from faithful.formats.keys import (
     refuse_stated,
     refuse_unknown,
 )
+from faithful.formats.tensors import only, refuse_other_sizes, ungated, whole_k
 from faithful.hooks.hook import parse_hook
 from faithful.sae.autoencoder import TENSORS, Autoencoder
 from faithful.sae.threshold import ThresholdSAE
@@ -81,15 +81,11 @@ def from_sae_lens(config: dict[str, Any], tensors: dict[str, Tensor], where: str
     architecture = _architecture(stated, where)
     _refuse_normalised(stated, str(metadata.get("hook_name")), where)
     _refuse_readings(metadata, where)
-    tensors = _only(tensors, SUPPORTED[architecture], where, FINETUNED)
+    tensors = only(tensors, SUPPORTED[architecture], where, FINETUNED)
     if architecture == "gated":
-        tensors = _ungated(tensors)
+        tensors = ungated(tensors)
     W_enc, b_enc, W_dec, b_dec = (tensors[name] for name in TENSORS)
-    for name, size in (("d_in", W_dec.shape[1]), ("d_sae", W_dec.shape[0])):
-        if stated.get(name) not in (None, size):
-            raise FaithfulError(
-                f"The config of {where} states {name} {stated[name]}, its weights have {size}; download it again."
-            )
+    refuse_other_sizes(stated, "d_in", "d_sae", W_dec, where)
     W_dec = _finetuned(tensors, W_dec, bool(stated.get("finetuning_scaling_factor")), where)
     if not stated.get("apply_b_dec_to_input", True):
         b_enc = b_enc + b_dec @ W_enc
@@ -99,7 +95,7 @@ def from_sae_lens(config: dict[str, Any], tensors: dict[str, Tensor], where: str
     if stated.get("rescale_acts_by_decoder_norm"):
         norms = tensors["W_dec"].norm(dim=1)
         W_enc, b_enc, W_dec = W_enc * norms, b_enc * norms, W_dec / norms[:, None]
-    k = _k(stated.get("k") or stated.get("activation_fn_kwargs"), where)
+    k = whole_k(stated.get("k") or stated.get("activation_fn_kwargs"), where)
     return TopKSAE(W_enc, b_enc, W_dec, b_dec, k, metadata)
 
 
@@ -133,12 +129,12 @@ def from_sparsify(
         raise FaithfulError(
             f"{where} states hook_mode {run['hook_mode']!r}: it reads no module's output; choose another SAE."
         )
-    tensors = _only(tensors, ["encoder.weight", "encoder.bias", "W_dec", "b_dec"], where)
+    tensors = only(tensors, ["encoder.weight", "encoder.bias", "W_dec", "b_dec"], where)
     hook = parse_hook(hookpoint)
     metadata = {"hook_name": hook.tl_name if hook else None, "hookpoint": hookpoint, "model_name": run.get("model")}
     W_enc = tensors["encoder.weight"].T.contiguous()
     return TopKSAE(
-        W_enc, tensors["encoder.bias"], tensors["W_dec"], tensors["b_dec"], _k(config.get("k"), where), metadata
+        W_enc, tensors["encoder.bias"], tensors["W_dec"], tensors["b_dec"], whole_k(config.get("k"), where), metadata
     )
 
 
@@ -258,32 +254,3 @@ def _finetuned(tensors: dict[str, Tensor], W_dec: Tensor, is_stated: bool, where
             f"The config of {where} states finetuning_scaling_factor, its weights hold none; download it again."
         )
     return W_dec
-
-
-def _ungated(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A gated encoder as one with thresholds, which it equals: gate and magnitude share W_enc up to a factor per latent.
-
-    With s = (x − b_dec) W_enc: f = ReLU(s exp(r_mag) + b_mag) where s + b_gate > 0, that is, where what the ReLU gets
-    exceeds b_mag − b_gate exp(r_mag).
-    """
-    gain, b_mag = tensors["r_mag"].exp(), tensors["b_mag"]
-    threshold = b_mag - tensors["b_gate"] * gain
-    return tensors | {"W_enc": tensors["W_enc"] * gain, "b_enc": b_mag, "threshold": threshold}
-
-
-def _only(
-    tensors: dict[str, Tensor], names: Sequence[str], where: str, optional: tuple[str, ...] = ()
-) -> dict[str, Tensor]:
-    missing = [name for name in names if name not in tensors]
-    foreign = sorted(set(tensors) - set(names) - set(optional))
-    if missing or foreign:
-        what = f"lack {', '.join(missing)}" if missing else f"hold {', '.join(foreign)}, which is not supported"
-        raise FaithfulError(f"The weights of {where} {what}; download or export the SAE again.")
-    return {name: tensor.float() for name, tensor in tensors.items()}
-
-
-def _k(value: Any, where: str) -> int:
-    k = value.get("k") if isinstance(value, dict) else value
-    if not isinstance(k, int | float) or k != int(k):
-        raise FaithfulError(f"{where} states no whole k; set it in cfg.json.")
-    return int(k)

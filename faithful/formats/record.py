@@ -149,6 +149,33 @@ class Run(TypedDict, total=False):
     model: str | None
 
 
+class Trainer(TypedDict, total=False):
+    """What is used of `trainer` in dictionary_learning's config.json."""
+
+    dict_class: str
+    activation_dim: Positive
+    dict_size: Positive
+    k: NumberOf | None
+    layer: Count | None
+    lm_name: str | None
+    submodule_name: str | None
+    seed: int | None
+
+
+class Buffer(TypedDict, total=False):
+    """What is used of `buffer` there."""
+
+    io: str
+    ctx_len: Positive | None
+
+
+class DictionaryConfig(TypedDict, total=False):
+    """config.json of dictionary_learning."""
+
+    trainer: Trainer
+    buffer: Buffer | None
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Config of an SAE.
 

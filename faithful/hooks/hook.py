@@ -13,8 +13,12 @@ from faithful.hooks.sublayers import sublayer_place
 
 KINDS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
 MODULE = "module"
+ATTENTIONS = ("attn", "self_attn", "attention", "self_attention")
 LISTS = r"layers|h|blocks"
-WRAPPERS = {"model", "base_model", "transformer", "gpt_neox", "language_model", "text_model", "decoder", "backbone"}
+WRAPPERS = {
+    "model", "base_model", "transformer", "gpt_neox", "language_model", "text_model", "decoder", "backbone", "biogpt", "rwkv",
+    "gpt_neox_japanese",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,35 +100,49 @@ class Hook:
 
     def _module_place(self, model: Any, layer: Module, path: str) -> HookPoint:
         trace = trace_layer(model, self.layer)
+        name = self.module
+        if name in ATTENTIONS:  # what tools that have one name for all families call it
+            name = next((one for one in ATTENTIONS if hasattr(layer, one)), name)
         try:
-            module = layer.get_submodule(self.module)
+            module = layer.get_submodule(name)
         except AttributeError:
             names = ", ".join(name for name, _ in layer.named_children())
             raise FaithfulError(
                 f"{path} of {type(model).__name__} has no {self.module}; its modules are {names}."
             ) from None
-        if self.module not in trace.outputs or trace.outputs[self.module].dim() == 2:
+        if name not in trace.outputs or trace.outputs[name].dim() == 2:
             raise FaithfulError(
-                f"What {path}.{self.module} of {type(model).__name__} gives is not one activation of"
+                f"What {path}.{name} of {type(model).__name__} gives is not one activation of"
                 f" {trace.before.shape[-1]:,} dimensions per token, so SAEs there cannot be read; name other SAEs."
             )
-        return HookPoint(f"{path}.{self.module}", module, "output")
+        return HookPoint(f"{path}.{name}", module, "output")
 
 
 def parse_hook(name: str) -> Hook | None:
     """The hook that other tools call by a name; None where it is none of ours.
 
-    `blocks.8.hook_resid_pre` (TransformerLens); a decoder layer's path in a Hugging Face model, `layers.7`,
-    `model.layers.7`, `transformer.h.7`, `gpt_neox.layers.7`, whose output is the residual stream after it; a module's in a
-    layer, `layers.7.mlp`, whose own output is meant.
+    - TransformerLens: `blocks.8.hook_resid_pre`; of its bridge to Hugging Face, `blocks.8.hook_out`, `blocks.8.mlp.hook_out`.
+    - Hugging Face, SAELens on its models, sparsify: a decoder layer's path, `model.layers.7`, `transformer.h.7`,
+      `gpt_neox.layers.7`, `layers.7`, whose output is the residual stream after it; a module's in a layer, `layers.7.mlp`,
+      whose own output is meant; each also with `.output` behind it, a layer with `.input`.
+    - dictionary_learning: `resid_post_layer_7`, `mlp_out_layer_7`, `attn_out_layer7`, the outputs of these modules.
     """
-    found = re.fullmatch(r"blocks\.(\d+)\.hook_(\w+)", name)
-    if found:
-        return Hook(int(found[1]), found[2]) if found[2] in KINDS else None
-    found = re.fullmatch(rf"(?:([\w.]+)\.)?(?:{LISTS})\.(\d+)(?:\.([\w.]+))?", name)
+    if found := re.fullmatch(r"blocks\.(\d+)\.(?:(attn|mlp)\.)?hook_(\w+)", name):
+        layer, module, kind = int(found[1]), found[2], found[3]
+        if module:
+            return Hook(layer, MODULE, module) if kind == "out" else None
+        kind = {"in": "resid_pre", "out": "resid_post"}.get(kind, kind)
+        return Hook(layer, kind) if kind in KINDS else None
+    if found := re.fullmatch(r"(resid_pre|resid_post|resid_out|attn|attention|mlp)(?:_out)?_layer_?(\d+)", name):
+        place, layer = found[1].replace("resid_out", "resid_post"), int(found[2])
+        return Hook(layer, place) if place in KINDS else Hook(layer, MODULE, place)
+    found = re.fullmatch(rf"(?:([\w.]+)\.)?(?:{LISTS})\.(\d+)(?:\.([\w.]+?))??(?:\.(input|output))?", name)
     if not found or set((found[1] or "model").split(".")) - WRAPPERS or "hook_" in (found[3] or ""):
         return None
-    return Hook(int(found[2]), MODULE, found[3]) if found[3] else Hook(int(found[2]), "resid_post")
+    layer, module, side = int(found[2]), found[3], found[4]
+    if module:
+        return None if side == "input" else Hook(layer, MODULE, module)
+    return Hook(layer, "resid_pre" if side == "input" else "resid_post")
 
 
 @torch.no_grad()

@@ -13,8 +13,18 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
 from faithful.base.records import SEAL
 from faithful.base.suggest import did_you_mean
-from faithful.formats.files import CONFIG, SPARSITY, WEIGHTS, load_sae, locate_sae, outline_sae, weights_file
-from faithful.formats.record import own_record, read_config
+from faithful.formats.files import (
+    CONFIG,
+    DICTIONARY_WEIGHTS,
+    SPARSITY,
+    WEIGHTS,
+    folder_config,
+    load_sae,
+    locate_sae,
+    outline_sae,
+    weights_file,
+)
+from faithful.formats.record import own_record
 from faithful.hooks.hook import Hook
 from faithful.hub.errors import first_line
 from faithful.hub.local_files import is_named
@@ -25,7 +35,7 @@ from faithful.store.places import ROOT
 
 HUB_PLACE = re.compile(r"[\w.-]+/[\w.-]+(/.+)?")
 SEED_FOLDER = re.compile(r"seed-?(\d+)")
-
+TRAINER_FOLDER = re.compile(r"trainer_\d+")
 
 FILES = {
     CONFIG: "`cfg.json` (SAELens 6, with what is known of the training under `metadata`)",
@@ -45,7 +55,7 @@ class TrainedSae:
         place: its folder below the one it was looked for in: `own/resid_pre.8-f12288-k16/seed-0`; '' for that one itself.
         corpus: name of the corpus it was trained on; for SAEs from elsewhere that of the data set they name, else of
             their folder, or of their repository.
-        config: its cfg.json.
+        config: its cfg.json, of dictionary_learning its config.json.
         renamed: what it reads, by the name that other SAEs of a study have for it; None where that is its own.
     """
 
@@ -80,7 +90,8 @@ class TrainedSae:
     def seed(self) -> int | None:
         """Init seed, None where neither its record nor its folder says."""
         of_folder = SEED_FOLDER.fullmatch(self.folder.name)
-        return self.identity.get("init_seed", int(of_folder[1]) if of_folder else None)
+        stated = self.identity.get("init_seed", (self.config.get("trainer") or {}).get("seed"))
+        return int(of_folder[1]) if stated is None and of_folder else stated
 
     @property
     def name(self) -> str:
@@ -157,7 +168,7 @@ class TrainedSae:
 
 
 def read_sae(folder: Path, below: Path | None = None, source: str | None = None) -> TrainedSae:
-    """The SAE in a folder, of which only cfg.json is read here.
+    """The SAE in a folder, of which only its config is read here.
 
     Args:
         folder: where it is.
@@ -165,9 +176,9 @@ def read_sae(folder: Path, below: Path | None = None, source: str | None = None)
         source: `USER/REPO/place` of one that came from the Hub.
 
     Raises:
-        FaithfulError: see `read_config`.
+        FaithfulError: see `folder_config`.
     """
-    config = read_config(folder / CONFIG)
+    config = folder_config(folder)
     place = folder.relative_to(below or folder).as_posix()
     parts = source.split("/")[1:] if source else folder.resolve().parts
     return TrainedSae(folder, source or str(folder), "" if place == "." else place, _corpus_of(config, parts), config)
@@ -175,10 +186,11 @@ def read_sae(folder: Path, below: Path | None = None, source: str | None = None)
 
 def _corpus_of(config: Mapping[str, Any], parts: Sequence[str]) -> str:
     """The corpus an SAE was trained on: as recorded, else the last part of its data set's name, else after its path's parts
-    as here, `CORPUS/SHAPE/seed-N`, or its own folder."""
+    as here, `CORPUS/SHAPE/seed-N` (dictionary_learning's RUN/PLACE/trainer_N is like it), or its own folder."""
     recorded = (own_record(config).get("identity") or {}).get("corpus")
     dataset = (config.get("metadata") or {}).get("dataset_path") or config.get("dataset_path") or ""
-    by_place = parts[max(0, len(parts) - 3)] if SEED_FOLDER.fullmatch(parts[-1]) else parts[-1]
+    is_numbered = SEED_FOLDER.fullmatch(parts[-1]) or TRAINER_FOLDER.fullmatch(parts[-1])
+    by_place = parts[max(0, len(parts) - 3)] if is_numbered else parts[-1]
     return str(recorded or str(dataset).rpartition("/")[2] or by_place)
 
 
@@ -230,7 +242,8 @@ def read_grid(folder: Path) -> list[TrainedSae]:
 
 def sae_folders(place: Path) -> list[Path]:
     """Folders of the SAEs below a folder, at any level, by name; those in hidden folders, where checkpoints are, are none."""
-    return sorted(path.parent for path in place.rglob(CONFIG) if not is_hidden(path, place))
+    found = [path for name in (CONFIG, DICTIONARY_WEIGHTS) for path in place.rglob(name) if not is_hidden(path, place)]
+    return sorted({path.parent for path in found})
 
 
 def is_hidden(path: Path, folder: Path) -> bool:
@@ -304,9 +317,7 @@ def _on_hub(source: str) -> list[TrainedSae]:
         files = HfApi().list_repo_files(repo)
     except Exception as error:  # no such repository, gated, a dropped line: each has its own type
         raise FaithfulError(f"There is no folder {source}, and the Hub answers: {first_line(error)}.") from error
-    parents = sorted(
-        name.removesuffix(CONFIG).rstrip("/") for name in files if name == CONFIG or name.endswith("/" + CONFIG)
-    )
+    parents = sorted({name.rpartition("/")[0] for name in files if Path(name).name in (CONFIG, DICTIONARY_WEIGHTS)})
     places = [parent for parent in parents if not place or parent == place or parent.startswith(place + "/")]
     if not places:
         raise FaithfulError(f"{source} on the Hub holds no SAEs; name another place.")

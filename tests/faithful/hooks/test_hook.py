@@ -10,11 +10,13 @@ from torch import Tensor
 
 from faithful.activations.quality import spliced_losses
 from faithful.base.errors import FaithfulError
-from faithful.hooks.hook import MODULE, Hook, ignores_mean, parse_hook
+from faithful.hooks.hook import ATTENTIONS, MODULE, Hook, ignores_mean, parse_hook
 from faithful.hooks.hook_points import decoder_layers
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec
 from faithful.store.token_rows import special_ids
+from tests.faithful.hooks.test_sublayers import model_of
+from tests.families import FAMILIES
 
 Models = Callable[[str], tuple[ModelSpec, Any]]
 
@@ -33,6 +35,22 @@ Models = Callable[[str], tuple[ModelSpec, Any]]
         ("model.layers.3.mlp", Hook(3, MODULE, "mlp")),
         ("h.4.attn", Hook(4, MODULE, "attn")),
         ("layers.4.self_attn.o_proj", Hook(4, MODULE, "self_attn.o_proj")),
+        ("blocks.8.hook_out", Hook(8, "resid_post")),
+        ("blocks.8.hook_in", Hook(8, "resid_pre")),
+        ("blocks.8.mlp.hook_out", Hook(8, MODULE, "mlp")),
+        ("blocks.8.hook_resid_post", Hook(8, "resid_post")),
+        ("transformer.h.7.output", Hook(7, "resid_post")),
+        ("model.layers.20.input", Hook(20, "resid_pre")),
+        ("gpt_neox.layers.3.attention.output", Hook(3, MODULE, "attention")),
+        ("transformer.blocks.2", Hook(2, "resid_post")),
+        ("resid_post_layer_7", Hook(7, "resid_post")),
+        ("resid_out_layer3", Hook(3, "resid_post")),
+        ("resid_pre_layer_7", Hook(7, "resid_pre")),
+        ("mlp_layer_7", Hook(7, MODULE, "mlp")),
+        ("mlp_out_layer_7", Hook(7, MODULE, "mlp")),
+        ("attn_out_layer0", Hook(0, MODULE, "attn")),
+        ("model.layers.3.mlp.input", None),
+        ("blocks.2.mlp.hook_in", None),
         ("blocks.2.attn.hook_z", None),
         ("blocks.2.hook_resid_mid", None),
         ("blocks.2.ln1.hook_normalized", None),
@@ -41,7 +59,7 @@ Models = Callable[[str], tuple[ModelSpec, Any]]
         ("", None),
     ],
 )
-def test_places_have_the_names_of_transformer_lens_hugging_face_and_sparsify(name: str, hook: Hook | None) -> None:
+def test_places_have_the_names_that_other_tools_give_them(name: str, hook: Hook | None) -> None:
     assert parse_hook(name) == hook
     if hook is not None:
         assert parse_hook(hook.tl_name) == hook
@@ -80,6 +98,25 @@ def test_a_modules_output_is_read_before_the_norm_behind_it(family_model: Models
 def test_where_nothing_stands_behind_a_module_it_is_one_place(family_model: Models, family: str, mlp: str) -> None:
     _, model = family_model(family)
     assert Hook(1, MODULE, mlp).place(model) == Hook(1, "mlp_out").place(model)
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "qwen2", "qwen3", "gemma3_text", "olmo2", "mpt"])
+def test_a_layers_path_in_sae_lens_is_the_stream_after_it(name: str, family_model: Models) -> None:
+    """SAELens hooks the module of that path; what it gives is what enters the next layer, in every family."""
+    from sae_lens.load_model import HookedProxyLM
+
+    model = family_model(name)[1] if name in FAMILIES else model_of(name)
+    path, layers = decoder_layers(model)
+    attention = next(child for child, _ in layers[0].named_children() if child in ATTENTIONS)
+    names = [f"{path}.0", f"{path}.0.{attention}"]
+    ids = torch.randint(5, 60, (2, 9), generator=torch.Generator().manual_seed(0))
+    _, theirs = HookedProxyLM(model, None, hook_names=names).run_with_cache(ids, names_filter=names)  # type: ignore[arg-type]
+    hooks = [hook for hook in map(parse_hook, names) if hook]
+    assert hooks == [Hook(0, "resid_post"), Hook(0, MODULE, attention)]
+    for one, hook in zip(names, hooks, strict=True):
+        torch.testing.assert_close(TruncatedModel(model, hook)(ids), theirs[one])
+    torch.testing.assert_close(TruncatedModel(model, Hook(1, "resid_pre"))(ids), theirs[names[0]])
+    assert Hook(0, MODULE, "attn").place(model) == hooks[1].place(model)
 
 
 def test_modules_that_are_none_or_give_something_else_are_refused(family_model: Models) -> None:

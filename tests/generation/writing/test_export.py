@@ -11,11 +11,14 @@ import pytest
 import torch
 
 from faithful.base.errors import FaithfulError
+from faithful.hooks.hook import Hook
 from faithful.store.corpus import Corpus
 from generation.configs.export import ExportConfig
 from generation.configs.generate import GenerateConfig
 from generation.own.generate import generate
 from generation.writing.export import export
+from studies.common.config import StudyConfig
+from studies.common.inputs import resolve_input
 from tests.faithful.store.test_corpus import BOS, EOS, build_corpus
 
 CONTEXT = 16
@@ -181,6 +184,9 @@ def test_saelens_trains_on_the_rows_as_they_are(sampled: Path, monkeypatch: pyte
     assert seen == list(islice(ours * (len(seen) // len(ours) + 1), len(seen)))
     assert sae.cfg.metadata.prepend_bos is True
     assert sae.cfg.d_sae == 8 * 64
+    assert sae.cfg.metadata.hook_name == "transformer.h.0"
+    studied = resolve_input(StudyConfig(saes=(Path("output"),), corpora=(sampled,), out=Path("study"), device="cpu"))
+    assert (studied.hook, studied.saes[0].shape) == (Hook(0, "resid_post"), "resid_post.0-f512-k32")
 
 
 @pytest.mark.usefixtures("no_tokenizer", "empty_folder")
