@@ -37,7 +37,9 @@ def _facts(source: "Source") -> dict[str, Any]:
     """What the catalog states, without what only resolving finds out."""
     from dataclasses import asdict
 
-    facts = asdict(source) | {"data_files": source.data_files if source.kind == "hub" else source.file_names()}
+    facts = asdict(source) | {
+        "data_files": source.data_files if source.kind in ("hub", "package") else source.file_names()
+    }
     return {name: value for name, value in facts.items() if name not in ("name", "sha256", "root", "builder")}
 
 
@@ -49,6 +51,6 @@ def _row(source: "Source") -> tuple[str, ...]:
     return (
         source.name,
         fill(f"{about} ({source.size})" if source.size else about, WIDTH),
-        f"{source.repo}\n{part}" if source.repo else source.kind,
+        f"{source.repo}\n{part}" if source.repo else source.package or source.kind,
         licence,
     )

@@ -62,7 +62,7 @@ def source_rows(manifest: Manifest) -> list[tuple[str, str]]:
     """Everything that decides the documents of an external corpus, as a table."""
     identity, provenance = manifest.identity, manifest.provenance
     source, facts = identity["source"], provenance["source"]
-    where = [(name, source.get(name)) for name in ("repo", "config", "split", "revision")]
+    where = [(name, source.get(name)) for name in ("repo", "config", "split", "revision", "package", "version")]
     rows = [("source", facts.get("about") or facts["name"])]
     rows += [(name, f"`{value}`") for name, value in where if value]
     if source.get("data_files"):

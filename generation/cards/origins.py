@@ -17,7 +17,7 @@ class Origin:
 
     Attributes:
         name: the source, or the model that the texts were sampled from.
-        kind: `model`, or the kind of the source: `hub`, `files`, `embedded` or `noise`.
+        kind: `model`, or the kind of the source: `hub`, `files`, `embedded`, `package` or `noise`.
         about: what it is, in a line, "" when unknown.
         licence: as its publisher states it, None when unknown.
         repo: its id on the Hub, else None.
@@ -86,6 +86,9 @@ def _of_source(identity: dict[str, Any], provenance: dict[str, Any]) -> Origin:
     )
     entry = next((e for e in catalog() if (e.name, e.kind, e.repo) == (name, kind, repo)), None)
     sections = _sections(name) if entry else {}
+    story = f"The set `{repo}` on the Hugging Face Hub." if repo else "Local files."
+    if kind == "package":
+        story = f"Files of the Python package `{identity['package']}`, version {identity['version']}."
     words = f"{provenance.get('about', '')} {provenance.get('remarks', '')}".lower()
     return Origin(
         name=name,
@@ -94,7 +97,7 @@ def _of_source(identity: dict[str, Any], provenance: dict[str, Any]) -> Origin:
         licence=licence,
         repo=repo,
         synthetic=kind == RANDOM or "synthetic" in words,
-        story=sections.get("Origin", f"The set `{repo}` on the Hugging Face Hub." if repo else "Local files."),
+        story=sections.get("Origin", story),
         terms=sections.get(
             "Licence and republishing",
             f"{stated}. Token ids can be turned back into the text: publishing them is publishing the text, so look at the"
@@ -105,6 +108,6 @@ def _of_source(identity: dict[str, Any], provenance: dict[str, Any]) -> Origin:
 
 def _sections(name: str) -> dict[str, str]:
     """The second-level sections of a source's card in `data_cards/sources`, {} where it has none."""
-    path = resources.files("data_cards") / "sources" / f"{name}.md"
+    path = resources.files("data_cards") / "sources" / f"{name.replace(':', '-')}.md"
     parts = re.split(r"^## (.+)\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE) if path.is_file() else []
     return {title.strip(): body.strip() for title, body in zip(parts[1::2], parts[2::2], strict=True)}

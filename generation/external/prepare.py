@@ -40,10 +40,10 @@ def corpus_folder(config: AddConfig) -> Path:
 
 
 def source_name(name: str) -> str:
-    """Short name of a source, as a folder name: the catalog's, else the last part of a path or Hub id."""
+    """Short name of a source, as a folder: the catalog's (`wiki` of `real:wiki`), else the last part of a path or Hub id."""
     entry = find_entry(name)
     if entry:
-        return entry.name
+        return entry.name.split(":")[-1]
     path = Path(name).expanduser()
     if builder_of(path) and not path.is_dir():
         path = (path.with_suffix("") if path.suffix.lower() in PACKED else path).with_suffix("")

@@ -12,6 +12,7 @@ from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
+from faithful.base.packages import package_files, package_root, package_version
 from faithful.base.suggest import did_you_mean
 from faithful.hub.errors import PAUSES, with_retries
 from faithful.store.corpus import MANIFEST
@@ -26,11 +27,12 @@ from generation.files.local_files import (
     saved_files,
     saved_splits,
 )
+from generation.files.reader import Reader
 from generation.files.templates import WIKITEXT, choose, is_missing, renderer
 from generation.files.text_files import TextFiles
 from generation.sources.datasets_readers import ScriptError, hub_revision, reading_fault
 from generation.sources.held_out import choose_held_out
-from generation.sources.rows import Reader, needed_columns, open_source
+from generation.sources.rows import needed_columns, open_source
 from generation.sources.source import UNITS, Source
 from generation.sources.task_names import PROBE_TASKS, TASK_COLUMNS
 
@@ -93,6 +95,9 @@ def resolve_source(
     entry = find_entry(name)
     hub = {"--config": config, "--split": split, "--revision": revision}
     reading = {"--column": columns, "--template": template, "--leave-out": leave_out}
+    if entry and entry.kind == "package":
+        _refuse_options(entry.name, hub | reading)
+        return _choose_text(_resolve_packaged(replace(entry, unit=unit or entry.unit)), None, None, (), pauses)
     if entry and entry.kind != "hub":
         _refuse_options(entry.name, hub | reading)
         return _holding_out(_resolve_embedded(replace(entry, unit=unit or entry.unit)))
@@ -138,6 +143,24 @@ def _resolve_embedded(source: Source) -> Source:
     if missing:
         raise FaithfulError(f"The snapshot {missing[0]} is not there; install the package again.")
     return replace(source, sha256=tuple(sha256_file(Path(path)) for path in source.data_files))
+
+
+def _resolve_packaged(source: Source) -> Source:
+    """A source inside a package, at the version that is installed.
+
+    Raises:
+        FaithfulError: the package is not here, or lacks a file; says how to install it.
+    """
+    package = str(source.package)
+    files = [file for pattern in source.data_files for file in package_files(package, pattern, source.name)]
+    return replace(
+        source,
+        version=package_version(package, source.name),
+        data_files=tuple(map(str, files)),
+        sha256=tuple(map(sha256_file, files)),
+        root=str(package_root(package)),
+        builder=builder_of(files[0]),
+    )
 
 
 def _holding_out(source: Source) -> Source:

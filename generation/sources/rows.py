@@ -2,22 +2,24 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.hub.errors import PAUSES, Attempts, connection_lost, first_line, is_transient, with_retries
 from generation.files.parts import FilePart, whole_files
+from generation.files.reader import Reader
 from generation.files.tables import Tables
 from generation.files.templates import WIKITEXT, renderer
 from generation.files.text_files import TextFiles
 from generation.sources.datasets_readers import open_hub, open_saved, reading_fault
+from generation.sources.distinct import Distinct
 from generation.sources.round_robin import RoundRobin
 from generation.sources.source import Row, Source
 from generation.sources.task_names import names_one_of
 from generation.sources.wikitext import articles
 
 _LONGEST_NAME = 200
-READERS: dict[str, Callable[[str, list[Path], list[str]], "Reader"]] = {
+READERS: dict[str, Callable[[str, list[Path], list[str]], Reader]] = {
     "text": TextFiles,
     "json": TextFiles,
     "csv": TextFiles,
@@ -25,31 +27,6 @@ READERS: dict[str, Callable[[str, list[Path], list[str]], "Reader"]] = {
     "arrow": Tables,
 }
 """What reads local files, by their type (`generation.files.local_files.BUILDERS`): from type, paths and names in ids."""
-
-
-class Reader(Protocol):
-    """What reads files row by row.
-
-    Attributes:
-        names: what the files are called in document ids.
-    """
-
-    names: list[str]
-
-    def columns(self) -> list[str]:
-        """Names of the columns."""
-
-    def select(self, columns: tuple[str, ...]) -> "Reader":
-        """The same files, of which no more than these columns are needed."""
-
-    def division(self, unit: str) -> str | None:
-        """How `parts` cuts the files, in words; None where they can only be read from their beginnings."""
-
-    def parts(self) -> list[FilePart]:
-        """The files in parts, in the order of their rows."""
-
-    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
-        """Rows of a file after the first `skip`."""
 
 
 class Rows:
@@ -140,7 +117,7 @@ class Rows:
 
     def _item(self, text: str, row: dict[str, Any], file: str, number: int) -> Row | str:
         source, doc_id = self.source, f"{file}:{number}"
-        origin = source.name if source.kind == "hub" or source.builder == "saved" else file
+        origin = source.name if source.kind in ("hub", "package") or source.builder == "saved" else file
         if source.kind == "embedded":
             origin = doc_id = str(row["path"])
         elif source.builder == "text" and not number:
@@ -169,7 +146,8 @@ def open_source(source: Source) -> Reader:
     if source.builder == "saved":
         return open_saved(Path(str(source.root)) / (source.split or ""))
     read = READERS[str(source.builder)]
-    return read(str(source.builder), [Path(path) for path in source.data_files], source.file_names())
+    reader = read(str(source.builder), [Path(path) for path in source.data_files], source.file_names())
+    return Distinct(reader, source.columns) if source.distinct else reader
 
 
 def needed_columns(source: Source) -> tuple[str, ...]:

@@ -32,12 +32,14 @@ class Source:
 
     Attributes:
         name: as users type it; default folder name of the corpus.
-        kind: `hub`, `files`, `embedded` or `noise` (no text: uniform random tokens).
+        kind: `hub`, `files`, `embedded`, `package` (a Python package of others) or `noise` (no text: uniform random tokens).
         unit: `document` (a row is a document) or `passage` (a row is cut into consecutive passages).
         about: what it is, in a line.
         repo, config, split: of a Hub set; split also of a saved folder.
         revision: commit sha on the Hub, once resolved.
-        data_files: patterns inside the repository, () for its own list; absolute paths for the other kinds.
+        package, version: name and installed version of a package, once resolved.
+        data_files: patterns inside the repository or the package, () for the repository's own list; absolute paths for the
+            other kinds, and for a package once resolved.
         sha256: of each local or embedded file.
         root: folder that local paths are named from.
         builder: type of the files (parquet, json, csv, text, arrow, saved), None to leave it to the repository.
@@ -46,6 +48,7 @@ class Source:
         template: name or format string that makes text of them, None for one column as it stands.
         source_column: column, or `column.field`, that names the task or subset of a row.
         leave_out: tasks left out by that name.
+        distinct: whether each text is taken once, the first time that a file has it.
         held_out: rows (files, or texts known by name) whose passages make up the split `test`; () leaves it to a hash of
             each row's text.
         open_files: how many files, or parts of files, are read in turn.
@@ -64,6 +67,8 @@ class Source:
     config: str | None = None
     split: str | None = None
     revision: str | None = None
+    package: str | None = None
+    version: str | None = None
     data_files: tuple[str, ...] = ()
     sha256: tuple[str, ...] = ()
     root: str | None = None
@@ -73,6 +78,7 @@ class Source:
     template: str | None = None
     source_column: str | None = None
     leave_out: tuple[str, ...] = ()
+    distinct: bool = False
     held_out: tuple[str, ...] = ()
     open_files: int = OPEN_FILES
     parts: str | None = None
@@ -95,6 +101,8 @@ class Source:
         }
         if self.parts:
             text["parts"] = self.parts
+        if self.distinct:
+            text["distinct"] = True
         if self.held_out:
             text["held_out"] = list(self.held_out)
         if self.kind == "hub":
@@ -106,7 +114,8 @@ class Source:
                 "data_files": list(self.data_files),
             }
         else:
-            where = {"builder": self.builder, "files": dict(zip(self.file_names(), self.sha256, strict=True))}
+            where = {"package": self.package, "version": self.version} if self.kind == "package" else {}
+            where |= {"builder": self.builder, "files": dict(zip(self.file_names(), self.sha256, strict=True))}
         return {"kind": self.kind, **where, **text}
 
     def provenance(self) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from faithful.hub.errors import PAUSES, with_retries
 from faithful.hub.reachable import hub_problem
 from faithful.hub.set_files import refuse_foreign_files
 from generation.files.local_files import find_files, is_saved, saved_files, saved_splits
+from generation.files.reader import Reader
 from generation.files.templates import plain
 from generation.sources.datasets_readers import reading_fault
 from generation.sources.resolve import resolve_source
-from generation.sources.rows import Reader, open_source
+from generation.sources.rows import open_source
 from generation.sources.source import Source
 from studies.common.cache import ResultCache
 from studies.probes.embedded_tasks import RULES, EmbeddedText

