@@ -40,7 +40,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     ]
     header = ("name", "model", "params", "dtype", "context", "tokens", "layer", "d_sae", "k", "lr")
     print_table("Models", rows, header)
-    say("Any other causal LM works by Hub id or folder. Next: faithful generate --model NAME --dry-run")
+    say("Any other causal LM works by Hub id, folder or GGUF file. Next: faithful generate --model NAME --dry-run")
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:

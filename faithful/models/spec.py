@@ -73,6 +73,11 @@ class ModelSpec:
         return find_preset(self.name)
 
     @property
+    def asked(self) -> str:
+        """What a command line names it by: its preset, else what it is given by."""
+        return self.name if self.preset else self.source
+
+    @property
     def default_context(self) -> int:
         """Tokens per context where none are stated, BOS included: the preset's, else at most 512."""
         return self.preset.context if self.preset else min(DEFAULT_CONTEXT, self.positions or DEFAULT_CONTEXT)

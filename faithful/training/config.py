@@ -33,7 +33,7 @@ class TrainConfig:
     They go to `OUT/CORPUS/HOOK-fF-kK/seed-S/`.
     """
     model: str | None = None
-    """Preset name, Hub id or folder; default: the corpora's."""
+    """Preset name, Hub id, folder or GGUF file; default: the corpora's."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     """Init seeds: 0-5 or 0,1,42."""
     layer: int | None = None

@@ -10,7 +10,7 @@ from faithful.base.quantities import check_stated
 from faithful.formats.files import WRITTEN
 from faithful.hooks.hook import Hook
 from faithful.models.load import shape_of
-from faithful.models.presets import find_preset, sae_defaults
+from faithful.models.presets import sae_defaults
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.sae.variant import Variant, find_variant, parse_parameters
 from faithful.store.corpora_of_saes import bos_of
@@ -158,10 +158,7 @@ def _open(folders: tuple[Path, ...]) -> list[Corpus]:
 def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec:
     first = min(corpora, key=lambda corpus: corpus.manifest.kind != "own")
     recorded = first.manifest.identity["model"]
-    source = config.model
-    if source is None:
-        preset = find_preset(recorded["name"])
-        source = preset.name if preset else str(first.manifest.provenance["model"]["source"])
+    source = config.model or str(first.manifest.provenance["model"]["source"])
     resolve = partial(resolve_model, source, bos=bos_of(corpora), dtype=config.dtype, device=device)
     spec = resolve()
     if config.model is None and spec.revision != recorded["revision"]:
@@ -176,7 +173,8 @@ def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec
         if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:
             raise FaithfulError(
                 f"{corpus.folder} was tokenised for {made_for['name']}, whose tokenizer differs from {spec.name}'s;"
-                f" train with --model {made_for['name']}, or add the corpus again for {spec.name}."
+                f" train with --model {corpus.manifest.provenance['model']['source']}, or add the corpus again for"
+                f" {spec.name}."
             )
     return spec
 

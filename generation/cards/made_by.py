@@ -71,7 +71,7 @@ def _external(manifest: Manifest) -> AddConfig:
     defaults = {"seed": 0, "context": context_by_default(manifest), "window": WINDOW, "shard_rows": SHARD_ROWS}
     return AddConfig(
         name=reading["asked"].rstrip("/").split("/")[-1] if from_files else reading["asked"],
-        model=spec.name if spec.preset else spec.source,
+        model=spec.asked,
         tokens=tokens["train"],
         held_out=None if by_rule else tokens["test"],
         **{name: _field(value) for name, value in reading["stated"].items()},

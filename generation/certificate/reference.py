@@ -99,7 +99,7 @@ def score_reference(
     if not is_reference(corpus.manifest, spec):
         raise FaithfulError(
             f"{folder} is not sampled from {spec.name} at T 1 with nothing truncated, so it cannot be the reference;"
-            f" make one with `{command_line(GenerateConfig, model=spec.name)}`."
+            f" make one with `{command_line(GenerateConfig, model=spec.asked)}`."
         )
     scorer = Scorer(model, spec, Sampling())
     limit = limit or REFERENCE_TOKENS[scorer.device.type]

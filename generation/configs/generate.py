@@ -18,7 +18,7 @@ class GenerateConfig:
     COMMAND: ClassVar = "generate"
 
     model: str | None = None
-    """Preset name, Hub id or folder; default: the embedded `tiny`."""
+    """Preset name, Hub id, folder or GGUF file; default: the embedded `tiny`."""
     tokens: Count | None = None
     """Training tokens: 20000, 20k, 100M, 1e8; default: the preset's.
 

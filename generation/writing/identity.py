@@ -38,9 +38,7 @@ def tokenizer_identity(spec: ModelSpec) -> dict[str, Any]:
 
 def model_provenance(spec: ModelSpec) -> dict[str, Any]:
     """What is known of the model beyond its identity. A preset's own path is left out: it differs between machines."""
-    values = asdict(spec)
-    if spec.preset:
-        values["source"] = spec.name
+    values = asdict(spec) | {"source": spec.asked}
     return {name: value for name, value in values.items() if name not in ("eos_ids", "holes")}
 
 

@@ -21,7 +21,7 @@ class StudyConfig:
     Their held-out parts make the panel.
     """
     model: str | None = None
-    """Preset name, Hub id or folder; default: the corpora's."""
+    """Preset name, Hub id, folder or GGUF file; default: the corpora's."""
     own: str | None = None
     """Name of the model's own corpus, which the others are contrasted with."""
     tokens: Count | None = None

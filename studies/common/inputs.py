@@ -150,7 +150,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:
             raise FaithfulError(
                 f"{corpus.folder} was tokenised for {made_for['name']}, whose tokenizer differs from {spec.name}'s;"
-                f" add it again with `{command_line(AddConfig, name='SOURCE', model=spec.name)}`."
+                f" add it again with `{command_line(AddConfig, name='SOURCE', model=spec.asked)}`."
             )
     _refuse_other_models(config, saes, spec)
     _refuse_widths(saes, spec)

@@ -124,7 +124,7 @@ def _model(config: CorporaConfig, corpora: list[Corpus], device: str) -> ModelSp
         if model["tokenizer_sha256"] != spec.tokenizer_sha256:
             raise FaithfulError(
                 f"{corpus.folder} was tokenised for {model['name']}, whose tokenizer differs from {spec.name}'s;"
-                f" add it again with `{command_line(AddConfig, name='SOURCE', model=spec.name)}`."
+                f" add it again with `{command_line(AddConfig, name='SOURCE', model=spec.asked)}`."
             )
     return spec
 
@@ -136,7 +136,7 @@ def _own(folders: Sequence[Path], spec: ModelSpec) -> Path:
             return found
     raise FaithfulError(
         f"The corpora are held against {spec.name}'s own text at T 1, and none is among or beside them;"
-        f" make one with `{command_line(GenerateConfig, model=spec.name)}`, or name it with --own."
+        f" make one with `{command_line(GenerateConfig, model=spec.asked)}`, or name it with --own."
     )
 
 

@@ -65,12 +65,12 @@ def _option(run: Path) -> str | None:
 
 
 def _kind_and_model(manifest: Path) -> tuple[str, str]:
-    """Kind of a corpus and name of its model; empty for one that cannot be read, which no next step depends on."""
+    """Kind of a corpus and what its model is given by; empty for one that cannot be read, which no next step depends on."""
     from faithful.base.errors import FaithfulError
     from faithful.base.records import read_record
 
     try:
         values = read_record(manifest, dict)
-        return str(values["kind"]), str(values["identity"]["model"]["name"])
+        return str(values["kind"]), str(values["provenance"]["model"]["source"])
     except (FaithfulError, TypeError):
         return "", ""

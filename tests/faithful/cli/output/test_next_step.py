@@ -24,7 +24,7 @@ def write(path: Path, value: object = None) -> None:
 
 
 def corpus(run: Path, name: str, kind: str, model: str = "tiny") -> Path:
-    write(run / "corpora" / name / "corpus.json", {"kind": kind, "identity": {"model": {"name": model}}})
+    write(run / "corpora" / name / "corpus.json", {"kind": kind, "provenance": {"model": {"source": model}}})
     return run / "corpora" / name
 
 
