@@ -1,9 +1,16 @@
 """The mixing buffer: activations of many contexts wait in it, so that a batch holds tokens of unrelated texts."""
 
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor
+
+
+class BufferState(TypedDict):
+    """What waits in a buffer, in its order, on the CPU, and its generator's state."""
+
+    waiting: Tensor
+    generator: Tensor
 
 
 class MixingBuffer:
@@ -59,14 +66,14 @@ class MixingBuffer:
         self._at += len(slots)
         return self._memory.index_select(0, slots).float()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> BufferState:
         """Everything that decides what comes next, on the CPU: what waits, in its order, and the generator."""
         return {
             "waiting": self.read(self._order[self._at :]).cpu(),
             "generator": self._generator.get_state(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: BufferState) -> None:
         """Go on from a state of a buffer of the same size. Slots may differ from before: the order does not see them."""
         slots = torch.arange(len(self._memory))
         count = len(state["waiting"])

@@ -6,16 +6,16 @@ the context, the batch and the buffer alone: not on how many contexts share a fo
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from faithful.activations.mixing import MixingBuffer
+from faithful.activations.mixing import BufferState, MixingBuffer
 from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
 from faithful.hooks.padding import length_buckets, pad
@@ -100,6 +100,18 @@ class Moments(NamedTuple):
     scale: float
 
 
+class StreamState(TypedDict):
+    """Everything that decides what comes next of a stream, tensors on the CPU.
+
+    `of` is what the stream is of, `counts` its `Counts` with the positions as a tensor, `moments` mean and scale.
+    """
+
+    of: Mapping[str, object]
+    counts: dict[str, Any]
+    buffer: BufferState | None
+    moments: tuple[Tensor, float] | None
+
+
 class ActivationStream:
     """Batches of activations at a hook.
 
@@ -154,7 +166,7 @@ class ActivationStream:
             self._refill()
         return self._moments
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> StreamState:
         """Everything that decides what comes next, tensors on the CPU; what waits in the buffer is copied."""
         return {
             "of": self._identity(),
@@ -163,7 +175,7 @@ class ActivationStream:
             "moments": None if self._moments is None else (self._moments.mean.cpu(), self._moments.scale),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: StreamState) -> None:
         """Go on from a state, bit for bit as the stream it was taken from.
 
         Raises:
@@ -280,7 +292,7 @@ class ActivationStream:
     def _new_buffer(self) -> MixingBuffer:
         return MixingBuffer(self._size, self.d_in, self._model.dtype, self._model.device, self.config.data_seed)
 
-    def _identity(self) -> dict[str, Any]:
+    def _identity(self) -> Mapping[str, object]:
         return asdict(self.config) | {
             "hook_path": self.hook_path,
             "prefix": self._rows.sha256,

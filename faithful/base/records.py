@@ -14,13 +14,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import open_own, reason_of, write_json
 from faithful.base.shapes import Misfit, check
 
+R = TypeVar("R")
 SEAL = "record_sha256"
 MOST_BYTES = 256 << 20
 DEEPEST = 64
@@ -47,12 +48,12 @@ class Part(dict[str, Any]):
         raise MissingKey(f"`{key}` is missing in {self.place or 'a record'}; restore the file, or {AGAIN}.")
 
 
-def read_record(path: Path, shape: Any, mend: str = AGAIN) -> dict[str, Any]:
+def read_record(path: Path, shape: type[R], mend: str = AGAIN) -> R:
     """A record, checked before any of it is used; without its seal.
 
     Args:
         path: of the file.
-        shape: what it must look like, see `faithful.base.shapes`.
+        shape: what it must look like, see `faithful.base.shapes`: a TypedDict, or a `dict`.
         mend: what to do about one that is damaged, as the end of a sentence.
 
     Raises:
@@ -62,7 +63,7 @@ def read_record(path: Path, shape: Any, mend: str = AGAIN) -> dict[str, Any]:
     return parse_record(read_bytes(path, mend), shape, str(path), mend)
 
 
-def read_cache(path: Path, shape: Any = dict) -> dict[str, Any] | None:
+def read_cache(path: Path, shape: type[R] = dict) -> R | None:  # type: ignore[assignment]
     """A record that is made anew where it is not there: None then, and for one of a version that did not seal it.
 
     Raises:
@@ -98,7 +99,7 @@ def check_archive(path: Path, mend: str = AGAIN, *, tensors: bool = True) -> Non
     raise _damaged(str(path), "its content does not match its checksums", mend)
 
 
-def parse_record(content: bytes | str, shape: Any, where: str, mend: str = AGAIN) -> dict[str, Any]:
+def parse_record(content: bytes | str, shape: type[R], where: str, mend: str = AGAIN) -> R:
     """The same for what stands in a record; `where` names it in messages."""
     values = parse_json(content, where, mend)
     if not isinstance(values, dict):
@@ -107,7 +108,7 @@ def parse_record(content: bytes | str, shape: Any, where: str, mend: str = AGAIN
     if seal is not None and seal != seal_of(values):
         raise FaithfulError(f"{where} was edited or damaged: its content does not match its `{SEAL}`; {mend}.")
     fit(values, shape, where, mend)
-    found: dict[str, Any] = _parts(values, where)
+    found: R = _parts(values, where)
     return found
 
 
@@ -193,7 +194,7 @@ def record_bytes(values: Mapping[str, Any]) -> bytes:
     return (json.dumps(sealed(values), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(values: Mapping[str, Any]) -> Mapping[str, object]:
     """A record with its seal."""
     plain = {name: value for name, value in values.items() if name != SEAL}
     as_read = json.loads(json.dumps(plain, allow_nan=False))
@@ -206,7 +207,7 @@ def seal_of(values: Any) -> str:
 
 
 def update_record(
-    path: Path, shape: Any, change: Callable[[dict[str, Any]], dict[str, Any]], mend: str = AGAIN
+    path: Path, shape: type[dict[str, R]], change: Callable[[dict[str, R]], Mapping[str, R]], mend: str = AGAIN
 ) -> None:
     """Read a record that several processes share, change it and write it, while no other process does so.
 
@@ -263,7 +264,7 @@ def _parts(value: Any, place: str) -> Any:
     return value
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]

@@ -157,7 +157,7 @@ def _do(
         say(f"As the study in {out} was told: {told}; state an option to change it.")
     with progress(quiet=as_json) as report:
         done = study.run(wish, report)
-    summary = done.summary | {"folder": str(done.folder)}
+    summary: Mapping[str, Any] = done.summary | {"folder": str(done.folder)}
     missing = summary.get("missing_corpora")
     if missing:
         say(

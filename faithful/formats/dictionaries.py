@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from faithful.formats.keys import (
     DICTIONARY_READ,
     refuse_unknown,
 )
+from faithful.formats.record import Buffer, Config, Metadata, Trainer
 from faithful.formats.tensors import only, refuse_other_sizes, ungated, whole_k
 from faithful.hooks.hook import MODULE, Hook, parse_hook
 from faithful.sae.autoencoder import TENSORS, Autoencoder
@@ -39,7 +39,7 @@ WITHOUT_PRE_BIAS = ("AutoEncoderNew", "JumpReluAutoEncoder")
 BESIDE = ("k", "threshold", "group_sizes")
 
 
-def from_dictionary_learning(config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Autoencoder:
+def from_dictionary_learning(config: Config, tensors: Mapping[str, Tensor], where: str) -> Autoencoder:
     """An SAE of dictionary_learning, as `load_dictionary` computes it.
 
     Codes are those of decoder rows of length 1, as its classes give them where they do not train rows of that length. A
@@ -54,7 +54,7 @@ def from_dictionary_learning(config: Mapping[str, Any], tensors: Mapping[str, Te
         FaithfulError: another class, a transcoder, a key that is not known, missing or foreign tensors, sizes, k or places
             that do not fit together.
     """
-    trainer, buffer = config.get("trainer") or {}, config.get("buffer") or {}
+    trainer, buffer = config.get("trainer") or Trainer(), config.get("buffer") or Buffer()
     refuse_unknown(config, ("trainer", "buffer"), {}, where)
     refuse_unknown(trainer, DICTIONARY_READ, DICTIONARY_HARMLESS, where)
     refuse_unknown(buffer, DICTIONARY_BUFFER_READ, DICTIONARY_BUFFER_HARMLESS, f"{where} (buffer)")
@@ -84,7 +84,7 @@ def from_dictionary_learning(config: Mapping[str, Any], tensors: Mapping[str, Te
     return ThresholdSAE(W_enc * norms, b_enc * norms, W_dec / norms[:, None], b_dec, threshold * norms, metadata, label)
 
 
-def _metadata(trainer: Mapping[str, Any], buffer: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _metadata(trainer: Trainer, buffer: Buffer, where: str) -> Metadata:
     """Where it comes from, in SAELens' words. Without a name of its own the place is the layer's output."""
     layer, name = trainer.get("layer"), trainer.get("submodule_name")
     place = parse_hook(name) if name else None

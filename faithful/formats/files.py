@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from faithful.base.records import check_archive, read_record
 from faithful.formats.dictionaries import from_dictionary_learning
 from faithful.formats.keys import SAE_LENS_HARMLESS, SAE_LENS_READ, refuse_unknown
 from faithful.formats.peers import from_sae_lens, from_sparsify
-from faithful.formats.record import MEND, DictionaryConfig, Run, read_config, seal_config, weights_sha256
+from faithful.formats.record import MEND, Config, Run, read_config, seal_config, weights_sha256
 from faithful.hub.errors import first_line
 from faithful.sae.autoencoder import TENSORS, Autoencoder
 from faithful.sae.topk import TopKSAE
@@ -73,7 +73,7 @@ def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: 
         "normalize_activations": "none",
         "reshape_activations": "none",
         "rescale_acts_by_decoder_norm": False,
-        "metadata": METADATA | sae.metadata | dict(metadata),
+        "metadata": {**METADATA, **sae.metadata, **metadata},
     }
     try:
         json.dumps(config, allow_nan=False)
@@ -84,7 +84,7 @@ def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: 
             raise FaithfulError(f"The sparsity for {folder} is not {sae.d_sae} finite numbers; compute it again.")
         write_safetensors(folder / SPARSITY, {"sparsity": sparsity})
     write_safetensors(folder / WEIGHTS, {name: getattr(sae, name) for name in TENSORS})
-    write_json(folder / CONFIG, seal_config(config))
+    write_json(folder / CONFIG, seal_config(cast(Config, config)))
 
 
 def load_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Autoencoder:
@@ -118,14 +118,14 @@ def outline_sae(folder: Path) -> Autoencoder:
     return _read_folder(folder, folder_config(folder), _read_header)
 
 
-def folder_config(folder: Path) -> dict[str, Any]:
+def folder_config(folder: Path) -> Config:
     """What the SAE in a folder says of itself: its cfg.json, or the config.json beside dictionary_learning's ae.pt.
 
     Raises:
         FaithfulError: see `read_config`.
     """
     if _is_dictionary(folder):
-        return read_record(folder / DICTIONARY_CONFIG, DictionaryConfig, MEND)
+        return read_record(folder / DICTIONARY_CONFIG, Config, MEND)
     return read_config(folder / CONFIG)
 
 
@@ -188,7 +188,7 @@ def _is_dictionary(folder: Path) -> bool:
     return (folder / DICTIONARY_WEIGHTS).exists() and not (folder / CONFIG).exists()
 
 
-def _read_folder(folder: Path, config: dict[str, Any], read: Callable[[Path], dict[str, Tensor]]) -> Autoencoder:
+def _read_folder(folder: Path, config: Config, read: Callable[[Path], dict[str, Tensor]]) -> Autoencoder:
     where = str(folder)
     sae: Autoencoder
     if _is_dictionary(folder):

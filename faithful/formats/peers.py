@@ -1,6 +1,6 @@
 """Configs and tensors of SAELens and sparsify, turned into SAEs; what cannot be turned exactly is refused by name."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from faithful.formats.keys import (
     refuse_stated,
     refuse_unknown,
 )
+from faithful.formats.record import Config, Metadata, Run
 from faithful.formats.tensors import only, refuse_other_sizes, ungated, whole_k
 from faithful.hooks.hook import parse_hook
 from faithful.sae.autoencoder import TENSORS, Autoencoder
@@ -67,7 +68,7 @@ MOVED = (  # flat before version 6, in the metadata since
 FINETUNED = ("scaling_factor", "finetuning_scaling_factor")
 
 
-def from_sae_lens(config: dict[str, Any], tensors: dict[str, Tensor], where: str) -> Autoencoder:
+def from_sae_lens(config: Config, tensors: dict[str, Tensor], where: str) -> Autoencoder:
     """An SAE of SAELens, also of versions before 6.
 
     Decoder norms (`rescale_acts_by_decoder_norm`), gates, a fine-tuned scaling of codes and an encoder without pre-bias are
@@ -100,7 +101,7 @@ def from_sae_lens(config: dict[str, Any], tensors: dict[str, Tensor], where: str
 
 
 def from_sparsify(
-    config: dict[str, Any], tensors: dict[str, Tensor], hookpoint: str, where: str, run: dict[str, Any] | None = None
+    config: Config, tensors: dict[str, Tensor], hookpoint: str, where: str, run: Run | None = None
 ) -> TopKSAE:
     """An SAE of sparsify, whose folder is named after its hookpoint: the module whose output it was trained on.
 
@@ -115,7 +116,7 @@ def from_sparsify(
         FaithfulError: a transcoder, a skip connection, another activation, missing or foreign tensors, a key that is not
             known.
     """
-    run = run or {}
+    run = run or Run()
     refuse_unknown(config, SPARSIFY_READ, SPARSIFY_HARMLESS, where)
     refuse_unknown(run, SPARSIFY_RUN_READ, SPARSIFY_RUN_HARMLESS, f"{where}'s run")
     if config.get("activation", "topk") != "topk" or config.get("signed"):
@@ -138,10 +139,10 @@ def from_sparsify(
     )
 
 
-def _sae_lens_keys(config: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _sae_lens_keys(config: Config, where: str) -> tuple[Config, Metadata]:
     """What the config states, and its metadata as SAELens 6 has it, under the names of today."""
     is_old = "hook_point" in config
-    stated = {RENAMED.get(key, key): value for key, value in config.items()}
+    stated: dict[str, Any] = {RENAMED.get(key, key): value for key, value in config.items()}
     given = stated.pop("metadata", None) or {}
     if not isinstance(given, dict):
         raise FaithfulError(f"metadata in the config of {where} is no object; download the SAE again.")
@@ -154,10 +155,10 @@ def _sae_lens_keys(config: dict[str, Any], where: str) -> tuple[dict[str, Any], 
     if is_old and isinstance(kwargs, dict):
         # Until version 3, which renamed hook_point, TransformerLens processed the weights unless it was told not to.
         metadata["model_from_pretrained_kwargs"] = {"center_writing_weights": True} | kwargs
-    return stated, metadata
+    return cast(Config, stated), cast(Metadata, metadata)
 
 
-def _architecture(stated: dict[str, Any], where: str) -> str:
+def _architecture(stated: Config, where: str) -> str:
     architecture = stated.get("architecture") or "standard"
     activation = stated.get("activation_fn") or ("topk" if architecture == "topk" else "relu")
     if (architecture, activation) == ("standard", "topk"):
@@ -180,7 +181,7 @@ def _architecture(stated: dict[str, Any], where: str) -> str:
     return str(architecture)
 
 
-def _refuse_normalised(stated: dict[str, Any], hook_name: str, where: str) -> None:
+def _refuse_normalised(stated: Config, hook_name: str, where: str) -> None:
     normalise = stated.get("normalize_activations")
     if normalise not in (None, False, "none"):
         known = "expected_average_only_in" if normalise is True else str(normalise)
@@ -194,7 +195,7 @@ def _refuse_normalised(stated: dict[str, Any], hook_name: str, where: str) -> No
         )
 
 
-def _refuse_readings(metadata: dict[str, Any], where: str) -> None:
+def _refuse_readings(metadata: Metadata, where: str) -> None:
     refuse_stated(metadata, READINGS, where)
     kwargs = metadata.get("model_from_pretrained_kwargs") or {}
     if not isinstance(kwargs, dict):
@@ -228,7 +229,7 @@ def _refuse_readings(metadata: dict[str, Any], where: str) -> None:
         )
 
 
-def _trained_as(metadata: dict[str, Any], architecture: str) -> str:
+def _trained_as(metadata: Metadata, architecture: str) -> str:
     """The architecture it was trained with, and its k where it has one: a batchtopk SAE is saved as jumprelu."""
     trained = metadata.get("training_architecture")
     if not isinstance(trained, str) or trained == architecture:

@@ -6,7 +6,7 @@ followed by blanks for text. It has the Hub check a card before anything is sent
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def parse_card(card: str, where: str) -> CardParts:
 
 
 def make_card(
-    metadata: dict[str, Any], text: str, existing: Path | None = None, root: Path | None = None, digest: str = ""
+    metadata: Mapping[str, object], text: str, existing: Path | None = None, root: Path | None = None, digest: str = ""
 ) -> str:
     """A card of metadata and generated text; what the card on disk has outside its markers, and its metadata, is kept.
 
@@ -87,7 +87,7 @@ def make_card(
 def merge_cards(
     ours: str,
     there: str | None,
-    published: dict[str, Any] | None = None,
+    published: Mapping[str, object] | None = None,
     outside: str = "",
     *,
     where: str = "README.md on the Hub",
@@ -134,8 +134,8 @@ def merge_cards(
 
 
 def merge_metadata(
-    theirs: dict[str, Any], ours: dict[str, Any], published: dict[str, Any] | None = None
-) -> dict[str, Any]:
+    theirs: Mapping[str, object], ours: Mapping[str, object], published: Mapping[str, object] | None = None
+) -> dict[str, object]:
     """Metadata that are there with ours: what somebody set or took away since the last publication stays so.
 
     The file layout is ours, and tags are joined; tags that are neither text nor a list stay, for the Hub to refuse.
@@ -162,13 +162,13 @@ def outside_of(card: str) -> str:
     return "\n\n".join(text.strip() for text in (parts.before, parts.after) if text.strip())
 
 
-def metadata_of(card: str) -> dict[str, Any]:
+def metadata_of(card: str) -> dict[str, object]:
     """A card's metadata as JSON has them: keys, dates and the like as text.
 
     Raises:
         FaithfulError: they are no valid YAML.
     """
-    found: dict[str, Any] = _plain(mapping_of(split_card(card)[0], "README.md"))
+    found: dict[str, object] = _plain(mapping_of(split_card(card)[0], "README.md"))
     return found
 
 
@@ -233,5 +233,5 @@ def _plain(value: Any) -> Any:
     return value if value is None or is_number or isinstance(value, str) else str(value)
 
 
-def _yaml(metadata: dict[str, Any]) -> str:
-    return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+def _yaml(metadata: Mapping[str, object]) -> str:
+    return yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True)

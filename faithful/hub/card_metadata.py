@@ -1,9 +1,8 @@
 """The YAML at the head of a card, as people edit it: taken as it is meant, or refused with its file and line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -36,7 +35,7 @@ def split_card(card: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", card)
 
 
-def mapping_of(front: str, where: str, *, exact: bool = False) -> dict[str, Any]:
+def mapping_of(front: str, where: str, *, exact: bool = False) -> Mapping[str, object]:
     """The metadata of a card.
 
     Args:

@@ -5,9 +5,16 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypedDict, cast
 
 FILE = "licences.toml"
+
+
+class _Paragraphs(TypedDict):
+    unknown: str
+    names: dict[str, str]
+    licences: dict[str, str]
+    families: dict[str, str]
 
 
 def licence_paragraph(model: Mapping[str, Any]) -> str:
@@ -28,5 +35,6 @@ def licence_paragraph(model: Mapping[str, Any]) -> str:
 
 
 @cache
-def _paragraphs() -> dict[str, Any]:
-    return tomllib.loads((resources.files("data_cards") / FILE).read_text(encoding="utf-8"))
+def _paragraphs() -> _Paragraphs:
+    found = tomllib.loads((resources.files("data_cards") / FILE).read_text(encoding="utf-8"))
+    return cast(_Paragraphs, found)

@@ -23,6 +23,33 @@ RECORD = "faithful.json"
 CARD = "README.md"
 
 
+class ListedFile(TypedDict):
+    """A file that a publication lists."""
+
+    bytes: Count
+    sha256: Sha256
+
+
+class ListedCard(TypedDict, total=False):
+    """What a publication keeps of a card, to tell what people changed of it."""
+
+    metadata: dict[str, object]
+    outside: str
+
+
+class Publication(TypedDict, total=False):
+    """What a publication says of itself."""
+
+    format: str
+    repository: str
+    holds: str
+    subject: Any
+    parts: dict[str, Any]
+    cards: dict[str, ListedCard]
+    files: dict[str, ListedFile]
+    revision: str
+
+
 @dataclass(frozen=True)
 class RemoteFile:
     """A file at a revision, `size` in bytes: `sha256` where it is large, else `blob_id` is git's hash of the content."""
@@ -49,7 +76,7 @@ class Remote:
     private: bool = False
     files: dict[str, RemoteFile] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    record: dict[str, Any] | None = None
+    record: Publication | None = None
     cards: dict[str, str] = field(default_factory=dict)
 
 
@@ -142,7 +169,7 @@ class Repository:
             return Remote(info.sha, bool(info.private), files)
         refs = self.patiently(self.api.list_repo_refs, self.name, repo_type=self.kind)
         record = self.record(info.sha) if RECORD in files else None
-        cards = {CARD, *((record or {}).get("cards") or ())} & files.keys()
+        cards = {CARD, *((record or Publication()).get("cards") or ())} & files.keys()
         return Remote(
             head=info.sha,
             private=bool(info.private),
@@ -179,39 +206,12 @@ class Repository:
         """Content of a small file."""
         return read_text(self.fetch(path, revision))
 
-    def record(self, revision: str) -> dict[str, Any] | None:
+    def record(self, revision: str) -> Publication | None:
         """What a publication wrote about itself, None where the file is something else."""
         return _parsed(self.text(RECORD, revision), f"{RECORD} of {self.name}")
 
 
-class ListedFile(TypedDict):
-    """A file that a publication lists."""
-
-    bytes: Count
-    sha256: Sha256
-
-
-class ListedCard(TypedDict, total=False):
-    """What a publication keeps of a card, to tell what people changed of it."""
-
-    metadata: dict[str, Any]
-    outside: str
-
-
-class Publication(TypedDict, total=False):
-    """What a publication says of itself."""
-
-    format: str
-    repository: str
-    holds: str
-    subject: Any
-    parts: dict[str, Any]
-    cards: dict[str, ListedCard]
-    files: dict[str, ListedFile]
-    revision: str
-
-
-def _parsed(text: str | None, where: str) -> dict[str, Any] | None:
+def _parsed(text: str | None, where: str) -> Publication | None:
     """The record of a publication, None where the file is none or somebody else's.
 
     Raises:

@@ -4,7 +4,7 @@ A card may name any address for the files of a configuration, and the `datasets`
 opened. So the card is read first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +68,14 @@ def _fetched(repo: str, name: str, revision: str | None) -> Path | None:
         return None
 
 
-def _places(config: dict[str, Any]) -> Iterator[str]:
+def _places(config: Mapping[str, object]) -> Iterator[str]:
     """Every path that a configuration states, and every address wherever it stands."""
     for key, value in config.items():
         texts = list(_texts(value))
         yield from texts if key in _PLACES else (text for text in texts if key != "description" and "://" in text)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

@@ -1,6 +1,7 @@
 """Cards and reports are filled in from templates; what people write in markdown is made safe for LaTeX and BibTeX."""
 
 import re
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -15,7 +16,7 @@ def render_template(name: str, **values: Any) -> str:
     return environment.from_string(source).render(**values)
 
 
-def bibtex(title: str, place: str, tokens: str, model: dict[str, Any]) -> str:
+def bibtex(title: str, place: str, tokens: str, model: Mapping[str, object]) -> str:
     """How to cite a corpus, in BibTeX: only what is known, so neither author nor year.
 
     Args:

@@ -1,6 +1,7 @@
 """What every SAE here is, whatever its activation function: the one type that studies work with."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,7 @@ class Autoencoder(ABC):
     W_dec: Tensor
     b_dec: Tensor
     k: int | None
-    metadata: dict[str, Any]
+    metadata: Mapping[str, Any]
 
     @property
     def d_in(self) -> int:

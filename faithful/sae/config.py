@@ -59,12 +59,13 @@ class StackConfig:
             FaithfulError: a shape, a length or a share that cannot be.
         """
         ks = [self.variant.phase(percent / 100, self.k, self.auxk).k for percent in range(100)]
+        odd = [k for k in ks if not 1 <= k <= self.d_sae]
         wrong = [
             (min(self.d_in, self.d_sae) < 1, f"an SAE of {self.d_in} dimensions and {self.d_sae} latents cannot be"),
             (not 1 <= self.k <= self.d_sae, f"k {self.k} does not fit {self.d_sae} latents"),
             (
-                not all(1 <= k <= self.d_sae for k in ks),
-                f"the variant {self.variant.name} would keep {max(ks)} latents",
+                bool(odd),
+                f"the variant {self.variant.name} would keep {odd[0] if odd else self.k} latents",
             ),
             (not self.init_seeds, "a stack needs at least one init seed"),
             (min(self.init_seeds, default=0) < 0, "init seeds must not be negative"),

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TypedDict, cast
 
 import numpy as np
 import torch
@@ -21,9 +21,45 @@ from faithful.sae.variant import BatchCodes, Phase
 
 FVU_MEMORY = 0.99
 FIGURES = ("loss", "fvu", "aux", "objective", "l0", "grad_norm")
-GROUPS = {"weights": "weights", "first": "adam_m", "second": "adam_v"}
-"""What a checkpoint calls the tensors of a stack."""
-COUNTERS = ("silent", "fvu", "sums")
+
+
+class StepFigures(TypedDict):
+    """Figures of one cell, see `Stack.metrics`."""
+
+    loss: float
+    fvu: float
+    aux: float
+    objective: float
+    l0: float
+    grad_norm: float
+    dead_in_training: int
+    lr: float
+    k: int
+
+
+class StackShape(TypedDict):
+    """What a stack is of."""
+
+    d_in: int
+    d_sae: int
+    k: int
+    init_seeds: tuple[int, ...]
+    steps: int
+
+
+class StackState(TypedDict):
+    """Everything that decides the rest of a stack's training; `first` and `second` are Adam's moments."""
+
+    shape: StackShape
+    scale: float
+    made: int
+    summed: int
+    silent: Tensor
+    fvu: Tensor
+    sums: Tensor
+    weights: dict[str, Tensor]
+    first: dict[str, Tensor]
+    second: dict[str, Tensor]
 
 
 class Stack:
@@ -213,7 +249,7 @@ class Stack:
         self.stopped.add(cell)
         self.sums[cell] = math.nan
 
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[StepFigures]:
         """Means per cell over the steps since the last call, and the state now; waits until all steps are done.
 
         Returns:
@@ -229,27 +265,32 @@ class Stack:
         means = (self.sums / self.summed).tolist()
         dead = (self.silent >= self.config.dead_tokens).sum(1).tolist()
         last = self.steps_done - 1
-        now = {"lr": self.config.learning_rate(last), "k": self.config.phase(last).k}
+        lr, k = self.config.learning_rate(last), self.config.phase(last).k
         self.sums.zero_()
         self.sums[sorted(self.stopped)] = math.nan
         self.summed = 0
-        return [
-            dict(zip(FIGURES, row, strict=True)) | {"dead_in_training": count} | now
+        found = [
+            dict(zip(FIGURES, row, strict=True)) | {"dead_in_training": count, "lr": lr, "k": k}
             for row, count in zip(means, dead, strict=True)
         ]
+        return cast(list[StepFigures], found)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StackState:
         """Everything that decides the rest of the training; tensors are not copied."""
         return {
             "shape": self._shape(),
             "scale": self.scale,
             "made": self.steps_done,
             "summed": self.summed,
-            **{name: getattr(self, name) for name in COUNTERS},
-            **{name: getattr(self, group) for name, group in GROUPS.items()},
+            "silent": self.silent,
+            "fvu": self.fvu,
+            "sums": self.sums,
+            "weights": self.weights,
+            "first": self.adam_m,
+            "second": self.adam_v,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StackState) -> None:
         """Go on from `state_dict`.
 
         Raises:
@@ -260,11 +301,8 @@ class Stack:
                 f"The checkpoint is of {state['shape']}, this stack of {self._shape()}; delete the checkpoint to start anew."
             )
         self.scale, self.steps_done, self.summed = state["scale"], state["made"], state["summed"]
-        for name in COUNTERS:
-            getattr(self, name).copy_(state[name])
-        for name, group in GROUPS.items():
-            for tensor in TENSORS:
-                getattr(self, group)[tensor].copy_(state[name][tensor])
+        for mine, saved in zip(_tensors(self.state_dict()), _tensors(state), strict=True):
+            mine.copy_(saved)
         self._dead = [_Dead(silent >= self.config.dead_tokens) for silent in self.silent]
 
     def sae(self, cell: int) -> TopKSAE:
@@ -278,9 +316,9 @@ class Stack:
             self.config.phase(max(0, self.steps_done - 1)).k,
         )
 
-    def _shape(self) -> dict[str, Any]:
-        config = self.config
-        return {name: getattr(config, name) for name in ("d_in", "d_sae", "k", "init_seeds", "steps")}
+    def _shape(self) -> StackShape:
+        c = self.config
+        return {"d_in": c.d_in, "d_sae": c.d_sae, "k": c.k, "init_seeds": c.init_seeds, "steps": c.steps}
 
 
 class _Dead:
@@ -304,7 +342,7 @@ class _Dead:
         return self.mask.byte().sort(descending=True, stable=True).indices[:count] if count else None
 
 
-def select_cells(state: dict[str, Any], init_seeds: tuple[int, ...]) -> dict[str, Any]:
+def select_cells(state: StackState, init_seeds: tuple[int, ...]) -> StackState:
     """The part of a `Stack.state_dict` that belongs to some of its cells: cells do not depend on each other.
 
     Args:
@@ -312,9 +350,25 @@ def select_cells(state: dict[str, Any], init_seeds: tuple[int, ...]) -> dict[str
         init_seeds: theirs, in the order wanted.
     """
     places = [state["shape"]["init_seeds"].index(seed) for seed in init_seeds]
-    groups = {group: {name: state[group][name][places] for name in TENSORS} for group in GROUPS}
-    counters = {name: state[name][places] for name in COUNTERS}
-    return state | counters | groups | {"shape": state["shape"] | {"init_seeds": init_seeds}}
+    weights, first, second = (
+        {name: tensor[places] for name, tensor in group.items()}
+        for group in (state["weights"], state["first"], state["second"])
+    )
+    return {
+        **state,
+        "shape": {**state["shape"], "init_seeds": init_seeds},
+        "silent": state["silent"][places],
+        "fvu": state["fvu"][places],
+        "sums": state["sums"][places],
+        "weights": weights,
+        "first": first,
+        "second": second,
+    }
+
+
+def _tensors(state: StackState) -> list[Tensor]:
+    groups = (state["weights"], state["first"], state["second"])
+    return [state["silent"], state["fvu"], state["sums"], *(group[name] for group in groups for name in TENSORS)]
 
 
 def init_weights(seed: int, d_in: int, d_sae: int) -> Tensor:

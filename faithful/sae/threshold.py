@@ -1,5 +1,6 @@
 """SAEs whose latents fire above a threshold of their own: ReLU, JumpReLU and what is exported as that."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,7 +30,7 @@ class ThresholdSAE(Autoencoder):
     W_dec: Tensor
     b_dec: Tensor
     threshold: Tensor
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     architecture: str = "standard"
     k: None = None
 

@@ -1,6 +1,7 @@
 """A TopK sparse autoencoder as plain tensors."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,7 +31,7 @@ class TopKSAE(Autoencoder):
     W_dec: Tensor
     b_dec: Tensor
     k: int
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def architecture(self) -> str:

@@ -11,7 +11,7 @@ from faithful.base.shapes import Name
 from faithful.store.corpus import MANIFEST, Corpus
 
 NAME = "corpora.json"
-PLACES = dict[Name, Path]
+PLACES: type[dict[str, str]] = dict[Name, Path]  # type: ignore[assignment]
 MEND = "delete it and train again, or name the corpora"
 
 

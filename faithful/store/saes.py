@@ -24,7 +24,7 @@ from faithful.formats.files import (
     outline_sae,
     weights_file,
 )
-from faithful.formats.record import own_record
+from faithful.formats.record import Config, Figures, Identity, Metadata, Own, own_record
 from faithful.hooks.hook import Hook
 from faithful.hub.errors import first_line
 from faithful.hub.local_files import is_named
@@ -63,28 +63,33 @@ class TrainedSae:
     source: str
     place: str
     corpus: str
-    config: dict[str, Any] = field(repr=False, compare=False)
+    config: Config = field(repr=False, compare=False)
     renamed: Hook | None = None
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> Metadata:
         """What its config says of its training, in SAELens' words."""
-        return dict(self.config.get("metadata") or {})
+        return self.config.get("metadata") or {}
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> Own:
         """What `faithful train` wrote about it; empty for SAEs from elsewhere."""
-        return dict(own_record(self.config))
+        return own_record(self.config)
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Everything that decides its weights; empty for SAEs from elsewhere."""
-        return dict(self.record.get("identity") or {})
+        return self.record.get("identity") or {}
 
     @property
-    def evaluation(self) -> dict[str, Any]:
+    def evaluation(self) -> Figures:
         """Its figures on held-out text (docs/metrics.md, "Training"); empty for SAEs from elsewhere."""
-        return dict(self.record.get("evaluation") or {})
+        return self.record.get("evaluation") or {}
+
+    def figure(self, name: str) -> float | None:
+        """One of these by its name; None where it is not there or not defined."""
+        figures: Mapping[str, Any] = self.evaluation
+        return figures.get(name)
 
     @property
     def seed(self) -> int | None:
@@ -184,11 +189,11 @@ def read_sae(folder: Path, below: Path | None = None, source: str | None = None)
     return TrainedSae(folder, source or str(folder), "" if place == "." else place, _corpus_of(config, parts), config)
 
 
-def _corpus_of(config: Mapping[str, Any], parts: Sequence[str]) -> str:
+def _corpus_of(config: Config, parts: Sequence[str]) -> str:
     """The corpus an SAE was trained on: as recorded, else the last part of its data set's name, else after its path's parts
     as here, `CORPUS/SHAPE/seed-N` (dictionary_learning's RUN/PLACE/trainer_N is like it), or its own folder."""
-    recorded = (own_record(config).get("identity") or {}).get("corpus")
-    dataset = (config.get("metadata") or {}).get("dataset_path") or config.get("dataset_path") or ""
+    recorded = own_record(config).get("identity", Identity()).get("corpus")
+    dataset = (config.get("metadata") or Metadata()).get("dataset_path") or config.get("dataset_path") or ""
     is_numbered = SEED_FOLDER.fullmatch(parts[-1]) or TRAINER_FOLDER.fullmatch(parts[-1])
     by_place = parts[max(0, len(parts) - 3)] if is_numbered else parts[-1]
     return str(recorded or str(dataset).rpartition("/")[2] or by_place)

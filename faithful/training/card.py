@@ -1,10 +1,10 @@
 """The card of a grid of SAEs: what each reaches, how to load it, how it was trained, whose licence to look at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, TypedDict
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_text
@@ -13,9 +13,11 @@ from faithful.hub.licences import licence_paragraph
 from faithful.hub.templates import slug
 from faithful.models.presets import find_preset
 from faithful.options.line import folded
+from faithful.sae.variant import DEFAULT
 from faithful.store.corpus import Manifest
 from faithful.store.saes import FILES, TrainedSae, corpora_beside, read_grid
 from faithful.training.config import TrainConfig
+from faithful.training.identity import in_words
 
 SETTINGS = (
     ("revision", "model revision"), ("dtype", "model dtype"), ("hook", "hook"), ("context", "context, BOS included"),
@@ -30,8 +32,18 @@ FIGURES = (
 )  # fmt: skip
 
 
-def model_facts(cells: Sequence[TrainedSae], corpora: dict[str, Manifest]) -> dict[str, Any]:
-    """Name, Hub id (None for a local model), revision, licence and family of the model, as far as they are known."""
+class ModelFacts(TypedDict):
+    """What is known of a model; `hub` is its Hub id, None for a local one."""
+
+    name: str
+    hub: str | None
+    revision: str
+    licence: str | None
+    family: str
+
+
+def model_facts(cells: Sequence[TrainedSae], corpora: dict[str, Manifest]) -> ModelFacts:
+    """What the SAEs, their corpora and the presets say of the model."""
     names = sorted({str(cell.identity.get("model") or cell.metadata.get("model_name") or "unknown") for cell in cells})
     if len(names) > 1:
         raise FaithfulError(f"The SAEs are of several models ({', '.join(names)}); publish each model's by themselves.")
@@ -53,20 +65,29 @@ def model_facts(cells: Sequence[TrainedSae], corpora: dict[str, Manifest]) -> di
     }
 
 
+def variants_of(cells: Sequence[TrainedSae]) -> list[str]:
+    """The variants of SAEs; of SAEs from elsewhere their architecture."""
+    found = (cell.identity.get("variant") or cell.config.get("architecture") or DEFAULT for cell in cells)
+    return list(dict.fromkeys(found))
+
+
 def kinds_of(cells: Sequence[TrainedSae]) -> str:
-    """The variants of SAEs, in words."""
-    return " and ".join(dict.fromkeys(str(cell.identity.get("variant", "TopK")) for cell in cells))
+    """The same in words."""
+    return " and ".join("TopK" if name == DEFAULT else name for name in variants_of(cells))
 
 
-def sae_metadata(model: dict[str, Any], datasets: Sequence[str]) -> dict[str, Any]:
+def sae_metadata(
+    cells: Sequence[TrainedSae], model: ModelFacts, datasets: Sequence[str] = ()
+) -> Mapping[str, str | list[str]]:
     """The card's YAML: only what is known. The licence of the SAEs is for whoever publishes them to state."""
-    values: dict[str, Any] = {"library_name": "saelens"}
+    values: dict[str, str | list[str]] = {"library_name": "saelens"}
     if model["hub"]:
         values["base_model"] = [model["hub"]]
     if datasets:
         values["datasets"] = list(datasets)
     short = slug(model["name"].split("/")[-1])
-    return values | {"tags": ["sparse-autoencoder", "mechanistic-interpretability", "faithful", "topk", short]}
+    tags = ["sparse-autoencoder", "mechanistic-interpretability", "faithful", *variants_of(cells), short]
+    return values | {"tags": tags}
 
 
 def write_saes_card(folder: Path) -> Path:
@@ -80,13 +101,13 @@ def write_saes_card(folder: Path) -> Path:
     cells = read_grid(folder)
     model = model_facts(cells, corpora_beside(folder))
     text = render_saes(folder.as_posix(), cells, model, f"SAEs of {model['name'].split('/')[-1]}", folder)
-    metadata = {"library_name": "saelens", "tags": sae_metadata(model, ())["tags"]}
+    metadata = {"library_name": "saelens", "tags": sae_metadata(cells, model)["tags"]}
     write_text(folder / "README.md", make_card(metadata, text, folder / "README.md"))
     return folder / "README.md"
 
 
 def render_saes(
-    name: str, cells: Sequence[TrainedSae], model: dict[str, Any], title: str | None, where: Path | None = None
+    name: str, cells: Sequence[TrainedSae], model: ModelFacts, title: str | None, where: Path | None = None
 ) -> str:
     """The generated part of the card, Markdown.
 
@@ -101,8 +122,7 @@ def render_saes(
 
     there, on_hub = (where / cells[0].place).as_posix() if where else "", f'"{name}", "{cells[0].place}"'
 
-    shared = _shared(cells)
-    trained = trained_by(cells, model, shared)
+    shared, trained = _shared(cells), trained_by(cells, model)
     hooks = list(dict.fromkeys(str(cell.metadata.get("hook_name")) for cell in cells))
     return render_template(
         "saes.md.jinja",
@@ -133,37 +153,41 @@ def render_saes(
 
 def means_table(cells: Sequence[TrainedSae]) -> str:
     """One row per corpus and shape: figures of docs/metrics.md, mean ± standard deviation over the SAEs."""
+    names = tuple(name for name, _ in FIGURES)
+    return markdown_table(("corpus", "shape", "SAEs", *names), mean_rows(cells, names))
+
+
+def mean_rows(cells: Sequence[TrainedSae], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Corpus, shape, number of SAEs and figures by their names."""
+    return [
+        (corpus, shape, str(len(some)), *(mean_and_sd([cell.figure(name) for cell in some]) for name in names))
+        for (corpus, shape), some in by_corpus_and_shape(cells).items()
+    ]
+
+
+def by_corpus_and_shape(cells: Sequence[TrainedSae]) -> dict[tuple[str, str], list[TrainedSae]]:
+    """SAEs that differ in their seed alone."""
     groups: dict[tuple[str, str], list[TrainedSae]] = {}
     for cell in cells:
         groups.setdefault((cell.corpus, cell.shape_folder), []).append(cell)
-    rows = [
-        (
-            corpus,
-            shape,
-            str(len(some)),
-            *(mean_and_sd([cell.evaluation.get(name) for cell in some]) for name, _ in FIGURES),
-        )
-        for (corpus, shape), some in groups.items()
-    ]
-    return markdown_table(("corpus", "shape", "SAEs", *(name for name, _ in FIGURES)), rows)
+    return groups
 
 
 def cells_table(cells: Sequence[TrainedSae]) -> str:
     """One row per SAE: where it is, and its figures on held-out text (docs/metrics.md, "Training")."""
-    rows = [
-        (f"`{cell.place}`", *(_figure(cell.evaluation.get(name), form) for name, form in FIGURES)) for cell in cells
-    ]
+    rows = [(f"`{cell.place}`", *(_figure(cell.figure(name), form) for name, form in FIGURES)) for cell in cells]
     return markdown_table(("SAE", *(name for name, _ in FIGURES)), rows)
 
 
-def trained_by(cells: Sequence[TrainedSae], model: dict[str, Any], shared: dict[str, Any]) -> TrainConfig | None:
+def trained_by(cells: Sequence[TrainedSae], model: ModelFacts) -> TrainConfig | None:
     """What to tell `faithful train` to make the grid again, corpora by name, None where it was not one grid."""
-    identities = [cell.identity for cell in cells]
+    shared, identities = _shared(cells), [cell.identity for cell in cells]
     if not {*RECORDED, "hook", "tokens", "epochs", "lr"} <= shared.keys() or not all(identities):
         return None
     kind, _, layer = str(shared["hook"]).partition(".")
-    lists = {
-        name: sorted({identity[name] for identity in identities}) for name in ("corpus", "init_seed", "d_sae", "k")
+    lists: dict[str, list[Any]] = {
+        name: sorted({dict(identity)[name] for identity in identities})
+        for name in ("corpus", "init_seed", "d_sae", "k")
     }
     is_mixed = any({"variant", "parameters"} & identity.keys() - shared.keys() for identity in identities)
     if is_mixed or prod(map(len, lists.values())) != len(cells):
@@ -185,26 +209,28 @@ def trained_by(cells: Sequence[TrainedSae], model: dict[str, Any], shared: dict[
     )
 
 
-def _shared(cells: Sequence[TrainedSae]) -> dict[str, Any]:
+def _shared(cells: Sequence[TrainedSae]) -> Mapping[str, Any]:
     """Settings that all cells have alike."""
-    identities = [cell.identity for cell in cells]
+    identities: list[Mapping[str, Any]] = [cell.identity for cell in cells]
     keys = dict.fromkeys(key for identity in identities for key in identity)
     return {
         key: identities[0].get(key) for key in keys if all(i.get(key) == identities[0].get(key) for i in identities)
     }
 
 
-def _figure(value: Any, form: str) -> str:
+def _figure(value: float | None, form: str) -> str:
     return "" if value is None else format(int(value) if form.endswith("d") else value, form)
 
 
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return in_words(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else f"`{value}`"
 
 
-def mean_and_sd(values: list[float | None]) -> str:
+def mean_and_sd(values: Sequence[float | None]) -> str:
     """`0.194 ± 0.002`; a dash where any SAE has no such figure."""
     known = [value for value in values if value is not None]
     if len(known) < len(values):

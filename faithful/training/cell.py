@@ -3,9 +3,9 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,16 +14,24 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import write_text
 from faithful.base.version import __version__
 from faithful.formats.files import CONFIG, WEIGHTS, save_sae
-from faithful.formats.record import RECORD
+from faithful.formats.record import RECORD, Identity, Provenance
 from faithful.models.spec import ModelSpec
-from faithful.sae.stack import init_weights
+from faithful.sae.stack import StepFigures, init_weights
 from faithful.sae.topk import TopKSAE
 from faithful.store.saes import read_sae
 from faithful.training.config import Settings
 from faithful.training.evaluate import Evaluation
-from faithful.training.identity import shape_name
+from faithful.training.identity import in_words, shape_name
 
 NOT_TRAINED = "the training left no trace, so no SAE was written"
+
+
+class LogRow(StepFigures):
+    """A line of train.jsonl: the figures of an interval, and the steps, stored tokens and seconds until then."""
+
+    step: int
+    tokens: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Cell:
     """
 
     folder: Path
-    identity: dict[str, Any]
+    identity: Identity
 
     @property
     def d_sae(self) -> int:
@@ -77,24 +85,27 @@ def finished(cell: Cell) -> bool:
     """
     if not (cell.folder / CONFIG).exists():
         return False
-    trained = read_sae(cell.folder).identity
+    wished: Mapping[str, object] = cell.identity
+    trained: Mapping[str, object] = read_sae(cell.folder).identity
     if not trained:
         raise FaithfulError(f"{cell.folder} holds an SAE that `faithful train` did not write; choose another --out.")
     changed = [
-        f"{name.replace('_', ' ')} {cell.identity.get(name)} asked for, {trained.get(name)} there"
-        for name in dict.fromkeys([*cell.identity, *trained])
-        if cell.identity.get(name) != trained.get(name) and name != "prefix_sha256"
+        f"{name.replace('_', ' ')} {_said(wished.get(name))} asked for, {_said(trained.get(name))} there"
+        for name in dict.fromkeys([*wished, *trained])
+        if wished.get(name) != trained.get(name) and name != "prefix_sha256"
     ]
-    if not changed and cell.identity["prefix_sha256"] != trained.get("prefix_sha256"):
+    if not changed and wished["prefix_sha256"] != trained.get("prefix_sha256"):
         changed = ["the corpus' text is another now"]
     if changed:
         raise FaithfulError(f"{cell.folder} was trained otherwise: {'; '.join(changed[:6])}. Choose another --out.")
     return (cell.folder / WEIGHTS).exists()
 
 
-def refuse_untrained(
-    cell: Cell, log: list[dict[str, Any]], found: Evaluation, hook_module: str, weights_sha256: str
-) -> None:
+def _said(value: object) -> str:
+    return in_words(value) if isinstance(value, dict) else str(value)
+
+
+def refuse_untrained(cell: Cell, log: list[LogRow], found: Evaluation, hook_module: str, weights_sha256: str) -> None:
     """Refuse to write a record that shows no training.
 
     Raises:
@@ -119,7 +130,7 @@ def refuse_untrained(
             )
 
 
-def write_log(cell: Cell, log: list[dict[str, Any]]) -> str:
+def write_log(cell: Cell, log: list[LogRow]) -> str:
     """Write train.jsonl: a line per interval; the hash of its content."""
     content = "".join(json.dumps(row) + "\n" for row in log)
     write_text(cell.folder / "train.jsonl", content)
@@ -151,9 +162,9 @@ def write_cell(
     sae: TopKSAE,
     settings: Settings,
     hook_module: str,
-    log: list[dict[str, Any]],
+    log: list[LogRow],
     found: Evaluation,
-    provenance: dict[str, Any],
+    provenance: Provenance,
 ) -> None:
     """Write a finished SAE: log first, cfg.json last, so that a cell is finished or not there."""
     weights_sha256 = sae.sha256()

@@ -5,17 +5,18 @@ import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict, cast
 
 import torch
 
+from faithful.activations.stream import StreamState
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import open_own, reason_of, remove_temporaries, write_tensors
 from faithful.base.records import check_archive
 from faithful.base.shapes import Count, check
-from faithful.sae.stack import select_cells
-from faithful.training.cell import Cell
+from faithful.sae.stack import StackState, select_cells
+from faithful.training.cell import Cell, LogRow
 
 FOLDER = ".checkpoints"
 
@@ -26,6 +27,20 @@ class Header(TypedDict):
     cells: dict[str, str]
     step: Count
     diverged: dict[str, str]
+
+
+class PassState(TypedDict):
+    """A training as it stands: its seconds and CPU threads so far, each cell's log by hash, what it reads and trains."""
+
+    seconds: float
+    threads: int
+    rows: dict[str, list[LogRow]]
+    stream: StreamState
+    stacks: list[StackState]
+
+
+class Saved(Header, PassState):
+    """All that a checkpoint holds."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +91,14 @@ def checkpoint_path(cells: list[Cell]) -> Path:
     return _corpus_folder(cells) / FOLDER / f"{digest(sorted(cell.sha256 for cell in cells))[:32]}.pt"
 
 
-def save_checkpoint(path: Path, cells: list[Cell], step: int, diverged: dict[str, str], state: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, cells: list[Cell], step: int, diverged: dict[str, str], state: PassState) -> None:
     """Write a state of plain values and tensors, atomically; `step` and `diverged` as in `Checkpoint`."""
     root = _corpus_folder(cells)
     held = {cell.sha256: cell.folder.relative_to(root).as_posix() for cell in cells}
-    whole = {"cells": held, "step": step, "diverged": diverged} | state
-    write_tensors(path, whole)
+    write_tensors(path, {"cells": held, "step": step, "diverged": diverged, **state})
 
 
-def load_checkpoint(path: Path, *, tensors: bool = True) -> dict[str, Any]:
+def load_checkpoint(path: Path, *, tensors: bool = True) -> Saved:
     """What `save_checkpoint` wrote, on the CPU; without `tensors` they have shapes only, and are not read.
 
     Raises:
@@ -93,13 +107,12 @@ def load_checkpoint(path: Path, *, tensors: bool = True) -> dict[str, Any]:
     try:
         check_archive(path, tensors=tensors)
         state = dict(torch.load(path, map_location="cpu" if tensors else "meta", weights_only=True))
-        cells, step, diverged = state["cells"], state["step"], state["diverged"]
-        check({"cells": cells, "step": step, "diverged": diverged}, Header)
+        check(state, Header)
     except Exception as error:
         raise FaithfulError(
             f"The checkpoint {path} cannot be read ({error}); delete it to start those SAEs anew."
         ) from None
-    return state | {"cells": cells, "step": step, "diverged": diverged}
+    return cast(Saved, state)
 
 
 def split_by_checkpoint(cells: list[Cell]) -> list[tuple[list[Cell], Checkpoint | None]]:
@@ -114,7 +127,7 @@ def split_by_checkpoint(cells: list[Cell]) -> list[tuple[list[Cell], Checkpoint 
     return [*groups, (rest, None)] if rest else groups
 
 
-def stack_state(state: dict[str, Any], d_sae: int, k: int, init_seeds: tuple[int, ...]) -> dict[str, Any]:
+def stack_state(state: PassState, d_sae: int, k: int, init_seeds: tuple[int, ...]) -> StackState:
     """The state of some cells of one shape, whatever cells shared their stack."""
     for stack in state["stacks"]:
         if (stack["shape"]["d_sae"], stack["shape"]["k"]) == (d_sae, k):

@@ -11,11 +11,13 @@ from faithful.activations.stream import ActivationStream
 from faithful.base.errors import FaithfulError
 from faithful.base.files import append_line
 from faithful.base.progress import Progress, Reporter, counted
+from faithful.formats.record import Provenance
 from faithful.sae.stack import Stack
 from faithful.store.token_rows import TokenRows
-from faithful.training.cell import Cell, write_cell, write_log
+from faithful.training.cell import Cell, LogRow, write_cell, write_log
 from faithful.training.checkpoint import (
     Checkpoint,
+    PassState,
     checkpoint_path,
     load_checkpoint,
     remove_finished,
@@ -66,7 +68,7 @@ class TrainingPass:
         self.stream = ActivationStream(model, rows, settings.stream)
         if state:
             self.stream.load_state(state["stream"])
-        self.rows: list[list[dict[str, Any]]] = [state["rows"][cell.sha256] if state else [] for cell in self.cells]
+        self.rows: list[list[LogRow]] = [state["rows"][cell.sha256] if state else [] for cell in self.cells]
         self.step: int = state["step"] if state else 0
         self.seconds: float = state["seconds"] if state else 0.0
         mean, scale = self.stream.moments()
@@ -135,14 +137,14 @@ class TrainingPass:
             if cell.sha256 in self.diverged:
                 continue
             if math.isfinite(row["loss"]):
-                rows.append({"step": self.step, "tokens": tokens, "seconds": round(self.seconds, 2)} | row)
+                rows.append({"step": self.step, "tokens": tokens, "seconds": round(self.seconds, 2), **row})
             else:
                 self._leave(cell, f"{row['loss']} at step {self.step}")
         self.noted = self.step
         if time.monotonic() - self.written >= LOG_SECONDS:
             self._write_logs()
         logger.log(self.step, found)
-        shown = [{"cell": cell.name} | row for cell, row in zip(self.cells, found, strict=True)]
+        shown = [{"cell": cell.name, **row} for cell, row in zip(self.cells, found, strict=True)]
         report(Progress(f"training {self.corpus.name}", tokens, self.settings.tokens, cells=shown))
 
     def _write_logs(self) -> None:
@@ -159,7 +161,7 @@ class TrainingPass:
         stack.stop(place)
 
     def _save(self) -> None:
-        state = {
+        state: PassState = {
             "seconds": self.seconds,
             "threads": torch.get_num_threads(),
             "rows": {cell.sha256: rows for cell, rows in zip(self.cells, self.rows, strict=True)},
@@ -181,7 +183,7 @@ class TrainingPass:
     def _write(self, report: Reporter) -> list[str]:
         """Evaluate and write the cells that did not diverge; what was wrong with those that cannot be written."""
         counts, s = self.stream.counts, self.settings
-        provenance = {
+        provenance: Provenance = {
             "threads": torch.get_num_threads(),
             "device": self.device,
             "deterministic": s.deterministic or self.device == "cpu",

@@ -1,9 +1,9 @@
 """What SAEs do on held-out text (docs/metrics.md, "Training"), for all SAEs of a corpus from shared forward passes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from faithful.activations.quality import Quality, spliced_losses
 from faithful.activations.stream import kept_activations
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Tally, uncounted
+from faithful.formats.record import Figures
 from faithful.hooks.hook import Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec
@@ -34,7 +35,7 @@ class Evaluation(NamedTuple):
         weights_sha256: of the SAE that was measured.
     """
 
-    figures: dict[str, Any]
+    figures: Figures
     density: Tensor
     hook_module: str
     weights_sha256: str
@@ -141,6 +142,6 @@ def held_out(
     return text
 
 
-def _finite(figures: dict[str, Any]) -> dict[str, Any]:
+def _finite(figures: Mapping[str, float]) -> Figures:
     """Figures with None for what is not defined (ce_recovered where zeroing changes nothing)."""
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    return cast(Figures, {name: value if math.isfinite(value) else None for name, value in figures.items()})

@@ -1,6 +1,7 @@
 """What a training will take, before a weight is loaded: memory, arithmetic, time."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ class TrainPlan:
     memory: Memory
     seconds: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Mapping[str, object]:
         """Plain values."""
         values = asdict(self)
         return values | {"memory": values["memory"] | {"total": self.memory.total}}

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from faithful.base.errors import FaithfulError
+from faithful.formats.record import Identity
 from faithful.hooks.hook import Hook
 from faithful.sae.variant import DEFAULT, Variant, find_variant, variant_names
 from faithful.training.config import Settings
@@ -13,7 +13,7 @@ ALGORITHM = 2
 """Counts changes of the training that give the same settings other weights."""
 
 
-def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: int, k: int, seed: int) -> dict[str, Any]:
+def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: int, k: int, seed: int) -> Identity:
     """What decides a cell's weights: model, hook, the tokens it reads and their order, its own settings."""
     model = settings.model
     how = settings.stack(1, d_sae, k, (seed,), 1)
@@ -28,7 +28,7 @@ def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: in
         "tokens": settings.tokens,
         "epochs": settings.epochs,
         "context": settings.context,
-        "layout": settings.layout,
+        "layout": settings.layout,  # type: ignore[typeddict-item]
         "data_seed": settings.data_seed,
         "batch": settings.batch,
         "buffer": settings.buffer,
@@ -52,14 +52,14 @@ def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: in
     }
 
 
-def _variant_identity(variant: Variant) -> dict[str, Any]:
+def _variant_identity(variant: Variant) -> Identity:
     """What a variant adds to an identity; TopK nothing: its SAEs are those of before there were variants."""
     if variant.name == DEFAULT:
         return {}
     return {"variant": variant.name, "variant_version": variant.version, "parameters": asdict(variant)}
 
 
-def recorded_variant(identity: Mapping[str, Any]) -> Variant | None:
+def recorded_variant(identity: Identity) -> Variant | None:
     """The variant that an identity names, with its parameters; None where this version does not have it as it was then.
 
     Only files of `faithful/sae/variants` are imported, whatever an identity says.
@@ -72,6 +72,11 @@ def recorded_variant(identity: Mapping[str, Any]) -> Variant | None:
     except FaithfulError:
         return None
     return variant if variant.version == identity.get("variant_version", variant.version) else None
+
+
+def in_words(parameters: Mapping[str, object]) -> str:
+    """A variant's parameters: `start 3, price 0.05`."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parameters.items()) or "none"
 
 
 def shape_name(hook: Hook, d_sae: int, k: int, variant: str = DEFAULT) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.formats.files import CONFIG
+from faithful.formats.record import Identity
 from faithful.hooks.hook import Hook
 from faithful.models.spec import ModelSpec
 from faithful.store.saes import read_sae
@@ -25,7 +26,7 @@ class InheritedSettings:
     """
 
     out: Path
-    cells: dict[tuple[int, int], list[dict[str, Any]]]
+    cells: dict[tuple[int, int], list[Identity]]
 
     @classmethod
     def find(
@@ -54,7 +55,7 @@ class InheritedSettings:
         Raises:
             FaithfulError: it is not the same for all.
         """
-        every = [one[setting] for shape in shapes or self.cells for one in self.cells[shape]]
+        every: list[Any] = [dict(one)[setting] for shape in shapes or self.cells for one in self.cells[shape]]
         if len(set(every)) > 1:
             found = " and ".join(f"{value:,}" for value in sorted(set(every))[:2])
             raise FaithfulError(f"{self.out} holds SAEs trained with {setting} {found}; choose with --{setting}.")

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
 from faithful.base.errors import FaithfulError
+from faithful.sae.stack import StepFigures
 from faithful.training.cell import Cell
 from faithful.training.config import Settings
 
@@ -14,7 +15,7 @@ MODULES = {"wandb": "wandb", "tensorboard": "torch.utils.tensorboard"}
 class Logger(Protocol):
     """Takes the metrics of every cell at an interval."""
 
-    def log(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+    def log(self, step: int, rows: Sequence[StepFigures]) -> None:
         """One row per cell, in the order of the cells."""
 
     def close(self) -> None:
@@ -47,7 +48,7 @@ def open_logger(name: str, cells: list[Cell], settings: Settings) -> Logger:
 
 
 class _Nothing:
-    def log(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+    def log(self, step: int, rows: Sequence[StepFigures]) -> None:
         return None
 
     def close(self) -> None:
@@ -63,7 +64,7 @@ class _Wandb:
         )
         self.names = [f"{cell.identity['corpus']}/{cell.name}" for cell in cells]
 
-    def log(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+    def log(self, step: int, rows: Sequence[StepFigures]) -> None:
         values = {
             f"{name}/{key}": value for name, row in zip(self.names, rows, strict=True) for key, value in row.items()
         }
@@ -79,7 +80,7 @@ class _TensorBoard:
 
         self.writers = [SummaryWriter(cell.folder) for cell in cells]
 
-    def log(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+    def log(self, step: int, rows: Sequence[StepFigures]) -> None:
         for writer, row in zip(self.writers, rows, strict=True):
             for key, value in row.items():
                 writer.add_scalar(key, value, step)

@@ -4,7 +4,7 @@ The floors that need no training (random rows, rows with the activations' covari
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import write_tensors
 from faithful.base.progress import Tally, uncounted
 from faithful.base.records import check_archive
+from faithful.formats.record import Own
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.config import StackConfig
 from faithful.sae.stack import Stack, init_weights
@@ -65,7 +66,7 @@ def initial_decoder(seed: int, d_in: int, d_sae: int) -> Tensor:
     return init_weights(seed, d_in, d_sae)
 
 
-def recorded_config(record: dict[str, Any], d_in: int, steps: int, seeds: Sequence[int]) -> StackConfig | None:
+def recorded_config(record: Own, d_in: int, steps: int, seeds: Sequence[int]) -> StackConfig | None:
     """How `faithful train` trained an SAE, by what it recorded.
 
     Args:
@@ -77,8 +78,8 @@ def recorded_config(record: dict[str, Any], d_in: int, steps: int, seeds: Sequen
     Returns:
         None where its variant is not at hand.
     """
-    how = record["identity"]
-    variant = recorded_variant(how)
+    how: Mapping[str, Any] = record["identity"]
+    variant = recorded_variant(record["identity"])
     if variant is None:
         return None
     return StackConfig(

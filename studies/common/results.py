@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict
 
 from faithful.base.files import write_atomically
 from faithful.base.records import read_record, write_record
@@ -136,4 +136,4 @@ def read_summary(path: Path) -> Summary:
     Raises:
         FaithfulError: it is damaged.
     """
-    return cast(Summary, read_record(path, Summary, "delete it and run the study again"))
+    return read_record(path, Summary, "delete it and run the study again")

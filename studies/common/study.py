@@ -174,7 +174,7 @@ class Settings(TypedDict, total=False):
     folders: list[Path]
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> Mapping[str, Any]:
     """What a study was told (`settings.json`); {} where nothing was recorded.
 
     Raises:

@@ -1,6 +1,7 @@
 """What a run folder holds, read without a model: corpora, SAEs with their training logs, studies, recipe."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class StudyFound:
         return sorted((self.folder / "figures").glob("*.svg"))
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Mapping[str, Any]:
         """What it was told; empty where it was not recorded."""
         return read_settings(self.folder / SETTINGS)
 

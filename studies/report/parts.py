@@ -264,12 +264,11 @@ def saes_table(run: RunFound) -> Table:
     metrics = ("fvu", "ce_recovered", "l0", "never_fired")
     rows = []
     for sae in run.saes:
-        found = sae.record.get("evaluation") or {}
         tokens, seconds = sae.identity.get("tokens"), sae.record.get("seconds")
         rows.append(
             (
                 sae.place,
-                *(plain(found.get(metric)) for metric in metrics),
+                *(plain(sae.figure(metric)) for metric in metrics),
                 NONE if tokens is None else f"{tokens:,}",
                 NONE if seconds is None else f"{seconds:,.0f}",
             )

@@ -55,10 +55,11 @@ def provenance_table(run: RunFound) -> Table:
             rows.append((f"corpus {corpus.name}", "engine", f"{engine['name']} on {engine['device']} ({versions})"))
     named = (("d_sae", "latents"), ("k", "active latents per token"), ("init_seed", "init seeds"), *SETTINGS)
     for key, label in named:
-        values = dict.fromkeys(_exact(sae.identity[key]) for sae in run.saes if sae.identity.get(key) is not None)
+        stated = (dict(sae.identity).get(key) for sae in run.saes)
+        values = dict.fromkeys(_exact(value) for value in stated if value is not None)
         rows += [("SAEs", label, ", ".join(values))] if values else []
     for label, key in (("faithful", "version"), ("torch", "torch"), ("device", "device"), ("threads", "threads")):
-        values = dict.fromkeys(str(sae.record[key]) for sae in run.saes if key in sae.record)
+        values = dict.fromkeys(str(dict(sae.record)[key]) for sae in run.saes if key in sae.record)
         rows += [("SAEs", label, ", ".join(values))] if values else []
     rows += [
         (f"study {name}", "seed", str(study.summary["seed"]))
@@ -77,9 +78,7 @@ def commands(run: RunFound) -> str:
         from faithful.training.card import model_facts, trained_by
 
         facts = model_facts(run.saes, {corpus.name: corpus.manifest for corpus in run.corpora})
-        first = run.saes[0].identity
-        shared = {key: value for key, value in first.items() if all(s.identity.get(key) == value for s in run.saes)}
-        trained = trained_by(run.saes, facts, shared)
+        trained = trained_by(run.saes, facts)
         if trained is not None:
             corpora = tuple(home / "corpora" / corpus for corpus in trained.corpora)
             lines.append(folded(replace(trained, corpora=corpora, out=home / "saes")))

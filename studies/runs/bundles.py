@@ -74,7 +74,7 @@ def saes_bundle(folder: Path, name: str) -> Bundle:
     corpora = corpora_beside(folder)
     model = model_facts(cells, corpora)
     title = f"SAEs of {model['name'].split('/')[-1]}"
-    metadata = sae_metadata(model, _source_sets(cells, corpora))
+    metadata = sae_metadata(cells, model, _source_sets(cells, corpora))
     files = _sae_files(cells, folder)
     card = make_card(metadata, render_saes(name, cells, model, title), folder / "README.md", folder)
     return Bundle(
@@ -331,7 +331,7 @@ def _run_model(
         *_sae_files(cells, folder),
         *measured(((path.relative_to(folder).as_posix(), path) for path in extra), folder),
     ]
-    card = make_card(sae_metadata(model, list(dict.fromkeys(sets))), text)
+    card = make_card(sae_metadata(cells, model, list(dict.fromkeys(sets))), text)
     corpora = (manifests | corpora_beside(folder / "saes")).values()
     return Bundle(
         name,

@@ -6,7 +6,7 @@ from typing import Any
 from faithful.base.quantities import format_count, format_seconds
 from faithful.base.terminal import plain
 from faithful.store.saes import read_sae
-from faithful.training.card import mean_and_sd
+from faithful.training.card import by_corpus_and_shape, mean_rows
 
 FIGURES = ("fvu", "l0", "ce_diff", "ce_recovered", "kl", "cosine", "never_fired", "start_cosine")
 START_COSINE = 0.5
@@ -16,34 +16,21 @@ START_COSINE = 0.5
 
 def quality_rows(folders: list[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and a row per corpus and shape, from the cfg.json of each SAE: mean ± standard deviation over its seeds."""
-    rows: list[tuple[str, ...]] = []
-    for (corpus, shape), found in _by_group(folders).items():
-        figures = (mean_and_sd([one.get(name) for one in found]) for name in FIGURES)
-        rows.append((corpus, shape, str(len(found)), *figures))
-    return ("corpus", "shape", "seeds", *FIGURES), rows
+    return ("corpus", "shape", "seeds", *FIGURES), mean_rows([read_sae(folder) for folder in sorted(folders)], FIGURES)
 
 
 def hardly_trained(folders: list[Path]) -> list[str]:
     """A sentence for each corpus and shape whose SAEs have hardly left their random start."""
     sentences = []
-    for (corpus, shape), found in _by_group(folders).items():
-        starts = [one["start_cosine"] for one in found if one.get("start_cosine") is not None]
-        if starts and max(starts) >= START_COSINE:
+    for (corpus, shape), found in by_corpus_and_shape([read_sae(folder) for folder in sorted(folders)]).items():
+        start = max((cell.figure("start_cosine") or 0.0 for cell in found), default=0.0)
+        if start >= START_COSINE:
             sentences.append(
-                f"{corpus} {shape}: hardly trained. The median latent still lies at a cosine of {max(starts):.2f} to its"
+                f"{corpus} {shape}: hardly trained. The median latent still lies at a cosine of {start:.2f} to its"
                 f" random start (below {START_COSINE} it has left it); give more tokens (--epochs repeats the corpus) or a"
                 " larger --lr."
             )
     return sentences
-
-
-def _by_group(folders: list[Path]) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Evaluations of the SAEs of each corpus and shape."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for folder in sorted(folders):
-        sae = read_sae(folder)
-        groups.setdefault((sae.corpus, sae.shape_folder), []).append(sae.evaluation)
-    return groups
 
 
 class LiveTable:

@@ -11,10 +11,12 @@ from tests.faithful.sae.data import CONFIG
 
 @dataclass(frozen=True)
 class Late(Variant):
-    """More latents than there are, but only at the end."""
+    """More latents than there are, or none, but only at the end."""
+
+    last: int = 97
 
     def phase(self, fraction: float, k: int, auxk: float) -> Phase:
-        return Phase(k if fraction < 0.95 else 97, auxk)
+        return Phase(k if fraction < 0.95 else self.last, auxk)
 
 
 def test_a_k_that_does_not_fit_is_refused_whenever_it_holds() -> None:
@@ -22,4 +24,6 @@ def test_a_k_that_does_not_fit_is_refused_whenever_it_holds() -> None:
         replace(CONFIG, k=97)
     with pytest.raises(FaithfulError, match="the variant test_config would keep 97 latents"):
         replace(CONFIG, variant=Late())
+    with pytest.raises(FaithfulError, match="the variant test_config would keep 0 latents"):
+        replace(CONFIG, variant=Late(0))
     assert CONFIG.phase(0) == CONFIG.phase(CONFIG.steps - 1) == Phase(4, 1 / 32)

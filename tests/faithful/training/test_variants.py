@@ -122,6 +122,7 @@ def test_one_file_is_a_variant_of_the_command_line(
         assert not {"variant", "variant_version", "parameters"} & plain["metadata"]["faithful"]["identity"].keys()
     assert [sae.shape for sae in find_saes([whole])] == ["resid_pre.1-f64-k4"] * 2 + [SHAPE] * 2
     card = " ".join((killed / "README.md").read_text(encoding="utf-8").replace("\\", " ").split())
+    assert "| its parameters | start 3, until 0.5, price 0.05 |" in card and "- thrifty" in card and "topk" not in card
     assert "2 thrifty sparse autoencoders" in card
     assert "--variant thrifty --parameter start=3 --parameter until=0.5 --parameter price=0.05" in card
     both = (whole / "README.md").read_text(encoding="utf-8")
@@ -129,7 +130,9 @@ def test_one_file_is_a_variant_of_the_command_line(
     again = trained(corpus, whole, *stated)
     assert again.exit_code == 0 and "nothing to do" in again.stderr
     other = trained(corpus, whole, "--variant", "thrifty")
-    assert other.exit_code == 2 and "parameters {'start': 2," in other.stderr.replace("\n", " ")
+    assert other.exit_code == 2 and "parameters start 2, until 0.5, price 0.01 asked for" in other.stderr.replace(
+        "\n", " "
+    )
     as_recorded = recorded_config({"identity": identity}, 64, 20, (0,))
     assert as_recorded is not None and as_recorded.phase(0).k == 12
 
