@@ -26,19 +26,20 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     rows = [
         (
             p.name,
-            "embedded" if p.name == "tiny" else p.source,
             format_count(p.shape.params),
-            p.dtype,
-            str(p.context),
-            format_count(p.tokens),
             str(p.layer),
             f"{p.d_sae:,}",
             str(p.k),
             f"{p.lr:.2g}",
+            format_count(p.tokens),
+            str(p.context),
+            p.start.split()[0],
+            p.dtype,
+            "embedded" if p.name == "tiny" else p.source,
         )
         for p in presets().values()
     ]
-    header = ("name", "model", "params", "dtype", "context", "tokens", "layer", "d_sae", "k", "lr")
+    header = ("name", "params", "layer", "d_sae", "k", "lr", "tokens", "context", "start", "dtype", "model")
     print_table("Models", rows, header)
     say("Any other causal LM works by Hub id, folder or GGUF file. Next: faithful generate --model NAME --dry-run")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 DEFAULT_TOKENS = 50_000_000
+MOST_TOKENS = 150_000_000
 DEFAULT_CONTEXT = 512
 STATE_BYTES = 4
 
@@ -59,6 +60,7 @@ class Preset:
         family: `gpt2`, `pythia`, `gemma`, `llama` …: licence and caveat paragraphs of the cards.
         licence: Hub licence tag.
         dtype: type in which the model runs on a GPU.
+        start: the token that samples begin with by the model's files, its id, and what it is where they name no BOS; a note.
         context: tokens per context, BOS included.
         tokens: default corpus budget.
         layer, d_sae, k, lr: SAE settings (the paper's, or by rule).
@@ -71,6 +73,7 @@ class Preset:
     family: str
     licence: str
     dtype: str
+    start: str
     context: int
     tokens: int
     layer: int
@@ -91,9 +94,14 @@ class SaeDefaults(NamedTuple):
 
 
 def sae_defaults(layers: int, d_model: int) -> SaeDefaults:
-    """Settings of a model without a preset: layer at two thirds, 8 × d_in latents, k 32, lr 2e-4/√(d_sae/2^14)."""
+    """Settings where the paper has none: layer at two thirds, 8 × d_in latents, k 32, lr 2e-4/√(d_sae/2^14)."""
     d_sae = 8 * d_model
     return SaeDefaults(round(layers * 2 / 3), d_sae, 32, 2e-4 / math.sqrt(d_sae / 2**14))
+
+
+def default_tokens(d_sae: int) -> int:
+    """Corpus budget of a preset that states none: 5,000 tokens per latent to ten million, between 50 and 150 million."""
+    return min(max(round(5_000 * d_sae, -7), DEFAULT_TOKENS), MOST_TOKENS)
 
 
 def tiny_path() -> Path:
@@ -116,8 +124,9 @@ def presets() -> dict[str, Preset]:
             family=entry["family"],
             licence=entry["licence"],
             dtype=entry["dtype"],
+            start=entry["start"],
             context=entry.get("context", DEFAULT_CONTEXT),
-            tokens=entry.get("tokens", DEFAULT_TOKENS),
+            tokens=int(entry.get("tokens") or default_tokens(settings["d_sae"])),
             layer=int(settings["layer"]),
             d_sae=int(settings["d_sae"]),
             k=int(settings["k"]),
