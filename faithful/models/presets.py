@@ -60,7 +60,7 @@ class Preset:
         family: `gpt2`, `pythia`, `gemma`, `llama` …: licence and caveat paragraphs of the cards.
         licence: Hub licence tag.
         dtype: type in which the model runs on a GPU.
-        start: the token that samples begin with by the model's files, its id, and what it is where they name no BOS; a note.
+        start: the token that samples begin with by the model's files, its id, and what it is where they name no BOS.
         context: tokens per context, BOS included.
         tokens: default corpus budget.
         layer, d_sae, k, lr: SAE settings (the paper's, or by rule).

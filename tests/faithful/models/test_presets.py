@@ -21,9 +21,10 @@ PYTHIAS = ["14m", "31m", "70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "1
 OF_PAPER = {name.lower() for name, *_ in PAPER} | {"tiny"}
 BY_RULE = [name for name in presets() if name not in OF_PAPER]
 
-# What config.json of each model states (no network here: from public copies and from memory, see docs/models.md): kind, hidden_size, intermediate_size,
-# num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim, vocab_size, tied, max_position_embeddings; and the
-# number of parameters that is published. The two hold each other: a wrong width or number of layers gives another number.
+# What config.json of each model states (no network here: from public copies and from memory, see docs/models.md): kind,
+# hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim, vocab_size, tied,
+# max_position_embeddings; and the number of parameters that is published. The two hold each other: a wrong width or number
+# of layers gives another number.
 CONFIGS = {
     "pythia-14m": ("gpt_neox", 128, 512, 6, 4, 4, 32, 50_304, False, 2_048, 14_067_712),
     "pythia-31m": ("gpt_neox", 256, 1_024, 6, 8, 8, 32, 50_304, False, 2_048, 30_494_720),
