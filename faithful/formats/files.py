@@ -129,6 +129,19 @@ def folder_config(folder: Path) -> Config:
     return read_config(folder / CONFIG)
 
 
+def load_tensor(path: Path, name: str) -> Tensor:
+    """One tensor of a file of weights, as it stands there; its numbers come into memory when they are used.
+
+    Raises:
+        FaithfulError: the file cannot be read.
+    """
+    from safetensors import safe_open
+
+    with _readable(path), safe_open(path, "pt") as file:
+        tensor: Tensor = file.get_tensor(name)
+    return tensor
+
+
 def locate_sae(source: str | Path, subfolder: str | None = None, *, revision: str | None = None) -> Path:
     """Folder of an SAE: as given, or in the local cache after its files were fetched from the Hub.
 
@@ -176,7 +189,7 @@ def check_sae(sae: Autoencoder, where: str) -> None:
             continue
         if tuple(tensor.shape) != shape:
             raise FaithfulError(f"{name} of {where} has shape {tuple(tensor.shape)}, its decoder wants {shape}.")
-        if not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
+        if not tensor.is_meta and not bool(torch.isfinite(torch.stack(tensor.aminmax())).all()):
             raise FaithfulError(
                 f"{name} of {where} holds numbers that are not finite; train or download the SAE again."
             )

@@ -86,4 +86,4 @@ class Autoencoder(ABC):
 
     def pre_activations(self, x: Tensor) -> Tensor:
         """(x − b_dec) W_enc + b_enc: [..., d_in] → [..., d_sae], in the SAE's type."""
-        return (x.to(self.W_enc.dtype) - self.b_dec) @ self.W_enc + self.b_enc
+        return ((x.to(self.W_enc.dtype) - self.b_dec) @ self.W_enc).add_(self.b_enc)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
@@ -20,11 +20,12 @@ from faithful.formats.files import (
     WEIGHTS,
     folder_config,
     load_sae,
+    load_tensor,
     locate_sae,
     outline_sae,
     weights_file,
 )
-from faithful.formats.record import Config, Figures, Identity, Metadata, Own, own_record
+from faithful.formats.record import Config, Figures, Identity, Metadata, Own, own_record, weights_sha256
 from faithful.hooks.hook import Hook
 from faithful.hub.errors import first_line
 from faithful.hub.local_files import is_named
@@ -32,6 +33,9 @@ from faithful.sae.autoencoder import Autoencoder
 from faithful.store.corpora_of_saes import noted_corpora
 from faithful.store.corpus import MANIFEST, Manifest, read_manifest
 from faithful.store.places import ROOT
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HUB_PLACE = re.compile(r"[\w.-]+/[\w.-]+(/.+)?")
 SEED_FOLDER = re.compile(r"seed-?(\d+)")
@@ -170,6 +174,26 @@ class TrainedSae:
             FaithfulError: see `load_sae`.
         """
         return load_sae(self.folder)
+
+    def tensor(self, name: str) -> "Tensor":
+        """One of the SAE's tensors, float32 on the CPU, with as little else in memory as its files allow.
+
+        Raises:
+            FaithfulError: see `load_sae`.
+        """
+        if self._holds_what_is_used:
+            return load_tensor(weights_file(self.folder), name)
+        found: Tensor = getattr(self.load(), name).clone()
+        return found
+
+    @cached_property
+    def _holds_what_is_used(self) -> bool:
+        """Whether its file holds the tensors as they are used, as that of `faithful train` does: checked here once, all
+        together."""
+        if weights_sha256(self.config) is None:
+            return False
+        self.load()
+        return True
 
 
 def read_sae(folder: Path, below: Path | None = None, source: str | None = None) -> TrainedSae:

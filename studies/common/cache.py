@@ -107,6 +107,10 @@ class ResultCache:
         """
         return _read_tensors(self._pass(sae, read))
 
+    def clear(self) -> None:
+        """Remove all of it: results that another one was made of, and that nobody asks for again."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def _path(self, key: Sequence[Any], ending: str, label: str = "") -> Path:
         name = digest([*self._decides, *key])[:32]
         return self.folder / f"{label}{'-' if label else ''}{name}{ending}"
@@ -117,4 +121,4 @@ class ResultCache:
 
 def _read_tensors(path: Path) -> Any:
     check_archive(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)

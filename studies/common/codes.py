@@ -1,6 +1,6 @@
 """Codes of many SAEs on the same activations: one forward pass, each SAE's active latents kept sparse."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,11 @@ from faithful.base.progress import Tally, uncounted
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.topk import TopKSAE
-from faithful.store.saes import TrainedSae
 
 ROWS_PER_FORWARD, ROWS_AT_ONCE = 32, 256
 ENTRIES = 2**25
 
-HELD_BYTES = 2**29
+HELD_BYTES = 2**28
 
 Activations = tuple[np.ndarray, np.ndarray, Tensor]
 
@@ -110,12 +109,12 @@ class CodedText:
 
 @dataclass(frozen=True)
 class InTurn:
-    """SAEs whose weights are loaded one after another, each time that they are gone through."""
+    """SAEs that are loaded or made one after another, each time that they are gone through."""
 
-    saes: Sequence[TrainedSae]
+    loads: Sequence[Callable[[], Autoencoder]]
 
     def __iter__(self) -> Iterator[Autoencoder]:
-        return (sae.load() for sae in self.saes)
+        return (load() for load in self.loads)
 
 
 @torch.no_grad()
@@ -130,7 +129,7 @@ def code_text(
 
     Args:
         model: reads the contexts, which give activations.
-        saes: gone through once per 512 MiB of activations, one SAE at a time.
+        saes: gone through once per 256 MiB of activations, one SAE at a time.
         rows: contexts, int64 [≤ context], BOS first.
         ordinary: bool [vocab], False for special ids.
         report: told the contexts read and their number.

@@ -37,4 +37,8 @@ class StudyConfig:
     seed: int = 0
     """Of every random choice of the study."""
     workers: int = 1
-    """Processes that share the work, one per GPU or part of the CPU; the figures are the same up to rounding."""
+    """Processes that share the work, one per GPU or part of the CPU; the figures are the same up to rounding.
+
+    Each has the model and what it works with in memory of its own: for `seeds` the weights of three SAEs, however many are
+    compared; for the others those of the SAEs of its texts.
+    """

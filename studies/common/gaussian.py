@@ -6,6 +6,7 @@ The floors that need no training (random rows, rows with the activations' covari
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ class Moments:
     mean: Tensor
     covariance: Tensor
     tokens: int
+
+    @cached_property
+    def root(self) -> Tensor:
+        """A root of the covariance, float32 [d_in, d_in]: root rootᵀ is the covariance."""
+        values, vectors = torch.linalg.eigh(self.covariance)
+        return (vectors * values.clamp(min=0).sqrt()).float()
 
 
 def moments_of(model: TruncatedModel, rows: Sequence[np.ndarray], ordinary: np.ndarray) -> Moments:
@@ -114,8 +121,6 @@ def gaussian_saes(
         report: told the steps done and their number.
         checkpoint: where the state is kept every ten minutes, and taken from; the caller deletes it.
     """
-    values, vectors = torch.linalg.eigh(moments.covariance)
-    root = (vectors * values.clamp(min=0).sqrt()).float()
     mean = moments.mean.float()
     scale = float((moments.covariance.trace() + moments.mean.square().sum()).rsqrt())
     stack = Stack(config, mean, scale, device)
@@ -128,7 +133,7 @@ def gaussian_saes(
     saved = time.monotonic()
     while stack.steps_done < config.steps:
         noise = torch.randn(batch, config.d_in, generator=generator)
-        stack.step(noise @ root.T + mean)
+        stack.step(noise @ moments.root.T + mean)
         if stack.steps_done % 16 == 0 or stack.steps_done == config.steps:
             report(stack.steps_done, config.steps)
         if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:

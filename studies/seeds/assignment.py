@@ -11,6 +11,7 @@ grows with the number of steps that prices fall; later ones at those finer than 
 work depends on the size alone; where its matrix is too large, rounds whose lists double.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,10 +22,11 @@ import torch
 from torch import Tensor
 
 from faithful.base.errors import FaithfulError
+from faithful.base.files import reason_of
 
 CANDIDATES = 64
 ROUNDS = 10
-HELD_BYTES = 2**31
+HELD_BYTES, BYTES_IN_MEMORY = 2**31, 2**26
 DENSE_BYTES = 3 * 2**30
 ROWS_PER_PRODUCT = 2048
 PIECE = {"cpu": 2**19, "cuda": 2**25}
@@ -33,6 +35,8 @@ SPARE_PAIRS = 2**23
 STEPS = (2.0**-11, 2.0**-18, 2.0**-26)
 SMALL_PAIRS = 2**20
 
+Rows = Callable[[], Tensor]
+"""Reads the rows of a decoder or encoder, each time that they are asked for."""
 Offers = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -79,10 +83,14 @@ class Assignment:
 def assign(one: Tensor, other: Tensor, candidates: int = CANDIDATES) -> Assignment:
     """The pairing of rows with the largest sum of cosines; every row of the smaller side gets a partner.
 
-    Cosines are float32 products. They are kept up to 2 GiB; beyond that, every pass multiplies the decoders again. After ten
-    rounds without a proof the dense solver is asked, where its float64 matrix stays below 3 GiB; else the rounds go on with
-    lists that double. Up to a million pairs all is done by one torch thread: threads that wait for each other a thousand
-    times in 30 ms take minutes on a machine that is busy.
+    Cosines are float32 products. They are kept up to 2 GiB, those of a CPU beyond 64 MiB in a file without a name in the
+    temporary folder; beyond that, every pass multiplies the decoders again. After ten rounds without a proof the dense solver
+    is asked, where its float64 matrix stays below 3 GiB; else the rounds go on with lists that double. Up to a million pairs
+    all is done by one torch thread: threads that wait for each other a thousand times in 30 ms take minutes on a machine that
+    is busy.
+
+    Memory on a CPU, beside `one` and `other`: two float32 copies of unit rows, about as much again for the cosines of an
+    eighth of the rows and columns or for the candidates, and 160 bytes per row and column; the dense solver's matrix.
 
     Args:
         one: [m, d], any float type, on any device; rows of any length, those of length 0 have cosine 0 with all.
@@ -90,12 +98,19 @@ def assign(one: Tensor, other: Tensor, candidates: int = CANDIDATES) -> Assignme
         candidates: pairs per row and per column to begin with, about; at least 1.
 
     Raises:
-        FaithfulError: no rows, widths that differ, or values that are not finite.
+        FaithfulError: no rows, widths that differ, values that are not finite, or no room in the temporary folder.
     """
-    if len(one) > len(other):
-        return _swapped(assign(other, one, candidates))
-    with _threads_for(len(one) * len(other)):
-        return _Search(_Cosines(one, other), candidates).run()
+    return assign_read(lambda: one, lambda: other, candidates)
+
+
+def assign_read(one: Rows, other: Rows, candidates: int = CANDIDATES) -> Assignment:
+    """The same of rows that are read one side after the other, and held no longer than their copy takes."""
+    sides = _unit(one()), _unit(other())
+    is_swapped = len(sides[0]) > len(sides[1])
+    cosines = _Cosines(*(sides[::-1] if is_swapped else sides))
+    with _threads_for(cosines.shape[0] * cosines.shape[1]):
+        found = _Search(cosines, candidates).run()
+    return _swapped(found) if is_swapped else found
 
 
 def prove(one: Tensor, other: Tensor, found: Assignment) -> Proof:
@@ -107,7 +122,7 @@ def prove(one: Tensor, other: Tensor, found: Assignment) -> Proof:
     if len(one) > len(other):
         one, other, found = other, one, _swapped(found)
     with _threads_for(len(one) * len(other)):
-        cosines = _Cosines(one, other)
+        cosines = _Cosines(_unit(one), _unit(other))
         matched = cosines.values(found.rows * len(other) + found.columns)
         return _scan(cosines, found.row_potentials, found.column_potentials, found.columns, matched)[1]
 
@@ -153,35 +168,69 @@ class _Pairs:
         return _Pairs(np.insert(self.keys, places, keys), np.insert(self.values, places, values), self.columns)
 
 
+class _File:
+    """A float32 matrix in a file without a name, written and read by rows: of the machine's memory it takes what is free."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self.shape = rows, columns
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it goes with this object)
+
+    def __setitem__(self, part: slice, values: Tensor) -> None:
+        self._file.seek(4 * self.shape[1] * part.start)
+        self._file.write(values.contiguous().numpy().data)
+        self._file.flush()
+
+    def __getitem__(self, part: slice) -> Tensor:
+        first, last, _ = part.indices(self.shape[0])
+        found = np.empty((last - first, self.shape[1]), np.float32)
+        self._file.seek(4 * self.shape[1] * first)
+        self._file.readinto(found.data)
+        return torch.from_numpy(found)
+
+
 class _Cosines:
-    """S [m, n] in pieces of rows, the same numbers in every pass; kept where it fits into `HELD_BYTES`."""
+    """S [m, n] in pieces of rows, the same numbers in every pass; kept where it fits into `HELD_BYTES`.
+
+    Args:
+        one, other: unit rows, float32 [m, d] and [n, d].
+    """
 
     def __init__(self, one: Tensor, other: Tensor) -> None:
         if not len(one) or not len(other) or one.shape[1] != other.shape[1]:
             raise FaithfulError(
                 f"Decoders of {tuple(one.shape)} and {tuple(other.shape)} cannot be matched; both need rows of one width."
             )
-        self.one, self.other = _unit(one), _unit(other)
+        self.one, self.other = one, other
         self.shape = len(one), len(other)
         self._holds = 4 * len(one) * len(other) <= HELD_BYTES
-        self._held: Tensor | None = None
+        self._held: Tensor | _File | None = None
 
     def pieces(self) -> Iterator[tuple[int, Tensor]]:
         """First row of each piece, and its float32 [rows, n]."""
         step = max(1, PIECE.get(self.one.device.type, PIECE["cpu"]) // self.shape[1])
-        for first, product in self._products():
-            for begin in range(0, len(product), step):
-                yield first + begin, product[begin : begin + step]
+        for first, last, product in self._products():
+            for begin in range(first, last, step):
+                yield begin, product[begin - first : min(begin + step, last) - first]
 
     def every(self, step: int) -> Tensor:
         """Every so manieth row, float32 [⌈m / step⌉, n]; rounded otherwise than in `pieces` where nothing is kept."""
         held = self._whole()
-        return held[::step].contiguous() if held is not None else self.one[::step] @ self.other.T
+        if held is None:
+            return self.one[::step] @ self.other.T
+        found = self.one.new_empty((-(-self.shape[0] // step), self.shape[1]))
+        for place in range(len(found)):
+            found[place] = held[place * step : place * step + 1][0]
+        return found
 
     def every_column(self, step: int) -> Tensor:
         """Every so manieth column, float32 [m, ⌈n / step⌉]."""
         held = self._whole()
-        return held[:, ::step].contiguous() if held is not None else self.one @ self.other[::step].T
+        if held is None:
+            return self.one @ self.other[::step].T
+        found = self.one.new_empty((self.shape[0], -(-self.shape[1] // step)))
+        for part in self._parts():
+            found[part] = held[part][:, ::step]
+        return found
 
     def values(self, keys: np.ndarray) -> np.ndarray:
         """Cosines of pairs row · n + column, in ascending order, float64."""
@@ -203,20 +252,31 @@ class _Cosines:
         self._holds = 4 * costs.size <= HELD_BYTES
         return costs
 
-    def _products(self) -> Iterator[tuple[int, Tensor]]:
+    def _parts(self) -> Iterator[slice]:
+        rows = self.shape[0]
+        return (slice(first, min(first + ROWS_PER_PRODUCT, rows)) for first in range(0, rows, ROWS_PER_PRODUCT))
+
+    def _products(self) -> Iterator[tuple[int, int, "Tensor | _File"]]:
+        """Rows of S that are at hand together: first, last, what holds them."""
         held = self._whole()
         if held is not None:
-            yield 0, held
+            yield 0, self.shape[0], held
             return
-        for first in range(0, self.shape[0], ROWS_PER_PRODUCT):
-            yield first, self.one[first : first + ROWS_PER_PRODUCT] @ self.other.T
+        for part in self._parts():
+            yield part.start, part.stop, self.one[part] @ self.other.T
 
-    def _whole(self) -> Tensor | None:
+    def _whole(self) -> "Tensor | _File | None":
         if self._held is None and self._holds:
-            held = self.one.new_empty(self.shape)
-            for first in range(0, self.shape[0], ROWS_PER_PRODUCT):
-                part = slice(first, first + ROWS_PER_PRODUCT)
-                torch.mm(self.one[part], self.other.T, out=held[part])
+            in_file = self.one.device.type == "cpu" and 4 * self.shape[0] * self.shape[1] > BYTES_IN_MEMORY
+            try:
+                held = _File(*self.shape) if in_file else self.one.new_empty(self.shape)
+                for part in self._parts():
+                    held[part] = self.one[part] @ self.other.T
+            except OSError as error:
+                raise FaithfulError(
+                    f"{tempfile.gettempdir()} has no room for the cosines of two SAEs: {reason_of(error)}; name another"
+                    " folder with TMPDIR."
+                ) from error
             self._held = held
         return self._held
 
@@ -511,13 +571,14 @@ def _thinned(places: Tensor, limit: float) -> Tensor:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    """Rows of length 1 in float32, zero rows left at 0."""
-    if not bool(torch.isfinite(rows).all()):
-        raise FaithfulError("A decoder holds values that are not finite; train that SAE again or leave it out.")
+    """Rows of length 1 in float32, zero rows left at 0; of their size nothing is made but what is returned."""
     rows = rows if rows.dtype == torch.float64 else rows.float()
-    rows = rows / rows.abs().amax(1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
-    norm = rows.norm(dim=1, keepdim=True)
-    return (rows / norm.clamp(min=torch.finfo(rows.dtype).tiny)).float()
+    tiny = torch.finfo(rows.dtype).tiny
+    largest = torch.maximum(rows.amax(1, keepdim=True), -rows.amin(1, keepdim=True))
+    if not bool(torch.isfinite(largest).all()):
+        raise FaithfulError("A decoder holds values that are not finite; train that SAE again or leave it out.")
+    rows = rows / largest.clamp(min=tiny)
+    return rows.div_(rows.norm(dim=1, keepdim=True).clamp(min=tiny)).float()
 
 
 def _swapped(found: Assignment) -> Assignment:

@@ -15,7 +15,7 @@ from studies.seeds.pairs import Pair
 
 def reproducible_latents(
     within: Mapping[str, Sequence[Pair]],
-    places: Mapping[TrainedSae, int],
+    saes: Sequence[TrainedSae],
     coded: CodedText,
     panel: Panel,
     tokenizer: Any,
@@ -28,12 +28,12 @@ def reproducible_latents(
 
     Args:
         within: pairs of SAEs of each corpus.
-        places: of the SAEs among the text's codes.
+        saes: those that the text was coded with, in that order.
         coded, panel: held-out text.
         tokenizer: of the model.
         count: latents per block.
     """
-    shown = []
+    shown, places = [], {sae: place for place, sae in enumerate(saes)}
     for pairs in within.values():
         first = pairs[0].one
         mine = [pair for pair in pairs if pair.one == first]

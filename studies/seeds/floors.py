@@ -1,7 +1,8 @@
 """Floors of the seed study: shared features where there is nothing to share."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,24 @@ from faithful.sae.topk import TopKSAE
 from faithful.store.saes import TrainedSae
 from faithful.training.identity import ALGORITHM
 from studies.common.cache import ResultCache
-from studies.common.codes import Codes, code_text
+from studies.common.codes import Codes, InTurn, code_text
 from studies.common.controls import untrained_sae
 from studies.common.gaussian import Moments, gaussian_saes, moments_of, recorded_config
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
+from studies.common.workers import study_crew
+from studies.seeds.assignment import Rows
 from studies.seeds.chance import FLOORS
-from studies.seeds.matching import Directions, Match, assign_alive, covariance_rows, match, panel_figures, random_rows
+from studies.seeds.config import SeedsConfig
+from studies.seeds.matching import Directions, assign_alive, covariance_rows, match, panel_figures, random_rows
 from studies.seeds.pairs import mean_of
 from studies.seeds.summary import Floors
 from studies.statistics.records import Measures
 
+SHARED, OWN = ("floor_random", "floor_init"), ("floor_covariance", "floor_gaussian")
 SMALL_WIDTH, DRAWS, DRAWS_WHEN_WIDE = 4096, 3, 2
 VERSION = 3
+Load = Callable[[], TopKSAE]
 
 
 class FloorMaker:
@@ -39,30 +45,21 @@ class FloorMaker:
     encoders too, and with a panel those of the codes; random rows have neither encoders nor codes.
 
     Args:
-        found: model, hook and device of the study.
+        config: of the study.
+        found: model, hook and device.
         panel: held-out text; None without corpora, and then no floor that needs activations.
-        seed: of all draws.
-        gaussian_seeds: SAEs trained per corpus on Gaussian activations; below 2 there is no `floor_gaussian`.
-        gaussian_steps: at most so many steps of each; None is as many as the corpus' SAEs were trained.
-        folder: where those, and the figures of all floors, are kept.
         report: progress.
     """
 
-    def __init__(
-        self,
-        found: StudyInput,
-        panel: Panel | None,
-        seed: int,
-        gaussian_seeds: int,
-        gaussian_steps: int | None,
-        folder: Path,
-        report: Reporter,
-    ) -> None:
-        self.found, self.panel, self.seed, self.report = found, panel, seed, report
-        self.gaussian_seeds, self.gaussian_steps = gaussian_seeds, gaussian_steps
-        self._cache = ResultCache(folder, VERSION, seed)
+    def __init__(self, config: SeedsConfig, found: StudyInput, panel: Panel | None, report: Reporter) -> None:
+        self.config, self.found, self.panel, self.report = config, found, panel, report
+        self._cache = ResultCache(config.out / "floors", VERSION, config.seed)
         self._moments: dict[str, Moments] = {}
         self._text = None if panel is None else [found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
+
+    def __getstate__(self) -> Any:
+        """To be pickled: workers have progress of their own."""
+        return vars(self) | {"report": None}
 
     def floors(self, saes: Sequence[TrainedSae], names: Sequence[str]) -> tuple[Floors, dict[str, list[str]]]:
         """The floors of each corpus, and the names of those that could not be made.
@@ -78,32 +75,49 @@ class FloorMaker:
         Returns:
             {corpus: {floor: figures}}, and {corpus: floors that it lacks}.
         """
-        d_sae, d_in = saes[0].d_sae, saes[0].d_in
-        draws = DRAWS if d_sae <= SMALL_WIDTH else DRAWS_WHEN_WIDE
-        generator = self._generator()
-        shared = {"floor_random": self._of_rows([random_rows(d_sae, d_in, generator) for _ in range(draws)])}
-        begun = {sae.seed: sae for sae in saes if sae.seed is not None and sae.record}
-        if len(begun) > 1:
-            initial = [untrained_sae(begun[seed], self._mean(d_in)) for seed in sorted(begun)[:draws]]
-            shared["floor_init"] = self._of_saes(initial)
-        floors: Floors = {name: dict(shared) for name in names}
-        for name in names if self.panel is not None else []:
-            moments, generator = self._moments_of(name), self._generator()
-            rows = [covariance_rows(d_sae, moments.covariance, generator) for _ in range(draws)]
-            floors[name]["floor_covariance"] = self._of_rows(rows)
-            trained = self._gaussian([sae for sae in saes if sae.corpus == name], moments)
-            if len(trained) > 1:
-                floors[name]["floor_gaussian"] = self._of_saes(trained)
+        jobs = [(floor, name, tuple(saes)) for floor in SHARED for name in names[:1]]
+        if self.panel is not None and names:
+            jobs += [(floor, name, tuple(saes)) for name in names for floor in OWN]
+            for name in {*names, *self.panel.parts}:
+                self._moments_of(name)  # once, whoever needs them
+        floors: Floors = {name: {} for name in names}
+        with study_crew(FloorMaker.make, self, self.found, self.config.workers) as crew:
+            for (floor, name, _), figures in zip(jobs, crew.run(jobs, self.report), strict=True):
+                for one in names if floor in SHARED else [name]:
+                    if figures is not None:
+                        floors[one][floor] = figures
         missing = {name: [floor for floor in FLOORS if floor not in floors[name]] for name in names}
         return floors, {name: floors_of for name, floors_of in missing.items() if floors_of}
 
+    def make(self, job: tuple[str, str, tuple[TrainedSae, ...]], report: Reporter) -> Measures | None:
+        """A floor of a corpus, for SAEs of one shape; None where it cannot be made."""
+        floor, name, saes = job
+        d_sae, d_in = saes[0].d_sae, saes[0].d_in
+        draws = DRAWS if d_sae <= SMALL_WIDTH else DRAWS_WHEN_WIDE
+        if floor == "floor_random":
+            return self._of_rows(self._drawn([partial(random_rows, d_sae, d_in)] * draws))
+        if floor == "floor_covariance":
+            return self._of_rows(self._drawn([partial(covariance_rows, d_sae, self._moments_of(name).root)] * draws))
+        if floor == "floor_init":
+            begun = {sae.seed: sae for sae in saes if sae.seed is not None and sae.record}
+            mean = self._mean(d_in)
+            loads: list[Load] = [partial(untrained_sae, begun[seed], mean) for seed in sorted(begun)[:draws]]
+        else:
+            loads = self._gaussian([sae for sae in saes if sae.corpus == name], self._moments_of(name), report)
+        return self._of_saes(loads) if len(loads) > 1 else None
+
     def random_pair(self, one: TrainedSae, other: TrainedSae) -> Measures:
         """`floor_random` of two widths."""
-        generator = self._generator()
-        return self._of_rows([random_rows(sae.d_sae, sae.d_in, generator) for sae in (one, other)])
+        return self._of_rows(self._drawn([partial(random_rows, sae.d_sae, sae.d_in) for sae in (one, other)]))
 
-    def _generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed)
+    def _drawn(self, draws: Sequence[Callable[[torch.Generator], Tensor]]) -> list[Rows]:
+        """Draws one after the other with the study's seed, each made anew when it is asked for."""
+        generator = torch.Generator().manual_seed(self.config.seed)
+        found: list[Rows] = []
+        for draw in draws:
+            found.append(partial(_draw, draw, generator.get_state()))
+            draw(generator)
+        return found
 
     def _moments_of(self, name: str) -> Moments:
         """Moments of the activations on a corpus' part of the panel; on the whole panel where it has no part."""
@@ -121,24 +135,30 @@ class FloorMaker:
         parts = [self._moments_of(name) for name in self.panel.parts]
         return torch.stack([part.tokens * part.mean for part in parts]).sum(0) / sum(part.tokens for part in parts)
 
-    def _of_rows(self, decoders: Sequence[Tensor]) -> Measures:
+    def _of_rows(self, decoders: Sequence[Rows]) -> Measures:
         """Mean figures over all pairs of decoders, kept by their hash."""
-        key_parts = [hashlib.sha256(rows.numpy().data).hexdigest() for rows in decoders]
         return self._cache.once(
-            lambda: self._figures([Directions(rows.to(self.found.device)) for rows in decoders]), key_parts
+            lambda: self._figures([Directions(partial(self._moved, rows)) for rows in decoders]),
+            [hashlib.sha256(rows().numpy().data).hexdigest() for rows in decoders],
         )
 
-    def _of_saes(self, saes: Sequence[TopKSAE]) -> Measures:
+    def _of_saes(self, saes: Sequence[Load]) -> Measures:
         """The same over all pairs of SAEs, those on the panel included."""
 
         def measure() -> Measures:
-            moved = [sae.to(device=self.found.device) for sae in saes]
             codes = None
             if self.panel is not None:
-                codes = code_text(self.found.truncated, moved, self.panel.rows, self.panel.ordinary).codes
-            return self._figures([Directions(sae.W_dec, sae.W_enc.T) for sae in moved], codes)
+                codes = code_text(self.found.truncated, InTurn(saes), self.panel.rows, self.panel.ordinary).codes
+            return self._figures([self._directions(load) for load in saes], codes)
 
-        return self._cache.once(measure, [self._text, [(sae.sha256(), sae.k) for sae in saes]])
+        return self._cache.once(measure, [self._text, [(sae.sha256(), sae.k) for sae in (load() for load in saes)]])
+
+    def _moved(self, rows: Rows) -> Tensor:
+        return rows().to(self.found.device)
+
+    def _directions(self, load: Load) -> Directions:
+        device = self.found.device
+        return Directions(lambda: load().W_dec.to(device), lambda: load().W_enc.to(device).T)
 
     def _figures(self, directions: Sequence[Directions], codes: Sequence[Codes] | None = None) -> Measures:
         """Mean figures over all pairs, `sfr_curve` point by point; `assignment_gap` is the largest one."""
@@ -147,42 +167,50 @@ class FloorMaker:
             one = match(directions[i], directions[j])
             figures = one.figures()
             if codes is not None:
-                figures |= self._on_panel(one, (codes[i], codes[j]), (directions[i].decoder, directions[j].decoder))
+                decoders = directions[i].decoder, directions[j].decoder
+                alive = assign_alive(decoders, (codes[i].density, codes[j].density))
+                figures |= panel_figures(one.partners, alive, (codes[i], codes[j]), decoders, self.config.seed)
             found.append(figures)
             gaps.append(one.assignment.proof.gap)
         means = {metric: mean_of([one[metric] for one in found]) for metric in found[0] if metric != "sfr_curve"}
         curve = np.mean([one["sfr_curve"] for one in found], axis=0).tolist()
         return means | {"sfr_curve": curve, "pairs": len(found), "assignment_gap": max(gaps)}
 
-    def _on_panel(
-        self, one: Match, codes: tuple[Codes, Codes], decoders: tuple[Tensor, Tensor]
-    ) -> dict[str, float | None]:
-        alive = assign_alive(decoders, (codes[0].density, codes[1].density))
-        return panel_figures(one.partners, alive, codes, decoders, self.seed)
-
-    def _gaussian(self, saes: Sequence[TrainedSae], moments: Moments) -> list[TopKSAE]:
+    def _gaussian(self, saes: Sequence[TrainedSae], moments: Moments, report: Reporter) -> list[Load]:
         """SAEs trained on Gaussian activations as a corpus' SAEs were on its own."""
         recorded = [
             (sae, sae.seed)
             for sae in saes
             if sae.seed is not None and sae.record.get("identity", {}).get("algorithm") == ALGORITHM
         ]
-        seeds = [seed for _, seed in recorded][: self.gaussian_seeds]
+        seeds = [seed for _, seed in recorded][: self.config.gaussian_seeds]
         if len(seeds) < 2:
             return []
         cell = recorded[0][0]
         identity, steps = cell.record["identity"], cell.record["training"]["step"]
-        steps = min(steps, self.gaussian_steps or steps)
-        config = recorded_config(cell.record, len(moments.mean), steps, seeds)
-        if config is None:
+        steps = min(steps, self.config.gaussian_steps or steps)
+        settings = recorded_config(cell.record, len(moments.mean), steps, seeds)
+        if settings is None:
             return []
 
         def train(checkpoint: Path) -> list[dict[str, Any]]:
             trained = gaussian_saes(
-                moments, config, identity["batch"], self.seed, self.found.device,
-                counted(self.report, f"gaussian floor {cell.corpus}", "steps"), checkpoint,
+                moments, settings, identity["batch"], self.config.seed, self.found.device,
+                counted(report, f"gaussian floor {cell.corpus}", "steps"), checkpoint,
             )  # fmt: skip
             return [{name: getattr(sae, name) for name in (*TENSORS, "k")} for sae in trained]
 
         numbers = digest(moments.tokens, moments.covariance.numpy().tobytes(), moments.mean.numpy().tobytes())
-        return [TopKSAE(**plain) for plain in self._cache.tensors(train, identity, list(seeds), steps, numbers)]
+        key = identity, list(seeds), steps, numbers
+        return [partial(self._trained, train, key, place) for place in range(len(seeds))]
+
+    def _trained(self, train: Callable[[Path], Any], key: Sequence[Any], place: int) -> TopKSAE:
+        """One of SAEs that are trained together where they are not kept."""
+        return TopKSAE(**self._cache.tensors(train, *key)[place])
+
+
+def _draw(draw: Callable[[torch.Generator], Tensor], state: Tensor) -> Tensor:
+    """What was drawn with a generator in this state."""
+    generator = torch.Generator()
+    generator.set_state(state)
+    return draw(generator)

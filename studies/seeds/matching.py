@@ -9,27 +9,27 @@ from torch import Tensor
 
 from faithful.sae.sparse import decode
 from studies.common.codes import Codes
-from studies.seeds.assignment import Assignment, assign
+from studies.seeds.assignment import Assignment, Rows, assign_read
 from studies.statistics.records import Measures
 
 THRESHOLD = 0.7
 CURVE = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 VARIANCE_KEPT = 0.9
-PIECE, MOST_TOKENS = 4096, 2**16
+PIECE, PAIRS_PER_PIECE, MOST_TOKENS = 4096, 2048, 2**16
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Directions:
-    """Decoder and encoder rows of an SAE.
+    """Decoder and encoder rows of an SAE, read when they are used, so that few are in memory.
 
     Attributes:
-        decoder: float32 [d_sae, d_in], any length.
+        decoder: float32 [d_sae, d_in], any length, on the device that makes the products.
         encoder: the same for the encoder; None where it is not looked at.
     """
 
-    decoder: Tensor
-    encoder: Tensor | None = None
+    decoder: Rows
+    encoder: Rows | None = None
 
 
 class Partners(NamedTuple):
@@ -100,23 +100,23 @@ def match(one: Directions, other: Directions) -> Match:
     Raises:
         FaithfulError: see `assign`.
     """
-    found = assign(one.decoder, other.decoder)
+    found = assign_read(one.decoder, other.decoder)
     encoders = cosines = None
     if one.encoder is not None and other.encoder is not None:
-        encoders = assign(one.encoder, other.encoder)
-        cosines = _cosines(one.encoder[found.rows], other.encoder[found.columns])
+        encoders = assign_read(one.encoder, other.encoder)
+        cosines = _cosines(one.encoder(), other.encoder(), found)
     return Match(found, cosines, encoders)
 
 
-def assign_alive(decoders: tuple[Tensor, Tensor], densities: tuple[np.ndarray, np.ndarray]) -> Assignment | None:
+def assign_alive(decoders: tuple[Rows, Rows], densities: tuple[np.ndarray, np.ndarray]) -> Assignment | None:
     """The assignment among latents that fire on the panel; None where none does.
 
     Args:
-        decoders: float32 [d_sae, d_in] of both.
+        decoders: of both, see `Directions`.
         densities: share of panel tokens on which each latent fires, float64 [d_sae], of both.
     """
     a, b = (torch.from_numpy(np.flatnonzero(density > 0)) for density in densities)
-    return assign(decoders[0][a], decoders[1][b]) if len(a) and len(b) else None
+    return assign_read(lambda: decoders[0]()[a], lambda: decoders[1]()[b]) if len(a) and len(b) else None
 
 
 def density_figures(
@@ -137,7 +137,7 @@ def density_figures(
 
 
 def panel_figures(
-    found: Partners, alive: Assignment | None, codes: tuple[Codes, Codes], decoders: tuple[Tensor, Tensor], seed: int
+    found: Partners, alive: Assignment | None, codes: tuple[Codes, Codes], decoders: tuple[Rows, Rows], seed: int
 ) -> dict[str, float | None]:
     """What the pair does on the panel.
 
@@ -145,7 +145,7 @@ def panel_figures(
         found: the pair, matched.
         alive: see `assign_alive`.
         codes: of both on the same tokens.
-        decoders: float32 [d_sae, d_in] of both, on the device that makes the products.
+        decoders: of both, see `Directions`.
         seed: of the latents drawn for `unmatched_random`.
 
     Returns:
@@ -186,16 +186,20 @@ def random_rows(d_sae: int, d_in: int, generator: torch.Generator) -> Tensor:
     return torch.nn.functional.normalize(torch.randn(d_sae, d_in, generator=generator), dim=1)
 
 
-def covariance_rows(d_sae: int, covariance: Tensor, generator: torch.Generator) -> Tensor:
-    """Rows of `floor_covariance`: drawn from N(0, covariance) and normalised, float32 [d_sae, d_in]."""
-    values, vectors = torch.linalg.eigh(covariance.double())
-    root = (vectors * values.clamp(min=0).sqrt()).float()
-    return torch.nn.functional.normalize(torch.randn(d_sae, len(covariance), generator=generator) @ root.T, dim=1)
+def covariance_rows(d_sae: int, root: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows of `floor_covariance`: drawn from N(0, root rootᵀ) and normalised, float32 [d_sae, d_in]."""
+    return torch.nn.functional.normalize(torch.randn(d_sae, len(root), generator=generator) @ root.T, dim=1)
 
 
-def _cosines(one: Tensor, other: Tensor) -> np.ndarray:
-    unit = [torch.nn.functional.normalize(rows.double(), dim=1) for rows in (one, other)]
-    return (unit[0] * unit[1]).sum(1).cpu().numpy()
+def _cosines(one: Tensor, other: Tensor, found: Assignment) -> np.ndarray:
+    """Cosines of partners, float64 [pairs], computed in float64."""
+    cosines = []
+    for first in range(0, len(found.rows), PAIRS_PER_PIECE):
+        part = slice(first, first + PAIRS_PER_PIECE)
+        sides = one[found.rows[part]].double(), other[found.columns[part]].double()
+        unit = [torch.nn.functional.normalize(rows, dim=1) for rows in sides]
+        cosines.append((unit[0] * unit[1]).sum(1).cpu())
+    return torch.cat(cosines).numpy()
 
 
 def _columns(codes: Codes) -> Any:
@@ -223,8 +227,9 @@ def _correlations(one: Any, other: Any, rows: np.ndarray, columns: np.ndarray) -
     return np.where(varies[0] & varies[1], r, np.nan)
 
 
-def _covariance(codes: Codes, decoder: Tensor, chosen: np.ndarray) -> Tensor:
+def _covariance(codes: Codes, rows: Rows, chosen: np.ndarray) -> Tensor:
     """Covariance of Σ f_i w_i over the chosen latents, float64 [d_in, d_in], summed over pieces of tokens."""
+    decoder = rows()
     wanted = torch.from_numpy(chosen)
     every = -(-len(codes.values) // MOST_TOKENS)
     values, latents = codes.values[::every], codes.latents[::every].long()

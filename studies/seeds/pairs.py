@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
@@ -12,18 +12,19 @@ import torch
 
 from faithful.base.digest import digest
 from faithful.base.progress import Reporter, counted, silent
-from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, by_corpus
 from studies.common.cache import ResultCache
-from studies.common.codes import CodedText, InTurn, code_text
+from studies.common.codes import CodedText, Codes, InTurn, code_text
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
+from studies.common.workers import Job, jobs_of, study_crew
 from studies.seeds.assignment import Assignment
 from studies.seeds.matching import Directions, Partners, assign_alive, match, panel_figures
 from studies.seeds.summary import Assignments
 from studies.statistics.records import Measures
 
 VERSION = 3
+CODES, PAIRS = "codes", "pairs"
 
 Solved = dict[str, tuple[str, float]]
 SaePair = tuple[TrainedSae, TrainedSae]
@@ -76,70 +77,86 @@ def pairs_of(saes: Sequence[TrainedSae]) -> list[SaePair]:
 class Matcher:
     """Matches SAEs of one study: their weights once, what they do on the panel once per panel.
 
-    The weights of at most three SAEs are in memory at a time.
+    Of the weights one tensor of an SAE is in memory at a time, beside unit rows of the two that are matched.
 
     Args:
         found: model, hook and device of the study.
         panel: held-out text; None without corpora.
-        folder: where pairs are kept.
+        folder: of the study, where pairs are kept, and till it is done what SAEs do on the panel.
 
     Attributes:
         reused: pairs of which everything was there already.
-        coded, places: the panel with the codes of the SAEs that were read, and the place of each among them.
     """
 
     def __init__(self, found: StudyInput, panel: Panel | None, folder: Path) -> None:
         self.found, self.panel = found, panel
         self.reused = 0
-        self.coded: CodedText | None = None
-        self.places: dict[TrainedSae, int] = {}
-        self._cache = ResultCache(folder, VERSION)
-        self._loaded: dict[TrainedSae, Autoencoder] = {}
         spec = found.spec
         text = hashlib.sha256(f"{spec.revision}/{spec.dtype}/{found.hook.name}".encode())
         for row in panel.rows if panel else []:
             text.update(len(row).to_bytes(4, "little") + row.tobytes())
         self._text = text.hexdigest()
+        self._cache = ResultCache(folder / "pairs", VERSION)
+        self.codes = ResultCache(folder / "codes", VERSION, self._text)
 
     def match_all(
-        self,
-        pairs: Sequence[SaePair],
-        shown: Iterable[TrainedSae],
-        report: Reporter = silent,
+        self, pairs: Sequence[SaePair], shown: Iterable[TrainedSae], workers: int, report: Reporter = silent
     ) -> dict[SaePair, Pair]:
         """Every pair matched, in the order given, from the folder what is there already.
 
         Args:
             pairs: to match.
             shown: SAEs to code the panel with for their latents' examples.
+            workers: processes that share the work, a pair each at a time.
             report: progress.
         """
         has_panel = self.panel is not None
         uncoded = dict.fromkeys(pair for pair in pairs if has_panel and self._cache.get(*self._on_text(pair)) is None)
         missing = [pair for pair in pairs if pair in uncoded or not self._cache.has_tensors(*_hashes(pair))]
         self.reused = len(pairs) - len(missing)
-        self._code([*(sae for pair in uncoded for sae in pair), *shown], report)
-        tally = counted(report, "pairs", "pairs")
-        for done, (pair, stay) in enumerate(in_loading_order(missing)):
-            self._loaded = {sae: loaded for sae, loaded in self._loaded.items() if sae in stay or sae in pair}
-            self._pair(pair)
-            tally(self.reused + done + 1, len(pairs))
-        self._loaded = {}
+        wanted = dict.fromkeys([*(sae for pair in uncoded for sae in pair), *shown]) if has_panel else {}
+        lacking = tuple(self.codes.lacking(wanted, CODES))
+        with study_crew(Matcher.do, self, self.found, workers) as crew:
+            if lacking and crew.inherits:
+                self.found.truncated  # noqa: B018 (loaded here once)
+            crew.run(jobs_of([(CODES, lacking)], workers), report)
+            tally = counted(report, "pairs", "pairs")
+            for done, _ in enumerate(crew.each([(PAIRS, pair) for pair in missing], silent)):
+                tally(self.reused + done + 1, len(pairs))
         return {pair: self._pair(pair) for pair in pairs}
 
-    def _code(self, saes: Iterable[TrainedSae], report: Reporter) -> None:
-        wanted = list(dict.fromkeys(saes)) if self.panel is not None else []
-        self.places = {sae: place for place, sae in enumerate(wanted)}
-        if wanted and self.panel is not None:
-            tally = counted(report, "codes", "contexts")
-            self.coded = code_text(self.found.truncated, InTurn(wanted), self.panel.rows, self.panel.ordinary, tally)
+    def do(self, job: Job, report: Reporter) -> None:
+        """Code the panel with some SAEs, or match a pair, and keep what comes of it."""
+        what, saes = job
+        if what == CODES:
+            assert self.panel is not None
+            loads = InTurn([sae.load for sae in saes])
+            tally = counted(report, CODES, "contexts")
+            coded = code_text(self.found.truncated, loads, self.panel.rows, self.panel.ordinary, tally)
+            tokens = {"owners": torch.from_numpy(coded.owners), "positions": torch.from_numpy(coded.positions)}
+            for sae, codes in zip(saes, coded.codes, strict=True):
+                self.codes.keep(sae, CODES, tokens | vars(codes))
+        else:
+            one, other = saes
+            self._pair((one, other))
+
+    def coded(self, saes: Sequence[TrainedSae]) -> CodedText:
+        """The panel with the codes of SAEs that were shown or matched."""
+        assert self.panel is not None
+        tokens = self.codes.kept(saes[0], CODES)
+        every = [self._codes(sae) for sae in saes]
+        return CodedText(self.panel.rows, tokens["owners"].numpy(), tokens["positions"].numpy(), every)
+
+    def _codes(self, sae: TrainedSae) -> Codes:
+        kept = self.codes.kept(sae, CODES)
+        return Codes(kept["values"], kept["latents"], kept["d_sae"])
 
     def _on_text(self, pair: SaePair) -> tuple[str, ...]:
         """Key of what a pair does on the panel."""
         return *_hashes(pair), self._text
 
     def _pair(self, saes: SaePair) -> Pair:
-        """Two SAEs matched; nothing is loaded where all is kept."""
+        """Two SAEs matched; nothing is read where all is kept."""
         found = self._cache.tensors(lambda _: self._match(saes), *_hashes(saes))
         pair = Pair(*saes, found["figures"], found["columns"].numpy(), found["cosines"].numpy(), found["solved"])
         if self.panel is not None:
@@ -147,15 +164,13 @@ class Matcher:
             pair = replace(pair, figures=pair.figures | more["figures"], solved=pair.solved | more["solved"])
         return pair
 
-    def _load(self, sae: TrainedSae) -> Autoencoder:
-        if sae not in self._loaded:
-            self._loaded[sae] = sae.load()
-        return self._loaded[sae]
+    def _directions(self, sae: TrainedSae) -> Directions:
+        device = self.found.device
+        return Directions(lambda: sae.tensor("W_dec").to(device), lambda: sae.tensor("W_enc").T.to(device))
 
     def _match(self, saes: SaePair) -> Measures:
         """What matching the weights of two SAEs gives."""
-        device, d_sae = self.found.device, saes[0].d_sae
-        found = match(*(Directions(sae.W_dec.to(device), sae.W_enc.T.to(device)) for sae in map(self._load, saes)))
+        d_sae, found = saes[0].d_sae, match(*map(self._directions, saes))
         columns = torch.full((d_sae,), -1, dtype=torch.int32)
         cosines = torch.full((d_sae,), torch.nan, dtype=torch.float64)
         columns[found.assignment.rows] = torch.from_numpy(found.assignment.columns).int()
@@ -164,31 +179,12 @@ class Matcher:
         return {"figures": found.figures(), "columns": columns, "cosines": cosines, "solved": solved}
 
     def _on_panel(self, pair: Pair) -> Measures:
-        assert self.coded is not None
-        codes, device = self.coded.codes, self.found.device
-        a, b = codes[self.places[pair.one]], codes[self.places[pair.other]]
-        decoders = self._load(pair.one).W_dec.to(device), self._load(pair.other).W_dec.to(device)
+        a, b = self._codes(pair.one), self._codes(pair.other)
+        decoders = self._directions(pair.one).decoder, self._directions(pair.other).decoder
         alive = assign_alive(decoders, (a.density, b.density))
         seed = int(digest([VERSION, *self._on_text((pair.one, pair.other))])[:12], 16)
         figures = panel_figures(pair.partners, alive, (a, b), decoders, seed)
         return {"figures": figures, "solved": _solved(alive=alive)}
-
-
-def in_loading_order(pairs: Iterable[SaePair]) -> Iterator[tuple[SaePair, frozenset[TrainedSae]]]:
-    """Pairs in an order that loads each SAE rarely where three fit: two stay while their partners come one by one, so that
-    all pairs of n SAEs take about n² / 4 loads.
-
-    Yields:
-        a pair, and the two SAEs that stay.
-    """
-    left = dict.fromkeys(pairs)
-    while left:
-        stay = frozenset(sae for sae, _ in Counter(sae for pair in left for sae in pair).most_common(2))
-        near = [pair for pair in left if stay.intersection(pair)]
-        turns = {sae: turn for turn, sae in enumerate(sae for pair in near for sae in pair if sae not in stay)}
-        for pair in sorted(near, key=lambda pair: max(turns.get(sae, -1) for sae in pair)):
-            del left[pair]
-            yield pair, stay
 
 
 def assignments(pairs: Iterable[Pair]) -> Assignments:

@@ -41,11 +41,13 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
     SAEs of two shapes are matched where nothing else would compare them: where one shape has no pair of its own, or the
     two have no corpus in common.
 
+    Memory of each worker on a CPU, beside the model: three SAEs' weights (8 bytes × d_sae × d_in each) however many are
+    compared; what is larger lies in files. The floor of Gaussian activations takes what training its SAEs takes, and
+    assignments that ten rounds do not prove 8 bytes × d_sae², at most 3 GiB.
+
     Raises:
         FaithfulError: no two SAEs to compare, and what `resolve_input` and `load_panel` refuse.
     """
-    if config.workers > 1:
-        raise FaithfulError("The study of seeds works in one process so far; leave --workers out.")
     found = resolve_input(config)
     own_first = sorted(found.saes, key=lambda sae: found.names.index(sae.corpus))
     groups = ordered_shapes(own_first)
@@ -60,21 +62,20 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
     panel = load_panel(found, config.tokens) if found.corpora else None
     first = next(iter(groups))
     with folder_lock(config.out):
-        matcher = Matcher(found, panel, config.out / "pairs")
+        matcher = Matcher(found, panel, config.out)
         every = [pair for pairs in [*wanted.values(), *crossed.values()] for pair in pairs]
-        matched = matcher.match_all(every, _shown(wanted[first]) if config.examples else [], report)
-        floors = FloorMaker(
-            found, panel, config.seed, config.gaussian_seeds, config.gaussian_steps, config.out / "floors", report
-        )
+        shown = _shown(wanted[first]) if config.examples and panel is not None else []
+        matched = matcher.match_all(every, shown, config.workers, report)
+        floors = FloorMaker(config, found, panel, report)
         studied = {
             shape: _Shape(found, panel, shape, groups[shape], [matched[two] for two in pairs], floors, shape == first)
             for shape, pairs in wanted.items()
         }
         others = _between_shapes({two: [matched[one] for one in pairs] for two, pairs in crossed.items()}, floors)
         examples = []
-        if panel is not None and matcher.coded is not None and config.examples:
+        if panel is not None and shown:
             examples = reproducible_latents(
-                studied[first].within, matcher.places, matcher.coded, panel, found.tokenizer, config.examples
+                studied[first].within, shown, matcher.coded(shown), panel, found.tokenizer, config.examples
             )
         summary: SeedsSummary = {
             **found.heading("seeds", config.seed),
@@ -90,6 +91,7 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
         }
         rows = [row for one in studied.values() for row in one.rows()] + others.rows
         write_results(config.out, summary, rows)
+        matcher.codes.clear()
         write_examples(config.out / "examples.parquet", examples)
         leading = studied[first]
         histograms = {name: _histogram(pairs) for name, pairs in leading.within.items()}

@@ -1,6 +1,7 @@
 """SAEs as studies find them: one name per place, k from the weights' own config, corpora and seeds of SAEs from elsewhere."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from faithful.base.errors import FaithfulError
 from faithful.formats.exports import export_sparsify
+from faithful.formats.files import WEIGHTS, load_sae, save_sae
 from faithful.hooks.hook import Hook
 from faithful.store import saes as grid
-from faithful.store.saes import find_saes, ordered_shapes, seed_numbers
+from faithful.store.saes import find_saes, ordered_shapes, read_sae, seed_numbers
 from tests.studies.random_saes import random_sae, write_plain, write_recorded
 
 
@@ -131,3 +134,27 @@ def test_seeds_of_sparsify_are_told_apart(tmp_path: Path) -> None:
     saes = find_saes([tmp_path])
     assert [(sae.seed, sae.shape) for sae in saes] == [(0, "layers.0.mlp-f16-k4"), (3, "layers.0.mlp-f16-k4")]
     assert {sae.corpus for sae in saes} == {"run"}
+
+
+def test_one_tensor_is_as_the_whole_sae_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of SAEs that `faithful train` wrote it is read alone, once all are checked; others may fold their tensors."""
+    sae = random_sae(4, 6, 2, 0)
+    record = {"faithful": {"weights_sha256": sae.sha256(), "identity": {"init_seed": 0}}}
+    save_sae(tmp_path / "ours", sae, record)
+    save_sae(tmp_path / "plain", sae, {})
+    loads: list[str] = []
+
+    def counted(folder: Path) -> Any:
+        loads.append(folder.name)
+        return load_sae(folder)
+
+    monkeypatch.setattr(grid, "load_sae", counted)
+    for name in ("ours", "plain"):
+        one = read_sae(tmp_path / name)
+        assert [torch.equal(one.tensor(part), getattr(sae, part)) for part in ("W_dec", "W_enc")] == [True, True]
+    assert loads == ["ours", "plain", "plain"]
+    other = random_sae(4, 6, 2, 1)
+    save_sae(tmp_path / "other", other, {})
+    shutil.copy(tmp_path / "other" / WEIGHTS, tmp_path / "ours" / WEIGHTS)
+    with pytest.raises(FaithfulError, match=r"are not those that its cfg\.json was written for"):
+        read_sae(tmp_path / "ours").tensor("W_dec")

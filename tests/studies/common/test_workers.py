@@ -26,6 +26,10 @@ from studies.probes.study import study_probes
 from studies.reconstruction import figures as reconstruction_figures
 from studies.reconstruction.config import ReconstructionConfig
 from studies.reconstruction.study import study_reconstruction
+from studies.seeds import figures as seeds_figures
+from studies.seeds import pairs as seeds_pairs
+from studies.seeds.config import SeedsConfig
+from studies.seeds.study import study_seeds
 from tests.own import write_own
 from tests.studies.random_saes import write_recorded
 
@@ -52,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_figures_and_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (fakes_figures, reconstruction_figures, probe_figures):
+    for module in FIGURES:
         monkeypatch.setattr(module, "draw", lambda *_: None)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # so that workers are forked
 
@@ -78,7 +82,12 @@ def probed(run: Path, out: Path, workers: int) -> None:
     study_probes(ProbesConfig(tasks=(task,), **sizes, **common(run, out, workers)))
 
 
-STUDIES = (fakes, rebuilt, probed)
+def seeds(run: Path, out: Path, workers: int) -> None:
+    study_seeds(SeedsConfig(gaussian_seeds=2, examples=1, **common(run, out, workers)))
+
+
+STUDIES = (fakes, rebuilt, probed, seeds)
+FIGURES = (fakes_figures, reconstruction_figures, probe_figures, seeds_figures)
 
 
 def results(out: Path) -> tuple[bytes, dict[str, Any]]:
@@ -94,7 +103,7 @@ def alone(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Study, An
     """Results of one worker."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        for module in (fakes_figures, reconstruction_figures, probe_figures):
+        for module in FIGURES:
             patch.setattr(module, "draw", lambda *_: None)
         for study in STUDIES:
             out = tmp_path_factory.mktemp(study.__name__)
@@ -144,6 +153,30 @@ def test_a_worker_that_dies_is_a_sentence_and_the_next_run_goes_on(
             fakes(run, tmp_path, 2)
     fakes(run, tmp_path, 2)
     assert results(tmp_path) == alone[fakes]
+
+
+@pytest.mark.parametrize("fatal", [1, 3])
+def test_a_worker_that_dies_over_a_pair_leaves_the_others(
+    fatal: int, run: Path, alone: dict[Study, Any], tmp_path: Path
+) -> None:
+    made = 0
+    real = seeds_pairs.match
+
+    def deadly(*given: Any) -> Any:
+        nonlocal made
+        made += 1
+        if made == fatal:
+            os._exit(9)
+        return real(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seeds_pairs, "match", deadly)
+        with pytest.raises(FaithfulError, match=r"A study process died \(exit status 9\); run the same command again"):
+            seeds(run, tmp_path, 2)
+    assert len(list((tmp_path / "pairs").glob("*.pt"))) == 2 * (fatal - 1)
+    assert len(list((tmp_path / "codes").iterdir())) == 6
+    seeds(run, tmp_path, 2)
+    assert results(tmp_path) == alone[seeds] and not (tmp_path / "codes").exists()
 
 
 def test_workers_below_one_are_refused(run: Path, tmp_path: Path) -> None:

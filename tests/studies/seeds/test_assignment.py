@@ -1,5 +1,6 @@
 """The assignment: exact, proven, whatever ties and scales."""
 
+import errno
 import math
 from itertools import chain
 from typing import Any
@@ -295,6 +296,31 @@ def test_products_that_are_not_kept_give_the_same(kind: str, monkeypatch: pytest
     dense = assign(one, other, 2)
     assert dense.path == "dense"
     check(dense, one, other)
+
+
+@pytest.mark.parametrize("kind", ["trained", "one_direction", "zeros"])
+def test_products_in_a_file_give_the_same_bits(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for one, other in (decoders(kind, 400, 430), decoders(kind, 430, 400)):
+        monkeypatch.setattr(assignment, "BYTES_IN_MEMORY", 2**26)
+        monkeypatch.setattr(assignment, "PIECE", {"cpu": 7 * 430})
+        monkeypatch.setattr(assignment, "ROWS_PER_PRODUCT", 128)
+        kept = assign(one, other, 8)
+        monkeypatch.setattr(assignment, "BYTES_IN_MEMORY", 0)
+        found = assign(one, other, 8)
+        assert {name: np.array(value).tolist() for name, value in vars(found).items() if name != "proof"} == {
+            name: np.array(value).tolist() for name, value in vars(kept).items() if name != "proof"
+        }
+        assert found.proof == kept.proof
+
+
+def test_a_temporary_folder_without_room_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(assignment, "BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(assignment.tempfile, "TemporaryFile", full)
+    with pytest.raises(FaithfulError, match=r"no room for the cosines of two SAEs: No space left.*TMPDIR"):
+        assign(*decoders("trained", 40, 43))
 
 
 def test_a_permuted_copy_finds_itself() -> None:

@@ -1,6 +1,7 @@
 """Whether SAEs share more than chance gives."""
 
-from studies.seeds.chance import floor_notes
+from studies.report.answer import verdicts
+from studies.seeds.chance import at_chance, floor_notes
 
 
 def test_shared_features_no_better_than_chance_are_said_to_be_so() -> None:
@@ -11,3 +12,19 @@ def test_shared_features_no_better_than_chance_are_said_to_be_so() -> None:
     assert "a comparison says little" in said, "b has no floor"
     corpora["own"]["floor_init"] = 0.001
     assert floor_notes({"corpora": corpora}) == []
+
+
+def test_the_first_thing_said_is_that_chance_gives_as_much() -> None:
+    ratio = {"value": 0.0, "ci95": [0.0, 0.0], "seeds": 6}
+    corpora = {name: {"shared_feature_ratio": ratio, "floor_random": 0.0, "floor_init": 0.002} for name in ("own", "b")}
+    (said,) = floor_notes({"corpora": corpora})
+    assert said.startswith(
+        "The shared feature ratio of own (0.0000, by chance 0.0020) and b (0.0000, by chance 0.0020) is not above what chance"
+        " gives"
+    )
+    assert "nothing to compare" in said and "hardly trained" in said
+    assert verdicts("seeds", {"corpora": corpora, "contrasts": []})[0].sentence == said
+    corpora["b"] = corpora["b"] | {"shared_feature_ratio": {"value": 0.4, "ci95": [0.3, 0.5], "seeds": 6}}
+    assert at_chance(corpora) == ["own"] and "a comparison says little" in floor_notes({"corpora": corpora})[0]
+    two_seeds = {"own": {"shared_feature_ratio": {"value": 0.001, "ci95": None, "seeds": 2}, "floor_random": 0.0015}}
+    assert at_chance(two_seeds) == ["own"] and at_chance({"own": {"shared_feature_ratio": ratio}}) == []

@@ -4,15 +4,12 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 import torch
-from torch import Tensor
 from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
@@ -24,28 +21,12 @@ from faithful.hooks.hook import Hook
 from faithful.models.spec import ModelSpec
 from faithful.sae.topk import TopKSAE
 from faithful.store.saes import TrainedSae, find_saes
-from studies.catalog import find_study
-from studies.common.codes import Codes, code_text
-from studies.common.config import StudyConfig
-from studies.common.controls import untrained_sae
-from studies.common.gaussian import gaussian_saes, moments_of, recorded_config
-from studies.common.inputs import StudyInput, resolve_input
-from studies.common.panel import Panel, load_panel
-from studies.report.answer import verdicts
 from studies.seeds import floors as seeds_floors
 from studies.seeds import pairs as seeds_pairs
-from studies.seeds.chance import AT_CHANCE, at_chance, floor_notes, highest_floor
+from studies.seeds.chance import AT_CHANCE
 from studies.seeds.config import SeedsConfig
-from studies.seeds.floors import FloorMaker
 from studies.seeds.matching import (
     CURVE,
-    Directions,
-    assign_alive,
-    covariance_rows,
-    density_figures,
-    match,
-    panel_figures,
-    random_rows,
 )
 from studies.seeds.study import study_seeds
 from studies.seeds.tables import seeds_tables
@@ -54,110 +35,6 @@ from tests.documented import keys_of_contrasts, names_of_study, undocumented
 from tests.studies.headlines import HEADLINES
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
-
-
-def rows(count: int, width: int, seed: int) -> Tensor:
-    return torch.nn.functional.normalize(
-        torch.randn(count, width, generator=torch.Generator().manual_seed(seed)), dim=1
-    )
-
-
-def codes(values: np.ndarray) -> Codes:
-    """Dense codes as sparse ones."""
-    dense = torch.from_numpy(values).float()
-    latents = torch.arange(dense.shape[1]).expand(len(dense), -1).int()
-    return Codes(dense, latents, dense.shape[1])
-
-
-def test_a_permuted_copy_shares_everything() -> None:
-    decoder, encoder = rows(60, 16, 0), rows(60, 16, 1)
-    order = torch.randperm(60, generator=torch.Generator().manual_seed(2))
-    found = match(Directions(decoder, encoder), Directions(decoder[order], encoder[order]))
-    figures = found.figures()
-    assert figures["shared_feature_ratio"] == figures["sfr_both"] == figures["sfr_encoder"] == 1
-    assert figures["pw_mcc"] == pytest.approx(1)
-    assert figures["sfr_curve"] == [1.0] * len(CURVE)
-    assert (order[found.assignment.columns] == torch.arange(60)).all()
-
-
-def test_figures_equal_their_definitions() -> None:
-    """Against scipy's assignment on the whole matrix of cosines."""
-    from scipy.optimize import linear_sum_assignment
-
-    generator = torch.Generator().manual_seed(3)
-    a = rows(50, 12, 4)
-    noise = torch.linspace(0.2, 2, 50)[:, None] * rows(50, 12, 5)
-    b = torch.nn.functional.normalize(a[torch.randperm(50, generator=generator)] + noise, dim=1)
-    encoders = rows(50, 12, 6), rows(50, 12, 7)
-    density = np.random.default_rng(0).random((2, 50)) * (np.random.default_rng(1).random((2, 50)) > 0.3)
-    found = match(Directions(a, encoders[0]), Directions(b, encoders[1]))
-    alive = assign_alive((a, b), (density[0], density[1]))
-    figures = found.figures() | density_figures(found.partners, alive, (density[0], density[1]))
-    cosines = (a.double() @ b.double().T).numpy()
-    left, right = linear_sum_assignment(-cosines)
-    matched = cosines[left, right]
-    assert figures["shared_feature_ratio"] == pytest.approx((matched > 0.7).mean())
-    assert 0 < figures["shared_feature_ratio"] < 1
-    assert figures["pw_mcc"] == pytest.approx(matched.mean(), abs=1e-6)
-    top = ((cosines.max(1) > 0.7).mean() + (cosines.max(0) > 0.7).mean()) / 2
-    assert figures["top1_ratio"] == pytest.approx(top)
-    assert figures["top1_ratio"] >= figures["shared_feature_ratio"]
-    weights = (density[0][left] + density[1][right]) / 2
-    assert figures["sfr_weighted"] == pytest.approx((weights * (matched > 0.7)).sum() / weights.sum())
-    firing = cosines[np.ix_(density[0] > 0, density[1] > 0)]
-    some, others = linear_sum_assignment(-firing)
-    assert figures["sfr_alive"] == pytest.approx((firing[some, others] > 0.7).mean())
-    of_encoders = (encoders[0] @ encoders[1].T).numpy()[left, right]
-    assert figures["sfr_both"] == pytest.approx(((matched > 0.7) & (of_encoders > 0.7)).mean())
-
-
-def test_mixed_widths_match_the_smaller_side() -> None:
-    wide = rows(70, 16, 8)
-    found = match(Directions(wide), Directions(wide[:30]))
-    assert found.figures()["shared_feature_ratio"] == 1
-    assert len(found.assignment.rows) == 30
-
-
-def test_random_decoders_share_what_random_ones_share() -> None:
-    generator = torch.Generator().manual_seed(9)
-    found = match(Directions(random_rows(200, 64, generator)), Directions(random_rows(200, 64, generator))).figures()
-    assert found["shared_feature_ratio"] == 0
-    assert 0.2 < found["pw_mcc"] < 0.5
-
-
-def test_rows_with_the_covariance_lie_where_it_is() -> None:
-    covariance = torch.diag(torch.tensor([100.0, 1.0, 0.0]))
-    drawn = covariance_rows(4000, covariance, torch.Generator().manual_seed(0))
-    assert torch.allclose(drawn.norm(dim=1), torch.ones(4000))
-    assert drawn[:, 2].abs().max() < 1e-6
-    assert drawn[:, 0].square().mean() > 0.8
-
-
-def test_correlation_and_rotated_bases_on_the_panel() -> None:
-    """Latents 0–3 are shared; 4 and 5 of both span one plane in rotated bases; 6 of each is elsewhere."""
-    rng = np.random.default_rng(0)
-    basis = np.eye(10)
-    turn = np.array([[np.cos(0.8), np.sin(0.8)], [-np.sin(0.8), np.cos(0.8)]])
-    a = torch.from_numpy(np.vstack([basis[:4], basis[4:6], basis[6:7]])).float()
-    b = torch.from_numpy(np.vstack([basis[:4], turn @ basis[4:6], basis[7:8]])).float()
-    shared = rng.exponential(size=(500, 4))
-    plane = rng.exponential(size=(500, 2))
-    rest = 0.01 * rng.exponential(size=(500, 1))
-    of_a = np.hstack([shared, plane, rest])
-    of_b = np.hstack([shared + 0.1 * rng.random((500, 4)), np.abs(plane @ turn.T), rest])
-    found = match(Directions(a), Directions(b))
-    figures = panel_figures(found.partners, None, (codes(of_a), codes(of_b)), (a, b), seed=0)
-    pairs = zip(found.assignment.rows, found.assignment.columns, strict=True)
-    r = [np.corrcoef(of_a[:, i], of_b[:, j])[0, 1] for i, j in pairs]
-    assert figures["activation_correlation"] == pytest.approx(np.mean(r))
-    assert figures["unmatched_explained"] is not None and figures["unmatched_explained"] > 0.95
-    assert figures["unmatched_random"] is not None and figures["unmatched_random"] < figures["unmatched_explained"]
-
-
-@pytest.fixture(scope="module")
-def studied(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    out = tmp_path_factory.mktemp("study") / "seeds"
-    return out, study_seeds(SeedsConfig(saes=(run / "saes",), out=out, tokens=1500, device="cpu")).summary
 
 
 def test_the_summary_is_the_contract(studied: tuple[Path, dict[str, Any]]) -> None:
@@ -197,18 +74,6 @@ def test_every_figure_has_its_line_in_the_documentation(studied: tuple[Path, dic
     assert undocumented("Statistics", keys_of_contrasts(studied[1])) == []
 
 
-def test_examples_show_tokens_with_their_activations(studied: tuple[Path, dict[str, Any]]) -> None:
-    blocks = studied[1]["examples"]
-    assert len(blocks) == 4
-    for block in blocks:
-        for row in block["rows"]:
-            assert len(row["tokens"]) == len(row["values"]) and max(row["values"]) > 0
-            assert row["corpus"] in ("own", "cool") and "mean matched cosine" in row["note"]
-            assert row["partner_corpus"] in block["title"] and row["partner_seed"] == 1
-            assert len(row["partner_tokens"]) == len(row["partner_values"])
-    assert len(pl.read_parquet(studied[0] / "examples.parquet")) == sum(len(block["rows"]) for block in blocks)
-
-
 def test_how_pairs_were_assigned_is_kept(studied: tuple[Path, dict[str, Any]]) -> None:
     out, summary = studied
     found = summary["assignments"]
@@ -218,65 +83,6 @@ def test_how_pairs_were_assigned_is_kept(studied: tuple[Path, dict[str, Any]]) -
         assert table.filter(pl.col("metric") == metric)["value"].to_list() == [0] * 12
     (rows,) = [table.rows for table in seeds_tables(summary) if table.title.startswith("How the optimal")]
     assert dict(rows) == {path: str(count) for path, count in found["paths"].items()}
-
-
-def test_floors_are_what_they_say(studied: tuple[Path, dict[str, Any]], run: Path) -> None:
-    """`floor_init` of the seeds that were trained, `floor_gaussian` of each corpus' own activations."""
-    summary = studied[1]
-    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
-    panel = load_panel(found, 1500)
-    moments = {name: moments_of(found.truncated, rows, panel.ordinary) for name, rows in panel.parts.items()}
-    mean = sum(one.mean * one.tokens for one in moments.values()) / sum(one.tokens for one in moments.values())
-    expected = figures_of([untrained_sae(sae, mean) for sae in found.saes if sae.corpus == "own"], found, panel)
-    assert expected["pw_mcc"] > 0
-    for name in ("own", "cool"):
-        close(summary["floors"][name]["floor_init"], expected | {"pairs": 3, "assignment_gap": 0})
-        saes = [sae for sae in found.saes if sae.corpus == name]
-        config = recorded_config(saes[0].record, saes[0].d_in, saes[0].record["training"]["step"], (0, 1))
-        assert config is not None
-        trained = gaussian_saes(moments[name], config, 256, seed=0)
-        gaussian = figures_of(trained, found, panel)
-        close(summary["floors"][name]["floor_gaussian"], gaussian | {"pairs": 1, "assignment_gap": 0})
-        for floor in ("floor_random", "floor_covariance"):
-            assert {"top1_ratio", "pw_mcc"} <= summary["floors"][name][floor].keys()
-            assert "sfr_encoder" not in summary["floors"][name][floor]
-        for floor, figures in summary["floors"][name].items():
-            assert summary["corpora"][name][floor] == figures["shared_feature_ratio"]
-            assert summary["corpora"][name][f"{floor}_top1_ratio"] == figures["top1_ratio"]
-    own, cool = (summary["floors"][name]["floor_gaussian"]["pw_mcc"] for name in ("own", "cool"))
-    assert own != cool
-    (rows,) = [table.rows for table in seeds_tables(summary) if table.title.startswith("Floors")]
-    assert {("floor_gaussian", "sfr_both"), ("floor_random", "top1_ratio")} <= {row[:2] for row in rows}
-
-
-def figures_of(saes: list[TopKSAE], found: StudyInput, panel: Panel) -> dict[str, Any]:
-    """Means over all pairs of SAEs, from what the rest of this file checks."""
-    coded = code_text(found.truncated, saes, panel.rows, panel.ordinary).codes
-    figures = []
-    for i, j in combinations(range(len(saes)), 2):
-        one = match(*(Directions(saes[place].W_dec, saes[place].W_enc.T) for place in (i, j)))
-        decoders = saes[i].W_dec, saes[j].W_dec
-        alive = assign_alive(decoders, (coded[i].density, coded[j].density))
-        figures.append(one.figures() | panel_figures(one.partners, alive, (coded[i], coded[j]), decoders, seed=0))
-    return {metric: np.mean([one[metric] for one in figures], axis=0).tolist() for metric in figures[0]}
-
-
-def close(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert found["sfr_curve"] == pytest.approx(expected["sfr_curve"])
-    assert found | {"sfr_curve": None} == pytest.approx(expected | {"sfr_curve": None})
-
-
-def test_identical_decoders_share_everything_whatever_the_floor(run: Path, tmp_path: Path) -> None:
-    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
-    maker = FloorMaker(found, load_panel(found, 500), 0, 2, None, tmp_path, lambda *_: None)
-    sae = found.saes[0].load()
-    assert isinstance(sae, TopKSAE)
-    of_rows, of_saes = maker._of_rows([sae.W_dec] * 3), maker._of_saes([sae] * 2)
-    for metric in ("shared_feature_ratio", "top1_ratio"):
-        assert of_rows[metric] == of_saes[metric] == 1
-    for metric in ("pw_mcc", "sfr_encoder", "sfr_both", "sfr_alive", "sfr_weighted", "activation_correlation"):
-        assert of_saes[metric] == pytest.approx(1)
-    assert of_rows["sfr_curve"] == [1.0] * len(CURVE) and (of_rows["pairs"], of_saes["pairs"]) == (3, 1)
 
 
 def test_again_takes_everything_as_it_is(
@@ -295,25 +101,6 @@ def test_again_takes_everything_as_it_is(
     assert again.reused == 12
     assert again.summary["corpora"] == studied[1]["corpora"]
     assert again.summary["assignments"] == studied[1]["assignments"]
-
-
-def test_gaussian_saes_of_a_corpus_are_kept_when_they_are_trained(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained = []
-
-    def counted(moments: Any, *rest: Any) -> Any:
-        trained.append(moments)
-        if len(trained) == 2:
-            raise KeyboardInterrupt
-        return gaussian_saes(moments, *rest)
-
-    monkeypatch.setattr(seeds_floors, "gaussian_saes", counted)
-    config = SeedsConfig((run / "saes",), tmp_path, tokens=600, device="cpu", gaussian_steps=2, examples=0)
-    with pytest.raises(KeyboardInterrupt):
-        study_seeds(config)
-    study_seeds(config)
-    assert len(trained) == 3 and torch.equal(trained[1].mean, trained[2].mean)
 
 
 def test_the_command_as_typed_takes_the_current_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,32 +227,3 @@ def test_saes_that_share_no_more_than_chance_gives_decide_nothing() -> None:
     ]
     assert of_b["verdict"] == f"cannot be decided: {AT_CHANCE}" and of_b["sentence"].startswith(of_b["verdict"])
     assert of_c["verdict"] == "differs" and other["verdict"] == "exploratory"
-
-
-def test_the_first_thing_said_is_that_chance_gives_as_much() -> None:
-    ratio = {"value": 0.0, "ci95": [0.0, 0.0], "seeds": 6}
-    corpora = {name: {"shared_feature_ratio": ratio, "floor_random": 0.0, "floor_init": 0.002} for name in ("own", "b")}
-    (said,) = floor_notes({"corpora": corpora})
-    assert said.startswith(
-        "The shared feature ratio of own (0.0000, by chance 0.0020) and b (0.0000, by chance 0.0020) is not above what chance"
-        " gives"
-    )
-    assert "nothing to compare" in said and "hardly trained" in said
-    assert verdicts("seeds", {"corpora": corpora, "contrasts": []})[0].sentence == said
-    corpora["b"] = corpora["b"] | {"shared_feature_ratio": {"value": 0.4, "ci95": [0.3, 0.5], "seeds": 6}}
-    assert at_chance(corpora) == ["own"] and "a comparison says little" in floor_notes({"corpora": corpora})[0]
-    two_seeds = {"own": {"shared_feature_ratio": {"value": 0.001, "ci95": None, "seeds": 2}, "floor_random": 0.0015}}
-    assert at_chance(two_seeds) == ["own"] and at_chance({"own": {"shared_feature_ratio": ratio}}) == []
-
-
-def test_floors_are_shown_on_request(studied: tuple[Path, dict[str, Any]]) -> None:
-    study, summary = find_study("seeds"), studied[1]
-    shown, full = ([table.title for table in study.tables(summary, full)] for full in (False, True))
-    assert [title.partition(":")[0] for title in full if title not in shown] == [
-        "Floors", "How the optimal assignments were found",
-    ]  # fmt: skip
-    (rows,) = [table.rows for table in study.tables(summary, False) if table.title.startswith("Within a corpus")]
-    assert rows[-1] == (
-        "shared_feature_ratio by chance (the highest floor)",
-        *(f"{highest_floor(of):.4f}" for of in summary["corpora"].values()),
-    )
