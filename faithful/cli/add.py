@@ -11,6 +11,7 @@ from faithful.cli.shared import DryRun, Json
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from generation.configs.add import AddConfig
+from generation.configs.certify import CertifyConfig
 from generation.configs.stats import StatsConfig
 
 
@@ -20,11 +21,12 @@ def register(app: typer.Typer) -> None:
 
 
 def add(config: AddConfig, dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Bring a comparison corpus in: same schema, tokenizer, contexts and budget as a sampled one.
+    """Bring a corpus in: text to compare a sampled one with, or samples of the model that others drew (--ids, --temperature).
 
     Running the command again completes or extends the corpus; a corpus made otherwise is refused.
     """
     from generation.external.add import add as run_add
+    from generation.writing.identity import FOREIGN
 
     if dry_run:
         _dry_run(config, as_json)
@@ -46,8 +48,11 @@ def add(config: AddConfig, dry_run: DryRun = False, as_json: Json = False) -> No
             }
         )
         return
-    if manifest.kind == "external":
+    if manifest.kind != "derived":
         _summary(result.folder)
+    if manifest.kind == FOREIGN and manifest.certificate is None:
+        say(f"Next: {command_line(CertifyConfig, folder=result.folder)}")
+        return
     say(f"Next: {following(result.folder, command_line(StatsConfig, folder=result.folder))}")
 
 
@@ -65,8 +70,8 @@ def _dry_run(config: Any, as_json: bool) -> None:
     rows += [
         (f"{split} tokens", f"{tokens:,}, {plan.there[split]:,} of them there") for split, tokens in plan.tokens.items()
     ]
-    if plan.manifest.kind == "external":
-        rows += [row for row in source_rows(plan.manifest) if row[0] != "texts left out"]
+    if "reading" in plan.manifest.provenance:
+        rows += [row for row in source_rows(plan.manifest) if row[0] not in ("texts left out", "counted")]
     else:
         rows.append(
             ("published", f"{plan.manifest.kind} corpus of {plan.manifest.identity['model']['name']}, taken as it is")

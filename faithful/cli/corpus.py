@@ -25,13 +25,14 @@ def _folders(folder: Path | None, run: str | None) -> list[Path]:
 
 
 def _after(folders: list[Path]) -> str:
-    """What comes after a look at corpora: a certificate for the first own one without, else the next thing of the run."""
+    """What comes after a look at corpora: a certificate for the first sampled one without, else the next thing of the run."""
     from faithful.store.corpus import read_manifest
+    from generation.writing.identity import declares_sampling
 
     first = folders[0]
     manifests = {folder: read_manifest(folder) for folder in folders}
     for folder, manifest in manifests.items():
-        if manifest.kind == "own" and manifest.certificate is None:
+        if declares_sampling(manifest) and manifest.certificate is None:
             return command_line(CertifyConfig, folder=folder)
     return following(first, command_line(ExportConfig, folder=first, context=128))
 

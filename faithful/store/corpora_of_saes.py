@@ -39,7 +39,9 @@ def bos_of(corpora: Iterable[Corpus]) -> int | None:
 
 
 def _is_sampled(kind: str, provenance: Mapping[str, Any]) -> bool:
-    return kind == "own" or any(_is_sampled(part["kind"], part["provenance"]) for part in provenance.get("inputs", ()))
+    return kind in ("own", "foreign") or any(
+        _is_sampled(part["kind"], part["provenance"]) for part in provenance.get("inputs", ())
+    )
 
 
 def remember_corpora(out: Path, corpora: Iterable[Path]) -> None:

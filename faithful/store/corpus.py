@@ -37,7 +37,7 @@ class Document:
 
     Attributes:
         index: position in its split; sample i of the seed domain for own corpora.
-        seed: sample seed (0 for external text).
+        seed: sample seed (0 for external text and for samples of others).
         token_ids: stored tokens: no BOS, a sampled end-of-text kept.
         finish_reason: `stop` (ended by end-of-text) or `length`.
         logprob_p: log p of each token under the model, None for external text.
@@ -99,7 +99,7 @@ class _Stored:
     format: str
     identity_sha256: Sha256
     name: Text
-    kind: Literal["own", "external", "derived"]
+    kind: Literal["own", "external", "foreign", "derived"]
     identity: Identity
     provenance: Provenance
     requested: Requested
@@ -115,7 +115,7 @@ class Manifest:
 
     Attributes:
         name: name of the folder at creation.
-        kind: `own` (sampled from the model), `external` or `derived`.
+        kind: `own` (sampled from the model here), `external`, `foreign` (sampled from the model by others) or `derived`.
         identity: everything that decides the bytes; hashed as `identity_sha256`.
         provenance: what is known beyond that: BOS and its source, generation_config fields not applied, licence …
         requested: the largest budget asked for, in tokens per split.

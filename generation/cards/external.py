@@ -8,6 +8,7 @@ from faithful.options.line import command_line, folded
 from faithful.store.corpus import Corpus, Manifest
 from generation.cards.made_by import context_by_default, made_by, parameters
 from generation.cards.origins import RANDOM, Origin, origins
+from generation.cards.own import certificate_rows, declared_rows, test_rows
 from generation.cards.parts import (
     Address,
     config_entry,
@@ -18,8 +19,19 @@ from generation.cards.parts import (
 )
 from generation.configs.export import ExportConfig
 from generation.sources.datasets_readers import PARTS
+from generation.writing.identity import FOREIGN, sampling_of
 
 NAMED = 6
+CLAIMS = {
+    "external": "None of it was sampled from the model: it is a corpus to compare a sampled one with, on equal terms (schema,"
+    " tokenizer, contexts, BOS and end-of-text), so that nothing but the text differs.",
+    FOREIGN: "Others drew it from the model and declare how; nothing of it was sampled by the tool that wrote this.",
+    "derived": "Its documents are those of the corpora below; nothing was sampled for it.",
+}
+_RETOKENISED = (
+    "Its text was tokenised again, so its ids need not be those that were drawn; an end-of-text closes it where it is known"
+    " to have ended by itself. "
+)
 
 
 def external_metadata(corpus: Corpus) -> dict[str, Any]:
@@ -35,7 +47,8 @@ def render_external(corpus: Corpus, at: Address) -> str:
     manifest = corpus.manifest
     model = manifest.identity["model"]
     statistics, texts = manifest.statistics or {}, origins(manifest)
-    external = manifest.kind == "external"
+    is_read = manifest.kind != "derived"
+    certificate = manifest.certificate if manifest.kind == FOREIGN else None
     context = manifest.identity.get("context") or context_by_default(manifest)
     return render_template(
         "external.md.jinja",
@@ -47,9 +60,13 @@ def render_external(corpus: Corpus, at: Address) -> str:
         token_type="uint16" if model["vocab_size"] <= 2**16 else "uint32",
         export_command=command_line(ExportConfig, folder=at.typed, context=context),
         origins=texts,
-        external=external,
-        rows=source_rows(manifest) if external else derivation_rows(manifest),
-        how=_how(manifest) if external else [],
+        claim=CLAIMS[manifest.kind],
+        is_read=is_read,
+        rows=source_rows(manifest) if is_read else derivation_rows(manifest),
+        how=_how(manifest) if is_read else [],
+        certificate=certificate,
+        certificate_rows=certificate_rows(certificate) if certificate else [],
+        test_rows=test_rows(certificate) if certificate else [],
         command=folded(made_by(manifest)),
         statistics_rows=statistics_rows(statistics | figures_beside(manifest.certificate)),
         across=_across(statistics),
@@ -75,6 +92,8 @@ def source_rows(manifest: Manifest) -> list[tuple[str, str]]:
         if source["leave_out"]:
             rows.append(("tasks left out", ", ".join(source["leave_out"])))
         rows.append(("texts left out", _left_out(manifest) or "none"))
+    if manifest.kind == FOREIGN:
+        rows += sample_rows(manifest)
     rows += [
         ("tokenizer", f"of {identity['model']['name']} at `{identity['model']['revision']}`"),
         ("start token (BOS)", f"id {identity['model']['bos_id']}, not stored"),
@@ -83,6 +102,16 @@ def source_rows(manifest: Manifest) -> list[tuple[str, str]]:
         ("seed", str(identity["seed"])),
     ]
     return rows
+
+
+def sample_rows(manifest: Manifest) -> list[tuple[str, str]]:
+    """What is declared of samples that others drew, and what was counted of them."""
+    counts = manifest.provenance.get("samples", {})
+    return [
+        *declared_rows(sampling_of(manifest)),
+        ("drawn in", manifest.identity["drawn_in"] or "a type that is not stated: 16 bit are taken for it"),
+        ("counted", ", ".join(f"{count:,} {what}" for what, count in counts.items()) or "nothing yet"),
+    ]
 
 
 def derivation_rows(manifest: Manifest) -> list[tuple[str, str]]:
@@ -113,6 +142,14 @@ def _how(manifest: Manifest) -> list[str]:
     """How a source became documents, in sentences."""
     identity = manifest.identity
     source, limit = identity["source"], identity["context"] - 1
+    if manifest.kind == FOREIGN:
+        return [
+            _reading_order(source),
+            "A document is one sample. "
+            + ("Its ids are those that were drawn. " if source["samples"]["are_ids"] else _RETOKENISED)
+            + f"Of more than {limit} ids the first are kept.",
+            f"Each {identity['window']:,} consecutive samples were shuffled, each by itself. {_sides(identity)}",
+        ]
     if source["kind"] == RANDOM:
         return [
             f"Every document is {limit} ids drawn uniformly from the vocabulary without its special tokens, each document"
@@ -221,5 +258,5 @@ def _words(value: Any) -> str:
 
 
 def _title(manifest: Manifest) -> str:
-    kind = "Comparison" if manifest.kind == "external" else "Derived"
-    return f"{kind} corpus {manifest.name} for {manifest.identity['model']['name'].split('/')[-1]}"
+    kinds = {"external": "Comparison corpus", FOREIGN: "Samples", "derived": "Derived corpus"}
+    return f"{kinds[manifest.kind]} {manifest.name} for {manifest.identity['model']['name'].split('/')[-1]}"

@@ -6,11 +6,11 @@ from typing import Any
 
 from faithful.models.presets import DEFAULT_CONTEXT, find_preset
 from faithful.store.corpus import Manifest
-from generation.configs.add import AddConfig
+from generation.configs.add import DECLARED, AddConfig
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
 from generation.configs.generate import GenerateConfig
 from generation.sampling.distribution import Sampling
-from generation.writing.identity import sampling_of, spec_of
+from generation.writing.identity import FOREIGN, sampling_of, spec_of
 from generation.writing.shards import SHARD_ROWS
 from generation.writing.splits import WINDOW, held_out_budget
 
@@ -22,13 +22,19 @@ DERIVATIONS: dict[str, Any] = {
 
 def made_by(manifest: Manifest) -> Config:
     """What to tell the command of its kind: local files and the inputs of a derivation by name, without their folder."""
-    kinds: dict[str, Callable[[Manifest], Config]] = {"own": _own, "external": _external, "derived": _derived}
+    kinds: dict[str, Callable[[Manifest], Config]] = {
+        "own": _own,
+        "external": _external,
+        FOREIGN: _external,
+        "derived": _derived,
+    }
     return kinds[manifest.kind](manifest)
 
 
 def context_by_default(manifest: Manifest) -> int:
-    """Tokens per context, BOS included, where none is stated."""
-    return spec_of(manifest).default_context
+    """Tokens per context, BOS included, where none is stated: of samples of others all that the model has."""
+    spec = spec_of(manifest)
+    return (spec.positions or spec.default_context) if manifest.kind == FOREIGN else spec.default_context
 
 
 def parameters(derivation: dict[str, Any]) -> dict[str, Any]:
@@ -76,9 +82,18 @@ def _external(manifest: Manifest) -> AddConfig:
         held_out=None if by_rule else tokens["test"],
         **{name: _field(value) for name, value in reading["stated"].items()},
         **{name: identity[name] for name, value in defaults.items() if identity.get(name, value) != value},
+        **(_samples(manifest) if manifest.kind == FOREIGN else {}),
         bos=_bos(manifest),
         model_revision=_revision(manifest),
     )
+
+
+def _samples(manifest: Manifest) -> dict[str, Any]:
+    """What was declared of samples that others drew: their temperature always, the rest where it is not the default."""
+    usual = Sampling(max_tokens=manifest.identity["context"] - 1).to_dict()
+    sampling = sampling_of(manifest).to_dict()
+    declared = {name: sampling[name] for name in DECLARED if name == "temperature" or sampling[name] != usual[name]}
+    return declared | {"dtype": manifest.identity["drawn_in"]} | manifest.provenance["reading"].get("samples", {})
 
 
 def _derived(manifest: Manifest) -> Config:

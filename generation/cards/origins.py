@@ -1,12 +1,13 @@
 """Whose texts a corpus holds: its source, or those of the corpora it was derived from, with licences and what they ask."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
 from faithful.store.corpus import Manifest
 from generation.sources.resolve import catalog
+from generation.writing.identity import FOREIGN
 
 MODEL, RANDOM = "model", "noise"
 
@@ -53,7 +54,8 @@ def _origins(kind: str, identity: dict[str, Any], provenance: dict[str, Any]) ->
     if kind == "own":
         model = provenance["model"]
         return [_of_model(model.get("name") or identity["model"]["name"], model.get("licence"))]
-    return [_of_source(_facts(identity), _facts(provenance))]
+    source = _of_source(_facts(identity), _facts(provenance))
+    return [_sampled(source, provenance["model"])] if kind == FOREIGN else [source]
 
 
 def _facts(part: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +105,18 @@ def _of_source(identity: dict[str, Any], provenance: dict[str, Any]) -> Origin:
             f"{stated}. Token ids can be turned back into the text: publishing them is publishing the text, so look at the"
             " terms of the source before you do.",
         ),
+    )
+
+
+def _sampled(source: Origin, model: dict[str, Any]) -> Origin:
+    """Samples that others drew: from them, and from a model whose licence holds as well."""
+    of_model = _of_model(model["name"], model.get("licence"))
+    return replace(
+        source,
+        about=f"samples of {model['name']} that others drew ({source.name})",
+        synthetic=True,
+        story=f"{source.story} Sampled from the language model {model['name']}, as whoever drew them declares.",
+        terms=f"{source.terms} {of_model.terms}",
     )
 
 

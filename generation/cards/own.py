@@ -136,13 +136,20 @@ def sampling_rows(manifest: Manifest, sampling: Sampling) -> list[tuple[str, str
         ("dtype", model["dtype"]),
         ("start token (BOS)", f"id {model['bos_id']}, from {manifest.provenance['model']['bos_from']}"),
         ("end-of-text ids", ", ".join(map(str, model["eos_ids"])) or "none"),
-        ("temperature", f"{sampling.temperature:g}"),
-        ("top-p / top-k / min-p", f"{sampling.top_p:g} / {sampling.top_k or 'off'} / {sampling.min_p:g}"),
-        ("repetition penalty", f"{sampling.repetition_penalty:g}"),
+        *declared_rows(sampling),
         ("mode", f"{sampling.mode}, at most {sampling.max_tokens} tokens"),
         ("ids without a string", "masked" if sampling.mask_unmapped else "part of the distribution"),
         ("run seed", str(identity["seed"])),
         ("engine", f"{engine['name']} on {engine['device']} ({versions})"),
+    ]
+
+
+def declared_rows(sampling: Sampling) -> list[tuple[str, str]]:
+    """What makes q of the model."""
+    return [
+        ("temperature", f"{sampling.temperature:g}"),
+        ("top-p / top-k / min-p", f"{sampling.top_p:g} / {sampling.top_k or 'off'} / {sampling.min_p:g}"),
+        ("repetition penalty", f"{sampling.repetition_penalty:g}"),
     ]
 
 

@@ -23,7 +23,7 @@ from generation.sampling.distribution import Sampling
 from generation.scoring.excess import BandCounter
 from generation.scoring.kept_sums import forget_sums
 from generation.scoring.scored_part import choose_part
-from generation.writing.identity import sampling_of, spec_of
+from generation.writing.identity import declares_sampling, drawn_in, sampling_of, spec_of
 
 DEFAULT_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
 KEYS = (
@@ -59,19 +59,19 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         )
     corpus.refuse_damaged(config.split)
     began = time.time()
-    declared = sampling_of(manifest) if manifest.kind == "own" else Sampling()
+    declares = declares_sampling(manifest)
+    declared = sampling_of(manifest) if declares else Sampling()
     sampling = replace(declared, **config.overrides(), greedy=True)
     if sampling.deterministic:
         return dict.fromkeys(KEYS) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0, "tests": {}}
     sampling = replace(sampling, greedy=declared.greedy)
-    as_declared = manifest.kind == "own" and sampling == declared
+    as_declared = declares and sampling == declared
     spec = spec_of(manifest)
     if config.dtype:
         spec = replace(spec, dtype=check_dtype(config.dtype))
     limit = None if config.everything else config.tokens or DEFAULT_TOKENS[device]
     part = choose_part(corpus, config.split, limit, report)
     model = model if model is not None else load_model(spec, device)
-    sampled_in = manifest.identity["model"]["dtype"] if manifest.kind == "own" else None
     bands = BandCounter()
     result = score_part(
         part,
@@ -79,7 +79,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         spec,
         sampling,
         as_declared=as_declared,
-        sampled_in=sampled_in,
+        sampled_in=drawn_in(manifest),
         seed=config.seed,
         report=report,
         bands=bands,
@@ -98,7 +98,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         "seed": config.seed,
         "dtype": spec.dtype,
     }
-    usual = as_declared or (manifest.kind != "own" and not config.overrides())
+    usual = as_declared or (not declares and not config.overrides())
     if (
         usual
         and config.split == "train"

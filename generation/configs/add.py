@@ -9,6 +9,8 @@ from faithful.options.marks import ARGUMENT, Count, Names, names, panel
 
 READING = panel("How to read the source")
 MAKING = panel("How documents are made")
+SAMPLES = panel("Samples that were drawn elsewhere")
+DECLARED = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,38 @@ class AddConfig:
     """Id of the start token, where the model names none."""
     model_revision: str | None = None
     """Hub revision of the model."""
+
+    ids: Annotated[bool | None, SAMPLES, names("--ids")] = None
+    """The rows are samples as token ids: --column names them, default token_ids."""
+    temperature: Annotated[float | None, SAMPLES] = None
+    """That they were drawn at. It makes samples of the model of texts, too."""
+    top_p: Annotated[float | None, SAMPLES] = None
+    """Default 1: nothing truncated."""
+    top_k: Annotated[int | None, SAMPLES] = None
+    """Default 0: nothing truncated."""
+    min_p: Annotated[float | None, SAMPLES] = None
+    """Default 0: nothing truncated."""
+    repetition_penalty: Annotated[float | None, SAMPLES] = None
+    """Default 1: none."""
+    max_tokens: Annotated[int | None, SAMPLES] = None
+    """Longest sample, end-of-text included; default context − 1."""
+    dtype: Annotated[str | None, SAMPLES] = None
+    """Type that the model ran in; unknown by default, which counts as 16 bit."""
+    finish_reason: Annotated[str | None, SAMPLES] = None
+    """Column that says how a sample ended; default finish_reason."""
+    prompt_ids: Annotated[str | None, SAMPLES] = None
+    """Column of the prompts' ids, which must be BOS alone; default prompt_token_ids."""
+    logprobs: Annotated[str | None, SAMPLES] = None
+    """Column of log p of each id under the model, before temperature and truncation; default: none is read."""
+
+    def sampling(self) -> dict[str, Any]:
+        """What was stated of how samples were drawn: fields of `generation.sampling.distribution.Sampling`."""
+        return {name: getattr(self, name) for name in DECLARED if getattr(self, name) is not None}
+
+    def sample_columns(self) -> dict[str, Any]:
+        """What was stated of how samples stand in the rows."""
+        names = ("ids", "finish_reason", "prompt_ids", "logprobs")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def reading(self) -> dict[str, Any]:
         """What was stated of how to read the source: the fields of that panel."""

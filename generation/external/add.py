@@ -25,9 +25,10 @@ from generation.external.prepare import (
     reopen,
 )
 from generation.external.reading import CorpusReader, take_noise
+from generation.external.samples import SampleMaker
 from generation.external.windows import Cutter
 from generation.sources.source import Source
-from generation.writing.identity import spec_of
+from generation.writing.identity import sampling_of, spec_of
 from generation.writing.job import CorpusJob, CorpusResult, run_job
 from generation.writing.shards import CorpusWriter
 from generation.writing.splits import budgets, largest_requested, more_than
@@ -154,7 +155,11 @@ class _Addition(CorpusJob):
                 take_noise(writer, noise, report)
                 ended = False
             else:
-                cutter = Cutter(Encoder(tokenizer, spec, limit), source.unit, held_out=frozenset(source.held_out))
+                encoder = Encoder(tokenizer, spec, limit)
+                cutter = Cutter(encoder, source.unit, held_out=frozenset(source.held_out))
+                if source.samples:
+                    maker = SampleMaker(spec, tokenizer, encoder, source, sampling_of(manifest))
+                    cutter = replace(cutter, of_samples=maker.units)
                 if leaves_out_seen(source):
                     cutter = replace(cutter, leaves_out=lambda text: passage_hash(text) in seen_passages())
                 ended = CorpusReader(writer, source, cutter, report).run()

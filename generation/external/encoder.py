@@ -84,11 +84,13 @@ class Encoder:
         }
 
     def encode(self, texts: list[str]) -> list[tuple[np.ndarray, bool]]:
-        """The documents of texts. Of a long text only a beginning is tokenised, however long it is.
+        """The documents of texts; see `beginnings` and `close`."""
+        return [self.close(ids) for ids in self.beginnings(texts)]
 
-        Returns:
-            For each text its ids, uint32 [≤ limit], and whether an end-of-text closes them: not where the text was cut
-            for length, nor where the model has none. No ids for a text without tokens.
+    def beginnings(self, texts: list[str]) -> list[np.ndarray]:
+        """The first ids of texts, uint32 [≤ limit], none for a text without tokens.
+
+        Of a long text only a beginning is tokenised, however long it is.
         """
         documents: list[np.ndarray | None] = [None] * len(texts)
         size = _HEAD_CHARACTERS_PER_TOKEN * self.limit + _HEAD_LEAST
@@ -103,10 +105,13 @@ class Encoder:
                 else:
                     documents[place] = np.array(encoding.ids[: self.limit], np.uint32)
             open_, size = longer, 2 * size
-        return [self.close(ids) for ids in documents if ids is not None]
+        return [ids for ids in documents if ids is not None]
 
     def close(self, ids: np.ndarray) -> tuple[np.ndarray, bool]:
-        """A text's ids, cut to the limit or closed by an end-of-text, and whether they are closed."""
+        """A text's ids, cut to the limit or closed by an end-of-text, and whether they are closed.
+
+        They are not where the text was cut for length, nor where the model has no end-of-text.
+        """
         if self.eos_id is None or not 0 < len(ids) < self.limit:
             return ids[: self.limit], False
         return np.append(ids, np.uint32(self.eos_id)), True

@@ -1,9 +1,11 @@
 """What a wish to add a comparison corpus comes down to: folder, manifest, model and source, checked before work starts."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from faithful.base.devices import default_device
@@ -14,11 +16,17 @@ from faithful.options.fields import names_in
 from faithful.store.corpus import Manifest
 from faithful.store.places import run_folder, run_name
 from generation.configs.add import READING, AddConfig
+from generation.external.declared import declared, wanted_samples
 from generation.files.local_files import PACKED, builder_of
 from generation.sources.held_out import TEST_SHARE
 from generation.sources.resolve import find_entry, resolve_source
 from generation.sources.source import Source
-from generation.writing.identity import model_provenance, spec_of, tokenizer_identity
+from generation.writing.identity import (
+    FOREIGN,
+    model_provenance,
+    spec_of,
+    tokenizer_identity,
+)
 from generation.writing.recorded import (
     differences,
     existing_corpus,
@@ -64,6 +72,7 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
             raise FaithfulError(f"--{option.replace('_', '-')} must be at least 1.")
     if (config.seed or 0) < 0:
         raise FaithfulError("--seed must not be negative.")
+    wanted = wanted_samples(config)
     folder = corpus_folder(config)
     manifest = existing_corpus(folder)
     if manifest is not None:
@@ -75,7 +84,7 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
     device = default_device()
     spec = resolve_model(config.model or "tiny", revision=config.model_revision, bos=config.bos, device=device)
     context = stated_context(config, spec)
-    source = resolve_source(config.name, **config.reading())
+    source = resolve_source(config.name, **config.reading(), samples=wanted)
     _refuse_single_text(source)
     identity = external_identity(
         spec,
@@ -84,8 +93,9 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
         context=context,
         window=config.window or WINDOW,
         shard_rows=config.shard_rows or SHARD_ROWS,
+        declared=declared(config, spec, context) if wanted else {},
     )
-    return folder, open_corpus(folder, "external", identity, _provenance(config, spec, source)), spec, source
+    return folder, open_corpus(folder, _kind(config), identity, _provenance(config, spec, source)), spec, source
 
 
 @dataclass(frozen=True)
@@ -105,10 +115,24 @@ class AddPlan:
     there: dict[str, int]
 
 
+def _kind(config: AddConfig) -> str:
+    return FOREIGN if wanted_samples(config) else "external"
+
+
 def external_identity(
-    spec: ModelSpec, source: Source, *, seed: int, context: int, window: int, shard_rows: int
+    spec: ModelSpec,
+    source: Source,
+    *,
+    seed: int,
+    context: int,
+    window: int,
+    shard_rows: int,
+    declared: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Identity of an external corpus: never times, paths or the token budget."""
+    """Identity of a corpus that was read from a source: never times, paths or the token budget.
+
+    That of samples holds what is declared of them.
+    """
     identity: dict[str, Any] = {
         "model": tokenizer_identity(spec),
         "source": source.identity(),
@@ -117,6 +141,7 @@ def external_identity(
         "window": window,
         "shard_rows": shard_rows,
         "test_share": TEST_SHARE,
+        **declared,
     }
     if source.unit == "passage":
         identity["test_by"] = "source row"
@@ -149,11 +174,12 @@ def reopen(config: AddConfig, folder: Path, manifest: Manifest) -> Source:
     recorded = manifest.provenance["reading"]
     options = recorded["stated"] if _asked(config.name) == recorded["asked"] else {}
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    source = resolve_source(config.name, **(options | config.reading()))
+    source = resolve_source(config.name, **(options | config.reading()), samples=wanted_samples(config))
     old = manifest.identity
     names = ("seed", "context", "window", "shard_rows")
-    identity = external_identity(spec_of(manifest), source, **{name: old[name] for name in names})
-    refuse_other_identity(folder, manifest, "external", identity)
+    said: dict[str, Any] = {name: old[name] for name in ("sampling", "drawn_in") if name in old}
+    identity = external_identity(spec_of(manifest), source, **{name: old[name] for name in names}, declared=said)
+    refuse_other_identity(folder, manifest, _kind(config), identity)
     return source
 
 
@@ -163,22 +189,28 @@ def refuse_differences(config: AddConfig, folder: Path, manifest: Manifest) -> N
     Raises:
         FaithfulError: they differ, or the corpus is no external one; says in what.
     """
-    if manifest.kind != "external":
+    if manifest.kind not in ("external", FOREIGN):
         raise FaithfulError(f"{folder} is no corpus added from a source; choose another --out.")
+    if manifest.kind != _kind(config):
+        there = "samples of a model" if manifest.kind == FOREIGN else "texts that nobody said were sampled"
+        raise FaithfulError(f"{folder} holds {there}; state the same again, or choose another --out.")
     identity = manifest.identity
     recorded = {name: identity[name] for name in ("seed", "context", "window", "shard_rows")}
     recorded |= {"bos": identity["model"]["bos_id"], "model_revision": identity["model"]["revision"]}
-    stated = {name: getattr(config, name) for name in recorded}
+    if manifest.kind == FOREIGN:
+        recorded |= {"dtype": identity["drawn_in"]} | identity["sampling"]
+    stated = {name: getattr(config, name, None) for name in recorded}
     refuse_otherwise(folder, model_differences(config.model, manifest) + differences(stated, recorded))
 
 
 def stated_context(config: AddConfig, spec: ModelSpec) -> int:
-    """Tokens per context, BOS included: what was stated, else the preset's, else at most 512.
+    """Tokens per context, BOS included: what was stated, else the preset's, else at most 512; of samples the model's.
 
     Raises:
         FaithfulError: it does not fit the model.
     """
-    context = spec.default_context if config.context is None else config.context
+    usual = (spec.positions or spec.default_context) if wanted_samples(config) else spec.default_context
+    context = usual if config.context is None else config.context
     if not 2 <= context <= (spec.positions or context):
         raise FaithfulError(
             f"--context {context} does not fit: {spec.name} has a context of {spec.positions} tokens, BOS included; use 2 to"
@@ -193,19 +225,24 @@ def _provenance(config: AddConfig, spec: ModelSpec, source: Source) -> dict[str,
         stated["revision"] = source.revision
     reading = {"asked": _asked(config.name), "stated": _plain(stated)}
     reading |= {"resolved": _plain({name: getattr(source, name) for name in names_in(AddConfig, READING)})}
+    if columns := config.sample_columns():
+        reading["samples"] = columns
     return {"model": model_provenance(spec), "source": source.provenance(), "reading": reading}
 
 
 def is_read_from(name: str, manifest: Manifest) -> bool:
-    """Whether a corpus is external text that was read from this very catalog name, place or Hub id."""
-    return manifest.kind == "external" and bool(_asked(name) == manifest.provenance["reading"]["asked"])
+    """Whether a corpus was read from this very catalog name, place or Hub id."""
+    return manifest.kind in ("external", FOREIGN) and bool(_asked(name) == manifest.provenance["reading"]["asked"])
 
 
 def _asks_for_the_same(config: AddConfig, manifest: Manifest) -> bool:
     recorded = manifest.provenance["reading"]
     stated = _plain(config.reading())
-    return is_read_from(config.name, manifest) and all(
-        value in (recorded["resolved"][name], recorded["stated"].get(name)) for name, value in stated.items()
+    same_samples = config.sample_columns() == recorded.get("samples", {})
+    return (
+        same_samples
+        and is_read_from(config.name, manifest)
+        and all(value in (recorded["resolved"][name], recorded["stated"].get(name)) for name, value in stated.items())
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from faithful.base.progress import Progress, Reporter
 from faithful.store.corpus import SPLITS, Document, Manifest
 from generation.external.noise import Noise
+from generation.external.samples import COUNTED
 from generation.external.windows import Cursor, Cutter, Window, windows
 from generation.sources.rows import Rows
 from generation.sources.source import Source
@@ -29,7 +30,7 @@ class CorpusReader:
 
     The manifest's `segments` hold, for each split, the place of the window from which everything that is not in a full
     shard can be made again: what a killed run, and a corpus that grows, goes on from. `provenance["left_out"]` counts the
-    texts left out, by reason, up to the end of the furthest window read.
+    texts left out, by reason, up to the end of the furthest window read; `provenance["samples"]` what is counted of samples.
 
     Args:
         writer: takes the documents. Its `before_commit` is set.
@@ -80,7 +81,11 @@ class CorpusReader:
             self.places.insert(at, place)  # also between known ones: one split may be read on behind the other
         left_out = self.writer.manifest.provenance.get("left_out")
         if left_out is None or place.window + 1 >= left_out["windows"]:
-            self.writer.manifest.provenance["left_out"] = {"windows": place.window + 1, "texts": window.dropped}
+            texts = {reason: count for reason, count in window.dropped.items() if reason not in COUNTED}
+            self.writer.manifest.provenance["left_out"] = {"windows": place.window + 1, "texts": texts}
+            if self.source.samples:
+                counted = {what: count for what, count in window.dropped.items() if what in COUNTED}
+                self.writer.manifest.provenance["samples"] = counted
         rows = dict(place.rows)
         for number, unit in enumerate(window.units):
             split = unit.split
@@ -112,4 +117,4 @@ def tell(writer: CorpusWriter, report: Reporter) -> None:
 
 def _document(index: int, unit: Any) -> Document:
     reason = "stop" if unit.closed else "length"
-    return Document(index, 0, unit.token_ids.tolist(), reason, doc_id=unit.doc_id, source=unit.source)
+    return Document(index, 0, unit.token_ids.tolist(), reason, unit.log_p, doc_id=unit.doc_id, source=unit.source)

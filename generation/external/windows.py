@@ -47,6 +47,7 @@ class Unit:
         split: `train` or `test`.
         token_ids: uint32 [≤ limit], the end-of-text that closes it included.
         closed: whether one does.
+        log_p: stored log p of each id, None where there is none.
     """
 
     doc_id: str
@@ -54,6 +55,7 @@ class Unit:
     split: str
     token_ids: np.ndarray
     closed: bool
+    log_p: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,14 @@ class Cutter:
         unit: `document` (a row each) or `passage` (see `faithful.embedded.passages`).
         leaves_out: tells passages that must not be used, by their text.
         held_out: see `Source.held_out`.
+        of_samples: makes documents of rows that are samples of a model, and counts; None for texts.
     """
 
     encoder: Encoder
     unit: str = "document"
     leaves_out: Callable[[str], bool] = lambda text: False
     held_out: Collection[str] = ()
+    of_samples: Callable[[list[Row], Counter[str]], list[Unit]] | None = None
 
 
 def windows(
@@ -172,6 +176,9 @@ def _batches(rows: RowStream, state: dict[str, Any] | None) -> Iterator[tuple[di
 
 def _documents(batch: list[Row], cutter: Cutter, dropped: Counter[str]) -> Iterator[list[Unit]]:
     """The documents of a batch of rows, list by list; what is left out is counted."""
+    if cutter.of_samples:
+        yield cutter.of_samples(batch, dropped)
+        return
     if cutter.unit == "document":
         encoded = cutter.encoder.encode([row.text for row in batch])
         units = [

@@ -3,10 +3,11 @@
 import hashlib
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from importlib import resources
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from generation.files.text_files import TextFiles
 from generation.sources.datasets_readers import ScriptError, hub_revision, reading_fault
 from generation.sources.held_out import choose_held_out
 from generation.sources.rows import needed_columns, open_source
+from generation.sources.samples import Wanted, find_columns, ids_column, refuse_ids_as_text
 from generation.sources.source import UNITS, Source
 from generation.sources.task_names import PROBE_TASKS, TASK_COLUMNS
 
@@ -72,6 +74,7 @@ def resolve_source(
     template: str | None = None,
     unit: str | None = None,
     leave_out: tuple[str, ...] | None = None,
+    samples: Wanted | None = None,
     pauses: tuple[float, ...] = PAUSES,
 ) -> Source:
     """Find a source, pin it, and make sure that its rows can be read as asked, before any work starts.
@@ -84,6 +87,7 @@ def resolve_source(
         template: name or format string; see `generation.files.templates.choose` for what None means.
         unit: one of UNITS.
         leave_out: names of tasks to leave out, () for none; None leaves the probe tasks out where rows name tasks.
+        samples: what is known of them where the rows are samples of a model.
         pauses: seconds to wait between attempts to reach the Hub.
 
     Raises:
@@ -95,9 +99,14 @@ def resolve_source(
     entry = find_entry(name)
     hub = {"--config": config, "--split": split, "--revision": revision}
     reading = {"--column": columns, "--template": template, "--leave-out": leave_out}
+    if samples:
+        _refuse_options("A corpus of samples", {"--leave-out": leave_out, "--unit": unit})
+        unit = "document"
+    if entry and entry.kind != "hub" and samples:
+        raise FaithfulError(f"{entry.name} holds no samples of a model; give files of them, or a set on the Hub.")
     if entry and entry.kind == "package":
         _refuse_options(entry.name, hub | reading)
-        return _choose_text(_resolve_packaged(replace(entry, unit=unit or entry.unit)), None, None, (), pauses)
+        return _choose_text(_resolve_packaged(replace(entry, unit=unit or entry.unit)), None, None, (), None, pauses)
     if entry and entry.kind != "hub":
         _refuse_options(entry.name, hub | reading)
         return _holding_out(_resolve_embedded(replace(entry, unit=unit or entry.unit)))
@@ -118,7 +127,7 @@ def resolve_source(
         source = replace(source, config=config or source.config, split=split or source.split or "train")
         source = _pin(source, revision or source.revision, pauses)
     source = _holding_out(replace(source, unit=unit or source.unit))
-    return _choose_text(source, columns, template, leave_out, pauses)
+    return _choose_text(source, columns, template, leave_out, samples, pauses)
 
 
 def _beside(path: Path) -> list[str]:
@@ -246,6 +255,7 @@ def _choose_text(
     columns: tuple[str, ...] | None,
     template: str | None,
     leave_out: tuple[str, ...] | None,
+    samples: Wanted | None,
     pauses: tuple[float, ...],
 ) -> Source:
     """The source with its columns, template and tasks left out, checked against its first row."""
@@ -259,12 +269,20 @@ def _choose_text(
         reader = with_retries(lambda: open_source(source), where, pauses)
     available = with_retries(lambda: _columns(reader, where), where, pauses)
     stated = columns is not None or template is not None
-    columns, template = choose(
-        available,
-        columns if stated else source.columns or None,
-        template if stated else source.template,
-        where,
-    )
+    if samples and samples.ids:
+        _refuse_options("A column of token ids", {"--template": template})
+        columns = (ids_column(available, columns, where),)
+    else:
+        columns, template = choose(
+            available,
+            columns if stated else source.columns or None,
+            template if stated else source.template,
+            where,
+        )
+    if samples:
+        return _with_samples(
+            replace(source, columns=columns, template=template), reader, samples, available, where, pauses
+        )
     tasks = [name for name in TASK_COLUMNS if name not in columns]
     column = source.source_column or next((name for name in tasks if name in available), None)
     if column is None and isinstance(reader, TextFiles):
@@ -280,12 +298,41 @@ def _choose_text(
         leave_out = source.leave_out or (PROBE_TASKS if column and source.source_column is None else ())
     chosen = replace(source, columns=columns, template=template, source_column=column, leave_out=leave_out)
     needed = reader.select(needed_columns(chosen))
-    text = renderer(chosen.template, chosen.columns)
-    for row in with_retries(lambda: _first_rows(needed, where), where, pauses):
-        if chosen.template is None and isinstance(row.get(chosen.columns[0]), bool | int | float):
-            _refuse_numbers(row[chosen.columns[0]], chosen.columns[0], where)
-        text(row)
+    _refuse_no_texts(chosen, with_retries(lambda: _first_rows(needed, where), where, pauses), where)
     return replace(chosen, parts=_division(reader, chosen))
+
+
+def _with_samples(
+    source: Source, reader: Reader, wanted: Wanted, available: list[str], where: str, pauses: tuple[float, ...]
+) -> Source:
+    """The source with what its columns say of its samples, checked against its first rows."""
+
+    def every_row(columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        chosen = reader.select(columns)
+        return chain.from_iterable(chosen.rows(file) for file in range(len(chosen.names)))
+
+    first = with_retries(lambda: _first_rows(reader, where), where, pauses)
+    try:
+        samples = with_retries(lambda: find_columns(wanted, available, first[0], every_row, where), where, pauses)
+    except Exception as error:
+        raise reading_fault(error, where) from error
+    chosen = replace(source, samples=samples)
+    reader.select(needed_columns(chosen))
+    if not wanted.ids:
+        _refuse_no_texts(chosen, first, where)
+    return replace(chosen, parts=_division(reader, chosen))
+
+
+def _refuse_no_texts(source: Source, rows: list[dict[str, Any]], where: str) -> None:
+    """Refuse a column of numbers, or of lists of them written as text, and a template that cannot be filled."""
+    text = renderer(source.template, source.columns)
+    for row in rows:
+        value = row.get(source.columns[0])
+        if source.template is None and isinstance(value, bool | int | float):
+            _refuse_numbers(value, source.columns[0], where)
+        for column in source.columns:
+            refuse_ids_as_text(row.get(column), column, where)
+        text(row)
 
 
 def _division(reader: Reader, source: Source) -> str | None:

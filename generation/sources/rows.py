@@ -63,7 +63,8 @@ class Rows:
         self.source, self.pauses = source, pauses
         self.dropped: dict[str, int] = dict(state["dropped"]) if state else {}
         self._place: RoundRobin[Row | str] = RoundRobin(seed, state, source.open_files)
-        self._text = renderer(source.template, source.columns)
+        is_text = not (source.samples and source.samples.are_ids)
+        self._text = renderer(source.template, source.columns) if is_text else lambda row: ""
 
     def __iter__(self) -> Iterator[Row]:
         parts = with_retries(self._open, self.source.name, self.pauses)
@@ -129,13 +130,13 @@ class Rows:
             if any(names_one_of(task, source.leave_out) for task in tasks):
                 return "task"
             origin = next((task.strip() for task in tasks if task.strip()), origin)
-        if not text.strip():
+        if not text.strip() and not source.samples:
             return "empty"
         try:
             (text + origin).encode()
         except UnicodeEncodeError:
             return "not unicode"
-        return Row(doc_id, text, origin)
+        return Row(doc_id, text, origin, row if source.samples else {})
 
 
 def open_source(source: Source) -> Reader:
@@ -151,9 +152,10 @@ def open_source(source: Source) -> Reader:
 
 
 def needed_columns(source: Source) -> tuple[str, ...]:
-    """Columns that its text and the names of its tasks are read from."""
+    """Columns that its text, the names of its tasks and what is said of its samples are read from."""
     column = (source.source_column or "").split(".")[0]
-    return tuple(dict.fromkeys([*source.columns, *([column] if column else [])]))
+    beside = source.samples.columns() if source.samples else ()
+    return tuple(dict.fromkeys([*source.columns, *([column] if column else []), *beside]))
 
 
 def _field(row: dict[str, Any], name: str) -> Any:

@@ -1,12 +1,13 @@
 """What a source of external text is, and what one of its documents is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from generation.files.templates import rule
 from generation.files.text_files import names_in
 from generation.sources.round_robin import OPEN_FILES
+from generation.sources.samples import Samples
 
 UNITS = ("document", "passage")
 
@@ -19,11 +20,13 @@ class Row:
         doc_id: identity of the document inside the source, stable between runs.
         text: its text, the template applied, never empty.
         source: what it came from in words of the source (file, task or subset name), else the source's name.
+        values: of a sample, its columns; the text of one that is token ids is "".
     """
 
     doc_id: str
     text: str
     source: str
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Source:
             each row's text.
         open_files: how many files, or parts of files, are read in turn.
         parts: how the files are cut into the parts that are read in turn, in words; None where they are read whole.
+        samples: what the columns say where the rows are samples of a model, else None.
         licence: tag as stated by the publisher, None when unknown.
         size: how much there is, in a few words, "" when unknown.
         remarks: traps worth knowing.
@@ -82,6 +86,7 @@ class Source:
     held_out: tuple[str, ...] = ()
     open_files: int = OPEN_FILES
     parts: str | None = None
+    samples: Samples | None = None
     licence: str | None = None
     size: str = ""
     remarks: str = ""
@@ -103,6 +108,8 @@ class Source:
             text["parts"] = self.parts
         if self.distinct:
             text["distinct"] = True
+        if self.samples:
+            text["samples"] = self.samples.identity()
         if self.held_out:
             text["held_out"] = list(self.held_out)
         if self.kind == "hub":
@@ -125,7 +132,11 @@ class Source:
             "about": self.about,
             "licence": self.licence,
             "size": self.size,
-            "template_rule": rule(self.template) if self.columns else "",
+            "template_rule": "token ids"
+            if self.samples and self.samples.are_ids
+            else rule(self.template)
+            if self.columns
+            else "",
             "remarks": self.remarks,
             "unverified": list(self.unverified),
             "path": self.root if self.kind == "files" else None,

@@ -14,6 +14,9 @@ from faithful.store.corpus import Manifest
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
 
+FOREIGN = "foreign"
+"""Kind of a corpus of samples that others drew: it declares a sampling, as an own one does, and was not drawn here."""
+
 
 def model_identity(spec: ModelSpec) -> dict[str, Any]:
     """The part of a model that decides the bytes: no paths, no licence; `holes` only where there are any."""
@@ -124,6 +127,26 @@ def spec_of(manifest: Manifest) -> ModelSpec:
     return ModelSpec(**{field.name: values[field.name] for field in fields(ModelSpec)})
 
 
+def declares_sampling(manifest: Manifest) -> bool:
+    """Whether a corpus says how its documents were sampled: an own one, or samples that others drew."""
+    return manifest.kind in ("own", FOREIGN)
+
+
+def drawn_in(manifest: Manifest) -> str | None:
+    """Type that the model ran in when a corpus was sampled; of samples of others 16 bit where they do not say.
+
+    Libraries run a model in the type of its files unless they are told otherwise, and most files hold 16 bits.
+    """
+    if manifest.kind == FOREIGN:
+        return manifest.identity["drawn_in"] or "bfloat16"
+    return manifest.identity["model"]["dtype"] if manifest.kind == "own" else None
+
+
+def is_retokenised(manifest: Manifest) -> bool:
+    """Whether the samples of a corpus came as texts, so that its ids are not those that were drawn."""
+    return manifest.kind == FOREIGN and not manifest.identity["source"]["samples"]["are_ids"]
+
+
 def sampling_of(manifest: Manifest) -> Sampling:
-    """The declared sampling of an own corpus."""
+    """The sampling that a corpus declares (`declares_sampling`)."""
     return Sampling.from_dict(manifest.identity["sampling"])

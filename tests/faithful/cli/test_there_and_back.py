@@ -47,6 +47,10 @@ COMMANDS: dict[str, list[Any]] = {
             model_revision="main",
         ),
         AddConfig("x/y", leave_out=("one task", "two")),
+        AddConfig(
+            "a.parquet", ids=True, temperature=0.7, top_p=0.9, top_k=5, min_p=0.01, repetition_penalty=1.1, max_tokens=64,
+            dtype="float16", finish_reason="why", prompt_ids="asked", logprobs="lp",
+        ),
     ],
     "generation.derived.mix.mix": [
         MixConfig((A, B)),

@@ -1,0 +1,175 @@
+"""Samples of a model that others drew, as they stand in the rows of a source: which column says what."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from faithful.base.errors import FaithfulError
+from generation.files.templates import is_missing
+
+IDS = ("token_ids", "output_token_ids", "output_ids", "sequences", "input_ids", "ids")
+FINISH_REASON, PROMPT_IDS = "finish_reason", "prompt_token_ids"
+COUNTS = ("tokens", "n_tokens", "num_tokens")
+MODELS = ("model", "model_name", "model_id")
+STATED = {
+    "temperature": ("temperature", "temp"),
+    "top_p": ("top_p",),
+    "top_k": ("top_k",),
+    "min_p": ("min_p",),
+    "repetition_penalty": ("repetition_penalty",),
+}
+Opened = Callable[[tuple[str, ...]], Iterator[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Which columns of a source say what of its samples; None where none does.
+
+    Attributes:
+        are_ids: whether the samples are token ids; else they are texts.
+        finish_reason: how a sample ended.
+        prompt_ids: what it was prompted with.
+        logprobs: log p of each of its ids.
+        count: of how many tokens a text was.
+        longest: texts of so many tokens were cut for length: as declared, else the largest of these counts.
+        model: column that names the model, and what it says.
+        stated: columns that state the sampling, each after the field of `Sampling` that it is.
+    """
+
+    are_ids: bool
+    finish_reason: str | None = None
+    prompt_ids: str | None = None
+    logprobs: str | None = None
+    count: str | None = None
+    longest: int | None = None
+    model: tuple[str, str] | None = None
+    stated: tuple[tuple[str, str], ...] = ()
+
+    def columns(self) -> tuple[str, ...]:
+        """All columns beside that of the samples themselves."""
+        named = (self.finish_reason, self.prompt_ids, self.logprobs, self.count, self.model and self.model[0])
+        return tuple(dict.fromkeys([*filter(None, named), *(column for _, column in self.stated)]))
+
+    def identity(self) -> dict[str, Any]:
+        """JSON values, what there is none of left out."""
+        values = asdict(self) | {
+            "model": self.model and list(self.model),
+            "stated": [list(pair) for pair in self.stated],
+        }
+        return {name: value for name, value in values.items() if value not in (None, [])}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was stated of the columns; see `Samples`."""
+
+    ids: bool = False
+    finish_reason: str | None = None
+    prompt_ids: str | None = None
+    logprobs: str | None = None
+    longest: int | None = None
+
+
+def ids_column(available: Sequence[str], columns: tuple[str, ...] | None, where: str) -> str:
+    """The column of the token ids.
+
+    Raises:
+        FaithfulError: several are named, or none is there.
+    """
+    if columns and len(columns) > 1:
+        raise FaithfulError(f"Token ids stand in one column, not in {', '.join(columns)}; name one with --column.")
+    names = columns or IDS
+    found = next((name for name in names if name in available), None)
+    if found is None:
+        raise FaithfulError(
+            f"{where} has no column '{names[0]}' of token ids; it has {', '.join(available)}: choose with --column."
+        )
+    return found
+
+
+def find_columns(
+    wanted: Wanted, available: Sequence[str], first: dict[str, Any], opened: Opened, where: str
+) -> Samples:
+    """The columns that say something of the samples of a source.
+
+    Args:
+        wanted: those that were stated.
+        available: all there are.
+        first: the first row.
+        opened: reads some columns of every row.
+        where: what the source is called in a sentence.
+
+    Raises:
+        FaithfulError: a column that was stated is not there.
+    """
+    for column in (wanted.finish_reason, wanted.prompt_ids, wanted.logprobs):
+        if column and column not in available:
+            raise FaithfulError(f"{where} has no column '{column}'; it has {', '.join(available)}.")
+    count, longest = None, wanted.longest
+    if not wanted.ids:
+        count = next((name for name in COUNTS if isinstance(first.get(name), int)), None)
+    model = next((name for name in MODELS if isinstance(first.get(name), str)), None)
+    stated = ((field, next((n for n in names if n in available), None)) for field, names in STATED.items())
+    if count and longest is None:
+        counts = (row.get(count) for row in opened((count,)))
+        longest = max(value for value in counts if isinstance(value, int))
+    return Samples(
+        are_ids=wanted.ids,
+        finish_reason=wanted.finish_reason or (FINISH_REASON if FINISH_REASON in available else None),
+        prompt_ids=wanted.prompt_ids or (PROMPT_IDS if PROMPT_IDS in available else None),
+        logprobs=wanted.logprobs,
+        count=count,
+        longest=None if wanted.ids else longest,
+        model=(model, first[model]) if model else None,
+        stated=tuple((field, column) for field, column in stated if column),
+    )
+
+
+def refuse_other(samples: Samples, declared: dict[str, Any], row: dict[str, Any], name: str) -> None:
+    """Compare what a row says of its model and its sampling with the others and with what is declared.
+
+    Raises:
+        FaithfulError: it says something else.
+    """
+    if samples.model:
+        column, model = samples.model
+        if row.get(column) != model:
+            raise FaithfulError(
+                f"{name} is of the model {row.get(column)!r} and others are of {model!r}, says the column '{column}': give"
+                " the samples of one model."
+            )
+    for field, column in samples.stated:
+        value, wanted = row.get(column), declared[field]
+        if is_missing(value) or (field == "top_k" and value == -1 and wanted == 0):
+            continue
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isclose(value, wanted, rel_tol=1e-6)
+        ):
+            option = f"--{field.replace('_', '-')}"
+            raise FaithfulError(
+                f"{name} was drawn with {column} {value}, says its row, and {option} {wanted:g} is declared: declare what is"
+                " true of all samples, or give those of one sampling."
+            )
+
+
+def refuse_ids_as_text(value: Any, column: str, where: str) -> None:
+    """Refuse a text that is a list of numbers: it is no text, and its characters are no sample.
+
+    Raises:
+        FaithfulError: it is one.
+    """
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return
+    try:
+        values = json.loads(value)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(values, list) and len(values) > 1 and all(type(one) is int for one in values):
+        raise FaithfulError(
+            f"The column '{column}' of {where} holds lists of numbers written as text, such as {value[:20]!r}…: write token"
+            " ids as lists (Parquet or JSON lines) and add them with --ids, or choose the column of the texts."
+        )
