@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from faithful.options.marks import SETTING, CountOrNone, Names
+from faithful.options.marks import SETTING, CountOrNone, Names, names
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
@@ -21,9 +21,9 @@ class ProbesConfig(StudyConfig):
 
     COMMAND: ClassVar = "study probes"
 
-    tasks: Annotated[Names, SETTING] = ()
-    """Names, or PLACE:TEXT:LABEL, a folder, file or data set and its columns; by default the four on the Hub, for the
-    embedded model those made of the embedded text."""
+    tasks: Annotated[Names, names("--task")] = ()
+    """Names, sae-probes:NAME (a pattern too), or PLACE:TEXT:LABEL, a folder, file or data set and its columns; default: the
+    four on the Hub, for the embedded model those made of the embedded text."""
     text_column: Annotated[str | None, SETTING] = None
     """Column of the text, of places that state none; by default text."""
     label_column: Annotated[str | None, SETTING] = None
@@ -50,7 +50,9 @@ held_out_examples = by_device(400, 2_000)
 def _cost(config: ProbesConfig, work: Work) -> StudyCost:
     """Every text is read once for all SAEs; probes are fitted on codes and reconstructions at every size of the curve, on few
     codes with all examples."""
-    tasks = len(config.tasks) or TASKS
+    from studies.probes.tasks.packaged import find_tasks
+
+    tasks = sum(len(find_tasks(wish)) for wish in config.tasks) or TASKS
     examples = config.train_size or train_examples(work.device, work.context)
     texts = examples + (config.test_size or held_out_examples(work.device, work.context))
     read = tasks * texts * work.context

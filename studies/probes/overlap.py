@@ -7,7 +7,7 @@ import numpy as np
 
 from faithful.store.corpus import Corpus, flat_tokens
 from generation.writing.grams import GRAM, KnownGrams, grams_of
-from studies.probes.task_data import text_hash
+from studies.probes.tasks.examples import text_hash
 
 
 @dataclass(frozen=True)

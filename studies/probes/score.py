@@ -11,7 +11,7 @@ import torch
 
 from studies.probes.fit import by_mean_difference, fit_cross_validated, spread_folds
 from studies.probes.summary import Entry
-from studies.probes.task_data import TaskData
+from studies.probes.tasks.examples import TaskData
 from studies.statistics.estimates import bootstrap_ci95
 
 FULL, SPARSE = "full", "k-sparse"

@@ -13,7 +13,7 @@ import numpy as np
 
 from studies.probes.score import FULL, SPARSE, Plan, unpack
 from studies.probes.summary import Entry, OnTask
-from studies.probes.task_data import TaskData
+from studies.probes.tasks.examples import TaskData
 from studies.statistics.estimates import Figures, estimate
 from studies.statistics.records import Figure
 from studies.statistics.resampled import Resampled, resample_counts

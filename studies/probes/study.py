@@ -30,16 +30,17 @@ from studies.common.results import Done, Row, write_results
 from studies.common.workers import study_crew
 from studies.probes import figures as probe_figures
 from studies.probes.config import HEADLINE, ProbesConfig, held_out_examples, train_examples
-from studies.probes.embedded_tasks import EmbeddedText
 from studies.probes.features import POOLINGS, pool_batch, pool_features, text_rows
 from studies.probes.fit import CS
 from studies.probes.overlap import overlaps
-from studies.probes.read_tasks import load_task
 from studies.probes.score import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
 from studies.probes.scores import SCORES, ProbeScores, entry_of, ks_of, mean_of
 from studies.probes.summary import Entry, ProbesSizes, ProbesStatistics, ProbesSummary, TaskFound
-from studies.probes.task_data import Draw, TaskData
-from studies.probes.tasks import embedded_names, find_task, hub_names
+from studies.probes.tasks.embedded import EmbeddedText
+from studies.probes.tasks.examples import Draw, TaskData
+from studies.probes.tasks.packaged import find_tasks
+from studies.probes.tasks.read import load_task
+from studies.probes.tasks.task import embedded_names, hub_names
 from studies.statistics.parts import Parts
 from studies.statistics.verdicts import NORMAL, summarise
 
@@ -58,7 +59,7 @@ def study_probes(config: ProbesConfig, report: Reporter = silent) -> Done:
     are sparse.
 
     Raises:
-        FaithfulError: settings that make no probe; what `resolve_input`, `find_task`, `load_task` and `load_panel` refuse.
+        FaithfulError: settings that make no probe; what `resolve_input`, `find_tasks`, `load_task` and `load_panel` refuse.
     """
     _refuse(config)
     found = resolve_input(config)
@@ -155,7 +156,7 @@ class _Probes:
         draw = Draw(config.train_size or sizes[0], config.test_size or sizes[1], config.seed, config.folds)
         is_tiny = Path(self.found.spec.source) == tiny_path()
         wishes = config.tasks or tuple(embedded_names() if is_tiny else hub_names())
-        tasks = [find_task(wish, config.text_column, config.label_column) for wish in wishes]
+        tasks = [task for wish in wishes for task in find_tasks(wish, config.text_column, config.label_column)]
         data: dict[str, TaskData] = {}
         for done, task in enumerate(tasks):
             if task.name in data:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from faithful.sae.topk import TopKSAE
-from studies.probes.embedded_tasks import EmbeddedText
-from studies.probes.task_data import Draw
+from studies.probes.tasks.embedded import EmbeddedText
+from studies.probes.tasks.examples import Draw
 
 RNG = np.random.default_rng
 

@@ -13,7 +13,7 @@ from generation.external.encoder import Encoder
 from generation.writing.grams import GRAM
 from studies.probes.features import text_rows
 from studies.probes.overlap import overlaps
-from studies.probes.task_data import text_hash
+from studies.probes.tasks.examples import text_hash
 from tests.own import write_external
 
 Model = Callable[[str], tuple[ModelSpec, Any]]

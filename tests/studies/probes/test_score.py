@@ -11,8 +11,8 @@ from scipy.sparse import csr_matrix
 from studies.probes import score as probe_cells
 from studies.probes.fit import fit_cross_validated
 from studies.probes.score import plan_probes, probe_cell, score, stratified_order
-from studies.probes.task_data import Examples, TaskData
-from studies.probes.tasks import Task
+from studies.probes.tasks.examples import Examples, TaskData
+from studies.probes.tasks.task import Task
 from tests.studies.probes.data import RNG
 
 

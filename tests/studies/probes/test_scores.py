@@ -7,8 +7,8 @@ import pytest
 
 from studies.probes.score import FULL, SPARSE, Plan, pack
 from studies.probes.scores import ProbeScores, entry_of, ks_of, mean_of
-from studies.probes.task_data import Examples, TaskData
-from studies.probes.tasks import Task
+from studies.probes.tasks.examples import Examples, TaskData
+from studies.probes.tasks.task import Task
 from studies.statistics.resampled import Resampled
 from tests.studies.probes.data import RNG
 

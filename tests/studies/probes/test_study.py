@@ -25,7 +25,7 @@ from studies.probes.features import pool_features
 from studies.probes.score import pack, unpack
 from studies.probes.study import study_probes
 from studies.probes.tables import probes_tables
-from studies.probes.tasks import embedded_names
+from studies.probes.tasks.task import embedded_names
 from tests.documented import names_of_study, undocumented
 from tests.own import write_external
 from tests.studies.probes.data import RNG, random_sae, write_csv

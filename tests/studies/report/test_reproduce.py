@@ -37,7 +37,7 @@ def test_lists_and_the_study_of_corpora_have_options_of_their_own(tmp_path: Path
     probes, corpora = (StudyFound(name, tmp_path / "studies" / name, {}) for name in ("probes", "corpora"))
     (probes.folder / "settings.json").write_text(json.dumps({"ks": [1, 10], "tasks": ["sst2", "a b.csv:text:label"]}))
     assert study_command(probes, "demo") == (
-        "faithful study probes --set tasks='sst2,a b.csv:text:label' --set ks=1,10 --run demo"
+        "faithful study probes --task 'sst2,a b.csv:text:label' --set ks=1,10 --run demo"
     )
     told = {
         "folders": ["runs/demo/corpora/own"],

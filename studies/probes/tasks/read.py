@@ -1,10 +1,10 @@
-"""Reading probe tasks: examples from the Hub, from files, or offline from the embedded text, kept once drawn.
+"""Reading probe tasks: examples from the Hub, from files, packages, or the embedded text, kept once drawn.
 
 Where a set has a split to test on, training texts of a group that is tested on are left out: no group is on both sides.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -24,8 +24,8 @@ from generation.sources.resolve import resolve_source
 from generation.sources.rows import open_source
 from generation.sources.source import Source
 from studies.common.cache import ResultCache
-from studies.probes.embedded_tasks import RULES, EmbeddedText
-from studies.probes.task_data import (
+from studies.probes.tasks.embedded import RULES, EmbeddedText
+from studies.probes.tasks.examples import (
     TESTED,
     Draw,
     KeptTask,
@@ -38,7 +38,8 @@ from studies.probes.task_data import (
     text_hash,
     to_json,
 )
-from studies.probes.tasks import EMBEDDED, FILES, HUB, Task, embedded_names
+from studies.probes.tasks.packaged import packaged_files, packaged_rows
+from studies.probes.tasks.task import EMBEDDED, FILES, HUB, PACKAGE, Task, embedded_names
 
 HELD_OUT = ("test", "validation", "dev", "eval")
 NO_CLASS = -1
@@ -54,7 +55,7 @@ def load_task(task: Task, draw: Draw, embedded: EmbeddedText, folder: Path | Non
     """Draw a task's examples, or take those drawn before.
 
     Args:
-        task: see `find_task`.
+        task: see `find_tasks`.
         draw: how many.
         embedded: held-out passages as the study's model cuts them.
         folder: where drawn examples are kept; None keeps none.
@@ -64,7 +65,10 @@ def load_task(task: Task, draw: Draw, embedded: EmbeddedText, folder: Path | Non
     """
 
     def draw_anew() -> KeptTask:
-        data = _embedded(task, draw, embedded) if task.kind == EMBEDDED else _labelled(task, draw)
+        if task.kind == EMBEDDED:
+            data = _embedded(task, draw, embedded)
+        else:
+            data = _packaged(task, draw) if task.kind == PACKAGE else _labelled(task, draw)
         refuse_too_few(data, draw)
         return to_json(data)
 
@@ -83,16 +87,28 @@ def _embedded(task: Task, draw: Draw, embedded: EmbeddedText) -> TaskData:
     return drawn(task, train, test, Counter(), None)
 
 
+def _packaged(task: Task, draw: Draw) -> TaskData:
+    """A task whose rows lie in a package: sides by hash."""
+    rows = ((text, label, "") for text, label in packaged_rows(task))
+    revision = digest([sha256_file(file) for file in packaged_files(task)])
+    return _by_hash(task, draw, lambda side: _offer(task, rows, side), revision)
+
+
+def _by_hash(task: Task, draw: Draw, offer: Callable[[Side], Counter[str]], revision: str | None) -> TaskData:
+    """A task without a split to test on."""
+    train, test = Reservoir(draw.train, draw.seed), Reservoir(draw.test, draw.seed)
+    left_out = offer(lambda origin, group: test if is_for_test(group or origin, draw) else train)
+    return drawn(task, train, test, left_out, revision)
+
+
 def _labelled(task: Task, draw: Draw) -> TaskData:
     """A task of the Hub or of files."""
     train_split, test_splits = _splits(task)
     source = _resolve(task, train_split)
     revision = source.revision or (digest(list(source.sha256)) if source.sha256 else None)
-    train = Reservoir(draw.train, draw.seed)
     if not test_splits:
-        test = Reservoir(draw.test, draw.seed)
-        left_out = _read(task, source, lambda origin, group: test if is_for_test(group or origin, draw) else train)
-        return drawn(task, train, test, left_out, revision)
+        return _by_hash(task, draw, lambda side: _read(task, source, side), revision)
+    train = Reservoir(draw.train, draw.seed)
     for split in test_splits:
         test = _held_out(task, split, draw)
         if any(label != str(NO_CLASS) for _, (_, label, _) in test.items()):
@@ -117,31 +133,33 @@ def _held_out(task: Task, split: str, draw: Draw) -> Reservoir:
 
 
 def _read(task: Task, source: Source, side: Side) -> Counter[str]:
-    """Offer every labelled text of a split to its side; a broken connection begins the split again, which changes nothing.
+    """Offer every labelled text of a split to its side; a broken connection begins the split again, which changes nothing."""
+    return with_retries(lambda: _offer(task, _rows(task, source), side), task.place, PAUSES)
+
+
+def _offer(task: Task, rows: Iterable[Found], side: Side) -> Counter[str]:
+    """Offer every labelled text to its side.
 
     Args:
-        task, source: what is read.
+        task: whose they are.
+        rows: text, label and group.
         side: from a text's hash and its group to where it belongs, or to the reason why nowhere.
 
     Returns:
         rows not offered, by reason.
     """
-
-    def once() -> Counter[str]:
-        dropped: Counter[str] = Counter()
-        for text, value, group in islice(_rows(task, source), MOST_ROWS):
-            label = _class_of(value, task)
-            origin = text_hash(text)
-            chosen = side(origin, group)
-            if label is None or not text.strip():
-                dropped["no label" if label is None else "empty"] += 1
-            elif isinstance(chosen, str):
-                dropped[chosen] += 1
-            else:
-                chosen.offer(origin, (text, label, group))
-        return dropped
-
-    return with_retries(once, task.place, PAUSES)
+    dropped: Counter[str] = Counter()
+    for text, value, group in islice(rows, MOST_ROWS):
+        label = _class_of(value, task)
+        origin = text_hash(text)
+        chosen = side(origin, group)
+        if label is None or not text.strip():
+            dropped["no label" if label is None else "empty"] += 1
+        elif isinstance(chosen, str):
+            dropped[chosen] += 1
+        else:
+            chosen.offer(origin, (text, label, group))
+    return dropped
 
 
 def _rows(task: Task, source: Source) -> Iterator[Found]:
@@ -203,7 +221,7 @@ def _splits(task: Task) -> tuple[str | None, list[str]]:
         if reason is not None:
             raise FaithfulError(
                 f"Cannot reach the Hub for the task {task.name} ({reason}); connect, or choose tasks that need none:"
-                f" --set tasks={','.join(embedded_names())}, or a file as PATH:TEXT:LABEL."
+                f" --task {','.join(embedded_names())}, or a file as PATH:TEXT:LABEL."
             )
         if task.train and task.test:
             return task.train, [task.test]
@@ -261,6 +279,8 @@ def _key(task: Task, draw: Draw, embedded: EmbeddedText) -> list[Any]:
     if task.kind == EMBEDDED:
         source = resolve_source(task.place)
         identity += [embedded.identity, list(source.sha256), list(source.held_out)]
+    elif task.kind == PACKAGE:
+        identity.append([sha256_file(file) for file in packaged_files(task)])
     elif task.kind == FILES:
         path = Path(task.place)
         identity.append([sha256_file(file) for file in _files_of(path)])

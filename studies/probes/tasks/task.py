@@ -1,8 +1,8 @@
 """Probe tasks by name: what a task's texts and labels are, and where they lie.
 
-A task by name is one of `studies/probes/tasks.toml`; any other is `PLACE:TEXT:LABEL` or `PLACE:TEXT:LABEL:GROUP`, where
-PLACE is a CSV, JSON-lines or Parquet file, a folder of such files or one written by `save_to_disk`, or a Hub set (`org/name`,
-`org/name/config`), and the rest are its columns.
+A task by name is one of `studies/probes/tasks/tasks.toml`, or of a package (`studies.probes.tasks.packaged`). Any other is
+`PLACE:TEXT:LABEL` or `PLACE:TEXT:LABEL:GROUP`, where PLACE is a CSV, JSON-lines or Parquet file, a folder of such files or
+one written by `save_to_disk`, or a Hub set (`org/name`, `org/name/config`), and the rest are its columns.
 """
 
 import tomllib
@@ -14,7 +14,7 @@ from pathlib import Path
 from faithful.base.errors import FaithfulError
 from faithful.base.suggest import did_you_mean
 
-HUB, FILES, EMBEDDED = "hub", "files", "embedded"
+HUB, FILES, EMBEDDED, PACKAGE = "hub", "files", "embedded", "package"
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class Task:
 
     Attributes:
         name: in results and figures.
-        kind: `hub`, `files` or `embedded`.
-        place: Hub id (a third part names a config), path, or name of an embedded source.
+        kind: `hub`, `files`, `embedded` or `package`.
+        place: Hub id (a third part names a config), path, name of an embedded source, or a package, with its set where it
+            holds many of one form.
         text, label: columns.
         group: column whose values are never on both sides, None for none.
         revision: of a Hub set, None for what is there now.
@@ -49,11 +50,12 @@ class Task:
 
 @cache
 def known_tasks() -> dict[str, Task]:
-    """The tasks of `studies/probes/tasks.toml` by name."""
-    with (resources.files("studies.probes") / "tasks.toml").open("rb") as file:
+    """The tasks of `studies/probes/tasks/tasks.toml` by name."""
+    with (resources.files("studies.probes.tasks") / "tasks.toml").open("rb") as file:
         entries = tomllib.load(file)["tasks"]
     return {
-        name: Task(name=name, **entry | {"labels": tuple(entry.get("labels", ()))}) for name, entry in entries.items()
+        name: Task(name=name.split(":")[-1], **entry | {"labels": tuple(entry.get("labels", ()))})
+        for name, entry in entries.items()
     }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
-from studies.probes.tasks import EMBEDDED, Task
+from studies.probes.tasks.task import EMBEDDED, Task
 
 MOST_CLASSES = 100
 TESTED = "also among the test examples"

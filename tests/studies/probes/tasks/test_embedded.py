@@ -10,11 +10,11 @@ from faithful.models.spec import ModelSpec
 from faithful.models.tokenizer import load_tokenizer
 from generation.sources.resolve import resolve_source
 from generation.sources.source import Row
-from studies.probes import embedded_tasks
-from studies.probes.embedded_tasks import EmbeddedText, is_test_module
-from studies.probes.read_tasks import load_task
-from studies.probes.task_data import Draw
-from studies.probes.tasks import known_tasks
+from studies.probes.tasks import embedded as of_embedded
+from studies.probes.tasks.embedded import EmbeddedText, is_test_module
+from studies.probes.tasks.examples import Draw
+from studies.probes.tasks.read import load_task
+from studies.probes.tasks.task import known_tasks
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 
@@ -47,13 +47,13 @@ def test_embedded_passages_are_held_out_unmarked_and_split_by_chapter_or_file(
     sources = {"prose": novels, "stdlib": MODULES}
     whole = {name: resolve_source(name) for name in sources}
     whole["stdlib"] = replace(whole["stdlib"], held_out=HELD_OUT)
-    monkeypatch.setattr(embedded_tasks, "resolve_source", whole.__getitem__)
+    monkeypatch.setattr(of_embedded, "resolve_source", whole.__getitem__)
     monkeypatch.setattr(
-        embedded_tasks,
+        of_embedded,
         "Rows",
         lambda source, seed: [Row(path, text, path) for path, text in sources[source.name].items()],
     )
-    monkeypatch.setattr(embedded_tasks, "LEAST_TOKENS", 12)
+    monkeypatch.setattr(of_embedded, "LEAST_TOKENS", 12)
     embedded = EmbeddedText(lambda: load_tokenizer(spec.source, None), spec, 48)
     prose, stdlib = embedded.excerpts("prose"), embedded.excerpts("stdlib")
     assert prose is embedded.excerpts("prose")

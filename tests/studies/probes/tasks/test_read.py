@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from faithful.base.errors import FaithfulError
-from studies.probes.read_tasks import load_task
-from studies.probes.task_data import Draw
-from studies.probes.tasks import find_task
+from studies.probes.tasks.examples import Draw
+from studies.probes.tasks.read import load_task
+from studies.probes.tasks.task import find_task
 from tests.studies.probes.data import DRAW, RNG, no_text, write_csv
 
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from faithful.base.errors import FaithfulError
-from studies.probes.embedded_tasks import RULES
-from studies.probes.read_tasks import load_task
-from studies.probes.tasks import Task, embedded_names, find_task, known_tasks
+from studies.probes.tasks.embedded import RULES
+from studies.probes.tasks.read import load_task
+from studies.probes.tasks.task import Task, embedded_names, find_task, known_tasks
 from tests.generation.sources.hub_server import SHA, Hub, serving
 from tests.studies.probes.data import DRAW, no_text
 
@@ -31,12 +31,12 @@ def test_known_tasks_are_complete_and_the_hub_is_asked_only_when_it_answers(monk
     assert embedded_names() == [name for name in RULES if name in known] == list(RULES)
     assert all(task.about and len(task.labels) > 1 for task in known.values())
     assert find_task("org/set/part:a:b") == Task("part", "hub", "org/set/part", "a", "b")
-    monkeypatch.setattr("studies.probes.read_tasks.hub_problem", lambda: "offline mode is on")
+    monkeypatch.setattr("studies.probes.tasks.read.hub_problem", lambda: "offline mode is on")
     with pytest.raises(FaithfulError) as refused:
         load_task(known["sst2"], DRAW, no_text())
     assert str(refused.value) == (
         "Cannot reach the Hub for the task sst2 (offline mode is on); connect, or choose tasks that need none:"
-        " --set tasks=novel,speech,tests,comment, or a file as PATH:TEXT:LABEL."
+        " --task novel,speech,tests,comment, or a file as PATH:TEXT:LABEL."
     )
 
 
@@ -73,10 +73,10 @@ def hub_of_tasks() -> Hub:
 
 HUB_SCRIPT = """
 import json, sys
-from studies.probes.embedded_tasks import EmbeddedText
-from studies.probes.task_data import Draw
-from studies.probes.read_tasks import load_task
-from studies.probes.tasks import find_task
+from studies.probes.tasks.embedded import EmbeddedText
+from studies.probes.tasks.examples import Draw
+from studies.probes.tasks.read import load_task
+from studies.probes.tasks.task import find_task
 
 class Spec:
     tokenizer_sha256 = ""
@@ -104,7 +104,7 @@ def test_tasks_of_the_hub_come_from_their_labelled_splits(tmp_path: Path) -> Non
         done = subprocess.run(
             [sys.executable, "-c", HUB_SCRIPT, json.dumps(wishes)],
             env=environment,
-            cwd=Path(__file__).parents[3],
+            cwd=Path(__file__).parents[4],
             capture_output=True,
             text=True,
             check=False,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from studies.probes.task_data import Reservoir
+from studies.probes.tasks.examples import Reservoir
 from tests.studies.probes.data import RNG
 
 
