@@ -74,7 +74,7 @@ def configured(function: Callable[..., None], config: Any = None) -> Callable[..
             for option, value in parsed.items()
             if value is not None
         }
-        values |= read_values(settings, pairs, f"--set of {config.COMMAND.split()[-1]}")
+        values |= read_values(settings, pairs, f"--set of {config.COMMAND.split()[-1]}", "--set")
         stated: Stated[Any] = Stated(config, values)
         function(stated if is_stated else stated.build(), **arguments)
 

@@ -50,24 +50,18 @@ def count_or_none(text: str) -> int:
     return 0 if text.strip() == "0" else parse_count(text)
 
 
-def _path(value: str | Path) -> str:
-    """A path, which an option is never taken for."""
-    text = str(value)
-    return f"./{text}" if text.startswith("-") else text
-
-
 def _names(parsed: list[str], option: str) -> tuple[str, ...]:
     found = [part.strip() for text in parsed for part in text.split(",")]
     return tuple(filter(None, found)) if found != ["none"] else ()
 
 
-_repeated = Kind(str, str, lambda parsed, option: tuple(parsed), lambda value: [_path(one) for one in value], True)
+_repeated = Kind(str, str, lambda parsed, option: tuple(parsed), lambda value: list(map(str, value)), True)
 KINDS: dict[Any, Kind] = {
     int: Kind(int, int),
     float: Kind(float, float, write=lambda value: [number(value)]),
     str: Kind(str, str),
-    Path: Kind(Path, Path, write=lambda value: [_path(value)]),
-    PLACE: Kind(Path, str, write=lambda value: [_path(value)]),
+    Path: Kind(Path, Path),
+    PLACE: Kind(Path, str),
     bool: Kind(bool, bool),
     COUNT: Kind(int, str, lambda parsed, option: parse_count(parsed)),
     COUNT_OR_NONE: Kind(int, str, lambda parsed, option: count_or_none(parsed)),
@@ -84,7 +78,5 @@ KINDS: dict[Any, Kind] = {
     ),
     tuple[str, ...]: _repeated,
     tuple[str | Path, ...]: _repeated,
-    tuple[Path, ...]: Kind(
-        Path, Path, lambda parsed, option: tuple(parsed), lambda value: [_path(one) for one in value], True
-    ),
+    tuple[Path, ...]: Kind(Path, Path, lambda parsed, option: tuple(parsed), lambda value: list(map(str, value)), True),
 }

@@ -39,14 +39,19 @@ def _words(config: Any, also: dict[str, Any]) -> list[str]:
     stated = {} if config is kind else _stated(config)
     stated |= {name: value for name, value in also.items() if value is not None}
     options = {option.name: option for option in options_of(kind)}
-    words = [
-        word
-        for name, option in sorted(options.items(), key=lambda item: bool(item[1].names))
-        if name in stated
-        for word in _typed(option, stated[name])
-    ]
+    arguments, words = (
+        [
+            word
+            for name, option in options.items()
+            if name in stated and bool(option.names) == is_named
+            for word in _typed(option, stated[name])
+        ]
+        for is_named in (False, True)
+    )
     words += [_extra(name, value) for name, value in stated.items() if name not in options]
-    return [f"faithful {kind.COMMAND}", *words]
+    if any(shlex.split(one)[0].startswith("-") for one in arguments):
+        return [f"faithful {kind.COMMAND}", *words, "--", *arguments]
+    return [f"faithful {kind.COMMAND}", *arguments, *words]
 
 
 def _stated(config: Any) -> dict[str, Any]:

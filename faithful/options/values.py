@@ -12,13 +12,14 @@ from faithful.options.kinds import count_or_none
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 
-def read_values(options: Sequence[Option], table: Mapping[str, Any], where: str) -> dict[str, Any]:
+def read_values(options: Sequence[Option], table: Mapping[str, object], where: str, flag: str = "") -> dict[str, Any]:
     """Values of a table by the name of their field: counts as people write them, lists as tuples.
 
     Args:
         options: what may be stated.
         table: a value of TOML, or a text, by the name of its field.
         where: what states them, for messages.
+        flag: what stands before each `NAME=VALUE` that is typed; '' for a table of TOML.
 
     Raises:
         FaithfulError: a name that is none of them, or a value of another kind.
@@ -29,22 +30,25 @@ def read_values(options: Sequence[Option], table: Mapping[str, Any], where: str)
             raise FaithfulError(
                 f"{where} states '{name}', which is not known; choose among {', '.join(known)}.{did_you_mean(name, known)}"
             )
-    return {name: _value(known[name], value, f"{where}.{name}") for name, value in table.items()}
+    return {
+        name: _value(known[name], value, f"{flag} {name}=" if flag else f"{where}.{name} = ")
+        for name, value in table.items()
+    }
 
 
-def _value(option: Option, value: Any, where: str) -> Any:
+def _value(option: Option, value: Any, typed: str) -> Any:
     kind = option.kind
     try:
         if not kind.repeats:
             return _item(kind.item, value)
         if isinstance(value, str):
-            return kind.read([value], where)
+            return kind.read([value], typed)
         return tuple(_item(kind.item, one) for one in (value if isinstance(value, list) else [value]))
     except (TypeError, ValueError, KeyError, OverflowError):
         from faithful.base.shapes import shown
 
         wanted = f"a list, each {KINDS[kind.item]}" if kind.repeats else KINDS[kind.item]
-        raise FaithfulError(f"{where} cannot be {shown(value)}; give {wanted}.") from None
+        raise FaithfulError(f"{typed.rstrip(' =')} cannot be {shown(value)}; give {wanted}.") from None
 
 
 def _item(kind: type[Any], value: Any) -> Any:

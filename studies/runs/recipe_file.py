@@ -149,7 +149,7 @@ def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
         _expect(str, table.get(key, ""), key)
     if not FOLDER.fullmatch(str(table.get("name", "run"))):
         raise FaithfulError(f"The recipe's name {shown(table['name'])} cannot be a folder; choose a plain one.")
-    seeds = parse_integers(str(table.get("seeds", "0-5")), "seeds =")
+    seeds = parse_integers(str(table.get("seeds", "0-5")), "seeds = ")
     tokens = parse_count(table["tokens"]) if table.get("tokens") else None
     corpora = tuple(_corpus(key, value) for key, value in _tables(table.get("corpora", {}), "corpora").items())
     there: set[str] = set()

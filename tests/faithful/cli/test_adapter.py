@@ -133,5 +133,9 @@ def test_settings_are_read_and_shown_at_the_end_of_the_help() -> None:
     assert CliRunner().invoke(app, shlex.split(command_line(config))[1:]).exit_code == 0
     assert seen == [config]
     assert settings_help(ToyOfSettings).splitlines()[:4:2] == ["Settings for --set (default):", "depth (3): How deep."]
-    for words, said in (("depth", "is no setting; write --set NAME=VALUE"), ("odd=1", "--set of toy states 'odd'")):
+    for words, said in (
+        ("depth", "is no setting; write --set NAME=VALUE"),
+        ("odd=1", "--set of toy states 'odd'"),
+        ("parts=a", "write --set parts=0-5 or --set parts=0,1,42."),
+    ):
         assert said in CliRunner().invoke(app, ["toy", "--set", words]).stderr

@@ -51,6 +51,7 @@ COMMANDS: dict[str, list[Any]] = {
             "a.parquet", ids=True, temperature=0.7, top_p=0.9, top_k=5, min_p=0.01, repetition_penalty=1.1, max_tokens=64,
             dtype="float16", finish_reason="why", prompt_ids="asked", logprobs="lp",
         ),
+        AddConfig("-x", "-m", run="-y", template="-{a}"),
     ],
     "generation.derived.mix.mix": [
         MixConfig((A, B)),
@@ -63,7 +64,7 @@ COMMANDS: dict[str, list[Any]] = {
         CertifyConfig(A),
         CertifyConfig(A, "test", 5000, True, 0.5, 0.9, 4, 0.1, 1.2, "cpu", "float32"),
     ],
-    "generation.cards.describe.statistics_of": [StatsConfig(A)],
+    "generation.cards.describe.statistics_of": [StatsConfig(A), StatsConfig(Path("-x"))],
     "generation.writing.export.export": [ExportConfig(A, 128), ExportConfig(A, 64, "aligned", OUT)],
     "faithful.training.train.train": [
         TrainConfig((A,), OUT),
@@ -72,12 +73,14 @@ COMMANDS: dict[str, list[Any]] = {
             7, True, "bfloat16", "cuda", 8, 2, 3, True, 0.5, "wandb", "other", ("a=1", "b=c d"),
         ),
         TrainConfig((B,), OUT, epochs=1.5),
+        TrainConfig((Path("-x"), B), Path("-y"), "-m", parameters=("-p=-1",)),
     ],
     "studies.corpora.study.study_corpora": [
         CorporaConfig((A,), OUT),
         CorporaConfig((A, B), OUT, "tiny", A, 5000, 600, (0.7, 1.0), (0.9,), "cpu", "float32", 3),
     ],
     "studies.seeds.study.study_seeds": [
+        SeedsConfig(("-x", "b"), Path("-y"), (Path("-c"),), "-m", own="-o"),
         SeedsConfig(("some/one",), OUT),
         SeedsConfig(
             ("some/one", "b b/c"), OUT, (A, B), "tiny", "own", 5000, 64, "packed", "cpu", "float32", 3, 2, gaussian_seeds=0,
@@ -103,6 +106,7 @@ COMMANDS: dict[str, list[Any]] = {
         PublishConfig(A, "me/it"),
         PublishConfig(A, "me/it", True, "v2", True, True, True),
         PublishConfig(OUT, "me/it", False),
+        PublishConfig(OUT, "-it", True),
     ],
     "studies.runs.publish.publish_corpus": [PublishCorpusConfig(A, "me/it", False, "v2", True, True)],
     "studies.runs.publish.publish_saes": [PublishSaesConfig(A, "me/it", True, "v2", True)],

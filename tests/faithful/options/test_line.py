@@ -12,7 +12,7 @@ from tests.faithful.options.toy import ToyConfig, ToyOfSettings, ToyWithOneMore
 def test_only_what_is_no_default_is_stated_and_quoted() -> None:
     assert command_line(ToyConfig(Path("a b"))) == "faithful toy 'a b'"
     assert command_line(ToyConfig(Path("-x"), tokens=30_000, seeds=(4, 5, 6, 9), fast=True, kept=False)) == (
-        "faithful toy ./-x --tokens 30000 --seeds 4-6,9 --fast --no-kept"
+        "faithful toy --tokens 30000 --seeds 4-6,9 --fast --no-kept -- -x"
     )
     assert command_line(ToyOfSettings(depth=0, shades=("a", "b c"), heat=1e-05)) == (
         "faithful toy --set depth=0 --set shades='a,b c' --set heat=1e-05"

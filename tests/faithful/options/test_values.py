@@ -36,7 +36,7 @@ def test_texts_and_values_of_toml_are_the_same() -> None:
         ({"sure": "yes"}, "toy.sure cannot be 'yes'; give true or false"),
         ({"home": 3}, "toy.home cannot be 3; give a path"),
         ({"parts": [[1]]}, "toy.parts cannot be .*; give a list, each a whole number"),
-        ({"parts": "a"}, "'a' is no list of whole numbers"),
+        ({"parts": "a"}, "'a' is no list of whole numbers; write toy.parts = 0-5 or"),
     ],
 )
 def test_refusals(table: dict[str, Any], said: str) -> None:
