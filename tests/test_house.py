@@ -41,7 +41,6 @@ LACKING = {
     "generation/own/prepare.py",
     "generation/own/recovery.py",
     "generation/writing/train_test_duplicates.py",
-    "studies/corpora/figures.py",
     "studies/corpora/measure.py",
     "studies/corpora/tables.py",
     "studies/fakes/counts.py",

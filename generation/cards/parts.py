@@ -146,9 +146,13 @@ def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def figures_beside(certificate: dict[str, Any] | None) -> dict[str, float]:
-    """The corpus figures that need the model (docs/metrics.md, "Corpus"), from the scoring pass; {} before it."""
+    """The corpus figures that need the model (docs/metrics.md, "Corpus"), from the scoring pass; {} before it.
+
+    Of text that is held against the model itself the surprise gap too, the other axis; own text has it in its certificate.
+    """
     figures = certificate or {}
-    return {name: figures[name] for name in BESIDE if figures.get(name) is not None}
+    names = BESIDE if figures.get("as_declared") else ("surprise_gap", *BESIDE)
+    return {name: figures[name] for name in names if figures.get(name) is not None}
 
 
 def sample_texts(corpus: Corpus, count: int) -> list[str]:

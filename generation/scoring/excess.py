@@ -1,4 +1,4 @@
-"""Excess cross-entropy: how much worse the model predicts a corpus than its own text, position by position.
+"""Excess cross-entropy: how much harder a corpus is to predict for the model than its own text, position by position.
 
 `excess_ce` (docs/metrics.md, "Corpus") is the mean of −log p(x_t) − H̄_own(t); H̄_own(t) is the mean entropy of the model's own
 T 1 corpus in the band of positions that t falls into: 1, 2–3, 4–7, 8–15 … Entropy falls along a document, so lengths would

@@ -1,1 +1,1 @@
-"""`faithful study corpora`: how far does each corpus lie outside the model, and how diverse is it?"""
+"""`faithful study corpora`: how does each corpus lie to the model, and how diverse is it?"""

@@ -61,23 +61,40 @@ def _certificates(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(scored["verdict"], f"{name}: {scored['reason']}") for name, scored in found]
 
 
-def _excess(summary: Mapping[str, Any]) -> list[str]:
-    """How far outside the model the corpora lie."""
-    found = {name: summary["corpora"][name]["excess_ce"]["value"] for name in summary["by_excess_ce"]}
-    parts = [f"{name} {value:+.2f}".replace("-", "−") for name, value in found.items()]
-    return [f"Excess cross-entropy of the corpora under the model, nats/token: {', '.join(parts)}."]
+def _axes(summary: Mapping[str, Any]) -> list[str]:
+    """Where the corpora lie on both axes, and which of them either alone would misjudge."""
+    gaps, excess = (
+        {name: found[metric] for name, found in summary["corpora"].items()} for metric in ("surprise_gap", "excess_ce")
+    )
+    order = sorted(gaps, key=lambda name: float(gaps[name]["value"]))
+    listed = "; ".join(f"{name} {_signed(gaps[name])} and {_signed(excess[name])}" for name in order)
+    said = [f"Surprise gap and excess cross-entropy of the corpora under the model, nats/token: {listed}."]
+    for name in order:
+        if (gaps[name]["ci95"] or [0])[0] > 0 > (excess[name]["ci95"] or [0])[-1]:
+            said.append(
+                f"The model predicts {name} better than its own text, and yet is more surprised than it expects to be: easy,"
+                " and not its own."
+            )
+    return said
+
+
+def _signed(figure: Mapping[str, Any]) -> str:
+    return f"{figure['value']:+.2f}".replace("-", "−")
 
 
 STUDY = Study(
     name="corpora",
-    question="How far does each corpus lie outside the model, and how diverse is it?",
-    meaning="Excess cross-entropy is how much worse the model predicts a corpus than its own text at the same positions;"
-    " the certificate asks whether the text could have been sampled from the model.",
+    question="How does each corpus lie to the model, and how diverse is it?",
+    meaning="Two axes, which are read together: the surprise gap is how much more a corpus surprises the model than the model"
+    " itself expects (0 for its own text, negative for cooler text), excess cross-entropy how much harder a corpus is to"
+    " predict than its own text at the same positions. Text can be easy to predict and not the model's, or hard and near it;"
+    " the certificate asks whether it could have been sampled from the model.",
     config=CorporaConfig,
     cost=_cost,
     sizes={"tokens": scored_tokens},
     captions={
-        "faithfulness": "Distance of each corpus from the model, with 95 % intervals",
+        "faithfulness": "Each corpus by surprise gap and excess cross-entropy, with 95 % intervals; grey: those of the"
+        " model's own text",
         "tests": "Which test tells which corpus from the model's own text",
         "diversity": "Diversity at equal numbers of tokens",
         "lengths": "Lengths of the documents",
@@ -88,6 +105,6 @@ STUDY = Study(
         "Figures without an interval are of one corpus each, as it was drawn: nothing is replicated, and no interval over"
         " draws can be given."
     ],
-    remarks=_excess,
+    remarks=_axes,
     verdicts=_certificates,
 )

@@ -1,10 +1,12 @@
 """The figures of `faithful study corpora`."""
 
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from studies.common.drawing import PALETTE, colours, new_figure, save
+from studies.common.drawing import MARKERS, PALETTE, colours, label_points, new_figure, save
 from studies.corpora.summary import CorpusCell
 
 CURVES = {
@@ -14,6 +16,8 @@ CURVES = {
     "distinct_3": "distinct 3-grams",
 }
 ALPHA = 0.001
+LINEAR, LEAST = 0.25, 0.15
+TICKS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16)
 
 
 def draw(cells: list[CorpusCell], folder: Path) -> None:
@@ -29,29 +33,51 @@ def draw(cells: list[CorpusCell], folder: Path) -> None:
 
 
 def _faithfulness(cells: list[CorpusCell], hue: dict[str, str], path: Path) -> None:
-    """Excess cross-entropy and surprise gap of each corpus with their 95 % intervals."""
-    figure, axes = new_figure(0.9 + 0.34 * len(cells), 1, 2)
-    places = np.arange(len(cells))[::-1]
-    for one, title, unit in (
-        (axes[0], "excess cross-entropy", "nats/token · outside the model →"),
-        (axes[1], "surprise gap", "nats/token · ← cooler than the model"),
-    ):
-        for place, cell in zip(places, cells, strict=True):
-            if one is axes[0]:
-                value, ends = cell["figures"]["excess_ce"], cell["figures"]["excess_ce_ci95"]
-            else:
-                value, ends = cell["as_model"]["surprise_gap"], cell["as_model"]["ci95"]
-            low, high = ends or (value, value)
-            one.errorbar(
-                value, place, xerr=[[value - low], [high - value]], fmt="o", color=hue[cell["name"]], markersize=5,
-                capsize=2, linewidth=1,
-            )  # fmt: skip
-        one.axvline(0, color="black", linewidth=0.7)
-        one.set(xlabel=unit, yticks=places, ylim=(-0.6, len(cells) - 0.4))
-        one.set_title(title, fontsize=10, loc="left")
-        one.grid(axis="x", linewidth=0.3)
-        one.set_yticklabels([cell["name"] for cell in cells] if one is axes[0] else [])
+    """Each corpus by its surprise gap and its excess cross-entropy, with their 95 % intervals.
+
+    Text of the model itself is where the zero lines meet, up to its noise, which the grey bands show. Axes are linear up to
+    some `LINEAR` nats and logarithmic beyond, so that corpora near that point and far from it can be told apart.
+    """
+    figure, axes = new_figure(5.0)
+    points, bars = [], []
+    for cell, marker in zip(cells, cycle(MARKERS), strict=False):
+        colour, is_own = hue[cell["name"]], cell["kind"] == "own" and _only(cell, "")
+        x, y = cell["as_model"]["surprise_gap"], cell["figures"]["excess_ce"]
+        across, along = cell["as_model"]["ci95"] or (x, x), cell["figures"]["excess_ce_ci95"] or (y, y)
+        axes.plot(x, y, marker, color=colour, markersize=8, markeredgecolor="white", markeredgewidth=0.6)
+        axes.plot(across, (y, y), color=colour, linewidth=1.4)
+        axes.plot((x, x), along, color=colour, linewidth=1.4)
+        if is_own:
+            axes.axvspan(*across, color="black", alpha=0.08, linewidth=0, zorder=0)
+            axes.axhspan(*along, color="black", alpha=0.08, linewidth=0, zorder=0)
+        points.append((x, y))
+        bars += [(across[0], y, across[1], y), (x, along[0], x, along[1])]
+    axes.axhline(0, color="black", linewidth=0.7, zorder=0)
+    axes.axvline(0, color="black", linewidth=0.7, zorder=0)
+    _stretch(axes, "x", [end for bar in bars for end in bar[::2]])
+    _stretch(axes, "y", [end for bar in bars for end in bar[1::2]])
+    axes.set_xlabel("surprise gap, nats/token   (left: cooler than the model, right: more than it expects)")
+    axes.set_ylabel("excess cross-entropy, nats/token   (up: harder than its own text)")
+    axes.xaxis.label.set_size(10)
+    axes.yaxis.label.set_size(10)
+    axes.tick_params(labelsize=9)
+    axes.grid(linewidth=0.3)
+    label_points(axes, [cell["name"] for cell in cells], points, bars)
     save(figure, path)
+
+
+def _stretch(axes: Any, letter: str, known: list[float]) -> None:
+    """Scale, limits and ticks of one axis for the values on it."""
+    from matplotlib.ticker import NullLocator
+
+    low, high = np.arcsinh(np.array([min([*known, -LEAST]), max([*known, LEAST])]) / LINEAR)
+    room = 0.12 * (high - low)
+    limits = LINEAR * np.sinh([low - room, high + room])
+    ticks = [tick for tick in (*(-step for step in reversed(TICKS)), 0, *TICKS) if limits[0] <= tick <= limits[1]]
+    getattr(axes, f"set_{letter}scale")("asinh", linear_width=LINEAR)
+    getattr(axes, f"set_{letter}lim")(*limits)
+    getattr(axes, f"{letter}axis").set_minor_locator(NullLocator())
+    getattr(axes, f"set_{letter}ticks")(ticks, [f"{tick:+g}".replace("-", "−") if tick else "0" for tick in ticks])
 
 
 def _tests(cells: list[CorpusCell], path: Path) -> None:

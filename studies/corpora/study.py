@@ -1,4 +1,4 @@
-"""`faithful study corpora`: how far each corpus lies outside the model, and how diverse it is, on equal terms.
+"""`faithful study corpora`: how each corpus lies to the model, and how diverse it is, on equal terms.
 
 Every corpus is scored under the model's own distribution (T 1, nothing truncated) on about the same number of tokens, and
 described on its first N tokens, N the same for all: the sums of its shards are merged, the rest comes from one pass through
@@ -9,8 +9,6 @@ whether a corpus can be the model's own.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from faithful.base.devices import check_device
 from faithful.base.errors import FaithfulError
@@ -39,7 +37,7 @@ from studies.statistics.records import Measures
 SWEEP_LIMIT = 1_000_000
 UNIGRAM_FIGURES = ("unigram_js", "unigram_js_floor", "unigram_js_floor_max")
 MODEL_FIGURES = (
-    "excess_ce", "surprise_gap", "ce", "entropy", "perplexity", "first_token_kl", "first_token_kl_reverse",
+    "surprise_gap", "excess_ce", "ce", "entropy", "perplexity", "first_token_kl", "first_token_kl_reverse",
     "first_token_js", "first_token_js_floor", *UNIGRAM_FIGURES, "p_holm",
 )  # fmt: skip
 TEXT_FIGURES = (
@@ -85,7 +83,6 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> Done:
             "diversity_tokens": budget,
             "near_duplicate_tokens": min(budget, NEAR_TOKENS),
             "seed": config.seed,
-            "by_excess_ce": _by_excess_ce(cells),
             "corpora": {cell["name"]: _metrics(cell) for cell in cells},
             "contrasts": [],
             "cells": {cell["name"]: cell for cell in cells},
@@ -178,7 +175,7 @@ def _metrics(cell: CorpusCell) -> Measures:
     found = {metric: figures[metric] if metric in figures else scored[metric] for metric in MODEL_FIGURES}
     found |= {f"p_{test}": result["p"] for test, result in scored["tests"].items()}
     found |= {metric: text[metric] if metric in text else text["curves"][metric][-1] for metric in TEXT_FIGURES}
-    for metric, interval in (("excess_ce", figures["excess_ce_ci95"]), ("surprise_gap", scored["ci95"])):
+    for metric, interval in (("surprise_gap", scored["ci95"]), ("excess_ce", figures["excess_ce_ci95"])):
         found[metric] = {"value": found[metric], "ci95": interval}
     return found | {"verdict": scored["verdict"]}
 
@@ -205,9 +202,3 @@ def _rows(cells: list[CorpusCell], budget: int) -> list[Row]:
             for at, value in zip(curves["budgets"][:-1], curves[metric][:-1], strict=True)
         ]
     return rows
-
-
-def _by_excess_ce(cells: list[CorpusCell]) -> list[str]:
-    """Names of the corpora by rising excess cross-entropy."""
-    order = np.argsort([cell["figures"]["excess_ce"] for cell in cells])
-    return [cells[place]["name"] for place in order]

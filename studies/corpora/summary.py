@@ -29,5 +29,4 @@ class CorporaSummary(Summary, total=False):
     tokens_scored: int
     diversity_tokens: int
     near_duplicate_tokens: int
-    by_excess_ce: list[str]
     cells: dict[str, CorpusCell]

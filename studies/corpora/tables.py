@@ -24,16 +24,16 @@ def corpora_tables(summary: CorporaSummary) -> list[Table]:
 
 
 def faithfulness_rows(cells: list[CorpusCell]) -> Rows:
-    """How far each corpus lies outside the model."""
-    header = ("corpus", "excess ce", "surprise gap", "ce", "entropy", "first-token JS", "floor", "unigram JS", "floor")
+    """How each corpus lies to the model: the two axes, and what they are made of."""
+    header = ("corpus", "surprise gap", "excess ce", "ce", "entropy", "first-token JS", "floor", "unigram JS", "floor")
     rows: list[tuple[str, ...]] = []
     for cell in cells:
         figures, scored = cell["figures"], cell["as_model"]
         rows.append(
             (
                 cell["name"],
-                plus_minus(figures["excess_ce"], figures["excess_ce_ci95"], 3, sign=True),
                 plus_minus(scored["surprise_gap"], scored["ci95"], 3, sign=True),
+                plus_minus(figures["excess_ce"], figures["excess_ce_ci95"], 3, sign=True),
                 f"{figures['ce']:.3f}",
                 f"{figures['entropy']:.3f}",
                 *(fixed(figures[name]) for name in ("first_token_js", "first_token_js_floor")),

@@ -1,4 +1,4 @@
-"""The figures that the report draws itself: training curves, corpus map, PIT histograms, positions of the contexts."""
+"""The figures that the report draws itself: training curves, PIT histograms, positions of the contexts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,6 @@ import numpy as np
 from faithful.store.corpus import Manifest
 from faithful.store.saes import TrainedSae
 from studies.common.drawing import colours, new_figure, save
-from studies.corpora.summary import CorporaSummary
 from studies.report.found import training_log
 
 COLUMNS = 3
@@ -40,33 +39,6 @@ def draw_training(saes: Sequence[TrainedSae], path: Path) -> bool:
             one.set(xlabel="step", ylim=(0, None))
             one.grid(linewidth=0.3)
         axes[0].legend(frameon=False, fontsize=8, loc="upper right")
-    save(figure, path)
-    return True
-
-
-def draw_corpus_map(summary: CorporaSummary, path: Path) -> bool:
-    """Each corpus by its diversity and by how far it lies outside the model.
-
-    Args:
-        summary: of the study of corpora.
-        path: of the SVG.
-    """
-    corpora = summary["corpora"]
-    hue = colours(list(corpora))
-    figure, axes = new_figure(3.6)
-    for name, found in corpora.items():
-        x, y = found["distinct_2"], found["excess_ce"]["value"]
-        low, high = found["excess_ce"]["ci95"] or (y, y)
-        reach = [[y - low], [high - y]]
-        axes.errorbar(x, y, yerr=reach, fmt="o", color=hue[name], markersize=6, capsize=2, linewidth=1)
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(7, 4), fontsize=8, color=hue[name])
-    axes.axhline(0, color="black", linewidth=0.7)
-    axes.set(
-        xlabel=f"distinct 2-grams in {summary['diversity_tokens']:,} tokens (more diverse →)",
-        ylabel="excess cross-entropy, nats/token",
-    )
-    axes.margins(0.14)
-    axes.grid(linewidth=0.3)
     save(figure, path)
     return True
 

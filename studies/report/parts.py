@@ -17,7 +17,7 @@ from studies.corpora.summary import CorporaSummary
 from studies.report.answer import Verdict, verdicts
 from studies.report.draft_figures import draft_source, reference_tables
 from studies.report.examples import Example, examples_of
-from studies.report.figures import draw_corpus_map, draw_pit, draw_positions, draw_training, position_counts
+from studies.report.figures import draw_pit, draw_positions, draw_training, position_counts
 from studies.report.found import RunFound, StudyFound
 from studies.report.words import DEGREES, DRAWN, TEXTS
 from studies.statistics.headlines import FOREIGN
@@ -292,8 +292,6 @@ def run_pictures(run: RunFound, folder: Path) -> dict[str, Picture]:
     found: dict[str, Picture] = {}
     shares = _positions(run)
     for name, title, drawn in (
-        ("corpus_map", "Corpora by diversity and distance from the model",
-         lambda path: compared is not None and draw_corpus_map(compared, path)),
         ("pit", "PIT histograms: flat is faithful, tilted another temperature, cut off truncated; grey is chance",
          lambda path: draw_pit(certificates, path)),
         ("positions", "Where the training tokens stand in their contexts",

@@ -23,8 +23,9 @@ def test_licences_are_spelt_as_the_hub_has_them(licence: str | None, tags: dict[
 
 def test_figures_that_were_not_found_are_left_out() -> None:
     assert figures_beside(None) == {} == figures_beside({"verdict": "close", "ce": None})
-    found = dict.fromkeys(BESIDE, 1.5) | {"surprise_gap": 0.1}
-    assert figures_beside(found) == dict.fromkeys(BESIDE, 1.5)
+    found = dict.fromkeys(BESIDE, 1.5) | {"surprise_gap": 0.1, "z": 2}
+    assert figures_beside(found) == {"surprise_gap": 0.1} | dict.fromkeys(BESIDE, 1.5)
+    assert figures_beside(found | {"as_declared": True}) == dict.fromkeys(BESIDE, 1.5)
 
 
 def test_statistics_are_tabled_by_what_they_are() -> None:

@@ -28,7 +28,6 @@ from studies.corpora import measure, study
 from studies.corpora.config import CorporaConfig
 from studies.corpora.study import study_corpora
 from studies.corpora.tables import corpora_tables
-from studies.report.figures import draw_corpus_map
 from tests.documented import names_of_study, undocumented
 from tests.own import write_external, write_own
 
@@ -85,9 +84,11 @@ def test_own_text_is_the_models_and_cooler_text_is_so_as_declared(done: Done) ->
     assert low < 0 < high
 
 
-def test_excess_cross_entropy_orders_the_corpora_as_theory_says(done: Done) -> None:
-    assert done.summary["by_excess_ce"] == ["own-t0.7", "own", "shuffled", "noise"]
+def test_both_axes_order_the_corpora_as_theory_says(done: Done) -> None:
     found = cells(done)
+    for part, axis in (("as_model", "surprise_gap"), ("figures", "excess_ce")):
+        values = {name: cell[part][axis] for name, cell in found.items()}
+        assert sorted(values, key=values.__getitem__) == ["own-t0.7", "own", "shuffled", "noise"]
     assert found["shuffled"]["figures"]["excess_ce_ci95"][0] > 0
     assert found["noise"]["figures"]["excess_ce_ci95"][0] > found["shuffled"]["figures"]["excess_ce_ci95"][1]
 
@@ -210,7 +211,7 @@ def test_a_corpus_of_one_document_has_an_excess_without_an_interval(
     table = pl.read_parquet(tmp_path / "study" / "results.parquet")
     row = table.filter((pl.col("corpus") == "one") & (pl.col("metric") == "excess_ce")).row(0, named=True)
     assert row["value"] == excess["value"] and row["low"] is row["high"] is None
-    assert corpora_tables(done.summary) and draw_corpus_map(done.summary, tmp_path / "map.svg")
+    assert corpora_tables(done.summary) and "one" in (tmp_path / "study" / "figures" / "faithfulness.svg").read_text()
 
 
 def test_a_sweep_from_another_bos_samples_what_is_not_there(

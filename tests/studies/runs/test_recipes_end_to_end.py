@@ -277,8 +277,9 @@ def studies_have_values(case: Case, folder: Path) -> None:
             assert decided == (judged if case.seeds == SIX else [])
     probes = json.loads((folder / "studies" / "probes" / "summary.json").read_text())
     assert list(probes["tasks"]) == ["sst2", "cola", "ag_news", "yelp"]
-    excess = json.loads((folder / "studies" / "corpora" / "summary.json").read_text())["by_excess_ce"]
-    assert set(excess[:2]) == {"own", "own-like-fineweb"}, "the model's own text lies least outside it"
+    found = json.loads((folder / "studies" / "corpora" / "summary.json").read_text())["corpora"]
+    near = sorted(found, key=lambda name: abs(float(found[name]["surprise_gap"]["value"])))
+    assert set(near[:2]) == {"own", "own-like-fineweb"}, "the model's own text surprises it as much as it expects"
 
 
 def numbers(found: dict[str, Any]) -> dict[str, float]:
