@@ -90,7 +90,8 @@ STUDY = Study(
     },
     of_seeds_alone="Intervals of macro_f1 are over the seeds alone.",
     notes=lambda summary: [
-        "accuracy_h, macro_f1_h and majority are single values that no seed changes: one probe on the activations, one count"
-        " of classes per task; intervals over the test examples are in the table of the tasks."
+        "accuracy_h, macro_f1_h, words and majority are single values that no seed changes: one probe on the activations, one"
+        " on the words of the texts, one count of classes per task; intervals over the test examples are in the table of the"
+        " tasks. Features that tell no more than words alone tell nothing about the model."
     ],
 )

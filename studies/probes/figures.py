@@ -30,7 +30,7 @@ def draw(summary: ProbesSummary, folder: Path) -> None:
 
 
 def _forest(summary: ProbesSummary, names: Sequence[str], hue: dict[str, str], path: Path) -> None:
-    """Accuracy of each corpus' SAEs on each task, codes filled and reconstructions open, beside activations and majority."""
+    """Accuracy of each corpus' SAEs on each task, codes filled, reconstructions open, beside activations and both floors."""
     lines: list[tuple[str, str | None]] = [(task, name) for task in summary["by_task"] for name in names]
     figure, axes = new_figure(1.0 + 0.2 * len(lines) + 0.12 * len(summary["by_task"]))
     at, ticks = 0.0, []
@@ -54,12 +54,15 @@ def _forest(summary: ProbesSummary, names: Sequence[str], hue: dict[str, str], p
         axes.fill_betweenx([top - 0.45, at - 0.55], low, high, color="black", alpha=0.07, linewidth=0)
         axes.plot([known["baseline"]["accuracy"]] * 2, [top - 0.45, at - 0.55], color="black", linewidth=1)
         axes.plot([known["majority"]] * 2, [top - 0.45, at - 0.55], color="black", linewidth=0.8, linestyle=":")
+        axes.plot(
+            [known["words"]["accuracy"]] * 2, [top - 0.45, at - 0.55], color="black", linewidth=0.8, linestyle="--"
+        )
         title = task + (" (ceiling)" if known["ceiling"] else "")
         axes.annotate(title, (1.01, (top + at - 1) / 2), xycoords=("axes fraction", "data"), fontsize=8, va="center")
         at += 0.6
     axes.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
     axes.invert_yaxis()
-    axes.set(xlabel="accuracy: codes ●, reconstructions ○, activations │ with interval, majority ┊")
+    axes.set(xlabel="accuracy: codes ●, reconstructions ○, activations │ with interval, words ╎, majority ┊")
     axes.grid(axis="x", linewidth=0.3)
     save(figure, path)
 
@@ -100,6 +103,7 @@ def _curves(
             linewidth=1, label="activations h",
         )  # fmt: skip
         panel.axhline(known["majority"], color="black", linewidth=0.7, linestyle=":")
+        panel.axhline(known["words"]["accuracy"], color="black", linewidth=0.7, linestyle="--", label="words alone")
         panel.set_xscale("log")
         shown = sorted({one[over] for one in baseline})
         panel.set_xticks(shown, [str(one) for one in shown])

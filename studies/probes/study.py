@@ -35,12 +35,14 @@ from studies.probes.fit import CS
 from studies.probes.overlap import overlaps
 from studies.probes.score import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
 from studies.probes.scores import SCORES, ProbeScores, entry_of, ks_of, mean_of
-from studies.probes.summary import Entry, ProbesSizes, ProbesStatistics, ProbesSummary, TaskFound
+from studies.probes.summary import Entry, ProbesSizes, ProbesStatistics, ProbesSummary, TaskFound, WordsFound
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.probes.tasks.examples import Draw, TaskData
 from studies.probes.tasks.packaged import find_tasks
 from studies.probes.tasks.read import load_task
 from studies.probes.tasks.task import embedded_names, hub_names
+from studies.probes.words import FORMAT as WORDS_FORMAT
+from studies.probes.words import words_floor
 from studies.statistics.parts import Parts
 from studies.statistics.verdicts import NORMAL, summarise
 
@@ -108,6 +110,7 @@ class _Probes:
         """Probe what is not finished, and summarise."""
         if warning := probes_leave_open(self.found, [len(data.test.y) for data in self.data.values()]):
             self.report(remark(warning))
+        self.words = self._words()
         bench = Bench(self.found, self.data, self.plans, self.config.pooling)
         with study_crew(Bench.do, bench, self.found, self.config.workers) as crew:
             for names in self._same_texts():
@@ -144,6 +147,8 @@ class _Probes:
                     rows.append(Row("probes", corpus, label, entry[metric], at, low, high, seed=seed, shape=shape))
         for name, data in self.data.items():
             rows.append(Row("probes", BASELINE, f"majority:{name}", data.majority))
+            words, (low, high) = self.words[name], self.words[name]["accuracy_ci95"]
+            rows.append(Row("probes", BASELINE, f"words:{name}", words["accuracy"], low=low, high=high))
             for corpus, sides in self.overlap.get(name, {}).items():
                 for side, one in sides.items():
                     rows.append(Row("probes", corpus, f"overlap_texts:{name}:{side}", one["texts"]))
@@ -164,6 +169,15 @@ class _Probes:
             data[task.name] = load_task(task, draw, self.embedded, config.out / "tasks")
             self.report(Progress("tasks", done + 1, len(tasks), "tasks"))
         return data
+
+    def _words(self) -> dict[str, WordsFound]:
+        """By task: what words alone tell."""
+        cache, found = ResultCache(self.config.out / "words", WORDS_FORMAT), {}
+        for done, (name, data) in enumerate(self.data.items()):
+            floor = partial(words_floor, data, self.plans[name])
+            found[name] = cache.once(floor, data.sha256, self.config.folds, self.config.seed, label=name)
+            self.report(Progress("words", done + 1, len(self.data), "tasks"))
+        return found
 
     def _same_texts(self) -> list[list[str]]:
         """Tasks by name, those of the same texts together: they are read together."""
@@ -233,10 +247,11 @@ class _Probes:
             for metric in SCORES:
                 corpus[f"{metric}_h"] = mean_of([self._baseline(name)[metric] for name in self.unmarked])
             corpus["majority"] = mean_of([self.data[name].majority for name in self.unmarked])
+            corpus["words"] = mean_of([self.words[name]["accuracy"] for name in self.unmarked])
         return {**statistics, "by_task": {name: scores.by_task(name) for name in self.data}}
 
     def _task(self, name: str) -> TaskFound:
-        """What is known of a task, its floor and its baseline."""
+        """What is known of a task, its floors and its baseline."""
         data, plan = self.data[name], self.plans[name]
         task, baseline = data.task, self._baseline(name)
         lengths = [len(text) for text in data.texts]
@@ -255,6 +270,7 @@ class _Probes:
             "mean_characters": float(np.mean(lengths)),
             "left_out": data.left_out,
             "majority": data.majority,
+            "words": self.words[name],
             "ceiling": name in self.marked,
             "baseline": {key: baseline[key] for key in ("accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95", "c")}
             | {

@@ -18,8 +18,18 @@ class ProbesStatistics(Statistics, total=False):
     by_task: dict[str, dict[str, OnTask]]
 
 
+class WordsFound(TypedDict):
+    """What words alone tell on a task; see `studies.probes.words`."""
+
+    accuracy: float
+    accuracy_ci95: list[float]
+    macro_f1: float
+    c: float
+    words: int
+
+
 class TaskFound(TypedDict):
-    """What is known of a task: where it is from, its examples, its floor (`majority`) and its baseline.
+    """What is known of a task: where it is from, its examples, its floors (`majority`, `words`) and its baseline.
 
     `baseline` is the probe on the activations, with what fewer examples and few dimensions give; `overlap` is by corpus and
     side: examples that stand in the corpus' training text.
@@ -39,6 +49,7 @@ class TaskFound(TypedDict):
     mean_characters: float
     left_out: dict[str, int]
     majority: float
+    words: WordsFound
     ceiling: bool
     baseline: Entry
     c_at_edge: float

@@ -19,6 +19,8 @@ def _tasks(summary: ProbesSummary) -> Table:
         marks = ["ceiling: left out of the means"] if task["ceiling"] else []
         if task["train_groups"] is not None and task.get("folds_of") == "examples":
             marks.append("folds of examples: a class has one group")
+        if task["words"]["accuracy"] >= task["baseline"]["accuracy"]:
+            marks.append("words alone tell as much")
         tested = {corpus: sides["test"] for corpus, sides in task["overlap"].items()}
         shared = ", ".join(f"{corpus} {one['texts']}/{one['grams']}" for corpus, one in tested.items())
         rows.append(
@@ -27,15 +29,16 @@ def _tasks(summary: ProbesSummary) -> Table:
                 str(len(task["labels"])),
                 f"{task['train']} / {task['test']}",
                 f"{task['majority']:.3f}",
+                cell({"value": task["words"]["accuracy"], "ci95": task["words"]["accuracy_ci95"]}, 3),
                 cell({"value": task["baseline"]["accuracy"], "ci95": task["baseline"]["accuracy_ci95"]}, 3),
                 "; ".join(marks),
                 shared or "–",
             )
         )
-    header = ("task", "classes", "train / test", "majority", "activations h", "mark", "in training text")
+    header = ("task", "classes", "train / test", "majority", "words alone", "activations h", "mark", "in training text")
     title = (
-        "Tasks: accuracy on the activations, 95 % interval over test examples; test examples that stand in a corpus'"
-        " training text as a whole / by 13 tokens in a row"
+        "Tasks: accuracy of words alone and on the activations, 95 % interval over test examples; test examples that stand in"
+        " a corpus' training text as a whole / by 13 tokens in a row"
     )
     return Table(title, header, rows)
 

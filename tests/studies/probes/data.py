@@ -55,9 +55,11 @@ def summary_of_probes() -> Any:
             "curve": [{"size": size, "accuracy": value, "macro_f1": value} for size in (20, 80)],
             "k_sparse": [{"k": k, "accuracy": value} for k in (1, 4)],
         }  # fmt: skip
+        words = {"accuracy": 0.65, "accuracy_ci95": [0.6, 0.7], "macro_f1": 0.6, "c": 1.0, "words": 80}
         overlap = {name: {side: {"texts": 0, "grams": 3} for side in ("train", "test")} for name in ("own", "web")}
         return {
-            "labels": ["a", "b"], "train": 80, "test": 40, "majority": 0.55, "ceiling": value > 0.95, "overlap": overlap,
+            "labels": ["a", "b"], "train": 80, "test": 40, "majority": 0.55, "words": words, "ceiling": value > 0.95,
+            "overlap": overlap,
             "train_groups": None, "folds_of": "examples", "baseline": baseline,
         }  # fmt: skip
 

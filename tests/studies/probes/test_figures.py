@@ -12,6 +12,7 @@ def test_every_task_and_corpus_is_drawn(tmp_path: Path) -> None:
     assert set(drawn) == {"forest", "learning_curves", "k_sparse"}
     for text in drawn.values():
         assert "hard" in text and "own" in text and "web" in text
+    assert "words alone" in drawn["learning_curves"] and "words" in drawn["forest"]
     assert "easy (ceiling)" in drawn["forest"] and "hard (ceiling)" not in drawn["forest"]
     assert "training examples" in drawn["learning_curves"] and "features used" in drawn["k_sparse"]
 

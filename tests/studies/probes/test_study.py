@@ -100,6 +100,8 @@ def test_the_headline_is_the_mean_over_tasks_that_can_tell(studied: Done) -> Non
         assert figures["accuracy:easy"]["value"] > 0.9
         assert figures["accuracy"]["seeds"] == 3 and figures["accuracy"]["ci95"]
         assert figures["majority"] == summary["tasks"]["hard"]["majority"]
+        assert figures["words"] == summary["tasks"]["hard"]["words"]["accuracy"]
+    assert summary["tasks"]["easy"]["words"]["accuracy"] > 0.95 > 0.75 > summary["tasks"]["hard"]["words"]["accuracy"]
     contrast = next(one for one in summary["contrasts"] if one["headline"])
     assert (contrast["a"], contrast["b"], contrast["metric"]) == ("own", "web", "accuracy")
     assert contrast["verdict"] == "cannot be decided: 3 seeds"
@@ -213,7 +215,7 @@ def test_all_saes_share_one_pass_and_only_new_cells_are_made(
     points: list[Progress] = []
     one = study_probes(replace(small, saes=(first,)), points.append)
     units = {point.step.partition(" ")[0]: point.unit for point in points}
-    assert units["tasks"] == "tasks" and units["features"] == "contexts" and units["probes"] == "fits"
+    assert units["tasks"] == units["words"] == "tasks" and units["features"] == "contexts" and units["probes"] == "fits"
     assert len(calls) == 1 and calls[0][0] == 1
     assert one.summary["contrasts"] == []
     both = study_probes(replace(small, saes=(first, second)))

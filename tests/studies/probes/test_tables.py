@@ -15,11 +15,20 @@ def test_tasks_state_floor_baseline_and_overlap() -> None:
         "classes": "2",
         "train / test": "80 / 40",
         "majority": "0.550",
+        "words alone": "0.650 (0.600 to 0.700)",
         "activations h": "0.700 (0.650 to 0.750)",
         "mark": "",
         "in training text": "own 0/3, web 0/3",
     }
     assert easy["mark"] == "ceiling: left out of the means"
+
+
+def test_tasks_that_words_alone_solve_as_well_are_marked() -> None:
+    summary = summary_of_probes()
+    summary["tasks"]["hard"]["words"]["accuracy"] = 0.7
+    table = probes_tables(summary)[0]
+    assert "words alone tell as much" in cells_of(table, "hard")
+    assert "words alone tell as much" not in str(cells_of(table, "easy"))
 
 
 def test_folds_of_examples_are_said_where_a_task_has_groups() -> None:

@@ -27,7 +27,7 @@ def test_what_a_reader_needs_is_there(html: str) -> None:
 
 def test_figures_without_an_interval_say_what_they_are_of() -> None:
     assert "of one corpus each" in notes("corpora", {})[0]
-    assert "accuracy_h, macro_f1_h and majority are single values" in notes("probes", {})[0]
+    assert "accuracy_h, macro_f1_h, words and majority are single values" in notes("probes", {})[0]
     assert (
         "Matched text is held-out text of the own corpus"
         in notes("fakes", {"contrasts": [entry("x", text="matched")]})[0]
