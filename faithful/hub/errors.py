@@ -182,18 +182,21 @@ def watched() -> Iterator[None]:
     """
     global _watching
     from huggingface_hub import get_session, set_client_factory
-    from huggingface_hub.utils import httpx
+    from huggingface_hub.utils import _http
 
-    found = get_session()
-    if _end_silence not in found.event_hooks["request"]:
-        hooks: dict[str, list[Callable[..., Any]]] = {
-            "request": [*found.event_hooks["request"], _end_silence],
-            "response": [*found.event_hooks["response"], _refuse_long_delay],
-        }
-        follow, trust, timeout = found.follow_redirects, found.trust_env, found.timeout
-        set_client_factory(
-            lambda: httpx.Client(event_hooks=hooks, follow_redirects=follow, trust_env=trust, timeout=timeout)
-        )
+    if _end_silence not in get_session().event_hooks["request"]:
+        make = _http._GLOBAL_CLIENT_FACTORY  # the client's own, or one that somebody set for a proxy or certificates
+
+        def with_hooks() -> Any:
+            client = make()
+            hooks = client.event_hooks
+            client.event_hooks = {
+                "request": [*hooks["request"], _end_silence],
+                "response": [*hooks["response"], _refuse_long_delay],
+            }
+            return client
+
+        set_client_factory(with_hooks)
     _watching += 1
     try:
         yield

@@ -78,12 +78,12 @@ def cell_folder(out: Path, corpus: str, settings: Settings, d_sae: int, k: int, 
 
 
 def finished(cell: Cell) -> bool:
-    """Whether the cell is on disk as wished.
+    """Whether the cell is on disk as wished; not where it is not known yet what it reads, as nothing was there to compare.
 
     Raises:
         FaithfulError: the folder holds an SAE trained otherwise, or one of another tool.
     """
-    if not (cell.folder / CONFIG).exists():
+    if not cell.identity["prefix_sha256"] or not (cell.folder / CONFIG).exists():
         return False
     wished: Mapping[str, object] = cell.identity
     trained: Mapping[str, object] = read_sae(cell.folder).identity

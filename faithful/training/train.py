@@ -214,4 +214,6 @@ def _train_group(
         rows, readings = stream_rows(corpus, settings.model, "train", settings.stream), Readings(config.out)
         cells = _reading(cells, _prefix_sha256(corpus, settings, readings, rows))
         readings.keep()
-        in_turn(go_on, split_by_checkpoint(cells))
+        # The lock was free only now: an equal training, begun at the same time, may have brought some to their end.
+        if missing := [cell for cell in cells if not finished(cell)]:
+            in_turn(go_on, split_by_checkpoint(missing))

@@ -4,9 +4,9 @@ import time
 from typing import Any
 
 import pytest
-from huggingface_hub import constants, get_session
+from huggingface_hub import close_session, constants, get_session
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import httpx
+from huggingface_hub.utils import _http, httpx
 
 from faithful.base.errors import FaithfulError
 from faithful.hub.errors import (
@@ -130,3 +130,23 @@ def test_requests_have_limits_while_they_are_watched_and_not_after(monkeypatch: 
         inside = limits()
     assert set(inside.values()) == {100.0}
     assert set(limits().values()) == {None}
+
+
+def test_a_client_that_somebody_else_set_up_is_kept_with_what_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    seen: list[str] = []
+
+    def make() -> httpx.Client:
+        hooks = {"request": [lambda request: seen.append(request.url.path)]}
+        return httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200)), event_hooks=hooks)
+
+    monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", make)
+    close_session()
+    for path in ("/a", "/b"):
+        with watched():
+            request = get_session().get(f"http://hub{path}", timeout=None).request
+        assert set(request.extensions["timeout"].values()) == {100.0}
+        close_session()  # the client begins anew
+    assert seen == ["/a", "/b"]
+    monkeypatch.undo()
+    close_session()

@@ -26,6 +26,7 @@ from faithful.store.corpus import Corpus, read_manifest
 from faithful.store.readings import NAME
 from faithful.training import corpus_pass as module
 from faithful.training import train as training
+from faithful.training.cell import Cell
 from faithful.training.forecast import plan_training
 from faithful.training.train import train
 from generation.sampling.distribution import Sampling
@@ -69,6 +70,22 @@ def test_the_same_again_does_nothing(trained: Path, corpora: dict[str, Path], mo
     monkeypatch.setattr(training, "load_model", lambda *_: pytest.fail("a model was loaded"))
     result = train(configured(corpora, trained))
     assert result.trained == [] and len(result.skipped) == 2 and "nothing to do" in result.note
+
+
+def test_of_two_equal_trainings_begun_at_once_the_second_finds_what_the_first_made(
+    trained: Path, corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(trained, tmp_path / "saes"))
+    cells = training.grid
+
+    def begun_before(*given: Any) -> list[Cell]:
+        """As `grid` saw the folder when nothing was there."""
+        return [replace(cell, identity=cell.identity | {"prefix_sha256": ""}) for cell in cells(*given)]
+
+    monkeypatch.setattr(training, "grid", begun_before)
+    monkeypatch.setattr(training, "TrainingPass", lambda *_: pytest.fail("an SAE was trained twice"))
+    train(configured(corpora, out))
+    assert all(equal(folder, out / folder.relative_to(trained)) for folder in trained.glob("own/*/seed-*"))
 
 
 def reads_of(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[tuple[str, bool]]:
