@@ -48,8 +48,6 @@ LACKING = {
     "studies/reconstruction/figures.py",
     "studies/reconstruction/measure.py",
     "studies/reconstruction/tables.py",
-    "studies/report/examples.py",
-    "studies/report/found.py",
     "studies/seeds/figures.py",
 }
 """Modules that are tested in files of other names so far."""

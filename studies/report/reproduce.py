@@ -5,14 +5,17 @@ from dataclasses import fields, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+from faithful.base.digest import digest
+from faithful.base.errors import FaithfulError
 from faithful.base.version import __version__
 from faithful.options.line import command_line, folded
 from generation.cards.made_by import made_by
+from generation.configs.derive import MixConfig
 from studies.catalog import STUDIES
 from studies.common.tables import Table
 from studies.corpora.config import CorporaConfig
 from studies.report.config import ReportConfig, RunConfig
-from studies.report.found import RunFound, StudyFound
+from studies.report.found import CorpusFound, RunFound, StudyFound
 from studies.report.parts import model_line, words
 
 INSIDE = ("corpora", "saes")
@@ -42,7 +45,6 @@ def sizes_table(run: RunFound) -> Table:
 
 def provenance_table(run: RunFound) -> Table:
     """Versions, revisions and hashes, and every setting that decides the SAEs' weights."""
-    from faithful.base.digest import digest
     from faithful.training.card import SETTINGS
 
     rows: list[tuple[str, ...]] = [("report", "faithful", __version__), ("model", "name, revision", model_line(run))]
@@ -70,10 +72,10 @@ def provenance_table(run: RunFound) -> Table:
 
 
 def commands(run: RunFound) -> str:
-    """The recipe's command, and those that make the run again step by step; none that trains where SAEs are from elsewhere
-    or of several models."""
+    """The recipe's command, and those that make the run again step by step, in an order in which they can be typed; none
+    that trains where SAEs are from elsewhere or of several models."""
     home = Path("runs") / run.name
-    lines = [folded(replace(made_by(corpus.manifest), out=home / "corpora" / corpus.name)) for corpus in run.corpora]
+    lines = [_makes(corpus, run, home / "corpora") for corpus in _inputs_first(run.corpora)]
     if run.saes and len({sae.identity.get("model") for sae in run.saes}) == 1:
         from faithful.training.card import model_facts, trained_by
 
@@ -99,6 +101,43 @@ def study_command(study: StudyFound, run: str) -> str:
         stated["own"] = _place(stated["own"], run)
     stated["saes"] = [place for place in stated.get("saes", ()) if place != f"runs/{run}/saes"] or None
     return command_line(config, **stated, run=run)
+
+
+def _makes(corpus: CorpusFound, run: RunFound, home: Path) -> str:
+    """The command that makes a corpus of the run again, from the run's own where it is made of such; what cannot be told
+    from the manifest of an older or later version is said to be so."""
+    try:
+        config: Any = replace(made_by(corpus.manifest), out=home / corpus.name)
+        inputs = corpus.manifest.identity.get("derivation", {}).get("inputs", ())
+    except (FaithfulError, KeyError, TypeError):
+        return f"# corpus {corpus.name}: made otherwise, or its command was not recorded"
+    places = {name: home / name for name in _made_of(corpus, run.corpora)}
+    if isinstance(config, MixConfig):
+        config = replace(config, folders=tuple(places.get(one["name"], Path(one["name"])) for one in inputs))
+    elif inputs:
+        config = replace(config, folder=places.get(inputs[0]["name"], config.folder))
+    if getattr(config, "like", None):
+        config = replace(config, like=places.get(config.like.name, config.like))
+    return folded(config)
+
+
+def _made_of(corpus: CorpusFound, others: Sequence[CorpusFound]) -> list[str]:
+    """Names of those corpora that one was made of or like: the very ones, and not others that are called the same."""
+    derivation = corpus.manifest.identity.get("derivation") or {}
+    read = [*derivation.get("inputs", ()), *([derivation["like"]] if derivation.get("like") else [])]
+    known = {(one.get("name"), one.get("identity_sha256")) for one in read}
+    return [one.name for one in others if (one.name, digest(one.manifest.identity)) in known]
+
+
+def _inputs_first(corpora: Sequence[CorpusFound]) -> list[CorpusFound]:
+    """Corpora by name, but what one is made of before it."""
+    left, order = list(corpora), list[CorpusFound]()
+    while left:
+        names = {one.name for one in left}
+        ready = [one for one in left if not names.intersection(_made_of(one, corpora))]
+        order += ready
+        left = [one for one in left if one not in ready]
+    return order
 
 
 def steps_table(run: RunFound) -> Table:

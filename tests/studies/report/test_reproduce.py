@@ -1,10 +1,27 @@
 """How to make it again."""
 
 import json
+import shlex
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+from faithful.base.digest import digest
+from faithful.cli import app
+from faithful.models.spec import ModelSpec
+from faithful.store.corpus import read_manifest, write_manifest
+from generation.configs.derive import MixConfig, ShuffleConfig, SubsampleConfig
+from generation.derived.mix import mix
+from generation.derived.shuffle import shuffle
+from generation.derived.subsample import subsample
+from generation.sampling.distribution import Sampling
 from studies.report.found import StudyFound, read_run
-from studies.report.reproduce import sizes_table, study_command
+from studies.report.reproduce import commands, sizes_table, study_command
+from tests.own import write_own
 from tests.studies.report.runs_made import (
     seeds_summary,
     write_run,
@@ -59,3 +76,61 @@ def test_what_a_study_was_told_stands_beside_what_it_is_otherwise(tmp_path: Path
     assert stated == [
         ("stated: tokens", "8,000", "30,000 on a CPU, 200,000 on a GPU"), ("stated: gaussian steps", "150", "–"),
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def derived(tmp_path_factory: pytest.TempPathFactory, family_model: Callable[[str], tuple[ModelSpec, Any]]) -> Path:
+    """A run of two corpora and three derived ones, of which one is made of another; never change it."""
+    spec, model = family_model("gpt2")
+    run = tmp_path_factory.mktemp("derived") / "runs" / "tried"
+    own, cool = run / "corpora" / "own", run / "corpora" / "cool"
+    for seed, folder in enumerate((own, cool)):
+        write_own(folder, spec, model, Sampling(max_tokens=31), {"train": 1500, "test": 600}, seed)
+    mix(MixConfig((own, cool), weights=(3, 1), out=run / "corpora" / "blend"))
+    shuffle(ShuffleConfig(run / "corpora" / "blend", seed=2, out=run / "corpora" / "a-shuffled"))
+    subsample(SubsampleConfig(own, tokens=300, like=cool, out=run / "corpora" / "part"))
+    return run
+
+
+def test_derived_corpora_are_made_again_as_typed(
+    derived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the run's own corpora, in the order given, what one is made of before it."""
+    lines = commands(read_run(derived)).replace("\\\n", "").splitlines()
+    made = [shlex.split(line)[1:] for line in lines if " corpus " in line]
+    assert [words[1] for words in made] == ["mix", "subsample", "shuffle"]
+    assert made[0][2:4] == ["runs/tried/corpora/own", "runs/tried/corpora/cool"]
+    for name in ("own", "cool"):
+        shutil.copytree(derived / "corpora" / name, tmp_path / "runs" / "tried" / "corpora" / name)
+    monkeypatch.chdir(tmp_path)
+    for words in made:
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+    for name in ("blend", "a-shuffled", "part"):
+        found, expected = (read_manifest(root / "corpora" / name) for root in (tmp_path / "runs" / "tried", derived))
+        assert found.identity == expected.identity
+        assert [one.sha256 for one in found.shards["train"]] == [one.sha256 for one in expected.shards["train"]]
+
+
+def test_an_input_that_is_called_like_one_of_the_run_is_not_taken_for_it(derived: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(derived, tmp_path / "runs" / "tried")
+    manifest = read_manifest(run / "corpora" / "part")
+    manifest.identity["derivation"]["inputs"][0]["identity_sha256"] = digest("another one")
+    write_manifest(run / "corpora" / "part", manifest)
+    assert "faithful corpus subsample own --tokens 300 --like runs/tried/corpora/cool" in commands(read_run(run))
+
+
+@pytest.mark.parametrize("broken", ["operation", "reading", "kind"])
+def test_a_corpus_whose_making_was_not_recorded_is_said_to_be_so(broken: str, derived: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(derived, tmp_path / "runs" / "tried")
+    manifest = read_manifest(run / "corpora" / "part")
+    if broken == "operation":
+        manifest.identity["derivation"]["operation"] = "knead"
+    elif broken == "reading":
+        del manifest.identity["derivation"]["inputs"]
+    else:
+        manifest.kind = "external"
+    write_manifest(run / "corpora" / "part", manifest)
+    lines = commands(read_run(run)).splitlines()
+    assert "# corpus part: made otherwise, or its command was not recorded" in lines
+    assert sum(line.startswith("faithful corpus") for line in lines) == 2

@@ -1,6 +1,5 @@
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -9,7 +8,6 @@ import pytest
 from faithful.base.errors import FaithfulError
 from studies.common.tables import contrast_tables
 from studies.report.config import ReportConfig
-from studies.report.found import read_run, training_log
 from studies.report.write import write_report
 from studies.statistics.verdicts import Comparison, judge
 from tests.studies.headlines import HEADLINES
@@ -143,12 +141,6 @@ def test_parts_of_the_panel_are_tabled() -> None:
     assert [row[:2] for row in whole.rows] == [("own − b", "matched"), ("own − b", "foreign")]
     assert by_part.title.startswith("fake_contrast: the same one by one") and len(by_part.rows) == 2, "each part once"
     assert by_part.rows[1][:3] == ("own − b", "b", "+0.3030") and by_part.rows[1][-1] == "differs"
-
-
-def test_training_logs_are_thinned_and_torn_lines_left_out(run: Path) -> None:
-    steps = [point["step"] for point in training_log(read_run(run).saes[0])]
-    assert steps[0] == 1 and 300 < len(steps) <= 352 and steps == sorted(steps)
-    assert training_log(replace(read_run(run).saes[0], folder=run / "nowhere")) == []
 
 
 def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
