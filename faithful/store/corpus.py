@@ -5,11 +5,11 @@ prefix of samples by index, without holes.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from functools import lru_cache
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,17 @@ from faithful.base.files import sha256_file, write_atomically
 from faithful.base.records import fit, read_record, write_record
 from faithful.base.shapes import Count, Sha256, Text, shown
 from faithful.base.suggest import did_you_mean
-from faithful.store.corpus_shapes import Certificate, Identity, Provenance, Requested, ShardFile, Statistics, Sums
+from faithful.store.manifest_parts import (
+    Certificate,
+    Identity,
+    Kind,
+    Provenance,
+    Requested,
+    Segment,
+    ShardFile,
+    Statistics,
+    Sums,
+)
 from faithful.store.token_bounds import refuse_outside
 
 FORMAT = "faithful corpus 1"
@@ -78,35 +88,7 @@ class Shard:
     tokens: Count
     bytes: Count
     sha256: Sha256
-    statistics: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Shard(Shard):
-    statistics: Sums  # type: ignore[assignment]
-
-
-@dataclass(frozen=True)
-class _Shards:
-    train: list[_Shard]
-    test: list[_Shard]
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """A manifest in its file."""
-
-    format: str
-    identity_sha256: Sha256
-    name: Text
-    kind: Literal["own", "external", "foreign", "derived"]
-    identity: Identity
-    provenance: Provenance
-    requested: Requested
-    segments: list[dict[str, Any]]
-    shards: _Shards
-    certificate: Certificate | None
-    statistics: Statistics | None
+    statistics: Sums
 
 
 @dataclass
@@ -125,15 +107,15 @@ class Manifest:
         statistics: see `generation.writing.statistics`; None likewise.
     """
 
-    name: str
-    kind: str
-    identity: dict[str, Any]
-    provenance: dict[str, Any]
+    name: Text
+    kind: Kind
+    identity: Identity
+    provenance: Provenance
     requested: dict[str, int]
-    segments: list[dict[str, Any]] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
     shards: dict[str, list[Shard]] = field(default_factory=lambda: {split: [] for split in SPLITS})
-    certificate: dict[str, Any] | None = None
-    statistics: dict[str, Any] | None = None
+    certificate: Certificate | None = None
+    statistics: Statistics | None = None
 
     def tokens(self, split: str = "train") -> int:
         """Stored tokens of a split."""
@@ -142,6 +124,18 @@ class Manifest:
     def rows(self, split: str = "train") -> int:
         """Documents of a split."""
         return sum(shard.rows for shard in self.shards[split])
+
+
+@dataclass(frozen=True)
+class _Shards:
+    train: list[Shard]
+    test: list[Shard]
+
+
+_HEAD = {"format": str, "identity_sha256": Sha256}
+_SPLIT = {"requested": Requested, "shards": _Shards}
+_Stored = make_dataclass("_Stored", (_HEAD | get_type_hints(Manifest, include_extras=True) | _SPLIT).items())
+"""A manifest in its file, where every field must be."""
 
 
 class Corpus:
@@ -264,7 +258,7 @@ def shard_path(split: str, number: int) -> str:
     return f"{SPLITS[split]}/part-{number:05d}.parquet"
 
 
-def write_shard(folder: Path, split: str, number: int, table: pa.Table, statistics: dict[str, Any]) -> Shard:
+def write_shard(folder: Path, split: str, number: int, table: pa.Table, statistics: Sums) -> Shard:
     """Write one shard atomically; it counts once the manifest names it. The bytes depend on the rows alone."""
     name = shard_path(split, number)
     numbers = ["token_ids.list.element", "logprob_p.list.element", "logprob_q.list.element"]
@@ -312,8 +306,7 @@ def read_manifest(folder: Path) -> Manifest:
     shards = {split: [Shard(**shard) for shard in values["shards"][split]] for split in SPLITS}
     for split, listed in shards.items():
         _refuse_holes(path, split, listed)
-    names = ("name", "kind", "identity", "provenance", "requested", "segments", "certificate", "statistics")
-    return Manifest(**{name: values[name] for name in names}, shards=shards)
+    return Manifest(**{name: value for name, value in values.items() if name not in _HEAD} | {"shards": shards})
 
 
 def _refuse_holes(path: Path, split: str, shards: list[Shard]) -> None:
@@ -337,9 +330,8 @@ def _what_instead(folder: Path) -> str:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `corpus.json` atomically."""
-    values = asdict(manifest)
     head = {"format": FORMAT, "identity_sha256": digest(manifest.identity)}
-    write_record(folder / MANIFEST, head | values)
+    write_record(folder / MANIFEST, head | asdict(manifest))
 
 
 def intact_shards(folder: Path, shards: list[Shard]) -> list[bool]:

@@ -15,6 +15,7 @@ from faithful.models.presets import find_preset
 from faithful.options.line import folded
 from faithful.sae.variant import DEFAULT
 from faithful.store.corpus import Manifest
+from faithful.store.manifest_parts import ModelPart
 from faithful.store.saes import FILES, TrainedSae, corpora_beside, read_grid
 from faithful.training.config import TrainConfig
 from faithful.training.identity import in_words
@@ -48,7 +49,7 @@ def model_facts(cells: Sequence[TrainedSae], corpora: dict[str, Manifest]) -> Mo
     if len(names) > 1:
         raise FaithfulError(f"The SAEs are of several models ({', '.join(names)}); publish each model's by themselves.")
     name = names[0]
-    known: dict[str, Any] = {}
+    known: ModelPart = {}
     for manifest in corpora.values():
         if manifest.provenance.get("model", {}).get("name") == name:
             known = manifest.provenance["model"]

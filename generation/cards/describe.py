@@ -3,12 +3,12 @@
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent
 from faithful.store.corpus import Corpus, read_manifest, write_manifest
+from faithful.store.manifest_parts import Described, Statistics
 from generation.cards.card import card_is_current, write_card
 from generation.cards.parts import figures_beside
 from generation.certificate.certify import certify
@@ -43,7 +43,7 @@ def describe(
     return True
 
 
-def statistics_of(folder: Path) -> dict[str, Any]:
+def statistics_of(folder: Path) -> Described:
     """Statistics of a corpus: from its manifest where they are present, else computed, and stored where that is possible.
 
     The figures that need the model stand beside them once the corpus is certified. `stored` is whether the manifest has
@@ -58,10 +58,10 @@ def statistics_of(folder: Path) -> dict[str, Any]:
         statistics, stored = _statistics(corpus), False
         with contextlib.suppress(FaithfulError):
             stored = _store(corpus, statistics)
-    return statistics | figures_beside(corpus.manifest.certificate) | {"stored": stored}
+    return {**statistics, **figures_beside(corpus.manifest.certificate), "stored": stored}
 
 
-def _statistics(corpus: Corpus) -> dict[str, Any]:
+def _statistics(corpus: Corpus) -> Statistics:
     """The figures of the training split (docs/metrics.md, "Corpus").
 
     A corpus that is not the model's own also gets `across`: see `train_test_duplicates` and `shared_grams`.
@@ -74,7 +74,7 @@ def _statistics(corpus: Corpus) -> dict[str, Any]:
     return statistics
 
 
-def _store(corpus: Corpus, statistics: dict[str, Any]) -> bool:
+def _store(corpus: Corpus, statistics: Statistics) -> bool:
     """Put figures of an opened corpus into its manifest, unless it cannot be written or holds other shards by now."""
     if not os.access(corpus.folder, os.W_OK):
         return False

@@ -6,6 +6,7 @@ from faithful.hub.templates import render_template
 from faithful.options.kinds import number
 from faithful.options.line import command_line, folded
 from faithful.store.corpus import Corpus, Manifest
+from faithful.store.manifest_parts import Identity, SourcePart, Statistics
 from generation.cards.made_by import context_by_default, made_by, parameters
 from generation.cards.origins import RANDOM, Origin, origins
 from generation.cards.own import certificate_rows, declared_rows, test_rows
@@ -174,7 +175,7 @@ def _how(manifest: Manifest) -> list[str]:
     return rule
 
 
-def _sides(identity: dict[str, Any]) -> str:
+def _sides(identity: Identity) -> str:
     """What is set aside for `test`, in a sentence."""
     source, share = identity["source"], identity["test_share"]
     if "test_by" not in identity:
@@ -193,7 +194,7 @@ def _sides(identity: dict[str, Any]) -> str:
     )
 
 
-def _reading_order(source: dict[str, Any]) -> str:
+def _reading_order(source: SourcePart) -> str:
     """Which texts of a source come first, in a sentence."""
     order = f"up to {source['open_files']} of them in turn, in an order that the seed decides"
     parts = f"up to {PARTS} equal parts" if source.get("builder") == "saved" else source.get("parts")
@@ -205,7 +206,7 @@ def _reading_order(source: dict[str, Any]) -> str:
     )
 
 
-def _across(statistics: dict[str, Any]) -> str:
+def _across(statistics: Statistics) -> str:
     """Near-duplicates across the splits in a sentence, "" when not counted."""
     across = statistics.get("across")
     if not across or not across["documents"]["test"]:
@@ -225,7 +226,7 @@ def _across(statistics: dict[str, Any]) -> str:
     )
 
 
-def _remarks(manifest: Manifest, statistics: dict[str, Any]) -> list[str]:
+def _remarks(manifest: Manifest, statistics: Statistics) -> list[str]:
     remarks = []
     if "eos_rate" in statistics:
         remarks.append(f"{1 - statistics['eos_rate']:.1%} of the training documents carry no end-of-text.")
@@ -250,7 +251,7 @@ def _left_out(manifest: Manifest) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in texts.items())
 
 
-def _words(value: Any) -> str:
+def _words(value: object) -> str:
     """A parameter as a reader would type it."""
     if isinstance(value, list):
         return ",".join(map(_words, value))

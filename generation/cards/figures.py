@@ -1,16 +1,16 @@
 """The picture on the card: the histogram of the randomised probability-integral transform."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from faithful.base.files import write_atomically
+from faithful.store.manifest_parts import Certificate
 
 COLOUR = "#3465a4"
 
 
-def pit_figure(certificate: dict[str, Any], path: Path) -> None:
+def pit_figure(certificate: Certificate, path: Path) -> None:
     """Draw the PIT histogram of a certificate into a PNG: density per cell, with the band that chance allows.
 
     The two edge cells [0, .01] and [.99, 1] are drawn as they are: narrow bars.

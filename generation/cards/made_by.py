@@ -1,11 +1,13 @@
 """The configuration that makes a corpus again, from its manifest: what its card and a report print as a command."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from faithful.models.presets import DEFAULT_CONTEXT, find_preset
 from faithful.store.corpus import Manifest
+from faithful.store.manifest_parts import DerivationPart
 from generation.configs.add import DECLARED, AddConfig
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
 from generation.configs.generate import GenerateConfig
@@ -37,11 +39,11 @@ def context_by_default(manifest: Manifest) -> int:
     return (spec.positions or spec.default_context) if manifest.kind == FOREIGN else spec.default_context
 
 
-def parameters(derivation: dict[str, Any]) -> dict[str, Any]:
+def parameters(derivation: DerivationPart) -> dict[str, object]:
     """The parameters of a derivation that say something; a corpus that is only looked at by its name."""
     found = {name: value for name, value in derivation.items() if name not in ("operation", "inputs")}
-    if "like" in found:
-        found["like"] = found["like"]["name"]
+    if "like" in derivation:
+        found["like"] = derivation["like"]["name"]
     return {name: value for name, value in found.items() if value is not None and value is not False}
 
 
@@ -49,7 +51,7 @@ def _own(manifest: Manifest) -> GenerateConfig:
     engine = manifest.identity["engine"]
     preset = find_preset(manifest.identity["model"]["name"])
     default = Sampling(max_tokens=(preset.context if preset else DEFAULT_CONTEXT) - 1)
-    sampling = sampling_of(manifest).to_dict()
+    sampling = asdict(sampling_of(manifest))
     return GenerateConfig(
         model=manifest.provenance["model"]["source"],
         tokens=manifest.requested["train"],
@@ -69,9 +71,9 @@ def _own(manifest: Manifest) -> GenerateConfig:
 
 
 def _external(manifest: Manifest) -> AddConfig:
-    identity, reading = manifest.identity, manifest.provenance["reading"]
-    spec = spec_of(manifest)
-    from_files = identity["source"]["kind"] == "files"
+    recorded: Mapping[str, Any] = manifest.identity
+    spec, reading = spec_of(manifest), manifest.provenance["reading"]
+    from_files = manifest.identity["source"]["kind"] == "files"
     tokens = {split: min(manifest.requested[split], manifest.tokens(split)) for split in manifest.requested}
     by_rule = not tokens["test"] or manifest.requested["test"] == held_out_budget(tokens["train"])
     defaults = {"seed": 0, "context": context_by_default(manifest), "window": WINDOW, "shard_rows": SHARD_ROWS}
@@ -81,7 +83,7 @@ def _external(manifest: Manifest) -> AddConfig:
         tokens=tokens["train"],
         held_out=None if by_rule else tokens["test"],
         **{name: _field(value) for name, value in reading["stated"].items()},
-        **{name: identity[name] for name, value in defaults.items() if identity.get(name, value) != value},
+        **{name: recorded[name] for name, value in defaults.items() if recorded.get(name, value) != value},
         **(_samples(manifest) if manifest.kind == FOREIGN else {}),
         bos=_bos(manifest),
         model_revision=_revision(manifest),
@@ -90,8 +92,8 @@ def _external(manifest: Manifest) -> AddConfig:
 
 def _samples(manifest: Manifest) -> dict[str, Any]:
     """What was declared of samples that others drew: their temperature always, the rest where it is not the default."""
-    usual = Sampling(max_tokens=manifest.identity["context"] - 1).to_dict()
-    sampling = sampling_of(manifest).to_dict()
+    usual = asdict(Sampling(max_tokens=manifest.identity["context"] - 1))
+    sampling = asdict(sampling_of(manifest))
     declared = {name: sampling[name] for name in DECLARED if name == "temperature" or sampling[name] != usual[name]}
     return declared | {"dtype": manifest.identity["drawn_in"]} | manifest.provenance["reading"].get("samples", {})
 
@@ -101,7 +103,7 @@ def _derived(manifest: Manifest) -> Config:
     inputs = tuple(Path(entry["name"]) for entry in derivation["inputs"])
     stated = {name: _field(value) for name, value in parameters(derivation).items()}
     if "like" in stated:
-        stated["like"] = Path(stated["like"])
+        stated["like"] = Path(derivation["like"]["name"])
     if (shard_rows := manifest.identity.get("shard_rows", SHARD_ROWS)) != SHARD_ROWS:
         stated["shard_rows"] = shard_rows
     stated |= {"folders": inputs} if derivation["operation"] == "mix" else {"folder": inputs[0]}

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any
 
 from faithful.store.corpus import Manifest
+from faithful.store.manifest_parts import Identity, Kind, ModelPart, Provenance, SourcePart
 from generation.sources.resolve import catalog
 from generation.writing.identity import FOREIGN
 
@@ -42,7 +42,7 @@ def origins(manifest: Manifest) -> list[Origin]:
     return list(dict.fromkeys(_origins(manifest.kind, manifest.identity, manifest.provenance)))
 
 
-def _origins(kind: str, identity: dict[str, Any], provenance: dict[str, Any]) -> list[Origin]:
+def _origins(kind: Kind, identity: Identity, provenance: Provenance) -> list[Origin]:
     if kind == "derived":
         used = {entry["name"] for entry in identity["derivation"]["inputs"]}
         return [
@@ -54,14 +54,8 @@ def _origins(kind: str, identity: dict[str, Any], provenance: dict[str, Any]) ->
     if kind == "own":
         model = provenance["model"]
         return [_of_model(model.get("name") or identity["model"]["name"], model.get("licence"))]
-    source = _of_source(_facts(identity), _facts(provenance))
+    source = _of_source(identity.get("source", {}), provenance.get("source", {}))
     return [_sampled(source, provenance["model"])] if kind == FOREIGN else [source]
-
-
-def _facts(part: dict[str, Any]) -> dict[str, Any]:
-    """What a part of a manifest says of its source; {} for a corpus that other tools wrote."""
-    source = part.get("source")
-    return source if isinstance(source, dict) else {}
 
 
 def _of_model(name: str, licence: str | None) -> Origin:
@@ -78,7 +72,7 @@ def _of_model(name: str, licence: str | None) -> Origin:
     )
 
 
-def _of_source(identity: dict[str, Any], provenance: dict[str, Any]) -> Origin:
+def _of_source(identity: SourcePart, provenance: SourcePart) -> Origin:
     name, kind = provenance.get("name", "unknown"), identity.get("kind", "files")
     licence, repo = provenance.get("licence"), identity.get("repo")
     stated = (
@@ -108,7 +102,7 @@ def _of_source(identity: dict[str, Any], provenance: dict[str, Any]) -> Origin:
     )
 
 
-def _sampled(source: Origin, model: dict[str, Any]) -> Origin:
+def _sampled(source: Origin, model: ModelPart) -> Origin:
     """Samples that others drew: from them, and from a model whose licence holds as well."""
     of_model = _of_model(model["name"], model.get("licence"))
     return replace(

@@ -10,6 +10,7 @@ from faithful.models.presets import find_preset
 from faithful.models.real import PREFIX
 from faithful.options.line import command_line, folded
 from faithful.store.corpus import Corpus, Manifest
+from faithful.store.manifest_parts import Certificate, Statistics
 from faithful.training.config import TrainConfig
 from generation.cards.made_by import made_by
 from generation.cards.parts import (
@@ -153,7 +154,7 @@ def declared_rows(sampling: Sampling) -> list[tuple[str, str]]:
     ]
 
 
-def certificate_rows(certificate: dict[str, Any]) -> list[tuple[str, str]]:
+def certificate_rows(certificate: Certificate) -> list[tuple[str, str]]:
     """Headline figures of a certificate."""
     low, high = certificate["ci95"]
     return [
@@ -165,7 +166,7 @@ def certificate_rows(certificate: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def test_rows(certificate: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+def test_rows(certificate: Certificate) -> list[tuple[str, str, str, str]]:
     """One row per test: name, statistic, p, corrected p."""
     rows = []
     for name, test in certificate["tests"].items():
@@ -203,7 +204,7 @@ def _promise(manifest: Manifest) -> str:
     )
 
 
-def _remarks(statistics: dict[str, Any]) -> list[str]:
+def _remarks(statistics: Statistics) -> list[str]:
     remarks = []
     if statistics.get("unmapped_rate"):
         remarks.append(f"{statistics['unmapped_rate']:.3%} of the tokens are ids that the tokenizer has no string for.")

@@ -1,12 +1,13 @@
 """What the cards of all corpora share: file layout, size, licence tags, tables of figures, samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from faithful.hub.templates import slug
 from faithful.options.line import command_line
 from faithful.store.corpus import SPLITS, Corpus, Manifest
+from faithful.store.manifest_parts import Certificate, Described, Statistics
 from generation.cards.origins import RANDOM, origins
 from generation.configs.add import AddConfig
 
@@ -120,7 +121,7 @@ def licence_tags(licence: str | None) -> dict[str, Any]:
     return {"license": "other", "license_name": slug(" ".join(names))}
 
 
-def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
+def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:
     """A corpus' statistics (docs/metrics.md, "Corpus") as a table."""
     shares = (
         "eos_rate", "duplicate_rate", "near_duplicate_rate", "repetition_rate", "round_trip_rate", "unmapped_rate",
@@ -136,23 +137,25 @@ def statistics_rows(statistics: dict[str, Any]) -> list[tuple[str, str]]:
     grams = statistics.get("across", {}).get("shared_grams")
     if grams and grams["share"] is not None:
         rows.append(("held-out runs of 13 tokens that the training split holds", f"{grams['share']:.2%}"))
-    curves = statistics.get("curves") or {}
+    curves: Mapping[str, Any] = statistics.get("curves", {})
     if curves.get("budgets"):
         at = f"{curves['budgets'][-1]:,} tokens"
         rows += [
-            (f"{name.replace('_', ' ')} at {at}", f"{curves[name][-1]:.4g}") for name in curves if name != "budgets"
+            (f"{name.replace('_', ' ')} at {at}", f"{values[-1]:.4g}")
+            for name, values in curves.items()
+            if name != "budgets"
         ]
     return rows
 
 
-def figures_beside(certificate: dict[str, Any] | None) -> dict[str, float]:
+def figures_beside(certificate: Certificate | None) -> Described:
     """The corpus figures that need the model (docs/metrics.md, "Corpus"), from the scoring pass; {} before it.
 
     Of text that is held against the model itself the surprise gap too, the other axis; own text has it in its certificate.
     """
-    figures = certificate or {}
+    figures: Mapping[str, object] = certificate or {}
     names = BESIDE if figures.get("as_declared") else ("surprise_gap", *BESIDE)
-    return {name: figures[name] for name in names if figures.get(name) is not None}
+    return cast(Described, {name: figures[name] for name in names if figures.get(name) is not None})
 
 
 def sample_texts(corpus: Corpus, count: int) -> list[str]:

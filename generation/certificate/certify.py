@@ -5,7 +5,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from faithful.base.devices import check_device
 from faithful.base.errors import FaithfulError
@@ -15,6 +15,7 @@ from faithful.base.quantities import check_stated
 from faithful.models.load import load_model
 from faithful.models.spec import check_dtype
 from faithful.store.corpus import Corpus, Manifest, read_manifest, write_manifest
+from faithful.store.manifest_parts import Certificate
 from generation.certificate.conclude import NO_CERTIFICATE
 from generation.certificate.reference import corpus_files, find_reference, model_figures, score_reference
 from generation.certificate.score_part import score_part
@@ -32,7 +33,7 @@ KEYS = (
 )  # fmt: skip
 
 
-def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None) -> dict[str, Any]:
+def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None) -> Certificate:
     """Certificate of a corpus; stored in its manifest when it is scored as declared, else `not_stored` may say why not.
 
     Holds what is scored (12 bytes per token, 0.6 kB per document), a batch of the rest at a time, and what looking for
@@ -63,7 +64,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     declared = sampling_of(manifest) if declares else Sampling()
     sampling = replace(declared, **config.overrides(), greedy=True)
     if sampling.deterministic:
-        return dict.fromkeys(KEYS) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0, "tests": {}}
+        return cast(Certificate, dict.fromkeys(KEYS) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0, "tests": {}})
     sampling = replace(sampling, greedy=declared.greedy)
     as_declared = declares and sampling == declared
     spec = spec_of(manifest)
@@ -111,7 +112,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     return result
 
 
-def _store(folder: Path, scored: Manifest, result: dict[str, Any], seconds: float) -> str | None:
+def _store(folder: Path, scored: Manifest, result: Certificate, seconds: float) -> str | None:
     """Put the certificate into the manifest; the reason where that is not possible."""
     with ExitStack() as stack:
         try:

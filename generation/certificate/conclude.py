@@ -7,10 +7,10 @@ token budget keeps it so. All tests are corrected together by Holm.
 
 import math
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
+from faithful.store.manifest_parts import Certificate, TestPart
 from generation.certificate.evidence import LEAST_VARIANCE, PIT_EDGES, Evidence
 from generation.certificate.p_values import holm
 
@@ -29,7 +29,7 @@ NO_CERTIFICATE = "no certificate: the declared sampling has no randomness"
 
 def conclude(
     evidence: Evidence, *, declared: bool, delta: float, mismatch: float | None, cap: float, seed: int
-) -> dict[str, Any]:
+) -> Certificate:
     """The certificate from the evidence.
 
     Args:
@@ -54,12 +54,9 @@ def conclude(
     if not declared:
         low, high = _bootstrap(np.concatenate(evidence.by_document), seed)
         ci95 = [min(low, ci95[0]), max(high, ci95[1])] if evidence.documents < LEAST_DOCUMENTS else [low, high]
-    shares = {
-        "impossible_share": evidence.impossible / max(evidence.tokens, 1),
-        "boundary_share": evidence.boundary / max(evidence.tokens, 1),
-    }
+    impossible_share = evidence.impossible / max(evidence.tokens, 1)
     score_mismatch = mismatch is not None and mismatch > cap
-    verdict, reason = _verdict(tests, evidence.surprise.variance, gap, ci95, count, shares["impossible_share"])
+    verdict, reason = _verdict(tests, evidence.surprise.variance, gap, ci95, count, impossible_share)
     if score_mismatch:
         verdict = NOT_FROM
         reason = (
@@ -73,7 +70,8 @@ def conclude(
         "p_value": surprise["p"],
         "p_holm": p_holm,
         "tests": tests,
-        **shares,
+        "impossible_share": impossible_share,
+        "boundary_share": evidence.boundary / max(evidence.tokens, 1),
         "tokens_scored": evidence.tokens,
         "documents_scored": evidence.documents,
         "verdict": verdict,
@@ -89,7 +87,7 @@ def conclude(
 
 
 def _verdict(
-    tests: dict[str, dict[str, Any]],
+    tests: dict[str, TestPart],
     variance: float,
     gap: float,
     ci95: list[float],

@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from faithful.store.manifest_parts import TestPart
 from generation.certificate.p_values import chi_square, first_token_p, poisson_binomial_p
 from generation.scoring.scorer import BOUNDARY, IMPOSSIBLE, INSIDE, TokenScores
 
@@ -149,7 +149,7 @@ class Evidence:
         self.least_log_prob = min(self.least_log_prob, float(sums["least_log_prob"]))
         self.by_document.append(sums["by_document"])
 
-    def tests(self) -> dict[str, dict[str, Any]]:
+    def tests(self) -> dict[str, TestPart]:
         """Every test by name: `p` (None and `left_out` where it cannot be used), `z`, `effect` and what it counted."""
         mean_position = self.position_sums[1] / max(self.position_sums[0], 1)
         spread = math.sqrt(max(self.position_sums[2] / max(self.position_sums[0], 1) - mean_position**2, 1e-12))
@@ -174,7 +174,7 @@ class Evidence:
             "first_token": first_token_p(self.first_counts, self.first_token),
         }
 
-    def _support(self) -> dict[str, Any]:
+    def _support(self) -> TestPart:
         if not self.truncated:
             return {"p": None, "left_out": "q gives every token a probability above 0"}
         from scipy.stats import binom
@@ -182,7 +182,7 @@ class Evidence:
         p = float(binom.sf(self.impossible - 1, self.tokens, ROUNDING_RATE))
         return {"p": p, "count": self.impossible, "effect": self.impossible / max(self.tokens, 1)}
 
-    def _martingale(self, sums: _Sum) -> dict[str, Any]:
+    def _martingale(self, sums: _Sum) -> TestPart:
         effect_scale = math.sqrt(max(self.inside, 1))
         if sums.variance >= LEAST_VARIANCE:
             z = sums.total / math.sqrt(sums.variance)
@@ -194,18 +194,24 @@ class Evidence:
             return {"p": p, "z": z, "effect": abs(z) / effect_scale, "exact": True, "count": sums.hits}
         return {"p": None, "left_out": f"the variance adds up to {sums.variance:.2g}, below {LEAST_VARIANCE:g}"}
 
-    def _pit(self) -> dict[str, Any]:
+    def _pit(self) -> TestPart:
         widths = np.diff(PIT_EDGES)
         if self.inside * widths.min() < 5:
             return {"p": None, "left_out": f"{self.inside} tokens; its smallest cell needs 500"}
         return chi_square(self.pit_counts, widths * self.inside)
 
-    def _copy(self) -> dict[str, Any]:
+    def _copy(self) -> TestPart:
         top = self.copy_log_wealth.max()
         log_wealth = top + math.log(np.exp(self.copy_log_wealth - top).mean())
         p = min(1.0, math.exp(-max(log_wealth, 0.0)))
         if self.duplicates:
             pairs = self.documents * self.population
             p = min(1.0, 2 * min(p, pairs * math.exp(self.least_log_prob)))
-        shares = {"count": self.copies, "bets": self.copy_bets, "duplicates": self.duplicates}
-        return {"p": p, "log_e_value": log_wealth, **shares, "effect": self.copies / max(self.inside, 1)}
+        return {
+            "p": p,
+            "log_e_value": log_wealth,
+            "count": self.copies,
+            "bets": self.copy_bets,
+            "duplicates": self.duplicates,
+            "effect": self.copies / max(self.inside, 1),
+        }

@@ -1,13 +1,13 @@
 """P-values of the certificate's tests, each of them exact or judged by simulation, and their correction together."""
 
-from typing import Any
-
 import numpy as np
+
+from faithful.store.manifest_parts import TestPart
 
 MANY_CELLS = 100
 
 
-def first_token_p(counts: np.ndarray, q: np.ndarray) -> dict[str, Any]:
+def first_token_p(counts: np.ndarray, q: np.ndarray) -> TestPart:
     """χ² of first tokens against q(·; BOS), or why it is left out.
 
     Args:
@@ -70,7 +70,7 @@ def _pmf(chances: np.ndarray, width: int) -> np.ndarray:
     return pmf
 
 
-def chi_square(observed: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+def chi_square(observed: np.ndarray, expected: np.ndarray) -> TestPart:
     """Pearson's χ² with one degree of freedom fewer than cells, float64 [cells] each; the effect is the total variation."""
     from scipy.stats import chi2
 

@@ -13,6 +13,7 @@ from faithful.base.progress import Progress, Reporter, silent
 from faithful.models.spec import ModelSpec
 from faithful.options.line import command_line
 from faithful.store.corpus import MANIFEST, Corpus, Manifest, read_manifest
+from faithful.store.manifest_parts import Certificate
 from generation.certificate.divergences import MAX_FLOOR_BLOCKS, first_token_divergences, unigram_floor, unigram_js
 from generation.configs.generate import GenerateConfig
 from generation.sampling.distribution import Sampling
@@ -136,7 +137,7 @@ def first_documents(documents: Iterable[np.ndarray], tokens: int) -> list[np.nda
 
 def model_figures(
     documents: list[np.ndarray], sums: BandSums, reference: Reference, spec: ModelSpec, seed: int
-) -> dict[str, Any]:
+) -> Certificate:
     """The corpus figures that need the model (docs/metrics.md, "Corpus"), of scored documents.
 
     Args:

@@ -7,6 +7,7 @@ import numpy as np
 
 from faithful.base.progress import Progress, Reporter, silent
 from faithful.models.spec import ModelSpec
+from faithful.store.manifest_parts import Certificate
 from generation.certificate.conclude import conclude
 from generation.certificate.evidence import Evidence
 from generation.sampling.distribution import Sampling
@@ -61,7 +62,7 @@ def score_part(
     report: Reporter = silent,
     bands: BandCounter | None = None,
     keep: tuple[Path, Any] | None = None,
-) -> dict[str, Any]:
+) -> Certificate:
     """Score documents chunk by chunk and conclude. Whether it was stopped in between does not show in the result.
 
     Args:

@@ -16,6 +16,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter
 from faithful.models.tokenizer import load_tokenizer, tokenizer_hash
 from faithful.store.corpus import Corpus, Document, Manifest, flat_tokens, write_manifest
+from faithful.store.manifest_parts import DerivationPart, Identity, Provenance
 from generation.cards.describe import describe
 from generation.derived.inputs import Input, refuse_damage, said_of_unfinished
 from generation.writing.identity import spec_of
@@ -84,7 +85,7 @@ class Derivation:
     operation: str
     out: Path
     inputs: tuple[Input, ...]
-    parameters: dict[str, Any]
+    parameters: DerivationPart
     choose: Callable[[Reporter], Choice]
     change: Callable[[str, Document], Document] | None = None
     like: Input | None = None
@@ -221,7 +222,7 @@ def _open(derivation: Derivation) -> Manifest:
     """The manifest of the new corpus, or the one there when it is the same corpus."""
     out, first = derivation.out, derivation.inputs[0].corpus.manifest
     shard_rows = derivation.shard_rows or SHARD_ROWS
-    parts: dict[str, Any] = {
+    parts: DerivationPart = {
         "operation": derivation.operation,
         "inputs": [entry.identity() for entry in derivation.inputs],
         **derivation.parameters,
@@ -233,9 +234,13 @@ def _open(derivation: Derivation) -> Manifest:
         _refuse_changed_inputs(derivation, recorded)
         if derivation.shard_rows is None:
             shard_rows = recorded.identity.get("shard_rows", shard_rows)
-    model = {name: value for name, value in first.identity["model"].items() if name != "dtype"}
-    identity = {"model": model, "derivation": parts, "shard_rows": shard_rows}
-    provenance = {"model": first.provenance["model"], "inputs": [entry.summary() for entry in derivation.all_inputs]}
+    model = first.identity["model"].copy()
+    model.pop("dtype", None)
+    identity: Identity = {"model": model, "derivation": parts, "shard_rows": shard_rows}
+    provenance: Provenance = {
+        "model": first.provenance["model"],
+        "inputs": [entry.summary() for entry in derivation.all_inputs],
+    }
     return open_corpus(out, "derived", identity, provenance)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import format_count, parse_count
 from faithful.store.corpus import SPLITS, Corpus, read_manifest
+from faithful.store.manifest_parts import InputName, InputPart
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Input:
     name: str
     corpus: Corpus
 
-    def identity(self) -> dict[str, str]:
+    def identity(self) -> InputName:
         """What it is, as part of an identity: `content_sha256` is the hash of all its shards' checksums."""
         manifest = self.corpus.manifest
         content = {split: [shard.sha256 for shard in shards] for split, shards in manifest.shards.items()}
@@ -34,11 +35,11 @@ class Input:
             "content_sha256": digest(content),
         }
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> InputPart:
         """What is known of it in short, for a provenance: size, model, and what else its manifest says of its making."""
         manifest = self.corpus.manifest
         model = manifest.identity["model"] | manifest.provenance["model"]
-        return {
+        part = {
             "name": self.name,
             "kind": manifest.kind,
             "model": {name: model.get(name) for name in ("name", "revision", "licence")},
@@ -47,6 +48,7 @@ class Input:
             "identity": {name: value for name, value in manifest.identity.items() if name not in ("model", "engine")},
             "provenance": {name: value for name, value in manifest.provenance.items() if name != "model"},
         }
+        return cast(InputPart, part)
 
 
 def open_inputs(folders: tuple[Path, ...]) -> tuple[Input, ...]:
@@ -113,12 +115,13 @@ def said_of_unfinished(inputs: tuple[Input, ...]) -> str:
 
 
 def _refuse_other_tokenizer(first: Input, second: Input) -> None:
-    for name, words in (
-        ("tokenizer_sha256", "another tokenizer"),
-        ("bos_id", "another start token (BOS)"),
-        ("eos_ids", "other end-of-text ids"),
+    ours, theirs = (entry.corpus.manifest.identity["model"] for entry in (first, second))
+    for differs, words in (
+        (ours["tokenizer_sha256"] != theirs["tokenizer_sha256"], "another tokenizer"),
+        (ours["bos_id"] != theirs["bos_id"], "another start token (BOS)"),
+        (ours["eos_ids"] != theirs["eos_ids"], "other end-of-text ids"),
     ):
-        if first.corpus.manifest.identity["model"][name] != second.corpus.manifest.identity["model"][name]:
+        if differs:
             raise FaithfulError(
                 f"{second.corpus.folder} was made with {words} than {first.corpus.folder}; use corpora of one tokenizer."
             )

@@ -1,6 +1,7 @@
 """`faithful corpus add`: bring a comparison corpus in, on the terms of a sampled one."""
 
 from dataclasses import replace
+from typing import Final
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Reporter, silent
@@ -33,7 +34,7 @@ from generation.writing.job import CorpusJob, CorpusResult, run_job
 from generation.writing.shards import CorpusWriter
 from generation.writing.splits import budgets, largest_requested, more_than
 
-UNFINISHED = "unfinished"
+UNFINISHED: Final = "unfinished"
 
 
 class TooSmallError(FaithfulError):

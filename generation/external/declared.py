@@ -1,9 +1,8 @@
 """The sampling that others declare for their samples, checked before work starts."""
 
-from typing import Any
-
 from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec, check_dtype
+from faithful.store.manifest_parts import Identity
 from generation.configs.add import DECLARED, AddConfig
 from generation.sampling.distribution import Sampling
 from generation.sources.samples import Wanted
@@ -33,7 +32,7 @@ def wanted_samples(config: AddConfig) -> Wanted | None:
     return Wanted(**config.sample_columns(), longest=config.max_tokens)
 
 
-def declared(config: AddConfig, spec: ModelSpec, context: int) -> dict[str, Any]:
+def declared(config: AddConfig, spec: ModelSpec, context: int) -> Identity:
     """What is declared of samples, as part of an identity: their sampling, and the type that the model ran in.
 
     Without a longest sample stated the context decides.

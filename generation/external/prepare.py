@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from faithful.base.devices import default_device
@@ -14,6 +13,7 @@ from faithful.base.files import sha256_file
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.options.fields import names_in
 from faithful.store.corpus import Manifest
+from faithful.store.manifest_parts import Identity, Kind, Option, Provenance, Reading
 from faithful.store.places import run_folder, run_name
 from generation.configs.add import READING, AddConfig
 from generation.external.declared import declared, wanted_samples
@@ -93,7 +93,7 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
         context=context,
         window=config.window or WINDOW,
         shard_rows=config.shard_rows or SHARD_ROWS,
-        declared=declared(config, spec, context) if wanted else {},
+        declared=declared(config, spec, context) if wanted else None,
     )
     return folder, open_corpus(folder, _kind(config), identity, _provenance(config, spec, source)), spec, source
 
@@ -115,7 +115,7 @@ class AddPlan:
     there: dict[str, int]
 
 
-def _kind(config: AddConfig) -> str:
+def _kind(config: AddConfig) -> Kind:
     return FOREIGN if wanted_samples(config) else "external"
 
 
@@ -127,13 +127,13 @@ def external_identity(
     context: int,
     window: int,
     shard_rows: int,
-    declared: Mapping[str, Any] = MappingProxyType({}),
-) -> dict[str, Any]:
+    declared: Identity | None = None,
+) -> Identity:
     """Identity of a corpus that was read from a source: never times, paths or the token budget.
 
     That of samples holds what is declared of them.
     """
-    identity: dict[str, Any] = {
+    identity: Identity = {
         "model": tokenizer_identity(spec),
         "source": source.identity(),
         "seed": seed,
@@ -141,8 +141,9 @@ def external_identity(
         "window": window,
         "shard_rows": shard_rows,
         "test_share": TEST_SHARE,
-        **declared,
     }
+    if declared:
+        identity |= declared
     if source.unit == "passage":
         identity["test_by"] = "source row"
     if leaves_out_seen(source):
@@ -173,12 +174,19 @@ def reopen(config: AddConfig, folder: Path, manifest: Manifest) -> Source:
     """
     recorded = manifest.provenance["reading"]
     options = recorded["stated"] if _asked(config.name) == recorded["asked"] else {}
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    source = resolve_source(config.name, **(options | config.reading()), samples=wanted_samples(config))
+    as_stated = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    source = resolve_source(config.name, **(as_stated | config.reading()), samples=wanted_samples(config))
     old = manifest.identity
-    names = ("seed", "context", "window", "shard_rows")
-    said: dict[str, Any] = {name: old[name] for name in ("sampling", "drawn_in") if name in old}
-    identity = external_identity(spec_of(manifest), source, **{name: old[name] for name in names}, declared=said)
+    said: Identity | None = {"sampling": old["sampling"], "drawn_in": old["drawn_in"]} if "sampling" in old else None
+    identity = external_identity(
+        spec_of(manifest),
+        source,
+        seed=old["seed"],
+        context=old["context"],
+        window=old["window"],
+        shard_rows=old["shard_rows"],
+        declared=said,
+    )
     refuse_other_identity(folder, manifest, _kind(config), identity)
     return source
 
@@ -195,8 +203,14 @@ def refuse_differences(config: AddConfig, folder: Path, manifest: Manifest) -> N
         there = "samples of a model" if manifest.kind == FOREIGN else "texts that nobody said were sampled"
         raise FaithfulError(f"{folder} holds {there}; state the same again, or choose another --out.")
     identity = manifest.identity
-    recorded = {name: identity[name] for name in ("seed", "context", "window", "shard_rows")}
-    recorded |= {"bos": identity["model"]["bos_id"], "model_revision": identity["model"]["revision"]}
+    recorded = {
+        "seed": identity["seed"],
+        "context": identity["context"],
+        "window": identity["window"],
+        "shard_rows": identity["shard_rows"],
+        "bos": identity["model"]["bos_id"],
+        "model_revision": identity["model"]["revision"],
+    }
     if manifest.kind == FOREIGN:
         recorded |= {"dtype": identity["drawn_in"]} | identity["sampling"]
     stated = {name: getattr(config, name, None) for name in recorded}
@@ -219,12 +233,12 @@ def stated_context(config: AddConfig, spec: ModelSpec) -> int:
     return context
 
 
-def _provenance(config: AddConfig, spec: ModelSpec, source: Source) -> dict[str, Any]:
+def _provenance(config: AddConfig, spec: ModelSpec, source: Source) -> Provenance:
     stated = config.reading()
     if source.revision:
         stated["revision"] = source.revision
-    reading = {"asked": _asked(config.name), "stated": _plain(stated)}
-    reading |= {"resolved": _plain({name: getattr(source, name) for name in names_in(AddConfig, READING)})}
+    resolved = {name: getattr(source, name) for name in names_in(AddConfig, READING)}
+    reading: Reading = {"asked": _asked(config.name), "stated": _plain(stated), "resolved": _plain(resolved)}
     if columns := config.sample_columns():
         reading["samples"] = columns
     return {"model": model_provenance(spec), "source": source.provenance(), "reading": reading}
@@ -255,6 +269,6 @@ def _asked(name: str) -> str:
     return str(path.resolve()) if path.exists() or builder_of(path) else name
 
 
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
+def _plain(options: Mapping[str, Any]) -> dict[str, Option]:
     """Options as JSON values."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}

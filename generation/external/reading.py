@@ -1,13 +1,13 @@
 """From a source to the splits of a corpus: reads on from where documents are missing, and notes where that is."""
 
 from bisect import bisect_left
-from typing import Any
 
 from faithful.base.progress import Progress, Reporter
 from faithful.store.corpus import SPLITS, Document, Manifest
+from faithful.store.manifest_parts import RowsState
 from generation.external.noise import Noise
 from generation.external.samples import COUNTED
-from generation.external.windows import Cursor, Cutter, Window, windows
+from generation.external.windows import Cursor, Cutter, Unit, Window, windows
 from generation.sources.rows import Rows
 from generation.sources.source import Source
 from generation.writing.shards import CorpusWriter
@@ -43,10 +43,7 @@ class CorpusReader:
         self.writer, self.source, self.cutter, self.report = writer, source, cutter, report
         self.identity = writer.manifest.identity
         self.rows = {split: writer.next_row(split) for split in SPLITS}
-        known = [
-            {name: value for name, value in segment.items() if name != "split"} for segment in writer.manifest.segments
-        ]
-        by_window = {place.window: place for place in (Cursor(), *(Cursor(**values) for values in known))}
+        by_window = {place.window: place for place in (Cursor(), *map(Cursor.of, writer.manifest.segments))}
         self.places = [by_window[window] for window in sorted(by_window)]
         writer.before_commit = self.note
 
@@ -63,7 +60,7 @@ class CorpusReader:
             split: sum(shard.rows for shard in shards if shard.rows == self.writer.shard_rows)
             for split, shards in manifest.shards.items()
         }
-        manifest.segments = [{"split": split, **self._last_before(split, full[split]).to_dict()} for split in SPLITS]
+        manifest.segments = [self._last_before(split, full[split]).segment(split) for split in SPLITS]
 
     def _read_on(self, start: Cursor) -> bool:
         """Read from a place until nothing is wanted, or what is wanted lies further on; whether the source ended."""
@@ -106,7 +103,7 @@ class CorpusReader:
     def _last_before(self, split: str, row: int) -> Cursor:
         return next(place for place in reversed(self.places) if place.rows[split] <= row)
 
-    def _open(self, state: dict[str, Any] | None) -> Rows:
+    def _open(self, state: RowsState | None) -> Rows:
         return Rows(self.source, self.identity["seed"], state)
 
 
@@ -115,6 +112,6 @@ def tell(writer: CorpusWriter, report: Reporter) -> None:
     report(Progress("tokenising", sum(writer.tokens.values()), sum(tokens or 0 for tokens in writer.targets.values())))
 
 
-def _document(index: int, unit: Any) -> Document:
+def _document(index: int, unit: Unit) -> Document:
     reason = "stop" if unit.closed else "length"
     return Document(index, 0, unit.token_ids.tolist(), reason, unit.log_p, doc_id=unit.doc_id, source=unit.source)

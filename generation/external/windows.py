@@ -7,14 +7,15 @@ No more than a window, a batch of rows and the longest text are in memory.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from faithful.embedded.passages import Passage, cut
 from faithful.store.corpus import SPLITS
+from faithful.store.manifest_parts import RowsState, Segment
 from generation.external.encoder import Encoder
 from generation.sampling.seeds import sample_seed, uniforms
 from generation.sources.held_out import side_of_text
@@ -33,7 +34,7 @@ class RowStream(Protocol):
 
     def __iter__(self) -> Iterator[Row]: ...
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> RowsState:
         """Where it is: right after the last row given."""
         ...
 
@@ -72,13 +73,18 @@ class Cursor:
 
     window: int = 0
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
-    state: dict[str, Any] | None = None
+    state: RowsState | None = None
     skip: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+    def segment(self, split: str) -> Segment:
+        """It as the place of a split in a manifest."""
+        return cast(Segment, {"split": split, **asdict(self)})
+
+    @classmethod
+    def of(cls, segment: Mapping[str, Any]) -> "Cursor":
+        """The inverse of `segment`."""
+        return cls(**{name: value for name, value in segment.items() if name != "split"})
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class Cutter:
 
 
 def windows(
-    open_rows: Callable[[dict[str, Any] | None], RowStream],
+    open_rows: Callable[[RowsState | None], RowStream],
     cutter: Cutter,
     seed: int,
     size: int = WINDOW,
@@ -160,7 +166,7 @@ def windows(
         yield Window(place, _shuffled(waiting, seed, place.window), dropped())
 
 
-def _batches(rows: RowStream, state: dict[str, Any] | None) -> Iterator[tuple[dict[str, Any] | None, list[Row]]]:
+def _batches(rows: RowStream, state: RowsState | None) -> Iterator[tuple[RowsState | None, list[Row]]]:
     """Batches of rows, each with the state before it; their borders depend on the rows from the beginning on alone."""
     batch: list[Row] = []
     characters = 0

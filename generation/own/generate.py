@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -118,7 +117,7 @@ class _Generation(CorpusJob):
     def finish(self, report: Reporter) -> bool:
         return describe(self.folder, self.config.certify_tokens, report, device=self.config.device)
 
-    def log_entry(self) -> dict[str, Any]:
+    def log_entry(self) -> dict[str, object]:
         return {"workers": self.config.workers or "default"}
 
     def holds(self) -> str:

@@ -10,6 +10,7 @@ from faithful.models.load import shape_of
 from faithful.models.presets import DEFAULT_CONTEXT, Shape, find_preset
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.store.corpus import Manifest
+from faithful.store.manifest_parts import Provenance
 from faithful.store.places import run_folder, run_name
 from generation.configs.generate import GenerateConfig
 from generation.own.engines import choose_engine
@@ -71,13 +72,18 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
             f"No file of {spec.name} names an end-of-text token, so documents never end; state eos_token_id in its"
             " generation_config.json, or use --mode streams."
         )
+    provenance: Provenance = {
+        "model": model_provenance(spec),
+        "generation_config_not_applied": spec.generation_config,
+    }
+    if config.revision:
+        provenance["revision_asked"] = config.revision
     engine = engine_identity(engine_settings(config, shape_of(spec), spec.dtype, sampling.max_tokens))
     manifest = Manifest(
         name=folder.resolve().name,
         kind="own",
         identity=corpus_identity(spec, sampling, config.seed or 0, engine),
-        provenance={"model": model_provenance(spec), "generation_config_not_applied": spec.generation_config}
-        | ({"revision_asked": config.revision} if config.revision else {}),
+        provenance=provenance,
         requested={"train": 0, "test": 0},
         segments=[{"train": 0, "test": 0, "engine": engine}],
     )

@@ -3,16 +3,15 @@
 A row belongs to the last segment that begins at or before it, unless a later segment names it under `repaired`.
 """
 
-from typing import Any
-
 from faithful.store.corpus import Manifest, Shard
+from faithful.store.manifest_parts import EnginePart
 from generation.configs.generate import GenerateConfig
 from generation.own.prepare import drawing_settings, refuse_missing_gpus
 from generation.sampling.engine import EngineSettings
 from generation.writing.identity import check_engine, engine_identity
 
 
-def settle_engine(config: GenerateConfig, manifest: Manifest) -> tuple[EngineSettings, dict[str, Any] | None]:
+def settle_engine(config: GenerateConfig, manifest: Manifest) -> tuple[EngineSettings, EnginePart | None]:
     """How to go on drawing, and the engine of the segment that must be opened first (None: go on with the last one).
 
     Raises:
@@ -27,7 +26,7 @@ def settle_engine(config: GenerateConfig, manifest: Manifest) -> tuple[EngineSet
     return settings, engine if not same or promise_given_up else None
 
 
-def open_segment(manifest: Manifest, engine: dict[str, Any]) -> None:
+def open_segment(manifest: Manifest, engine: EnginePart) -> None:
     """Let what is drawn from now on belong to `engine`."""
     manifest.segments.append({"train": manifest.rows("train"), "test": manifest.rows("test"), "engine": engine})
 
@@ -35,7 +34,8 @@ def open_segment(manifest: Manifest, engine: dict[str, Any]) -> None:
 def note_repair(manifest: Manifest, split: str, shard: Shard) -> None:
     """Note that the last segment's engine drew a shard again: rows before the segment's first are named as ranges."""
     segment = manifest.segments[-1]
-    rows = [shard.first, min(shard.first + shard.rows, segment[split])]
+    first = segment["train"] if split == "train" else segment["test"]
+    rows = [shard.first, min(shard.first + shard.rows, first)]
     if rows[0] < rows[1]:
         ranges = segment.setdefault("repaired", {}).setdefault(split, [])
         if rows not in ranges:

@@ -5,13 +5,15 @@ q_t = truncate(softmax(penalised logits / T)) in vLLM's order: repetition penalt
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from faithful.base.errors import FaithfulError
+from faithful.store.manifest_parts import SamplingPart
 
 NEGATIVE_INFINITY = float("-inf")
 Holes = tuple[tuple[int, int], ...]
@@ -92,12 +94,12 @@ class Sampling:
         )
         return named + ("-streams" if self.mode == "streams" else "") + ("-mapped" if self.mask_unmapped else "")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> SamplingPart:
         """Plain values, for the manifest."""
-        return asdict(self)
+        return cast(SamplingPart, asdict(self))
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Sampling":
+    def from_dict(cls, values: Mapping[str, Any]) -> "Sampling":
         """The inverse of `to_dict`; unknown keys are ignored."""
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 

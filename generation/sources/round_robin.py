@@ -1,9 +1,11 @@
 """Many files, or parts of files, as one stream: permuted by a seed, several open at once, one item from each in turn."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
+
+from faithful.store.manifest_parts import RowsState
 
 OPEN_FILES = 16
 T = TypeVar("T")
@@ -20,7 +22,7 @@ class RoundRobin(Generic[T]):
         width: how many files are open at once.
     """
 
-    def __init__(self, seed: int, state: dict[str, Any] | None = None, width: int = OPEN_FILES) -> None:
+    def __init__(self, seed: int, state: RowsState | None = None, width: int = OPEN_FILES) -> None:
         self.seed, self.width = seed, width
         self.following: int = state["following"] if state else 0
         self.open: list[list[int]] = [list(place) for place in state["open"]] if state else []
@@ -51,7 +53,7 @@ class RoundRobin(Generic[T]):
             self.turn = (self.turn + 1) % len(self.open)
             yield item
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> RowsState:
         """The place right after the last item yielded, as JSON values."""
         return {"following": self.following, "open": [list(place) for place in self.open], "turn": self.turn}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.hub.errors import PAUSES, Attempts, connection_lost, first_line, is_transient, with_retries
+from faithful.store.manifest_parts import RowsState
 from generation.files.parts import FilePart, whole_files
 from generation.files.reader import Reader
 from generation.files.tables import Tables
@@ -54,7 +55,7 @@ class Rows:
         self,
         source: Source,
         seed: int,
-        state: dict[str, Any] | None = None,
+        state: RowsState | None = None,
         *,
         pauses: tuple[float, ...] = PAUSES,
     ) -> None:
@@ -74,7 +75,7 @@ class Rows:
             else:
                 self.dropped[item] = self.dropped.get(item, 0) + 1
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> RowsState:
         """The place after the last row yielded, as JSON values."""
         return {**self._place.state(), "dropped": dict(self.dropped)}
 

@@ -4,9 +4,10 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from faithful.base.errors import FaithfulError
+from faithful.store.manifest_parts import SamplesPart
 from generation.files.templates import is_missing
 
 IDS = ("token_ids", "output_token_ids", "output_ids", "sequences", "input_ids", "ids")
@@ -52,13 +53,13 @@ class Samples:
         named = (self.finish_reason, self.prompt_ids, self.logprobs, self.count, self.model and self.model[0])
         return tuple(dict.fromkeys([*filter(None, named), *(column for _, column in self.stated)]))
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> SamplesPart:
         """JSON values, what there is none of left out."""
         values = asdict(self) | {
             "model": self.model and list(self.model),
             "stated": [list(pair) for pair in self.stated],
         }
-        return {name: value for name, value in values.items() if value not in (None, [])}
+        return cast(SamplesPart, {name: value for name, value in values.items() if value not in (None, [])})
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import cast
 
+from faithful.store.manifest_parts import SourcePart
 from generation.files.templates import rule
 from generation.files.text_files import names_in
 from generation.sources.round_robin import OPEN_FILES
@@ -92,11 +93,11 @@ class Source:
     remarks: str = ""
     unverified: tuple[str, ...] = ()
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> SourcePart:
         """What decides the rows and their order: JSON values, no paths of this machine."""
         if self.kind == "noise":
             return {"kind": self.kind}
-        text: dict[str, Any] = {
+        text: SourcePart = {
             "columns": list(self.columns),
             "template": self.template,
             "source_column": self.source_column,
@@ -113,7 +114,7 @@ class Source:
         if self.held_out:
             text["held_out"] = list(self.held_out)
         if self.kind == "hub":
-            where: dict[str, Any] = {
+            where: SourcePart = {
                 "repo": self.repo,
                 "config": self.config,
                 "split": self.split,
@@ -125,7 +126,7 @@ class Source:
             where |= {"builder": self.builder, "files": dict(zip(self.file_names(), self.sha256, strict=True))}
         return {"kind": self.kind, **where, **text}
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> SourcePart:
         """What is known beyond that: licence, remarks, what the template does, where local files lay."""
         facts = {
             "name": self.name,
@@ -141,7 +142,7 @@ class Source:
             "unverified": list(self.unverified),
             "path": self.root if self.kind == "files" else None,
         }
-        return {name: value for name, value in facts.items() if value not in (None, "", [])}
+        return cast(SourcePart, {name: value for name, value in facts.items() if value not in (None, "", [])})
 
     def file_names(self) -> list[str]:
         """What local files are called in ids: their paths inside `root`."""

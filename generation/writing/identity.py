@@ -4,24 +4,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import Final, cast
 
 from faithful.base.errors import FaithfulError
 from faithful.base.records import Part
 from faithful.models.presets import find_preset
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Manifest
+from faithful.store.manifest_parts import EnginePart, Identity, ModelPart
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
 
-FOREIGN = "foreign"
+FOREIGN: Final = "foreign"
 """Kind of a corpus of samples that others drew: it declares a sampling, as an own one does, and was not drawn here."""
 
 
-def model_identity(spec: ModelSpec) -> dict[str, Any]:
+def model_identity(spec: ModelSpec) -> ModelPart:
     """The part of a model that decides the bytes: no paths, no licence; `holes` only where there are any."""
-    holes = {"holes": [list(run) for run in spec.holes]} if spec.holes else {}
-    return {
+    part: ModelPart = {
         "name": spec.name,
         "revision": spec.revision,
         "dtype": spec.dtype,
@@ -31,21 +31,25 @@ def model_identity(spec: ModelSpec) -> dict[str, Any]:
         "mapped": spec.mapped,
         "positions": spec.positions,
         "tokenizer_sha256": spec.tokenizer_sha256,
-    } | holes
+    }
+    return part | {"holes": [list(run) for run in spec.holes]} if spec.holes else part
 
 
-def tokenizer_identity(spec: ModelSpec) -> dict[str, Any]:
+def tokenizer_identity(spec: ModelSpec) -> ModelPart:
     """The part of a model that decides the bytes of a corpus which it only tokenises."""
-    return {name: value for name, value in model_identity(spec).items() if name != "dtype"}
+    part = model_identity(spec)
+    del part["dtype"]
+    return part
 
 
-def model_provenance(spec: ModelSpec) -> dict[str, Any]:
+def model_provenance(spec: ModelSpec) -> ModelPart:
     """What is known of the model beyond its identity. A preset's own path is left out: it differs between machines."""
-    values = asdict(spec) | {"source": spec.asked}
-    return {name: value for name, value in values.items() if name not in ("eos_ids", "holes")}
+    part = cast(ModelPart, asdict(spec) | {"source": spec.asked})
+    del part["eos_ids"], part["holes"]
+    return part
 
 
-def engine_identity(settings: EngineSettings) -> dict[str, Any]:
+def engine_identity(settings: EngineSettings) -> EnginePart:
     """Engine, versions and device kind of this machine under the given settings."""
     import torch
 
@@ -57,7 +61,7 @@ def engine_identity(settings: EngineSettings) -> dict[str, Any]:
         device = {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU here"}
     modules = dict.fromkeys((settings.name, "transformers", "tokenizers", "numpy", "pyarrow"))
     versions = {name: module_version(name) for name in modules} | {"torch": torch.__version__}
-    return asdict(settings) | device | {"versions": versions, "promise": promise(settings)}
+    return cast(EnginePart, asdict(settings) | device | {"versions": versions, "promise": promise(settings)})
 
 
 def promise(settings: EngineSettings) -> str:
@@ -81,19 +85,24 @@ def _distributions() -> Mapping[str, list[str]]:
     return metadata.packages_distributions()
 
 
-def corpus_identity(spec: ModelSpec, sampling: Sampling, seed: int, engine: dict[str, Any]) -> dict[str, Any]:
+def corpus_identity(spec: ModelSpec, sampling: Sampling, seed: int, engine: EnginePart) -> Identity:
     """Identity of an own corpus: never times, paths or the token budget."""
     return {"model": model_identity(spec), "sampling": sampling.to_dict(), "seed": seed, "engine": engine}
 
 
-def settings_from(engine: dict[str, Any]) -> EngineSettings:
+def settings_from(engine: EnginePart) -> EngineSettings:
     """Engine settings recorded in an identity."""
-    names = ("name", "threads", "slots", "shard_rows", "deterministic")
-    kind = "cpu" if engine["device"] == "cpu" else "cuda"
-    return EngineSettings(device=kind, **{name: engine[name] for name in names})
+    return EngineSettings(
+        name=engine["name"],
+        device="cpu" if engine["device"] == "cpu" else "cuda",
+        threads=engine["threads"],
+        slots=engine["slots"],
+        shard_rows=engine["shard_rows"],
+        deterministic=engine["deterministic"],
+    )
 
 
-def check_engine(recorded: dict[str, Any], current: dict[str, Any], accept: bool) -> bool:
+def check_engine(recorded: EnginePart, current: EnginePart, accept: bool) -> bool:
     """Compare a corpus' engine with this machine's.
 
     Returns:

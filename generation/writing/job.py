@@ -9,7 +9,6 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from faithful.base.files import folder_lock, log_work, remove_temporaries
 from faithful.base.progress import Reporter
@@ -91,7 +90,7 @@ class CorpusJob(ABC):
         """Whether what was written before an error stays; `was_empty`: no document was there before."""
         return not was_empty
 
-    def log_entry(self) -> dict[str, Any]:
+    def log_entry(self) -> dict[str, object]:
         """What the log says beside the time and the tokens."""
         return {}
 

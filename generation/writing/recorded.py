@@ -8,6 +8,7 @@ from faithful.base.errors import FaithfulError
 from faithful.models.presets import find_preset
 from faithful.models.spec import is_source
 from faithful.store.corpus import MANIFEST, Manifest, read_manifest
+from faithful.store.manifest_parts import Identity, Kind, Provenance
 from generation.writing.identity import spec_of
 
 
@@ -26,7 +27,7 @@ def existing_corpus(folder: Path) -> Manifest | None:
     return None
 
 
-def open_corpus(folder: Path, kind: str, identity: dict[str, Any], provenance: dict[str, Any]) -> Manifest:
+def open_corpus(folder: Path, kind: Kind, identity: Identity, provenance: Provenance) -> Manifest:
     """The manifest of the corpus in a folder, which must have this identity, else a new one (not yet written).
 
     Raises:
@@ -39,7 +40,7 @@ def open_corpus(folder: Path, kind: str, identity: dict[str, Any], provenance: d
     return manifest
 
 
-def refuse_other_identity(folder: Path, manifest: Manifest, kind: str, identity: dict[str, Any]) -> None:
+def refuse_other_identity(folder: Path, manifest: Manifest, kind: Kind, identity: Identity) -> None:
     """Compare a whole identity with that of a corpus.
 
     Raises:
@@ -91,7 +92,7 @@ def refuse_otherwise(folder: Path, changes: list[str], advice: str = "Choose ano
         raise FaithfulError(f"{folder} was made otherwise: {'; '.join(changes)}. {advice}; nothing was changed.")
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def _flat(value: object, name: str = "") -> dict[str, object]:
     """Nested dicts as one dict with dotted names."""
     if not isinstance(value, dict):
         return {name: value}

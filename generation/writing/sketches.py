@@ -5,9 +5,11 @@ error.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
+
+from faithful.store.manifest_parts import Curves
 
 SIZE = 1 << 20
 NGRAMS = 4
@@ -92,7 +94,7 @@ class Diversity:
             self._block(tokens[offsets[row] : offsets[stop]], offsets[row : stop + 1] - offsets[row])
             row = stop
 
-    def curves(self) -> dict[str, list[Any]]:
+    def curves(self) -> Curves:
         """The curves so far, in lists as long as the budgets; a budget not reached is that of all tokens.
 
         `budgets` (N), `vocab_coverage` (distinct ids / vocab_size), `type_token` (distinct ids / N) and `distinct_1` …
@@ -101,14 +103,16 @@ class Diversity:
         """
         points = [*self._points, *[self._now()] * (len(self.budgets) - len(self._points))]
         ids = [point[1][0] for point in points]
-        curves: dict[str, list[Any]] = {
+        curves: Curves = {
             "budgets": self.budgets,
             "vocab_coverage": [distinct / self.vocab_size for distinct in ids],
             "type_token": [distinct / budget for distinct, budget in zip(ids, self.budgets, strict=True)],
         }
-        for n in range(1, NGRAMS + 1):
-            curves[f"distinct_{n}"] = [distinct / max(total, 1) for distinct, total in (point[n] for point in points)]
-        return curves
+        by_length = {
+            f"distinct_{n}": [distinct / max(total, 1) for distinct, total in (point[n] for point in points)]
+            for n in range(1, NGRAMS + 1)
+        }
+        return curves | cast(Curves, by_length)
 
     def _block(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
         """Take a few documents, stopping at each budget to note the counts."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow as pa
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter, silent
 from faithful.store.corpus import Corpus, Document, Shard, flat_tokens, from_table
+from faithful.store.manifest_parts import Statistics, Sums
 from generation.writing.near_duplicates import count_distinct, document_hashes, near_duplicates
 from generation.writing.sketches import Diversity
 
@@ -31,8 +32,9 @@ LOOP_TOKENS, LOOP_PERIOD = 64, 16
 ZSTD_LEVEL = 3
 NEAR_TOKENS = 1_000_000
 
-_DOCUMENTS = ("rows", "ended", "empty", "looping", "round_trip")
-_SIZES = ("tokens", "unmapped")
+_COUNTS: tuple[Literal["rows", "ended", "empty", "looping", "round_trip", "tokens", "unmapped"], ...] = (
+    "rows", "ended", "empty", "looping", "round_trip", "tokens", "unmapped",
+)  # fmt: skip
 
 
 def shard_statistics(
@@ -42,7 +44,7 @@ def shard_statistics(
     eos_ids: Sequence[int],
     mapped: int,
     holes: Sequence[tuple[int, int]] = (),
-) -> dict[str, Any]:
+) -> Sums:
     """Mergeable sums over the rows of one shard, plain JSON.
 
     Args:
@@ -75,15 +77,16 @@ def shard_statistics(
     }
 
 
-def merge(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def merge(parts: Iterable[Sums]) -> Sums:
     """The sums of several shards' `shard_statistics`, of the same form; those of no shards are zeros."""
     parts = list(parts)
-    logprobs = [part["logprob_p_sum"] for part in parts]
+    known = [logprob for part in parts if (logprob := part["logprob_p_sum"]) is not None]
     lengths: Counter[int] = Counter()
     for part in parts:
         lengths.update({int(length): count for length, count in part["lengths"].items()})
-    return {name: sum(part[name] for part in parts) for name in _DOCUMENTS + _SIZES} | {
-        "logprob_p_sum": None if None in logprobs else math.fsum(logprobs),
+    counts = cast(Sums, {name: sum(part[name] for part in parts) for name in _COUNTS})
+    return counts | {
+        "logprob_p_sum": math.fsum(known) if len(known) == len(parts) else None,
         "lengths": {str(length): lengths[length] for length in sorted(lengths)},
     }
 
@@ -95,7 +98,7 @@ def corpus_statistics(
     report: Reporter = silent,
     *,
     vocab_size: int,
-) -> dict[str, Any]:
+) -> Statistics:
     """The figures of a split that need no model, JSON-ready; docs/metrics.md, "Corpus", defines them.
 
     Args:
@@ -131,7 +134,7 @@ def budget_statistics(
     budget: int,
     near_limit: int = NEAR_TOKENS,
     report: Reporter = silent,
-) -> dict[str, Any]:
+) -> Statistics:
     """`corpus_statistics` of the first documents of the training split with `budget` tokens, for a comparison of corpora.
 
     The sums of shards that lie in them whole are merged, those of the shard in which they end are taken anew. The curves
@@ -195,12 +198,12 @@ def _first(
 def _passed(
     corpus: Corpus,
     split: str,
-    sums: dict[str, Any],
+    sums: Sums,
     curves_at: list[int],
     near_tokens: int,
     vocab_size: int,
     report: Reporter,
-) -> dict[str, Any]:
+) -> Statistics:
     """The figures that take a pass over a split's first documents, those whose sums are `sums`."""
     rows, total, done = sums["rows"], sums["tokens"], 0
     duplicates, head, packed = Duplicates(rows), Head(near_tokens), _Compression()
@@ -300,7 +303,7 @@ class _Compression:
         return self.packed / self.raw if self.has_text else None
 
 
-def _rates(sums: dict[str, Any]) -> dict[str, Any]:
+def _rates(sums: Sums) -> Statistics:
     """Shares and means of merged sums."""
     rows, tokens, logprob = sums["rows"], sums["tokens"], sums["logprob_p_sum"]
     ce = None if logprob is None else -logprob / tokens

@@ -1,10 +1,9 @@
 """What the splits of a corpus share: held-out documents, and runs of tokens, that the training split holds too."""
 
-from typing import Any
-
 import numpy as np
 
 from faithful.store.corpus import Corpus, flat_tokens
+from faithful.store.manifest_parts import Across, SharedGrams
 from generation.writing.grams import KnownGrams, gram_hashes
 from generation.writing.near_duplicates import BANDS, PARTNERS, agree, band_keys, signatures
 from generation.writing.statistics import Head
@@ -13,7 +12,7 @@ TRAIN_TOKENS, TEST_TOKENS = 1_000_000, 200_000
 GRAM_TOKENS = 2_000_000
 
 
-def train_test_duplicates(corpus: Corpus) -> dict[str, Any]:
+def train_test_duplicates(corpus: Corpus) -> Across:
     """Count the held-out documents with a near-duplicate (or a copy) among the training documents.
 
     Near-duplicates are those of `near_duplicates`. It looks at the first million training tokens and the first 200k
@@ -31,7 +30,7 @@ def train_test_duplicates(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def shared_grams(corpus: Corpus) -> dict[str, Any]:
+def shared_grams(corpus: Corpus) -> SharedGrams:
     """Runs of 13 tokens of the held-out split that stand in the training split, all of it.
 
     It looks at the first 2 million held-out tokens and takes 16 bytes for each, and a row group of the training split.

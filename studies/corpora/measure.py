@@ -1,6 +1,7 @@
 """One corpus measured against the model: its divergences, its certificate, its figures."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -92,8 +93,8 @@ class Bench:
             "sampling": manifest.identity.get("sampling"),
             "as_model": result | {"part": part.chosen},
             "as_declared": None if declares is None or is_own else self._declared(part, declares, drawn_in, report),
-            "figures": figures,
-            "text": text,
+            "figures": dict(figures),
+            "text": dict(text),
             "seconds": round(time.monotonic() - began, 2),
         }
 
@@ -101,7 +102,7 @@ class Bench:
         """Verdict of an own corpus under the sampling it declares, by the study's model; the corpus itself is not touched."""
         if sampling.deterministic:
             return dict.fromkeys(DECLARED) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0}
-        result = score_part(
+        result: Mapping[str, Any] = score_part(
             part,
             self._model,
             self.spec,

@@ -6,9 +6,10 @@ sketches. Nothing is replicated here, so there are intervals but no verdicts bet
 whether a corpus can be the model's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from faithful.base.devices import check_device
 from faithful.base.errors import FaithfulError
@@ -171,7 +172,8 @@ def _sweep(config: CorporaConfig, own: Path, spec: ModelSpec, budget: int, repor
 
 def _metrics(cell: CorpusCell) -> Measures:
     """A corpus' figures by the names of docs/metrics.md: a number, or a value with its interval."""
-    figures, scored, text = cell["figures"], cell["as_model"], cell["text"]
+    scored: Mapping[str, Any] = cell["as_model"]
+    figures, text = cell["figures"], cell["text"]
     found = {metric: figures[metric] if metric in figures else scored[metric] for metric in MODEL_FIGURES}
     found |= {f"p_{test}": result["p"] for test, result in scored["tests"].items()}
     found |= {metric: text[metric] if metric in text else text["curves"][metric][-1] for metric in TEXT_FIGURES}

@@ -2,6 +2,7 @@
 
 from typing import Any, TypedDict
 
+from faithful.store.manifest_parts import Certificate
 from studies.common.results import Summary
 from studies.statistics.records import Measures
 
@@ -15,7 +16,7 @@ class CorpusCell(TypedDict):
     kind: str
     tokens: int
     sampling: Any
-    as_model: Measures
+    as_model: Certificate
     as_declared: Measures | None
     figures: Measures
     text: Measures
