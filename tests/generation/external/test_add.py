@@ -510,7 +510,7 @@ def test_every_window_can_be_gone_on_from(
     assert whole[-1][2]["empty"] == 30
     assert ("also in the training text of tiny" in whole[-1][2]) == (unit == "passage")
     for number in range(0, len(whole), max(1, len(whole) // 12)):
-        place = Cursor(**json.loads(json.dumps(whole[number][0].to_dict())))
+        place = Cursor.of(json.loads(json.dumps(whole[number][0].segment("train"))))
         assert read(place) == whole[number:]
 
 
