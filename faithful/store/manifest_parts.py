@@ -108,12 +108,15 @@ class SourcePart(TypedDict, total=False):
     data_files: list[str]
     builder: str | None
     files: dict[str, str]
+    package: str | None
+    version: str | None
     columns: list[str]
     template: str | None
     template_rule: str
     source_column: str | None
     leave_out: list[str]
     unit: str
+    distinct: bool
     open_files: Positive
     parts: str
     samples: SamplesPart
