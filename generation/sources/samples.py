@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -128,7 +128,7 @@ def find_columns(
     )
 
 
-def refuse_other(samples: Samples, declared: dict[str, Any], row: dict[str, Any], name: str) -> None:
+def refuse_other(samples: Samples, declared: Mapping[str, Any], row: Mapping[str, Any], name: str) -> None:
     """Compare what a row says of its model and its sampling with the others and with what is declared.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from faithful.store.manifest_parts import SourcePart
 from generation.files.templates import rule
