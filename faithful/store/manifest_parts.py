@@ -380,6 +380,7 @@ class Statistics(TypedDict, total=False):
 class Described(Statistics, total=False):
     """The figures of a corpus as they are shown: those of its certificate beside them, and whether the manifest has them."""
 
+    surprise_gap: float
     entropy: float
     excess_ce: float
     first_token_kl: float

@@ -27,7 +27,7 @@ WEB = {"kind": "hub", "repo": "org/web", "columns": ["text"]}
         (
             Provenance,
             {"inputs": [{"provenance": {"inputs": [{"kind": "mine"}]}}]},
-            "`inputs[0].provenance.inputs[0].kind` is 'mine', and 'own' or 'external' or 'derived' is meant",
+            "`inputs[0].provenance.inputs[0].kind` is 'mine', and 'own' or 'external' or 'foreign' or 'derived' is meant",
         ),
     ],
 )
