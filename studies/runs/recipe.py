@@ -30,12 +30,13 @@ from generation.derived.shuffle import shuffle
 from generation.derived.subsample import subsample
 from generation.external.add import add
 from generation.own.generate import generate
+from generation.sources.resolve import find_entry, resolve_source
 from studies.catalog import find_study
 from studies.report.config import ReportConfig
 from studies.report.write import write_report
 from studies.runs.recipe_file import LEAST_SEEDS, CorpusPlan, Recipe, to_toml
 
-RESOLVED, REPORT = "recipe.toml", "report"
+RESOLVED, REPORT, STUDY = "recipe.toml", "report", "study "
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
         else:
             wish = study.config(folders=tuple(corpora.values()), **stated)
         needs = (*made, "train") if study.of_saes else made
-        steps.append(Step(f"study {name}", needs, wish, study.run, partial(_digest_of_study, out)))
+        steps.append(Step(f"{STUDY}{name}", needs, wish, study.run, partial(_digest_of_study, out)))
     path = folder / "report.html"
     steps.append(
         Step(
@@ -136,10 +137,11 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
         device: see `steps_of`.
 
     Raises:
-        FaithfulError: a run of another recipe in this folder, another process on it, or what a step refuses.
+        FaithfulError: a run of another recipe in this folder, another process on it, a device, package or task that is not
+            here, or what a step refuses.
     """
     steps = steps_of(recipe, folder, device)
-    _check_devices(steps)
+    _check(steps)
     with folder_lock(folder):
         _refuse_other_recipe(recipe, folder)
         write_text(folder / RESOLVED, to_toml(recipe))
@@ -163,9 +165,20 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
     return RunResult(folder, done, skipped)
 
 
-def _check_devices(steps: list[Step]) -> None:
+def _check(steps: list[Step]) -> None:
+    """Refuse what a step would refuse for what is not here: devices, packages of texts, tasks.
+
+    Raises:
+        FaithfulError: see there.
+    """
     for step in steps:
         check_device(getattr(step.config, "device", None))
+        if isinstance(step.config, AddConfig):
+            entry = find_entry(step.config.name)
+            if entry and entry.kind == "package":
+                resolve_source(entry.name)
+        if step.name.startswith(STUDY):
+            find_study(step.name.removeprefix(STUDY)).check(step.config)
 
 
 def done_steps(recipe: Recipe, folder: Path, device: str | None = None) -> list[str]:
@@ -174,10 +187,10 @@ def done_steps(recipe: Recipe, folder: Path, device: str | None = None) -> list[
     What needs a step that is to be done is to be done as well, though that step may leave what it left before.
 
     Raises:
-        FaithfulError: a run of another recipe in this folder, or a device that is not there.
+        FaithfulError: a run of another recipe in this folder, or a device, package or task that is not here.
     """
     steps = steps_of(recipe, folder, device)
-    _check_devices(steps)
+    _check(steps)
     _refuse_other_recipe(recipe, folder)
     state, keys = read_steps(folder), step_keys(steps, folder)
     outputs: dict[str, str | None] = {}

@@ -13,7 +13,7 @@ PAPER = ["gpt2", "pythia-1.4b", "pythia-2.8b", "gemma-2-2b", "llama-3.2-1b", "ll
 
 
 def test_the_shipped_recipes_are_those_of_the_paper_and_the_demo() -> None:
-    assert sorted(shipped_recipes()) == sorted([*PAPER, "demo"])
+    assert sorted(shipped_recipes()) == sorted([*PAPER, "demo", "real"])
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -26,7 +26,7 @@ def test_paper_recipes_state_its_values(name: str) -> None:
     assert not recipe.train, "layer, d_sae, k and lr are the preset's"
 
 
-@pytest.mark.parametrize("name", [*PAPER, "demo"])
+@pytest.mark.parametrize("name", [*PAPER, "demo", "real"])
 def test_what_is_written_is_what_was_read(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     path = tmp_path / "again.toml"
