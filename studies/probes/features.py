@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faithful.base.errors import FaithfulError
 from faithful.base.progress import Tally, uncounted
 from faithful.hooks.padding import length_buckets, pad
 from faithful.hooks.truncated import TruncatedModel
@@ -61,13 +60,11 @@ def text_rows(texts: Sequence[str], encoder: Encoder, bos_id: int) -> list[np.nd
 
 
 def pool_features(
-    model: TruncatedModel,
-    saes: Sequence[Autoencoder],
     rows: Sequence[np.ndarray],
-    ordinary: np.ndarray,
-    pooling: str = "mean",
+    d_in: int,
+    widths: Sequence[int],
+    pools: Callable[[Sequence[Rows]], Iterable[tuple[int, BatchPools]]],
     report: Tally = uncounted,
-    spread: Callable[[Sequence[Rows]], Iterable[tuple[int, BatchPools]]] | None = None,
 ) -> Pooled:
     """Features of contexts for all SAEs, from one forward pass.
 
@@ -75,28 +72,20 @@ def pool_features(
     A context without an ordinary token has features of 0.
 
     Args:
-        model: up to the hook.
-        saes: at that hook.
         rows: int64 [≤ context] each, BOS first.
-        ordinary: bool [vocab], False for special ids.
-        pooling: `mean`, `max` or `last` (token).
+        d_in: dimensions of the activations.
+        widths: number of latents of each SAE.
+        pools: makes `pool_batch` of batches of contexts, here or elsewhere, and gives the place of each and what came of it
+            in any order.
         report: contexts done, and in all.
-        spread: makes `pool_batch` of each batch of contexts elsewhere, and gives its place and what came of it in any order;
-            by default they are made here.
-
-    Raises:
-        FaithfulError: another pooling.
     """
-    if pooling not in POOLINGS:
-        raise FaithfulError(f"'{pooling}' is no pooling; choose {', '.join(POOLINGS)}.")
     batches = list(length_buckets(rows, ROWS_PER_FORWARD))
     texts: list[Rows] = [[rows[place] for place in places] for places in batches]
-    pools = spread(texts) if spread else enumerate(pool_batch(model, saes, text, ordinary, pooling) for text in texts)
-    h = np.zeros((len(rows), model.d_in), np.float32)
-    rebuilt = [np.zeros_like(h) for _ in saes]
-    codes = [_Rows(len(rows), sae.d_sae) for sae in saes]
+    h = np.zeros((len(rows), d_in), np.float32)
+    rebuilt = [np.zeros_like(h) for _ in widths]
+    codes = [_Rows(len(rows), width) for width in widths]
     done = 0
-    for at, (hidden, coded, built) in _first_first(pools):
+    for at, (hidden, coded, built) in _first_first(pools(texts)):
         places = batches[at]
         h[places] = hidden
         for of_sae, piece, filled, one in zip(codes, coded, rebuilt, built, strict=True):
@@ -111,7 +100,15 @@ def pool_features(
 def pool_batch(
     model: TruncatedModel, saes: Sequence[Autoencoder], rows: Rows, ordinary: np.ndarray, pooling: str
 ) -> BatchPools:
-    """The same of one batch of contexts: activations, codes (sparse where that is smaller) and reconstructions."""
+    """The same of one batch of contexts: activations, codes (sparse where that is smaller) and reconstructions.
+
+    Args:
+        model: up to the hook.
+        saes: at that hook.
+        rows: int64 [≤ context] each, BOS first.
+        ordinary: bool [vocab], False for special ids.
+        pooling: one of `POOLINGS`; `last` is of the last token.
+    """
     device = model.device
     ids, real = pad(rows)
     hidden = model(torch.from_numpy(ids).to(device), torch.from_numpy(real).to(device).long())

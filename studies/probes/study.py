@@ -202,14 +202,15 @@ class _Probes:
         wanted = sorted({place for _, place in missing if place is not None})
         texts = self.data[names[0]].texts
         title = "+".join(names)
+        if crew.inherits:
+            bench.load(wanted)
+            self.found.truncated  # noqa: B018 (loaded here once)
         pooled = pool_features(
-            self.found.truncated,
-            bench.load(wanted),
             text_rows(texts, self.embedded.encoder, self.found.spec.bos_id),
-            bench.ordinary,
-            self.config.pooling,
-            counted(self.report, f"features {title}", "contexts"),
+            self.saes[0].d_in,
+            [self.saes[place].d_sae for place in wanted],
             lambda batches: crew.each([(wanted, batch) for batch in batches], silent),
+            counted(self.report, f"features {title}", "contexts"),
         )
         jobs = [(name, {"h": pooled.h} if place is None else pooled.of(wanted.index(place))) for name, place in missing]
         for done, (at, entries) in enumerate(crew.each(jobs, silent)):

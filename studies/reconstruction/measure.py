@@ -115,12 +115,10 @@ class Bench:
 
     def _load(self, saes: Sequence[TrainedSae]) -> list[list[_Reduced]]:
         """Of each SAE what it is with each k."""
-        device = self.found.truncated.device
         for sae in saes:
             if sae not in self._loaded:
-                one = sae.load().to(device=device)
-                levels = [None if one.k is None else max(1, one.k // by) for by in self._divisors(one)]
-                self._loaded[sae] = [_Reduced(one, k) for k in levels]
+                one = sae.load().to(device=self.found.truncated.device)
+                self._loaded[sae] = [_Reduced(one, k) for k in self._levels(sae)]
         return [self._loaded[sae] for sae in saes]
 
     def _figures(self, sae: TrainedSae) -> RebuiltCell:
@@ -130,7 +128,7 @@ class Bench:
         qualities[PANEL] = self._kept_sums(sae, list(parts)[-1], "panel")
         losses = {name: [one["losses"] for one in of_k] for name, of_k in parts.items()}
         losses[PANEL] = [_pooled(of_k) for of_k in zip(*losses.values(), strict=True)]
-        names = [str(one.k or "all") for one in self._load([sae])[0]]
+        names = [str(k or "all") for k in self._levels(sae)]
         return {
             "figures": {
                 name: {
@@ -152,18 +150,18 @@ class Bench:
         """Contexts per forward pass: on a CPU few, so that their logits stay near; on a GPU as many as fit."""
         return ROWS_ON_CPU if self.found.device == "cpu" else None
 
-    def _divisors(self, sae: Autoencoder) -> tuple[int, ...]:
-        if sae.k is None:
-            return (1,)
-        return tuple({max(1, sae.k // by): by for by in sorted(self.config.ks, reverse=True)}.values())[::-1]
+    def _levels(self, sae: TrainedSae) -> list[int | None]:
+        """The k of each divisor, the largest first, each once; None alone where the number of active latents is free."""
+        k = sae.outline.k
+        return [None] if k is None else [*dict.fromkeys(max(1, k // by) for by in sorted(self.config.ks))]
 
-    def _quality(self, one: _Reduced) -> Quality:
-        return Quality(self.found.truncated.d_in, one.sae.d_sae, self.found.truncated.device)
+    def _qualities(self, sae: TrainedSae) -> list[Quality]:
+        """A sum for each k, of nothing yet: that needs no weights."""
+        return [Quality(sae.d_in, sae.d_sae, self.found.device) for _ in self._levels(sae)]
 
     def _kept_sums(self, sae: TrainedSae, name: str, which: str) -> list[Quality]:
         """What was kept of a `part`, or of the `panel` up to it, with each k."""
-        found = [self._quality(one) for one in self._load([sae])[0]]
-        device = self.found.truncated.device
+        found, device = self._qualities(sae), self.found.device
         for quality, kept in zip(found, self._cells.kept(sae, f"sums of {name}")[which], strict=True):
             vars(quality).update({key: one.to(device) if isinstance(one, Tensor) else one for key, one in kept.items()})
         return found
@@ -173,11 +171,11 @@ class Bench:
 
         The codes are computed once for all divisors.
         """
-        wholes = {sae: [self._quality(one) for one in of_sae] for sae, of_sae in reduced.items()}
+        wholes = {sae: self._qualities(sae) for sae in reduced}
         for name, rows in self.panel.parts.items():
             read = f"sums of {name}"
             left = self._cells.lacking(reduced, read)
-            parts = {sae: [self._quality(one) for one in reduced[sae]] for sae in left}
+            parts = {sae: self._qualities(sae) for sae in left}
             for first in range(0, len(rows) if left else 0, ROWS_AT_ONCE):
                 chunk = rows[first : first + ROWS_AT_ONCE]
                 for _, native in kept_activations(self.found.truncated, chunk, self.panel.ordinary, ROWS_PER_FORWARD):

@@ -15,7 +15,7 @@ from faithful.base.records import SEAL
 from faithful.executor.protocol import Share
 from faithful.models.spec import ModelSpec
 from generation.sampling.distribution import Sampling
-from studies.common import codes
+from studies.common import codes, inputs
 from studies.common.workers import jobs_of
 from studies.fakes import figures as fakes_figures
 from studies.fakes.config import FakesConfig
@@ -126,8 +126,11 @@ def test_any_number_of_workers_gives_the_same(
 def test_workers_that_begin_anew_give_the_same(
     study: Study, run: Path, alone: dict[Study, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As they do on a GPU, where each has one of its own, or with several threads each."""
+    """As they do on a GPU, where each has one of its own, or with several threads each; this process then loads no model but
+    for what it does itself."""
     monkeypatch.setattr(Share, "is_forked", False)
+    if study in (rebuilt, probed):
+        monkeypatch.setattr(inputs, "load_model", lambda *_: pytest.fail("the model was loaded here too"))
     study(run, tmp_path, 2)
     assert results(tmp_path) == alone[study]
 

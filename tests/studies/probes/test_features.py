@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy.sparse import issparse
 
-from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec
@@ -16,7 +15,7 @@ from faithful.models.tokenizer import load_tokenizer
 from generation.external.encoder import Encoder
 from studies.common.panel import ordinary_ids
 from studies.probes import features as probe_features
-from studies.probes.features import Pooled, pool_features, text_rows
+from studies.probes.features import Pooled, pool_batch, pool_features, text_rows
 from tests.studies.probes.data import random_sae
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -28,7 +27,17 @@ def pooled(model: Model, family: str, texts: list[str], pooling: str = "mean") -
     truncated = TruncatedModel(whole, Hook(1, "resid_pre"))
     saes = [random_sae(truncated.d_in, 48, 3, 0), random_sae(truncated.d_in, 300, 2, 1)]
     rows = text_rows(texts, encoder, spec.bos_id)
-    return pool_features(truncated, saes, rows, ordinary_ids(spec), pooling), (truncated, saes, rows, spec)
+    return features(truncated, saes, rows, ordinary_ids(spec), pooling), (truncated, saes, rows, spec)
+
+
+def features(model: TruncatedModel, saes: list[Any], rows: list[Any], ordinary: np.ndarray, pooling: str) -> Pooled:
+    """The batches last first, but for the first: they may come in any order."""
+
+    def pools(batches: Any) -> Any:
+        order = [0, *range(len(batches) - 1, 0, -1)]
+        return ((at, pool_batch(model, saes, batches[at], ordinary, pooling)) for at in order)
+
+    return pool_features(rows, model.d_in, [sae.d_sae for sae in saes], pools)
 
 
 TEXTS = [
@@ -83,9 +92,7 @@ def test_masks_reach_the_model_and_special_tokens_no_pool(family_model: Model, m
     sae = random_sae(truncated.d_in, 32, 2, 0)
     only = np.array([spec.bos_id], np.int64)
     for pooling in probe_features.POOLINGS:
-        found = pool_features(truncated, [sae], [plain, ended, only], ordinary, pooling)
+        found = features(truncated, [sae], [plain, ended, only], ordinary, pooling)
         np.testing.assert_allclose(found.h[0], found.h[1], atol=1e-5)
         assert not found.h[2].any() and not found.rebuilt[0][2].any()
     assert masks[0].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 1, 0], [1, 0, 0, 0, 0]]
-    with pytest.raises(FaithfulError, match="choose mean, last, max"):
-        pool_features(truncated, [], [plain], ordinary, "sum")

@@ -204,9 +204,9 @@ def test_all_saes_share_one_pass_and_only_new_cells_are_made(
 ) -> None:
     real, calls = pool_features, []
 
-    def spied(model: Any, saes: Any, rows: Any, *rest: Any) -> Any:
-        calls.append((len(saes), len(rows)))
-        return real(model, saes, rows, *rest)
+    def spied(rows: Any, d_in: int, widths: Any, *rest: Any) -> Any:
+        calls.append((len(widths), len(rows)))
+        return real(rows, d_in, widths, *rest)
 
     monkeypatch.setattr(probes, "pool_features", spied)
     tasks = tuple(f"{run / name}.csv:text:label" for name in ("easy", "odd"))
