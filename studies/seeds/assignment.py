@@ -23,6 +23,7 @@ from torch import Tensor
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import reason_of
+from faithful.base.memory import trim_memory
 
 CANDIDATES = 64
 ROUNDS = 10
@@ -105,6 +106,7 @@ def assign(one: Tensor, other: Tensor, candidates: int = CANDIDATES) -> Assignme
 
 def assign_read(one: Rows, other: Rows, candidates: int = CANDIDATES) -> Assignment:
     """The same of rows that are read one side after the other, and held no longer than their copy takes."""
+    trim_memory()
     sides = _unit(one()), _unit(other())
     is_swapped = len(sides[0]) > len(sides[1])
     cosines = _Cosines(*(sides[::-1] if is_swapped else sides))
@@ -324,7 +326,9 @@ class _Search:
         step = self.count // rank
         if not everything:
             of_rows = self.cosines.every_column(step).topk(rank).values[:, -1:]
-            of_columns = self.cosines.every(step).T.contiguous().topk(rank).values[:, -1]
+            some = self.cosines.every(step).split(ROWS_PER_PRODUCT, dim=1)
+            of_columns = torch.cat([part.T.contiguous().topk(rank).values[:, -1] for part in some])
+            del some
         best = self.cosines.one.new_full((columns,), -torch.inf)
         found = []
         for first, piece in self.cosines.pieces():
