@@ -19,14 +19,6 @@ LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["t
     "layers"
 ]
 LACKING = {
-    "faithful/cli/add.py",
-    "faithful/cli/corpus.py",
-    "faithful/cli/derive.py",
-    "faithful/cli/generate.py",
-    "faithful/cli/machine.py",
-    "faithful/cli/publish.py",
-    "faithful/cli/run.py",
-    "faithful/cli/sources_list.py",
     "generation/cards/card.py",
     "generation/cards/external.py",
     "generation/derived/dedup.py",

@@ -1,27 +1,10 @@
 """What commands print, and errors as one sentence."""
 
-from pathlib import Path
-
 import pytest
 import typer
 
 from faithful.base.progress import Progress
 from faithful.cli.show import command, print_table, progress
-from tests.faithful.cli.called import refused
-
-
-@pytest.mark.parametrize("command", [["stats"], ["certify"], ["export", "--context", "16"]], ids=lambda c: c[0])
-def test_a_missing_folder_is_one_sentence(command: list[str]) -> None:
-    assert "faithful generate" in refused("corpus", command[0], "nowhere", *command[1:])
-    assert list(Path().iterdir()) == []
-
-
-@pytest.mark.parametrize("command", ["stats", "certify"])
-def test_without_a_folder_and_a_run_it_says_how_to_begin(command: str) -> None:
-    assert "no current run" in refused("corpus", command)
-    Path("runs/empty").mkdir(parents=True)
-    assert "holds no corpus" in refused("corpus", command, "--run", "empty")
-    assert "does not exist" in refused("corpus", command, "--run", "gone")
 
 
 @pytest.mark.parametrize(

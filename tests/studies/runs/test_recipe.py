@@ -9,10 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
-from faithful.cli import app
 from faithful.store.corpus import Document, Manifest, read_manifest, to_table, write_manifest, write_shard
 from faithful.store.saes import read_grid
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
@@ -287,50 +285,6 @@ def test_every_step_has_a_cost(name: str, tmp_path: Path) -> None:
     by_step = {one.step: one for one in found}
     assert by_step["train"].flops > by_step["study fakes"].flops > 0
     assert not list(tmp_path.iterdir())
-
-
-def test_dry_run_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["run", "pythia-2.8b", "--dry-run", "--json"])
-    assert done.exit_code == 0, done.output
-    assert len(json.loads(done.stdout)["steps"]) == 12
-    assert not list(tmp_path.iterdir())
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    for device, said in (("mps", "'mps' is not a device"), ("cuda", "no GPU here")):
-        for words in (["--dry-run"], []):
-            refused = CliRunner().invoke(app, ["run", "demo", "--device", device, *words])
-            assert refused.exit_code == 2 and said in refused.output
-    assert not list(tmp_path.iterdir())
-    wrong = CliRunner().invoke(app, ["run", "pythia-2.8b", "--set", "train.colour=1", "--dry-run"])
-    assert wrong.exit_code == 2 and "not known" in wrong.output
-
-
-def test_a_dry_run_says_what_is_done_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    found = costs(load_recipe("demo"), tmp_path)
-    done = [one.step for one in found if one.step not in ("study fakes", "report")]
-    monkeypatch.setattr("studies.runs.recipe.done_steps", lambda recipe, folder, device: done)
-    told = CliRunner().invoke(app, ["run", "demo", "--dry-run", "--json"])
-    assert told.exit_code == 0, told.output
-    steps = {step.pop("step"): step for step in json.loads(told.stdout)["steps"]}
-    assert list(steps) == [one.step for one in found]
-    nothing = {"tokens": 0, "flops": 0.0, "seconds": 0.0, "memory": 0, "disk": 0, "done": True}
-    assert [name for name, step in steps.items() if step != nothing] == ["study fakes", "report"]
-    rows = CliRunner().invoke(app, ["run", "demo", "--dry-run"]).stdout.splitlines()
-    assert sum(line.split("\t")[1:2] == ["done"] for line in rows) == len(done)
-
-
-def test_a_step_that_wants_another_folder_names_the_option_of_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*given: Any) -> None:
-        raise FaithfulError("it was made otherwise. Choose another --out; nothing was changed.")
-
-    monkeypatch.chdir(tmp_path)
-    for place, words in (("run_recipe", []), ("done_steps", ["--dry-run"])):
-        monkeypatch.setattr(f"studies.runs.recipe.{place}", refuse)
-        told = CliRunner().invoke(app, ["run", "demo", *words])
-        assert told.exit_code == 2 and "Choose another --run; nothing was changed." in told.stderr
 
 
 def test_a_card_that_cannot_be_written_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

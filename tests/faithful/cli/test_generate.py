@@ -1,0 +1,69 @@
+"""`faithful generate` as typed: forms of values, forecasts, refusals."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.faithful.cli.called import call, refused
+
+
+def test_dry_run_as_typed() -> None:
+    result = call("generate", "--model", "pythia-2.8b", "--dry-run")
+    assert result.exit_code == 0, result.output
+    for shown in (
+        "pythia-2.8b",
+        "80M training",
+        "2M held-out",
+        "511 tokens",
+        "runs/pythia-2.8b/corpora/own",
+    ):
+        assert shown in result.stdout
+    for row in ("samples, shards", "disk", "memory per worker", "samples in flight", "time"):
+        assert row in result.stdout
+    assert list(Path().iterdir()) == []
+
+
+def test_dry_run_as_json() -> None:
+    result = call("generate", "--model", "pythia-2.8b", "--dry-run", "--json")
+    answer = json.loads(result.stdout)
+    assert (answer["train_tokens"], answer["test_tokens"], answer["max_tokens"]) == (80_000_000, 2_000_000, 511)
+    assert answer["preset"] == {
+        "context": 512, "tokens": 80_000_000, "layer": 24, "d_sae": 15_360, "k": 64, "lr": 1e-4
+    }  # fmt: skip
+    assert answer["kv_bytes_per_token"] in (327_680, 655_360)
+    for name in ("samples", "shards", "disk_bytes", "memory_bytes", "concurrency", "seconds"):
+        assert answer[name] > 0
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("20000", 20_000), ("20k", 20_000), ("100M", 10**8), ("1e8", 10**8), ("2.5e6", 2_500_000)]
+)
+def test_forms_of_tokens(text: str, tokens: int) -> None:
+    answer = json.loads(call("generate", "--tokens", text, "--dry-run", "--json").stdout)
+    assert answer["train_tokens"] == tokens
+    assert answer["model"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--tokens", "many"], ["--tokens", "0"], ["--tokens", "1.5"], ["--held-out", "x"], ["--certify-tokens", "x"],
+        ["--temperature", "3"], ["--temperature", "0"], ["--top-p", "0"], ["--top-k", "-1"], ["--min-p", "1"],
+        ["--mode", "songs"], ["--max-tokens", "0"], ["--engine", "magic"], ["--device", "tpu"], ["--model", "no/such"],
+        ["--model", "nowhere"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry run", "for real"])
+def test_bad_values_are_one_sentence(arguments: list[str], dry: list[str]) -> None:
+    said = refused("generate", *arguments, *dry)
+    assert "Traceback" not in said
+    assert list(Path().iterdir()) == []
+
+
+def test_an_unknown_model_offline_says_what_to_do() -> None:
+    said = refused("generate", "--model", "someone/nothing")
+    assert "someone/nothing" in said
+    assert "faithful models" in said or "offline" in said
