@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from faithful.base.errors import FaithfulError
 from generation.sources.resolve import resolve_source
@@ -100,3 +101,19 @@ def test_two_columns_of_one_name_are_refused_and_blank_names_are_not(tmp_path: P
                 read(path, "text")
         else:
             assert read(path, "text") == [row[0] for row in rows]
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".csv"])
+def test_packed_tables_are_read_alike_and_cut_ones_are_noticed(tmp_path: Path, ending: str) -> None:
+    rows = sentences((20, 40), (27, 47)) if ending == ".tsv" else sentences()
+    plain = put(tmp_path / f"train{ending}", rows)
+    if ending == ".csv":
+        plain.write_text(plain.read_text().replace("\t", ","))
+    packed = tmp_path / f"train{ending}.zst"
+    whole = zstandard.compress(plain.read_bytes())
+    packed.write_bytes(whole)
+    assert read(packed) == read(plain) == rows
+    for length in range(1, len(whole), 5):
+        packed.write_bytes(whole[:length])
+        with pytest.raises(FaithfulError, match="cannot be read"):
+            read(packed)
