@@ -46,6 +46,7 @@ class Study:
         headline: what its verdicts are about; None where it has none.
         sizes: settings that are left to the device, and what they are then.
         captions: of its figures, by the names of their files.
+        lead: the figure that the report shows first, before the tables.
         of_seeds_alone: figures whose intervals leave out what else was drawn, as a sentence.
         of_saes: whether it reads SAEs (`StudyConfig`) or corpora alone.
         check: refuses what a configuration names and is not here, before a run that ends in the study is begun.
@@ -64,6 +65,7 @@ class Study:
     headline: Headline | None = None
     sizes: Mapping[str, Size] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
+    lead: str = ""
     of_seeds_alone: str = ""
     of_saes: bool = True
     check: Callable[[Any], None] = _unchecked

@@ -1,1 +1,1 @@
-"""`faithful study corpora`: how does each corpus lie to the model, and how diverse is it?"""
+"""`faithful study corpora`: how far is each corpus from the model's own text, and how diverse is it?"""

@@ -84,7 +84,7 @@ def _signed(figure: Mapping[str, Any]) -> str:
 
 STUDY = Study(
     name="corpora",
-    question="How does each corpus lie to the model, and how diverse is it?",
+    question="How far is each corpus from the model's own text, and how diverse is it?",
     meaning="Two axes, which are read together: the surprise gap is how much more a corpus surprises the model than the model"
     " itself expects (0 for its own text, negative for cooler text), excess cross-entropy how much harder a corpus is to"
     " predict than its own text at the same positions. Text can be easy to predict and not the model's, or hard and near it;"
@@ -100,6 +100,7 @@ STUDY = Study(
         "lengths": "Lengths of the documents",
         "sweep": "Diversity and faithfulness over sampling settings",
     },
+    lead="faithfulness",
     of_saes=False,
     notes=lambda summary: [
         "Figures without an interval are of one corpus each, as it was drawn: nothing is replicated, and no interval over"

@@ -1,4 +1,4 @@
-"""`faithful study corpora`: how each corpus lies to the model, and how diverse it is, on equal terms.
+"""`faithful study corpora`: how far each corpus is from the model's own text, and how diverse it is, on equal terms.
 
 Every corpus is scored under the model's own distribution (T 1, nothing truncated) on about the same number of tokens, and
 described on its first N tokens, N the same for all: the sums of its shards are merged, the rest comes from one pass through

@@ -24,7 +24,7 @@ def corpora_tables(summary: CorporaSummary) -> list[Table]:
 
 
 def faithfulness_rows(cells: list[CorpusCell]) -> Rows:
-    """How each corpus lies to the model: the two axes, and what they are made of."""
+    """How far each corpus is from the model's own text: the two axes, and what they are made of."""
     header = ("corpus", "surprise gap", "excess ce", "ce", "entropy", "first-token JS", "floor", "unigram JS", "floor")
     rows: list[tuple[str, ...]] = []
     for cell in cells:

@@ -68,7 +68,7 @@ class StudyPart:
         done: whether it is there.
         meaning: what its headline figure is, and what its figures are of that have no interval.
         verdicts: of its headline contrasts.
-        tables, folds, pictures: its figures.
+        tables, folds, pictures: its figures; lead: the one that stands before the tables, if any.
         examples: titles and contexts.
         draft: what is said of the author's draft figures among the tables, '' where there are none.
     """
@@ -81,6 +81,7 @@ class StudyPart:
     tables: list[Table]
     folds: list[Fold]
     pictures: list[Picture]
+    lead: list[Picture]
     examples: list[tuple[str, list[Example]]]
     draft: str
 
@@ -103,10 +104,11 @@ def _study(name: str, found: StudyFound | None, saes: Sequence[TrainedSae]) -> S
     known = STUDIES.get(name)
     question, meaning = (known.question, known.meaning) if known else (name, "")
     if found is None:
-        return StudyPart(name, question, False, meaning, [], [], [], [], [], "")
+        return StudyPart(name, question, False, meaning, [], [], [], [], [], [], "")
     summary = found.summary
     tables = known.tables(summary) if known else [_metrics(f"Figures of {name}", summary["corpora"])]
     drafts = reference_tables(name, summary, _trained(saes))
+    leads = known.lead if known else ""
     return StudyPart(
         name=name,
         question=question,
@@ -115,7 +117,8 @@ def _study(name: str, found: StudyFound | None, saes: Sequence[TrainedSae]) -> S
         verdicts=verdicts(name, summary),
         tables=[*tables, *drafts],
         folds=_folds(summary),
-        pictures=[Picture(_caption(known, path.stem), path) for path in found.figures],
+        pictures=[Picture(_caption(known, path.stem), path) for path in found.figures if path.stem != leads],
+        lead=[Picture(_caption(known, path.stem), path) for path in found.figures if path.stem == leads],
         examples=[
             (block["title"], [one for row in block["rows"] for one in examples_of(row)])
             for block in summary.get("examples") or ()

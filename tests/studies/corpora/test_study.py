@@ -28,6 +28,8 @@ from studies.corpora import measure, study
 from studies.corpora.config import CorporaConfig
 from studies.corpora.study import study_corpora
 from studies.corpora.tables import corpora_tables
+from studies.report.found import RunFound, StudyFound
+from studies.report.parts import study_parts
 from tests.documented import names_of_study, undocumented
 from tests.own import write_external, write_own
 
@@ -159,6 +161,15 @@ def test_every_figure_is_a_picture_that_names_the_corpora(done: Done) -> None:
         ET.fromstring(text)
         assert all(corpus in text for corpus in NAMES)
     assert "own-t0.7" not in (sweep := (done.folder / "figures" / "sweep.svg").read_text()) and "T 0.7" in sweep
+
+
+def test_the_report_shows_the_picture_of_both_axes_before_the_tables(done: Done, run: Path) -> None:
+    found = RunFound(run, [], [], {"corpora": StudyFound("corpora", done.folder, done.summary)})
+    part = next(one for one in study_parts(found) if one.name == "corpora")
+    assert [picture.path.stem for picture in part.lead] == ["faithfulness"]
+    assert part.lead[0].title.startswith("Each corpus by surprise gap and excess cross-entropy")
+    assert [picture.path.stem for picture in part.pictures] == ["diversity", "lengths", "sweep", "tests"]
+    assert part.tables[0].header[:3] == ("corpus", "surprise gap", "excess ce")
 
 
 def test_nothing_is_computed_twice(done: Done, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
