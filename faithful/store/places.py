@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_text
@@ -62,7 +62,7 @@ class StepDone(TypedDict, total=False):
     seconds: NotNegative
 
 
-def read_steps(run: Path) -> dict[str, Any]:
+def read_steps(run: Path) -> dict[str, StepDone]:
     """The steps of a run's recipe that were done (`steps.json`), each as `StepDone`; none where nothing was.
 
     Raises:

@@ -3,7 +3,7 @@
 The manifest holds the hash of every shard: the same shards, read in the same way, tell the same again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ class Readings:
         self._known = read_cache(self.path, KEPT) or {}
         self._new: dict[str, Any] = {}
 
-    def of(self, corpus: Corpus, split: str, spec: ModelSpec, how: dict[str, Any], read: Callable[[], Any]) -> Any:
+    def of(
+        self, corpus: Corpus, split: str, spec: ModelSpec, how: Mapping[str, object], read: Callable[[], Any]
+    ) -> Any:
         """What `read()` tells of a split, read only where that is not known: numbers, or a hash.
 
         Args:
@@ -49,7 +51,7 @@ class Readings:
             "made_for": corpus.manifest.identity["model"],
             "read_by": [spec.revision, spec.bos_id, list(spec.eos_ids)],
         }
-        key = seal_of(key_parts | how)
+        key = seal_of({**key_parts, **how})
         if key not in self._known:
             self._known[key] = self._new[key] = read()
         return self._known[key]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from faithful.base.errors import FaithfulError
 from generation.files.local_files import builder_ending, refuse_doubled
@@ -14,7 +14,7 @@ from generation.files.local_files import builder_ending, refuse_doubled
 Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
 
-def delimited_rows(path: Path, open_file: Opener) -> Iterator[dict[str, Any]]:
+def delimited_rows(path: Path, open_file: Opener) -> Iterator[dict[str, str]]:
     """The rows of a file, by the names of its header.
 
     Where the quotation marks of a TSV are text, as in GLUE's files, a line is a row: where they open fields that are never
@@ -83,7 +83,7 @@ def _text(content: BinaryIO) -> Iterator[str]:
     return iter(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
 
 
-def _records(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
+def _records(path: Path, content: BinaryIO) -> Iterator[dict[str, str]]:
     reader = csv.reader(_text(content), delimiter="\t" if builder_ending(path) == ".tsv" else ",", strict=True)
     begin = 1
     try:
@@ -108,7 +108,7 @@ def _records(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
         ) from None
 
 
-def _lines(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
+def _lines(path: Path, content: BinaryIO) -> Iterator[dict[str, str]]:
     """A line is a row, its quotation marks are text; only for files of which `_all_whole` holds."""
     lines = _text(content)
     header = _fields(next(lines, ""))

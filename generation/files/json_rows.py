@@ -1,7 +1,7 @@
 """JSON files as rows: lines, one list, or one object that is a row or holds the rows under a key."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +14,7 @@ from generation.files.templates import CHATS
 _TEXTS = ("text", "messages", *CHATS)
 
 
-def json_rows(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
+def json_rows(path: Path, content: BinaryIO) -> Iterator[Mapping[str, object]]:
     """The rows of a file.
 
     A file of one value is one list of objects or texts, or one object: that is a row, unless exactly one of its keys holds
@@ -38,7 +38,7 @@ def json_rows(path: Path, content: BinaryIO) -> Iterator[dict[str, Any]]:
         yield _object(path, "line 1", whole)
 
 
-def json_lines(path: Path, lines: Iterable[bytes], first: int) -> Iterator[dict[str, Any]]:
+def json_lines(path: Path, lines: Iterable[bytes], first: int) -> Iterator[Mapping[str, object]]:
     """JSON lines from line `first` of a file on; blank ones are passed over.
 
     Raises:
@@ -104,7 +104,7 @@ def _values(path: Path, text: str) -> Any:
     return value
 
 
-def _rows_under(path: Path, whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows_under(path: Path, whole: dict[str, Any]) -> Iterator[Mapping[str, object]]:
     lists = [key for key, value in whole.items() if isinstance(value, list) and value]
     of_rows = [key for key in lists if all(isinstance(row, dict) for row in whole[key])]
     if any(key in whole for key in _TEXTS) and not isinstance(whole.get("text"), list | dict):
@@ -125,7 +125,7 @@ def _rows_under(path: Path, whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield whole
 
 
-def _listed(path: Path, place: str, values: list[Any]) -> Iterator[dict[str, Any]]:
+def _listed(path: Path, place: str, values: list[Any]) -> Iterator[Mapping[str, object]]:
     return (_object(path, f"{place} {number}", value) for number, value in enumerate(values, 1))
 
 

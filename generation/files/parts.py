@@ -1,6 +1,6 @@
 """Parts of files: what is read in turn where a source has few files, so that its documents come from all over them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ class FilePart:
 
     name: str
     first: int
-    rows: Callable[[int], Iterator[dict[str, Any]]]
+    rows: Callable[[int], Iterator[Mapping[str, object]]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Files(Protocol):
 
     names: list[str]
 
-    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+    def rows(self, file: int, skip: int = 0) -> Iterator[Mapping[str, Any]]:
         """Rows of a file after the first `skip`."""
 
 

@@ -1,6 +1,6 @@
 """What reads files of rows, whatever they are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from generation.files.parts import FilePart
@@ -27,5 +27,5 @@ class Reader(Protocol):
     def parts(self) -> list[FilePart]:
         """The files in parts, in the order of their rows."""
 
-    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+    def rows(self, file: int, skip: int = 0) -> Iterator[Mapping[str, Any]]:
         """Rows of a file after the first `skip`."""

@@ -1,6 +1,6 @@
 """Local Parquet and Arrow files as rows. Each file keeps its own types; columns that are read must be of one kind in all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -73,7 +73,7 @@ class Tables:
                     " those of one type into a folder of their own."
                 )
 
-    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+    def rows(self, file: int, skip: int = 0) -> Iterator[Mapping[str, Any]]:
         """Rows of a file after the first `skip`."""
         import pyarrow.parquet as pq
 
@@ -104,7 +104,7 @@ class Tables:
                 first += rows
         return found
 
-    def _row_group(self, path: Path, group: int, skip: int) -> Iterator[dict[str, Any]]:
+    def _row_group(self, path: Path, group: int, skip: int) -> Iterator[Mapping[str, object]]:
         import pyarrow.parquet as pq
 
         with path.open("rb") as content:
@@ -114,7 +114,7 @@ class Tables:
     def _wanted(self) -> list[str] | None:
         return None if self.chosen is None else list(self.chosen)
 
-    def _from(self, batches: Iterator[Any], skip: int) -> Iterator[dict[str, Any]]:
+    def _from(self, batches: Iterator[Any], skip: int) -> Iterator[Mapping[str, object]]:
         for batch in batches:
             if skip < batch.num_rows:
                 part = batch.slice(skip) if self.chosen is None else batch.slice(skip).select(list(self.chosen))

@@ -3,7 +3,7 @@
 import math
 import string
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -105,7 +105,7 @@ def _chat(values: list[Any]) -> str:
     return "\n\n".join(shown)
 
 
-def _content(turn: dict[str, Any]) -> str:
+def _content(turn: Mapping[str, object]) -> str:
     """The text of a turn, "" where it has none, as a call of a tool.
 
     Raises:
@@ -125,7 +125,7 @@ def _content(turn: dict[str, Any]) -> str:
     return plain(content).strip()
 
 
-def _stated(turn: dict[str, Any], names: tuple[str, ...]) -> Any:
+def _stated(turn: Mapping[str, object], names: tuple[str, ...]) -> Any:
     """The first of these fields that holds something: a table gives every turn the fields of all."""
     return next((turn[name] for name in names if not is_missing(turn.get(name)) and turn[name] != ""), None)
 
@@ -215,7 +215,7 @@ def choose(
     return columns, template
 
 
-def renderer(template: str | None, columns: tuple[str, ...]) -> Callable[[dict[str, Any]], str]:
+def renderer(template: str | None, columns: tuple[str, ...]) -> Callable[[Mapping[str, object]], str]:
     """A function from rows to text; "" where every column that is read is empty."""
     if template is None:
         return lambda row: plain(row.get(columns[0]))
@@ -224,7 +224,7 @@ def renderer(template: str | None, columns: tuple[str, ...]) -> Callable[[dict[s
         return lambda row: join([row.get(name) for name in columns])
     pieces = [(literal, field) for literal, field, _, _ in string.Formatter().parse(template)]
 
-    def fill(row: dict[str, Any]) -> str:
+    def fill(row: Mapping[str, object]) -> str:
         values = {name: plain(row.get(name)) for name in columns}
         if not any(value.strip() for value in values.values()):
             return ""

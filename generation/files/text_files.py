@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -116,7 +116,7 @@ class TextFiles:
         with path.open("rb") as content:
             return are_lines(content)
 
-    def _span(self, path: Path, span: Span, skip: int) -> Iterator[dict[str, Any]]:
+    def _span(self, path: Path, span: Span, skip: int) -> Iterator[Mapping[str, object]]:
         with _faults_of(path), path.open("rb") as content:
             content.seek(span.begin)
             if self.builder == "text":
@@ -125,7 +125,7 @@ class TextFiles:
                 rows = json_lines(path, islice(content, span.lines), span.line + 1)
             yield from islice(rows, skip, None)
 
-    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+    def rows(self, file: int, skip: int = 0) -> Iterator[Mapping[str, Any]]:
         """Rows of a file after the first `skip`.
 
         Raises:
@@ -142,7 +142,7 @@ class TextFiles:
             yield from islice(rows, skip, None)
 
 
-def _whole(content: BinaryIO, size: int = -1, *, is_beginning: bool = True) -> Iterator[dict[str, Any]]:
+def _whole(content: BinaryIO, size: int = -1, *, is_beginning: bool = True) -> Iterator[Mapping[str, object]]:
     text = content.read(size).decode("utf-8-sig" if is_beginning else "utf-8")
     yield {"text": text.replace("\r\n", "\n").replace("\r", "\n")}
 

@@ -1,7 +1,6 @@
 """`faithful generate --dry-run`: a forecast that needs neither weights nor, for presets, a network."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from faithful.base.devices import known_device
 from faithful.base.gpus import known_gpu
@@ -39,7 +38,7 @@ class DryRun(Forecast):
 
     folder: str = ""
     existing_tokens: int = 0
-    preset: dict[str, Any] | None = None
+    preset: dict[str, object] | None = None
     note: str = ""
 
 
@@ -140,7 +139,7 @@ def _no_room(plan: Forecast, settings: EngineSettings, assume: str | None) -> st
     )
 
 
-def _settings(preset: Preset | None) -> dict[str, Any] | None:
+def _settings(preset: Preset | None) -> dict[str, object] | None:
     if preset is None:
         return None
     return {name: getattr(preset, name) for name in ("context", "tokens", "layer", "d_sae", "k", "lr")}

@@ -3,7 +3,6 @@
 import math
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from faithful.base.gpus import GPUS, Gpu, forecast_gpu
 from faithful.base.memory import available_memory
@@ -59,7 +58,7 @@ class Forecast:
     tokens_per_second: float
     seconds: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values."""
         return asdict(self)
 

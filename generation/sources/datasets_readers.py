@@ -1,6 +1,6 @@
 """Sets read through the `datasets` library: streamed from the Hub, and folders of `save_to_disk`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -65,7 +65,7 @@ class Stream:
         chosen._dataset = chosen._dataset.select_columns(list(columns))
         return chosen
 
-    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+    def rows(self, file: int, skip: int = 0) -> Iterator[Mapping[str, Any]]:
         """Rows of a file after the first `skip`, which are read but not kept."""
         for batch in self._dataset.shard(len(self.names), file).iter(batch_size=_BATCH):
             size = len(next(iter(batch.values())))
@@ -73,7 +73,7 @@ class Stream:
             yield from islice(rows, min(skip, size), None)
             skip = max(skip - size, 0)
 
-    def _whole(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _whole(self, row: Mapping[str, object]) -> Mapping[str, object]:
         """The row, unless it is several lines of a TSV that stray quotation marks joined."""
         if self._is_tsv and any(isinstance(value, str) and "\t" in value and "\n" in value for value in row.values()):
             joined = next(value for value in row.values() if isinstance(value, str) and "\t" in value and "\n" in value)
@@ -102,7 +102,7 @@ class Stream:
                 first += rows
         return found
 
-    def _row_group(self, file: str, metadata: Any, group: int, skip: int) -> Iterator[dict[str, Any]]:
+    def _row_group(self, file: str, metadata: Any, group: int, skip: int) -> Iterator[Mapping[str, object]]:
         """Rows of a row group after the first `skip`, typed as the rest of the set is; only its own bytes are fetched."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -142,7 +142,7 @@ class Saved:
         """The same set with these columns only."""
         return Saved(self._dataset.select_columns(list(columns)))
 
-    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+    def rows(self, file: int, skip: int = 0) -> Iterator[Mapping[str, Any]]:
         """Rows of a part after the first `skip`, as they are stored: pictures and sounds are not decoded."""
         part = self._dataset.shard(len(self.names), file, contiguous=True)
         if skip < len(part):
@@ -297,7 +297,7 @@ def _zstandard(packed: Any, mode: str = "rb", **_: Any) -> Any:
     return pa.CompressedOutputStream(pa.PythonFile(packed, mode="w"), "zstd")
 
 
-def _rows_of(batch: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+def _rows_of(batch: dict[str, list[Any]]) -> Iterator[Mapping[str, object]]:
     """Rows of a batch of columns."""
     return (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
 

@@ -1,7 +1,7 @@
 """Rows of which each text comes once, of files that hold a text as often as something is asked about it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -36,11 +36,11 @@ class Distinct:
         """The files."""
         return whole_files(self)
 
-    def rows(self, file: int, skip: int = 0) -> Iterator[dict[str, Any]]:
+    def rows(self, file: int, skip: int = 0) -> Iterator[Mapping[str, Any]]:
         """The first rows of their texts, after the first `skip` of them."""
         return islice(self._first(file), skip, None)
 
-    def _first(self, file: int) -> Iterator[dict[str, Any]]:
+    def _first(self, file: int) -> Iterator[Mapping[str, object]]:
         met: set[bytes] = set()
         for row in self._reader.rows(file):
             text = "\0".join(str(row.get(name)) for name in self._columns)

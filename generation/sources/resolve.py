@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -105,10 +105,10 @@ def resolve_source(
     if entry and entry.kind != "hub" and samples:
         raise FaithfulError(f"{entry.name} holds no samples of a model; give files of them, or a set on the Hub.")
     if entry and entry.kind == "package":
-        _refuse_options(entry.name, hub | reading)
+        _refuse_options(entry.name, {**hub, **reading})
         return _choose_text(_resolve_packaged(replace(entry, unit=unit or entry.unit)), None, None, (), None, pauses)
     if entry and entry.kind != "hub":
-        _refuse_options(entry.name, hub | reading)
+        _refuse_options(entry.name, {**hub, **reading})
         return _holding_out(_resolve_embedded(replace(entry, unit=unit or entry.unit)))
     path = Path(name).expanduser()
     if entry is None and path.exists():
@@ -141,7 +141,7 @@ def find_entry(name: str) -> Source | None:
     return next((e for e in catalog() if wanted in (e.name.lower(), (e.repo or e.name).lower())), None)
 
 
-def _refuse_options(where: str, options: dict[str, Any]) -> None:
+def _refuse_options(where: str, options: Mapping[str, object]) -> None:
     stated = [option for option, value in options.items() if value is not None]
     if stated:
         raise FaithfulError(f"{where} takes no {' and no '.join(stated)}; leave that out.")
@@ -307,7 +307,7 @@ def _with_samples(
 ) -> Source:
     """The source with what its columns say of its samples, checked against its first rows."""
 
-    def every_row(columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    def every_row(columns: tuple[str, ...]) -> Iterator[Mapping[str, object]]:
         chosen = reader.select(columns)
         return chain.from_iterable(chosen.rows(file) for file in range(len(chosen.names)))
 
@@ -323,7 +323,7 @@ def _with_samples(
     return replace(chosen, parts=_division(reader, chosen))
 
 
-def _refuse_no_texts(source: Source, rows: list[dict[str, Any]], where: str) -> None:
+def _refuse_no_texts(source: Source, rows: list[Mapping[str, object]], where: str) -> None:
     """Refuse a column of numbers, or of lists of them written as text, and a template that cannot be filled."""
     text = renderer(source.template, source.columns)
     for row in rows:
@@ -356,7 +356,7 @@ def _refuse_numbers(value: Any, column: str, where: str) -> None:
         )
 
 
-def _first_rows(reader: Reader, where: str) -> list[dict[str, Any]]:
+def _first_rows(reader: Reader, where: str) -> list[Mapping[str, object]]:
     """Some rows of the first file that has any, to see that rows can be read and have texts.
 
     Raises:

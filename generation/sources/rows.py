@@ -1,6 +1,6 @@
 """The documents of a source as a stream that can be left and gone on with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ class Rows:
         for number, row in enumerate(rows, skip):
             yield number + 1, self._item(self._text(row), row, part.name, part.first + number)
 
-    def _item(self, text: str, row: dict[str, Any], file: str, number: int) -> Row | str:
+    def _item(self, text: str, row: Mapping[str, object], file: str, number: int) -> Row | str:
         source, doc_id = self.source, f"{file}:{number}"
         origin = source.name if source.kind in ("hub", "package") or source.builder == "saved" else file
         if source.kind == "embedded":
@@ -159,7 +159,7 @@ def needed_columns(source: Source) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*source.columns, *([column] if column else []), *beside]))
 
 
-def _field(row: dict[str, Any], name: str) -> Any:
+def _field(row: Mapping[str, object], name: str) -> Any:
     value: Any = row
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None

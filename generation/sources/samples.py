@@ -21,7 +21,7 @@ STATED = {
     "min_p": ("min_p",),
     "repetition_penalty": ("repetition_penalty",),
 }
-Opened = Callable[[tuple[str, ...]], Iterator[dict[str, Any]]]
+Opened = Callable[[tuple[str, ...]], Iterator[Mapping[str, object]]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def ids_column(available: Sequence[str], columns: tuple[str, ...] | None, where:
 
 
 def find_columns(
-    wanted: Wanted, available: Sequence[str], first: dict[str, Any], opened: Opened, where: str
+    wanted: Wanted, available: Sequence[str], first: Mapping[str, Any], opened: Opened, where: str
 ) -> Samples:
     """The columns that say something of the samples of a source.
 

@@ -1,5 +1,6 @@
 """What a source of external text is, and what one of its documents is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +28,7 @@ class Row:
     doc_id: str
     text: str
     source: str
-    values: dict[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
