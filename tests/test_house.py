@@ -33,14 +33,6 @@ LACKING = {
     "generation/own/prepare.py",
     "generation/own/recovery.py",
     "generation/writing/train_test_duplicates.py",
-    "studies/corpora/measure.py",
-    "studies/corpora/tables.py",
-    "studies/fakes/counts.py",
-    "studies/fakes/tables.py",
-    "studies/reconstruction/figures.py",
-    "studies/reconstruction/measure.py",
-    "studies/reconstruction/tables.py",
-    "studies/seeds/figures.py",
 }
 """Modules that are tested in files of other names so far."""
 

@@ -24,55 +24,17 @@ from generation.writing.identity import sampling_of
 from generation.writing.job import CorpusResult
 from generation.writing.statistics import corpus_statistics
 from studies.common.results import Done, read_summary
-from studies.corpora import measure, study
-from studies.corpora.config import CorporaConfig
+from studies.corpora import study
 from studies.corpora.study import study_corpora
 from studies.corpora.tables import corpora_tables
 from studies.report.found import RunFound, StudyFound
 from studies.report.parts import study_parts
 from tests.documented import names_of_study, undocumented
 from tests.own import write_external, write_own
+from tests.studies.corpora.made import NAMES, cells, configured
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 LONGEST = 31
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
-    """Own, cooler own, token-shuffled own and noise; never change it."""
-    spec, model = family_model("gpt2")
-    root = tmp_path_factory.mktemp("study") / "runs" / "toy"
-    own = Sampling(max_tokens=LONGEST)
-    sizes = {"train": 9000, "test": 6000}
-    write_own(root / "corpora" / "own", spec, model, own, sizes)
-    cool = {"train": 9000, "test": 500}
-    write_own(root / "corpora" / "own-t0.7", spec, model, own.with_changes(temperature=0.7), cool)
-    generator = np.random.default_rng(0)
-    documents = list(Corpus(root / "corpora" / "own").documents())
-    shuffled = [np.append(generator.permutation(d[:-1]), d[-1:]) for d in documents]
-    write_external(root / "corpora" / "shuffled", spec, {"train": shuffled}, "derived")
-    noise = [generator.integers(0, spec.mapped - 1, LONGEST) for _ in range(300)]
-    write_external(root / "corpora" / "noise", spec, {"train": noise})
-    return root
-
-
-NAMES = ("own", "own-t0.7", "shuffled", "noise")
-
-
-@pytest.fixture(scope="module")
-def done(run: Path) -> Done:
-    """The study of all of them."""
-    return study_corpora(configured(run))
-
-
-def configured(run: Path, **values: Any) -> CorporaConfig:
-    folders = tuple(run / "corpora" / name for name in NAMES)
-    defaults: dict[str, Any] = {"folders": folders, "out": run / "studies" / "corpora", "tokens": 6000, "device": "cpu"}
-    return CorporaConfig(**defaults | values)
-
-
-def cells(done: Done) -> dict[str, dict[str, Any]]:
-    return dict(done.summary["cells"])
 
 
 def test_own_text_is_the_models_and_cooler_text_is_so_as_declared(done: Done) -> None:
@@ -170,46 +132,6 @@ def test_the_report_shows_the_picture_of_both_axes_before_the_tables(done: Done,
     assert part.lead[0].title.startswith("Each corpus by surprise gap and excess cross-entropy")
     assert [picture.path.stem for picture in part.pictures] == ["diversity", "lengths", "sweep", "tests"]
     assert part.tables[0].header[:3] == ("corpus", "surprise gap", "excess ce")
-
-
-def test_nothing_is_computed_twice(done: Done, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: Any, **__: Any) -> None:
-        raise AssertionError("a model was loaded")
-
-    monkeypatch.setattr(measure, "load_model", never)
-    again = study_corpora(configured(run))
-    assert again.taken == tuple(NAMES) and again.summary == done.summary
-
-
-def test_another_seed_or_size_is_computed_anew(done: Done, run: Path, tmp_path: Path) -> None:
-    one = (run / "corpora" / "own",)
-    first = study_corpora(configured(run, folders=one, out=tmp_path, tokens=3000))
-    other = study_corpora(configured(run, folders=one, out=tmp_path, tokens=2000))
-    seeded = study_corpora(configured(run, folders=one, out=tmp_path, tokens=2000, seed=1))
-    assert not other.taken
-    assert not seeded.taken
-    intervals = [study_.summary["cells"]["own"]["figures"]["excess_ce_ci95"] for study_ in (other, seeded)]
-    assert intervals[0] != intervals[1]
-    scored = [study_.summary["cells"]["own"]["as_model"]["tokens_scored"] for study_ in (first, other)]
-    assert scored[0] > scored[1]
-
-
-def test_declared_verdicts_are_the_study_s_own_and_leave_the_corpora_alone(
-    run: Path, tmp_path: Path, family_model: Model
-) -> None:
-    spec, model = family_model("gpt2")
-    cool = Sampling(max_tokens=LONGEST, temperature=0.7)
-    for name, made_for in (("cool", spec), ("elsewhere", replace(spec, revision="another"))):
-        write_own(tmp_path / name, made_for, model, cool, {"train": 2500, "test": 0})
-    folders = (run / "corpora" / "own", tmp_path / "cool", tmp_path / "elsewhere")
-    before = {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.name != ".lock"
-              if path.is_file()}  # fmt: skip
-    done = study_corpora(configured(run, folders=folders, out=tmp_path / "out", tokens=1500, dtype="bfloat16"))
-    assert done.summary["model"]["dtype"] == "bfloat16"
-    found = cells(done)
-    assert found["cool"]["as_declared"]["tokens_scored"] == found["cool"]["as_model"]["tokens_scored"]
-    assert found["elsewhere"]["as_declared"] is None
-    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_corpus_of_one_document_has_an_excess_without_an_interval(

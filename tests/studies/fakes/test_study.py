@@ -10,9 +10,6 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
-from faithful.training.config import TrainConfig
-from faithful.training.train import train
-from generation.sampling.distribution import Sampling
 from studies.common import codes
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel, noise_rows
@@ -25,7 +22,6 @@ from studies.fakes.rules import (
 from studies.fakes.study import study_fakes
 from studies.fakes.tables import fakes_tables
 from tests.documented import names_of_study, undocumented
-from tests.own import write_own
 from tests.studies.fakes.counted import count, draw
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -37,35 +33,6 @@ def test_batches_do_not_matter() -> None:
     assert (one.fired == other.fired).all() and one.resampled is not None and other.resampled is not None
     for name, drawn in vars(one.resampled).items():
         assert (drawn == vars(other.resampled)[name]).all()
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
-    spec, model = family_model("gpt2")
-    folder = tmp_path_factory.mktemp("fakes") / "runs" / "tried"
-    sampling = Sampling(max_tokens=31)
-    sizes = {"train": 3000, "test": 1500}
-    corpora = (
-        write_own(folder / "corpora" / "own", spec, model, sampling, sizes),
-        write_own(folder / "corpora" / "cool", spec, model, sampling.with_changes(temperature=0.7), sizes, seed=3),
-    )
-    train(
-        TrainConfig(
-            corpora,
-            folder / "saes",
-            seeds=(0, 1, 2),
-            layer=1,
-            d_sae=(96,),
-            k=(4,),
-            lr=3e-3,
-            tokens=2500,
-            context=32,
-            batch=256,
-            device="cpu",
-            eval_tokens=500,
-        )
-    )
-    return folder
 
 
 def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,7 @@ import torch
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress
-from faithful.formats.files import load_sae, save_sae
 from faithful.models.spec import ModelSpec
-from faithful.sae.topk import TopKSAE
-from faithful.training.config import TrainConfig
-from faithful.training.train import train
-from generation.sampling.distribution import Sampling
-from studies.common.codes import code_text
 from studies.common.config import StudyConfig
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel
@@ -30,46 +24,8 @@ from studies.reconstruction.study import reconstruction_leaves_open, study_recon
 from studies.reconstruction.tables import reconstruction_tables
 from studies.report.parts import notes
 from tests.documented import names_of_study, undocumented
-from tests.own import write_own
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
-    """Two corpora, three seeds; never change it."""
-    spec, model = family_model("gpt2")
-    folder = tmp_path_factory.mktemp("reconstruction") / "runs" / "tried"
-    sampling = Sampling(max_tokens=31)
-    sizes = {"train": 3000, "test": 1500}
-    corpora = (
-        write_own(folder / "corpora" / "own", spec, model, sampling, sizes),
-        write_own(folder / "corpora" / "cool", spec, model, sampling.with_changes(temperature=0.7), sizes, seed=3),
-    )
-    train(
-        TrainConfig(
-            corpora,
-            folder / "saes",
-            seeds=(0, 1, 2),
-            layer=1,
-            d_sae=(96,),
-            k=(4,),
-            lr=3e-3,
-            tokens=2500,
-            context=32,
-            batch=256,
-            device="cpu",
-            eval_tokens=500,
-        )
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def studied(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ReconstructionConfig, dict[str, Any]]:
-    out = tmp_path_factory.mktemp("study") / "reconstruction"
-    config = ReconstructionConfig(saes=(run / "saes",), out=out, tokens=1000, device="cpu", ks=(1, 2, 4))
-    return config, study_reconstruction(config).summary
 
 
 def test_matrices_are_by_training_corpus_and_text(
@@ -102,17 +58,6 @@ def test_every_figure_has_its_line_in_the_documentation(
     studied: tuple[ReconstructionConfig, dict[str, Any]],
 ) -> None:
     assert undocumented("Study reconstruction", names_of_study(studied[0].out)) == []
-
-
-def test_the_panel_pools_sums_not_means(studied: tuple[ReconstructionConfig, dict[str, Any]]) -> None:
-    table = pl.read_parquet(studied[0].out / "results.parquet").filter(
-        (pl.col("corpus") == "own") & (pl.col("seed") == 1) & (pl.col("parameter") == 4)
-    )
-    of = {(place, metric): value for place, metric, value in table.select("other", "metric", "value").rows()}
-    for metric, weight in (("mse", "tokens"), ("ce_sae", "scored_tokens"), ("kl", "scored_tokens")):
-        sums = sum(of[place, metric] * of[place, weight] for place in ("own", "cool"))
-        assert of[PANEL, metric] == pytest.approx(sums / sum(of[place, weight] for place in ("own", "cool")))
-    assert of[PANEL, "tokens"] == of["own", "tokens"] + of["cool", "tokens"]
 
 
 def test_losses_of_contexts_add_up_and_their_draw_is_part_of_the_interval(
@@ -174,37 +119,6 @@ def test_fewer_latents_rebuild_less(studied: tuple[ReconstructionConfig, dict[st
         assert values["4"]["fvu"]["value"] < values["2"]["fvu"]["value"] < values["1"]["fvu"]["value"]
     assert reconstruction_tables(studied[1])
     assert (studied[0].out / "figures" / "reduced_k.svg").exists()
-
-
-def test_again_takes_what_is_measured(studied: tuple[ReconstructionConfig, dict[str, Any]]) -> None:
-    again = study_reconstruction(studied[0])
-    assert again.reused == 6 and again.summary["matrices"] == studied[1]["matrices"]
-
-
-def test_identity_and_mean(run: Path, tmp_path: Path) -> None:
-    """An SAE with a latent for each direction rebuilds everything; one without latents to speak of gives its bias."""
-    recorded = load_sae(run / "saes" / "own" / "resid_pre.1-f96-k4" / "seed-0")
-    d_in = recorded.d_in
-    eye = torch.eye(d_in)
-    both = TopKSAE(torch.cat([eye, -eye], 1), torch.zeros(2 * d_in), torch.cat([eye, -eye]), torch.zeros(d_in), d_in)
-    metadata = {"model_name": "tiny-gpt2", "hook_name": "blocks.1.hook_resid_pre"}
-    save_sae(tmp_path / "identity", both, metadata)
-    corpora = (run / "corpora" / "own",)
-    config = ReconstructionConfig(
-        (tmp_path / "identity",), tmp_path / "out", corpora, tokens=500, device="cpu", ks=(1,)
-    )
-    figures = study_reconstruction(config).summary["corpora"]["identity"]
-    assert figures["fvu"]["value"] == pytest.approx(0, abs=1e-9)
-    assert figures["ce_recovered"]["value"] == pytest.approx(1, abs=1e-4)
-    assert figures["kl"]["value"] == pytest.approx(0, abs=1e-5)
-    found = resolve_input(StudyConfig(saes=(tmp_path / "identity",), out=tmp_path, corpora=corpora, device="cpu"))
-    panel = load_panel(found, 500)
-    h = torch.cat([found.truncated(torch.from_numpy(row)[None])[0][panel.ordinary[row]] for row in panel.rows])
-    silent = TopKSAE(torch.zeros(d_in, 8), torch.zeros(8), torch.eye(8, d_in), h.mean(0), 2)
-    save_sae(tmp_path / "mean", silent, metadata)
-    config = ReconstructionConfig((tmp_path / "mean",), tmp_path / "out2", corpora, tokens=500, device="cpu", ks=(1,))
-    assert study_reconstruction(config).summary["corpora"]["mean"]["fvu"]["value"] == pytest.approx(1, abs=1e-5)
-    assert not code_text(found.truncated, [silent], panel.rows, panel.ordinary).codes[0].values.any()
 
 
 @pytest.mark.parametrize("ks", [(2, 4), (0, 1)])
