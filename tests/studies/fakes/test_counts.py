@@ -47,7 +47,9 @@ def test_what_is_counted_is_not_read_again_but_with_another_seed(
     assert again.cells(1, silent) == kept and again.reused == 1
     monkeypatch.setattr(codes, "kept_activations", read)
     (cell,), (other,) = kept.values(), counts(found, tmp_path, seed=1).cells(1, silent).values()
-    assert cell["figures"]["fake_contrast"] == other["figures"]["fake_contrast"], "the seed is of controls and resamples"
+    assert cell["figures"]["fake_contrast"] == other["figures"]["fake_contrast"], (
+        "the seed is of controls and resamples"
+    )
     assert cell["resampled"]["fake_contrast"] != other["resampled"]["fake_contrast"]
 
 
