@@ -28,7 +28,7 @@ WRITTEN = ("topk",)
 WEIGHTS, SPARSITY = "sae_weights.safetensors", "sparsity.safetensors"
 SPARSIFY_CONFIG, SPARSIFY_WEIGHTS = "config.json", "sae.safetensors"
 DICTIONARY_CONFIG, DICTIONARY_WEIGHTS = "config.json", "ae.pt"
-SEED = re.compile(r"seed-?\d+")
+SEED = re.compile(r"seed-?(\d+)")
 METADATA: dict[str, Any] = {
     "sae_lens_version": "6.54.12",
     "sae_lens_training_version": None,

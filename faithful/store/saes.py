@@ -16,6 +16,7 @@ from faithful.base.suggest import did_you_mean
 from faithful.formats.files import (
     CONFIG,
     DICTIONARY_WEIGHTS,
+    SEED,
     SPARSITY,
     WEIGHTS,
     folder_config,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HUB_PLACE = re.compile(r"[\w.-]+/[\w.-]+(/.+)?")
-SEED_FOLDER = re.compile(r"seed-?(\d+)")
 TRAINER_FOLDER = re.compile(r"trainer_\d+")
 
 FILES = {
@@ -98,7 +98,7 @@ class TrainedSae:
     @property
     def seed(self) -> int | None:
         """Init seed, None where neither its record nor its folder says."""
-        of_folder = SEED_FOLDER.fullmatch(self.folder.name)
+        of_folder = SEED.fullmatch(self.folder.name)
         stated = self.identity.get("init_seed", (self.config.get("trainer") or {}).get("seed"))
         return int(of_folder[1]) if stated is None and of_folder else stated
 
@@ -110,7 +110,7 @@ class TrainedSae:
     @property
     def shape_folder(self) -> str:
         """Name of the folder that holds it and its like of other seeds; of an SAE without a seed, its own."""
-        return self.folder.parent.name if SEED_FOLDER.fullmatch(self.folder.name) else self.folder.name
+        return self.folder.parent.name if SEED.fullmatch(self.folder.name) else self.folder.name
 
     @property
     def files(self) -> list[Path]:
@@ -218,7 +218,7 @@ def _corpus_of(config: Config, parts: Sequence[str]) -> str:
     as here, `CORPUS/SHAPE/seed-N` (dictionary_learning's RUN/PLACE/trainer_N is like it), or its own folder."""
     recorded = own_record(config).get("identity", Identity()).get("corpus")
     dataset = (config.get("metadata") or Metadata()).get("dataset_path") or config.get("dataset_path") or ""
-    is_numbered = SEED_FOLDER.fullmatch(parts[-1]) or TRAINER_FOLDER.fullmatch(parts[-1])
+    is_numbered = SEED.fullmatch(parts[-1]) or TRAINER_FOLDER.fullmatch(parts[-1])
     by_place = parts[max(0, len(parts) - 3)] if is_numbered else parts[-1]
     return str(recorded or str(dataset).rpartition("/")[2] or by_place)
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -215,6 +216,10 @@ def test_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path / "place" / "trainer_0")
     assert load_sae("user/repo", "place/trainer_0").k == K
     assert asked == [f"place/trainer_0/{name}" for name in ("cfg.json", "ae.pt", "config.json")]
+    files = ["README.md", "config.json", "place/trainer_0/ae.pt", "place/trainer_0/config.json"]
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: SimpleNamespace(list_repo_files=lambda _: files))
+    (sae,) = find_saes(["user/repo"])
+    assert (sae.source, sae.seed, sae.d_sae) == ("user/repo/place/trainer_0", 3, D_SAE)
 
 
 def test_their_own_loader_gives_what_we_read(x: Tensor, tmp_path: Path) -> None:
