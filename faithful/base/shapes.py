@@ -167,7 +167,7 @@ def _check_keys(value: Any, hint: Any, key: str) -> None:
 
 
 @cache
-def _keys(hint: Any) -> tuple[dict[str, Any], list[str]]:
+def _keys(hint: Any) -> tuple[Mapping[str, object], list[str]]:
     """Hints of an object's keys, and those that must be there."""
     hints = get_type_hints(hint, include_extras=True)
     if is_dataclass(hint):

@@ -1,5 +1,6 @@
 """`faithful corpus mix | shuffle | dedup | subsample`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def _show(result: Any, as_json: bool) -> None:
     say(f"Next: {following(result.folder, command_line(StatsConfig, folder=result.folder))}")
 
 
-def _flat(figures: dict[str, Any]) -> dict[str, Any]:
+def _flat(figures: Mapping[str, object]) -> dict[str, object]:
     """Nested counts with their names joined."""
     return {
         f"{name} {part}".strip(): value

@@ -1,5 +1,6 @@
 """`faithful publish …`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -115,7 +116,7 @@ def _show_plans(result: Any, config: Any) -> None:
     say("Nothing was sent. Next: the same command without --dry-run")
 
 
-def _plain(plan: Any, with_card: bool) -> dict[str, Any]:
+def _plain(plan: Any, with_card: bool) -> Mapping[str, object]:
     found = {
         "name": plan.bundle.name,
         "kind": plan.bundle.kind,

@@ -1,7 +1,8 @@
 """`faithful corpus list`."""
 
+from collections.abc import Mapping
 from textwrap import fill
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,7 +34,7 @@ def sources_list(as_json: Annotated[bool, typer.Option("--json", help="One JSON 
     say("Next: faithful corpus add fineweb --for MODEL --tokens 10M")
 
 
-def _facts(source: "Source") -> dict[str, Any]:
+def _facts(source: "Source") -> Mapping[str, object]:
     """What the catalog states, without what only resolving finds out."""
     from dataclasses import asdict
 

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def plain_files(file: Path) -> tuple[Path, GgufHeader]:
         with _alone_in_folder(file) as link:
             _write_config(link, file, folder, found[0])
             _write_tokenizer(link, file, folder, found[0].tokens)
-        write_record(folder / HEADER, found[0].to_dict())
+        write_record(folder / HEADER, asdict(found[0]))
 
     _make_once(folder, make)
     return folder, found[0] if found else GgufHeader.from_dict(read_record(folder / HEADER, dict))

@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +60,10 @@ class GgufHeader:
         """In which type it runs on a GPU where none is asked for: its own, quantised weights in bfloat16."""
         return PLAIN.get(self.type, "bfloat16")
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "GgufHeader":
-        """From `to_dict`."""
-        return cls(**values | {"rope_factors": tuple(values["rope_factors"])})
+    def from_dict(cls, values: Mapping[str, Any]) -> "GgufHeader":
+        """From its fields as JSON has them."""
+        return cls(**{**values, "rope_factors": tuple(values["rope_factors"])})
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -117,7 +114,7 @@ def _refuse_part(path: Path, stem: str) -> None:
         )
 
 
-def _refuse_other_kinds(path: Path, fields: dict[str, Any], tensors: int) -> None:
+def _refuse_other_kinds(path: Path, fields: Mapping[str, Any], tensors: int) -> None:
     architecture = fields.get("general.architecture")
     if int(fields.get("split.count") or 1) > 1:
         raise FaithfulError(
@@ -138,7 +135,7 @@ def _refuse_other_kinds(path: Path, fields: dict[str, Any], tensors: int) -> Non
         )
 
 
-def _type_of(fields: dict[str, Any], reader: Any) -> str:
+def _type_of(fields: Mapping[str, Any], reader: Any) -> str:
     """The file type its maker states, else the type that most weights are stored in."""
     from gguf import LlamaFileType
 
@@ -157,7 +154,7 @@ def _name_of(path: Path, stated: str, kind: str) -> str:
     return stated if stated and SAYS_NOTHING.fullmatch(name) else name
 
 
-def _ids(fields: dict[str, Any], roles: tuple[str, ...]) -> dict[str, int]:
+def _ids(fields: Mapping[str, Any], roles: tuple[str, ...]) -> dict[str, int]:
     """Ids by role, each by the name of the field that states it; a BOS that is not put before texts says so."""
     found = {}
     for role in roles:
@@ -168,7 +165,7 @@ def _ids(fields: dict[str, Any], roles: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
-def _scaling(fields: dict[str, Any]) -> str | None:
+def _scaling(fields: Mapping[str, Any]) -> str | None:
     stated = fields.get(f"{fields['general.architecture']}.rope.scaling.type")
     return str(stated) if stated not in (None, "none") else None
 

@@ -16,7 +16,7 @@ LLAMA3 = {
 READ_WITH_SCALING = ("gpt-oss", "qwen35", "qwen35moe")
 
 
-def rope_parameters(config: Any, header: GgufHeader, file: Path) -> dict[str, Any]:
+def rope_parameters(config: Any, header: GgufHeader, file: Path) -> dict[str, dict[str, Any]]:
     """What a config must state of its rotary frequencies for the factors of a file, {} where there are none.
 
     Llama 3.1 and later divide each frequency by a factor, which llama.cpp keeps as the tensor `rope_freqs.weight` [head_dim

@@ -5,7 +5,7 @@ files name none: there they may be ordinary tokens, or ones that loading has onl
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,9 @@ def stated_ids(source: str, revision: str | None, config: Any, tokenizer: Any) -
         FaithfulError: a file that is no JSON object, an id that is no whole number.
     """
     generation = stated_json(source, "generation_config.json", revision)
-    places = dict(_config_sections(stated_json(source, "config.json", revision), config))
+    places: dict[str, Mapping[str, object]] = dict(
+        _config_sections(stated_json(source, "config.json", revision), config)
+    )
     places["generation_config"] = generation
     words = {role: _tokenizer_id(source, revision, tokenizer, role) for role in ("bos_token", "eos_token")}
     bos, eos = {}, {}
@@ -77,7 +79,7 @@ def stated_ids(source: str, revision: str | None, config: Any, tokenizer: Any) -
     return SpecialIds(bos, eos)
 
 
-def _config_sections(stated: dict[str, Any], config: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _config_sections(stated: Mapping[str, object], config: Any) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The parts of config.json that speak of text: the section of the language model where there is one, then the top."""
     text = config.get_text_config()
     if text is not config:

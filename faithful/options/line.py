@@ -1,6 +1,7 @@
 """A configuration as the command line that states it."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -33,7 +34,7 @@ def folded(config: Any, /, **also: Any) -> str:
     return " \\\n  ".join(lines)
 
 
-def _words(config: Any, also: dict[str, Any]) -> list[str]:
+def _words(config: Any, also: Mapping[str, object]) -> list[str]:
     """The command's name, its arguments, and each option with its value."""
     kind: Any = config if isinstance(config, type) else type(config)
     stated = {} if config is kind else _stated(config)
@@ -54,7 +55,7 @@ def _words(config: Any, also: dict[str, Any]) -> list[str]:
     return [f"faithful {kind.COMMAND}", *arguments, *words]
 
 
-def _stated(config: Any) -> dict[str, Any]:
+def _stated(config: Any) -> dict[str, object]:
     """The fields that are no defaults."""
     stated = {
         field.name: getattr(config, field.name)

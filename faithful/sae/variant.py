@@ -123,13 +123,13 @@ def find_variant(name: str, parameters: Mapping[str, Any]) -> Variant:
     return kind(**{key: float(value) if hints[key] is float else value for key, value in parameters.items()})
 
 
-def parse_parameters(texts: Iterable[str]) -> dict[str, Any]:
+def parse_parameters(texts: Iterable[str]) -> dict[str, object]:
     """Parameters from `NAME=VALUE`: numbers, `true` or `false`, else text.
 
     Raises:
         FaithfulError: one without a name, or two of one name.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals or name in found:

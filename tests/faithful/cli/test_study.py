@@ -181,7 +181,7 @@ def test_help_names_every_setting_with_its_default(name: str) -> None:
     expected = {
         "seeds": ["gaussian_seeds (2): SAEs trained", "gaussian_steps: ", "examples (5): "],
         "fakes": ["noise_tokens: Random tokens", "examples (5): "],
-        "probes": ["tasks: ", "text_column: ", "ks (1,2,5,10,20,50): ", "train_size: ", "folds (4): "],
+        "probes": ["text_column: ", "ks (1,2,5,10,20,50): ", "train_size: ", "folds (4): "],
         "reconstruction": ["ks (1,2,4): Divisors of k"],
     }
     assert all(one in settings for one in [*expected[name], "context: ", "layout: "])

@@ -1,6 +1,7 @@
 """Headers of GGUF files: what they say, and files that are none, cut off or parts."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def test_a_header_is_what_the_file_says(family_folder: Folder, tmp_path: Path) -
     header = read_header(write_gguf(family_folder("llama"), tmp_path / "Boat.gguf", stored="Q8_0", fields=fields))
     assert (header.architecture, header.type, header.licence, header.language) == ("llama", "Q8_0", "apache-2.0", "en")
     assert header.eos == {"tokenizer.ggml.eos_token_id": [2], "tokenizer.ggml.eot_token_id": [3]}
-    assert GgufHeader.from_dict(header.to_dict()) == header
+    assert GgufHeader.from_dict(asdict(header)) == header
 
 
 def test_without_a_stated_type_it_is_that_of_most_weights(family_folder: Folder, tmp_path: Path) -> None:
