@@ -319,6 +319,7 @@ class Certificate(TypedDict, total=False):
     dtype: str
     pit_edges: list[float]
     pit_counts: list[Count]
+    against_drawn: dict[str, float | Interval]
     stored: bool
     not_stored: str
 

@@ -18,13 +18,14 @@ from faithful.store.corpus import Corpus, Manifest, read_manifest, write_manifes
 from faithful.store.manifest_parts import Certificate
 from generation.certificate.conclude import NO_CERTIFICATE
 from generation.certificate.reference import corpus_files, find_reference, model_figures, score_reference
-from generation.certificate.score_part import score_part
+from generation.certificate.retokenised import held_against_drawn
+from generation.certificate.score_part import score_evidence
 from generation.configs.certify import CertifyConfig
 from generation.sampling.distribution import Sampling
 from generation.scoring.excess import BandCounter
 from generation.scoring.kept_sums import forget_sums
 from generation.scoring.scored_part import choose_part
-from generation.writing.identity import declares_sampling, drawn_in, sampling_of, spec_of
+from generation.writing.identity import declares_sampling, drawn_in, is_retokenised, sampling_of, spec_of
 
 DEFAULT_TOKENS = {"cpu": 100_000, "cuda": 1_000_000}
 KEYS = (
@@ -74,18 +75,20 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     part = choose_part(corpus, config.split, limit, report)
     model = model if model is not None else load_model(spec, device)
     bands = BandCounter()
-    result = score_part(
+    scored = score_evidence(
         part,
         model,
         spec,
         sampling,
-        as_declared=as_declared,
         sampled_in=drawn_in(manifest),
         seed=config.seed,
         report=report,
         bands=bands,
         keep=(config.folder, [corpus_files(corpus, config.split), part.chosen]),
     )
+    result = scored.certificate(as_declared=as_declared)
+    if is_retokenised(manifest):
+        result |= held_against_drawn(manifest, scored, result, part, model, spec, sampling, report)
     own = find_reference(config.folder, spec)
     if own is not None:
         reference = score_reference(own, model, spec, report=report, keep=config.folder)

@@ -1,5 +1,6 @@
 """Score documents against a declared sampling and conclude: the numbers behind `faithful corpus certify`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,26 +51,59 @@ class _Fold:
         }
 
 
+@dataclass(frozen=True)
+class Scored:
+    """The evidence of scored documents.
+
+    Attributes:
+        evidence: sums over all of them.
+        delta, mismatch, cap: see `conclude`.
+        seed: of the randomised transform and the bootstrap.
+    """
+
+    evidence: Evidence
+    delta: float
+    mismatch: float | None
+    cap: float
+    seed: int
+
+    def certificate(self, *, as_declared: bool) -> Certificate:
+        """The certificate; whether the corpus declares what it was scored against."""
+        return conclude(
+            self.evidence,
+            declared=as_declared,
+            delta=self.delta,
+            mismatch=self.mismatch,
+            cap=self.cap,
+            seed=self.seed,
+        )
+
+
 def score_part(
+    part: ScoredPart, model: Any, spec: ModelSpec, sampling: Sampling, *, as_declared: bool, **how: Any
+) -> Certificate:
+    """Score documents and conclude: whether the corpus declares that q, else see `score_evidence`."""
+    return score_evidence(part, model, spec, sampling, **how).certificate(as_declared=as_declared)
+
+
+def score_evidence(
     part: ScoredPart,
     model: Any,
     spec: ModelSpec,
     sampling: Sampling,
     *,
-    as_declared: bool,
     sampled_in: str | None = None,
     seed: int = 0,
     report: Reporter = silent,
     bands: BandCounter | None = None,
     keep: tuple[Path, Any] | None = None,
-) -> Certificate:
-    """Score documents chunk by chunk and conclude. Whether it was stopped in between does not show in the result.
+) -> Scored:
+    """Score documents chunk by chunk. Whether it was stopped in between does not show in the result.
 
     Args:
         part: the documents.
         model, spec: the model.
         sampling: the q to score against.
-        as_declared: whether the corpus declares that q.
         sampled_in: dtype of the generating pass, None where unknown.
         seed: of the randomised transform and the bootstrap.
         report: progress.
@@ -103,7 +137,7 @@ def score_part(
         done += int(sums["tokens"])
         report(Progress("scoring", done, int(lengths.sum())))
     mismatch = float(np.percentile(np.concatenate(differences), 99.9)) if part.log_p is not None else None
-    return conclude(merged, declared=as_declared, delta=delta, mismatch=mismatch, cap=cap, seed=seed)
+    return Scored(merged, delta, mismatch, cap, seed)
 
 
 def _sample_delta(scorer: Scorer, part: ScoredPart, longest: int) -> float:

@@ -6,9 +6,9 @@ from faithful.base.progress import Progress, Reporter
 from faithful.store.corpus import SPLITS, Document, Manifest
 from faithful.store.manifest_parts import RowsState
 from generation.external.noise import Noise
-from generation.external.samples import COUNTED
 from generation.external.windows import Cursor, Cutter, Unit, Window, windows
 from generation.sources.rows import Rows
+from generation.sources.samples import COUNTED, counted_rows
 from generation.sources.source import Source
 from generation.writing.shards import CorpusWriter
 
@@ -81,8 +81,8 @@ class CorpusReader:
             texts = {reason: count for reason, count in window.dropped.items() if reason not in COUNTED}
             self.writer.manifest.provenance["left_out"] = {"windows": place.window + 1, "texts": texts}
             if self.source.samples:
-                counted = {what: count for what, count in window.dropped.items() if what in COUNTED}
-                self.writer.manifest.provenance["samples"] = counted
+                counts = {what: count for what, count in window.dropped.items() if what in COUNTED}
+                self.writer.manifest.provenance["samples"] = counted_rows(counts)
         rows = dict(place.rows)
         for number, unit in enumerate(window.units):
             split = unit.split

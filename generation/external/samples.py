@@ -10,22 +10,24 @@ from faithful.models.spec import ModelSpec
 from generation.external.encoder import Encoder
 from generation.external.windows import Unit
 from generation.sampling.distribution import Sampling
-from generation.sources.samples import Samples, refuse_ids_as_text, refuse_other
+from generation.sources.samples import (
+    COUNTING,
+    ENDS_UNKNOWN,
+    PADDED,
+    PUT_BACK,
+    ROUND_TRIP,
+    SAMPLES,
+    TOO_LONG,
+    Samples,
+    refuse_ids_as_text,
+    refuse_other,
+)
 from generation.sources.source import Row, Source
 from generation.writing.shards import decode
 from generation.writing.splits import split_of
 
 ENDED = ("stop", "eos", "eos_token", "end_of_text", "end_of_sequence")
 CUT = ("length", "max_length", "max_tokens", "max_new_tokens")
-SAMPLES, TOO_LONG, PADDED, PUT_BACK = (
-    "samples",
-    "cut to the context",
-    "ids after the end removed",
-    "end-of-text put back",
-)
-ROUND_TRIP, ENDS_UNKNOWN = "texts that tokenise to themselves", "not known to have ended"
-COUNTED = (SAMPLES, TOO_LONG, PADDED, PUT_BACK, ROUND_TRIP, ENDS_UNKNOWN)
-"""What is counted of samples beside the reasons why some are left out."""
 
 
 class SampleMaker:
@@ -102,9 +104,13 @@ class SampleMaker:
             refuse_ids_as_text(row.text, ", ".join(self.source.columns), self.source.name)
             closed, count = self._closed(row, len(ids)), self._count(row)
             is_whole = len(ids) < self.encoder.limit
-            # The count of a sample may hold its end-of-text, and that of a text its BOS.
-            agrees = count is None or not is_whole or count - len(ids) in (0, 1)
-            counted[ROUND_TRIP] += agrees and (again == row.text if is_whole else row.text.startswith(again))
+            if again == row.text if is_whole else row.text.startswith(again):
+                known = count if is_whole else None
+                counted.update(
+                    ROUND_TRIP + what
+                    for what, more in COUNTING.items()
+                    if known in (None, len(ids) + more[bool(closed)])
+                )
             counted[ENDS_UNKNOWN] += closed is None
             if closed and is_whole and self.encoder.eos_id is not None:
                 units.append(self._unit(row, np.append(ids, np.uint32(self.encoder.eos_id)), True))

@@ -21,6 +21,18 @@ STATED = {
     "min_p": ("min_p",),
     "repetition_penalty": ("repetition_penalty",),
 }
+SAMPLES, TOO_LONG, PADDED, PUT_BACK = (
+    "samples",
+    "cut to the context",
+    "ids after the end removed",
+    "end-of-text put back",
+)
+ROUND_TRIP, ENDS_UNKNOWN = "texts that tokenise to themselves", "not known to have ended"
+COUNTING = {"": (0, 0), ", ends counted": (0, 1), ", BOS counted": (1, 1), ", BOS and ends counted": (1, 2)}
+"""What a count may hold beside the tokens of a text: by how much it is larger where that was cut, and where it ended."""
+ROUND_TRIPS = tuple(ROUND_TRIP + what for what in COUNTING)
+COUNTED = (SAMPLES, TOO_LONG, PADDED, PUT_BACK, ENDS_UNKNOWN, *ROUND_TRIPS)
+"""What is counted of samples beside the reasons why some are left out."""
 Opened = Callable[[tuple[str, ...]], Iterator[Mapping[str, object]]]
 
 
@@ -60,6 +72,13 @@ class Samples:
             "stated": [list(pair) for pair in self.stated],
         }
         return cast(SamplesPart, {name: value for name, value in values.items() if value not in (None, [])})
+
+
+def counted_rows(counts: Mapping[str, int]) -> dict[str, int]:
+    """What was counted, `ROUND_TRIP` once: as the counts of tokens were taken, which is how most texts agree with them."""
+    trips = [counts.get(name, 0) for name in ROUND_TRIPS]
+    rest = {what: count for what, count in counts.items() if what not in ROUND_TRIPS}
+    return rest | ({ROUND_TRIP: max(trips)} if any(trips) else {})
 
 
 @dataclass(frozen=True)

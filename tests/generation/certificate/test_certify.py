@@ -59,7 +59,7 @@ def test_another_declaration_is_not_stored(own: Path) -> None:
 def test_a_corpus_that_changed_meanwhile_keeps_no_certificate(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from generation.certificate import certify as module
 
-    real = module.score_part
+    real = module.score_evidence
 
     def grow(*args: Any, **kwargs: Any) -> Any:
         manifest = read_manifest(own)
@@ -67,7 +67,7 @@ def test_a_corpus_that_changed_meanwhile_keeps_no_certificate(own: Path, monkeyp
         module.write_manifest(own, manifest)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(module, "score_part", grow)
+    monkeypatch.setattr(module, "score_evidence", grow)
     assert not certify(CertifyConfig(own, tokens=1000, device="cpu"))["stored"]
     assert read_manifest(own).certificate is None
 

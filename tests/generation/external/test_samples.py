@@ -222,11 +222,13 @@ def test_a_text_is_closed_where_it_is_known_to_have_ended(
     assert manifest.provenance["samples"].get("not known to have ended", 0) == (60 if ended == "none" else 0)
 
 
-def test_texts_that_do_not_come_back_are_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [0, 1, 2])
+def test_texts_that_do_not_come_back_are_counted(tmp_path: Path, more: int) -> None:
+    """However their tokens were counted: with BOS, with their ends, with both or neither."""
     counts = lengths_of(TEXTS)
-    rows = [{"text": text, "tokens": count + 1} for text, count in zip(TEXTS, counts, strict=True)]
-    rows[4]["tokens"] += 3
+    rows = [{"text": text, "tokens": count + more} for text, count in zip(TEXTS, counts, strict=True)]
+    rows[4]["tokens"] += 1
     rows[7]["tokens"] -= 2
-    manifest = added(tmp_path, rows, ids=None)
+    manifest = added(tmp_path, rows, ids=None, max_tokens=100)
     assert manifest.provenance["samples"]["texts that tokenise to themselves"] == 58
     assert manifest.provenance["samples"]["samples"] == 60

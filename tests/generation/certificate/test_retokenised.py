@@ -1,0 +1,79 @@
+"""Samples that came as texts: what drawing some here and sending them through text as well can tell, and what not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faithful.models.spec import ModelSpec
+from faithful.models.tokenizer import load_tokenizer
+from generation.certificate.conclude import NOT_FROM, TOO_FEW
+from generation.certificate.retokenised import RETOKENISED, against_drawn, drawn_through_text
+from generation.certificate.score_part import score_evidence
+from generation.sampling.distribution import Sampling
+from tests.documented import undocumented
+from tests.generation.certificate.own_text import external
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+OWN = Sampling(max_tokens=31)
+
+
+@pytest.fixture(scope="module")
+def through_text(family_model: Model) -> Callable[..., tuple[list[np.ndarray], float]]:
+    spec, model = family_model("gpt2")
+
+    def drawn(
+        sampling: Sampling, seed: int, count: int = 150, ends_known: bool = True
+    ) -> tuple[list[np.ndarray], float]:
+        tokenizer = load_tokenizer(spec.source, None)
+        return drawn_through_text(model, spec, tokenizer, sampling, count, seed, ends_known=ends_known)
+
+    return drawn
+
+
+def judged(family_model: Model, theirs: list[np.ndarray], ours: list[np.ndarray], changed: float) -> dict[str, Any]:
+    spec, model = family_model("gpt2")
+    scored = score_evidence(external(theirs), model, spec, OWN)
+    result = scored.certificate(as_declared=True)
+    return result | against_drawn(
+        result, scored.evidence, score_evidence(external(ours), model, spec, OWN).evidence, changed
+    )
+
+
+def test_samples_that_went_through_text_are_not_condemned(through_text: Any, family_model: Model) -> None:
+    (theirs, _), (ours, changed) = through_text(OWN, 1), through_text(OWN, 2)
+    assert changed > 0.5, "random tokens do not come back from their text"
+    found = judged(family_model, theirs, ours, changed)
+    low, high = found["against_drawn"]["ci95"]
+    assert low < 0 < high
+    assert found["verdict"] == f"{RETOKENISED}: not decidable beyond ±{max(-low, high):.2g} nats per token"
+    spec, model = family_model("gpt2")
+    alone = score_evidence(external(theirs), model, spec, OWN).certificate(as_declared=True)
+    assert alone["verdict"] == NOT_FROM, "what this is for"
+    assert undocumented("Certificate", {*found["tests"], "against_drawn"}) == []
+
+
+def test_other_samples_are_told_through_their_text(through_text: Any, family_model: Model) -> None:
+    cooler, _ = through_text(Sampling(temperature=0.6, max_tokens=31), 1)
+    found = judged(family_model, cooler, *through_text(OWN, 2))
+    assert found["verdict"] == NOT_FROM and found["reason"].startswith("pit tell")
+    assert found["tests"]["pit"]["p_holm"] < 1e-6
+
+
+def test_samples_that_are_there_twice_are_told(through_text: Any, family_model: Model) -> None:
+    theirs, _ = through_text(OWN, 1)
+    found = judged(family_model, [*theirs, *theirs[:3]], *through_text(OWN, 2))
+    assert found["verdict"] == NOT_FROM and found["reason"].startswith("copy tell")
+
+
+def test_few_texts_decide_nothing(through_text: Any, family_model: Model) -> None:
+    theirs, _ = through_text(OWN, 1, count=20)
+    assert judged(family_model, theirs, *through_text(OWN, 2))["verdict"] == TOO_FEW
+
+
+def test_ends_are_kept_only_where_the_texts_tell_theirs(through_text: Any, family_model: Model) -> None:
+    spec, _ = family_model("gpt2")
+    with_ends, without = through_text(OWN, 1)[0], through_text(OWN, 1, ends_known=False)[0]
+    assert any(int(document[-1]) in spec.eos_ids for document in with_ends)
+    assert not any(int(token) in spec.eos_ids for document in without for token in document)
