@@ -76,7 +76,7 @@ class StudyInput:
         """The model's tokenizer."""
         return load_tokenizer(self.spec.files, self.spec.hub_revision())
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> object:
         """To be pickled: without what is loaded, which whoever unpickles it loads again."""
         return {name: value for name, value in vars(self).items() if name not in ("model", "truncated", "tokenizer")}
 

@@ -73,7 +73,7 @@ class FakeCounts:
         self._resampled = {TEXT, NOISE, *(f"{TEXT} of {name}" for name in panel.parts)}
         self._loaded: dict[TrainedSae, Autoencoder] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> object:
         """To be pickled: without what is loaded."""
         return vars(self) | {"_loaded": {}}
 
@@ -211,7 +211,7 @@ def _reads(text: str) -> list[str]:
     return [read for read in CONTROLS.get(text, (text,)) if read not in (TEXT, NOISE) or read == text]
 
 
-def _plain(firing: Firing) -> dict[str, Any]:
+def _plain(firing: Firing) -> dict[str, object]:
     """As plain values and tensors."""
     found = {
         name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value

@@ -57,7 +57,7 @@ class Bench:
         self._cells = ResultCache(config.out / "cells", *identity)
         self._loaded: dict[TrainedSae, list[_Reduced]] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> object:
         """To be pickled: without what is loaded."""
         return vars(self) | {"_loaded": {}}
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from faithful.base.errors import FaithfulError
 from faithful.base.records import parse_record, read_bytes, read_text
@@ -13,7 +13,7 @@ from faithful.store.corpus import Manifest, read_manifest
 from faithful.store.places import corpora_of, read_steps
 from faithful.store.saes import TrainedSae, read_sae, sae_folders
 from studies.catalog import STUDIES
-from studies.common.results import Summary, read_summary
+from studies.common.results import ModelRead, Summary, read_summary
 from studies.common.study import SETTINGS, read_settings
 
 SAMPLES = 4
@@ -44,7 +44,7 @@ class CorpusFound:
         return sample_texts(Corpus(self.folder), SAMPLES)
 
 
-def training_log(sae: TrainedSae) -> list[dict[str, Any]]:
+def training_log(sae: TrainedSae) -> list[dict[str, float]]:
     """At most about 300 lines of an SAE's train.jsonl, evenly chosen, the last among them; a torn line is left out."""
     path = sae.folder / "train.jsonl"
     if not path.is_file():
@@ -113,13 +113,13 @@ class RunFound:
         return self.folder.resolve().name
 
     @property
-    def model(self) -> dict[str, Any]:
-        """`name`, `revision` and `dtype` of the model, as far as they are known."""
+    def model(self) -> ModelRead:
+        """The model, as far as it is known."""
         for study in self.studies.values():
             if "model" in study.summary:
-                return dict(study.summary["model"])
+                return study.summary["model"]
         for corpus in self.corpora:
-            return dict(corpus.manifest.identity["model"])
+            return cast(ModelRead, corpus.manifest.identity["model"])
         names = {sae.identity.get("model") or sae.metadata.get("model_name") for sae in self.saes}
         return {"name": ", ".join(sorted(filter(None, names))) or "unknown"}
 

@@ -74,7 +74,7 @@ def _render(template: str, run: RunFound, folder: Path, show: Callable[[parts.Pi
     return environment.from_string(source).render(css=_safe(css), **_content(run, folder))
 
 
-def _content(run: RunFound, folder: Path) -> dict[str, Any]:
+def _content(run: RunFound, folder: Path) -> dict[str, object]:
     studies = parts.study_parts(run)
     return {
         "name": run.name,

@@ -57,7 +57,7 @@ class FloorMaker:
         self._moments: dict[str, Moments] = {}
         self._text = None if panel is None else [found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
 
-    def __getstate__(self) -> Any:
+    def __getstate__(self) -> object:
         """To be pickled: workers have progress of their own."""
         return vars(self) | {"report": None}
 
@@ -193,7 +193,7 @@ class FloorMaker:
         if settings is None:
             return []
 
-        def train(checkpoint: Path) -> list[dict[str, Any]]:
+        def train(checkpoint: Path) -> list[dict[str, Tensor | int]]:
             trained = gaussian_saes(
                 moments, settings, identity["batch"], self.config.seed, self.found.device,
                 counted(report, f"gaussian floor {cell.corpus}", "steps"), checkpoint,

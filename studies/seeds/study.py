@@ -277,7 +277,7 @@ def _pair_rows(pair: Pair, shape: str) -> list[Row]:
     return rows + [Row("seeds", pair.one.corpus, metric, value, **place) for metric, value in figures.items()]
 
 
-def _sizes(config: SeedsConfig, found: StudyInput, panel: Panel | None) -> dict[str, Any]:
+def _sizes(config: SeedsConfig, found: StudyInput, panel: Panel | None) -> dict[str, int | str | dict[str, int] | None]:
     return {
         "saes": len(found.saes),
         "panel_tokens": None if panel is None else panel.tokens,
