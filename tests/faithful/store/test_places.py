@@ -24,7 +24,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("model", "name"),
     [
         ("tiny", "tiny"), ("PYTHIA-2.8b", "pythia-2.8b"), ("EleutherAI/pythia-2.8b", "pythia-2.8b"),
-        ("meta-llama/Llama-3.2-1B", "llama-3.2-1b"), ("allenai/OLMo-2-0425-1B", "OLMo-2-0425-1B"),
+        ("meta-llama/Llama-3.2-1B", "llama-3.2-1b"), ("org/My-Model-1B", "My-Model-1B"),
         ("/models/my model!/", "my-model-"), ("models/own_1", "own_1"),
     ],
 )  # fmt: skip

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +19,17 @@ from faithful.cli.derive import register
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.models.tokenizer import load_tokenizer
 from faithful.options.line import command_line
-from faithful.store.corpus import SPLITS, Corpus, Document, from_table, read_manifest, write_manifest
+from faithful.store.corpus import SPLITS, Document, from_table, read_manifest, write_manifest
 from generation.cards.made_by import made_by
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
 from generation.derived import derive as derive_module
-from generation.derived.dedup import dedup, follows_near_duplicate
-from generation.derived.mix import interleave, mix
-from generation.derived.shuffle import shuffle, shuffled
-from generation.derived.subsample import ranks, subsample
+from generation.derived.dedup import dedup
+from generation.derived.mix import mix
+from generation.derived.shuffle import shuffle
+from generation.derived.subsample import subsample
 from generation.sampling.distribution import Sampling
 from generation.writing.identity import model_identity, model_provenance, tokenizer_identity
 from generation.writing.job import CorpusResult
-from generation.writing.near_duplicates import signatures
 from generation.writing.recorded import open_corpus
 from generation.writing.shards import CorpusWriter
 from generation.writing.statistics import total_variation
@@ -165,42 +162,6 @@ OPERATIONS: dict[str, Callable[[dict[str, Path], Path | None], CorpusResult]] = 
 # What each operation keeps.
 
 
-@pytest.mark.parametrize("seed", [0, 1, 7])
-def test_shuffle_keeps_every_document_s_tokens_and_its_end(
-    corpora: dict[str, Path], maker: Maker, tmp_path: Path, seed: int
-) -> None:
-    out = shuffle(ShuffleConfig(corpora["own"], seed, tmp_path / "s", ROWS)).folder
-    moved = 0
-    for split in SPLITS:
-        before, after = read(corpora["own"], split), read(out, split)
-        assert len(before) == len(after)
-        for old, new in zip(before, after, strict=True):
-            assert Counter(new.token_ids) == Counter(old.token_ids)
-            if old.token_ids[-1] in maker.spec.eos_ids:
-                assert new.token_ids[-1] == old.token_ids[-1]
-            assert new == replace(
-                old, token_ids=new.token_ids, logprob_p=None, logprob_q=None, doc_id=f"own/{split}/{old.index}",
-                source="own",
-            )  # fmt: skip
-            moved += new.token_ids != old.token_ids
-    assert moved > 50
-    assert Corpus(out).manifest.provenance["counts"]["train"]["documents"] == 70
-
-
-def test_shuffle_draws_a_new_order_for_every_document(maker: Maker, tmp_path: Path) -> None:
-    copies = [Document(index, 0, list(range(20)), "length") for index in range(20)]
-    folder = maker.write(tmp_path / "own", dict.fromkeys(SPLITS, copies))
-    out = shuffle(ShuffleConfig(folder)).folder
-    assert len({row for split in SPLITS for row in ids(out, split)}) == 40
-
-
-def test_shuffle_draws_every_order_equally_often() -> None:
-    document = Document(0, 0, [5, 6, 7, 1], "stop", [-1.0] * 4)
-    orders = Counter(tuple(shuffled(document, [1], seed).token_ids[:3]) for seed in range(6000))
-    assert set(orders) == set(permutations((5, 6, 7)))
-    assert sum((count - 1000) ** 2 / 1000 for count in orders.values()) < 20.5  # χ² on 5 degrees, p = 0.001
-
-
 def test_a_clock_that_stands_still_spoils_nothing(
     corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,240 +171,10 @@ def test_a_clock_that_stands_still_spoils_nothing(
     assert told["seconds"] == 0 and told["tokens_per_second"] is None
 
 
-def test_shuffle_of_a_grown_corpus_begins_as_that_of_the_small_one(maker: Maker, tmp_path: Path) -> None:
-    documents = {split: maker.documents(5 + len(split), 40) for split in SPLITS}
-    small = maker.write(tmp_path / "a" / "own", {split: rows[:25] for split, rows in documents.items()})
-    large = maker.write(tmp_path / "b" / "own", documents)
-    first, second = shuffle(ShuffleConfig(small)).folder, shuffle(ShuffleConfig(large)).folder
-    for split in SPLITS:
-        assert ids(second, split)[:25] == ids(first, split)
-    assert ids(first) != ids(shuffle(ShuffleConfig(small, seed=1)).folder)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_dedup_keeps_the_first_of_equals_and_no_test_document_of_train(maker: Maker, tmp_path: Path, seed: int) -> None:
-    train, test = maker.documents(seed, 60, 6), maker.documents(seed + 50, 30, 6)
-    test += [replace(train[7 * place], index=30 + place) for place in range(8)]
-    folder = maker.write(tmp_path / "own", {"train": train, "test": test})
-    result = dedup(DedupConfig(folder, shard_rows=ROWS))
-    seen: set[tuple[int, ...]] = set()
-    for split, documents in (("train", train), ("test", test)):
-        expected = []
-        for document in documents:
-            if tuple(document.token_ids) not in seen:
-                seen.add(tuple(document.token_ids))
-                expected.append(document)
-        kept = read(result.folder, split)
-        assert kept == [
-            replace(document, index=number, doc_id=f"own/{split}/{document.index}", source="own")
-            for number, document in enumerate(expected)
-        ]
-        counts = result.manifest.provenance["counts"][split]
-        distinct = {tuple(document.token_ids) for document in documents}
-        assert counts["kept"] == len(expected)
-        assert counts["duplicates"] == len(documents) - len(distinct)
-        assert counts["in_train"] == len(distinct) - len(expected)
-        assert counts["documents"] == len(documents)
-    assert result.manifest.provenance["counts"]["test"]["in_train"] > 0
-    assert f"dropped {result.manifest.provenance['counts']['train']['duplicates']} duplicates" in result.note
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_dedup_near_drops_what_follows_something_like_it(maker: Maker, tmp_path: Path, seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    documents: Documents = {"train": [], "test": []}
-    for split, count in (("train", 50), ("test", 30)):
-        for index in range(count):
-            row = draw.integers(0, 250, 60).tolist()
-            known = documents["train"] + documents[split]
-            if known and draw.random() < 0.6:
-                row = list(known[draw.integers(len(known))].token_ids)
-                for place in draw.integers(0, 60, draw.integers(0, 4)):
-                    row[place] = int(draw.integers(250))
-            documents[split].append(Document(index, 0, row, "length"))
-    result = dedup(DedupConfig(maker.write(tmp_path / "own", documents), near=True, shard_rows=ROWS))
-    exact = dedup(DedupConfig(tmp_path / "own", shard_rows=ROWS))
-    rows = [row for split in SPLITS for row in ids(exact.folder, split)]
-    minima = signatures(np.concatenate(rows), np.concatenate([[0], np.cumsum([len(row) for row in rows])]))
-    close = (minima[:, None] == minima[None]).mean(axis=2) >= 0.8
-    expected = [row for place, row in enumerate(rows) if not close[place, :place].any()]
-    assert [row for split in SPLITS for row in ids(result.folder, split)] == expected
-    counts = result.manifest.provenance["counts"]
-    assert sum(counts[split]["near_duplicates"] for split in SPLITS) == len(rows) - len(expected) > 5
-    assert result.folder.name == "own-dedup-near"
-
-
-def test_a_near_duplicate_is_found_whatever_stands_between() -> None:
-    draw = np.random.default_rng(0)
-    minima = draw.integers(2**32, size=(3000, 128), dtype=np.uint32)
-    minima[2999] = minima[17]
-    minima[2999, :20] += np.uint32(1)
-    assert np.flatnonzero(follows_near_duplicate(minima)).tolist() == [2999]
-    minima[2999, :30] += np.uint32(1)
-    assert not follows_near_duplicate(minima).any()
-    minima[2999] = minima[17]
-    minima[2999, 28::4] += np.uint32(1)  # 103 of 128 minima agree, in no band but the first seven …
-    minima[18:60, :28] = minima[17, :28]  # … where others stand between that are not alike
-    assert np.flatnonzero(follows_near_duplicate(minima)).tolist() == [2999]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_smaller_subsample_is_part_of_a_larger_one(corpora: dict[str, Path], tmp_path: Path, seed: int) -> None:
-    web, before = read(corpora["web"]), {-1}
-    for tokens in (1, 150, 151, 700, tokens_of(web)):
-        result = subsample(SubsampleConfig(corpora["web"], tokens, seed=seed, out=tmp_path / f"{tokens}"))
-        taken = places(result.folder)
-        assert taken == sorted(set(taken))
-        assert set(taken) >= before - {-1}
-        assert read(result.folder) == [
-            replace(web[place], index=number, doc_id=f"web/train/{place}", source=web[place].source or "web")
-            for number, place in enumerate(taken)
-        ]
-        order = np.argsort(ranks(seed, "train", len(web)))
-        assert set(taken) == set(order[: len(taken)].tolist())
-        assert tokens_of(read(result.folder)) >= tokens
-        assert sum(len(web[place].token_ids) for place in order[: len(taken) - 1]) < tokens
-        assert read(result.folder, "test") == [
-            replace(document, doc_id=f"web/test/{document.index}", source=document.source or "web")
-            for document in read(corpora["web"], "test")
-        ]
-        before = set(taken)
-    assert len(before) == len(web)
-
-
-def test_subsamples_take_every_document_equally_often_and_cut_the_test_split(maker: Maker, tmp_path: Path) -> None:
-    taken = np.mean([ranks(seed, "train", 500) < 0.3 for seed in range(400)], axis=0)
-    assert abs(taken.mean() - 0.3) < 0.006
-    assert np.abs(taken - 0.3).max() < 4.5 * (0.21 / 400) ** 0.5
-    assert abs(np.corrcoef(ranks(1, "train", 5000), ranks(2, "train", 5000))[0, 1]) < 0.06
-    document = Document(0, 0, [3] * 400, "length")
-    rows = {"train": [document] * 3, "test": [document] * 70}
-    folder = maker.write(tmp_path / "own", {s: [replace(d, index=i) for i, d in enumerate(r)] for s, r in rows.items()})
-    result = subsample(SubsampleConfig(folder, 801))
-    assert {split: result.manifest.rows(split) for split in SPLITS} == {"train": 3, "test": 50}
-
-
 def test_total_variation() -> None:
     assert total_variation(np.array([0, 2, 2]), np.array([0, 5, 5, 0])) == 0
     assert total_variation(np.array([1]), np.array([0, 0, 7])) == 1
     assert total_variation(np.array([3, 1]), np.array([1, 1])) == 0.25
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_like_has_the_lengths_of_the_other_corpus(corpora: dict[str, Path], tmp_path: Path, seed: int) -> None:
-    result = subsample(SubsampleConfig(corpora["web"], like=corpora["own"], seed=seed, out=tmp_path / "like"))
-    cut = 0
-    for split in SPLITS:
-        shape = Counter(map(len, ids(corpora["own"], split)))
-        documents, originals = read(result.folder, split), read(corpora["web"], split)
-        lengths = Counter(len(document.token_ids) for document in documents)
-        scale = len(documents) / sum(shape.values())
-        assert all(abs(lengths[length] - scale * shape[length]) < 1 for length in {*lengths, *shape})
-        assert len(set(places(result.folder, split))) == len(documents) > 15
-        for document, place in zip(documents, places(result.folder, split), strict=True):
-            original = originals[place]
-            assert document.token_ids == original.token_ids[: len(document.token_ids)]
-            shortened = len(document.token_ids) < len(original.token_ids)
-            assert document.finish_reason == ("length" if shortened else original.finish_reason)
-            cut += shortened
-        away = sum(abs(lengths[n] / len(documents) - shape[n] * scale / len(documents)) for n in {*lengths, *shape}) / 2
-        counts = result.manifest.provenance["counts"]
-        assert counts[split]["total_variation"] == pytest.approx(away, abs=1e-12)
-        assert counts[split]["kept"] == len(documents)
-    assert cut == sum(counts[split]["cut"] for split in SPLITS) > 0
-    assert f"total variation of {counts['train']['total_variation']:.4f}" in result.note
-
-
-def test_like_cuts_log_probabilities_and_stops_at_the_tokens_asked_for(
-    corpora: dict[str, Path], maker: Maker, tmp_path: Path
-) -> None:
-    short = [Document(index, 0, [4] * (1 + index % 5), "length") for index in range(50)]
-    shape = maker.write(tmp_path / "short", {"train": short, "test": short[:20]})
-    result = subsample(SubsampleConfig(corpora["own"], tokens=90, like=shape, out=tmp_path / "out"))
-    assert Counter(map(len, ids(result.folder))) == dict.fromkeys(range(1, 6), 6)
-    originals = read(corpora["own"])
-    for document, place in zip(read(result.folder), places(result.folder), strict=True):
-        size, original = len(document.token_ids), originals[place]
-        assert document.logprob_p == (original.logprob_p or [])[:size]
-        assert document.logprob_q == (None if original.logprob_q is None else original.logprob_q[:size])
-    assert result.manifest.identity["derivation"]["like"]["name"] == "short"
-    assert result.manifest.provenance["counts"]["train"]["total_variation"] == 0
-    sentence = refused(lambda: subsample(SubsampleConfig(corpora["own"], tokens=500, like=shape)))
-    assert "fewer --tokens" in sentence
-
-
-def test_lengths_that_are_lacking_count_as_the_longest_and_are_named(
-    corpora: dict[str, Path], maker: Maker, tmp_path: Path
-) -> None:
-    long = [Document(index, 0, [4] * (15 if index % 2 else 60), "length") for index in range(20)]
-    shape = maker.write(tmp_path / "long", {"train": long, "test": []})
-    result = subsample(SubsampleConfig(corpora["own"], like=shape, out=tmp_path / "out"))
-    longest = max(map(len, ids(corpora["own"])))
-    assert set(map(len, ids(result.folder))) == {15, longest}
-    counts = result.manifest.provenance["counts"]
-    assert counts["train"]["total_variation"] == pytest.approx(0.5, abs=0.1)
-    assert counts["train"]["limited_by_length"] == longest
-    assert "studies will name it" in result.note
-    assert counts["test"] == {
-        "documents": 34, "kept": 0, "cut": 0, "total_variation": None, "limited_by_length": None,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_interleaving_always_takes_from_the_corpus_that_lags(seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    count = int(draw.integers(2, 5))
-    lengths = [draw.integers(1, 30, draw.integers(1, 60)).astype(np.int32) for _ in range(count)]
-    shares = draw.integers(1, 5, count).astype(np.float64)
-    shares /= shares.sum()
-    taken, given, expected = [0] * count, [0] * count, []
-    while True:
-        turns = [tokens / share for tokens, share in zip(given, shares, strict=True)]
-        if any(turns[i] == min(turns) and taken[i] == len(lengths[i]) for i in range(count)):
-            break
-        turn = turns.index(min(turns))
-        expected.append((turn, taken[turn]))
-        given[turn] += int(lengths[turn][taken[turn]])
-        taken[turn] += 1
-        bound = count * max(int(rows.max()) for rows in lengths)
-        assert all(abs(given[i] - shares[i] * sum(given)) <= bound for i in range(count))
-    chosen = interleave(lengths, shares)
-    assert list(zip(chosen.inputs.tolist(), chosen.rows.tolist(), strict=True)) == expected
-    assert chosen.lengths.tolist() == [lengths[corpus][row] for corpus, row in expected]
-
-
-@pytest.mark.parametrize("weights", [None, (3, 1), (0.1, 0.7)])
-def test_a_mix_holds_whole_documents_once_in_the_shares_asked_for(
-    corpora: dict[str, Path], tmp_path: Path, weights: tuple[float, ...] | None
-) -> None:
-    folders = (corpora["own"], corpora["web"])
-    result = mix(MixConfig(folders, weights, out=tmp_path / "mix", shard_rows=ROWS))
-    shares = np.array(weights or (1, 1)) / sum(weights or (1, 1))
-    for split in SPLITS:
-        documents = read(result.folder, split)
-        inputs = {folder.name: read(folder, split) for folder in folders}
-        given = dict.fromkeys(inputs, 0)
-        following = dict.fromkeys(inputs, 0)
-        for number, document in enumerate(documents):
-            name, part, place = str(document.doc_id).split("/")
-            original = inputs[name][int(place)]
-            assert (part, int(place)) == (split, following[name])
-            assert document == replace(original, index=number, doc_id=document.doc_id, source=original.source or name)
-            following[name] += 1
-            given[name] += len(document.token_ids)
-        assert any(following[name] == len(inputs[name]) for name in inputs)
-        longest = max(len(row) for folder in folders for row in ids(folder, split))
-        for share, name in zip(shares, inputs, strict=True):
-            figures = result.manifest.provenance["counts"][split][name]
-            assert abs(given[name] - share * sum(given.values())) <= 2 * longest
-            assert figures == {
-                "documents": following[name], "tokens": given[name], "share": given[name] / sum(given.values()),
-            }  # fmt: skip
-    assert f"{result.manifest.provenance['counts']['train']['own']['share']:.2%} own" in result.note
-    few = mix(MixConfig(folders, weights, 100, tmp_path / "few", ROWS))
-    assert ids(few.folder) == ids(result.folder)[: len(ids(few.folder))]
-    assert tokens_of(read(few.folder)) >= 100 > tokens_of(read(few.folder)[:-1])
-    assert ids(few.folder, "test") == ids(result.folder, "test")
 
 
 def test_every_kind_of_corpus_is_an_input(corpora: dict[str, Path], tmp_path: Path) -> None:
@@ -740,14 +471,6 @@ def test_two_inputs_of_one_name_are_told_apart(corpora: dict[str, Path], maker: 
     result = mix(MixConfig((corpora["own"], other), out=tmp_path / "out"))
     assert {str(document.doc_id).split("/")[0] for document in read(result.folder)} == {"own", "own#2"}
     assert len({document.doc_id for document in read(result.folder)}) == result.manifest.rows()
-
-
-def test_a_mix_without_held_out_documents_says_so(corpora: dict[str, Path], maker: Maker, tmp_path: Path) -> None:
-    bare = maker.write(tmp_path / "bare", {"train": maker.documents(9, 30), "test": []})
-    result = mix(MixConfig((corpora["own"], bare), out=tmp_path / "out"))
-    assert result.manifest.rows("test") == 0
-    assert "Nothing is held out, since bare holds nothing out" in result.note
-    assert not mix(MixConfig((corpora["own"], bare), out=tmp_path / "out")).changed
 
 
 # The command line.

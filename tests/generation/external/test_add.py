@@ -40,18 +40,14 @@ from generation.external import add as add_module
 from generation.external import reading as taking
 from generation.external import windows as windows_module
 from generation.external.add import add, plan_add
-from generation.external.encoder import Encoder
-from generation.external.prepare import source_name
-from generation.external.windows import Cursor, Cutter, Window, windows
 from generation.files import parts
 from generation.sources.held_out import side_of_text
 from generation.sources.rows import Rows
 from generation.sources.source import Row
 from generation.writing import shards
 from generation.writing import train_test_duplicates as across_module
-from generation.writing.near_duplicates import THRESHOLD, signatures
 from generation.writing.splits import split_of
-from generation.writing.train_test_duplicates import matched, shared_grams, train_test_duplicates
+from generation.writing.train_test_duplicates import shared_grams, train_test_duplicates
 from tests.families import TEXT, build_without_bos
 from tests.generation.sources.hub_server import SHA, Hub, serving
 from tests.own import write_external
@@ -326,92 +322,6 @@ AWKWARD = [
 ]
 
 
-def test_ids_are_those_of_the_tokenizer_with_special_strings_as_text(family: str, family_folder: Folder) -> None:
-    spec = resolve_model(str(family_folder(family)))
-    tokenizer = load_tokenizer(spec.source, None)
-    encoder = Encoder(tokenizer, spec, 20)
-    for text, (ids, closed) in zip(AWKWARD, encoder.encode(AWKWARD), strict=True):
-        whole = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        assert closed == (len(whole) < 20)
-        assert ids.tolist() == ([*whole, tokenizer.eos_token_id] if closed else whole[:20])
-        assert not {*spec.eos_ids, tokenizer.bos_token_id} & set(whole[:20])
-    special = tokenizer("x" + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
-    assert tokenizer.eos_token_id in special, "the tokenizer itself is left as it was"
-
-
-def test_a_tokenizer_without_word_borders_gives_the_same_beginning(family_folder: Folder) -> None:
-    """As Gemma's and Llama 2's: blanks are letters, a text is one word; only a beginning of it is tokenised."""
-    from tokenizers import Tokenizer, models, normalizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE(unk_token="<unk>"))
-    core.normalizer = normalizers.Replace(" ", "▁")
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>", "</s>"], show_progress=False)
-    core.train_from_iterator([word for line in TEXT.split() for word in (line, "▁" + line)], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", unk_token="<unk>")
-    spec = replace(resolve_model(str(family_folder("gpt2"))), eos_ids=(1,), vocab_size=400)
-    encoder = Encoder(tokenizer, spec, 20)
-    assert "▁the" in core.get_vocab()
-    for text, (ids, closed) in zip(AWKWARD, encoder.encode(AWKWARD), strict=True):
-        whole = tokenizer(text, split_special_tokens=True)["input_ids"]
-        assert ids.tolist() == ([*whole, 1] if closed else whole[:20])
-
-
-def test_an_end_of_text_that_is_no_special_token_is_text_too(family_folder: Folder) -> None:
-    spec = resolve_model(str(family_folder("gpt2")))
-    tokenizer = load_tokenizer(spec.source, None)
-    tokenizer.add_tokens(["<end>"])
-    spec = replace(spec, eos_ids=(*spec.eos_ids, tokenizer.convert_tokens_to_ids("<end>")))
-    ids, closed = Encoder(tokenizer, spec, 40).encode(["a<end>b"])[0]
-    assert closed
-    assert ids[-1] == tokenizer.eos_token_id
-    assert not set(ids[:-1].tolist()) & set(spec.eos_ids)
-    assert tokenizer.decode(ids[:-1]) == "a<end>b"
-
-
-@pytest.mark.parametrize("kind", ["unigram", "words"])
-@pytest.mark.parametrize("marked", [True, False], ids=["special tokens", "pieces alone"])
-def test_special_strings_among_the_pieces_of_a_vocabulary_are_text_too(
-    family_folder: Folder, kind: str, marked: bool
-) -> None:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    special, words = ["<unk>", "<s>", "</s>"], ["a", "b", "the", "<", ">", "/", "s", " ", "▁"]
-    if kind == "unigram":
-        core = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(special + words)], unk_id=0))
-    else:
-        core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(special + words)}, unk_token="<unk>"))
-        core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    roles = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"} if marked else {}
-    fast = PreTrainedTokenizerFast(tokenizer_object=core, **roles)
-    spec = replace(resolve_model(str(family_folder("gpt2"))), bos_id=1, eos_ids=(2,), vocab_size=12)
-    plain = "the a b"
-    encoder = Encoder(fast, spec, 40)
-    (ids, closed), (before, _) = encoder.encode(["the </s> a <s> b", plain])
-    assert closed and ids[-1] == 2
-    assert not {2} & set(ids[:-1].tolist())
-    assert not marked or not {1, 2} & set(ids[:-1].tolist())
-    assert before.tolist() == [*core.encode(plain, add_special_tokens=False).ids, 2]
-    if kind == "unigram" and marked:
-        assert core.decode(ids[:-1].tolist(), skip_special_tokens=False).replace(" ", "") == "the</s>a<s>b"
-
-
-def test_a_tokenizer_that_cannot_tell_is_refused(family_folder: Folder) -> None:
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
-
-    spec = resolve_model(str(family_folder("gpt2")))
-    pieces = ["<unk>", "</s>", *"</s> ab", "</", "s>"]
-    merges = [("<", "/"), ("s", ">"), ("</", "s>")]
-    made = models.BPE({piece: i for i, piece in enumerate(pieces)}, merges, unk_token="<unk>")
-    fast = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(made), eos_token="</s>", unk_token="<unk>")
-    with pytest.raises(FaithfulError, match="takes '</s>' written in a text for its end"):
-        Encoder(fast, replace(spec, eos_ids=(1,), vocab_size=300), 20)
-    with pytest.raises(FaithfulError, match="no fast tokenizer"):
-        Encoder(object(), spec, 20)
-
-
 def test_special_strings_in_a_source_stay_text(wish: AddConfig, tmp_path: Path, family_folder: Folder) -> None:
     texts = [f"{number} {number} <|begin_of_text|>x<|end_of_text|>" for number in range(60)]
     path = write_texts(tmp_path / "trap.jsonl", texts)
@@ -422,27 +332,6 @@ def test_special_strings_in_a_source_stay_text(wish: AddConfig, tmp_path: Path, 
     special = {manifest.identity["model"]["bos_id"], *manifest.identity["model"]["eos_ids"]}
     assert all(not special & set(row["token_ids"][:-1]) and row["token_ids"][-1] == 2 for row in rows)
     assert {row["text"] for row in rows} <= set(texts)
-
-
-@pytest.mark.parametrize("unit", ["document", "passage"])
-@pytest.mark.parametrize("length", [LIMIT - 2, LIMIT - 1, LIMIT, LIMIT + 1, 2 * LIMIT])
-def test_documents_are_cut_at_the_exact_length(unit: str, length: int, family_folder: Folder) -> None:
-    spec = resolve_model(str(family_folder("gpt2")))
-    tokenizer = load_tokenizer(spec.source, None)
-    text = "7" * length
-    assert len(tokenizer(text)["input_ids"]) == length
-    cutter = Cutter(Encoder(tokenizer, spec, LIMIT), unit)
-    units = next(windows(lambda state: FakeRows([text], state), cutter, 0)).units
-    first = max(units, key=lambda unit: -int(unit.doc_id.split("#")[1])) if unit == "passage" else units[0]
-    eos = tokenizer.eos_token_id
-    if length < LIMIT:
-        assert (len(first.token_ids), first.closed) == (length + 1, True)
-        assert first.token_ids[-1] == eos
-    else:
-        assert (len(first.token_ids), first.closed) == (LIMIT, False)
-        assert eos not in first.token_ids
-    if unit == "passage":
-        assert sum(len(unit.token_ids) - unit.closed for unit in units) == length
 
 
 def test_a_model_without_end_of_text_gets_documents_without(source: Path, tmp_path: Path) -> None:
@@ -459,69 +348,6 @@ def test_a_model_without_end_of_text_gets_documents_without(source: Path, tmp_pa
 
 
 # The stream
-
-
-class FakeRows:
-    """Rows from a list of texts; empty ones are dropped and counted, as `generation.sources.resolve.Rows` does."""
-
-    def __init__(self, texts: list[str], state: dict[str, Any] | None) -> None:
-        self.texts = texts
-        self.place = state["place"] if state else 0
-        self.dropped = dict(state["dropped"]) if state else {}
-
-    def __iter__(self) -> Iterator[Row]:
-        while self.place < len(self.texts):
-            text = self.texts[self.place]
-            self.place += 1
-            if text:
-                yield Row(f"row {self.place}", text, "fake")
-            else:
-                self.dropped["empty"] = self.dropped.get("empty", 0) + 1
-
-    def state(self) -> dict[str, Any]:
-        return {"place": self.place, "dropped": dict(self.dropped)}
-
-
-def plain(window: Window) -> tuple[Cursor, list[tuple[Any, ...]], dict[str, int]]:
-    return window.place, [(u.doc_id, u.split, u.closed, u.token_ids.tolist()) for u in window.units], window.dropped
-
-
-@pytest.mark.parametrize("unit", ["document", "passage"])
-@pytest.mark.parametrize("size", [1, 7, 40, 1000])
-def test_every_window_can_be_gone_on_from(
-    unit: str, size: int, family_folder: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(windows_module, "ROWS", 16)
-    monkeypatch.setattr(windows_module, "CHARACTERS", 2000)
-    monkeypatch.setattr(windows_module, "PART", 400)
-    texts = [("\n\n".join(some_texts(5, seed)) if seed % 3 else "") for seed in range(90)]
-    spec = resolve_model(str(family_folder("gpt2")))
-    encoder = Encoder(load_tokenizer(spec.source, None), spec, 20)
-    leaves_out = (lambda text: "tide" in text) if unit == "passage" else (lambda text: False)
-    cutter = Cutter(encoder, unit, leaves_out)
-
-    def read(start: Cursor | None) -> list[Any]:
-        return [plain(window) for window in windows(lambda state: FakeRows(texts, state), cutter, 5, size, start)]
-
-    whole = read(None)
-    documents = [document for _, units, _ in whole for document in units]
-    assert all(len(units) == size for _, units, _ in whole[:-1])
-    assert len({document[0] for document in documents}) == len(documents)
-    assert whole[-1][2]["empty"] == 30
-    assert ("also in the training text of tiny" in whole[-1][2]) == (unit == "passage")
-    for number in range(0, len(whole), max(1, len(whole) // 12)):
-        place = Cursor.of(json.loads(json.dumps(whole[number][0].segment("train"))))
-        assert read(place) == whole[number:]
-
-
-def test_long_texts_are_cut_into_passages_part_by_part(family_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "\n\n".join(some_texts(60)) + "y" * 700 + "\n" + "\n".join(some_texts(20, 1))
-    monkeypatch.setattr(windows_module, "PART", 500)
-    parts = list(windows_module._parts(text))
-    assert "".join(parts) == text
-    assert max(map(len, parts)) <= 500
-    assert sum(part.endswith("\n\n") for part in parts) > 5
-    assert "".join(windows_module._parts("x" * 1700)) == "x" * 1700
 
 
 # Growing, stopping, mending
@@ -643,62 +469,7 @@ def test_damaged_shards_are_made_again(corpus: Path, wish: AddConfig, tmp_path: 
     assert contents(out) == contents(corpus)
 
 
-def test_growing_does_not_read_the_source_from_the_beginning(
-    wish: AddConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The held-out split stops early; growing both reads a piece for it and goes on at the end for the other."""
-    monkeypatch.setattr(windows_module, "ROWS", 8)
-    path = write_texts(tmp_path / "many.jsonl", some_texts(2500))
-    read: list[str] = []
-
-    class Counting(Rows):
-        def __iter__(self) -> Iterator[Row]:
-            for row in super().__iter__():
-                read.append(row.doc_id)
-                yield row
-
-    monkeypatch.setattr(taking, "Rows", Counting)
-    out = tmp_path / "many"
-    small = replace(wish, name=str(path), tokens=38_000, held_out=300, out=out, shard_rows=50)
-    add(small)
-    first = len(read)
-    assert first > 1500
-    read.clear()
-    add(replace(small, tokens=39_000, held_out=500))
-    assert len(read) < first / 2
-    numbers = [int(name.split(":")[1]) for name in read]
-    assert min(numbers) < 300
-    assert max(numbers) > 1700
-    direct = add(replace(small, tokens=39_000, held_out=500, out=tmp_path / "direct")).folder
-    here, there = contents(out), contents(direct)
-    assert all(here[name] == there[name] for name in there if name.endswith("parquet"))
-
-
 # What is refused, and what is said
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"seed": 4}, "seed 4 asked for, 3 in the corpus"),
-        ({"context": 64}, "context 64 asked for, 32 in the corpus"),
-        ({"window": 65}, "window 65"),
-        ({"shard_rows": 7}, "shard rows 7"),
-        ({"model": "tiny"}, "model tiny asked for"),
-        ({"unit": "passage"}, "source.unit passage asked for, document in the corpus"),
-        ({"template": "{text}!"}, "source.template"),
-        ({"name": "noise"}, "source.kind noise asked for, files in the corpus"),
-    ],
-)
-def test_other_settings_are_refused_by_name_and_touch_nothing(
-    corpus: Path, wish: AddConfig, change: dict[str, Any], named: str
-) -> None:
-    before = contents(corpus), times(corpus)
-    with pytest.raises(FaithfulError) as refused:
-        add(replace(wish, **change))
-    assert named in str(refused.value)
-    assert "was made otherwise" in str(refused.value)
-    assert (contents(corpus), times(corpus)) == before
 
 
 def test_a_changed_source_is_refused_before_growing(wish: AddConfig, tmp_path: Path) -> None:
@@ -978,21 +749,6 @@ def test_a_set_on_the_hub_becomes_a_corpus(tmp_path: Path, family_folder: Folder
     assert times(tmp_path / "words") == before
 
 
-def test_names_become_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: AddConfig) -> None:
-    names = {
-        "prose": "prose",
-        "HuggingFaceFW/fineweb": "fineweb",
-        "some-one/A set": "A-set",
-        "a/b/notes.jsonl.gz": "notes",
-    }
-    assert {name: source_name(name) for name in names} == names
-    monkeypatch.chdir(tmp_path)
-    result = add(AddConfig("noise", tokens=500, held_out=100))
-    assert result.folder == Path("runs/tiny/corpora/noise")
-    assert (tmp_path / "runs/current").read_text() == "tiny\n"
-    assert add(AddConfig("noise", tokens=500, held_out=100, seed=2)).folder.name == "noise-s2"
-
-
 # Noise
 
 
@@ -1028,19 +784,6 @@ def test_noise_grows_and_does_not_depend_on_shards(tmp_path: Path, family_folder
 
 
 # Near-duplicates across the splits
-
-
-def test_near_duplicates_across_equal_a_comparison_of_all_pairs() -> None:
-    draw = np.random.default_rng(0)
-    right = [draw.integers(0, 50, 60) for _ in range(80)]
-    left = [draw.integers(0, 50, 60) for _ in range(20)]
-    for place in range(0, 20, 2):
-        left[place] = right[3 * place].copy()
-        left[place][draw.integers(0, 60, place // 8)] = 99
-    minima = [signatures(np.concatenate(part), np.arange(len(part) + 1) * 60) for part in (left, right)]
-    pairs = (minima[0][:, None] == minima[1][None]).mean(axis=2) >= THRESHOLD
-    assert matched(*minima).tolist() == pairs.any(axis=1).tolist()
-    assert 5 <= matched(*minima).sum() < 20
 
 
 def test_planted_near_duplicates_are_counted(wish: AddConfig, tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""What a wish to add comes down to, before work starts."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faithful.base.errors import FaithfulError
+from generation.configs.add import AddConfig
+from generation.external.add import add
+from generation.external.prepare import source_name
+from tests.generation.external.test_add import contents, times
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 4}, "seed 4 asked for, 3 in the corpus"),
+        ({"context": 64}, "context 64 asked for, 32 in the corpus"),
+        ({"window": 65}, "window 65"),
+        ({"shard_rows": 7}, "shard rows 7"),
+        ({"model": "tiny"}, "model tiny asked for"),
+        ({"unit": "passage"}, "source.unit passage asked for, document in the corpus"),
+        ({"template": "{text}!"}, "source.template"),
+        ({"name": "noise"}, "source.kind noise asked for, files in the corpus"),
+    ],
+)
+def test_other_settings_are_refused_by_name_and_touch_nothing(
+    corpus: Path, wish: AddConfig, change: dict[str, Any], named: str
+) -> None:
+    before = contents(corpus), times(corpus)
+    with pytest.raises(FaithfulError) as refused:
+        add(replace(wish, **change))
+    assert named in str(refused.value)
+    assert "was made otherwise" in str(refused.value)
+    assert (contents(corpus), times(corpus)) == before
+
+
+def test_names_become_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: AddConfig) -> None:
+    names = {
+        "prose": "prose",
+        "HuggingFaceFW/fineweb": "fineweb",
+        "some-one/A set": "A-set",
+        "a/b/notes.jsonl.gz": "notes",
+    }
+    assert {name: source_name(name) for name in names} == names
+    monkeypatch.chdir(tmp_path)
+    result = add(AddConfig("noise", tokens=500, held_out=100))
+    assert result.folder == Path("runs/tiny/corpora/noise")
+    assert (tmp_path / "runs/current").read_text() == "tiny\n"
+    assert add(AddConfig("noise", tokens=500, held_out=100, seed=2)).folder.name == "noise-s2"
