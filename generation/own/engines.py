@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faithful.base.errors import FaithfulError
+from faithful.base.memory import available_memory
 
 if TYPE_CHECKING:
     from faithful.models.spec import ModelSpec
@@ -28,10 +29,11 @@ class EngineKind:
 
 def _vllm(spec: "ModelSpec", sampling: "Sampling", settings: "EngineSettings") -> "Engine":
     from generation.own.vllm_check import reference, refuse_other_probabilities
-    from generation.sampling.vllm_engine import VllmEngine, set_environment
+    from generation.sampling.vllm_engine import VllmEngine, cpu_cache_gib, cpu_row_bytes, set_environment
 
     known = reference(spec, sampling, settings)
-    set_environment(settings)
+    row = cpu_row_bytes(spec, sampling) if settings.device == "cpu" else 0
+    set_environment(settings, cpu_cache_gib(row, settings.slots, available_memory()))
     vllm = VllmEngine(spec, sampling, settings)
     refuse_other_probabilities(vllm, known)
     return vllm

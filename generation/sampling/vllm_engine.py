@@ -4,6 +4,7 @@ Always run it in a process of its own (`generation.own.workers` does): vLLM patc
 settings are environment variables read at import.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,14 +12,28 @@ from typing import Any
 import numpy as np
 
 from faithful.base.errors import FaithfulError, one_line
+from faithful.models.load import shape_of
 from faithful.models.spec import ModelSpec
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings, Request, Sample, unheard
 
 FEED = 1.1
+GIB = 2**30
+CPU_BLOCK = 128
 
 
-def set_environment(settings: EngineSettings) -> None:
+def cpu_row_bytes(spec: ModelSpec, sampling: Sampling) -> int:
+    """Bytes of vLLM's cache on a CPU that a whole sample takes: in blocks of 128 tokens."""
+    blocks = math.ceil((sampling.max_tokens + 1) / CPU_BLOCK)
+    return max(1, shape_of(spec).row_bytes(4 if spec.dtype == "float32" else 2, blocks * CPU_BLOCK))
+
+
+def cpu_cache_gib(row: int, slots: int, available: int) -> int:
+    """GiB of cache for `slots` samples of `row` bytes, at most a quarter of the available memory, at least one."""
+    return max(1, min(math.ceil(row * (slots + 1) / GIB), available // (4 * GIB)))
+
+
+def set_environment(settings: EngineSettings, cache_gib: int = 1) -> None:
     """Set what vLLM reads at import; call before anything imports it."""
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_NO_USAGE_STATS"] = "1"
@@ -26,7 +41,7 @@ def set_environment(settings: EngineSettings) -> None:
     os.environ.setdefault("VLLM_CONFIGURE_LOGGING", "1")
     if settings.device == "cpu":
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(cache_gib))
     elif settings.deterministic:
         os.environ["VLLM_BATCH_INVARIANT"] = "1"
 
@@ -86,6 +101,11 @@ class VllmEngine:
 
     def __init__(self, spec: ModelSpec, sampling: Sampling, settings: EngineSettings) -> None:
         keep_float32(spec.dtype)
+        slots = settings.slots
+        if settings.device == "cpu":
+            # What does not fit is put off and computed again in parts, which vLLM cannot do with generators of a CPU.
+            cache = int(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * GIB
+            slots = max(1, min(slots, cache // cpu_row_bytes(spec, sampling) - 1))
         from vllm import LLM
 
         engine: Any = LLM
@@ -104,7 +124,7 @@ class VllmEngine:
                 generation_config="vllm",
                 logprobs_mode="raw_logprobs",
                 max_model_len=min(spec.positions or sampling.max_tokens + 1, sampling.max_tokens + 1),
-                max_num_seqs=settings.slots,
+                max_num_seqs=slots,
                 enable_prefix_caching=False,
                 enforce_eager=settings.device == "cpu",
                 disable_log_stats=True,

@@ -29,3 +29,19 @@ def test_what_cannot_be_taken_is_refused_with_what_can(monkeypatch: pytest.Monke
 
 def test_every_engine_states_what_a_worker_takes() -> None:
     assert all(kind.base_bytes > 2**28 and callable(kind.build) for kind in ENGINES.values())
+
+
+def test_the_cache_of_vllm_on_a_cpu_holds_all_samples_in_flight() -> None:
+    """With less, samples are put off and computed again in parts, at which vLLM ends on a CPU (SmolLM2, 256 in flight)."""
+    from faithful.models.spec import resolve_model
+    from generation.sampling.distribution import Sampling
+    from generation.sampling.vllm_engine import cpu_cache_gib, cpu_row_bytes
+
+    row = cpu_row_bytes(resolve_model("tiny"), Sampling(max_tokens=127))
+    assert row == 128 * 2 * 4 * 256 * 4  # tokens, keys and values, layers, width, float32
+    assert cpu_row_bytes(resolve_model("tiny"), Sampling(max_tokens=128)) == 2 * row
+    assert cpu_cache_gib(row, 64, 64 * 2**30) == 1
+    smollm2 = 256 * 46_080
+    gib = cpu_cache_gib(smollm2, 256, 64 * 2**30)
+    assert gib == 3 and gib * 2**30 // smollm2 - 1 >= 256
+    assert cpu_cache_gib(smollm2, 256, 8 * 2**30) == 2
