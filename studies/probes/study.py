@@ -42,7 +42,7 @@ from studies.probes.tasks.packaged import find_tasks
 from studies.probes.tasks.read import load_task
 from studies.probes.tasks.task import embedded_names, hub_names
 from studies.probes.words import FORMAT as WORDS_FORMAT
-from studies.probes.words import words_floor
+from studies.probes.words import as_read, words_floor
 from studies.statistics.parts import Parts
 from studies.statistics.verdicts import NORMAL, summarise
 
@@ -172,12 +172,16 @@ class _Probes:
 
     def _words(self) -> dict[str, WordsFound]:
         """By task: what words alone tell."""
-        cache, found = ResultCache(self.config.out / "words", WORDS_FORMAT), {}
+        context = self.found.spec.tokenizer_sha256, self.found.context
+        cache, found = ResultCache(self.config.out / "words", WORDS_FORMAT, *context), {}
         for done, (name, data) in enumerate(self.data.items()):
-            floor = partial(words_floor, data, self.plans[name])
+            floor = partial(self._words_of, data)
             found[name] = cache.once(floor, data.sha256, self.config.folds, self.config.seed, label=name)
             self.report(Progress("words", done + 1, len(self.data), "tasks"))
         return found
+
+    def _words_of(self, data: TaskData) -> WordsFound:
+        return words_floor(as_read(data, self.embedded.encoder), self.plans[data.task.name])
 
     def _same_texts(self) -> list[list[str]]:
         """Tasks by name, those of the same texts together: they are read together."""

@@ -19,7 +19,8 @@ def _tasks(summary: ProbesSummary) -> Table:
         marks = ["ceiling: left out of the means"] if task["ceiling"] else []
         if task["train_groups"] is not None and task.get("folds_of") == "examples":
             marks.append("folds of examples: a class has one group")
-        if task["words"]["accuracy"] >= task["baseline"]["accuracy"]:
+        words = task.get("words")  # older studies lack it
+        if words and words["accuracy"] >= task["baseline"]["accuracy"]:
             marks.append("words alone tell as much")
         tested = {corpus: sides["test"] for corpus, sides in task["overlap"].items()}
         shared = ", ".join(f"{corpus} {one['texts']}/{one['grams']}" for corpus, one in tested.items())
@@ -29,7 +30,7 @@ def _tasks(summary: ProbesSummary) -> Table:
                 str(len(task["labels"])),
                 f"{task['train']} / {task['test']}",
                 f"{task['majority']:.3f}",
-                cell({"value": task["words"]["accuracy"], "ci95": task["words"]["accuracy_ci95"]}, 3),
+                cell({"value": words["accuracy"], "ci95": words["accuracy_ci95"]}, 3) if words else "–",
                 cell({"value": task["baseline"]["accuracy"], "ci95": task["baseline"]["accuracy_ci95"]}, 3),
                 "; ".join(marks),
                 shared or "–",

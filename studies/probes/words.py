@@ -2,24 +2,45 @@
 
 A logistic regression on the words of the training texts (lower case; 1 + log of their count, times how rare they are in the
 training texts, each text of length 1), its C by cross-validation on the folds that the other probes have. Features of a
-model that tell no more than this tell nothing about the model.
+model that tell no more than this tell nothing about the model. Of a text the words are read that the model reads too: those
+of its context.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from generation.external.encoder import Encoder
 from studies.probes.score import Plan, score
 from studies.probes.summary import WordsFound
-from studies.probes.tasks.examples import TaskData
+from studies.probes.tasks.examples import Examples, TaskData
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 CS = (0.1, 1.0, 10.0, 100.0)
 STEPS = 1000
-FORMAT = 1
+FORMAT = 2
 """Counts changes of what this floor is."""
+
+
+def as_read(data: TaskData, encoder: Encoder) -> TaskData:
+    """A task whose texts end where the model's context does; those that fit are left to the letter.
+
+    Args:
+        data: the task.
+        encoder: makes the token ids that the model reads of a text.
+    """
+
+    def cut(side: Examples) -> Examples:
+        read = zip(side.texts, encoder.beginnings(side.texts), strict=True)
+        return replace(
+            side,
+            texts=[text if len(ids) < encoder.limit else encoder.backend.decode(ids.tolist()) for text, ids in read],
+        )
+
+    return replace(data, train=cut(data.train), test=cut(data.test))
 
 
 def words_floor(data: TaskData, plan: Plan) -> WordsFound:

@@ -31,6 +31,13 @@ def test_tasks_that_words_alone_solve_as_well_are_marked() -> None:
     assert "words alone tell as much" not in str(cells_of(table, "easy"))
 
 
+def test_a_study_made_before_there_was_a_floor_of_words_is_still_shown() -> None:
+    summary = summary_of_probes()
+    del summary["tasks"]["hard"]["words"]
+    table = probes_tables(summary)[0]
+    assert dict(zip(table.header, cells_of(table, "hard"), strict=True))["words alone"] == "–"
+
+
 def test_folds_of_examples_are_said_where_a_task_has_groups() -> None:
     summary = summary_of_probes()
     summary["tasks"]["hard"] |= {"train_groups": 3}

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from faithful.models.spec import resolve_model
+from faithful.models.tokenizer import load_tokenizer
+from generation.external.encoder import Encoder
 from studies.probes.score import plan_probes
 from studies.probes.tasks.examples import Examples, TaskData
 from studies.probes.tasks.task import Task
-from studies.probes.words import CS, words_floor
+from studies.probes.words import CS, as_read, words_floor
 from tests.studies.probes.data import RNG
 
 
@@ -59,3 +62,20 @@ def test_texts_without_a_word_give_one_answer() -> None:
     data = task(["…" * (1 + n) for n in range(90)], y, 30)
     found = words_floor(data, plan_probes(data, 4, 1, (), 0))
     assert found["accuracy"] == pytest.approx(data.majority) and found["words"] == 1
+
+
+def test_words_beyond_the_models_context_are_not_read() -> None:
+    spec = resolve_model("tiny")
+    encoder = Encoder(load_tokenizer(spec.files, spec.hub_revision()), spec, 12)
+    y = [int(n % 2) for n in range(120)]
+    early = [f"{('alpha', 'beta')[label]}  for x in\trange({n}):" + " pass" * 30 for n, label in enumerate(y)]
+    late = [f"for x in range({n}):" + " pass" * 30 + f" {('alpha', 'beta')[label]}" for n, label in enumerate(y)]
+    found = []
+    for texts in (early, late):
+        data = as_read(task(texts, y, 40), encoder)
+        read = [*data.test.texts, *data.train.texts]
+        assert all(whole.startswith(part) and len(part) < len(whole) for whole, part in zip(texts, read, strict=True))
+        found.append(words_floor(data, plan_probes(data, 4, 1, (), 0))["accuracy"])
+    assert found[0] == 1.0 and found[1] < 0.7
+    short = task(["a  b\n", "c"] * 4, [0, 1] * 4, 2)
+    assert as_read(short, encoder).test.texts == short.test.texts
