@@ -2,50 +2,25 @@
 
 import re
 import shlex
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from datasets import load_dataset
 from typer.testing import CliRunner
 
 from faithful.cli import app
-from faithful.hub.card_file import BEGIN, END, merge_metadata
 from faithful.options.line import folded
 from faithful.store.corpus import Corpus, Shard, read_manifest, write_manifest
 from generation.cards.card import metadata, write_card
 from generation.cards.made_by import made_by
 from generation.cards.parts import SIZES
-from generation.configs.generate import GenerateConfig
-from generation.own.generate import generate
 from tests.faithful.hub.things import unfilled
+from tests.generation.cards.conftest import parts
 
 Folder = Callable[[str], Path]
 LADDER = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory, family_folder: Folder) -> Path:
-    """A certified corpus of 1,200 tokens; never change it: copy it first."""
-    out = tmp_path_factory.mktemp("card") / "own"
-    stated = {"tokens": 1200, "held_out": 300, "shard_rows": 24, "batch": 8, "max_tokens": 31, "seed": 7}
-    generate(GenerateConfig(model=str(family_folder("gpt2")), out=out, top_p=0.9, workers=1, device="cpu", **stated))  # type: ignore[arg-type]
-    return out
-
-
-@pytest.fixture
-def copy(corpus: Path, tmp_path: Path) -> Path:
-    """A copy that a test may change."""
-    return Path(shutil.copytree(corpus, tmp_path / "own"))
-
-
-def parts(folder: Path) -> tuple[dict[str, Any], str]:
-    """Metadata and body of a card."""
-    _, front, body = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-    return yaml.safe_load(front), body
 
 
 def change_model(folder: Path, **values: Any) -> str:
@@ -114,60 +89,6 @@ def test_both_splits_load_as_the_card_says(corpus: Path, tmp_path: Path) -> None
 
 def test_no_placeholder_is_left(corpus: Path) -> None:
     assert not unfilled((corpus / "README.md").read_text(encoding="utf-8"))
-
-
-def test_human_text_and_metadata_survive_and_ours_is_replaced(copy: Path) -> None:
-    path = copy / "README.md"
-    text = path.read_text(encoding="utf-8")
-    before, ours, after = text[: text.index(BEGIN)], text[text.index(BEGIN) :], "\n\n## Our notes\n\nKept. ünï\n"
-    edited = before.replace("pretty_name: ", "license: mit\nmine: [1, 2]\npretty_name: My title #")
-    edited = edited.replace("- synthetic\n", "- harbour\n- synthetic\n").replace("n<1K", "n>1T")
-    path.write_text(edited + "Above.\n\n" + ours.replace("## Limitations", "## Old heading") + after, encoding="utf-8")
-    write_card(copy)
-    front, body = parts(copy)
-    assert front["license"] == "mit"
-    assert front["mine"] == [1, 2]
-    assert front["pretty_name"].startswith("My title")
-    assert {"harbour", "synthetic", "faithful"} <= set(front["tags"])
-    assert front["size_categories"] == ["n<1K"]
-    assert body.strip().startswith("Above.")
-    assert "Kept. ünï" in body.split(END)[1]
-    assert "## Limitations" in body
-    assert "## Old heading" not in body
-    once = path.read_bytes()
-    write_card(copy)
-    assert path.read_bytes() == once
-
-
-def test_a_readme_of_the_users_own_is_kept_below(copy: Path) -> None:
-    (copy / "README.md").write_text("# Mine\n\nwith ---\nlines\n", encoding="utf-8")
-    write_card(copy)
-    front, body = parts(copy)
-    assert front["tags"][0] == "synthetic"
-    assert "# Mine\n\nwith ---\nlines" in body.split(END)[1]
-
-
-def test_front_matter_that_cannot_be_read_is_not_thrown_away(copy: Path) -> None:
-    (copy / "README.md").write_text("---\nmine: [1, 2\n---\n\nText.\n", encoding="utf-8")
-    try:
-        write_card(copy)
-    except Exception as error:
-        assert type(error).__name__ == "FaithfulError"
-        assert "\n" not in str(error)
-    assert "mine: [1, 2" in (copy / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("tags", "kept"),
-    [("harbour", ["harbour"]), (None, []), (["a", "b"], ["a", "b"]), ([{"a": 1}], [{"a": 1}])],
-)
-def test_tags_a_person_wrote_are_kept_whatever_their_form(tags: Any, kept: list[str]) -> None:
-    assert merge_metadata({"tags": tags}, {"tags": ["synthetic"]})["tags"] == [*kept, "synthetic"]
-
-
-@pytest.mark.parametrize("tags", [3, {"a": 1}])
-def test_tags_that_are_none_stay_for_the_hub_to_refuse(tags: Any) -> None:
-    assert merge_metadata({"tags": tags}, {"tags": ["synthetic"]})["tags"] == tags
 
 
 def test_the_picture_is_there(corpus: Path) -> None:

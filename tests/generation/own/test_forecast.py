@@ -1,21 +1,13 @@
-"""Arithmetic of the forecast, and a dry run that leaves no trace."""
+"""Arithmetic of the forecast."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from faithful.base.errors import FaithfulError
-from faithful.cli import app
 from faithful.models.presets import presets
-from generation.configs.generate import GenerateConfig
-from generation.own.dry_run import dry_run
 from generation.own.forecast import bytes_on_disk, make_forecast, worker_memory
-from generation.own.prepare import stated_sampling
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
-from generation.writing.splits import held_out_budget
 
 CPU = EngineSettings("transformers", "cpu", threads=1, slots=64, shard_rows=512, deterministic=True)
 KV_16_BIT = {
@@ -93,89 +85,3 @@ def test_memory_grows_with_the_batch_and_the_context() -> None:
     assert worker_memory(shape, "float32", replace(CPU, slots=128), 128) > small
     assert worker_memory(shape, "float32", CPU, 256) > small
     assert worker_memory(shape, "float16", CPU, 128) < small
-
-
-def everything_below(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-
-
-@pytest.mark.parametrize("model", ["pythia-2.8b", "gemma-2-2b", None])
-def test_a_dry_run_of_a_preset_says_its_values_and_writes_nothing(
-    model: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    preset = presets()[model or "tiny"]
-    forecast = dry_run(GenerateConfig(model=model, device="cpu"))
-    assert (forecast.train_tokens, forecast.test_tokens) == (preset.tokens, held_out_budget(preset.tokens))
-    assert forecast.max_tokens == preset.context - 1
-    assert forecast.kv_bytes_per_token == preset.shape.kv_bytes_per_token(4)
-    assert forecast.folder == f"runs/{preset.name}/corpora/own"
-    assert forecast.preset is not None
-    assert forecast.preset["d_sae"] == preset.d_sae
-    assert everything_below(tmp_path) == []
-
-
-def test_a_dry_run_of_a_local_model_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family_folder
-) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.chdir(tmp_path)
-    model = family_folder("llama")
-    before = {path: path.stat().st_mtime_ns for path in model.rglob("*")}
-    forecast = dry_run(GenerateConfig(model=str(model), tokens=5000, temperature=0.7, device="cpu"))
-    assert (forecast.train_tokens, forecast.max_tokens) == (5000, 127)
-    assert forecast.folder.endswith("/own-t0.7")
-    assert everything_below(tmp_path) == []
-    assert {path: path.stat().st_mtime_ns for path in model.rglob("*")} == before
-
-
-@pytest.mark.parametrize(
-    "stated",
-    [
-        {"temperature": 0.0}, {"top_p": 0.0}, {"mode": "songs"}, {"engine": "magic"}, {"device": "tpu"}, {"batch": 0},
-        {"max_tokens": 5000}, {"workers": 0}, {"dtype": "float7"},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_a_dry_run_refuses_what_generate_refuses(
-    stated: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(FaithfulError) as caught:
-        dry_run(GenerateConfig(model="gpt2", **stated))  # type: ignore[arg-type]
-    assert "\n" not in str(caught.value)
-    assert everything_below(tmp_path) == []
-
-
-def test_a_dry_run_of_a_preset_refuses_a_folder_that_holds_other_things(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "runs" / "gpt2" / "corpora" / "own"
-    folder.mkdir(parents=True)
-    (folder / "notes.txt").write_text("mine")
-    with pytest.raises(FaithfulError, match="not empty"):
-        dry_run(GenerateConfig(model="gpt2"))
-
-
-def test_a_model_that_is_too_large_does_not_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("generation.own.forecast.available_memory", lambda: 2**33)
-    forecast = dry_run(GenerateConfig(model="pythia-2.8b", device="cpu"))
-    assert not forecast.fits
-    assert "does not fit" in forecast.note and "--dtype bfloat16" in forecast.note
-    shown = CliRunner().invoke(app, ["generate", "--model", "pythia-2.8b", "--device", "cpu", "--dry-run"])
-    assert shown.exit_code == 0 and "none: it does not fit" in shown.stdout
-    assert dry_run(GenerateConfig(model="pythia-2.8b", device="cpu", dtype="bfloat16")).fits
-    assert "fit" not in dry_run(GenerateConfig(model="gpt2", device="cpu")).note
-
-
-@pytest.mark.parametrize("positions", [0, 128])
-def test_a_model_that_states_no_context_has_no_longest_sample(positions: int) -> None:
-    assert stated_sampling(GenerateConfig(max_tokens=127), "x/y", positions).max_tokens == 127
-    config = GenerateConfig(max_tokens=5000)
-    if not positions:
-        assert stated_sampling(config, "x/y", positions).max_tokens == 5000
-        assert stated_sampling(GenerateConfig(), "x/y", positions).max_tokens == 511
-        return
-    with pytest.raises(FaithfulError, match="at most 127"):
-        stated_sampling(config, "x/y", positions)

@@ -1,0 +1,46 @@
+"""What a run of `generate` settles before it starts: its folder, its sampling, its engine."""
+
+from pathlib import Path
+
+import pytest
+
+from faithful.base.errors import FaithfulError
+from generation.configs.generate import GenerateConfig
+from generation.own.prepare import (
+    corpus_folder,
+    corpus_to_go_on_with,
+    refuse_bad_counts,
+    stated_sampling,
+)
+
+
+@pytest.mark.parametrize("positions", [0, 128])
+def test_a_model_that_states_no_context_has_no_longest_sample(positions: int) -> None:
+    assert stated_sampling(GenerateConfig(max_tokens=127), "x/y", positions).max_tokens == 127
+    config = GenerateConfig(max_tokens=5000)
+    if not positions:
+        assert stated_sampling(config, "x/y", positions).max_tokens == 5000
+        assert stated_sampling(GenerateConfig(), "x/y", positions).max_tokens == 511
+        return
+    with pytest.raises(FaithfulError, match="at most 127"):
+        stated_sampling(config, "x/y", positions)
+
+
+def test_a_corpus_is_called_by_what_its_sampling_changes(tmp_path: Path) -> None:
+    assert corpus_folder(GenerateConfig(model="gpt2")) == Path("runs/gpt2/corpora/own")
+    assert corpus_folder(GenerateConfig(model="gpt2", temperature=0.7, top_p=0.9)).name == "own-t0.7-p0.9"
+    assert corpus_folder(GenerateConfig(model="gpt2", temperature=0.7, out=tmp_path)) == tmp_path
+
+
+def test_a_folder_is_gone_on_with_where_it_holds_a_corpus_or_nothing(tmp_path: Path) -> None:
+    assert corpus_to_go_on_with(tmp_path / "none") is None
+    assert corpus_to_go_on_with(tmp_path) is None
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FaithfulError, match="not empty"):
+        corpus_to_go_on_with(tmp_path)
+
+
+@pytest.mark.parametrize("stated", [{"batch": 0}, {"shard_rows": -1}, {"workers": 0}, {"threads": 0}], ids=str)
+def test_counts_that_count_nothing_are_refused(stated: dict[str, int]) -> None:
+    with pytest.raises(FaithfulError, match=next(iter(stated)).replace("_", "-")):
+        refuse_bad_counts(GenerateConfig(model="gpt2", **stated))  # type: ignore[arg-type]
