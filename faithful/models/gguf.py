@@ -244,7 +244,7 @@ def _refuse_unused(model: Any, file: Path, header: GgufHeader) -> None:
     from transformers import modeling_gguf_pytorch_utils as reading
 
     if header.architecture not in reading.GGUF_SUPPORTED_ARCHITECTURES:
-        return  # read another way, which names what it does not use
+        return  # Qwen3.5 is read another way, which names what it does not use; mixtures of experts have names of their own
     config = model.config.to_dict()
     processor = reading.TENSOR_PROCESSORS.get(header.architecture, reading.TensorProcessor)(config=config)
     known = reading.get_gguf_hf_weights_map(model, processor)

