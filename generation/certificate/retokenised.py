@@ -27,6 +27,7 @@ from generation.sampling.seeds import sample_seed
 from generation.sampling.transformers_engine import TransformersEngine
 from generation.scoring.scored_part import ScoredPart
 from generation.sources.samples import ENDS_UNKNOWN, ROUND_TRIP
+from generation.writing.identity import drawn_in
 from generation.writing.statistics import without_closing
 
 RETOKENISED = "text re-tokenised"
@@ -64,12 +65,13 @@ def held_against_drawn(
     count = min(len(part.documents), max(most, LEAST_DOCUMENTS))
     counts = manifest.provenance["samples"]
     documents, changed = drawn_through_text(
-        model, spec, load_tokenizer(spec.source, spec.hub_revision()), sampling.with_changes(max_tokens=longest), count,
+        model, spec, load_tokenizer(spec.files, spec.hub_revision()), sampling.with_changes(max_tokens=longest), count,
         scored.seed, ends_known=not counts.get(ENDS_UNKNOWN), report=report,
     )  # fmt: skip
     drawn = ScoredPart(documents, np.arange(len(documents)), None, "drawn here")
-    ours = score_evidence(drawn, model, spec, sampling, seed=scored.seed, report=report).evidence
-    found = against_drawn(result, scored.evidence, ours, changed)
+    # Scored as the texts are: a wider band for rounding would take more tokens out of one side than of the other.
+    ours = score_evidence(drawn, model, spec, sampling, sampled_in=drawn_in(manifest), seed=scored.seed, report=report)
+    found = against_drawn(result, scored.evidence, ours.evidence, changed)
     found["against_drawn"]["round_trip_share"] = counts.get(ROUND_TRIP, 0) / max(counts["samples"], 1)
     return found
 

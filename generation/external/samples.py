@@ -9,6 +9,7 @@ from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
 from generation.external.encoder import Encoder
 from generation.external.windows import Unit
+from generation.files.templates import is_missing
 from generation.sampling.distribution import Sampling
 from generation.sources.samples import (
     COUNTING,
@@ -21,6 +22,7 @@ from generation.sources.samples import (
     Samples,
     refuse_ids_as_text,
     refuse_other,
+    whole_number,
 )
 from generation.sources.source import Row, Source
 from generation.writing.shards import decode
@@ -102,7 +104,7 @@ class SampleMaker:
         units = []
         for row, ids, again in zip(batch, bodies, texts, strict=True):
             refuse_ids_as_text(row.text, ", ".join(self.source.columns), self.source.name)
-            closed, count = self._closed(row, len(ids)), self._count(row)
+            closed, count = self._closed(row), self._count(row)
             is_whole = len(ids) < self.encoder.limit
             if again == row.text if is_whole else row.text.startswith(again):
                 known = count if is_whole else None
@@ -124,22 +126,24 @@ class SampleMaker:
     def _name(self, row: Row) -> str:
         return f"Sample {row.doc_id} of {self.source.name}"
 
-    def _closed(self, row: Row, length: int) -> bool | None:
-        """Whether a text ended by itself, as far as is known: its finish reason, its count, else the longest declared."""
+    def _closed(self, row: Row) -> bool | None:
+        """Whether a text ended by itself, as far as is known: its finish reason, else its count.
+
+        Its own length does not tell: a text that was cut for length may come back with fewer tokens than were drawn.
+        """
         stated, count = self._ended(row), self._count(row)
-        if stated is not None or self.samples.longest is None:
+        if stated is not None or count is None or self.samples.longest is None:
             return stated
-        return (length if count is None else count) < self.samples.longest
+        return count < self.samples.longest
 
     def _count(self, row: Row) -> int | None:
-        count = row.values.get(self.samples.count) if self.samples.count else None
-        return count if isinstance(count, int) and not isinstance(count, bool) else None
+        return whole_number(row.values.get(self.samples.count)) if self.samples.count else None
 
     def _ended(self, row: Row) -> bool | None:
         """Whether a sample ended by itself, None where its row does not say."""
         reason = row.values.get(self.samples.finish_reason) if self.samples.finish_reason else None
         reason = reason.get("type") if isinstance(reason, dict) else reason
-        if reason is None or reason == "":
+        if is_missing(reason) or reason == "":
             return None
         if reason not in ENDED + CUT:
             raise FaithfulError(
@@ -183,9 +187,9 @@ class SampleMaker:
 
     def _refuse_prompt(self, row: Row) -> None:
         prompt = row.values.get(self.samples.prompt_ids) if self.samples.prompt_ids else None
-        if prompt and list(prompt) != [self.spec.bos_id]:
+        if not is_missing(prompt) and prompt not in ([], "", self.spec.bos_id, [self.spec.bos_id]):
             raise FaithfulError(
-                f"{self._name(row)} was drawn after the prompt {str(list(prompt))[:40]}, and only what follows BOS alone (id"
+                f"{self._name(row)} was drawn after the prompt {str(prompt)[:40]}, and only what follows BOS alone (id"
                 f" {self.spec.bos_id}) can be certified; leave such samples out, or give another --bos."
             )
 

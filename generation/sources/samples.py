@@ -46,7 +46,7 @@ class Samples:
         prompt_ids: what it was prompted with.
         logprobs: log p of each of its ids.
         count: of how many tokens a text was.
-        longest: texts of so many tokens were cut for length: as declared, else the largest of these counts.
+        longest: texts of so many tokens, by their count, were cut for length: as declared, else the largest of these counts.
         model: column that names the model, and what it says.
         stated: columns that state the sampling, each after the field of `Sampling` that it is.
     """
@@ -129,12 +129,12 @@ def find_columns(
             raise FaithfulError(f"{where} has no column '{column}'; it has {', '.join(available)}.")
     count, longest = None, wanted.longest
     if not wanted.ids:
-        count = next((name for name in COUNTS if isinstance(first.get(name), int)), None)
+        count = next((name for name in COUNTS if whole_number(first.get(name)) is not None), None)
     model = next((name for name in MODELS if isinstance(first.get(name), str)), None)
     stated = ((field, next((n for n in names if n in available), None)) for field, names in STATED.items())
     if count and longest is None:
-        counts = (row.get(count) for row in opened((count,)))
-        longest = max(value for value in counts if isinstance(value, int))
+        counts = (whole_number(row.get(count)) for row in opened((count,)))
+        longest = max(value for value in counts if value is not None)
     return Samples(
         are_ids=wanted.ids,
         finish_reason=wanted.finish_reason or (FINISH_REASON if FINISH_REASON in available else None),
@@ -145,6 +145,23 @@ def find_columns(
         model=(model, first[model]) if model else None,
         stated=tuple((field, column) for field, column in stated if column),
     )
+
+
+def number_of(value: object) -> float | None:
+    """A finite number, also as tables of text write it; None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def whole_number(value: object) -> int | None:
+    """A whole number, as a table with gaps (30.0) or of text writes it, too; None for everything else."""
+    number = number_of(value)
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def refuse_other(samples: Samples, declared: Mapping[str, Any], row: Mapping[str, Any], name: str) -> None:
@@ -162,13 +179,10 @@ def refuse_other(samples: Samples, declared: Mapping[str, Any], row: Mapping[str
             )
     for field, column in samples.stated:
         value, wanted = row.get(column), declared[field]
-        if is_missing(value) or (field == "top_k" and value == -1 and wanted == 0):
+        number = number_of(value)
+        if is_missing(value) or value == "" or (field == "top_k" and number == -1 and wanted == 0):
             continue
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isclose(value, wanted, rel_tol=1e-6)
-        ):
+        if number is None or not math.isclose(number, wanted, rel_tol=1e-6):
             option = f"--{field.replace('_', '-')}"
             raise FaithfulError(
                 f"{name} was drawn with {column} {value}, says its row, and {option} {wanted:g} is declared: declare what is"

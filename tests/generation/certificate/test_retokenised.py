@@ -1,6 +1,8 @@
 """Samples that came as texts: what drawing some here and sending them through text as well can tell, and what not."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,10 @@ import pytest
 
 from faithful.models.spec import ModelSpec
 from faithful.models.tokenizer import load_tokenizer
+from faithful.store.corpus import Manifest
+from generation.certificate import retokenised
 from generation.certificate.conclude import NOT_FROM, TOO_FEW
-from generation.certificate.retokenised import RETOKENISED, against_drawn, drawn_through_text
+from generation.certificate.retokenised import RETOKENISED, against_drawn, drawn_through_text, held_against_drawn
 from generation.certificate.score_part import score_evidence
 from generation.sampling.distribution import Sampling
 from tests.documented import undocumented
@@ -77,3 +81,25 @@ def test_ends_are_kept_only_where_the_texts_tell_theirs(through_text: Any, famil
     with_ends, without = through_text(OWN, 1)[0], through_text(OWN, 1, ends_known=False)[0]
     assert any(int(document[-1]) in spec.eos_ids for document in with_ends)
     assert not any(int(token) in spec.eos_ids for document in without for token in document)
+
+
+@pytest.mark.parametrize("drawn_in", [None, "float32"])
+def test_both_sides_are_scored_alike_and_the_tokenizer_is_where_the_model_has_its_files(
+    through_text: Any, family_model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, drawn_in: str | None
+) -> None:
+    spec, model = family_model("gpt2")
+    files, sampling, seen = spec.source, Sampling(top_k=20, max_tokens=31), []
+
+    def score(*args: Any, **how: Any) -> Any:
+        seen.append(score_evidence(*args, **how))
+        return seen[-1]
+
+    monkeypatch.setattr(retokenised, "score_evidence", score)
+    monkeypatch.setattr(ModelSpec, "files", property(lambda self: files))
+    elsewhere = replace(spec, source=str(tmp_path / "model.gguf"))
+    part = external(through_text(sampling, 1, count=40)[0])
+    scored = score_evidence(part, model, spec, sampling, sampled_in=drawn_in or "bfloat16")
+    result = scored.certificate(as_declared=True)
+    manifest = Manifest("x", "foreign", {"drawn_in": drawn_in}, {"samples": {"samples": 40}}, {"train": 0, "test": 0})
+    held_against_drawn(manifest, scored, result, part, model, elsewhere, sampling)
+    assert [found.delta for found in seen] == [scored.delta]

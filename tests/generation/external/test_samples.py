@@ -145,6 +145,7 @@ def test_the_card_says_who_drew_them(tmp_path: Path) -> None:
         ([{"token_ids": 5}], {}, "a list of token ids is needed"),
         ([{"ids_of": [5]}], {}, "no column 'token_ids' of token ids; it has ids_of"),
         (of_ids(padded([5, 6]), prompt_token_ids=[[17, 4]]), {}, r"after the prompt \[17, 4\]"),
+        (of_ids(padded([5, 6]), prompt_token_ids=[17]), {}, "after the prompt 17"),
         (of_ids(padded([5, 6]), finish_reason=["abort"]), {}, "finish reason 'abort'"),
         (of_ids(padded(), model=["a"] * 39 + ["b"]), {}, "of the model 'b' and others are of 'a'"),
         (of_ids(padded(), temp=[0.7] * 40), {}, "drawn with temp 0.7, .* --temperature 1 is declared"),
@@ -205,9 +206,18 @@ def lengths_of(texts: list[str]) -> list[int]:
         ({"tokens": [9, 30] * 30}, {}, "first"),
         ({"tokens": [9, 20] * 30}, {"max_tokens": 20}, "first"),
         ({"tokens": [9, 20] * 30}, {"max_tokens": 30}, "both"),
-        ({}, {"max_tokens": 40}, "both"),
+        ({"tokens": [9.0, 30.0] * 30}, {}, "first"),
+        ({}, {"max_tokens": 40}, "none"),
     ],
-    ids=["unknown", "finish reason", "the longest count", "count and declared", "none as long", "declared alone"],
+    ids=[
+        "unknown",
+        "finish reason",
+        "the longest count",
+        "count and declared",
+        "none as long",
+        "counts with gaps",
+        "declared alone",
+    ],
 )
 def test_a_text_is_closed_where_it_is_known_to_have_ended(
     tmp_path: Path, columns: dict[str, list[Any]], stated: dict[str, Any], ended: str
@@ -220,6 +230,16 @@ def test_a_text_is_closed_where_it_is_known_to_have_ended(
     assert [found[place]["token_ids"][-1] == END for place in (0, 1)] == [ended != "none", ended == "both"]
     assert [found[place]["finish_reason"] == "stop" for place in (0, 1)] == [ended != "none", ended == "both"]
     assert manifest.provenance["samples"].get("not known to have ended", 0) == (60 if ended == "none" else 0)
+
+
+def test_a_table_of_text_says_of_its_samples_what_others_say(tmp_path: Path) -> None:
+    lines = [f'"{text}",1.0,1.0,-1,{9 if place % 2 else 30}' for place, text in enumerate(TEXTS)]
+    path = tmp_path / "samples.csv"
+    path.write_text("\n".join(["text,temp,top_p,top_k,tokens", *lines]) + "\n")
+    add(AddConfig(str(path), "tiny", temperature=1.0, out=tmp_path / "corpus"))
+    assert [stored(tmp_path)[place]["finish_reason"] for place in (0, 1)] == ["length", "stop"]
+    with pytest.raises(FaithfulError, match=r"drawn with temp 1\.0, .* --temperature 0\.7 is declared"):
+        add(AddConfig(str(path), "tiny", temperature=0.7, out=tmp_path / "other"))
 
 
 @pytest.mark.parametrize("more", [0, 1, 2])

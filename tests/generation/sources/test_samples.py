@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
-from generation.sources.samples import Samples, Wanted, find_columns, ids_column, refuse_ids_as_text, refuse_other
+from generation.sources.samples import (
+    Samples,
+    Wanted,
+    find_columns,
+    ids_column,
+    refuse_ids_as_text,
+    refuse_other,
+    whole_number,
+)
 
 
 def found(row: dict[str, Any], wanted: Wanted, rows: list[dict[str, Any]] | None = None) -> Samples:
@@ -40,12 +48,18 @@ def test_the_column_of_the_ids() -> None:
             ids_column(["a"], columns, "here")
 
 
-@pytest.mark.parametrize("value", [-1, 0, None])
-def test_top_k_that_is_off_has_several_spellings(value: int | None) -> None:
+def test_a_count_is_a_whole_number_however_it_is_written() -> None:
+    assert [whole_number(value) for value in (7, 7.0, "7", "7.0", -1)] == [7, 7, 7, 7, -1]
+    for value in (None, True, 7.5, "", "many", float("nan"), float("inf"), 10**400, [7]):
+        assert whole_number(value) is None
+
+
+@pytest.mark.parametrize("value", [-1, 0, None, "-1", ""])
+def test_top_k_that_is_off_has_several_spellings(value: int | str | None) -> None:
     refuse_other(Samples(True, stated=(("top_k", "top_k"),)), {"top_k": 0}, {"top_k": value}, "it")
 
 
-@pytest.mark.parametrize(("value", "declared"), [(50, 0), (0.7, 1.0), ("hot", 1.0), (True, 1.0)])
+@pytest.mark.parametrize(("value", "declared"), [(50, 0), (0.7, 1.0), ("hot", 1.0), (True, 1.0), (10**400, 50)])
 def test_another_sampling_than_the_declared_one_is_refused(value: Any, declared: float) -> None:
     with pytest.raises(FaithfulError, match="says its row"):
         refuse_other(Samples(True, stated=(("top_k", "k"),)), {"top_k": declared}, {"k": value}, "it")
