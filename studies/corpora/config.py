@@ -62,7 +62,9 @@ def _certificates(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _axes(summary: Mapping[str, Any]) -> list[str]:
-    """Where the corpora lie on both axes, and which of them either alone would misjudge."""
+    """Where the corpora lie on both axes, and which of those that are not the model's text one alone would misjudge."""
+    from generation.certificate.conclude import NOT_FROM
+
     gaps, excess = (
         {name: found[metric] for name, found in summary["corpora"].items()} for metric in ("surprise_gap", "excess_ce")
     )
@@ -70,7 +72,8 @@ def _axes(summary: Mapping[str, Any]) -> list[str]:
     listed = "; ".join(f"{name} {_signed(gaps[name])} and {_signed(excess[name])}" for name in order)
     said = [f"Surprise gap and excess cross-entropy of the corpora under the model, nats/token: {listed}."]
     for name in order:
-        if (gaps[name]["ci95"] or [0])[0] > 0 > (excess[name]["ci95"] or [0])[-1]:
+        is_foreign = summary["corpora"][name]["verdict"] == NOT_FROM
+        if is_foreign and (gaps[name]["ci95"] or [0])[0] > 0 > (excess[name]["ci95"] or [0])[-1]:
             said.append(
                 f"The model predicts {name} better than its own text, and yet is more surprised than it expects to be: easy,"
                 " and not its own."

@@ -42,7 +42,8 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
     two have no corpus in common.
 
     Memory of each worker on a CPU, beside the model: three SAEs' weights (8 bytes × d_sae × d_in each) however many are
-    compared; what is larger lies in files. The floor of Gaussian activations takes what training its SAEs takes, and
+    compared; what is larger lies in files, 4 bytes × d_sae² of them in the temporary folder (where that is kept in memory,
+    name another with TMPDIR). The floor of Gaussian activations takes what training its SAEs takes, and
     assignments that ten rounds do not prove 8 bytes × d_sae², at most 3 GiB.
 
     Raises:

@@ -1,6 +1,7 @@
 from typing import Any
 
 from generation.certificate.certify import DEFAULT_TOKENS
+from generation.certificate.conclude import CONSISTENT, NOT_FROM
 from studies.corpora.config import STUDY, scored_tokens
 
 
@@ -8,9 +9,11 @@ def test_a_study_scores_what_a_certificate_does() -> None:
     assert {device: scored_tokens(device, 128) for device in ("cpu", "cuda")} == DEFAULT_TOKENS
 
 
-def axes(gap: float, excess: float, reach: float = 0.1) -> dict[str, Any]:
+def axes(gap: float, excess: float, reach: float = 0.1, verdict: str = NOT_FROM) -> dict[str, Any]:
     both = (("surprise_gap", gap), ("excess_ce", excess))
-    return {axis: {"value": value, "ci95": [value - reach, value + reach]} for axis, value in both}
+    return {axis: {"value": value, "ci95": [value - reach, value + reach]} for axis, value in both} | {
+        "verdict": verdict
+    }
 
 
 def test_what_the_report_says_of_corpora_is_read_off_the_summary() -> None:
@@ -35,6 +38,7 @@ def test_text_that_is_easy_and_not_the_models_is_named() -> None:
         "alpaca": axes(0.14, -1.19),
         "law": axes(0.39, -0.05),
         "cool": axes(-0.8, -1.7),
+        "again": axes(0.03, -0.03, 0.02, CONSISTENT),
     }
     _, *said = STUDY.remarks({"corpora": corpora})
     assert said == [
