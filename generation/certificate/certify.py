@@ -86,7 +86,8 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         bands=bands,
         keep=(config.folder, [corpus_files(corpus, config.split), part.chosen]),
     )
-    result = scored.certificate(as_declared=as_declared)
+    # The declared variance is that of tokens drawn from q, which those of texts that were tokenised again are not.
+    result = scored.certificate(as_declared=as_declared and not is_retokenised(manifest))
     if is_retokenised(manifest):
         result |= held_against_drawn(manifest, scored, result, part, model, spec, sampling, report)
     own = find_reference(config.folder, spec)

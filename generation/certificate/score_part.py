@@ -79,13 +79,6 @@ class Scored:
         )
 
 
-def score_part(
-    part: ScoredPart, model: Any, spec: ModelSpec, sampling: Sampling, *, as_declared: bool, **how: Any
-) -> Certificate:
-    """Score documents and conclude: whether the corpus declares that q, else see `score_evidence`."""
-    return score_evidence(part, model, spec, sampling, **how).certificate(as_declared=as_declared)
-
-
 def score_evidence(
     part: ScoredPart,
     model: Any,

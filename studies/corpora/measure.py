@@ -11,13 +11,15 @@ from faithful.models.load import load_model
 from faithful.models.spec import ModelSpec
 from faithful.models.tokenizer import load_tokenizer
 from faithful.store.corpus import Corpus, Manifest
+from faithful.store.manifest_parts import Certificate
 from generation.certificate.conclude import NO_CERTIFICATE
 from generation.certificate.reference import Reference, model_figures, score_reference
-from generation.certificate.score_part import score_part
+from generation.certificate.retokenised import held_against_drawn
+from generation.certificate.score_part import score_evidence
 from generation.sampling.distribution import Sampling
 from generation.scoring.excess import BandCounter
 from generation.scoring.scored_part import ScoredPart, choose_part
-from generation.writing.identity import sampling_of
+from generation.writing.identity import FOREIGN, declares_sampling, drawn_in, is_retokenised, sampling_of
 from generation.writing.statistics import budget_statistics
 from studies.common.cache import ResultCache
 from studies.corpora.config import CorporaConfig
@@ -56,7 +58,17 @@ class Bench:
             (corpus, "train"), (Corpus(self.own), "train"), (Corpus(self.own), "test"),
         )]  # fmt: skip
         spec = (self.spec.revision, self.spec.dtype, self.spec.bos_id)
-        parts = [4, corpus.manifest.identity, files, spec, self.tokens, self.budget, self.config.seed, self.device]
+        version = 5 if corpus.manifest.kind == FOREIGN else 4
+        parts = [
+            version,
+            corpus.manifest.identity,
+            files,
+            spec,
+            self.tokens,
+            self.budget,
+            self.config.seed,
+            self.device,
+        ]
         return digest(parts)
 
     def _compute(self, corpus: Corpus, key: str, report: Reporter) -> CorpusCell:
@@ -69,20 +81,9 @@ class Bench:
         part = choose_part(corpus, "train", self.tokens)
         bands = BandCounter()
         manifest = corpus.manifest
-        drawn_in = manifest.identity["model"]["dtype"] if manifest.kind == "own" else None
         declares = _declared_sampling(manifest, self.spec)
         is_own = declares is not None and declares.is_model
-        result = score_part(
-            part,
-            self._model,
-            self.spec,
-            Sampling(),
-            as_declared=is_own,
-            sampled_in=drawn_in,
-            seed=self.config.seed,
-            report=report,
-            bands=bands,
-        )
+        result = self._certificate(part, manifest, Sampling(), report, as_declared=is_own, bands=bands)
         figures = model_figures(part.documents, bands.result(), self._reference, self.spec, self.config.seed)
         text = budget_statistics(corpus, self._tokenizer, self.spec, self.budget, report=report)
         return {
@@ -92,32 +93,50 @@ class Bench:
             "tokens": corpus.tokens(),
             "sampling": manifest.identity.get("sampling"),
             "as_model": result | {"part": part.chosen},
-            "as_declared": None if declares is None or is_own else self._declared(part, declares, drawn_in, report),
+            "as_declared": None if declares is None or is_own else self._declared(part, manifest, declares, report),
             "figures": dict(figures),
             "text": dict(text),
             "seconds": round(time.monotonic() - began, 2),
         }
 
-    def _declared(self, part: ScoredPart, sampling: Sampling, drawn_in: str | None, report: Reporter) -> Measures:
-        """Verdict of an own corpus under the sampling it declares, by the study's model; the corpus itself is not touched."""
-        if sampling.deterministic:
-            return dict.fromkeys(DECLARED) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0}
-        result: Mapping[str, Any] = score_part(
+    def _certificate(
+        self,
+        part: ScoredPart,
+        manifest: Manifest,
+        sampling: Sampling,
+        report: Reporter,
+        *,
+        as_declared: bool,
+        bands: BandCounter | None = None,
+    ) -> Certificate:
+        """Figures and tests of a part as samples of q; what is said of samples that came as texts is what text can tell."""
+        scored = score_evidence(
             part,
             self._model,
             self.spec,
             sampling,
-            as_declared=True,
-            sampled_in=drawn_in,
+            sampled_in=drawn_in(manifest),
             seed=self.config.seed,
             report=report,
+            bands=bands,
         )
+        if not is_retokenised(manifest):
+            return scored.certificate(as_declared=as_declared)
+        result = scored.certificate(as_declared=False)
+        found = held_against_drawn(manifest, scored, result, part, self._model, self.spec, sampling, report)
+        return result | {"verdict": found["verdict"], "reason": found["reason"]}
+
+    def _declared(self, part: ScoredPart, manifest: Manifest, sampling: Sampling, report: Reporter) -> Measures:
+        """Verdict of samples under the sampling they declare, by the study's model; the corpus itself is not touched."""
+        if sampling.deterministic:
+            return dict.fromkeys(DECLARED) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0}
+        result: Mapping[str, Any] = self._certificate(part, manifest, sampling, report, as_declared=True)
         return {name: result[name] for name in DECLARED}
 
 
 def _declared_sampling(manifest: Manifest, spec: ModelSpec) -> Sampling | None:
-    """The sampling that an own corpus of this very model declares, None for any other text."""
+    """The sampling that a corpus of samples of this very model declares, None for any other text."""
     model = manifest.identity["model"]
-    if manifest.kind != "own" or (model["revision"], model["bos_id"]) != (spec.revision, spec.bos_id):
+    if not declares_sampling(manifest) or (model["revision"], model["bos_id"]) != (spec.revision, spec.bos_id):
         return None
     return sampling_of(manifest)

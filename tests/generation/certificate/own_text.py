@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from faithful.models.spec import ModelSpec
+from faithful.store.manifest_parts import Certificate
 from generation.certificate.conclude import _verdict
+from generation.certificate.score_part import score_evidence
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import Request
 from generation.sampling.seeds import sample_seed
@@ -25,6 +27,13 @@ def sampled(spec: ModelSpec, model: Any, sampling: Sampling, count: int, seed: i
 
 def external(documents: list[np.ndarray]) -> ScoredPart:
     return ScoredPart(documents, np.arange(len(documents)), None, "every document")
+
+
+def score_part(
+    part: ScoredPart, model: Any, spec: ModelSpec, sampling: Sampling, *, as_declared: bool, **how: Any
+) -> Certificate:
+    """Score documents and conclude: whether the corpus declares that q, else see `score_evidence`."""
+    return score_evidence(part, model, spec, sampling, **how).certificate(as_declared=as_declared)
 
 
 def verdict(

@@ -13,9 +13,8 @@ import torch
 from faithful.models.spec import ModelSpec
 from generation.certificate.conclude import CLOSE, CONSISTENT, NO_CERTIFICATE, NOT_FROM, TOO_FEW, conclude
 from generation.certificate.evidence import PIT_EDGES, Evidence
-from generation.certificate.score_part import score_part
 from generation.sampling.distribution import Sampling
-from tests.generation.certificate.own_text import Table, external, sampled, table_spec, verdict, walk
+from tests.generation.certificate.own_text import Table, external, sampled, score_part, table_spec, verdict, walk
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 

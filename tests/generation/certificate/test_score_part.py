@@ -10,10 +10,9 @@ import torch
 
 from faithful.models.spec import ModelSpec
 from generation.certificate.conclude import CONSISTENT, NOT_FROM
-from generation.certificate.score_part import score_part
 from generation.sampling.distribution import Sampling
 from generation.scoring.scored_part import ScoredPart
-from tests.generation.certificate.own_text import Table, external, sampled, table_spec, walk
+from tests.generation.certificate.own_text import Table, external, sampled, score_part, table_spec, walk
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 

@@ -15,11 +15,11 @@ import torch
 
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus, read_manifest
-from generation.certificate.score_part import score_part
 from generation.sampling.distribution import Sampling
 from generation.scoring.scored_part import ScoredPart
 from generation.scoring.scorer import INSIDE, Scorer
 from tests.families import FAMILIES
+from tests.generation.certificate.own_text import score_part
 
 pytestmark = [
     pytest.mark.engine,
