@@ -44,6 +44,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 def typed(shell: Shell, line: str) -> str:
     done = shell(line)
     assert done.code == 0, done.stderr
+    assert "it/s" not in done.stderr, "a library's own bar"
     return done.stdout
 
 
