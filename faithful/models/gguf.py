@@ -27,9 +27,12 @@ from faithful.models.gguf_header import GgufHeader, read_header
 from faithful.models.gguf_rope import rope_parameters
 from faithful.models.real import PREFIX, real_model
 
-FORMAT = 1
+FORMAT = 2
 """Counts changes of what is made of a file."""
 ENDING = ".gguf"
+DIGITS_APART = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
+GPT2_SPLITS = ("", "default", "gpt-2", "gpt2", "mpt", "olmo", "jais", "trillion", "granite-docling")
+"""How text is split before its bytes are merged (`tokenizer.ggml.pre`): as GPT-2 does, in DIGITS_APART each digit first."""
 HEADER, MADE = "header.json", "made"
 
 
@@ -85,7 +88,7 @@ def plain_files(file: Path) -> tuple[Path, GgufHeader]:
         found.append(read_header(file))
         with _alone_in_folder(file) as link:
             _write_config(link, file, folder, found[0])
-            _write_tokenizer(link, file, folder, found[0].tokens)
+            _write_tokenizer(link, file, folder, found[0])
         write_record(folder / HEADER, asdict(found[0]))
 
     _make_once(folder, make)
@@ -199,10 +202,19 @@ def _write_config(link: str, file: Path, folder: Path, header: GgufHeader) -> No
     write_text(folder / "config.json", json.dumps(stated | {"architectures": [architecture]}, indent=1) + "\n")
 
 
-def _write_tokenizer(link: str, file: Path, folder: Path, tokens: int) -> None:
-    """What transformers builds, without the tokens that its class adds behind the file's own (GPT-2's `<|endoftext|>`)."""
-    from transformers import AutoTokenizer
+def _write_tokenizer(link: str, file: Path, folder: Path, header: GgufHeader) -> None:
+    """What transformers builds, without the tokens that its class adds behind the file's own (GPT-2's `<|endoftext|>`).
 
+    Where it does not know how text is split, it splits as GPT-2 does.
+    """
+    from transformers import AutoTokenizer
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
+    if header.splits not in (*DIGITS_APART, *GPT2_SPLITS, *GGUF_PRE_TOKENIZER_SPLITS):
+        raise FaithfulError(
+            f"The tokenizer of {file} splits text as '{header.splits}' does, which transformers does not read from GGUF"
+            " files; give the model's own folder."
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(link, gguf_file="model.gguf", trust_remote_code=False)
     except Exception as error:
@@ -213,7 +225,10 @@ def _write_tokenizer(link: str, file: Path, folder: Path, tokens: int) -> None:
     with tempfile.TemporaryDirectory() as made:
         tokenizer.save_pretrained(made)
         built = read_model_json(Path(made) / "tokenizer.json")
-        built["added_tokens"] = [one for one in built["added_tokens"] if one["id"] < tokens]
+        built["added_tokens"] = [one for one in built["added_tokens"] if one["id"] < header.tokens]
+        if header.splits in DIGITS_APART:
+            apart = {"type": "Digits", "individual_digits": True}
+            built["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [apart, built["pre_tokenizer"]]}
         (Path(made) / "tokenizer.json").write_text(json.dumps(built, ensure_ascii=False), encoding="utf-8")
         for path in sorted(Path(made).iterdir()):
             write_text(folder / path.name, path.read_text(encoding="utf-8"))

@@ -31,6 +31,7 @@ class GgufHeader:
         bos: ids to start from by where the header states them.
         eos: ids that end a text, likewise.
         tokens: how many strings its vocabulary has.
+        splits: whose way of splitting text its byte-level tokenizer has: `llama-bpe`, `smollm`; '' where none is stated.
         licence: Hub tag, None where none is stated.
         language: Hub tag, None where none or several are stated.
         rope_scaling: how rotary frequencies are scaled: `linear`, `yarn`; None where they are not.
@@ -43,6 +44,7 @@ class GgufHeader:
     bos: dict[str, int]
     eos: dict[str, list[int]]
     tokens: int
+    splits: str
     licence: str | None
     language: str | None
     rope_scaling: str | None = None
@@ -99,6 +101,7 @@ def read_header(path: Path) -> GgufHeader:
         bos=bos,
         eos={place: [one] for place, one in ends.items()},
         tokens=len(reader.fields["tokenizer.ggml.tokens"].data) if "tokenizer.ggml.tokens" in reader.fields else 0,
+        splits=str(fields.get("tokenizer.ggml.pre") or "") if fields.get("tokenizer.ggml.model") == "gpt2" else "",
         licence=licence.lower() if isinstance(licence, str) and licence else None,
         language=languages[0] if len(languages) == 1 else None,
         rope_scaling=_scaling(fields),

@@ -240,6 +240,27 @@ def test_a_folder_that_cannot_be_written_is_named(plain: Path, tmp_path: Path, m
         resolve_model(str(plain))
 
 
+def test_text_is_split_as_the_header_says(family_folder: Folder, tmp_path: Path) -> None:
+    """SmolLM's tokenizer.json takes digits apart first: blanks and line ends before one stay together."""
+    pieces = {}
+    for splits in ("gpt-2", "smollm", "llama-bpe"):
+        path = with_fields(family_folder, tmp_path / f"{splits}.gguf", fields={"tokenizer.ggml.pre": splits})
+        tokenizer = load_tokenizer(resolve_model(str(path)).files, None)
+        text = "a  12\n\n3"
+        split = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)
+        pieces[splits] = [text[first:end] for _, (first, end) in split]
+    assert pieces == {
+        "gpt-2": ["a", " ", " 12", "\n", "\n", "3"],
+        "smollm": ["a", "  ", "1", "2", "\n\n", "3"],
+        "llama-bpe": ["a", " ", " ", "12", "\n\n", "3"],
+    }
+    path = with_fields(family_folder, tmp_path / "Boat.gguf", fields={"tokenizer.ggml.pre": "falcon"})
+    with pytest.raises(
+        FaithfulError, match=r"Boat.gguf splits text as 'falcon' does, which transformers does not read"
+    ):
+        resolve_model(str(path))
+
+
 def test_what_is_no_file_and_revisions_are_refused(plain: Path, tmp_path: Path) -> None:
     with pytest.raises(FaithfulError, match="There is no file"):
         resolve_model(str(tmp_path / "nowhere.gguf"))
