@@ -20,9 +20,10 @@ from generation.sources.samples import (
     SAMPLES,
     TOO_LONG,
     Samples,
+    count_of,
+    number_of,
     refuse_ids_as_text,
     refuse_other,
-    whole_number,
 )
 from generation.sources.source import Row, Source
 from generation.writing.shards import decode
@@ -30,6 +31,9 @@ from generation.writing.splits import split_of
 
 ENDED = ("stop", "eos", "eos_token", "end_of_text", "end_of_sequence")
 CUT = ("length", "max_length", "max_tokens", "max_new_tokens")
+
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class SampleMaker:
@@ -137,7 +141,7 @@ class SampleMaker:
         return count < self.samples.longest
 
     def _count(self, row: Row) -> int | None:
-        return whole_number(row.values.get(self.samples.count)) if self.samples.count else None
+        return count_of(row.values.get(self.samples.count)) if self.samples.count else None
 
     def _ended(self, row: Row) -> bool | None:
         """Whether a sample ended by itself, None where its row does not say."""
@@ -157,8 +161,8 @@ class SampleMaker:
         column = self.source.columns[0]
         value = row.values.get(column)
         if not isinstance(value, list | tuple):
-            is_text = isinstance(value, str)
-            what = f"text, {value[:20]!r}," if is_text and value is not None else f"{type(value).__name__}"
+            kind = "nothing" if value is None else type(value).__name__
+            what = f"text, {value[:20]!r}," if isinstance(value, str) else kind
             raise FaithfulError(
                 f"{self._name(row)} has in the column '{column}' {what} where a list of token ids is needed: write lists of"
                 " whole numbers (Parquet or JSON lines), or choose with --column."
@@ -204,9 +208,10 @@ class SampleMaker:
                 " many, or leave --logprobs out."
             )
         values = values[prompted if len(values) == given else 0 :][:kept]
-        if not all(isinstance(one, int | float) and np.isfinite(one) for one in values):
+        found = [one for value in values if (one := number_of(value)) is not None and abs(one) <= LARGEST]
+        if len(found) < len(values):
             raise FaithfulError(
                 f"{self._name(row)} has log-probabilities in '{self.samples.logprobs}' that are no numbers; leave --logprobs"
                 " out."
             )
-        return [float(one) for one in values]
+        return found

@@ -129,11 +129,11 @@ def find_columns(
             raise FaithfulError(f"{where} has no column '{column}'; it has {', '.join(available)}.")
     count, longest = None, wanted.longest
     if not wanted.ids:
-        count = next((name for name in COUNTS if whole_number(first.get(name)) is not None), None)
+        count = next((name for name in COUNTS if count_of(first.get(name)) is not None), None)
     model = next((name for name in MODELS if isinstance(first.get(name), str)), None)
     stated = ((field, next((n for n in names if n in available), None)) for field, names in STATED.items())
     if count and longest is None:
-        counts = (whole_number(row.get(count)) for row in opened((count,)))
+        counts = (count_of(row.get(count)) for row in opened((count,)))
         longest = max(value for value in counts if value is not None)
     return Samples(
         are_ids=wanted.ids,
@@ -158,10 +158,10 @@ def number_of(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def whole_number(value: object) -> int | None:
-    """A whole number, as a table with gaps (30.0) or of text writes it, too; None for everything else."""
+def count_of(value: object) -> int | None:
+    """A whole number from 0 on, as a table with gaps (30.0) or of text writes it, too; None for everything else."""
     number = number_of(value)
-    return int(number) if number is not None and number.is_integer() else None
+    return int(number) if number is not None and number.is_integer() and 0 <= number < 2**63 else None
 
 
 def refuse_other(samples: Samples, declared: Mapping[str, Any], row: Mapping[str, Any], name: str) -> None:
