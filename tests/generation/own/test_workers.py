@@ -12,6 +12,7 @@ import pytest
 
 from faithful.executor.local import LocalExecutor
 from generation.own.workers import start_drawer
+from generation.sampling import vllm_engine
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
 from generation.sampling.vllm_engine import VllmEngine
@@ -58,6 +59,7 @@ def test_vllm_is_told_the_longest_context_where_the_model_states_none(
 ) -> None:
     told: dict[str, Any] = {}
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=lambda **stated: told.update(stated) or Mock()))
+    monkeypatch.setattr(vllm_engine, "cpu_row_bytes", lambda *_: 1)
     spec: Any = Mock(positions=positions)
     VllmEngine(spec, Sampling(max_tokens=31), EngineSettings("vllm", "cpu", 1, 8, 24, deterministic=False))
     assert told["max_model_len"] == longest

@@ -25,7 +25,12 @@ def test_saes_are_those_of_every_corpus_seed_and_shape() -> None:
         ("corpora", {"tokens": 1000}, 4 * 1000 + 50_000, 54_000 * 2e6),
         ("seeds", {"tokens": 1000, "gaussian_seeds": 0}, 1000, 1000 * (1e6 + WORK.encode) + 2 * 64 * 3 * 135 * 512**2),
         ("fakes", {"tokens": 1000, "noise_tokens": 500}, 10_500, 10_500 * (1e6 + WORK.encode)),
-        ("probes", {"tasks": ("a", "b"), "train_size": 10, "test_size": 5}, 30 * 128, 30 * 128 * (1e6 + WORK.encode)),
+        (
+            "probes",
+            {"tasks": ("sst2", "cola"), "train_size": 10, "test_size": 5},
+            30 * 128,
+            30 * 128 * (1e6 + WORK.encode),
+        ),
         ("reconstruction", {"tokens": 1000, "ks": (1, 2)}, 1000, 1000 * ((2 * 18 + 3) * 1e6 + WORK.encode)),
     ],
 )

@@ -86,9 +86,10 @@ def test_how_pairs_were_assigned_is_kept(studied: tuple[Path, dict[str, Any]]) -
 
 
 def test_again_takes_everything_as_it_is(
-    studied: tuple[Path, dict[str, Any]], run: Path, monkeypatch: pytest.MonkeyPatch
+    studied: tuple[Path, dict[str, Any]], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is matched or trained, and with nothing to show no SAE is loaded."""
+    out = Path(shutil.copytree(studied[0], tmp_path / "seeds"))
     for module, name in (
         (seeds_pairs, "match"),
         (seeds_floors, "match"),
@@ -96,8 +97,7 @@ def test_again_takes_everything_as_it_is(
         (TrainedSae, "load"),
     ):
         monkeypatch.setattr(module, name, lambda *_, what=name: pytest.fail(f"{what} again"))
-    config = SeedsConfig(saes=(run / "saes",), out=studied[0], tokens=1500, device="cpu", examples=0)
-    again = study_seeds(config)
+    again = study_seeds(SeedsConfig(saes=(run / "saes",), out=out, tokens=1500, device="cpu", examples=0))
     assert again.reused == 12
     assert again.summary["corpora"] == studied[1]["corpora"]
     assert again.summary["assignments"] == studied[1]["assignments"]
