@@ -23,7 +23,7 @@ from generation.certificate.p_values import holm
 from generation.certificate.score_part import Scored, score_evidence
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import Request
-from generation.sampling.seeds import sample_seed
+from generation.sampling.seeds import sample_seed, uniforms
 from generation.sampling.transformers_engine import TransformersEngine
 from generation.scoring.scored_part import ScoredPart
 from generation.sources.samples import ENDS_UNKNOWN, ROUND_TRIP
@@ -66,7 +66,7 @@ def held_against_drawn(
     counts = manifest.provenance["samples"]
     documents, changed = drawn_through_text(
         model, spec, load_tokenizer(spec.files, spec.hub_revision()), sampling.with_changes(max_tokens=longest), count,
-        scored.seed, ends_known=not counts.get(ENDS_UNKNOWN), report=report,
+        scored.seed, ends_known=1 - counts.get(ENDS_UNKNOWN, 0) / max(counts["samples"], 1), report=report,
     )  # fmt: skip
     drawn = ScoredPart(documents, np.arange(len(documents)), None, "drawn here")
     # Scored as the texts are: a wider band for rounding would take more tokens out of one side than of the other.
@@ -84,7 +84,7 @@ def drawn_through_text(
     count: int,
     seed: int,
     *,
-    ends_known: bool,
+    ends_known: float,
     report: Reporter = silent,
 ) -> tuple[list[np.ndarray], float]:
     """Samples of the model, decoded and tokenised again.
@@ -94,7 +94,7 @@ def drawn_through_text(
         sampling: as declared, with the longest sample.
         count: how many to draw.
         seed: of the draws.
-        ends_known: whether the end of a sample that ended by itself is kept, as it is of samples that say so.
+        ends_known: share of the samples that ended by themselves whose end is kept: that of the texts which tell theirs.
         report: progress.
 
     Returns:
@@ -113,9 +113,10 @@ def drawn_through_text(
     again = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     longest = (spec.positions or sampling.max_tokens + 1) - 1
     documents, changed = [], 0
-    for sample, body, ids in zip(samples, bodies, again, strict=True):
+    tells = uniforms(np.array([sample_seed(seed, "end", sample.index) for sample in samples]), 1)[:, 0] < ends_known
+    for sample, body, ids, tells_end in zip(samples, bodies, again, tells, strict=True):
         changed += list(ids) != body
-        closed = sample.finish_reason == "stop" and ends_known
+        closed = sample.finish_reason == "stop" and tells_end
         documents.append(np.array([*ids, *(sample.token_ids[len(body) :] if closed else [])][:longest], np.int64))
     return [document for document in documents if len(document)], changed / max(len(samples), 1)
 

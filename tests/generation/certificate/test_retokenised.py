@@ -27,9 +27,7 @@ OWN = Sampling(max_tokens=31)
 def through_text(family_model: Model) -> Callable[..., tuple[list[np.ndarray], float]]:
     spec, model = family_model("gpt2")
 
-    def drawn(
-        sampling: Sampling, seed: int, count: int = 150, ends_known: bool = True
-    ) -> tuple[list[np.ndarray], float]:
+    def drawn(sampling: Sampling, seed: int, count: int = 150, ends_known: float = 1) -> tuple[list[np.ndarray], float]:
         tokenizer = load_tokenizer(spec.source, None)
         return drawn_through_text(model, spec, tokenizer, sampling, count, seed, ends_known=ends_known)
 
@@ -78,9 +76,12 @@ def test_few_texts_decide_nothing(through_text: Any, family_model: Model) -> Non
 
 def test_ends_are_kept_only_where_the_texts_tell_theirs(through_text: Any, family_model: Model) -> None:
     spec, _ = family_model("gpt2")
-    with_ends, without = through_text(OWN, 1)[0], through_text(OWN, 1, ends_known=False)[0]
+    with_ends, without = through_text(OWN, 1)[0], through_text(OWN, 1, ends_known=0)[0]
     assert any(int(document[-1]) in spec.eos_ids for document in with_ends)
     assert not any(int(token) in spec.eos_ids for document in without for token in document)
+    closed = sum(int(document[-1]) in spec.eos_ids for document in with_ends)
+    few = sum(int(document[-1]) in spec.eos_ids for document in through_text(OWN, 1, ends_known=0.5)[0])
+    assert 0 < few < closed, "of some texts the end is known"
 
 
 @pytest.mark.parametrize("drawn_in", [None, "float32"])

@@ -71,7 +71,7 @@ def test_samples_of_others_are_judged_as_certify_judges_them(run: Path, tmp_path
     sampling = Sampling(max_tokens=LONGEST)
     write_own(tmp_path / "ids", spec, model, sampling, {"train": 4000, "test": 0}, seed=5)
     tokenizer = load_tokenizer(spec.source, None)
-    texts, changed = drawn_through_text(model, spec, tokenizer, sampling, 200, 3, ends_known=True)
+    texts, changed = drawn_through_text(model, spec, tokenizer, sampling, 200, 3, ends_known=1)
     assert changed > 0.5
     write_external(tmp_path / "texts", spec, {"train": texts})
     for name in ("ids", "texts"):
