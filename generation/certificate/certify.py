@@ -18,7 +18,7 @@ from faithful.store.corpus import Corpus, Manifest, read_manifest, write_manifes
 from faithful.store.manifest_parts import Certificate
 from generation.certificate.conclude import NO_CERTIFICATE
 from generation.certificate.reference import corpus_files, find_reference, model_figures, score_reference
-from generation.certificate.retokenised import held_against_drawn
+from generation.certificate.retokenised import held_against_drawn, undecided_with_text
 from generation.certificate.score_part import score_evidence
 from generation.configs.certify import CertifyConfig
 from generation.sampling.distribution import Sampling
@@ -90,6 +90,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     result = scored.certificate(as_declared=as_declared and not is_retokenised(manifest))
     if is_retokenised(manifest):
         result |= held_against_drawn(manifest, scored, result, part, model, spec, sampling, report)
+    result |= undecided_with_text(manifest, result)
     own = find_reference(config.folder, spec)
     if own is not None:
         reference = score_reference(own, model, spec, report=report, keep=config.folder)

@@ -27,7 +27,7 @@ from generation.sampling.seeds import sample_seed, uniforms
 from generation.sampling.transformers_engine import TransformersEngine
 from generation.scoring.scored_part import ScoredPart
 from generation.sources.samples import ENDS_UNKNOWN, ROUND_TRIP
-from generation.writing.identity import drawn_in
+from generation.writing.identity import drawn_in, retokenised_inputs
 from generation.writing.statistics import without_closing
 
 RETOKENISED = "text re-tokenised"
@@ -74,6 +74,17 @@ def held_against_drawn(
     found = against_drawn(result, scored.evidence, ours.evidence, changed)
     found["against_drawn"]["round_trip_share"] = counts.get(ROUND_TRIP, 0) / max(counts["samples"], 1)
     return found
+
+
+def undecided_with_text(manifest: Manifest, result: Certificate) -> Certificate:
+    """What of a certificate changes where a corpus is derived from samples that came as texts: nothing is decided."""
+    names = retokenised_inputs(manifest.identity, manifest.provenance)
+    if not names or result["verdict"] == TOO_FEW:
+        return {}
+    return {
+        "verdict": f"{RETOKENISED}: not decidable",
+        "reason": f"it holds texts of {', '.join(names)} that were tokenised again; certify the samples themselves",
+    }
 
 
 def drawn_through_text(

@@ -11,7 +11,7 @@ from faithful.base.records import Part
 from faithful.models.presets import find_preset
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Manifest
-from faithful.store.manifest_parts import EnginePart, Identity, ModelPart
+from faithful.store.manifest_parts import EnginePart, Identity, ModelPart, Provenance
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
 
@@ -153,7 +153,23 @@ def drawn_in(manifest: Manifest) -> str | None:
 
 def is_retokenised(manifest: Manifest) -> bool:
     """Whether the samples of a corpus came as texts, so that its ids are not those that were drawn."""
-    return manifest.kind == FOREIGN and not manifest.identity["source"]["samples"]["are_ids"]
+    return _came_as_text(manifest.kind, manifest.identity)
+
+
+def retokenised_inputs(identity: Identity, provenance: Provenance) -> list[str]:
+    """Names of the corpora, of samples that came as texts, whose documents a derived corpus holds."""
+    taken = {one["name"] for one in identity.get("derivation", {}).get("inputs", ())}
+    names = []
+    for part in provenance.get("inputs", ()):
+        if part["name"] in taken and _came_as_text(part["kind"], part["identity"]):
+            names.append(part["name"])
+        elif part["name"] in taken:
+            names += retokenised_inputs(part["identity"], part.get("provenance", {}))
+    return names
+
+
+def _came_as_text(kind: str, identity: Identity) -> bool:
+    return kind == FOREIGN and not identity["source"]["samples"]["are_ids"]
 
 
 def sampling_of(manifest: Manifest) -> Sampling:

@@ -14,7 +14,7 @@ from faithful.store.corpus import Corpus, Manifest
 from faithful.store.manifest_parts import Certificate
 from generation.certificate.conclude import NO_CERTIFICATE
 from generation.certificate.reference import Reference, model_figures, score_reference
-from generation.certificate.retokenised import held_against_drawn
+from generation.certificate.retokenised import held_against_drawn, undecided_with_text
 from generation.certificate.score_part import score_evidence
 from generation.sampling.distribution import Sampling
 from generation.scoring.excess import BandCounter
@@ -121,7 +121,8 @@ class Bench:
             bands=bands,
         )
         if not is_retokenised(manifest):
-            return scored.certificate(as_declared=as_declared)
+            result = scored.certificate(as_declared=as_declared)
+            return result | undecided_with_text(manifest, result)
         result = scored.certificate(as_declared=False)
         found = held_against_drawn(manifest, scored, result, part, self._model, self.spec, sampling, report)
         return result | {"verdict": found["verdict"], "reason": found["reason"]}

@@ -116,3 +116,18 @@ def test_external_text_gets_no_declared_verdict_but_is_stored(own: Path, family_
     assert not result["as_declared"] and result["verdict"] == "not from this distribution"
     assert result["reference"] == "own" and result["excess_ce_ci95"][0] > 0
     assert read_manifest(shuffled).certificate["interval_from"].startswith("bootstrap over documents")
+
+
+def test_what_is_made_of_texts_of_samples_is_not_condemned(own: Path, family_model: Model) -> None:
+    spec = family_model("gpt2")[0]
+    generator = np.random.default_rng(0)
+    documents = [generator.permutation(document) for document in Corpus(own).documents()]
+    folder = write_external(own.parent / "mixed", spec, {"train": documents})
+    manifest = read_manifest(folder)
+    manifest.kind = "derived"
+    manifest.identity["derivation"] = {"operation": "mix", "inputs": [{"name": "texts", "identity_sha256": "0" * 64}]}
+    made = {"source": {"samples": {"are_ids": False}}}
+    manifest.provenance["inputs"] = [{"name": "texts", "kind": "foreign", "identity": made, "provenance": {}}]  # type: ignore[typeddict-item]
+    write_manifest(folder, manifest)
+    result = certify(CertifyConfig(folder, everything=True, device="cpu"))
+    assert result["verdict"] == "text re-tokenised: not decidable" and "texts of texts" in result["reason"]

@@ -13,7 +13,13 @@ from faithful.models.tokenizer import load_tokenizer
 from faithful.store.corpus import Manifest
 from generation.certificate import retokenised
 from generation.certificate.conclude import NOT_FROM, TOO_FEW
-from generation.certificate.retokenised import RETOKENISED, against_drawn, drawn_through_text, held_against_drawn
+from generation.certificate.retokenised import (
+    RETOKENISED,
+    against_drawn,
+    drawn_through_text,
+    held_against_drawn,
+    undecided_with_text,
+)
 from generation.certificate.score_part import score_evidence
 from generation.sampling.distribution import Sampling
 from tests.documented import undocumented
@@ -104,3 +110,22 @@ def test_both_sides_are_scored_alike_and_the_tokenizer_is_where_the_model_has_it
     manifest = Manifest("x", "foreign", {"drawn_in": drawn_in}, {"samples": {"samples": 40}}, {"train": 0, "test": 0})
     held_against_drawn(manifest, scored, result, part, model, elsewhere, sampling)
     assert [found.delta for found in seen] == [scored.delta]
+
+
+def test_what_holds_texts_of_samples_decides_nothing_however_they_came_in() -> None:
+    texts = {"name": "texts", "kind": "foreign", "identity": {"source": {"samples": {"are_ids": False}}}}
+    mixed = {
+        "name": "mixed", "kind": "derived", "identity": {"derivation": {"inputs": [{"name": "texts"}]}},
+        "provenance": {"inputs": [texts]},
+    }  # fmt: skip
+    ids = texts | {"identity": {"source": {"samples": {"are_ids": True}}}}
+
+    def said(taken: str, part: Any, verdict: str = NOT_FROM) -> Any:
+        identity: Any = {"derivation": {"operation": "mix", "inputs": [{"name": taken}]}}
+        manifest = Manifest("x", "derived", identity, {"inputs": [part]}, {"train": 0, "test": 0})
+        return undecided_with_text(manifest, {"verdict": verdict}).get("verdict")
+
+    assert said("texts", texts) == said("mixed", mixed) == f"{RETOKENISED}: not decidable"
+    assert said("texts", texts, TOO_FEW) is None
+    assert said("texts", ids) is None
+    assert said("own", texts) is None, "only its lengths were taken"
