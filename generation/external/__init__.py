@@ -1,1 +1,1 @@
-"""`faithful corpus add`: texts of others, tokenised and cut to contexts."""
+"""`faithful corpus add`: texts of others, tokenised and cut to contexts, and samples that others drew."""
