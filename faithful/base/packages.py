@@ -127,18 +127,17 @@ def _archive(package: Package) -> Path:
 
 
 def _taken_out(package: Package, place: str) -> Path:
-    """A file of a source archive, taken out beside it where that was not done before."""
+    """Where a file of a source archive is taken out to, done where it was not before; nothing lies there if it has none."""
     archive = _archive(package)
     path = package_root(package.name) / place
     if path.is_file():
         return path
     try:
         with tarfile.open(archive) as packed:
-            content = packed.extractfile(f"{path.relative_to(SHARED)}")
+            name = f"{path.relative_to(SHARED)}"
+            content = packed.extractfile(name) if name in packed.getnames() else None
             if content is not None:
                 write_atomically(path, lambda temporary: _copy(content, temporary))
-    except KeyError:
-        pass  # the archive has no such file, which is told of like any other
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise FaithfulError(f"{archive} cannot be read ({error}); delete it, then run `{package.install}`.") from error
     return path
