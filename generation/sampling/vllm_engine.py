@@ -128,6 +128,7 @@ class VllmEngine:
                 enable_prefix_caching=False,
                 enforce_eager=settings.device == "cpu",
                 disable_log_stats=True,
+                use_tqdm_on_load=False,
             )
         except Exception as error:
             raise FaithfulError(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = run_demo()
     assert sorted(first["done"]) == sorted(STEPS) and first["skipped"] == []
-    html = (RUN / "report.html").read_text(encoding="utf-8")
+    html = unescape((RUN / "report.html").read_text(encoding="utf-8"))
     assert "Not done:" not in html and "It cannot be decided." in html
     for study in STUDIES.values():
         assert study.question in html
