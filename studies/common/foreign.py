@@ -16,8 +16,8 @@ from faithful.base.errors import FaithfulError
 
 @dataclass(frozen=True)
 class ForeignRule:
-    """A latent is foreign where it fires strongly on more than `often` of a stimulus' tokens and on less than `seldom` of those
-    of its own text; strongly is above `share` times its reference, the `quantile` of its positive activations.
+    """A latent is foreign where it fires strongly on more than `often` of a stimulus' tokens and on less than `seldom` of its
+    own text's; strongly is above `share` times its reference, the `quantile` of its positive activations on its own text.
 
     Raises:
         FaithfulError: a number that is not between 0 and 1.
