@@ -25,6 +25,31 @@ class Revival(NamedTuple):
     rows_dec: Tensor
 
 
+class Dead:
+    """Which latents of a cell are dead; on a GPU the count travels to the host while the step goes on."""
+
+    def __init__(self, mask: Tensor) -> None:
+        self.mask, self.event = mask, None
+        count = mask.sum()
+        if mask.is_cuda:
+            self.count = torch.empty((), dtype=count.dtype, pin_memory=True).copy_(count, non_blocking=True)
+            self.event = torch.cuda.Event()
+            self.event.record()
+        else:
+            self.count = count
+
+    def latents(self, gate: Tensor | None = None) -> Tensor | None:
+        """Those in the gate in ascending order, None where there are none; on a GPU waits for their count."""
+        if self.event is not None:
+            self.event.synchronize()
+        count = int(self.count)
+        found = self.mask.byte().sort(descending=True, stable=True).indices[:count] if count else None
+        if found is None or gate is None:
+            return found
+        found = found[gate[found]]
+        return found if len(found) else None
+
+
 class DeadLatents(NamedTuple):
     """The dead latents of a cell and what they could say about a batch.
 

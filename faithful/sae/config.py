@@ -77,6 +77,7 @@ class StackConfig:
         for is_wrong, what in wrong:
             if is_wrong:
                 raise FaithfulError(f"The SAE cannot be trained so: {what}.")
+        self.variant.check(self.d_sae, self.k)
 
     def phase(self, step: int) -> Phase:
         """What holds in a step, counted from 0."""
@@ -91,12 +92,14 @@ class StackConfig:
     def memory(self, tokens: int) -> int:
         """Bytes that a stack holds on a CPU in steps of `tokens` activations, those for dead latents aside.
 
-        Weights and two moments per cell; one cell's gradients, a part of the pre-activations and three copies of the batch
-        are shared. On a GPU all pre-activations of a batch are held.
+        Weights, two moments and what the variant remembers per cell; one cell's gradients, a part of the pre-activations
+        (all, where a token's budget does not decide what fires) and three copies of the batch are shared. On a GPU all
+        pre-activations of a batch are held.
         """
         cells, d_in, d_sae = len(self.init_seeds), self.d_in, self.d_sae
-        cell = 12 * (2 * d_sae * d_in + d_sae + d_in) + 8 * d_sae
-        return cells * cell + 4 * (2 * d_sae * d_in + 3 * tokens * d_in + min(tokens, max(1, SCORES // d_sae)) * d_sae)
+        cell = 12 * (2 * d_sae * d_in + d_sae + d_in) + 8 * d_sae + self.variant.memory(d_in, d_sae)
+        scored = tokens if self.variant.budget != "token" else min(tokens, max(1, SCORES // d_sae))
+        return cells * cell + 4 * (2 * d_sae * d_in + 3 * tokens * d_in + scored * d_sae)
 
     def flops(self, tokens: int) -> int:
         """Operations that one step cannot do without, dead latents aside: the encoders' dense products, four sparse ones."""

@@ -1,6 +1,7 @@
-"""Exact sparse products of TopK codes: only rows of active latents are touched, and every sum has a fixed order.
+"""Exact sparse products of codes: only rows of active latents are touched, and every sum has a fixed order.
 
-N tokens, k codes per token, F latents, d dimensions. No product ever holds an [N, k, d] tensor.
+N tokens, C codes in the order of their tokens, F latents, d dimensions. `starts` [N + 1] says where each token's codes begin.
+No product ever holds a [C, d] tensor.
 """
 
 import warnings
@@ -54,28 +55,45 @@ def decode(values: Tensor, indices: Tensor, rows: Tensor) -> Tensor:
     return embedding_bag(indices, rows, mode="sum", per_sample_weights=values)
 
 
-def row_dots(x: Tensor, rows: Tensor, indices: Tensor) -> Tensor:
-    """Scalar products x[n] · rows[indices[n, j]].
+def bag_sums(indices: Tensor, starts: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
+    """Sums over each bag of weight · rows[index], in fixed order: tokens' sums of latents' rows, or the transpose of it.
+
+    Args:
+        indices: [C], int64, bag after bag.
+        starts: [B + 1], where each bag begins.
+        weights: [C].
+        rows: [R, d].
+
+    Returns:
+        [B, d], zero for empty bags.
+    """
+    return embedding_bag(indices, rows, starts, mode="sum", per_sample_weights=weights, include_last_offset=True)
+
+
+def bag_sums_csr(indices: Tensor, starts: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
+    """The same by the library's sparse product: on a GPU it balances long bags with atomics, in no fixed order."""
+    return torch.sparse.mm(_csr(starts, indices, weights, (len(starts) - 1, len(rows))), rows)
+
+
+def row_dots(x: Tensor, rows: Tensor, latents: Tensor, starts: Tensor) -> Tensor:
+    """Scalar products [C] of each code's token x[n] with its latent's row.
 
     Args:
         x: [N, d].
         rows: [F, d].
-        indices: [N, k], int64.
-
-    Returns:
-        [N, k].
+        latents: [C], int64.
+        starts: [N + 1].
     """
-    starts = torch.arange(0, indices.numel() + 1, indices.shape[1], device=x.device)
-    pattern = _csr(starts, indices.flatten(), x.new_zeros(indices.numel()), (len(x), len(rows)))
-    return torch.sparse.sampled_addmm(pattern, x, rows.T, beta=0.0).values().view(indices.shape)
+    pattern = _csr(starts, latents, x.new_zeros(len(latents)), (len(x), len(rows)))
+    return torch.sparse.sampled_addmm(pattern, x, rows.T, beta=0.0).values()
 
 
 class ByLatent(NamedTuple):
     """Codes sorted by latent, by token within a latent.
 
     Attributes:
-        order: [N·k], place of each sorted code in the flattened codes.
-        tokens: [N·k], its token.
+        order: [C], place of each sorted code among the codes.
+        tokens: [C], its token.
         starts: [F + 1], where each latent's codes begin.
     """
 
@@ -84,31 +102,17 @@ class ByLatent(NamedTuple):
     starts: Tensor
 
 
-def by_latent(indices: Tensor, d_sae: int) -> ByLatent:
-    """Sort codes [N, k] by latent."""
-    latents, order = torch.sort(indices.flatten(), stable=True)
-    starts = torch.searchsorted(latents, torch.arange(d_sae + 1, device=indices.device))
-    return ByLatent(order, torch.div(order, indices.shape[1], rounding_mode="floor"), starts)
+def by_latent(latents: Tensor, starts: Tensor, d_sae: int) -> ByLatent:
+    """Sort codes [C] by latent."""
+    ordered, order = torch.sort(latents, stable=True)
+    borders = torch.searchsorted(ordered, torch.arange(d_sae + 1, device=latents.device))
+    return ByLatent(order, tokens_of(starts, len(latents))[order], borders)
 
 
-def latent_sums(tokens: Tensor, starts: Tensor, weights: Tensor, x: Tensor) -> Tensor:
-    """Sums over each latent's codes of weight · x[token]: the transpose of `decode`, in fixed order.
-
-    Args:
-        tokens: [C], the codes' tokens, sorted by latent.
-        starts: [L + 1], where each latent's codes begin.
-        weights: [C].
-        x: [N, d].
-
-    Returns:
-        [L, d], zero for latents without a code.
-    """
-    return embedding_bag(tokens, x, starts, mode="sum", per_sample_weights=weights, include_last_offset=True)
-
-
-def latent_sums_csr(tokens: Tensor, starts: Tensor, weights: Tensor, x: Tensor) -> Tensor:
-    """The same by the library's sparse product: on a GPU it balances long rows with atomics, in no fixed order."""
-    return torch.sparse.mm(_csr(starts, tokens, weights, (len(starts) - 1, len(x))), x)
+def tokens_of(starts: Tensor, count: int) -> Tensor:
+    """The token of each of `count` codes: [N + 1] → [C]."""
+    tokens = torch.arange(len(starts) - 1, device=starts.device)
+    return tokens.repeat_interleave(starts.diff(), output_size=count)
 
 
 def scalar_sums(starts: Tensor, weights: Tensor) -> Tensor:

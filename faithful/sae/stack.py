@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import TypedDict, cast
+from typing import NamedTuple, TypedDict, cast
 
 import numpy as np
 import torch
@@ -10,14 +10,16 @@ from torch import Tensor
 
 from faithful.base.errors import FaithfulError
 from faithful.sae.adam import clip_and_step, normalise
-from faithful.sae.autoencoder import TENSORS
-from faithful.sae.auxk import DeadLatents, revive, spread
-from faithful.sae.buffers import PIECE, SCORES, Scratch, chunks, stacked
+from faithful.sae.autoencoder import TENSORS, Autoencoder
+from faithful.sae.auxk import Dead, Revival, revive, spread
+from faithful.sae.buffers import Scratch, stacked
+from faithful.sae.codes import Codes, Gradients
 from faithful.sae.config import StackConfig
-from faithful.sae.gradients import Backward, row_gradients
-from faithful.sae.sparse import by_latent, decode, row_dots, scalar_sums
+from faithful.sae.encode import Encoder
+from faithful.sae.nested import nested
+from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
-from faithful.sae.variant import BatchCodes, Phase
+from faithful.sae.variant import Batch, Phase, State, Weights
 
 FVU_MEMORY = 0.99
 FIGURES = ("loss", "fvu", "aux", "objective", "l0", "grad_norm")
@@ -45,10 +47,12 @@ class StackShape(TypedDict):
     k: int
     init_seeds: tuple[int, ...]
     steps: int
+    variant: str
 
 
 class StackState(TypedDict):
-    """Everything that decides the rest of a stack's training; `first` and `second` are Adam's moments."""
+    """Everything that decides the rest of a stack's training; `first` and `second` are Adam's moments, `states` what the
+    variant remembers of each cell."""
 
     shape: StackShape
     scale: float
@@ -60,6 +64,15 @@ class StackState(TypedDict):
     weights: dict[str, Tensor]
     first: dict[str, Tensor]
     second: dict[str, Tensor]
+    states: list[State]
+
+
+class Extra(NamedTuple):
+    """Gradients of an objective, None where it does not depend on them."""
+
+    values: Tensor | None
+    W_enc: Tensor | None
+    W_dec: Tensor | None
 
 
 class Stack:
@@ -80,6 +93,7 @@ class Stack:
     Attributes:
         weights, adam_m, adam_v: parameters and Adam's two moments, [S, …], encoders by latent as decoders are: [S, F, d].
         silent: [S, F], int64, tokens since each latent fired.
+        states: of each cell, what the variant remembers.
 
     Raises:
         FaithfulError: the mean has another shape.
@@ -98,15 +112,17 @@ class Stack:
             rows = init_weights(seed, d_in, d_sae)
             self.weights["W_enc"][cell] = self.weights["W_dec"][cell] = rows
             self.weights["b_dec"][cell] = mean * scale
+        self.states = [config.variant.begin(self._weights(cell)) for cell in range(cells)]
         self.silent = torch.zeros(cells, d_sae, dtype=torch.int64, device=self.device)
         self.fvu = torch.zeros(cells, device=self.device)
         self.sums = torch.zeros(cells, len(FIGURES), dtype=torch.float64, device=self.device)
         self.steps_done = self.summed = 0
         self.stopped: set[int] = set()
-        self._dead = [_Dead(self.silent[cell] > 0) for cell in range(cells)]
+        self._dead = [Dead(self.silent[cell] > 0) for cell in range(cells)]
         self._steps = torch.zeros((), device=self.device)
         self._gemm_dtype: torch.dtype = getattr(torch, config.gemm_dtype or "float32")
         self._scratch = Scratch(self.device)
+        self._encode = Encoder(config.variant, self._gemm_dtype, self._scratch)
 
     @torch.no_grad()
     def step(self, x: Tensor) -> None:
@@ -133,63 +149,41 @@ class Stack:
         self.summed += 1
 
     def _step_cell(self, cell: int, x: Tensor, variance: Tensor, phase: Phase) -> None:
-        config, take, weights = self.config, self._scratch.take, [self.weights[name][cell] for name in TENSORS]
-        W_enc, b_enc, W_dec, b_dec = weights
+        config, variant, take = self.config, self.config.variant, self._scratch.take
+        weights, state = self._weights(cell), self.states[cell]
         # Codes. Which latents are dead was counted in the step before: a GPU need not be waited for in the middle of
-        # this one. Of the k largest scores those below 0 are codes of 0, which have no gradient: they are not `active`.
-        centred = torch.sub(x, b_dec, out=take("centred", *x.shape))
-        silent = self._dead[cell].latents() if phase.auxk else None
-        values, latents, dead = self._encode(centred, W_enc, b_enc, phase.k, silent)
-        active = values > 0
-        self._count_silence(cell, latents, active)
+        # this one. Scores that are no code, or below 0, are codes of 0, which have no gradient: they are not `active`.
+        centred = torch.sub(x, weights.b_dec, out=take("centred", *x.shape))
+        gate = variant.gate(state)
+        silent = self._dead[cell].latents(gate) if phase.auxk else None
+        codes, dead = self._encode(centred, weights, phase.k, silent, gate)
+        active = codes.values > 0
+        self._count_silence(cell, codes, len(x))
 
         # Reconstruction and loss. `error` is x̂ − x, the sign that gradients want. `fvu` is kept as a running mean for
         # objectives.
         error = take("error", *x.shape)
-        for part in chunks(len(x), PIECE // config.d_in, self.device):
-            torch.sub(decode(values[part], latents[part], W_dec), centred[part], out=error[part])
+        codes.error(weights.W_dec, centred, error)
         fvu = torch.linalg.vector_norm(error).square() / variance
         self.fvu[cell].lerp_(fvu, 1 - FVU_MEMORY if self.steps_done else 1.0)
-        # AuxK needs the residual as it is: it comes before `error` becomes the gradient of the loss, in place.
+        # AuxK and the variant need the error as it is: they come before it becomes the gradient of the loss, in place.
         aux_k = config.auxk_k or max(1, config.d_in // 2)
-        revival = revive(dead, W_dec, error, centred, aux_k, phase.auxk, self._matmul) if dead else None
+        revival = revive(dead, weights.W_dec, error, centred, aux_k, phase.auxk, self._matmul) if dead else None
+        batch = Batch(
+            codes, centred, error, variance, weights.W_enc, weights.b_enc, weights.W_dec, phase, self.steps_done,
+            config.steps, config.init_seeds[cell], self.fvu[cell],
+        )  # fmt: skip
+        objective, extra = self._objective(batch, state)
+        variant.observe(batch, state)
 
-        # Gradients for the codes: d loss/d x̂ = 2 (x̂ − x)/variance, times a code's decoder row; the objective adds to
-        # them.
-        error.mul_(2 / variance)
-        d_values = row_dots(error, W_dec, latents)
-        seen = BatchCodes(values, latents, W_dec, centred, variance, self.steps_done / config.steps, self.fvu[cell])
-        objective, d_rows = self._objective(seen, d_values, phase.objective)
-        # Gradients for the weights. Codes are sorted by latent: each row is one sum in an order that nothing else
-        # decides, so that its bits are the same in any grid. The decoder bias is both added to x̂ and taken off the
-        # encoder's input.
-        codes = by_latent(latents, config.d_sae)
-        ordered = d_values.mul_(active).flatten()[codes.order]
-        d_b_enc = scalar_sums(codes.starts, ordered)
-        d_b_dec = error.sum(0) - d_b_enc @ W_enc
-        d_enc, d_dec = take("d_enc", *W_enc.shape), take("d_dec", *W_dec.shape)
-        # Scratch memory holds the gradients of the cell before. Where AuxK or the objective put something first, the
-        # rows that they do not touch are made 0 and the sparse sums are added; else those write every row themselves.
-        if revival is not None or d_rows is not None:
-            d_enc.zero_()
-            d_dec.copy_(d_rows) if d_rows is not None else d_dec.zero_()
-        if revival is not None:
-            d_b_enc.index_add_(0, revival.latents, revival.b_enc)
-            d_enc.index_copy_(0, revival.latents, revival.rows_enc)
-            d_dec.index_add_(0, revival.latents, revival.rows_dec)
-        row_gradients(
-            Backward(codes, ordered, values.flatten()[codes.order], centred, error),
-            W_dec,
-            d_enc,
-            d_dec,
-            add=revival is not None or d_rows is not None,
-            atomics=x.is_cuda and not config.deterministic,
-        )
+        gradients, main = self._gradients(batch, active, revival, extra, fvu)
         # The step: the gradient is clipped over all of the cell's weights, and decoder rows are brought back to length
         # 1.
+        for name in variant.frozen:
+            gradients[TENSORS.index(name)].zero_()
         norm = clip_and_step(
-            weights,
-            [d_enc, d_b_enc, d_dec, d_b_dec],
+            list(weights),
+            gradients,
             [self.adam_m[name][cell] for name in TENSORS],
             [self.adam_v[name][cell] for name in TENSORS],
             self._steps,
@@ -198,48 +192,70 @@ class Stack:
             eps=config.eps,
             clip=config.clip,
         )
-        normalise(W_dec)
+        if variant.unit_rows:
+            normalise(weights.W_dec)
+        variant.project(weights, state)
         aux = revival.loss if revival else torch.zeros_like(fvu)
-        loss = fvu + phase.auxk * aux + phase.objective * objective
+        loss = main + phase.auxk * aux + phase.objective * objective
         self.sums[cell] += torch.stack([loss, fvu, aux, objective, active.sum() / len(x), norm])
 
-    def _encode(
-        self, centred: Tensor, W_enc: Tensor, b_enc: Tensor, k: int, silent: Tensor | None
-    ) -> tuple[Tensor, Tensor, DeadLatents | None]:
-        """Values and latents [N, k] of the codes, and what the dead latents say, by one dense product."""
-        rows, d_sae, dtype = len(centred), self.config.d_sae, self._gemm_dtype
-        values, latents = centred.new_empty(rows, k), torch.empty(rows, k, dtype=torch.int64, device=self.device)
-        dead = DeadLatents(silent, self._scratch.take("dead", rows, len(silent))) if silent is not None else None
-        columns, bias = W_enc.to(dtype).T, b_enc.to(dtype)
-        for part in chunks(rows, SCORES // d_sae, self.device):
-            scores = self._scratch.take("scores", part.stop - part.start, d_sae, dtype=dtype)
-            torch.addmm(bias, centred[part].to(dtype), columns, out=scores)
-            values[part], latents[part] = self.config.variant.select(scores, k)
-            if dead is not None:
-                dead.scores[part] = scores.index_select(1, dead.latents)
-        if dtype != torch.float32:
-            values = row_dots(centred, W_enc, latents).add_(b_enc[latents])
-        return values.relu_(), latents, dead
+    def _gradients(
+        self, batch: Batch, active: Tensor, revival: Revival | None, extra: Extra, fvu: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Gradients of all weights, in the order of `TENSORS`, and the main loss; the error is overwritten.
 
-    def _count_silence(self, cell: int, latents: Tensor, active: Tensor) -> None:
+        d loss/d x̂ = 2 (x̂ − x)/variance, times a code's decoder row. Scratch memory holds the gradients of the cell before.
+        Where AuxK or the objective put something first, the rows that they do not touch are made 0 and the sums over codes
+        are added; else those write every row themselves.
+        """
+        codes, W_enc, W_dec, take = batch.codes, batch.W_enc, batch.W_dec, self._scratch.take
+        d_enc, d_dec = take("d_enc", *W_enc.shape), take("d_dec", *W_dec.shape)
+        add = revival is not None or extra.W_enc is not None or extra.W_dec is not None
+        if add:
+            for place, rows in ((d_enc, extra.W_enc), (d_dec, extra.W_dec)):
+                place.copy_(rows) if rows is not None else place.zero_()
+        if revival is not None:
+            d_enc.index_add_(0, revival.latents, revival.rows_enc)
+            d_dec.index_add_(0, revival.latents, revival.rows_dec)
+        is_atomic = W_dec.is_cuda and not self.config.deterministic
+        into = Gradients(d_enc, d_dec, add, self.config.variant.unit_rows, is_atomic)
+        borders = self.config.variant.prefixes(len(W_dec))
+        if len(borders) == 1:
+            batch.error.mul_(2 / batch.variance)
+            d_values = codes.dots(batch.error, W_dec)
+            d_values = d_values.add_(extra.values) if extra.values is not None else d_values
+            d_b_enc = codes.backward(d_values.mul_(active), batch.x, batch.error, W_dec, into)
+            d_out, main = batch.error, fvu
+        else:
+            d_b_enc, d_out, main = nested(batch, borders, extra.values, into)
+        # The decoder bias is both added to x̂ and taken off the encoder's input.
+        d_b_dec = d_out.sum(0) - d_b_enc @ W_enc
+        if revival is not None:
+            d_b_enc.index_add_(0, revival.latents, revival.b_enc)
+        return [d_enc, d_b_enc, d_dec, d_b_dec], main
+
+    def _weights(self, cell: int) -> Weights:
+        return Weights(*(self.weights[name][cell] for name in TENSORS))
+
+    def _count_silence(self, cell: int, codes: Codes, tokens: int) -> None:
         silent = self.silent[cell]
-        fired = torch.zeros(self.config.d_sae, dtype=torch.int32, device=self.device)
-        fired.index_add_(0, latents.flatten(), active.flatten().int())
-        silent.add_(len(latents)).masked_fill_(fired > 0, 0)
-        self._dead[cell] = _Dead(silent >= self.config.dead_tokens)
+        silent.add_(tokens).masked_fill_(codes.counts(self.config.d_sae) > 0, 0)
+        self._dead[cell] = Dead(silent >= self.config.dead_tokens)
 
-    def _objective(self, seen: BatchCodes, d_values: Tensor, weight: float) -> tuple[Tensor, Tensor | None]:
-        """The variant's objective and its weighted gradient for decoder rows; that for the values is added to `d_values`."""
+    def _objective(self, batch: Batch, state: State) -> tuple[Tensor, Extra]:
+        """The variant's objective, and its weighted gradients."""
+        nothing, weight = batch.x.new_zeros(()), batch.phase.objective
+        if not weight:
+            return nothing, Extra(None, None, None)
         with torch.enable_grad():
-            leaves = tuple(tensor.detach().requires_grad_() for tensor in (seen.values, seen.W_dec))
-            objective = (
-                self.config.variant.objective(replace(seen, values=leaves[0], W_dec=leaves[1])) if weight else None
-            )
+            leaves = [t.detach().requires_grad_() for t in (batch.codes.values, batch.W_enc, batch.W_dec)]
+            codes = replace(batch.codes, values=leaves[0])
+            seen = replace(batch, codes=codes, W_enc=leaves[1], W_dec=leaves[2])
+            objective = self.config.variant.objective(seen, state)
             if objective is None:
-                return seen.values.new_zeros(()), None
-            gradients = torch.autograd.grad(weight * objective, leaves, allow_unused=True, materialize_grads=True)
-        d_values += gradients[0]
-        return objective.detach(), gradients[1]
+                return nothing, Extra(None, None, None)
+            gradients = torch.autograd.grad(weight * objective, leaves, allow_unused=True)
+        return objective.detach(), Extra(*gradients)
 
     def _matmul(self, a: Tensor, b: Tensor) -> Tensor:
         return (a.to(self._gemm_dtype) @ b.to(self._gemm_dtype)).float()
@@ -288,6 +304,7 @@ class Stack:
             "weights": self.weights,
             "first": self.adam_m,
             "second": self.adam_v,
+            "states": self.states,
         }
 
     def load_state_dict(self, state: StackState) -> None:
@@ -303,43 +320,34 @@ class Stack:
         self.scale, self.steps_done, self.summed = state["scale"], state["made"], state["summed"]
         for mine, saved in zip(_tensors(self.state_dict()), _tensors(state), strict=True):
             mine.copy_(saved)
-        self._dead = [_Dead(silent >= self.config.dead_tokens) for silent in self.silent]
+        self._dead = [Dead(silent >= self.config.dead_tokens) for silent in self.silent]
 
-    def sae(self, cell: int) -> TopKSAE:
-        """A copy of a cell as it stands, for raw activations: biases are divided by the scale, rows keep unit norm."""
-        W_enc, b_enc, W_dec, b_dec = (self.weights[name][cell] for name in TENSORS)
-        return TopKSAE(
-            W_enc.T.contiguous(),
-            b_enc / self.scale,
-            W_dec.clone(),
-            b_dec / self.scale,
-            self.config.phase(max(0, self.steps_done - 1)).k,
-        )
+    def report(self, cell: int) -> dict[str, float]:
+        """The variant's own figures of a cell as it stands."""
+        return self.config.variant.report(self.states[cell])
+
+    def sae(self, cell: int) -> Autoencoder:
+        """A copy of a cell as it stands, for raw activations: biases and thresholds are divided by the scale.
+
+        Latents that the variant's gate keeps out have an encoder of 0: they cannot fire.
+        """
+        config, variant = self.config, self.config.variant
+        W_enc, b_enc, W_dec, b_dec = self._weights(cell)
+        columns, biases = W_enc.T.contiguous(), b_enc / self.scale
+        gate = variant.gate(self.states[cell])
+        if gate is not None:
+            columns, biases = columns * gate, biases * gate
+        k = config.phase(max(0, self.steps_done - 1)).k
+        if variant.budget == "token":
+            return TopKSAE(columns, biases, W_dec.clone(), b_dec / self.scale, k)
+        threshold = (variant.threshold(self.states[cell]).to(biases) / self.scale).expand(config.d_sae).clone()
+        trained_as = f"{variant.name}-k{k}"
+        return ThresholdSAE(columns, biases, W_dec.clone(), b_dec / self.scale, threshold, architecture=trained_as)
 
     def _shape(self) -> StackShape:
         c = self.config
-        return {"d_in": c.d_in, "d_sae": c.d_sae, "k": c.k, "init_seeds": c.init_seeds, "steps": c.steps}
-
-
-class _Dead:
-    """Which latents of a cell are dead; on a GPU the count travels to the host while the step goes on."""
-
-    def __init__(self, mask: Tensor) -> None:
-        self.mask, self.event = mask, None
-        count = mask.sum()
-        if mask.is_cuda:
-            self.count = torch.empty((), dtype=count.dtype, pin_memory=True).copy_(count, non_blocking=True)
-            self.event = torch.cuda.Event()
-            self.event.record()
-        else:
-            self.count = count
-
-    def latents(self) -> Tensor | None:
-        """Their indices in ascending order, None where there are none; on a GPU waits for their count."""
-        if self.event is not None:
-            self.event.synchronize()
-        count = int(self.count)
-        return self.mask.byte().sort(descending=True, stable=True).indices[:count] if count else None
+        shape = {"d_in": c.d_in, "d_sae": c.d_sae, "k": c.k, "init_seeds": c.init_seeds, "steps": c.steps}
+        return cast(StackShape, shape | {"variant": c.variant.label})
 
 
 def select_cells(state: StackState, init_seeds: tuple[int, ...]) -> StackState:
@@ -363,12 +371,16 @@ def select_cells(state: StackState, init_seeds: tuple[int, ...]) -> StackState:
         "weights": weights,
         "first": first,
         "second": second,
+        "states": [state["states"][place] for place in places],
     }
 
 
 def _tensors(state: StackState) -> list[Tensor]:
     groups = (state["weights"], state["first"], state["second"])
-    return [state["silent"], state["fvu"], state["sums"], *(group[name] for group in groups for name in TENSORS)]
+    remembered = [one[name] for one in state["states"] for name in sorted(one)]
+    return [
+        state["silent"], state["fvu"], state["sums"], *remembered, *(group[name] for group in groups for name in TENSORS),
+    ]  # fmt: skip
 
 
 def init_weights(seed: int, d_in: int, d_sae: int) -> Tensor:

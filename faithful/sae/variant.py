@@ -6,20 +6,25 @@ CONTRIBUTING shows one. Its fields are its parameters.
 
 import pkgutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from importlib import import_module
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, Literal, NamedTuple, get_type_hints
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from faithful.base.errors import FaithfulError
 from faithful.base.shapes import Misfit, check
 from faithful.base.suggest import did_you_mean
+from faithful.sae.codes import Codes
 from faithful.sae.sparse import top_k
 
 PACKAGE = "faithful.sae.variants"
 DEFAULT = "topk"
 WORDS = {"true": True, "false": False}
+ARCHITECTURES = {"token": "topk", "batch": "jumprelu", "any": "standard"}
+State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,26 +43,51 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class BatchCodes:
-    """What an objective sees of one cell and one batch; it must be a function of this and its parameters alone.
+class Batch:
+    """What a variant sees of one cell and one batch.
 
     Attributes:
-        values: [N, k], float32, ≥ 0; gradients reach the positive ones.
-        indices: [N, k], int64, their latents.
-        W_dec: [F, d], float32, unit-norm decoder rows; gradients reach it.
-        x: [N, d], float32, the scaled activations without the decoder bias, which values · W_dec is to give.
+        codes: what fires; gradients of an objective reach values above 0.
+        x: [N, d], float32, the scaled activations without the decoder bias, which codes · W_dec is to give.
+        error: [N, d], codes · W_dec − x.
         variance: [], Σ‖x − mean(x)‖²: what squared errors are divided by.
-        fraction: of the training that is done, in [0, 1).
+        W_enc, b_enc, W_dec: [F, d], [F] and [F, d], float32; gradients of an objective reach the rows.
+        phase: what holds in this step.
+        step, steps: made before this one, and of the whole training.
+        seed: of the cell.
         fvu: [], running mean (0.99) of the fraction of variance unexplained.
     """
 
-    values: Tensor
-    indices: Tensor
-    W_dec: Tensor
+    codes: Codes
     x: Tensor
+    error: Tensor
     variance: Tensor
-    fraction: float
+    W_enc: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    phase: Phase
+    step: int
+    steps: int
+    seed: int
     fvu: Tensor
+
+    @property
+    def fraction(self) -> float:
+        """Of the training that is done, in [0, 1)."""
+        return self.step / self.steps
+
+    def generator(self) -> np.random.Generator:
+        """Random numbers of this cell and this step alone: the same in any grid, and where a training goes on."""
+        return np.random.default_rng([self.seed, self.step])
+
+
+class Weights(NamedTuple):
+    """Parameters of one cell, encoder rows by latent as decoder rows are: [F, d], [F], [F, d] and [d]."""
+
+    W_enc: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    b_dec: Tensor
 
 
 @dataclass(frozen=True)
@@ -66,11 +96,15 @@ class Variant:
     must not depend on those that train beside it, and a resumed training not on where it was stopped.
 
     Attributes:
-        architecture: of the SAE that comes of it, in SAELens' words.
+        budget: what may fire: the k best latents of each `token`, the N·k best codes of a `batch`, `any` above 0.
+        unit_rows: whether decoder rows are kept at length 1.
+        frozen: weights that are not trained, by name.
         version: counts changes of the variant that give the same parameters other weights.
     """
 
-    architecture: ClassVar[str] = "topk"
+    budget: ClassVar[Literal["token", "batch", "any"]] = "token"
+    unit_rows: ClassVar[bool] = True
+    frozen: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
 
     @property
@@ -78,21 +112,64 @@ class Variant:
         """The name of its file."""
         return type(self).__module__.rpartition(".")[2]
 
+    @property
+    def label(self) -> str:
+        """Its name and all its parameters: `orthogonal alpha=0.2 …`."""
+        return " ".join([self.name, *(f"{name}={value}" for name, value in asdict(self).items())])
+
+    @property
+    def architecture(self) -> str:
+        """Of the SAE that comes of it, in SAELens' words."""
+        return ARCHITECTURES[self.budget]
+
+    def check(self, d_sae: int, k: int) -> None:
+        """Refuse a shape that the variant cannot have, by a FaithfulError; here none."""
+
+    def memory(self, d_in: int, d_sae: int) -> int:
+        """Bytes of what it remembers of a cell."""
+        return 0
+
     def phase(self, fraction: float, k: int, auxk: float) -> Phase:
         """What holds when a fraction in [0, 1) of the training is done, for the k and the weight of AuxK that were asked
         for. The k of the last step is the saved SAE's."""
         return Phase(k, auxk)
 
+    def prefixes(self, d_sae: int) -> tuple[int, ...]:
+        """Numbers of first latents that are to reconstruct x alone, ascending, all last: the loss is their mean fvu."""
+        return (d_sae,)
+
     def select(self, scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The k latents of each token that may fire, and their scores: [N, F] → [N, k] and int64 [N, k], in any order.
 
-        A token's choice depends on its own scores alone: a batch comes in pieces.
+        Asked where the budget is a token's. A token's choice depends on its own scores alone: a batch comes in pieces.
         """
         return top_k(scores, k)
 
-    def objective(self, batch: BatchCodes) -> Tensor | None:
+    def begin(self, weights: Weights) -> State:
+        """What the variant remembers of a cell, by name: tensors, changed in place by `observe` and kept in checkpoints."""
+        return {}
+
+    def gate(self, state: State) -> Tensor | None:
+        """Which latents take part, bool [F]; others neither fire nor are revived, and the saved SAE lacks them. None: all."""
+        return None
+
+    def objective(self, batch: Batch, state: State) -> Tensor | None:
         """An extra loss [] beside fvu and AuxK, differentiable, with the weight of the phase; None is none."""
         return None
+
+    def observe(self, batch: Batch, state: State) -> None:
+        """Look at a batch, before the weights are changed by it."""
+
+    def project(self, weights: Weights, state: State) -> None:
+        """Change the weights in place, after a step and after rows were brought to length 1."""
+
+    def threshold(self, state: State) -> Tensor:
+        """Above which latents of the saved SAE fire, [] or [F], where the budget is not a token's."""
+        return torch.zeros(())
+
+    def report(self, state: State) -> dict[str, float]:
+        """Figures of its own, for train.jsonl and cfg.json."""
+        return {}
 
 
 def variant_names() -> list[str]:

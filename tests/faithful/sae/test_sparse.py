@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from faithful.sae.sparse import by_latent, decode, latent_sums, latent_sums_csr, row_dots, scalar_sums, top_k
+from faithful.sae.sparse import bag_sums, bag_sums_csr, by_latent, decode, row_dots, scalar_sums, tokens_of, top_k
 
 
 @pytest.mark.parametrize(("width", "k"), [(1024, 16), (1031, 7), (77, 2), (64, 1), (40, 40), (300, 60), (9, 3)])
@@ -46,17 +46,23 @@ def problem() -> tuple[torch.Tensor, ...]:
 def test_products_equal_dense_ones(problem: tuple[torch.Tensor, ...]) -> None:
     latents, values, rows, x, dense = problem
     torch.testing.assert_close(decode(values, latents, rows), dense @ rows)
-    torch.testing.assert_close(row_dots(x, rows, latents), (x @ rows.T).gather(1, latents))
-    codes = by_latent(latents, len(rows))
+    flat, starts = latents.flatten(), torch.arange(0, latents.numel() + 1, latents.shape[1])
+    torch.testing.assert_close(row_dots(x, rows, flat, starts).view_as(values), (x @ rows.T).gather(1, latents))
+    torch.testing.assert_close(bag_sums(flat, starts, values.flatten(), rows), dense @ rows)
+    codes = by_latent(flat, starts, len(rows))
     weights = values.flatten()[codes.order]
-    for sums in (latent_sums, latent_sums_csr):
+    for sums in (bag_sums, bag_sums_csr):
         torch.testing.assert_close(sums(codes.tokens, codes.starts, weights, x), dense.T @ x)
     torch.testing.assert_close(scalar_sums(codes.starts, weights), dense.sum(0))
 
 
 def test_codes_by_latent_keep_the_order_of_tokens(problem: tuple[torch.Tensor, ...]) -> None:
     latents = problem[0]
-    codes = by_latent(latents, 61)
+    codes = by_latent(latents.flatten(), torch.arange(0, latents.numel() + 1, 5), 61)
     for latent in (0, 17, 50, 60):
         tokens = codes.tokens[codes.starts[latent] : codes.starts[latent + 1]].tolist()
         assert tokens == [n for n, row in enumerate(latents.tolist()) for found in row if found == latent]
+
+
+def test_the_token_of_each_code() -> None:
+    assert tokens_of(torch.tensor([0, 2, 2, 5]), 5).tolist() == [0, 0, 2, 2, 2]

@@ -11,7 +11,7 @@ from torch import Tensor
 from faithful.base.errors import FaithfulError
 from faithful.sae.config import StackConfig
 from faithful.sae.stack import Stack, init_weights
-from faithful.sae.variant import BatchCodes, Phase, Variant
+from faithful.sae.variant import Batch, Phase, State, Variant
 from tests.faithful.sae.data import CONFIG, batches, stack_for, trained
 
 REVIVING: dict[str, Any] = {"dead_tokens": 16, "auxk_k": 5}
@@ -245,10 +245,10 @@ def test_an_objective_reaches_values_and_rows_with_its_weight() -> None:
         def phase(self, fraction: float, k: int, auxk: float) -> Phase:
             return Phase(4, 0.0, objective=0.5)
 
-        def objective(self, batch: BatchCodes) -> Tensor:
+        def objective(self, batch: Batch, state: State) -> Tensor:
             assert batch.fraction == 0.0
             assert 0 < float(batch.fvu) < 2
-            return batch.values.sum() / len(batch.values) + (batch.W_dec @ direction).sum()
+            return batch.codes.values.sum() / len(batch.x) + (batch.W_dec @ direction).sum()
 
     plain = stack_for(replace(CONFIG, clip=1e9), x)
     heavy = stack_for(replace(CONFIG, clip=1e9, variant=Heavy()), x)

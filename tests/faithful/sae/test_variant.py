@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 from torch import Tensor
 
-from faithful.sae.sparse import decode
-from faithful.sae.variant import BatchCodes, Phase, Variant
+from faithful.sae.variant import Batch, Phase, State, Variant
 from tests.faithful.sae.data import CONFIG, batches, stack_for
 
 
@@ -43,8 +42,8 @@ def test_what_an_objective_sees_is_the_batch_the_main_loss_is_of() -> None:
     class Main(Variant):
         """Adds the main loss once more."""
 
-        def objective(self, batch: BatchCodes) -> Tensor:
-            made = decode(batch.values, batch.indices, batch.W_dec)
+        def objective(self, batch: Batch, state: State) -> Tensor:
+            made = batch.codes.dense(len(batch.W_dec)) @ batch.W_dec
             return (made - batch.x).square().sum() / batch.variance
 
     data = batches(3, 64, 24)
