@@ -80,8 +80,8 @@ def from_dictionary_learning(config: Config, tensors: Mapping[str, Tensor], wher
     threshold = found.get("threshold", torch.zeros(())).to(b_enc.device).expand_as(b_enc)
     norms = W_dec.norm(dim=1)
     norms = torch.where(norms > 0, norms, 1)
-    label = f"{architecture}-k{k}" if k else architecture
-    return ThresholdSAE(W_enc * norms, b_enc * norms, W_dec / norms[:, None], b_dec, threshold * norms, metadata, label)
+    metadata |= {"training_architecture": architecture, "training_architecture_details": {"k": k}}
+    return ThresholdSAE(W_enc * norms, b_enc * norms, W_dec / norms[:, None], b_dec, threshold * norms, metadata)
 
 
 def _metadata(trainer: Trainer, buffer: Buffer, where: str) -> Metadata:

@@ -7,10 +7,19 @@ import torch
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_json, write_tensors
+from faithful.formats.dictionaries import CLASSES, WITHOUT_PRE_BIAS
 from faithful.formats.files import CONFIG, SPARSIFY_WEIGHTS, check_sae, write_safetensors
 from faithful.hooks.hook import ATTENTIONS, MODULE, parse_hook
 from faithful.sae.autoencoder import Autoencoder
-from faithful.sae.topk import TopKSAE
+from faithful.sae.threshold import ThresholdSAE
+
+TRAINERS = {
+    "AutoEncoderTopK": "TopKTrainer",
+    "BatchTopKSAE": "BatchTopKTrainer",
+    "AutoEncoder": "StandardTrainer",
+    "JumpReluAutoEncoder": "JumpReluTrainer",
+}
+"""The classes that are written, and which of its trainers gives one."""
 
 
 def module_output(sae: Autoencoder) -> tuple[int, str] | None:
@@ -50,16 +59,21 @@ def module_output(sae: Autoencoder) -> tuple[int, str] | None:
     return place
 
 
-def export_sparsify(sae: TopKSAE, folder: Path) -> None:
-    """Write an SAE as EleutherAI's sparsify does: cfg.json and sae.safetensors.
+def export_sparsify(sae: Autoencoder, folder: Path) -> None:
+    """Write a TopK SAE as EleutherAI's sparsify does: cfg.json and sae.safetensors.
 
     Name the folder RUN/HOOKPOINT, the hookpoint being the module whose output is reconstructed (`layers.7` for
     `blocks.8.hook_resid_pre`; `h.7` for GPT-2): `SparseCoder.load_many(RUN, local=True)` reads the names.
 
     Raises:
-        FaithfulError: weights that are not finite or do not fit together, what it reads is no module's output, or the
-            folder is named after another one's.
+        FaithfulError: it is no TopK SAE, weights that are not finite or do not fit together, what it reads is no module's
+            output, or the folder is named after another one's.
     """
+    if sae.k is None:
+        raise FaithfulError(
+            f"The SAE for {folder} fires above thresholds ({sae.architecture}), and sparsify's files hold TopK SAEs alone;"
+            " write it with save_sae or export_dictionary_learning."
+        )
     check_sae(sae, str(folder))
     place, named = module_output(sae), parse_hook(Path(folder).name)
     if place is not None and (named is None or (named.layer, named.module) != place):
@@ -84,8 +98,11 @@ def export_sparsify(sae: TopKSAE, folder: Path) -> None:
     write_json(Path(folder) / CONFIG, config)
 
 
-def export_dictionary_learning(sae: TopKSAE, folder: Path) -> None:
+def export_dictionary_learning(sae: Autoencoder, folder: Path) -> None:
     """Write an SAE as saprmarks' dictionary_learning does: ae.pt and config.json, for `load_dictionary(folder)`.
+
+    A TopK SAE is an AutoEncoderTopK there, one trained by whole batches, with a k and one threshold, a BatchTopKSAE, one
+    with thresholds of 0 an AutoEncoder, any other a JumpReluAutoEncoder.
 
     `layer` is the one whose output is read, as its readers take it: `resid_pre` of layer 8 is layer 7's.
 
@@ -94,35 +111,47 @@ def export_dictionary_learning(sae: TopKSAE, folder: Path) -> None:
     """
     check_sae(sae, str(folder))
     place = module_output(sae)
+    kind, k = _dictionary_class(sae)
     tensors = {
-        "b_dec": sae.b_dec,
-        "k": torch.tensor(int(sae.k), dtype=torch.int32),
-        "threshold": torch.tensor(-1.0),
-        "decoder.weight": sae.W_dec.T,
-        "encoder.weight": sae.W_enc.T,
-        "encoder.bias": sae.b_enc,
+        theirs: getattr(sae, ours).T if theirs.endswith(".weight") else getattr(sae, ours)
+        for ours, theirs in CLASSES[kind][1].items()
     }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if kind in WITHOUT_PRE_BIAS:
+        tensors["b_enc"] = sae.b_enc - sae.b_dec @ sae.W_enc
+    if k is not None:
+        threshold = sae.threshold[0] if isinstance(sae, ThresholdSAE) else torch.tensor(-1.0)
+        tensors |= {"k": torch.tensor(k, dtype=torch.int32), "threshold": threshold}
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_tensors(Path(folder) / "ae.pt", state)
     metadata = sae.metadata
     identity = (metadata.get("faithful") or {}).get("identity") or {}
     trainer = {
-        "trainer_class": "TopKTrainer",
-        "dict_class": "AutoEncoderTopK",
+        "trainer_class": TRAINERS[kind],
+        "dict_class": kind,
         "lr": identity.get("lr"),
         "steps": metadata.get("steps"),
         "seed": metadata.get("faithful_seed"),
         "activation_dim": sae.d_in,
         "dict_size": sae.d_sae,
-        "k": int(sae.k),
+        "k": k,
         "device": "cpu",
         "layer": place[0] if place else None,
         "lm_name": sae.model_name,
-        "wandb_name": "AutoEncoderTopK",
+        "wandb_name": kind,
         "submodule_name": _submodule_name(place),
     }
     buffer = {"d_submodule": sae.d_in, "io": "out", "ctx_len": metadata.get("context_size"), "device": "cpu"}
     write_json(Path(folder) / "config.json", {"trainer": trainer, "buffer": buffer})
+
+
+def _dictionary_class(sae: Autoencoder) -> tuple[str, int | None]:
+    """Which of its classes computes what an SAE does, and the k that this one states."""
+    if sae.k is not None:
+        return "AutoEncoderTopK", int(sae.k)
+    batched = re.fullmatch(r"batchtopk-k(\d+)", sae.architecture)
+    if batched and isinstance(sae, ThresholdSAE) and bool((sae.threshold == sae.threshold[0]).all()):
+        return "BatchTopKSAE", int(batched[1])
+    return ("AutoEncoder" if sae.activation == "standard" else "JumpReluAutoEncoder"), None
 
 
 def _submodule_name(place: tuple[int, str] | None) -> str | None:

@@ -19,11 +19,10 @@ from faithful.formats.keys import SAE_LENS_HARMLESS, SAE_LENS_READ, refuse_unkno
 from faithful.formats.peers import from_sae_lens, from_sparsify
 from faithful.formats.record import MEND, Config, Run, read_config, seal_config, weights_sha256
 from faithful.hub.errors import first_line
-from faithful.sae.autoencoder import TENSORS, Autoencoder
-from faithful.sae.topk import TopKSAE
+from faithful.sae.autoencoder import Autoencoder
 
 CONFIG = "cfg.json"
-WRITTEN = ("topk",)
+WRITTEN = ("topk", "standard", "jumprelu")
 """Architectures that `save_sae` writes."""
 WEIGHTS, SPARSITY = "sae_weights.safetensors", "sparsity.safetensors"
 SPARSIFY_CONFIG, SPARSIFY_WEIGHTS = "config.json", "sae.safetensors"
@@ -44,15 +43,18 @@ METADATA: dict[str, Any] = {
 }
 
 
-def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: Tensor | None = None) -> None:
+def save_sae(folder: Path, sae: Autoencoder, metadata: Mapping[str, Any], sparsity: Tensor | None = None) -> None:
     """Write an SAE in SAELens 6's layout, float32; each file is whole or absent, cfg.json comes last.
+
+    One with thresholds of 0 is `standard` there, with others `jumprelu`, whatever it was trained as.
 
     Args:
         folder: made where it is missing.
         sae: what to write.
         metadata: over the SAE's own and the defaults: `model_name` and `hook_name` in TransformerLens' words,
-            `context_size`, `prepend_bos`, `dataset_path` …; anything else that JSON can hold goes under `notes`, since
-            a key that readers do not know might change activations.
+            `context_size`, `prepend_bos`, `dataset_path`, `training_architecture` with its `training_architecture_details`
+            …; anything else that JSON can hold goes under `notes`, since a key that readers do not know might change
+            activations.
         sparsity: [d_sae], log10 of each latent's firing frequency.
 
     Raises:
@@ -62,17 +64,18 @@ def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: 
     folder = Path(folder)
     check_sae(sae, str(folder))
     refuse_unknown([*sae.metadata, *metadata], SAE_LENS_READ, SAE_LENS_HARMLESS, str(folder))
+    is_topk, is_standard = sae.k is not None, sae.activation == "standard"
     config = {
-        "architecture": "topk",
+        "architecture": sae.activation,
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
-        "k": int(sae.k),
+        **({"k": int(sae.k)} if sae.k is not None else {}),
         "dtype": "float32",
         "device": "cpu",
         "apply_b_dec_to_input": True,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        "rescale_acts_by_decoder_norm": False,
+        **({"rescale_acts_by_decoder_norm": False} if is_topk else {}),
         "metadata": {**METADATA, **sae.metadata, **metadata},
     }
     try:
@@ -83,7 +86,8 @@ def save_sae(folder: Path, sae: TopKSAE, metadata: Mapping[str, Any], sparsity: 
         if sparsity.shape != (sae.d_sae,) or not bool(torch.isfinite(sparsity).all()):
             raise FaithfulError(f"The sparsity for {folder} is not {sae.d_sae} finite numbers; compute it again.")
         write_safetensors(folder / SPARSITY, {"sparsity": sparsity})
-    write_safetensors(folder / WEIGHTS, {name: getattr(sae, name) for name in TENSORS})
+    written = [name for name in sae.tensors if not (name == "threshold" and is_standard)]
+    write_safetensors(folder / WEIGHTS, {name: getattr(sae, name) for name in written})
     write_json(folder / CONFIG, seal_config(cast(Config, config)))
 
 
@@ -104,7 +108,7 @@ def load_sae(source: str | Path, subfolder: str | None = None, *, revision: str 
     config = folder_config(folder)
     sae = _read_folder(folder, config, _read_tensors)
     trained = weights_sha256(config)
-    if trained is not None and isinstance(sae, TopKSAE) and sae.sha256() != trained:
+    if trained is not None and sae.sha256() != trained:
         raise FaithfulError(f"The weights in {folder} are not those that its {CONFIG} was written for; {MEND}.")
     return sae
 

@@ -92,7 +92,8 @@ def from_sae_lens(config: Config, tensors: dict[str, Tensor], where: str) -> Aut
         b_enc = b_enc + b_dec @ W_enc
     if architecture != "topk":
         threshold = tensors.get("threshold", torch.zeros_like(b_enc))
-        return ThresholdSAE(W_enc, b_enc, W_dec, b_dec, threshold, metadata, _trained_as(metadata, architecture))
+        metadata["training_architecture"] = metadata.get("training_architecture") or architecture
+        return ThresholdSAE(W_enc, b_enc, W_dec, b_dec, threshold, metadata)
     if stated.get("rescale_acts_by_decoder_norm"):
         norms = tensors["W_dec"].norm(dim=1)
         W_enc, b_enc, W_dec = W_enc * norms, b_enc * norms, W_dec / norms[:, None]
@@ -227,16 +228,6 @@ def _refuse_readings(metadata: Metadata, where: str) -> None:
         raise FaithfulError(
             f"{where} reads {metadata['hook_name']} and writes {metadata['hook_name_out']}; choose an autoencoder."
         )
-
-
-def _trained_as(metadata: Metadata, architecture: str) -> str:
-    """The architecture it was trained with, and its k where it has one: a batchtopk SAE is saved as jumprelu."""
-    trained = metadata.get("training_architecture")
-    if not isinstance(trained, str) or trained == architecture:
-        return architecture
-    details = metadata.get("training_architecture_details")
-    k = details.get("k") if isinstance(details, dict) else None
-    return f"{trained}-k{k:g}" if isinstance(k, int | float) else trained
 
 
 def _finetuned(tensors: dict[str, Tensor], W_dec: Tensor, is_stated: bool, where: str) -> Tensor:

@@ -1,16 +1,15 @@
 """A TopK sparse autoencoder as plain tensors."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from faithful.sae.autoencoder import TENSORS, Autoencoder
+from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.buffers import SCORES, chunks
-from faithful.sae.sparse import decode, top_k
+from faithful.sae.sparse import top_k
 
 
 @dataclass
@@ -34,21 +33,9 @@ class TopKSAE(Autoencoder):
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def architecture(self) -> str:
+    def activation(self) -> str:
         """`topk`."""
         return "topk"
-
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "TopKSAE":
-        """The same elsewhere or in another type."""
-        moved = {name: getattr(self, name).to(device=device, dtype=dtype) for name in TENSORS}
-        return replace(self, **moved)
-
-    def sha256(self) -> str:
-        """Of the weights' bytes."""
-        digest = hashlib.sha256()
-        for name in TENSORS:
-            digest.update(getattr(self, name).detach().cpu().contiguous().numpy().data)
-        return digest.hexdigest()
 
     def encode_sparse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Values [..., k] (≥ 0, in no order) and latents [..., k] (int64) of x [..., d_in]."""
@@ -63,11 +50,6 @@ class TopKSAE(Autoencoder):
         """Dense codes [..., d_sae] of x [..., d_in]."""
         values, latents = self.encode_sparse(x)
         return values.new_zeros(*x.shape[:-1], self.d_sae).scatter_(-1, latents, values)
-
-    def decode_sparse(self, values: Tensor, latents: Tensor) -> Tensor:
-        """Reconstructions [..., d_in] of `encode_sparse`'s codes."""
-        flat = decode(values.reshape(-1, values.shape[-1]), latents.reshape(-1, latents.shape[-1]), self.W_dec)
-        return flat.view(*values.shape[:-1], self.d_in) + self.b_dec
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """x̂ [..., d_in] of x [..., d_in]."""

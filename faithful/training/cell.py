@@ -16,8 +16,8 @@ from faithful.base.version import __version__
 from faithful.formats.files import CONFIG, WEIGHTS, save_sae
 from faithful.formats.record import RECORD, Identity, Provenance
 from faithful.models.spec import ModelSpec
+from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.stack import StepFigures, init_weights
-from faithful.sae.topk import TopKSAE
 from faithful.store.saes import read_sae
 from faithful.training.config import Settings
 from faithful.training.evaluate import Evaluation
@@ -147,7 +147,7 @@ def transformer_lens_name(model: ModelSpec) -> str:
     return short.removeprefix("google/") if model.family == "gemma" else short
 
 
-def start_cosine(sae: TopKSAE, seed: int) -> float:
+def start_cosine(sae: Autoencoder, seed: int) -> float:
     """Median over latents of the cosine between a decoder row and the random row that it began as.
 
     Near 1 nothing was learnt; where rows have left their start it is near 0.
@@ -159,7 +159,7 @@ def start_cosine(sae: TopKSAE, seed: int) -> float:
 
 def write_cell(
     cell: Cell,
-    sae: TopKSAE,
+    sae: Autoencoder,
     settings: Settings,
     hook_module: str,
     log: list[LogRow],

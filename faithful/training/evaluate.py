@@ -16,7 +16,7 @@ from faithful.formats.record import Figures
 from faithful.hooks.hook import Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec
-from faithful.sae.topk import TopKSAE
+from faithful.sae.autoencoder import Autoencoder
 from faithful.store.corpus import Corpus
 from faithful.store.token_rows import TokenRows, plan_tokens
 
@@ -42,9 +42,9 @@ class Evaluation(NamedTuple):
 
 
 class _Sparse:
-    """A TopK SAE for `spliced_losses`, its codes kept sparse."""
+    """An SAE for `spliced_losses`, its codes kept sparse."""
 
-    def __init__(self, sae: TopKSAE) -> None:
+    def __init__(self, sae: Autoencoder) -> None:
         self.sae = sae
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,7 +60,7 @@ def evaluate(
     spec: ModelSpec,
     hook: Hook,
     corpus: Path,
-    saes: Sequence[TopKSAE],
+    saes: Sequence[Autoencoder],
     context: int,
     layout: str = "aligned",
     tokens: int | None = None,

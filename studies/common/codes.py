@@ -12,41 +12,11 @@ from faithful.base.memory import trim_memory
 from faithful.base.progress import Tally, uncounted
 from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
-from faithful.sae.topk import TopKSAE
 
 ROWS_PER_FORWARD, ROWS_AT_ONCE = 32, 256
-ENTRIES = 2**25
-
 HELD_BYTES = {"cpu": 2**27, "cuda": 2**29}
 
 Activations = tuple[np.ndarray, np.ndarray, Tensor]
-
-
-def sparse_codes(sae: Autoencoder, h: Tensor) -> tuple[Tensor, Tensor]:
-    """Active latents of any SAE.
-
-    Args:
-        sae: TopK, or one whose number of active latents is free.
-        h: float32 [n, d_in].
-
-    Returns:
-        values [n, k'] (≥ 0) and latents [n, k'] (int64); k' is k, else the most that fire on one of the n tokens (at least
-        1), rows with fewer filled up with values of 0.
-    """
-    if isinstance(sae, TopKSAE):
-        return sae.encode_sparse(h)
-    step = max(1, ENTRIES // sae.d_sae)
-    found = []
-    for piece in h.split(step):
-        codes = sae.encode(piece)
-        width = max(1, int((codes > 0).sum(1).max()))
-        found.append(tuple(torch.topk(codes, width, dim=1, sorted=False)))
-    widest = max(values.shape[1] for values, _ in found)
-    values, latents = (
-        torch.cat([torch.nn.functional.pad(pieces[side], (0, widest - pieces[side].shape[1])) for pieces in found])
-        for side in (0, 1)
-    )
-    return values, latents
 
 
 def activations_of(
@@ -146,7 +116,7 @@ def code_text(
         place = 0  # counted by hand: `enumerate` would hold an SAE while the next one is loaded
         for sae in saes:
             here = sae.to(device=model.device)
-            found = [sparse_codes(here, h.to(model.device)) for _, _, h in some]
+            found = [here.encode_sparse(h.to(model.device)) for _, _, h in some]
             pieces.setdefault(place, []).extend(
                 (values.float().cpu(), latents.int().cpu()) for values, latents in found
             )

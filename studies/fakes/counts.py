@@ -15,7 +15,7 @@ from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, by_corpus
 from studies.common.cache import ResultCache
-from studies.common.codes import activations_of, code_text, sparse_codes
+from studies.common.codes import activations_of, code_text
 from studies.common.controls import has_untrained, permuted_model, shuffled_documents, untrained_sae
 from studies.common.examples import latent_examples
 from studies.common.gaussian import moments_of
@@ -202,7 +202,7 @@ class FakeCounts:
         counters = [FiringCounter(one, len(rows), self.seed, text) for one in thresholds]
         for owners, _, h in activations_of(model, rows, self.panel.ordinary, tally):
             for sae, counter in zip(saes, counters, strict=True):
-                counter.add(*sparse_codes(sae, h), owners)
+                counter.add(*sae.encode_sparse(h), owners)
         return [counter.result() for counter in counters]
 
 

@@ -17,7 +17,6 @@ from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from generation.external.encoder import Encoder
-from studies.common.codes import sparse_codes
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -120,7 +119,7 @@ def pool_batch(
     codes, rebuilt = [], []
     for sae in saes:
         sae = sae.to(device=device)
-        values, latents = sparse_codes(sae, tokens)
+        values, latents = sae.encode_sparse(tokens)
         f = _pool_sparse(values.float(), latents, owners, len(rows), sae.d_sae, pooling)
         codes.append(_compact(f.cpu().numpy()))
         if pooling == "max":

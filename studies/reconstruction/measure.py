@@ -16,7 +16,7 @@ from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from faithful.store.saes import TrainedSae
 from studies.common.cache import ResultCache
-from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, sparse_codes
+from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
 from studies.common.workers import jobs_of, study_crew
@@ -35,7 +35,7 @@ class _Reduced:
         self.sae, self.k = sae, k
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.of(*sparse_codes(self.sae, x))
+        return self.of(*self.sae.encode_sparse(x))
 
     def of(self, values: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
         """The largest of given codes."""
@@ -181,7 +181,7 @@ class Bench:
                 for _, native in kept_activations(self.found.truncated, chunk, self.panel.ordinary, ROWS_PER_FORWARD):
                     h = native.float()
                     for sae in left:
-                        full = sparse_codes(reduced[sae][0].sae, h)
+                        full = reduced[sae][0].sae.encode_sparse(h)
                         for one, part, whole in zip(reduced[sae], parts[sae], wholes[sae], strict=True):
                             codes = one.of(*full)
                             h_hat = one.decode(codes)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from faithful.base.errors import FaithfulError
-from faithful.formats.dictionaries import CLASSES
+from faithful.formats.dictionaries import BESIDE, CLASSES
 from faithful.formats.exports import export_dictionary_learning
 from faithful.formats.files import load_sae, outline_sae
 from faithful.hooks.hook import MODULE, Hook
+from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 from faithful.store.saes import find_saes
 
@@ -194,6 +195,30 @@ def test_there_and_back(
     assert torch.equal(again.encode(x), sae.encode(x))
     assert again.hook == hook
     assert (again.model_name, again.metadata["context_size"], again.metadata["faithful_seed"]) == ("gpt2", 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "trained", "kind", "name"),
+    [
+        (0.0, None, "AutoEncoder", "standard"),
+        (0.7, None, "JumpReluAutoEncoder", "jumprelu"),
+        (0.7, "batchtopk", "BatchTopKSAE", "batchtopk-k16"),
+    ],
+)
+def test_thresholds_there_and_back(
+    threshold: float, trained: str | None, kind: str, name: str, sae: TopKSAE, x: Tensor, tmp_path: Path
+) -> None:
+    jump = ThresholdSAE(sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, torch.full((50,), threshold))
+    jump.metadata = {"training_architecture": trained, "training_architecture_details": {"k": 16}}
+    export_dictionary_learning(jump, tmp_path)
+    state = torch.load(tmp_path / "ae.pt", weights_only=True)
+    assert {key: tensor.shape for key, tensor in state.items() if key not in BESIDE} == {
+        key: tensor.shape for key, tensor in tensors_of(kind).items() if key not in BESIDE
+    }
+    torch.testing.assert_close(codes(kind, state, x), jump.encode(x), rtol=0, atol=1e-5)
+    again = load_sae(tmp_path)
+    torch.testing.assert_close(again.encode(x), jump.encode(x), rtol=0, atol=1e-5)
+    assert again.architecture == name
 
 
 def test_a_sweep_is_found_by_run_place_and_trainer(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from faithful.formats.exports import export_dictionary_learning, export_sparsify
 from faithful.hooks.hook import Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec
+from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 from tests.studies.random_saes import random_sae
 
@@ -136,3 +137,11 @@ def test_what_readers_cannot_hook_is_not_exported(metadata: dict[str, Any], said
             export(sae, tmp_path / "layers.0")
     assert not (tmp_path / "layers.0").exists()
     assert module_output(random_sae(8, 16, 4, 0)) is None
+
+
+def test_sparsify_holds_no_thresholds(sae: TopKSAE, tmp_path: Path) -> None:
+    jump = ThresholdSAE(sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, torch.ones(50))
+    jump.metadata = {"training_architecture": "batchtopk", "training_architecture_details": {"k": 4}}
+    with pytest.raises(FaithfulError, match=r"fires above thresholds \(batchtopk-k4\), and sparsify's files hold TopK"):
+        export_sparsify(jump, tmp_path / "layers.7")
+    assert not (tmp_path / "layers.7").exists()

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from faithful.base.errors import FaithfulError
 from faithful.formats.exports import export_dictionary_learning, export_sparsify
-from faithful.formats.files import load_sae, save_sae
+from faithful.formats.files import load_sae, outline_sae, save_sae
+from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 
 METADATA = {
@@ -45,6 +46,35 @@ def test_sae_lens_loads_what_we_write(sae: TopKSAE, x: Tensor, tmp_path: Path) -
     again = load_sae(tmp_path / "again")
     torch.testing.assert_close(again.reconstruct(x), sae.reconstruct(x))
     assert again.metadata["faithful_seed"] == 3
+
+
+@pytest.mark.parametrize(("threshold", "architecture"), [(0.0, "standard"), (0.7, "jumprelu")])
+def test_sae_lens_computes_the_same_codes_above_thresholds(
+    threshold: float, architecture: str, sae: TopKSAE, x: Tensor, tmp_path: Path
+) -> None:
+    """Written as SAELens writes its own batchtopk and standard trainings, and known by what it was trained as."""
+    from sae_lens import SAE
+
+    jump = ThresholdSAE(sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, torch.full((50,), threshold))
+    trained = {"training_architecture": "other", "training_architecture_details": {"k": 16, "rate": 0.5}}
+    metadata = METADATA | trained | {"faithful": {"identity": {}, "weights_sha256": jump.sha256()}}
+    save_sae(tmp_path / "a", jump, metadata)
+    config = json.loads((tmp_path / "a" / "cfg.json").read_text())
+    assert config["architecture"] == architecture and "k" not in config
+    assert ("threshold" in load_file(tmp_path / "a" / "sae_weights.safetensors")) == (architecture == "jumprelu")
+    theirs, ours = SAE.load_from_disk(tmp_path / "a"), load_sae(tmp_path / "a")
+    torch.testing.assert_close(theirs.encode(x), jump.encode(x), rtol=0, atol=1e-5)
+    assert torch.equal(ours.encode(x), jump.encode(x)) and 0 < (jump.encode(x) > 0).float().mean() < 1
+    assert (ours.architecture, ours.k, ours.sha256()) == ("other-k16", None, jump.sha256())
+    assert outline_sae(tmp_path / "a").architecture == "other-k16"
+    theirs.save_model(tmp_path / "again")
+    again = load_sae(tmp_path / "again")
+    assert torch.equal(again.encode(x), jump.encode(x)) and again.architecture == "other-k16"
+    weights = load_file(tmp_path / "a" / "sae_weights.safetensors")
+    weights["threshold" if threshold else "b_enc"][3] += 1e-3
+    save_file(weights, tmp_path / "a" / "sae_weights.safetensors")
+    with pytest.raises(FaithfulError, match=r"are not those that its cfg\.json was written for"):
+        load_sae(tmp_path / "a")
 
 
 def test_the_folder_is_sae_lens_six(sae: TopKSAE, tmp_path: Path) -> None:

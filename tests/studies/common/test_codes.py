@@ -15,7 +15,7 @@ from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 from studies.common import codes
-from studies.common.codes import activations_of, code_text, sparse_codes
+from studies.common.codes import activations_of, code_text
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 
@@ -33,17 +33,6 @@ def saes(d_in: int) -> list[Autoencoder]:
         TopKSAE(rows.T.contiguous(), torch.zeros(30), rows, zeros, 3),
         ThresholdSAE(rows.T.contiguous(), torch.zeros(30), rows, zeros, threshold, {}),
     ]
-
-
-@pytest.mark.parametrize("entries", [60, 2**25])
-def test_sparse_codes_are_the_codes_however_they_are_cut(monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
-    monkeypatch.setattr(codes, "ENTRIES", entries)
-    h = 2 * torch.randn(9, 8, generator=torch.Generator().manual_seed(1))
-    h[3] = 0  # nothing fires
-    for sae in saes(8):
-        values, latents = sparse_codes(sae, h)
-        assert (values >= 0).all() and values.shape == latents.shape
-        torch.testing.assert_close(dense(values, latents, 30), sae.encode(h))
 
 
 def test_tokens_are_those_of_their_contexts_without_special_ones(
