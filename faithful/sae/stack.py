@@ -341,8 +341,8 @@ class Stack:
         if variant.budget == "token":
             return TopKSAE(columns, biases, W_dec.clone(), b_dec / self.scale, k)
         threshold = (variant.threshold(self.states[cell]).to(biases) / self.scale).expand(config.d_sae).clone()
-        trained_as = f"{variant.name}-k{k}"
-        return ThresholdSAE(columns, biases, W_dec.clone(), b_dec / self.scale, threshold, architecture=trained_as)
+        trained_as = {"training_architecture": variant.name, "training_architecture_details": {"k": config.k}}
+        return ThresholdSAE(columns, biases, W_dec.clone(), b_dec / self.scale, threshold, trained_as)
 
     def _shape(self) -> StackShape:
         c = self.config
