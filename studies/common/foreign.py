@@ -1,8 +1,9 @@
-"""Foreign latents: those that fire strongly on a stimulus and hardly on their own text; the rule, as functions of codes.
+"""Which latents fire strongly on one text and hardly on another: the rule of docs/metrics.md, "Foreign latents", on codes.
 
-TopK fills its budget on whatever it is given, so that a latent of something which a text lacks still fires there, weakly and
-often: how densely a latent fires does not tell (docs/metrics.md, "Foreign latents"). What tells is how densely it fires
-*strongly*: above a share of its reference, a high quantile of its own activations on its own text.
+TopK fills its budget on whatever it is given, so that a latent of something that a text lacks still fires there, weakly and
+often: how densely a latent fires does not tell. What tells is how densely it fires *strongly*, above a share of its
+reference: a high quantile of its own activations on the text that its SAE was trained on. On planted truth that text must
+hold what is foreign, as a training does: a reference taken from text without it is as weak as what it is to tell apart.
 """
 
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from faithful.base.errors import FaithfulError
 
 @dataclass(frozen=True)
 class ForeignRule:
-    """A latent is foreign where it fires strongly on more than `often` of a stimulus' tokens and on less than `seldom` of its
-    own text's; strongly is above `share` times its reference, the `quantile` of its positive activations on its own text.
+    """A latent is foreign to a text where it fires strongly on more than `often` of the tokens of its own text (that of its
+    training) and on less than `seldom` of that text's; strongly is above `share` times its reference, the `quantile` of its
+    positive activations on its own text.
 
     Raises:
         FaithfulError: a number that is not between 0 and 1.
@@ -33,17 +35,20 @@ class ForeignRule:
             if not 0 < value < 1:
                 raise FaithfulError(f"{name} of the rule for foreign latents is {value:g}; give one between 0 and 1.")
 
-    def foreign(self, on_stimulus: np.ndarray, on_own: np.ndarray) -> np.ndarray:
-        """Bool [d_sae]: which latents are foreign.
+    def foreign(self, often: np.ndarray, seldom: np.ndarray) -> np.ndarray:
+        """Bool [d_sae]: which latents fire strongly on the one text and hardly on the other.
+
+        Those that are foreign to a text fire so on their own text and not on that one. The other way round it is those that
+        a stimulus wakes, which finds nothing of what an SAE learned from a foreign part of its training.
 
         Args:
-            on_stimulus, on_own: [d_sae], shares of the tokens of each text on which a latent fires strongly.
+            often, seldom: [d_sae], shares of the tokens of each text on which a latent fires strongly.
         """
-        return (on_stimulus > self.often) & (on_own < self.seldom)
+        return (often > self.often) & (seldom < self.seldom)
 
 
 RULE = ForeignRule()
-"""As settled on planted truth."""
+"""As settled on planted truth (docs/metrics.md)."""
 
 
 class Strongest:
