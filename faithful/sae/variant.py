@@ -109,8 +109,8 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """The name of its file."""
-        return type(self).__module__.rpartition(".")[2]
+        """The name of its file, with hyphens."""
+        return type(self).__module__.rpartition(".")[2].replace("_", "-")
 
     @property
     def label(self) -> str:
@@ -174,7 +174,7 @@ class Variant:
 
 def variant_names() -> list[str]:
     """All variants, the default first."""
-    names = {module.name for module in pkgutil.iter_modules(import_module(PACKAGE).__path__)}
+    names = {module.name.replace("_", "-") for module in pkgutil.iter_modules(import_module(PACKAGE).__path__)}
     return [DEFAULT, *sorted(names - {DEFAULT})]
 
 
@@ -187,9 +187,9 @@ def find_variant(name: str, parameters: Mapping[str, Any]) -> Variant:
     names = variant_names()
     if name not in names:
         raise FaithfulError(
-            f"There is no variant '{name}'; choose {' or '.join(names)} with --variant.{did_you_mean(name, names)}"
+            f"There is no variant '{name}'; choose one with --variant: {', '.join(names)}.{did_you_mean(name, names)}"
         )
-    kind: type[Variant] = import_module(f"{PACKAGE}.{name}").VARIANT
+    kind: type[Variant] = import_module(f"{PACKAGE}.{name.replace('-', '_')}").VARIANT
     hints = get_type_hints(kind)
     known = [field.name for field in fields(kind)]
     try:

@@ -151,7 +151,7 @@ def test_saelens_reads_an_sae_of_a_variant(corpus: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("stated", "said"),
     [
-        (("--variant", "thrify"), "no variant 'thrify'; choose topk or thrifty with --variant. Did you mean thrifty?"),
+        (("--variant", "thrify"), "There is no variant 'thrify'; choose one with --variant: topk, anneal,"),
         (("--parameter", "price=1"), "variant topk cannot be trained so: `price` is not known; it has no parameters"),
         (("--parameter", "price"), "'price' is no parameter of a variant; give each once, as --parameter NAME=VALUE"),
         (("--variant", "thrifty", "--parameter", "price=-1"), "`price` is -1, and a number of at least 0 is meant"),

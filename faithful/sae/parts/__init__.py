@@ -1,0 +1,1 @@
+"""What variants of the SAE share: schedules, firing bits, groups by co-firing, overlaps of decoder rows."""

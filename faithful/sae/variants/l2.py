@@ -1,0 +1,32 @@
+"""Weak weight decay in place of unit rows: a latent that is not needed shrinks instead of standing in the way."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from torch import Tensor
+
+from faithful.base.shapes import Between
+from faithful.sae.variant import Batch, Phase, State, Variant
+
+
+@dataclass(frozen=True)
+class L2(Variant):
+    """TopK whose decoder rows may have any length, with a penalty on all rows.
+
+    Attributes:
+        weight: of the sum of the squares of all encoder and decoder rows, beside fvu.
+    """
+
+    unit_rows = False
+    weight: Annotated[float, Between(0)] = 1e-5
+
+    def phase(self, fraction: float, k: int, auxk: float) -> Phase:
+        """See `Variant`."""
+        return Phase(k, auxk, self.weight)
+
+    def objective(self, batch: Batch, state: State) -> Tensor:
+        """See `Variant`."""
+        return batch.W_enc.square().sum() + batch.W_dec.square().sum()
+
+
+VARIANT = L2

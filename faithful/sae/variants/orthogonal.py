@@ -1,0 +1,60 @@
+"""Founding record 002, orthogonal TopK with controlled sharing: groups apart from each other, relatives within α."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from faithful.base.shapes import Between
+from faithful.sae.parts.grouped import Grouped
+from faithful.sae.parts.overlaps import conditions, excess_overlap
+from faithful.sae.parts.schedules import ramp
+from faithful.sae.variant import Batch, Phase, State, Weights
+
+
+@dataclass(frozen=True)
+class Orthogonal(Grouped):
+    """TopK with a penalty on overlaps that rises over the first steps and stops where groups become degenerate.
+
+    Attributes:
+        ramp: share of the training over which the weight rises from 0.
+        adaptive: weigh the penalty also by clamp(1 − fvu/θ, 0, 1), with the running fvu.
+        theta: that θ.
+        stop: largest median over groups of the condition number of W_g W_gᵀ, as a multiple of what random rows have (the
+            Marchenko–Pastur edge), beyond which the penalty ends for good.
+    """
+
+    ramp: Annotated[float, Between(0, 1)] = 0.1
+    adaptive: bool = False
+    theta: Annotated[float, Between(0.001, 2)] = 0.5
+    stop: Annotated[float, Between(0)] = 100.0
+
+    def phase(self, fraction: float, k: int, auxk: float) -> Phase:
+        """See `Variant`."""
+        return Phase(k, auxk, self.weight * ramp(fraction + 1e-9, self.ramp))
+
+    def begin(self, weights: Weights) -> State:
+        """See `Variant`."""
+        like = weights.b_enc
+        return super().begin(weights) | {"condition": like.new_tensor(0.0), "pressed": like.new_tensor(1.0)}
+
+    def objective(self, batch: Batch, state: State) -> Tensor:
+        """See `Variant`."""
+        overlap = excess_overlap(batch.W_dec, state["groups"], self.alpha, self.sampled(batch))
+        eagerness = (1 - batch.fvu / self.theta).clamp(0, 1) if self.adaptive else 1.0
+        return state["pressed"] * eagerness * overlap
+
+    def grouped(self, batch: Batch, state: State) -> None:
+        """See `Grouped`."""
+        found = conditions(batch.W_dec, state["groups"])
+        if len(found):
+            state["condition"].copy_(torch.median(found))
+            state["pressed"].mul_(state["condition"] <= self.stop)
+
+    def report(self, state: State) -> dict[str, float]:
+        """See `Variant`."""
+        return {"condition_over_edge": float(state["condition"]), "pressed": float(state["pressed"])}
+
+
+VARIANT = Orthogonal

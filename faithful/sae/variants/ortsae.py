@@ -1,0 +1,42 @@
+"""OrtSAE (arXiv 2509.22033): within random chunks, no decoder row may be too close to another."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from faithful.base.shapes import Between
+from faithful.sae.variant import Batch, Phase, State, Variant
+
+
+@dataclass(frozen=True)
+class OrtSAE(Variant):
+    """TopK with the mean over latents of the squared cosine with the nearest other one of its chunk.
+
+    Attributes:
+        weight: of that mean, beside fvu.
+        chunk: latents of a chunk; chunks are drawn anew in every step, and the cost is linear in d_sae.
+    """
+
+    weight: Annotated[float, Between(0)] = 0.25
+    chunk: Annotated[int, Between(2, 8192)] = 256
+
+    def phase(self, fraction: float, k: int, auxk: float) -> Phase:
+        """See `Variant`."""
+        return Phase(k, auxk, self.weight)
+
+    def objective(self, batch: Batch, state: State) -> Tensor:
+        """See `Variant`."""
+        d_sae = len(batch.W_dec)
+        order = torch.from_numpy(batch.generator().permutation(d_sae)).to(batch.W_dec.device)
+        nearest = []
+        for latents in order.split(self.chunk):
+            if len(latents) > 1:
+                rows = torch.nn.functional.normalize(batch.W_dec[latents], dim=1)
+                same = torch.eye(len(latents), dtype=torch.bool, device=rows.device)
+                nearest.append((rows @ rows.T).square().masked_fill(same, 0).amax(1))
+        return torch.cat(nearest).sum() / d_sae
+
+
+VARIANT = OrtSAE

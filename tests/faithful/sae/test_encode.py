@@ -1,0 +1,54 @@
+"""Who fires: by token, across a batch, or all above 0; and what a gate keeps out."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from faithful.sae.buffers import Scratch
+from faithful.sae.encode import Encoder
+from faithful.sae.stack import init_weights
+from faithful.sae.variant import Variant, Weights, find_variant
+
+
+@dataclass(frozen=True)
+class Plain(Variant):
+    """TopK."""
+
+
+def encoded(variant: Variant, gate: torch.Tensor | None = None, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    codes, dead = Encoder(variant, dtype, Scratch(torch.device("cpu")))(X, WEIGHTS, 3, torch.tensor([2, 5]), gate)
+    assert dead is not None
+    torch.testing.assert_close(dead.scores, SCORES[:, [2, 5]], rtol=2e-2, atol=2e-2)
+    return codes.dense(40).clone()
+
+
+X = torch.randn(20, 16, generator=torch.Generator().manual_seed(0))
+ROWS = init_weights(0, 16, 40)
+WEIGHTS = Weights(ROWS, torch.linspace(-0.5, 0.5, 40), ROWS, torch.zeros(16))
+SCORES = X @ ROWS.T + WEIGHTS.b_enc
+GATE = torch.arange(40) % 4 != 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("gate", [None, GATE])
+def test_a_batch_shares_its_budget(gate: torch.Tensor | None, dtype: torch.dtype) -> None:
+    found = encoded(find_variant("batchtopk", {}), gate, dtype)
+    open_scores = SCORES if gate is None else SCORES.masked_fill(~gate, -torch.inf)
+    least = open_scores.flatten().topk(60).values[-1]
+    wanted = torch.where(open_scores >= least, open_scores, 0)
+    if dtype == torch.float32:
+        torch.testing.assert_close(found, wanted)
+    else:
+        assert ((found > 0) != (wanted > 0)).sum() <= 4
+        torch.testing.assert_close(found[(found > 0)], SCORES[found > 0])
+    assert int((found > 0).sum()) == 60
+
+
+@pytest.mark.parametrize("gate", [None, GATE])
+def test_all_above_nothing_and_the_best_of_each_token(gate: torch.Tensor | None) -> None:
+    open_scores = SCORES if gate is None else SCORES.masked_fill(~gate, -torch.inf)
+    torch.testing.assert_close(encoded(find_variant("standard", {}), gate), open_scores.relu())
+    best = open_scores.topk(3, 1)
+    wanted = torch.zeros_like(SCORES).scatter(1, best.indices, best.values.relu())
+    torch.testing.assert_close(encoded(Plain(), gate), wanted)

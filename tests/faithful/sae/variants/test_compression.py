@@ -1,0 +1,47 @@
+"""Latents of little energy are shut, within a bound that holds as it is proved, and not with half of it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from faithful.base.errors import FaithfulError
+from faithful.sae.stack import Stack
+from faithful.sae.variants.compression import Compression
+from tests.faithful.sae.data import CONFIG, batches, trained
+
+DATA = batches(200, 64, 24)
+
+
+def stack(**settings: Any) -> Stack:
+    return trained(replace(CONFIG, steps=200, lr=5e-3, variant=Compression(**settings)), DATA)
+
+
+def test_the_bound_holds_doubled_and_fails_as_first_specified() -> None:
+    found = stack(keep=0.25, check_every=2).report(0)
+    assert found["kept"] == 24
+    assert found["bound_checks"] > 1000 and found["bound_violations"] == 0
+    assert found["single_bound_violations"] > 0.01 * found["bound_checks"]
+    assert 0.2 < found["bound_tightness"] <= 1
+
+
+def test_latents_that_are_out_never_fire_in_the_saved_sae_and_count_as_out() -> None:
+    made = stack(keep=0.25)
+    gate, sae = made.states[0]["gate"], made.sae(0)
+    fired = (sae.encode(torch.cat(DATA[-20:])) > 0).any(0)
+    assert not fired[~gate].any() and fired[gate].sum() > 20
+    kept, out = made.states[0]["importance"][gate], made.states[0]["importance"][~gate]
+    assert kept.median() > out.median()
+
+
+def test_shares_over_the_training() -> None:
+    assert stack(keep=0.25, schedule="at once", warmup=0.99 * 0.9).report(0)["kept"] == 24
+    assert stack(keep=1.0).report(0)["bound_checks"] == 0
+    loose, strict = (stack(keep=0.1, schedule="controlled", epsilon=e).report(0)["kept"] for e in (1.0, 1e-6))
+    assert loose < 0.7 * strict
+
+
+def test_fewer_latents_than_fire_are_refused() -> None:
+    with pytest.raises(FaithfulError, match="keeps 3 of 96 latents, and 4 fire per token"):
+        replace(CONFIG, variant=Compression(keep=0.03))

@@ -1,0 +1,75 @@
+"""The running covariance, and what its penalty reaches."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from faithful.sae.codes import DenseCodes
+from faithful.sae.stack import init_weights
+from faithful.sae.variant import Batch, Phase, Weights
+from faithful.sae.variants.correlation import Correlation
+from tests.faithful.sae.data import CONFIG, batches, trained
+
+ROWS = init_weights(0, 6, 12)
+WEIGHTS = Weights(ROWS, torch.zeros(12), ROWS, torch.zeros(6))
+
+
+def batch(codes: torch.Tensor) -> Batch:
+    zeros = torch.zeros(len(codes), 6)
+    one = torch.ones(())
+    return Batch(DenseCodes(codes), zeros, zeros, one, ROWS, torch.zeros(12), ROWS, Phase(2, 0.0), 0, 9, 0, one)
+
+
+def codes(seed: int) -> torch.Tensor:
+    drawn = torch.rand(200, 12, generator=torch.Generator().manual_seed(seed))
+    return torch.where(drawn > 0.6, drawn, 0)
+
+
+def test_it_begins_at_epsilon_and_never_drifts() -> None:
+    variant = Correlation(beta=0.2, epsilon=0.5)
+    state = variant.begin(WEIGHTS)
+    assert torch.equal(state["covariance"], 0.5 * torch.eye(12))
+    for _ in range(100):
+        variant.observe(batch(codes(1)), state)
+    torch.testing.assert_close(state["covariance"], codes(1).T.cov(correction=0) + 0.5 * torch.eye(12))
+    assert 0 < variant.report(state)["shared_r2"] < 1 and variant.report(state)["not_finite_steps"] == 0
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-6])
+def test_a_latent_that_never_varies_gives_numbers(epsilon: float) -> None:
+    silent = codes(2)
+    silent[:, 3] = 0
+    variant = Correlation(epsilon=epsilon)
+    state = variant.begin(WEIGHTS)
+    variant.observe(batch(silent), state)
+    assert torch.isfinite(variant.objective(batch(silent), state))
+    assert variant.report(state)["not_finite_steps"] == 0
+
+
+def gradient(**settings: Any) -> torch.Tensor:
+    variant = Correlation(beta=0.05, **settings)
+    state, values = variant.begin(WEIGHTS), codes(3).requires_grad_()
+    (found,) = torch.autograd.grad(variant.objective(batch(values), state), values)
+    return found
+
+
+def test_damping_divides_the_gradient() -> None:
+    torch.testing.assert_close(gradient(damped=True), 0.05 * gradient(), rtol=1e-4, atol=1e-9)
+    assert gradient().abs().max() > 0
+
+
+def test_beyond_the_sample_nothing_is_reached_and_k_falls_as_the_weight_rises() -> None:
+    assert not gradient(sample=5)[:, 5:].any() and gradient(sample=5)[:, :5].any()
+    phases = [Correlation(weight=0.4).phase(done, 4, 0.0) for done in (0.0, 0.4, 0.9)]
+    assert [(phase.k, phase.objective) for phase in phases] == [(16, 0.0), (10, pytest.approx(0.2)), (4, 0.4)]
+
+
+def test_the_penalty_lowers_the_correlation_it_measures() -> None:
+    data = batches(150, 64, 24)
+    found = [
+        trained(replace(CONFIG, steps=150, lr=5e-3, variant=Correlation(weight=weight, beta=0.1)), data).report(0)
+        for weight in (0.0, 3.0)
+    ]
+    assert found[1]["shared_r2"] < 0.8 * found[0]["shared_r2"]
