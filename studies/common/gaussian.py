@@ -23,6 +23,7 @@ from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.config import StackConfig
 from faithful.sae.stack import Stack, init_weights
 from faithful.sae.topk import TopKSAE
+from faithful.store.saes import TrainedSae
 from faithful.training.identity import recorded_variant
 from studies.common.codes import activations_of
 
@@ -68,9 +69,19 @@ def moments_of(model: TruncatedModel, rows: Sequence[np.ndarray], ordinary: np.n
     return Moments(mean.cpu(), covariance.cpu(), count)
 
 
-def initial_decoder(seed: int, d_in: int, d_sae: int) -> Tensor:
-    """Decoder rows of a cell before its first step, float32 [d_sae, d_in], unit norm."""
-    return init_weights(seed, d_in, d_sae)
+def has_untrained(sae: TrainedSae) -> bool:
+    """Whether it is known how an SAE began."""
+    return bool(sae.record) and sae.seed is not None
+
+
+def untrained_sae(sae: TrainedSae, mean: Tensor) -> TopKSAE:
+    """An SAE, of which that is known, as it was before its first step, for activations with the given mean [d_in].
+
+    The mean that training used is that of its first activations.
+    """
+    identity = sae.record["identity"]
+    rows = init_weights(identity["init_seed"], len(mean), identity["d_sae"])
+    return TopKSAE(rows.T.contiguous(), torch.zeros(identity["d_sae"]), rows, mean.float(), identity["k"])
 
 
 def recorded_config(record: Own, d_in: int, steps: int, seeds: Sequence[int]) -> StackConfig | None:

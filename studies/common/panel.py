@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -130,13 +131,22 @@ def unigram_rows(spec: ModelSpec, rows: Sequence[np.ndarray], seed: int) -> list
     return [np.concatenate([row[:1], piece]) for row, piece in zip(rows, pieces, strict=True)]
 
 
-def shuffled_rows(rows: Sequence[np.ndarray], ordinary: np.ndarray, seed: int) -> list[np.ndarray]:
-    """The contexts with their ordinary tokens in random order, special ones where they were."""
+def shuffled_documents(rows: Sequence[np.ndarray], ordinary: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Contexts with each document's ordinary tokens in random order, special ones where they were.
+
+    Documents that share a context (layout `packed`) are told apart by the special tokens between them; those of a model
+    without an end-of-text are not.
+
+    Args:
+        rows: int64 [≤ context], a special token first.
+        ordinary: bool [vocab], False for special ids.
+        seed: of the order.
+    """
     rng = np.random.default_rng([seed, 3])
     shuffled = []
     for row in rows:
         new = row.copy()
-        places = 1 + np.flatnonzero(ordinary[row[1:]])
-        new[places] = rng.permutation(row[places])
+        for first, end in pairwise([*np.flatnonzero(~ordinary[row]), len(row)]):
+            new[first + 1 : end] = rng.permutation(row[first + 1 : end])
         shuffled.append(new)
     return shuffled

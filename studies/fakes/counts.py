@@ -16,13 +16,13 @@ from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, by_corpus
 from studies.common.cache import ResultCache
 from studies.common.codes import activations_of, code_text
-from studies.common.controls import has_untrained, permuted_model, shuffled_documents, untrained_sae
 from studies.common.examples import latent_examples
-from studies.common.gaussian import moments_of
+from studies.common.gaussian import has_untrained, moments_of, untrained_sae
 from studies.common.inputs import StudyInput
-from studies.common.panel import Panel, unigram_rows
+from studies.common.panel import Panel, shuffled_documents, unigram_rows
 from studies.common.results import ExampleBlock
 from studies.common.workers import Job, jobs_of, study_crew
+from studies.fakes.permuted import permuted_model
 from studies.fakes.rules import (
     CONTRAST,
     DENSITIES,

@@ -19,8 +19,7 @@ from faithful.store.saes import TrainedSae
 from faithful.training.identity import ALGORITHM
 from studies.common.cache import ResultCache
 from studies.common.codes import Codes, InTurn, code_text
-from studies.common.controls import untrained_sae
-from studies.common.gaussian import Moments, gaussian_saes, moments_of, recorded_config
+from studies.common.gaussian import Moments, gaussian_saes, moments_of, recorded_config, untrained_sae
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
 from studies.common.workers import study_crew

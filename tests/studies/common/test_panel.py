@@ -12,7 +12,7 @@ from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
 from studies.common.config import StudyConfig
 from studies.common.inputs import resolve_input
-from studies.common.panel import held_out, load_panel, noise_rows, shuffled_rows, unigram_rows
+from studies.common.panel import held_out, load_panel, noise_rows, shuffled_documents, unigram_rows
 from tests.own import write_external
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -45,7 +45,7 @@ def test_controls_keep_what_they_say(run: Path) -> None:
     assert {int(row[0]) for row in noise} == {found.spec.bos_id}
     assert not special & set(drawn.tolist()) and drawn.max() < found.spec.mapped
     assert (noise_rows(found.spec, 300, 32, seed=1)[7] == noise[7]).all()
-    shuffled = shuffled_rows(panel.rows, panel.ordinary, seed=1)
+    shuffled = shuffled_documents(panel.rows, panel.ordinary, seed=1)
     changed = 0
     for before, after in zip(panel.rows, shuffled, strict=True):
         assert sorted(before) == sorted(after)
@@ -56,3 +56,15 @@ def test_controls_keep_what_they_say(run: Path) -> None:
     assert [len(row) for row in unigram] == [len(row) for row in panel.rows]
     known = set(np.concatenate(panel.rows).tolist())
     assert set(np.concatenate([row[1:] for row in unigram]).tolist()) <= known - special
+
+
+def test_documents_that_share_a_context_are_shuffled_apart() -> None:
+    ordinary = np.arange(1000) > 1
+    documents = [np.arange(first, first + 60) for first in (100, 200, 300)]
+    packed = np.concatenate([part for one in documents for part in ([1], one)])
+    packed[0] = 0
+    (found,) = shuffled_documents([packed], ordinary, seed=0)
+    assert (found[~ordinary[packed]] == packed[~ordinary[packed]]).all()
+    for place, document in enumerate(documents):
+        part = found[1 + 61 * place : 61 * (place + 1)]
+        assert sorted(part) == list(document) and (part != document).any()

@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from faithful.base.errors import FaithfulError
-from studies.common.gaussian import initial_decoder
+from faithful.sae.stack import init_weights
 from studies.seeds import assignment
 from studies.seeds.assignment import Assignment, assign, prove
 
@@ -197,7 +197,7 @@ def tied(kind: str, rows: int, columns: int, seed: int = 0) -> tuple[Tensor, Ten
     elif kind == "granules":
         one, other = (1 + 1e-4 * torch.randn(size, width, generator=generator) for _ in range(2))
     else:
-        one, other = initial_decoder(seed, width, size), initial_decoder(seed + 1, width, size)
+        one, other = init_weights(seed, width, size), init_weights(seed + 1, width, size)
     return one[:rows], other[torch.randperm(size, generator=generator)][:columns]
 
 

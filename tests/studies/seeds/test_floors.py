@@ -12,8 +12,7 @@ from faithful.base.progress import silent
 from faithful.sae.topk import TopKSAE
 from studies.common.codes import code_text
 from studies.common.config import StudyConfig
-from studies.common.controls import untrained_sae
-from studies.common.gaussian import gaussian_saes, moments_of, recorded_config
+from studies.common.gaussian import gaussian_saes, moments_of, recorded_config, untrained_sae
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
 from studies.seeds import floors as seeds_floors
