@@ -35,3 +35,5 @@ class ReportConfig:
     """File; default RUN/report.html, or RUN/report.md."""
     markdown: bool = False
     """Write Markdown instead, with figures as files in a folder beside it."""
+    no_text: bool = False
+    """Leave out what stands in the corpora: samples of them, and contexts of examples."""

@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -41,20 +42,19 @@ def write_report(config: ReportConfig) -> Path:
     out = config.out or config.run / ("report.md" if config.markdown else "report.html")
     if config.markdown:
         folder = out.parent / f"{out.stem}_figures"
-        write_text(out, _render("report.md.jinja", run, folder, _linker(out)))
+        write_text(out, _render("report.md.jinja", _content(run, folder, config), _linker(out, folder)))
     else:
         with tempfile.TemporaryDirectory() as drawn:
-            write_text(out, _render("report.html.jinja", run, Path(drawn), _inliner()))
+            write_text(out, _render("report.html.jinja", _content(run, Path(drawn), config), _inliner()))
     return out
 
 
-def _render(template: str, run: RunFound, folder: Path, show: Callable[[parts.Picture], str]) -> str:
+def _render(template: str, content: dict[str, object], show: Callable[[parts.Picture], str]) -> str:
     """Fill in a template.
 
     Args:
         template: file in `data_cards`.
-        run: what to report.
-        folder: where the report's own figures are drawn.
+        content: what to report.
         show: a figure as the format wants it.
     """
     import jinja2
@@ -71,11 +71,14 @@ def _render(template: str, run: RunFound, folder: Path, show: Callable[[parts.Pi
     environment.globals["show"] = show
     source = (resources.files("data_cards") / template).read_text(encoding="utf-8")
     css = (resources.files("data_cards") / "report.css").read_text(encoding="utf-8") if html else ""
-    return environment.from_string(source).render(css=_safe(css), **_content(run, folder))
+    return environment.from_string(source).render(css=_safe(css), **content)
 
 
-def _content(run: RunFound, folder: Path) -> dict[str, object]:
+def _content(run: RunFound, folder: Path, config: ReportConfig) -> dict[str, object]:
+    """What the templates show; the report's own figures are drawn in `folder`."""
     studies = parts.study_parts(run)
+    if config.no_text:
+        studies = [replace(study, examples=[]) for study in studies]
     return {
         "name": run.name,
         "model": run.model["name"],
@@ -83,7 +86,7 @@ def _content(run: RunFound, folder: Path) -> dict[str, object]:
         "overview": parts.overview(run),
         "studies": studies,
         "corpora": parts.corpora_table(run),
-        "samples": parts.samples(run),
+        "samples": [] if config.no_text else parts.samples(run),
         "saes": parts.saes_table(run),
         "pictures": parts.run_pictures(run, folder),
         "positions": parts.position_notes(run),
@@ -107,9 +110,17 @@ def _inliner() -> Callable[[parts.Picture], str]:
     return show
 
 
-def _linker(out: Path) -> Callable[[parts.Picture], str]:
-    """Figures as links relative to the report."""
-    return lambda picture: quote(Path(os.path.relpath(picture.path, out.parent)).as_posix())
+def _linker(out: Path, folder: Path) -> Callable[[parts.Picture], str]:
+    """Figures as links relative to the report; those that do not lie below it are copied to the folder beside it."""
+
+    def show(picture: parts.Picture) -> str:
+        path = picture.path
+        if not path.resolve().is_relative_to(out.parent.resolve()):
+            path = folder / f"{path.parent.parent.name}-{path.name}"
+            write_text(path, picture.path.read_text(encoding="utf-8"))
+        return quote(Path(os.path.relpath(path, out.parent)).as_posix())
+
+    return show
 
 
 def _safe(text: str) -> Any:

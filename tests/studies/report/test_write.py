@@ -83,6 +83,17 @@ def test_markdown_links_figures_that_exist(run: Path) -> None:
     assert f"⟦{EVIL}⟧" in text
 
 
+def test_a_page_to_pass_on_has_its_figures_beside_it_and_no_text_of_the_corpora(run: Path, tmp_path: Path) -> None:
+    path = write_report(ReportConfig(run, out=tmp_path / "page.md", markdown=True, no_text=True))
+    text = path.read_text(encoding="utf-8")
+    links = [unquote(link) for link in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)]
+    assert len(set(links)) == 5 and all(link.startswith("page_figures/") for link in links)
+    assert all((tmp_path / link).is_file() for link in links)
+    assert EVIL not in text and "samples of" not in text and "⟦" not in text
+    html = write_report(ReportConfig(run, out=tmp_path / "page.html", no_text=True)).read_text(encoding="utf-8")
+    assert EVIL not in Page(html).text and "samples of" not in Page(html).text
+
+
 def test_a_recipe_is_the_way_to_make_the_run_again(tmp_path: Path) -> None:
     run = write_run(tmp_path / "other")
     (run / "recipe.toml").write_text('model = "tiny"\nseeds = "0,1"\n')
