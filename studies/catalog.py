@@ -11,16 +11,19 @@ FOLDERS = (
     "studies.fakes",
     "studies.probes",
     "studies.reconstruction",
+    "studies.synthetic",
 )
 """In the order in which they are done and shown; the record of each is `STUDY` in its `config.py`."""
 
-STUDIES: dict[str, Study] = {
+KNOWN: dict[str, Study] = {
     study.name: study for study in (import_module(f"{folder}.config").STUDY for folder in FOLDERS)
 }
+STUDIES = {name: study for name, study in KNOWN.items() if study.of_run}
+"""Those that a run can lack."""
 
 
 def find_study(name: str) -> Study:
-    """A study by name.
+    """A study of runs by name.
 
     Raises:
         FaithfulError: no such study.

@@ -21,7 +21,7 @@ EXAMPLES = {
 }
 SECTIONS = (
     "Data terms", "Certificate", "Corpus", "Training", "Study seeds", "Study fakes", "Study probes", "Study reconstruction",
-    "Statistics", "Forecasts",
+    "Study synthetic", "Statistics", "Forecasts",
 )  # fmt: skip
 
 

@@ -47,11 +47,11 @@ def register(parent: typer.Typer) -> None:
 
 
 def _commands() -> typer.Typer:
-    from studies.catalog import STUDIES
+    from studies.catalog import KNOWN
 
     app = typer.Typer()
-    for study in STUDIES.values():
-        of = _of_saes if study.of_saes else _of_corpora
+    for study in KNOWN.values():
+        of = _of_nothing if not study.of_run else _of_saes if study.of_saes else _of_corpora
         text = f"{study.question}\n\n{KEPT}"
         app.command(study.name, cls=Explained, help=text)(command(configured(of(study), study.config)))
     app.command("all", help="Every study of the current run, and its report.")(command(everything))
@@ -84,6 +84,17 @@ def _of_corpora(study: "Study") -> Any:
         _do(study, out, values | {"folders": tuple(chosen)}, as_json, full=True, after=after)
 
     return study_corpora
+
+
+def _of_nothing(study: "Study") -> Any:
+    def study_alone(stated: Stated[Any], run: Run = None, full: Full = False, as_json: Json = False) -> None:
+        from faithful.store.places import run_folder
+
+        values, home = dict(stated.values), run_folder(run or study.name)
+        out = values.pop("out", None) or home / "studies" / study.name
+        _do(study, out, values, as_json, full=full, after=command_line(ReportConfig, run=home))
+
+    return study_alone
 
 
 def study_folder(corpus: Path, run: str | None, name: str) -> Path:
@@ -172,9 +183,9 @@ def _do(
     for table in study.tables(done.summary, full):
         print_table(table.title, table.rows, table.header)
     if study.details and not full:
-        say("Floors and the rest: --full.")
+        say("The rest of the tables: --full.")
     for contrast in done.summary["contrasts"]:
-        if contrast.get("headline"):
+        if contrast.get("headline") and study.of_run:
             say(contrast["sentence"])
     if done.taken and after:
         say(f"Taken from an earlier run: {', '.join(done.taken)}.")

@@ -49,6 +49,7 @@ class Study:
         lead: the figure that the report shows first, before the tables.
         of_seeds_alone: figures whose intervals leave out what else was drawn, as a sentence.
         of_saes: whether it reads SAEs (`StudyConfig`) or corpora alone.
+        of_run: whether it reads a run at all; else it makes what it works on, and is none of those that a run lacks.
         check: refuses what a configuration names and is not here, before a run that ends in the study is begun.
         details: how the titles of those tables begin that a terminal shows on request.
         notes: what the report says of its figures.
@@ -68,6 +69,7 @@ class Study:
     lead: str = ""
     of_seeds_alone: str = ""
     of_saes: bool = True
+    of_run: bool = True
     check: Callable[[Any], None] = _unchecked
     details: tuple[str, ...] = ()
     notes: Callable[[Mapping[str, Any]], list[str]] = _nothing
@@ -141,6 +143,8 @@ class Study:
 
     def _of_the_same(self, recorded: Mapping[str, Any], stated: Mapping[str, Any], out: Path) -> bool:
         """Whether the study in a folder was of the same SAEs or corpora; in a run it is of the run's."""
+        if not self.of_run:
+            return True
         inputs, place = ("saes", "saes") if self.of_saes else ("folders", "corpora")
         home, now = (out.parent.parent / place).resolve(), _places(stated[inputs])
         return all(home in (one, one.parent) for one in now) or now == _places(recorded.get(inputs, ()))

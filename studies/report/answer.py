@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from studies.catalog import STUDIES
+from studies.catalog import KNOWN, STUDIES
 from studies.common.results import Summary
 from studies.report.found import RunFound
 from studies.statistics.numbers import listed
@@ -93,7 +93,7 @@ def conclusion(entry: Contrast) -> str:
 
 def verdicts(name: str, summary: Summary) -> list[Verdict]:
     """The verdicts of a study: those of its own, and those of its headline contrasts."""
-    study = STUDIES.get(name)
+    study = KNOWN.get(name)
     found = [Verdict("plain", *one) for one in study.verdicts(summary)] if study else []
     found += [
         Verdict(KINDS.get(conclusion(entry), "plain"), conclusion(entry), entry["sentence"])
@@ -105,7 +105,8 @@ def verdicts(name: str, summary: Summary) -> list[Verdict]:
 def answer(run: RunFound) -> Answer:
     """The question and what the run's studies say to it."""
     controls = _controls(run)
-    found = [(name, entry) for name, study in run.studies.items() for entry in headlines(study.summary)]
+    of_run = {name: study for name, study in run.studies.items() if name not in KNOWN or name in STUDIES}
+    found = [(name, entry) for name, study in of_run.items() for entry in headlines(study.summary)]
     entries = [(name, entry) for name, entry in found if entry["b"] not in controls]
     said = [conclusion(entry) for _, entry in entries]
     sentences = [*_basis(entries, said), *_differing(entries), *_remaining(entries)]

@@ -12,7 +12,7 @@ from faithful.formats.record import MEND
 from faithful.store.corpus import Manifest, read_manifest
 from faithful.store.places import corpora_of, read_steps
 from faithful.store.saes import TrainedSae, read_sae, sae_folders
-from studies.catalog import STUDIES
+from studies.catalog import KNOWN
 from studies.common.results import ModelRead, Summary, read_summary
 from studies.common.study import SETTINGS, read_settings
 
@@ -163,5 +163,5 @@ def _own_text(path: Path, folder: Path) -> str:
 def _studies(folder: Path) -> dict[str, StudyFound]:
     """Finished studies, ours in the catalogue's order first."""
     paths = {path.parent.name: path for path in sorted(folder.glob("*/summary.json"))}
-    order = [*(name for name in STUDIES if name in paths), *(name for name in paths if name not in STUDIES)]
+    order = [*(name for name in KNOWN if name in paths), *(name for name in paths if name not in KNOWN)]
     return {name: StudyFound(name, paths[name].parent, read_summary(paths[name])) for name in order}

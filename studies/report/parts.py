@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from faithful.store.saes import TrainedSae
-from studies.catalog import STUDIES
+from studies.catalog import KNOWN, STUDIES
 from studies.common.results import Summary
 from studies.common.study import Study
 from studies.common.tables import Table
@@ -101,7 +101,7 @@ def study_parts(run: RunFound) -> list[StudyPart]:
 
 
 def _study(name: str, found: StudyFound | None, saes: Sequence[TrainedSae]) -> StudyPart:
-    known = STUDIES.get(name)
+    known = KNOWN.get(name)
     question, meaning = (known.question, known.meaning) if known else (name, "")
     if found is None:
         return StudyPart(name, question, False, meaning, [], [], [], [], [], [], "")
@@ -144,7 +144,7 @@ def _trained(saes: Iterable[TrainedSae]) -> dict[str, list[dict[str, Any]]]:
 
 def notes(name: str, summary: Summary) -> list[str]:
     """What a study's figures without an interval are of, and what is not compared."""
-    known = STUDIES.get(name)
+    known = KNOWN.get(name)
     found = known.notes(summary) if known else []
     if any(entry.get("text") for entry in summary.get("contrasts", ())):
         found.append(TEXTS)
@@ -231,7 +231,7 @@ def overview(run: RunFound) -> list[tuple[str, str]]:
         rows.append(("SAEs", f"{len(run.saes)}: {', '.join(shapes)}"))
     if seeds:
         rows.append(("init seeds", ", ".join(seeds)))
-    done = [name for name in STUDIES if name in run.studies]
+    done = [name for name in KNOWN if name in run.studies]
     rows.append(("studies", ", ".join(done) or "none yet"))
     return rows
 

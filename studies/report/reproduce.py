@@ -11,7 +11,7 @@ from faithful.base.version import __version__
 from faithful.options.line import command_line, folded
 from generation.cards.made_by import made_by
 from generation.configs.derive import MixConfig
-from studies.catalog import STUDIES
+from studies.catalog import KNOWN
 from studies.common.tables import Table
 from studies.corpora.config import CorporaConfig
 from studies.report.config import ReportConfig, RunConfig
@@ -84,7 +84,7 @@ def commands(run: RunFound) -> str:
         if trained is not None:
             corpora = tuple(home / "corpora" / corpus for corpus in trained.corpora)
             lines.append(folded(replace(trained, corpora=corpora, out=home / "saes")))
-    lines += [study_command(run.studies[name], run.name) for name in STUDIES if name in run.studies]
+    lines += [study_command(run.studies[name], run.name) for name in KNOWN if name in run.studies]
     lines.append(command_line(ReportConfig, run=run.name))
     if run.recipe is not None:
         lines = [command_line(RunConfig, recipe="recipe.toml", run=run.name), "", "# which is, step by step:", *lines]
@@ -93,7 +93,7 @@ def commands(run: RunFound) -> str:
 
 def study_command(study: StudyFound, run: str) -> str:
     """`faithful study …` with all that the study was told; what is a default, and the SAEs of the run, are left out."""
-    config = STUDIES[study.name].config
+    config = KNOWN[study.name].config
     stated = {key: value for key, (value, _) in _stated(study).items() if key != "out"}
     for key in {"saes", "folders", "corpora"} & stated.keys():
         stated[key] = [_place(place, run) for place in stated[key]]
@@ -149,9 +149,9 @@ def steps_table(run: RunFound) -> Table:
 
 def _stated(study: StudyFound) -> dict[str, tuple[Any, Any]]:
     """What a study was told that is no default, and the default."""
-    if study.name not in STUDIES:
+    if study.name not in KNOWN:
         return {}
-    config = STUDIES[study.name].config
+    config = KNOWN[study.name].config
     found = {}
     for field in fields(config):
         default = list(field.default) if isinstance(field.default, tuple) else field.default
@@ -163,7 +163,7 @@ def _stated(study: StudyFound) -> dict[str, tuple[Any, Any]]:
 
 def _default(study: StudyFound, key: str, default: Any) -> str:
     """What a setting is where it is not stated."""
-    size = STUDIES[study.name].sizes.get(key)
+    size = KNOWN[study.name].sizes.get(key)
     if default is not None or size is None:
         return _shown(default)
     context = (study.summary.get("sizes") or {}).get("context", 0)

@@ -51,10 +51,10 @@ class ShownStudy:
 
 def shown_studies(folder: Path) -> list[ShownStudy]:
     """Tables and figures of every study of a run that is there."""
-    from studies.catalog import STUDIES
+    from studies.catalog import KNOWN
 
     found = []
-    for name, study in STUDIES.items():
+    for name, study in KNOWN.items():
         path = folder / "studies" / name / "summary.json"
         if path.is_file():
             sendable(path, folder)

@@ -41,12 +41,14 @@ class Headline:
         of_text: whether the figure is one of the text that it is measured on: then there are two headlines, on matched text
             (that of the own corpus, which the own SAEs were trained on) and on foreign text (that of the others), and none
             on a mixture of both, whose outcome would be a matter of the mixture.
+        least: replicates that a verdict needs.
     """
 
     metric: str
     margin: float
     wording: Wording
     of_text: bool = False
+    least: int = 6
 
     @property
     def metrics(self) -> tuple[str, ...]:

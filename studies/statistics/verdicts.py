@@ -32,7 +32,7 @@ from studies.statistics.sentences import (
     too_few,
 )
 
-SEEDS_FOR_VERDICT = 6
+SEEDS_FOR_VERDICT = Headline.least
 FAR_POSITIONS = 0.1
 NORMAL = 1.96
 CONDITIONAL = "Intervals and p-values are over init seeds, given the corpora as they were drawn."
@@ -73,6 +73,7 @@ def verdict(
     margin: float | None,
     undefined: str | None = None,
     chance: str | None = None,
+    least: int = SEEDS_FOR_VERDICT,
 ) -> str:
     """What a contrast allows to say.
 
@@ -82,10 +83,11 @@ def verdict(
         margin: largest difference that is not relevant; None for an exploratory contrast.
         undefined: why there are no figures, if there are none.
         chance: why the figures say nothing, if they do not.
+        least: seeds that it needs.
     """
     if found.value is None and undefined is not None:
         return f"{UNDECIDED}: {undefined}"
-    if len(found.seeds) < SEEDS_FOR_VERDICT:
+    if len(found.seeds) < least:
         return f"{UNDECIDED}: {len(found.seeds)} seed" + ("" if len(found.seeds) == 1 else "s")
     if margin is None:
         return EXPLORATORY
@@ -274,7 +276,9 @@ def _judged(headline: Headline, comparisons: Sequence[Comparison]) -> list[Contr
             "error_drawn": result.error_drawn,
             "p": result.p,
             "p_holm": p_holm,
-            "verdict": verdict(result, p_holm, margin, one.undefined, one.chance if one.headline else None),
+            "verdict": verdict(
+                result, p_holm, margin, one.undefined, one.chance if one.headline else None, headline.least
+            ),
             "headline": one.headline,
             "margin": margin,
             "sign_flip_p": result.sign_flip_p,

@@ -16,7 +16,7 @@ from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
 from faithful.store.corpora_of_saes import remember_corpora
 from generation.sampling.distribution import Sampling
-from studies.catalog import FOLDERS, STUDIES, find_study
+from studies.catalog import FOLDERS, KNOWN, STUDIES, find_study
 from tests.own import write_own
 from tests.studies.random_saes import write_recorded
 from tests.test_contributing import blocks
@@ -45,8 +45,9 @@ quantile = 0.9
 
 
 def test_every_line_is_a_folder_with_its_record() -> None:
-    assert [f"studies.{name}" for name in STUDIES] == list(FOLDERS)
-    for study in STUDIES.values():
+    assert [f"studies.{name}" for name in KNOWN] == list(FOLDERS)
+    assert KNOWN.keys() - STUDIES.keys() == {"synthetic"}
+    for study in KNOWN.values():
         folder = ROOT / "studies" / study.name
         assert all((folder / f"{part}.py").is_file() for part in ("config", "study", "tables", "figures"))
         assert study.question.endswith("?") and study.meaning.endswith(".") and study.captions

@@ -1,0 +1,142 @@
+"""SAEs trained on truths, each measured once: results kept by all that decides them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from faithful.base.progress import Progress, Reporter
+from faithful.executor.jobs import Crew
+from faithful.executor.protocol import share_of
+from faithful.sae.stack import Stack
+from studies.common.cache import ResultCache
+from studies.statistics.records import Measures
+from studies.synthetic.config import SyntheticConfig
+from studies.synthetic.evaluate import evaluate
+from studies.synthetic.plan import Arm
+from studies.synthetic.recovery import agreement, rows_of
+from studies.synthetic.truths import EVALUATION, TRAINING, Truth, make_truth
+
+FORMAT = 1
+TOLD_EVERY = 50
+
+
+class Job(NamedTuple):
+    """A variant on one truth, all init seeds of which train in step."""
+
+    truth: str
+    truth_seed: int
+    arm: Arm
+
+
+@dataclass
+class Held:
+    """A truth with its activations, as long as jobs are of it.
+
+    Attributes:
+        truth: its features.
+        x: [steps · batch, d], all activations of a training, the same for every variant.
+        features: [N, M], fresh ones to measure on.
+    """
+
+    truth: Truth
+    x: Tensor
+    features: Tensor
+
+
+@dataclass
+class Bench:
+    """Trains and measures what is not kept.
+
+    Attributes:
+        config: what the study was told.
+        held: the truth of the last job.
+    """
+
+    config: SyntheticConfig
+    held: Held | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To be pickled: without what is held."""
+        return vars(self) | {"held": None}
+
+    @property
+    def cache(self) -> ResultCache:
+        """Where results are kept."""
+        return ResultCache(self.config.out / "cells", FORMAT, version("sae-lens"))
+
+    def run(self, jobs: Sequence[Job], report: Reporter) -> int:
+        """Do the jobs that are not done, and say how many were."""
+        left = [job for job in jobs if self._missing(job) or not self._has_pairs(job)]
+        with Crew(Bench.work, self, self.config.workers, share_of("cpu", self.config.workers), "study") as crew:
+            crew.run(left, report)
+        return len(jobs) - len(left)
+
+    def work(self, job: Job, report: Reporter) -> None:
+        """Train what a job lacks, measure it, and hold its seeds against each other."""
+        missing = self._missing(job)
+        truth = self._hold(job).truth
+        if missing:
+            stack = self.train(job, missing, self._hold(job).x, report)
+            for cell, seed in enumerate(missing):
+                found = evaluate(stack.sae(cell), truth, self._hold(job).features)
+                own = {f"own_{name}": value for name, value in stack.report(cell).items()}
+                kept = {"figures": found.figures | own, "rows": found.rows.half()}
+                self.cache.tensors(lambda _, kept=kept: kept, *self._key(job, seed))
+        rows = {}
+        for one, other in combinations(self.config.seeds, 2):
+            for seed in (one, other):
+                if seed not in rows:
+                    rows[seed] = rows_of(self._kept(job, seed)["rows"].float(), truth)
+            self.cache.once(lambda a=rows[one], b=rows[other]: agreement(a, b), *self._key(job, one, other))
+
+    def train(self, job: Job, seeds: tuple[int, ...], x: Tensor, report: Reporter) -> Stack:
+        """A stack trained on activations [steps · batch, d], in their order."""
+        config = job.arm.stack(self.config, job.truth, seeds)
+        stack = Stack(config, x.mean(0), float(x.square().sum(1).mean().rsqrt()), "cpu")
+        for step, batch in enumerate(x.split(self.config.batch)):
+            stack.step(batch)
+            if step % TOLD_EVERY == 0:
+                name = f"{job.truth} {job.truth_seed}, {job.arm.label}: training"
+                report(Progress(name, step + 1, config.steps, "steps"))
+        return stack
+
+    def figures(self, job: Job, seed: int) -> Measures:
+        """Figures of one SAE."""
+        return dict(self._kept(job, seed)["figures"])
+
+    def pair(self, job: Job, one: int, other: int) -> Measures:
+        """Figures of two SAEs of a job."""
+        return self.cache.get(*self._key(job, one, other)) or {}
+
+    def _hold(self, job: Job) -> Held:
+        if self.held is None or (self.held.truth.name, self.held.truth.seed) != (job.truth, job.truth_seed):
+            self.held = None
+            truth = make_truth(job.truth, job.truth_seed, self.config.d_in)
+            x = truth.activations(TRAINING, self.config.steps * self.config.batch)
+            self.held = Held(truth, x, torch.cat(list(truth.features(EVALUATION, self.config.tokens))))
+        return self.held
+
+    def _missing(self, job: Job) -> tuple[int, ...]:
+        return tuple(seed for seed in self.config.seeds if not self.cache.has_tensors(*self._key(job, seed)))
+
+    def _has_pairs(self, job: Job) -> bool:
+        return all(self.pair(job, *pair) for pair in combinations(self.config.seeds, 2))
+
+    def _kept(self, job: Job, seed: int) -> Any:
+        def lost(checkpoint: object) -> Any:
+            raise KeyError(f"{job} has no result of seed {seed}")
+
+        return self.cache.tensors(lost, *self._key(job, seed))
+
+    def _key(self, job: Job, *seeds: int) -> tuple[Any, ...]:
+        """All that decides a result of a job."""
+        how = vars(job.arm.stack(self.config, job.truth, self.config.seeds)).copy()
+        variant = how.pop("variant")
+        how.pop("init_seeds")
+        about = [job.truth, job.truth_seed, self.config.batch, self.config.tokens, how]
+        return (*about, variant.label, variant.version, *seeds)

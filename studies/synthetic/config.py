@@ -1,0 +1,124 @@
+"""What `faithful study synthetic` is told, and its record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from faithful.options.marks import MAY_BE_MISSING, SETTING, Count, Names, names
+from studies.common.forecast import StudyCost, Work
+from studies.common.study import Study
+from studies.statistics.headlines import Headline, Wording
+
+LEAST_TRUTHS = 3
+"""Truth seeds that a verdict needs: each is the mean of several SAEs, and t with 2 degrees of freedom pays for the rest."""
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """What to train and to look at."""
+
+    COMMAND: ClassVar = "study synthetic"
+
+    out: Annotated[Path, MAY_BE_MISSING]
+    """Folder; default runs/synthetic/studies/synthetic, with --run studies/synthetic of that run."""
+    truths: Annotated[Names, names("--truth")] = ("hier", "ind")
+    """hier (trees of features) or ind (independent ones)."""
+    variants: Annotated[Names, names("--variant")] = ()
+    """NAME or NAME:PARAMETER=VALUE:…, d_sae and k among the parameters; default: all variants, and topk of half the width."""
+    truth_seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    """Truths of each name; they are the replicates."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    """Init seeds on each truth."""
+    planted: Names = ("topk",)
+    """Variants that planted foreign features are looked for in, on the first two init seeds; `none` is none."""
+    steps: Count = 2000
+    """Of each training."""
+    batch: Count = 256
+    """Activations of a step."""
+    lr: float = 0.003
+    """Peak learning rate."""
+    d_in: Annotated[Count, SETTING] = 128
+    """Dimensions, a multiple of 4: hier has 6 features per dimension, ind 4."""
+    d_sae: Annotated[Count | None, SETTING] = None
+    """Latents; default 4 per dimension."""
+    k: Annotated[Count | None, SETTING] = None
+    """Latents per token; default about the truth's L0: 11 of hier and 8 of ind in 128 dimensions."""
+    dead_tokens: Annotated[Count | None, SETTING] = None
+    """Tokens of silence after which a latent is dead; default a tenth of the training."""
+    tokens: Annotated[Count, SETTING] = 16384
+    """Fresh tokens to measure on."""
+    workers: int = 1
+    """Processes that share the work; each holds a whole stream of activations (262 MB by default)."""
+
+
+def _cost(config: SyntheticConfig, work: Work) -> StudyCost:
+    """Nothing of a run."""
+    return StudyCost(0, 0.0)
+
+
+def _notes(summary: Mapping[str, Any]) -> list[str]:
+    sizes = summary["sizes"]
+    return [
+        f"Each figure is the mean over {sizes['truth_seeds']} truths of {sizes['seeds']} SAEs each; intervals are t intervals"
+        " over the truths, whose spread holds that of the init seeds. Contrasts are paired by truth and init seed, and"
+        " corrected by Holm over all variants and truths of a figure."
+    ]
+
+
+RECOVERY = Headline(
+    metric="recovery",
+    margin=0.02,
+    wording=Wording(
+        claim="{a} finds {amount} {more} of the true features than {b}",
+        subject="how many true features are found",
+        more=("more", "less"),
+        listing="{a} finds {parts} of the true features than {b}",
+        drawn="tokens",
+    ),
+    least=LEAST_TRUTHS,
+)
+FVU = Headline(
+    metric="fvu",
+    margin=0.005,
+    wording=Wording(
+        claim="{a} leaves {amount} {more} of the variance unexplained than {b}",
+        subject="how much is left unexplained",
+        more=("more", "less"),
+        listing="{a} leaves {parts} of the variance unexplained than {b}",
+        drawn="tokens",
+    ),
+    least=LEAST_TRUTHS,
+)
+ABSORPTION = Headline(
+    metric="absorption",
+    margin=0.02,
+    wording=Wording(
+        claim="children absorb their parents {amount} {more} often in {a} than in {b}",
+        subject="how often children absorb their parents",
+        more=("more", "less"),
+        listing="children absorb their parents {parts} often in {a} than in {b}",
+        drawn="tokens",
+    ),
+    least=LEAST_TRUTHS,
+)
+JUDGED = (RECOVERY, FVU, ABSORPTION)
+STUDY = Study(
+    name="synthetic",
+    question="Which variant of the SAE finds features that are known?",
+    meaning="recovery is the share of the true features with a latent whose cosine is above 0.7, fvu what is left"
+    " unexplained; absorption is how much rather a parent's latent is silent where a child fires than where the parent is"
+    " alone, among tokens with equally many features. Agreement of two seeds is evidence so far as true_shared is above"
+    " true_unshared.",
+    config=SyntheticConfig,
+    cost=_cost,
+    headline=RECOVERY,
+    captions={
+        "recovery": "True features found, and what is left unexplained",
+        "agreement": "True ones among latents that two seeds share, and among the others",
+        "planted": "Planted foreign latents found and others flagged, over the share of the high quantile",
+    },
+    of_run=False,
+    details=("All figures", "Planted foreign latents: sweep"),
+    notes=_notes,
+)

@@ -1,0 +1,74 @@
+"""The tables of `faithful study synthetic`."""
+
+from studies.common.tables import Table, plus_minus
+from studies.statistics.numbers import fixed, p_of, span
+from studies.statistics.records import Measures
+from studies.synthetic.summary import SyntheticSummary
+
+FOUND = {
+    "fvu": "fvu", "l0": "L0", "dead": "dead", "alive": "alive", "recovery": "recovery .7", "recovery_strict": ".9",
+    "mcc": "MCC of alive", "uniqueness": "unique", "f1": "firing F1", "coherence": "coherence / Welch",
+}  # fmt: skip
+ABSORBED = {
+    "absorption": "absorption", "absorption_low": "low L0", "absorption_middle": "middle", "absorption_high": "high",
+    "absorption_raw": "all tokens", "overlap": "overlap", "true_shared": "true of shared",
+    "true_unshared": "of unshared", "composite_shared": "composite of shared untrue",
+}  # fmt: skip
+WHOLE = {"dead", "alive"}
+
+
+def synthetic_tables(summary: SyntheticSummary) -> list[Table]:
+    """All tables of the study."""
+    tables = []
+    for truth, names in summary["truths"].items():
+        said = f"{truth}: {summary['sizes']['truth_seeds']} truths × {summary['sizes']['seeds']} init seeds, ± 95 %"
+        tables.append(_figures(f"What is found of {said}", summary, truth, names, FOUND))
+        tables.append(_figures(f"Absorption and agreement on {said}", summary, truth, names, ABSORBED))
+    tables += _contrasts(summary)
+    for truth, names in summary["truths"].items():
+        metrics = dict.fromkeys(metric for name in names for metric in summary["corpora"][name])
+        rest = {metric: metric for metric in metrics if metric not in FOUND | ABSORBED}
+        tables.append(_figures(f"All figures of {truth} besides", summary, truth, names, rest))
+    return tables
+
+
+def _figures(title: str, summary: SyntheticSummary, truth: str, names: list[str], shown: dict[str, str]) -> Table:
+    """A variant a line; figures that none of them has are left out."""
+    of = {name: summary["corpora"][name] for name in names}
+    there = {
+        metric: said for metric, said in shown.items() if any(_value(one, metric) is not None for one in of.values())
+    }
+    rows = [
+        (name.removesuffix(f" on {truth}"), *(_cell(figures, metric) for metric in there))
+        for name, figures in of.items()
+    ]
+    return Table(title, ("variant", *there.values()), rows)
+
+
+def _value(figures: Measures, metric: str) -> float | None:
+    value: float | None = figures[metric]["value"] if metric in figures else None
+    return value
+
+
+def _cell(figures: Measures, metric: str) -> str:
+    ends = figures[metric]["ci95"] if metric in figures else None
+    return plus_minus(_value(figures, metric), ends, 0 if metric in WHOLE else 3)
+
+
+def _contrasts(summary: SyntheticSummary) -> list[Table]:
+    tables = []
+    for metric in dict.fromkeys(entry["metric"] for entry in summary["contrasts"]):
+        rows = [
+            (
+                entry["a"],
+                fixed(entry["difference"], sign=True),
+                span(entry["ci95"], 4),
+                p_of(entry["p_holm"]),
+                entry["verdict"],
+            )
+            for entry in summary["contrasts"]
+            if entry["metric"] == metric
+        ]
+        header = ("variant − topk", "difference", "95 % interval", "p (Holm)", "verdict")
+        tables.append(Table(f"{metric}: contrasts with topk", header, rows))
+    return tables

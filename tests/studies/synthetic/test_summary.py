@@ -1,0 +1,43 @@
+"""Means over truths, and contrasts paired by truth and init seed."""
+
+from pathlib import Path
+
+import pytest
+
+from studies.synthetic.bench import Job
+from studies.synthetic.config import SyntheticConfig
+from studies.synthetic.plan import arms_of
+from studies.synthetic.summary import contrasts, estimates, rows_of_results
+
+TOPK, NARROW = arms_of(SyntheticConfig(Path("out")), ("topk", "topk:d_sae=40"))
+JOBS = [Job("hier", seed, arm) for seed in range(3) for arm in (TOPK, NARROW)]
+BASE = {0: {0: 0.50, 1: 0.54}, 1: {0: 0.40, 1: 0.44}, 2: {0: 0.60, 1: 0.64}}
+
+
+def test_truths_are_the_replicates() -> None:
+    found = estimates({"recovery": BASE, "true_unshared": {0: {(0, 1): None}, 1: {(0, 1): 0.2}, 2: {(0, 1): 0.3}}})
+    assert found["recovery"]["value"] == pytest.approx(0.52) and found["recovery"]["seeds"] == 3
+    # t with 2 degrees of freedom over means .52, .42, .62
+    assert found["recovery"]["ci95"] == pytest.approx(
+        [0.52 - 4.3027 * 0.1 / 3**0.5, 0.52 + 4.3027 * 0.1 / 3**0.5], rel=1e-4
+    )
+    assert found["true_unshared"]["left_out"] == [0]
+
+
+def test_contrasts_pair_truths_and_seeds_and_are_judged_from_three_truths_on() -> None:
+    less = {truth: {seed: value - 0.1 - 0.001 * truth for seed, value in of.items()} for truth, of in BASE.items()}
+    less[0][1] = None
+    found = contrasts({"topk on hier": {"recovery": BASE}, "topk:d_sae=40 on hier": {"recovery": less}}, JOBS)
+    (entry,) = found
+    assert (entry["a"], entry["b"], entry["metric"]) == ("topk:d_sae=40 on hier", "topk on hier", "recovery")
+    assert entry["difference"] == pytest.approx(-0.101) and entry["df"] == 2 and entry["seeds"] == 3
+    assert entry["verdict"] == "differs" and "finds 10.1 points less of the true features" in entry["sentence"]
+    two = {truth: of for truth, of in less.items() if truth < 2}
+    (entry,) = contrasts({"topk on hier": {"recovery": BASE}, "topk:d_sae=40 on hier": {"recovery": two}}, JOBS)
+    assert entry["verdict"] == "cannot be decided: 2 seeds"
+
+
+def test_a_row_for_every_sae_and_pair() -> None:
+    rows = rows_of_results({"topk on hier": {"recovery": BASE, "overlap": {0: {(0, 1): 0.5}}}})
+    assert len(rows) == 7
+    assert (rows[-1].seed, rows[-1].other_seed, rows[-1].parameter, rows[-1].value) == (0, 1, 0, 0.5)
