@@ -63,7 +63,7 @@ def seconds(stack: Any, batch: Tensor, step: int) -> float:
 def place(turn: int) -> int:
     """A tenth of the training on with each turn, and a tenth step once in ten turns."""
     turn %= ROUND
-    return int((turn + 0.5) / ROUND * LENGTH) // ROUND * ROUND + turn
+    return int((turn + 0.6) / ROUND * LENGTH) // ROUND * ROUND + turn
 
 
 def compare(name: str, d_sae: int, k: int, batches: list[Tensor], rounds: int) -> tuple[list[float], float, float]:
@@ -121,7 +121,8 @@ def sources(commit: str) -> Iterator[Path]:
     top = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory() as folder:
         packed = subprocess.run(["git", "archive", commit, "faithful"], cwd=top, check=True, capture_output=True).stdout
-        tarfile.open(fileobj=io.BytesIO(packed)).extractall(folder, filter="data")
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(folder, filter="data")
         yield Path(folder)
 
 
@@ -179,7 +180,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--only", nargs="+", help="these variants, or these systems")
-    parser.add_argument("--before", default=BEFORE, metavar="COMMIT", help="topk is held against it; `none` leaves it out")
+    parser.add_argument(
+        "--before", default=BEFORE, metavar="COMMIT", help="topk is held against it; `none` leaves it out"
+    )
     parser.add_argument(
         "--dictionary-learning", default=sys.executable, metavar="PYTHON", help="interpreter that has it"
     )

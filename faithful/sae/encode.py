@@ -8,8 +8,11 @@ from torch import Tensor
 from faithful.sae.auxk import DeadLatents
 from faithful.sae.buffers import SCORES, Scratch, chunks
 from faithful.sae.codes import Codes, DenseCodes, SparseCodes
-from faithful.sae.sparse import row_dots
+from faithful.sae.sparse import GROUP, row_dots
 from faithful.sae.variant import Variant, Weights
+
+RARE = 32
+"""Where fewer than one in so many codes fire, a list of them is made: four sparse products then cost less than dense ones."""
 
 
 class Encoder(NamedTuple):
@@ -54,9 +57,9 @@ class Encoder(NamedTuple):
             if not whole:
                 found.append(self.variant.select(scores, k))
         if self.variant.budget == "any":
-            return DenseCodes(scores.relu_()), dead
+            return _all_above_nothing(scores), dead
         if whole:
-            values, latents, starts = _best_of_batch(scores, k * rows)
+            values, latents, starts = _listed(scores, _best_of_batch(scores, k * rows))
         else:
             values, latents = (torch.cat(pieces).flatten() for pieces in zip(*found, strict=True))
             starts = torch.arange(0, len(latents) + 1, k, device=latents.device)
@@ -65,10 +68,34 @@ class Encoder(NamedTuple):
         return SparseCodes(values.relu_(), latents, starts), dead
 
 
-def _best_of_batch(scores: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The `count` largest entries of a matrix, in the order of its rows: values, columns, and where each row's begin."""
+def _all_above_nothing(scores: Tensor) -> Codes:
+    """Every score above 0; on a GPU, which would have to be waited for to count them, as a matrix."""
+    scores.relu_()
+    if scores.is_cuda or int(torch.count_nonzero(scores)) * RARE > scores.numel():
+        return DenseCodes(scores)
+    return SparseCodes(*_listed(scores, scores.flatten().nonzero().squeeze(1)))
+
+
+def _best_of_batch(scores: Tensor, count: int) -> Tensor:
+    """Places of the `count` largest entries of a matrix, flattened, ascending.
+
+    The `count`-th largest maximum of groups is at most the `count`-th largest entry: what is below it need not be ranked.
+    A GPU would have to be waited for to know how much that leaves, and ranks all.
+    """
+    flat = scores.flatten()
+    grouped = len(flat) // GROUP * GROUP
+    if grouped >= GROUP * count and not flat.is_cuda:
+        maxima = flat[:grouped].unflatten(0, (GROUP, -1)).amax(0)
+        places = (flat >= maxima.topk(count, sorted=False).values.min()).nonzero().squeeze(1)
+        # Scores that are no numbers are above nothing, and may leave too few.
+        if len(places) >= count:
+            return places[flat[places].topk(count, sorted=False).indices.sort().values]
+    return flat.topk(count, sorted=False).indices.sort().values
+
+
+def _listed(scores: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Entries of a matrix at ascending places: values, columns, and where each row's begin."""
     d_sae = scores.shape[1]
-    places = scores.flatten().topk(count, sorted=False).indices.sort().values
     rows = torch.div(places, d_sae, rounding_mode="floor")
     starts = torch.searchsorted(rows, torch.arange(len(scores) + 1, device=scores.device))
-    return scores.flatten()[places], places % d_sae, starts
+    return scores.flatten()[places], places - rows * d_sae, starts

@@ -8,6 +8,7 @@ from faithful.sae.parts.firing_bits import joint_popcounts, popcounts
 
 MOST = 4096
 ROUNDS = 25
+EXACT, MARGIN, SWEEPS = 1024, 16, 60
 
 
 def groups_by_firing(bits: Tensor, groups: int, generator: np.random.Generator) -> Tensor:
@@ -52,8 +53,8 @@ def spectral_groups(joint: Tensor, groups: int, generator: np.random.Generator) 
     alone = joint.diagonal().clamp_min(1).sqrt()
     affinity = (joint / alone[:, None] / alone[None, :]).double().fill_diagonal_(0)
     degree = affinity.sum(1).clamp_min(1e-9).rsqrt()
-    _, vectors = torch.linalg.eigh(affinity * degree[:, None] * degree[None, :])
-    points = torch.nn.functional.normalize(vectors[:, -groups:], dim=1)
+    vectors = _leading(affinity * degree[:, None] * degree[None, :], groups, generator)
+    points = torch.nn.functional.normalize(vectors, dim=1)
     centres = _first_centres(points, groups, generator)
     labels = torch.cdist(points, centres).argmin(1)
     for _ in range(ROUNDS):
@@ -65,6 +66,21 @@ def spectral_groups(joint: Tensor, groups: int, generator: np.random.Generator) 
             break
         labels = moved
     return labels
+
+
+def _leading(matrix: Tensor, count: int, generator: np.random.Generator) -> Tensor:
+    """Eigenvectors [M, count] of the largest eigenvalues of a symmetric matrix whose eigenvalues are from −1 to 1.
+
+    Those of large matrices by subspace iteration, which tells vectors of nearly equal eigenvalues apart less well, as k-means
+    of their rows does not need.
+    """
+    width = count + MARGIN
+    if len(matrix) <= max(EXACT, width):
+        return torch.linalg.eigh(matrix).eigenvectors[:, -count:]
+    block = torch.from_numpy(generator.standard_normal((len(matrix), width)))
+    for _ in range(SWEEPS):
+        block = torch.linalg.qr(matrix @ block + block).Q
+    return block @ torch.linalg.eigh(block.T @ matrix @ block).eigenvectors[:, -count:]
 
 
 def _first_centres(points: Tensor, count: int, generator: np.random.Generator) -> Tensor:

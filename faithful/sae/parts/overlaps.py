@@ -20,12 +20,14 @@ def excess_overlap(W_dec: Tensor, groups: Tensor, alpha: Tensor | float, sample:
     Returns:
         [].
     """
-    rows = torch.nn.functional.normalize(W_dec[sample], dim=1)
+    rows = torch.nn.functional.normalize(W_dec.index_select(0, sample), dim=1)
     labels = groups[sample]
     is_shared = (labels[:, None] == labels[None, :]) & (labels >= 0)[:, None]
-    excess = torch.relu((rows @ rows.T).abs() - alpha * is_shared)
+    # The gradient through one side of the symmetric product is half of all: doubled, it costs one product instead of two.
+    excess = torch.relu((rows @ rows.detach().T).abs() - alpha * is_shared)
     excess = excess.masked_fill(torch.eye(len(sample), dtype=torch.bool, device=rows.device), 0)
-    return excess.square().sum() / len(sample) * ((len(W_dec) - 1) / (len(sample) - 1))
+    mean = excess.square().sum() / len(sample) * ((len(W_dec) - 1) / (len(sample) - 1))
+    return 2 * mean - mean.detach()
 
 
 def sample_of(d_sae: int, most: int, generator: np.random.Generator, device: torch.device) -> Tensor:

@@ -14,13 +14,16 @@ from faithful.base.shapes import Between
 from faithful.sae.parts.schedules import cosine
 from faithful.sae.variant import Batch, Phase, State, Variant, Weights
 
+LOOK = 10
+
 
 @dataclass(frozen=True)
 class Correlation(Variant):
     """TopK with the mean squared correlation of latents that fire together, by a running covariance Σ.
 
     Σ begins as εI and becomes (1 − β) Σ + β (C + εI) with the covariance C of each batch; R = D^(−1/2) Σ D^(−1/2). The
-    gradient goes through C alone. Beyond `sample` latents, the first so many stand for all.
+    gradient goes through C alone. Beyond `sample` latents, the first so many stand for all: rows begin in random
+    directions.
 
     Attributes:
         weight: of the mean of R² over pairs, in the end; it rises from 0 as k falls.
@@ -48,33 +51,33 @@ class Correlation(Variant):
     def memory(self, d_in: int, d_sae: int) -> int:
         """See `Variant`."""
         size = min(d_sae, self.sample)
-        return 4 * size * size + 8 * size
+        return 4 * size * size
 
     def begin(self, weights: Weights) -> State:
         """See `Variant`."""
         like = weights.b_enc
-        # Rows begin in random directions: the first ones are as good a sample as any.
-        latents = torch.arange(min(len(like), self.sample), device=like.device)
+        size = min(len(like), self.sample)
         return {
-            "latents": latents,
-            "covariance": self.epsilon * torch.eye(len(latents), dtype=like.dtype, device=like.device),
+            "covariance": self.epsilon * torch.eye(size, dtype=like.dtype, device=like.device),
             "shared": like.new_tensor(0.0),
             "not_finite": like.new_tensor(0.0),
         }
 
     def objective(self, batch: Batch, state: State) -> Tensor:
         """See `Variant`."""
-        codes = batch.codes.dense(len(batch.W_dec))[:, state["latents"]]
-        latest = self._covariance(codes)
+        codes = _codes(batch, state)
+        latest = _covariance(codes)
         held = self._moved(state, latest.detach())
-        passed = latest - latest.detach()
+        passed = 2 * (latest - latest.detach())
         squares = _correlations(held + (self.beta if self.damped else 1.0) * passed).square()
         return _mean_of_pairs(squares, codes.detach())
 
     def observe(self, batch: Batch, state: State) -> None:
-        """See `Variant`."""
-        codes = batch.codes.dense(len(batch.W_dec))[:, state["latents"]]
-        state["covariance"].copy_(self._moved(state, self._covariance(codes)))
+        """See `Variant`: what is only reported is computed in every tenth step."""
+        codes = _codes(batch, state)
+        state["covariance"].copy_(self._moved(state, _covariance(codes)))
+        if batch.step % LOOK:
+            return
         shared = _mean_of_pairs(_correlations(state["covariance"]).square(), codes)
         state["not_finite"].add_(~torch.isfinite(shared))
         state["shared"].copy_(shared)
@@ -84,14 +87,21 @@ class Correlation(Variant):
         ridge = self.epsilon * torch.eye(len(held), dtype=held.dtype, device=held.device)
         return torch.lerp(held, latest + ridge, self.beta)
 
-    @staticmethod
-    def _covariance(codes: Tensor) -> Tensor:
-        centred = codes - codes.mean(0)
-        return centred.T @ centred / len(codes)
-
     def report(self, state: State) -> dict[str, float]:
-        """See `Variant`: mean R² of pairs that fired together in the last batch; steps in which it was no number."""
+        """See `Variant`: mean R² of pairs that fired together when last looked; looks at which it was no number."""
         return {"shared_r2": float(state["shared"]), "not_finite_steps": float(state["not_finite"])}
+
+
+def _codes(batch: Batch, state: State) -> Tensor:
+    """Of the first latents, whose covariance is kept: [N, m]."""
+    size = len(state["covariance"])
+    return batch.codes.of(slice(0, size))[0].dense(size)
+
+
+def _covariance(codes: Tensor) -> Tensor:
+    """[m, m] of [N, m]. Its gradient is half of the true one, at half the cost: what comes down to it is symmetric."""
+    centred = codes - codes.mean(0)
+    return centred.T @ centred.detach() / len(codes)
 
 
 def _correlations(covariance: Tensor) -> Tensor:

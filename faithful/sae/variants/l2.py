@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from torch import Tensor
 
 from faithful.base.shapes import Between
@@ -26,7 +27,7 @@ class L2(Variant):
 
     def objective(self, batch: Batch, state: State) -> Tensor:
         """See `Variant`."""
-        return batch.W_enc.square().sum() + batch.W_dec.square().sum()
+        return torch.linalg.vector_norm(batch.W_enc).square() + torch.linalg.vector_norm(batch.W_dec).square()
 
 
 VARIANT = L2

@@ -31,9 +31,10 @@ class SoftFrozen(Variant):
         """See `Variant`: the row keeps the direction in which it left, at the angle that is allowed."""
         start, rows = state["start"], weights.W_dec
         along = torch.linalg.vecdot(rows, start)[:, None]
-        across = torch.nn.functional.normalize(rows - along * start, dim=1)
-        allowed = self.cosine * start + (1 - self.cosine**2) ** 0.5 * across
-        rows.copy_(torch.where(along < self.cosine, allowed, rows))
+        # Of the row's part across its start, which has length √(1 − along²), as much as is allowed; the rest is start.
+        kept = (1 - self.cosine**2) ** 0.5 / (1 - along.square()).clamp_min(1e-12).sqrt()
+        far = along < self.cosine
+        rows.mul_(torch.where(far, kept, 1)).addcmul_(torch.where(far, self.cosine - kept * along, 0), start)
 
 
 VARIANT = SoftFrozen

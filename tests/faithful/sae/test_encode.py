@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from faithful.sae.buffers import Scratch
-from faithful.sae.encode import Encoder
+from faithful.sae.codes import DenseCodes, SparseCodes
+from faithful.sae.encode import Encoder, _best_of_batch
 from faithful.sae.stack import init_weights
 from faithful.sae.variant import Variant, Weights, find_variant
 
@@ -52,3 +53,24 @@ def test_all_above_nothing_and_the_best_of_each_token(gate: torch.Tensor | None)
     best = open_scores.topk(3, 1)
     wanted = torch.zeros_like(SCORES).scatter(1, best.indices, best.values.relu())
     torch.testing.assert_close(encoded(Plain(), gate), wanted)
+
+
+def test_a_batch_shares_exactly_with_ties_and_with_what_is_no_number() -> None:
+    scores = torch.randint(-20, 20, (64, 48), generator=torch.Generator().manual_seed(1)).float()
+    for count in (1, 100, 384, 385, 3072):
+        places = _best_of_batch(scores, count)
+        assert len(places.unique()) == count and torch.equal(places, places.sort().values)
+        chosen = scores.flatten()[places].sort(descending=True).values
+        assert torch.equal(chosen, scores.flatten().sort(descending=True).values[:count])
+    scores[:, :40] = torch.nan
+    assert len(_best_of_batch(scores, 384)) == 384
+
+
+def test_where_few_are_above_nothing_they_are_listed() -> None:
+    variant = find_variant("standard", {})
+    for down, kind in ((0.5, DenseCodes), (3.0, SparseCodes)):
+        weights = WEIGHTS._replace(b_enc=WEIGHTS.b_enc - down)
+        codes, _ = Encoder(variant, torch.float32, Scratch(torch.device("cpu")))(X, weights, 3, None, None)
+        assert isinstance(codes, kind)
+        assert codes.dense(40).any()
+        torch.testing.assert_close(codes.dense(40), (SCORES - down).relu())

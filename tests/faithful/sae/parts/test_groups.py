@@ -39,3 +39,14 @@ def test_latents_that_never_fire_are_in_no_group() -> None:
     assert labels[5] == -1 and (labels[:5] >= 0).all()
     bits[2:] = 0
     assert groups_by_firing(bits, 3, np.random.default_rng(0))[:3].tolist() in ([0, 1, -1], [1, 0, -1])
+
+
+def test_leading_vectors_of_a_large_matrix_span_what_those_of_a_small_one_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    basis = np.linalg.qr(rng.standard_normal((120, 120)))[0]
+    matrix = torch.from_numpy(basis * np.r_[np.linspace(0.8, 1, 5), rng.uniform(-1, 0.3, 115)] @ basis.T)
+    exact = groups._leading(matrix, 5, rng)
+    monkeypatch.setattr(groups, "EXACT", 0)
+    found = groups._leading(matrix, 5, rng)
+    torch.testing.assert_close(found @ found.T, exact @ exact.T, rtol=0, atol=1e-6)
+    torch.testing.assert_close((found * exact).sum(0).abs(), torch.ones(5, dtype=torch.float64), rtol=0, atol=1e-4)
