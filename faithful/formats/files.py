@@ -22,8 +22,6 @@ from faithful.hub.errors import first_line
 from faithful.sae.autoencoder import Autoencoder
 
 CONFIG = "cfg.json"
-WRITTEN = ("topk", "standard", "jumprelu")
-"""Architectures that `save_sae` writes."""
 WEIGHTS, SPARSITY = "sae_weights.safetensors", "sparsity.safetensors"
 SPARSIFY_CONFIG, SPARSIFY_WEIGHTS = "config.json", "sae.safetensors"
 DICTIONARY_CONFIG, DICTIONARY_WEIGHTS = "config.json", "ae.pt"

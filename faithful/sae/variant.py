@@ -5,7 +5,7 @@ CONTRIBUTING shows one. Its fields are its parameters.
 """
 
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from typing import Any, ClassVar, Literal, NamedTuple, get_type_hints
@@ -22,7 +22,6 @@ from faithful.sae.sparse import top_k
 
 PACKAGE = "faithful.sae.variants"
 DEFAULT = "topk"
-WORDS = {"true": True, "false": False}
 ARCHITECTURES = {"token": "topk", "batch": "jumprelu", "any": "standard"}
 State = dict[str, Tensor]
 
@@ -178,11 +177,11 @@ def variant_names() -> list[str]:
     return [DEFAULT, *sorted(names - {DEFAULT})]
 
 
-def find_variant(name: str, parameters: Mapping[str, Any]) -> Variant:
-    """A variant with parameters; those that are not given keep their defaults.
+def find_kind(name: str) -> type[Variant]:
+    """The class of a variant.
 
     Raises:
-        FaithfulError: no such variant, a parameter that it does not have or that is of another type, or what it refuses.
+        FaithfulError: no such variant.
     """
     names = variant_names()
     if name not in names:
@@ -190,35 +189,22 @@ def find_variant(name: str, parameters: Mapping[str, Any]) -> Variant:
             f"There is no variant '{name}'; choose one with --variant: {', '.join(names)}.{did_you_mean(name, names)}"
         )
     kind: type[Variant] = import_module(f"{PACKAGE}.{name.replace('-', '_')}").VARIANT
+    return kind
+
+
+def find_variant(name: str, parameters: Mapping[str, Any]) -> Variant:
+    """A variant with parameters; those that are not given keep their defaults.
+
+    Raises:
+        FaithfulError: no such variant, a parameter that it does not have or that is of another type, or what it refuses.
+    """
+    kind = find_kind(name)
     hints = get_type_hints(kind)
     known = [field.name for field in fields(kind)]
     try:
         check(dict(parameters), kind)
     except Misfit as error:
-        has = f"its parameters are {', '.join(known)}" if known else "it has no parameters"
-        raise FaithfulError(f"The variant {name} cannot be trained so: {error}; {has}.") from None
+        has = f"its settings are {', '.join(known)}" if known else "it has no settings"
+        near = "".join(did_you_mean(one, known) for one in parameters if one not in known)
+        raise FaithfulError(f"The variant {name} cannot be trained so: {error}; {has}.{near}") from None
     return kind(**{key: float(value) if hints[key] is float else value for key, value in parameters.items()})
-
-
-def parse_parameters(texts: Iterable[str]) -> dict[str, object]:
-    """Parameters from `NAME=VALUE`: numbers, `true` or `false`, else text.
-
-    Raises:
-        FaithfulError: one without a name, or two of one name.
-    """
-    found: dict[str, object] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals or name in found:
-            raise FaithfulError(f"'{text}' is no parameter of a variant; give each once, as --parameter NAME=VALUE.")
-        found[name] = _value(value)
-    return found
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return WORDS.get(text.lower(), text)

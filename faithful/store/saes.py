@@ -34,6 +34,7 @@ from faithful.sae.autoencoder import Autoencoder
 from faithful.store.corpora_of_saes import noted_corpora
 from faithful.store.corpus import MANIFEST, Manifest, read_manifest
 from faithful.store.places import ROOT
+from faithful.store.shape import shape_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,10 +156,13 @@ class TrainedSae:
 
     @cached_property
     def shape(self) -> str:
-        """Hook, width and k, or what else it is: `resid_pre.8-f12288-k16`, `resid_pre.8-f12288-standard`."""
+        """Hook, width and k, or what else it is: `resid_pre.8-f12288-k16`, `resid_pre.8-f12288-standard`,
+        `resid_pre.8-f12288-k16-orthogonal-a0.2`."""
         place = self.hook.name if self.hook else self.hook_name or self.folder.name
+        own = self.identity
+        if "variant" in own:
+            return f"{place}-{shape_name(self.d_sae, own['k'], own['variant'], own.get('parameters'))}"
         kind = f"k{self.outline.k}" if self.outline.k else self.outline.architecture
-        kind += f"-{self.identity['variant']}" if "variant" in self.identity else ""
         return f"{place}-f{self.d_sae}-{kind}"
 
     @cached_property

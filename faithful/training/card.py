@@ -19,12 +19,13 @@ from faithful.store.manifest_parts import ModelPart
 from faithful.store.saes import FILES, TrainedSae, corpora_beside, read_grid
 from faithful.training.config import TrainConfig
 from faithful.training.identity import in_words
+from faithful.training.variants import typed_settings
 
 SETTINGS = (
     ("revision", "model revision"), ("dtype", "model dtype"), ("hook", "hook"), ("context", "context, BOS included"),
     ("layout", "layout"), ("tokens", "stored tokens per corpus"), ("epochs", "epochs"), ("batch", "activations per step"),
     ("buffer", "activations in the mixing buffer"), ("lr", "learning rate"), ("data_seed", "seed of the data order"),
-    ("drop_outliers", "activations with outlying norms left out"), ("variant", "variant"), ("parameters", "its parameters"),
+    ("drop_outliers", "activations with outlying norms left out"),
 )  # fmt: skip
 RECORDED = ("context", "layout", "data_seed", "batch", "buffer", "dtype", "drop_outliers")
 """Settings that a grid's cells record under the names they have in `TrainConfig`."""
@@ -145,6 +146,7 @@ def render_saes(
         settings=[
             ("model", model["name"]),
             *((label, _value(shared[key])) for key, label in SETTINGS if key in shared),
+            *((f"variant {name}", in_words(values)) for name, values in _variants(cells) if name != DEFAULT),
         ],
         command=trained and folded(trained),
         files=", ".join(text for name, text in FILES.items() if all((cell.folder / name).is_file() for cell in cells)),
@@ -190,8 +192,9 @@ def trained_by(cells: Sequence[TrainedSae], model: ModelFacts) -> TrainConfig | 
         name: sorted({dict(identity)[name] for identity in identities})
         for name in ("corpus", "init_seed", "d_sae", "k")
     }
-    is_mixed = any({"variant", "parameters"} & identity.keys() - shared.keys() for identity in identities)
-    if is_mixed or prod(map(len, lists.values())) != len(cells):
+    variants = _variants(cells)
+    names, settings = _grid_of(variants)
+    if prod(map(len, lists.values())) * len(variants) != len(cells) or settings is None:
         return None
     return TrainConfig(
         corpora=tuple(map(Path, lists["corpus"])),
@@ -204,10 +207,33 @@ def trained_by(cells: Sequence[TrainedSae], model: ModelFacts) -> TrainConfig | 
         k=tuple(lists["k"]),
         lr=shared["lr"],
         **({"tokens": shared["tokens"]} if shared["epochs"] == 1 else {"epochs": shared["epochs"]}),
-        variant=shared.get("variant", TrainConfig.variant),
-        parameters=tuple(f"{name}={value}" for name, value in shared.get("parameters", {}).items()),
+        variant=names,
+        settings=settings,
         **{name: shared[name] for name in RECORDED},
     )
+
+
+def _variants(cells: Sequence[TrainedSae]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The variants of SAEs with their parameters, each once, the default first."""
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for cell in cells:
+        one = cell.identity.get("variant", DEFAULT), cell.identity.get("parameters", {})
+        if one not in found:
+            found.append(one)
+    return sorted(found, key=lambda one: one[0] != DEFAULT)
+
+
+def _grid_of(variants: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """The names of variants, and the settings that make a grid of them; None where no settings do."""
+    settings: list[str] = []
+    names = tuple(dict.fromkeys(name for name, _ in variants))
+    for name in names:
+        found = [values for one, values in variants if one == name]
+        each = {key: list(dict.fromkeys(values[key] for values in found)) for key in found[0]}
+        if prod(map(len, each.values())) != len(found):
+            return names, None
+        settings += typed_settings({name: each})
+    return names, tuple(settings)
 
 
 def _shared(cells: Sequence[TrainedSae]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,16 +18,20 @@ from faithful.formats.record import RECORD, Identity, Provenance
 from faithful.models.spec import ModelSpec
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.stack import StepFigures, init_weights
+from faithful.sae.variant import DEFAULT, Variant
+from faithful.sae.variants.topk import TopK
 from faithful.store.saes import read_sae
+from faithful.store.shape import Shape
 from faithful.training.config import Settings
 from faithful.training.evaluate import Evaluation
-from faithful.training.identity import in_words, shape_name
+from faithful.training.identity import in_words
 
 NOT_TRAINED = "the training left no trace, so no SAE was written"
 
 
 class LogRow(StepFigures):
-    """A line of train.jsonl: the figures of an interval, and the steps, stored tokens and seconds until then."""
+    """A line of train.jsonl: the figures of an interval, with those of its variant (`Stack.report`), and the steps, stored
+    tokens and seconds until then."""
 
     step: int
     tokens: int
@@ -41,20 +45,17 @@ class Cell:
     Attributes:
         folder: `OUT/CORPUS/resid_pre.8-f12288-k16/seed-0`.
         identity: everything that decides its weights, `d_sae`, `k` and `init_seed` among it.
+        variant: how it is trained.
     """
 
     folder: Path
     identity: Identity
+    variant: Variant = field(default_factory=TopK)
 
     @property
-    def d_sae(self) -> int:
-        """Number of latents."""
-        return int(self.identity["d_sae"])
-
-    @property
-    def k(self) -> int:
-        """Latents kept per token."""
-        return int(self.identity["k"])
+    def shape(self) -> Shape:
+        """What it has in common with cells of other seeds."""
+        return Shape(int(self.identity["d_sae"]), int(self.identity["k"]), self.variant)
 
     @property
     def seed(self) -> int:
@@ -69,12 +70,12 @@ class Cell:
     @property
     def name(self) -> str:
         """`f1024-k16 seed 0`, for tables."""
-        return f"f{self.d_sae}-k{self.k} seed {self.seed}"
+        return f"{self.shape.name} seed {self.seed}"
 
 
-def cell_folder(out: Path, corpus: str, settings: Settings, d_sae: int, k: int, seed: int) -> Path:
+def cell_folder(out: Path, corpus: str, settings: Settings, shape: Shape, seed: int) -> Path:
     """Where a cell lies."""
-    return out / corpus / shape_name(settings.hook, d_sae, k, settings.variant.name) / f"seed-{seed}"
+    return out / corpus / f"{settings.hook.name}-{shape.name}" / f"seed-{seed}"
 
 
 def finished(cell: Cell) -> bool:
@@ -109,15 +110,15 @@ def refuse_untrained(cell: Cell, log: list[LogRow], found: Evaluation, hook_modu
     """Refuse to write a record that shows no training.
 
     Raises:
-        FaithfulError: no step was made, the loss is not finite or not lower than at the start, nothing fires, or the
-            output is zero, or the evaluation is of another hook or other weights.
+        FaithfulError: no step was made, the loss is not finite or not lower than at the start (nor fvu, where a variant's
+            penalty grows), nothing fires, or the output is zero, or the evaluation is of another hook or other weights.
     """
     quality = found.figures
     first, last = (log[0]["loss"], log[-1]["loss"]) if log else (math.nan, math.nan)
     wrong = [
         (not log or log[-1]["step"] == 0, "it made no step"),
         (not math.isfinite(last), f"its loss is {last}"),
-        (last >= first, f"its loss went from {first:.4g} to {last:.4g}"),
+        (last >= first and not _rebuilds_better(log), f"its loss went from {first:.4g} to {last:.4g}"),
         (quality["l0"] == 0, "no latent fires on the held-out text"),
         (quality["l2_ratio"] == 0, "its output is zero"),
         (found.hook_module != hook_module, f"it was evaluated at {found.hook_module}, not at {hook_module}"),
@@ -128,6 +129,11 @@ def refuse_untrained(cell: Cell, log: list[LogRow], found: Evaluation, hook_modu
             raise FaithfulError(
                 f"{cell.folder}: {NOT_TRAINED}: {what}; train on more tokens, or with another --lr or --batch."
             )
+
+
+def _rebuilds_better(log: list[LogRow]) -> bool:
+    """Whether fvu fell though a variant's objective did not: its weight may have grown."""
+    return bool(log[-1].get("objective")) and log[-1]["fvu"] < log[0]["fvu"]
 
 
 def write_log(cell: Cell, log: list[LogRow]) -> str:
@@ -190,6 +196,7 @@ def write_cell(
         "l0": quality["l0"],
         "fvu": quality["fvu"],
         "never_fired": quality["never_fired"],
+        **_trained_as(cell.shape),
         RECORD: {
             "version": __version__,
             "identity": cell.identity,
@@ -205,3 +212,11 @@ def write_cell(
     }
     sparsity = found.density.clamp(min=1e-10).log10().float()
     save_sae(cell.folder, sae, metadata, sparsity)
+
+
+def _trained_as(shape: Shape) -> dict[str, object]:
+    """A variant in SAELens' words, all its parameters with it; of TopK nothing, which the architecture says."""
+    if shape.variant.name == DEFAULT:
+        return {}
+    details = {"k": shape.k} | asdict(shape.variant)
+    return {"training_architecture": shape.variant.name, "training_architecture_details": details}

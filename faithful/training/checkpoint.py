@@ -16,6 +16,7 @@ from faithful.base.files import open_own, reason_of, remove_temporaries, write_t
 from faithful.base.records import check_archive
 from faithful.base.shapes import Count, check
 from faithful.sae.stack import StackState, select_cells
+from faithful.store.shape import Shape
 from faithful.training.cell import Cell, LogRow
 
 FOLDER = ".checkpoints"
@@ -127,12 +128,19 @@ def split_by_checkpoint(cells: list[Cell]) -> list[tuple[list[Cell], Checkpoint 
     return [*groups, (rest, None)] if rest else groups
 
 
-def stack_state(state: PassState, d_sae: int, k: int, init_seeds: tuple[int, ...]) -> StackState:
-    """The state of some cells of one shape, whatever cells shared their stack."""
+def stack_state(state: PassState, shape: Shape, init_seeds: tuple[int, ...]) -> StackState:
+    """The state of some cells of one shape, whatever cells shared their stack.
+
+    Raises:
+        FaithfulError: it is of a version without variants.
+    """
     for stack in state["stacks"]:
-        if (stack["shape"]["d_sae"], stack["shape"]["k"]) == (d_sae, k):
+        of = stack["shape"]
+        if (of["d_sae"], of["k"], of.get("variant")) == (shape.d_sae, shape.k, shape.variant.label):
             return select_cells(stack, init_seeds)
-    raise KeyError((d_sae, k))
+    raise FaithfulError(
+        f"The checkpoint does not hold {shape.name} as this version trains it; delete the corpus' {FOLDER} to start it anew."
+    )
 
 
 def remove_finished(cells: list[Cell]) -> None:

@@ -4,14 +4,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from faithful.options.marks import MAY_BE_MISSING, Count, names
+from faithful.options.marks import MAY_BE_MISSING, Count, Names, names
 
 if TYPE_CHECKING:  # torch, which `--help` does without
     from faithful.activations.stream import StreamConfig
     from faithful.hooks.hook import Hook
     from faithful.models.spec import ModelSpec
     from faithful.sae.config import StackConfig
-    from faithful.sae.variant import Variant
+    from faithful.store.shape import Shape
 
 DEAD_SHARE, DEAD_MOST = 0.05, 10_000_000
 
@@ -30,7 +30,7 @@ class TrainConfig:
     out: Annotated[Path, MAY_BE_MISSING]
     """Folder of the SAEs; default runs/NAME/saes.
 
-    They go to `OUT/CORPUS/HOOK-fF-kK/seed-S/`.
+    They go to `OUT/CORPUS/HOOK-fF-kK-VARIANT/seed-S/`.
     """
     model: str | None = None
     """Preset name, Hub id, folder or GGUF file; default: the corpora's."""
@@ -84,10 +84,10 @@ class TrainConfig:
     """Minutes between checkpoints."""
     log: str = "none"
     """none, wandb or tensorboard, beside train.jsonl."""
-    variant: str = "topk"
-    """What is done otherwise than TopK, by name."""
-    parameters: Annotated[tuple[str, ...], names("--parameter")] = ()
-    """Of the variant, NAME=VALUE; repeat it."""
+    variant: Names = ("topk",)
+    """What is done otherwise than TopK, by name; repeat it for a grid."""
+    settings: Annotated[tuple[str, ...], names("--set")] = ()
+    """Of a variant, VARIANT.NAME=VALUE; repeat it. Values with commas make a grid."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,11 @@ class Settings:
         hook: where activations are taken.
         context, layout, tokens, epochs, data_seed, batch, buffer, drop_outliers: see `TrainConfig`; `tokens` counts all
             epochs, and `epochs` is 1 where none were asked for.
-        shapes: (d_sae, k) pairs.
+        shapes: widths, ks and variants, each with each.
         lrs: learning rate of each shape.
         seeds: init seeds.
         deterministic: see `TrainConfig`.
         gemm_dtype: of the SAEs' dense products: `bfloat16` on a GPU, None (float32) on a CPU.
-        variant: with its parameters.
     """
 
     model: "ModelSpec"
@@ -117,12 +116,11 @@ class Settings:
     batch: int
     buffer: int
     drop_outliers: bool
-    shapes: tuple[tuple[int, int], ...]
+    shapes: tuple["Shape", ...]
     lrs: tuple[float, ...]
     seeds: tuple[int, ...]
     deterministic: bool
     gemm_dtype: str | None
-    variant: "Variant"
 
     @property
     def stream(self) -> "StreamConfig":
@@ -132,19 +130,19 @@ class Settings:
         shared = {field.name for field in fields(StreamConfig)} & {field.name for field in fields(self)}
         return StreamConfig(**{name: getattr(self, name) for name in shared})
 
-    def stack(self, d_in: int, d_sae: int, k: int, init_seeds: tuple[int, ...], steps: int) -> "StackConfig":
+    def stack(self, d_in: int, shape: "Shape", init_seeds: tuple[int, ...], steps: int) -> "StackConfig":
         """How the cells of one shape train."""
         from faithful.sae.config import StackConfig
 
         return StackConfig(
             d_in=d_in,
-            d_sae=d_sae,
-            k=k,
+            d_sae=shape.d_sae,
+            k=shape.k,
             init_seeds=init_seeds,
             steps=steps,
-            lr=self.lrs[self.shapes.index((d_sae, k))],
+            lr=self.lrs[self.shapes.index(shape)],
             dead_tokens=max(1, min(DEAD_MOST, int(DEAD_SHARE * self.tokens))),
             deterministic=self.deterministic,
             gemm_dtype=self.gemm_dtype,
-            variant=self.variant,
+            variant=shape.variant,
         )

@@ -2,8 +2,9 @@
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -12,7 +13,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import append_line
 from faithful.base.progress import Progress, Reporter, counted
 from faithful.formats.record import Provenance
-from faithful.sae.stack import Stack
+from faithful.sae.stack import Stack, StepFigures
 from faithful.store.token_rows import TokenRows
 from faithful.training.cell import Cell, LogRow, write_cell, write_log
 from faithful.training.checkpoint import (
@@ -57,8 +58,8 @@ class TrainingPass:
         model: Any,
         checkpoint: Checkpoint | None,
     ) -> None:
-        shapes = dict.fromkeys((cell.d_sae, cell.k) for cell in cells)
-        self.cells = [cell for shape in shapes for cell in cells if (cell.d_sae, cell.k) == shape]
+        shapes = dict.fromkeys(cell.shape for cell in cells)
+        self.cells = [cell for shape in shapes for cell in cells if cell.shape == shape]
         self.config, self.settings, self.corpus = config, settings, rows.folder
         self.device, self.model = device, model
         self.checkpoint = checkpoint_path(cells)
@@ -74,10 +75,10 @@ class TrainingPass:
         mean, scale = self.stream.moments()
         self.stacks = []
         for shape in shapes:
-            seeds = tuple(cell.seed for cell in self.cells if (cell.d_sae, cell.k) == shape)
-            stack = Stack(settings.stack(len(mean), *shape, seeds, self.stream.steps), mean, scale, device)
+            seeds = tuple(cell.seed for cell in self.cells if cell.shape == shape)
+            stack = Stack(settings.stack(len(mean), shape, seeds, self.stream.steps), mean, scale, device)
             if state:
-                stack.load_state_dict(stack_state(state, *shape, seeds))
+                stack.load_state_dict(stack_state(state, shape, seeds))
             self.stacks.append(stack)
         self.places = [(stack, place) for stack in self.stacks for place in range(len(stack.config.init_seeds))]
         self.noted, self.written = 0, -LOG_SECONDS
@@ -131,7 +132,8 @@ class TrainingPass:
 
     def _note(self, report: Reporter, logger: Any) -> None:
         """Read the metrics, for which the device must be done with every step, keep them, and tell."""
-        found = [row for stack in self.stacks for row in stack.metrics()]
+        metrics = {stack: stack.metrics() for stack in self.stacks}
+        found = [_with_report(metrics[stack][place], stack.report(place)) for stack, place in self.places]
         tokens = self.stream.counts.tokens
         for cell, rows, row in zip(self.cells, self.rows, found, strict=True):
             if cell.sha256 in self.diverged:
@@ -229,3 +231,9 @@ class TrainingPass:
             f"On {cells[0].identity['corpus']} the loss of {losses}; train with a smaller --lr than {lr:.2g}, or check the"
             " model's weights."
         ]
+
+
+def _with_report(metrics: StepFigures, report: Mapping[str, float]) -> StepFigures:
+    """The figures of a cell with those of its variant, None for what is not defined."""
+    own = {name: value if math.isfinite(value) else None for name, value in report.items()}
+    return cast(StepFigures, {**own, **metrics})

@@ -17,6 +17,8 @@ from faithful.hooks.hook_points import decoder_layers
 from faithful.hooks.truncated import TruncatedModel, refuse_several_streams
 from faithful.models.load import empty_model
 from faithful.sae.config import StackConfig
+from faithful.sae.variant import DEFAULT
+from faithful.store.shape import short_name
 from faithful.store.token_rows import Plan
 from faithful.training.config import Settings, TrainConfig
 from faithful.training.evaluate import EVAL_TOKENS
@@ -63,7 +65,7 @@ class TrainPlan:
 
     Attributes:
         model, hook, corpora, cells: what would be trained; `cells` over all corpora.
-        shapes: (d_sae, k, lr).
+        shapes: (d_sae, k, lr, variant).
         tokens, unusable: stored tokens per corpus, and those beyond the contexts, by corpus.
         steps, batch: about so many steps per corpus.
         forward_flops, sae_flops: per token: the truncated forward pass, and all SAEs of a corpus.
@@ -76,7 +78,7 @@ class TrainPlan:
     hook: str
     corpora: list[str]
     cells: int
-    shapes: list[tuple[int, int, float]]
+    shapes: list[tuple[int, int, float, str]]
     tokens: int
     unusable: dict[str, int]
     steps: int
@@ -115,7 +117,7 @@ def forecast(settings: Settings, usable: dict[Path, Plan], device: str, assume: 
     model, seeds = empty_model(settings.model), len(settings.seeds)
     refuse_several_streams(model)
     truncated = TruncatedModel(model, settings.hook)
-    stacks = [settings.stack(truncated.d_in, *shape, settings.seeds, 1) for shape in settings.shapes]
+    stacks = [settings.stack(truncated.d_in, shape, settings.seeds, 1) for shape in settings.shapes]
     forward = forward_flops(model, settings)
     sae = float(sum(stack.flops(1) for stack in stacks))
     return TrainPlan(
@@ -123,7 +125,10 @@ def forecast(settings: Settings, usable: dict[Path, Plan], device: str, assume: 
         hook=settings.hook.name,
         corpora=[folder.resolve().name for folder in usable],
         cells=len(usable) * seeds * len(settings.shapes),
-        shapes=[(d_sae, k, lr) for (d_sae, k), lr in zip(settings.shapes, settings.lrs, strict=True)],
+        shapes=[
+            (d_sae, k, lr, short_name(variant.name, asdict(variant)))
+            for (d_sae, k, variant), lr in zip(settings.shapes, settings.lrs, strict=True)
+        ],
         tokens=settings.tokens,
         unusable={folder.resolve().name: plan.unusable for folder, plan in usable.items()},
         steps=settings.tokens // settings.batch,
@@ -179,7 +184,7 @@ def _memory(
 
 def plan_line(plan: TrainPlan) -> str:
     """The forecast as a sentence."""
-    shapes = ", ".join(f"f{d_sae:,} k{k}" for d_sae, k, _ in plan.shapes)
+    shapes = ", ".join(f"f{d_sae:,} k{k}{_besides(variant)}" for d_sae, k, _, variant in plan.shapes)
     return (
         f"Training {plan.cells} SAEs ({shapes}) at {plan.hook} of {plan.model} on {', '.join(plan.corpora)}:"
         f" {format_count(plan.tokens)} tokens each, about {format_seconds(plan.seconds)} and"
@@ -187,9 +192,13 @@ def plan_line(plan: TrainPlan) -> str:
     )
 
 
+def _besides(variant: str) -> str:
+    return "" if variant == DEFAULT else f" {variant}"
+
+
 def plan_rows(plan: TrainPlan) -> list[tuple[str, ...]]:
     """The forecast as a table."""
-    shapes = ", ".join(f"f{d_sae:,} k{k} (lr {lr:.2g})" for d_sae, k, lr in plan.shapes)
+    shapes = ", ".join(f"f{d_sae:,} k{k}{_besides(variant)} (lr {lr:.2g})" for d_sae, k, lr, variant in plan.shapes)
     unusable = ", ".join(f"{name} {count:,}" for name, count in plan.unusable.items() if count) or "none"
     memory = plan.memory
     return [

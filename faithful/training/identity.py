@@ -5,18 +5,18 @@ from dataclasses import asdict
 
 from faithful.base.errors import FaithfulError
 from faithful.formats.record import Identity
-from faithful.hooks.hook import Hook
 from faithful.sae.variant import DEFAULT, Variant, find_variant, variant_names
+from faithful.store.shape import Shape
 from faithful.training.config import Settings
 
 ALGORITHM = 2
 """Counts changes of the training that give the same settings other weights."""
 
 
-def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: int, k: int, seed: int) -> Identity:
+def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, shape: Shape, seed: int) -> Identity:
     """What decides a cell's weights: model, hook, the tokens it reads and their order, its own settings."""
     model = settings.model
-    how = settings.stack(1, d_sae, k, (seed,), 1)
+    how = settings.stack(1, shape, (seed,), 1)
     return {
         "model": model.name,
         "revision": model.revision,
@@ -33,8 +33,8 @@ def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: in
         "batch": settings.batch,
         "buffer": settings.buffer,
         "drop_outliers": settings.drop_outliers,
-        "d_sae": d_sae,
-        "k": k,
+        "d_sae": shape.d_sae,
+        "k": shape.k,
         "lr": how.lr,
         "init_seed": seed,
         "algorithm": ALGORITHM,
@@ -48,11 +48,11 @@ def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, d_sae: in
         "gemm_dtype": how.gemm_dtype or "float32",
         "objective": None,
         "schedule": None,
-        **_variant_identity(settings.variant),
+        **variant_identity(shape.variant),
     }
 
 
-def _variant_identity(variant: Variant) -> Identity:
+def variant_identity(variant: Variant) -> Identity:
     """What a variant adds to an identity; TopK nothing: its SAEs are those of before there were variants."""
     if variant.name == DEFAULT:
         return {}
@@ -77,8 +77,3 @@ def recorded_variant(identity: Identity) -> Variant | None:
 def in_words(parameters: Mapping[str, object]) -> str:
     """A variant's parameters: `start 3, price 0.05`."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parameters.items()) or "none"
-
-
-def shape_name(hook: Hook, d_sae: int, k: int, variant: str = DEFAULT) -> str:
-    """Folder of a shape: `resid_pre.8-f12288-k16`, of a variant `resid_pre.8-f12288-k16-NAME`."""
-    return f"{hook.name}-f{d_sae}-k{k}" + (f"-{variant}" if variant != DEFAULT else "")

@@ -7,19 +7,20 @@ from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import check_stated
-from faithful.formats.files import WRITTEN
 from faithful.hooks.hook import Hook
 from faithful.models.load import shape_of
 from faithful.models.presets import sae_defaults
 from faithful.models.spec import ModelSpec, resolve_model
-from faithful.sae.variant import Variant, find_variant, parse_parameters
+from faithful.sae.variant import Variant
 from faithful.store.corpora_of_saes import bos_of
 from faithful.store.corpus import Corpus
 from faithful.store.readings import Readings
+from faithful.store.shape import Shape
 from faithful.store.token_rows import Plan, plan_tokens
 from faithful.training.config import Settings, TrainConfig
 from faithful.training.evaluate import default_eval_tokens, held_out
 from faithful.training.inherited import InheritedSettings
+from faithful.training.variants import variants_of
 
 LEAST_BATCH, LARGEST_BATCH, STEPS_WANTED = 256, 4096, 1024
 BUFFER_BATCHES = 32
@@ -29,7 +30,7 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
     """Resolve everything; corpora are read only where `readings`, by default those in `out`, do not tell what they offer.
 
     Raises:
-        FaithfulError: a number that counts or measures nothing, a variant or a parameter of one that is not known, no
+        FaithfulError: a number that counts or measures nothing, a variant or a setting of one that is not known, no
             corpora, two of one name, a layer that does not exist, k > d_sae, a corpus made with another tokenizer or BOS, a
             budget larger than a corpus or smaller than a batch, a buffer too small to mix, text or held-out text that fills
             no context, SAEs in `out` that were trained on more tokens or do not agree in what is not stated; each names the
@@ -37,11 +38,11 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
     """
     _refuse_impossible(config)
     check_stated(config)
-    variant = _variant(config)
+    variants = variants_of(config.variant, config.settings)
     corpora = _open(config.corpora)
     spec = _model(config, corpora, device)
-    hook, shapes = _grid(config, spec)
-    before = InheritedSettings.find(config.out, spec, hook, shapes, variant.name, {corpus.name for corpus in corpora})
+    hook, shapes = _grid(config, spec, variants)
+    before = InheritedSettings.find(config.out, spec, hook, shapes, {corpus.name for corpus in corpora})
     context = config.context or before.value("context") or spec.default_context
     if context < 2 or (spec.positions and context > spec.positions):
         raise FaithfulError(
@@ -69,36 +70,26 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
         buffer=buffer,
         drop_outliers=config.drop_outliers,
         shapes=shapes,
-        lrs=tuple(config.lr or before.value("lr", [shape]) or base / math.sqrt(shape[0]) for shape in shapes),
+        lrs=tuple(config.lr or before.value("lr", [shape]) or base / math.sqrt(shape.d_sae) for shape in shapes),
         seeds=config.seeds,
         deterministic=config.deterministic,
         gemm_dtype="bfloat16" if device.startswith("cuda") else None,
-        variant=variant,
     ), usable
 
 
-def _variant(config: TrainConfig) -> Variant:
-    variant = find_variant(config.variant, parse_parameters(config.parameters))
-    if variant.architecture not in WRITTEN:
-        raise FaithfulError(
-            f"SAEs of the variant {variant.name} are of the architecture '{variant.architecture}', which cannot be saved;"
-            f" choose a variant that gives {' or '.join(WRITTEN)}."
-        )
-    return variant
-
-
-def _grid(config: TrainConfig, spec: ModelSpec) -> tuple[Hook, tuple[tuple[int, int], ...]]:
-    """The hook, and the pairs of width and k: as stated, else the preset's, else by rule."""
+def _grid(config: TrainConfig, spec: ModelSpec, variants: tuple[Variant, ...]) -> tuple[Hook, tuple[Shape, ...]]:
+    """The hook, and widths and ks with each variant: as stated, else the preset's, else by rule."""
     shape = shape_of(spec)
     default = spec.preset or sae_defaults(shape.layers, shape.d_model)
     layer = config.layer if config.layer is not None else default.layer
     if not 0 <= layer < shape.layers:
         raise FaithfulError(f"{spec.name} has layers 0 to {shape.layers - 1}, not {layer}; choose one with --layer.")
     widths, actives = dict.fromkeys(config.d_sae or (default.d_sae,)), dict.fromkeys(config.k or (default.k,))
-    shapes = tuple((d_sae, k) for d_sae in widths for k in actives)
-    for d_sae, k in shapes:
+    shapes = tuple(Shape(d_sae, k, variant) for d_sae in widths for k in actives for variant in variants)
+    for d_sae, k, variant in shapes:
         if not 1 <= k <= d_sae:
             raise FaithfulError(f"k {k} does not fit {d_sae} latents; give a --k from 1 to --d-sae.")
+        variant.check(d_sae, k)
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise FaithfulError("Name each seed once: --seeds 0-5.")
     return Hook(layer, config.hook), shapes

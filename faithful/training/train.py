@@ -19,6 +19,7 @@ from faithful.models.load import load_model
 from faithful.store.corpora_of_saes import remember_corpora
 from faithful.store.corpus import Corpus
 from faithful.store.readings import Readings
+from faithful.store.shape import Shape
 from faithful.store.token_rows import TokenRows
 from faithful.training.cell import Cell, cell_folder, finished
 from faithful.training.checkpoint import Checkpoint, open_checkpoints, split_by_checkpoint
@@ -114,10 +115,11 @@ def grid(out: Path, folder: Path, settings: Settings, readings: Readings) -> lis
     name = folder.resolve().name
     cells = [
         Cell(
-            cell_folder(out, name, settings, d_sae, k, seed),
-            cell_identity(settings, name, "", d_sae, k, seed),
+            cell_folder(out, name, settings, shape, seed),
+            cell_identity(settings, name, "", shape, seed),
+            shape.variant,
         )
-        for d_sae, k in settings.shapes
+        for shape in settings.shapes
         for seed in settings.seeds
     ]
     if not any((cell.folder / CONFIG).exists() for cell in cells):
@@ -166,14 +168,14 @@ def _halves(cells: list[Cell]) -> tuple[list[Cell], list[Cell]]:
 
 
 def _by_shape(cells: list[Cell]) -> list[list[Cell]]:
-    shapes: dict[tuple[int, int], list[Cell]] = {}
+    shapes: dict[Shape, list[Cell]] = {}
     for cell in cells:
-        shapes.setdefault((cell.d_sae, cell.k), []).append(cell)
+        shapes.setdefault(cell.shape, []).append(cell)
     return list(shapes.values())
 
 
 def _latents(cells: list[Cell]) -> int:
-    return sum(cell.d_sae for cell in cells)
+    return sum(cell.shape.d_sae for cell in cells)
 
 
 def _spread(

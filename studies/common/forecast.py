@@ -28,7 +28,7 @@ class Work:
         corpora, trained: how many corpora there are, and on how many SAEs are trained.
         seeds: init seeds of the SAEs.
         d_model: width of the activations.
-        shapes: width and k of the SAEs.
+        shapes: width and k of the SAEs of each variant.
         full, forward: FLOPs per token of the whole model, and of it up to the hook.
         step: FLOPs per token of training all SAEs of one corpus.
     """

@@ -10,8 +10,10 @@ from faithful.models.load import shape_of
 from faithful.models.presets import DEFAULT_CONTEXT, Shape, sae_defaults
 from faithful.models.spec import resolve_model
 from faithful.sae.config import StackConfig
+from faithful.training.config import TrainConfig
 from faithful.training.forecast import device_flops, sae_bytes
 from faithful.training.settings import LARGEST_BATCH
+from faithful.training.variants import variants_of
 from generation.configs.generate import GenerateConfig
 from generation.own.dry_run import dry_run
 from generation.own.forecast import BYTES, bytes_on_disk
@@ -125,8 +127,13 @@ def _work(recipe: Recipe, shape: Shape, tokens: int, device: str) -> tuple[Work,
     train, default = recipe.train, recipe.preset or sae_defaults(shape.layers, shape.d_model)
     layer = train.get("layer", default.layer)
     widths, ks = train.get("d_sae") or (default.d_sae,), train.get("k") or (default.k,)
-    shapes = tuple((d_sae, k) for d_sae in widths for k in ks)
-    stacks = [StackConfig(shape.d_model, *one, tuple(recipe.seeds), steps=1, lr=0.0, dead_tokens=1) for one in shapes]
+    variants = variants_of(recipe.grid.get("variant", TrainConfig.variant), recipe.grid.get("settings", ()))
+    stacks = [
+        StackConfig(shape.d_model, d_sae, k, tuple(recipe.seeds), steps=1, lr=0.0, dead_tokens=1, variant=variant)
+        for d_sae in widths
+        for k in ks
+        for variant in variants
+    ]
     below = max(shape.params - shape.vocab * shape.d_model, 0) * layer / shape.layers
     work = Work(
         device=device,
@@ -137,7 +144,7 @@ def _work(recipe: Recipe, shape: Shape, tokens: int, device: str) -> tuple[Work,
         trained=sum(corpus.train for corpus in recipe.corpora),
         seeds=len(recipe.seeds),
         d_model=shape.d_model,
-        shapes=shapes,
+        shapes=tuple((stack.d_sae, stack.k) for stack in stacks),
         full=2.0 * shape.params,
         forward=2.0 * below,
         step=float(sum(stack.flops(1) for stack in stacks)),

@@ -95,7 +95,7 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
     trained = tuple(corpora[corpus.name] for corpus in recipe.corpora if corpus.train)
     wish = TrainConfig(
         corpora=trained, out=folder / "saes", model=recipe.model, seeds=recipe.seeds,
-        **{"device": device} | recipe.train | {"tokens": recipe.training_tokens},
+        **{"device": device} | recipe.train | recipe.grid | {"tokens": recipe.training_tokens},
     )  # fmt: skip
     made = tuple(step.name for step in steps)
     freed = [corpora[corpus.name] for corpus in recipe.corpora if corpus.train and recipe.is_freed(corpus)]

@@ -22,6 +22,8 @@ SOURCES = ("add", "like", "mix", "dedup", "shuffle")
 NOT_STATED = {
     "out", "run", "model", "folder", "name", "saes", "corpora", "folders", "own", "seeds",
 }  # fmt: skip
+GRID = ("variant", "settings")
+"""Options of `faithful train` that a recipe states as tables of variants."""
 LEAST_SEEDS = 6
 FOLDER = re.compile(r"(?!\.)[^\x00-\x1f\x7f/]{1,200}")
 
@@ -67,6 +69,7 @@ class Recipe:
         tokens: stored tokens per corpus, for training and for every corpus that states none of its own.
         corpora: in the order they are made.
         train: settings of `TrainConfig`.
+        variants: settings of each variant that is trained, a list where it is trained several times; none: TopK alone.
         studies: settings of each study, in the order they are done.
     """
 
@@ -76,12 +79,20 @@ class Recipe:
     tokens: int | None
     corpora: tuple[CorpusPlan, ...]
     train: dict[str, Any] = field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     studies: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def preset(self) -> Preset | None:
         """Settings of its model, where that is one of those that have a short name."""
         return find_preset(self.model)
+
+    @property
+    def grid(self) -> dict[str, Any]:
+        """The variants, as `TrainConfig` states them."""
+        from faithful.training.variants import typed_settings
+
+        return {"variant": tuple(self.variants), "settings": typed_settings(self.variants)} if self.variants else {}
 
     @property
     def training_tokens(self) -> int | None:
@@ -166,7 +177,12 @@ def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
         seeds=seeds,
         tokens=tokens,
         corpora=corpora,
-        train=read_values(settings_of(TrainConfig), _table(table.get("train", {}), "train"), "train"),
+        train=read_values(
+            [option for option in settings_of(TrainConfig) if option.name not in GRID],
+            _table(table.get("train", {}), "train"),
+            "train",
+        ),
+        variants=_variants(_tables(table.get("variants", {}), "variants")),
         studies={
             key: read_values(settings_of(find_study(key).config), value, f"studies.{key}")
             for key, value in _tables(table.get("studies", {}), "studies").items()
@@ -192,8 +208,9 @@ def to_toml(recipe: Recipe) -> str:
             lines.append("train = false")
         lines += _lines(corpus.options)
     lines += ["", "[train]", *_lines(recipe.train), *_of_preset(recipe)]
-    for name, values in recipe.studies.items():
-        lines += ["", f"[studies.{name}]", *_lines(values)]
+    for where, tables in (("variants", recipe.variants), ("studies", recipe.studies)):
+        for name, values in tables.items():
+            lines += ["", f"[{where}.{name}]", *_lines(values)]
     return "\n".join(lines) + "\n"
 
 
@@ -228,6 +245,15 @@ def _table(value: Any, where: str) -> dict[str, Any]:
 def _tables(value: Any, where: str) -> dict[str, dict[str, Any]]:
     """A table of tables."""
     return {name: _table(inner, f"{where}.{name}") for name, inner in _table(value, where).items()}
+
+
+def _variants(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The tables, if they name variants and settings that there are."""
+    from faithful.training.variants import typed_settings, variants_of
+
+    if tables:
+        variants_of(tuple(tables), typed_settings(tables))
+    return tables
 
 
 def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:

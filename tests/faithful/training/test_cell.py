@@ -41,6 +41,17 @@ def test_a_record_of_a_training_can_be_written(tmp_path: Path) -> None:
     refuse_untrained(Cell(tmp_path, {}), TRAINED, evaluation(), "h.1", "a")
 
 
+def test_a_penalty_may_grow_where_the_reconstruction_improves(tmp_path: Path) -> None:
+    log: Any = [
+        {"step": 1, "loss": 1.0, "fvu": 0.9, "objective": 0.1},
+        {"step": 9, "loss": 1.2, "fvu": 0.4, "objective": 9},
+    ]
+    refuse_untrained(Cell(tmp_path, {}), log, evaluation(), "h.1", "a")
+    for other in ({"fvu": 0.95}, {"objective": 0}):
+        with pytest.raises(FaithfulError, match=r"its loss went from 1 to 1\.2"):
+            refuse_untrained(Cell(tmp_path, {}), [log[0], log[1] | other], evaluation(), "h.1", "a")
+
+
 @pytest.mark.parametrize(
     ("source", "family", "said"),
     [

@@ -215,7 +215,7 @@ def test_forward_passes_are_as_few_as_workers_allow(
 ) -> None:
     missing = {tmp_path / name: cells(tmp_path, name, {8: 3, 16: 3, 32: 3, 64: 3}) for name in "ab"[:corpora]}
     jobs = training._jobs(missing | {tmp_path / "c": []}, workers)
-    found = [[folder.name, *sorted({cell.d_sae for cell in group})] for folder, group in jobs]
+    found = [[folder.name, *sorted({cell.shape.d_sae for cell in group})] for folder, group in jobs]
     assert sorted(found, key=str) == sorted(expected, key=str)
     assert sum(len(group) for _, group in jobs) == 12 * corpora
 

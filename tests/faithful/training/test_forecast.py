@@ -63,7 +63,7 @@ def test_the_forecast_states_what_is_held_and_computed(
     assert memory.buffer == stream._buffer._memory.nbytes
     assert stream._rows.nbytes <= memory.tokens < 4 * stream._rows.nbytes
     assert memory.forward == TruncatedModel(model, hook).forward_bytes(128, 32) == 128 * 32 * 24 * d_in * 4
-    assert memory.saes == sum(settings.stack(d_in, *shape, (0, 1), 1).memory(256) for shape in settings.shapes)
+    assert memory.saes == sum(settings.stack(d_in, shape, (0, 1), 1).memory(256) for shape in settings.shapes)
     assert memory.dead == 4 * 256 * (96 + 55) + 20 * 96 * d_in
     weights = sum(2 * (2 * d_sae * d_in + d_sae + d_in) for d_sae in (96, 55))
     forward = TruncatedModel(model, hook).forward_bytes(625, 32)

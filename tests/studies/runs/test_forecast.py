@@ -98,3 +98,13 @@ def test_a_gpu_that_is_not_here_is_assumed(tmp_path: Path) -> None:
         assert by_card[1].memory > 2 * 2.8e9 and by_card[1].disk > 1e9
     with pytest.raises(FaithfulError, match=r"'h20' is no GPU that forecasts know.*Did you mean h200\?"):
         costs(recipe, tmp_path, assume="h20")
+
+
+def test_every_variant_of_a_grid_is_counted(tmp_path: Path) -> None:
+    def step(name: str, **changes: Any) -> Any:
+        return next(one for one in costs(load_recipe("gpt2", changes), tmp_path, "cpu") if one.step == name)
+
+    three: dict[str, Any] = {"variants.topk": {}, "variants.anneal.start": [2, 3]}
+    assert step("train", **three).disk == 3 * step("train").disk
+    assert step("train").flops < step("train", **three).flops < 3 * step("train").flops
+    assert step("study fakes").flops < step("study fakes", **three).flops

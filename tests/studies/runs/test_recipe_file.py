@@ -88,12 +88,31 @@ def test_changes_replace_values() -> None:
         ({"model": "tiny", "corpora": {"own": {}}, "studies": {"colours": {}}}, "'colours' is not a study"),
         ({"model": "tiny", "corpora": {"own": {}}, "studies": {"seeds": {"out": "x"}}}, "states 'out'"),
         ({"model": "tiny", "corpora": {"own": {}}, "seeds": "many"}, "no list of whole numbers"),
+        ({"model": "tiny", "corpora": {"own": {}}, "variants": ["topk"]}, "'variants' is a table"),
+        ({"model": "tiny", "corpora": {"own": {}}, "variants": {"aneal": {}}}, "no variant 'aneal'.*mean anneal"),
+        ({"model": "tiny", "corpora": {"own": {}}, "variants": {"anneal": {"untl": 1}}}, "`untl`.*mean until"),
+        ({"model": "tiny", "corpora": {"own": {}}, "train": {"variant": "anneal"}}, "train states 'variant'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_refusals(table: dict[str, Any], said: str) -> None:
     with pytest.raises(FaithfulError, match=said):
         parse_recipe(table, "tried")
+
+
+def test_variants_are_tables_and_a_list_is_a_grid(tmp_path: Path) -> None:
+    tables = {"topk": {}, "anneal": {"start": [2, 3.5], "until": 0.5}, "correlation": {"damped": True}}
+    recipe = parse_recipe({"model": "tiny", "corpora": {"own": {}}, "variants": tables}, "tried")
+    assert recipe.grid == {
+        "variant": ("topk", "anneal", "correlation"),
+        "settings": ("anneal.start=2,3.5", "anneal.until=0.5", "correlation.damped=True"),
+    }
+    path = tmp_path / "tried.toml"
+    path.write_text(to_toml(recipe))
+    assert load_recipe(path) == recipe
+    changed = load_recipe(path, {"variants.anneal.start": "2,3.5", "variants.ortsae.weight": "0.5"})
+    assert changed.grid["settings"][0] == "anneal.start=2,3.5" and changed.grid["variant"][-1] == "ortsae"
+    assert load_recipe("demo").grid == {}
 
 
 def test_no_such_recipe_and_no_toml(tmp_path: Path) -> None:
