@@ -79,20 +79,20 @@ class Bench:
     def work(self, job: Job, report: Reporter) -> None:
         """Train what a job lacks, measure it, and hold its seeds against each other."""
         missing = self._missing(job)
-        truth = self._hold(job).truth
+        truth = self.hold(job).truth
         if missing:
-            stack = self.train(job, missing, self._hold(job).x, report)
+            stack = self.train(job, missing, self.hold(job).x, report)
             for cell, seed in enumerate(missing):
-                found = evaluate(stack.sae(cell), truth, self._hold(job).features)
+                found = evaluate(stack.sae(cell), truth, self.hold(job).features)
                 own = {f"own_{name}": value for name, value in stack.report(cell).items()}
                 kept = {"figures": found.figures | own, "rows": found.rows.half()}
-                self.cache.tensors(lambda _, kept=kept: kept, *self._key(job, seed))
+                self.cache.tensors(lambda _, kept=kept: kept, *self.key(job, seed))
         rows = {}
         for one, other in combinations(self.config.seeds, 2):
             for seed in (one, other):
                 if seed not in rows:
                     rows[seed] = rows_of(self._kept(job, seed)["rows"].float(), truth)
-            self.cache.once(lambda a=rows[one], b=rows[other]: agreement(a, b), *self._key(job, one, other))
+            self.cache.once(lambda a=rows[one], b=rows[other]: agreement(a, b), *self.key(job, one, other))
 
     def train(self, job: Job, seeds: tuple[int, ...], x: Tensor, report: Reporter) -> Stack:
         """A stack trained on activations [steps · batch, d], in their order."""
@@ -111,9 +111,10 @@ class Bench:
 
     def pair(self, job: Job, one: int, other: int) -> Measures:
         """Figures of two SAEs of a job."""
-        return self.cache.get(*self._key(job, one, other)) or {}
+        return self.cache.get(*self.key(job, one, other)) or {}
 
-    def _hold(self, job: Job) -> Held:
+    def hold(self, job: Job) -> Held:
+        """The truth of a job with its activations."""
         if self.held is None or (self.held.truth.name, self.held.truth.seed) != (job.truth, job.truth_seed):
             self.held = None
             truth = make_truth(job.truth, job.truth_seed, self.config.d_in)
@@ -122,7 +123,7 @@ class Bench:
         return self.held
 
     def _missing(self, job: Job) -> tuple[int, ...]:
-        return tuple(seed for seed in self.config.seeds if not self.cache.has_tensors(*self._key(job, seed)))
+        return tuple(seed for seed in self.config.seeds if not self.cache.has_tensors(*self.key(job, seed)))
 
     def _has_pairs(self, job: Job) -> bool:
         return all(self.pair(job, *pair) for pair in combinations(self.config.seeds, 2))
@@ -131,9 +132,9 @@ class Bench:
         def lost(checkpoint: object) -> Any:
             raise KeyError(f"{job} has no result of seed {seed}")
 
-        return self.cache.tensors(lost, *self._key(job, seed))
+        return self.cache.tensors(lost, *self.key(job, seed))
 
-    def _key(self, job: Job, *seeds: int) -> tuple[Any, ...]:
+    def key(self, job: Job, *seeds: int) -> tuple[Any, ...]:
         """All that decides a result of a job."""
         how = vars(job.arm.stack(self.config, job.truth, self.config.seeds)).copy()
         variant = how.pop("variant")

@@ -6,13 +6,17 @@ from typing import Any
 import numpy as np
 
 from studies.common.drawing import MARKERS, PALETTE, label_points, new_figure, save
+from studies.synthetic.planted import QUANTILES, SHARES, WITH
 from studies.synthetic.summary import SyntheticSummary
+from studies.synthetic.truths import FOREIGN
 
 
 def draw(summary: SyntheticSummary, folder: Path) -> None:
     """Draw everything into `folder`."""
     _recovery(summary, folder / "recovery.svg")
     _agreement(summary, folder / "agreement.svg")
+    if summary["planted"]:
+        _planted(summary, folder / "planted.svg")
 
 
 def _recovery(summary: SyntheticSummary, path: Path) -> None:
@@ -55,6 +59,26 @@ def _agreement(summary: SyntheticSummary, path: Path) -> None:
         axes.grid(linewidth=0.3)
         axes.set_title(truth, fontsize=9, loc="left")
     np.atleast_1d(grid)[-1].legend(fontsize=7, frameon=False)
+    save(figure, path)
+
+
+def _planted(summary: SyntheticSummary, path: Path) -> None:
+    """Foreign latents found, and others flagged, over the share of the high quantile; a line per quantile."""
+    names = list(summary["planted"])
+    figure, grid = new_figure(0.5 + 1.7 * len(names), len(names), 2)
+    for row, name in zip(np.atleast_2d(grid), names, strict=True):
+        sweep = summary["planted"][name][WITH]["sweep"]
+        for axes, (what, said) in zip(row, {"found": "found", "flagged_else": "others flagged"}.items(), strict=True):
+            for place, quantile in enumerate(QUANTILES):
+                values = [sweep[f"{quantile:g} {share:g}"][FOREIGN][what]["value"] for share in SHARES]
+                shown = [np.nan if value is None else value for value in values]
+                axes.plot(
+                    SHARES, shown, MARKERS[place], ls="-", color=PALETTE[place], markersize=3, label=f"{quantile:g}"
+                )
+            axes.set(xlabel="share of the quantile", ylabel=said, ylim=(-0.03, 1.03) if what == "found" else None)
+            axes.set_title(name, fontsize=9, loc="left")
+            axes.grid(linewidth=0.3)
+    np.atleast_2d(grid)[0][0].legend(fontsize=7, frameon=False, title="quantile", title_fontsize=7)
     save(figure, path)
 
 

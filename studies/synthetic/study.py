@@ -7,6 +7,7 @@ from studies.synthetic import figures as synthetic_figures
 from studies.synthetic.bench import Bench, Job
 from studies.synthetic.config import SyntheticConfig
 from studies.synthetic.plan import arms_of, check_plan
+from studies.synthetic.planted import study_planted
 from studies.synthetic.summary import (
     CONDITIONAL,
     SyntheticSummary,
@@ -52,6 +53,7 @@ def study_synthetic(config: SyntheticConfig, report: Reporter = silent) -> Done:
             "corpora": {name: dict(estimates(of)) for name, of in figures.items()},
             "contrasts": contrasts(figures, jobs),
             "conditional_on": CONDITIONAL,
+            "planted": study_planted(bench, report),
         }
         write_results(config.out, summary, rows_of_results(figures))
         synthetic_figures.draw(summary, config.out / "figures")

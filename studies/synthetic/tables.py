@@ -1,8 +1,11 @@
 """The tables of `faithful study synthetic`."""
 
-from studies.common.tables import Table, plus_minus
+from itertools import product
+
+from studies.common.tables import Table, cell, plus_minus
 from studies.statistics.numbers import fixed, p_of, span
 from studies.statistics.records import Measures
+from studies.synthetic.planted import DENSITY, OWN, STIMULI, STRONG, WITH
 from studies.synthetic.summary import SyntheticSummary
 
 FOUND = {
@@ -15,6 +18,7 @@ ABSORBED = {
     "true_unshared": "of unshared", "composite_shared": "composite of shared untrue",
 }  # fmt: skip
 WHOLE = {"dead", "alive"}
+TITLE = "Planted foreign latents"
 
 
 def synthetic_tables(summary: SyntheticSummary) -> list[Table]:
@@ -24,7 +28,7 @@ def synthetic_tables(summary: SyntheticSummary) -> list[Table]:
         said = f"{truth}: {summary['sizes']['truth_seeds']} truths × {summary['sizes']['seeds']} init seeds, ± 95 %"
         tables.append(_figures(f"What is found of {said}", summary, truth, names, FOUND))
         tables.append(_figures(f"Absorption and agreement on {said}", summary, truth, names, ABSORBED))
-    tables += _contrasts(summary)
+    tables += [*_contrasts(summary), *_planted(summary)]
     for truth, names in summary["truths"].items():
         metrics = dict.fromkeys(metric for name in names for metric in summary["corpora"][name])
         rest = {metric: metric for metric in metrics if metric not in FOUND | ABSORBED}
@@ -72,3 +76,33 @@ def _contrasts(summary: SyntheticSummary) -> list[Table]:
         header = ("variant − topk", "difference", "95 % interval", "p (Holm)", "verdict")
         tables.append(Table(f"{metric}: contrasts with topk", header, rows))
     return tables
+
+
+def _planted(summary: SyntheticSummary) -> list[Table]:
+    """What each rule finds, how many fire at once, and the sweep of the magnitude rule."""
+    rules, l0, sweep = [], [], []
+    for name, by_training in summary["planted"].items():
+        for trained, of in by_training.items():
+            about = (name, trained, cell(of["learned"], 1))
+            for rule, stimulus in product((DENSITY, STRONG), STIMULI):
+                rules.append((*about, rule, stimulus, *_both(of[rule][stimulus])))
+            l0.append((name, trained, *(cell(value, 2) for text, value in of["l0"].items() if text != OWN)))
+            for at, by_stimulus in of["sweep"].items() if trained == WITH else ():
+                figures = (part for one in STIMULI for part in _both(by_stimulus[one], ends=False))
+                sweep.append((name, *at.split(), *figures))
+    if not rules:
+        return []
+    first = next(iter(summary["planted"].values()))[WITH]["l0"]
+    said = ("SAEs", "trained", "foreign latents", "rule", "often on", "found", "others flagged")
+    swept = (f"{what} on {one}" for one in STIMULI for what in ("found", "others"))
+    return [
+        Table(f"{TITLE}: flagged where they fire often on a stimulus and seldom on the truth", said, rules),
+        Table("L0 over that on the truth", ("SAEs", "trained", *(text for text in first if text != OWN)), l0),
+        Table(f"{TITLE}: sweep of the rule for strong firing", ("SAEs", "quantile", "share", *swept), sweep),
+    ]
+
+
+def _both(of: Measures, ends: bool = True) -> tuple[str, str]:
+    if not ends:
+        return fixed(of["found"]["value"], 2), fixed(of["flagged_else"]["value"], 1)
+    return cell(of["found"], 2), cell(of["flagged_else"], 1)

@@ -27,6 +27,7 @@ from studies.reconstruction.config import ReconstructionConfig
 from studies.report.config import ReportConfig, RunConfig
 from studies.runs.recipe_file import load_recipe
 from studies.seeds.config import SeedsConfig
+from studies.synthetic.config import SyntheticConfig
 
 A, B, OUT = Path("corpora/a b"), Path("corpora/b"), Path("some where/out")
 COMMANDS: dict[str, list[Any]] = {
@@ -97,6 +98,13 @@ COMMANDS: dict[str, list[Any]] = {
         ProbesConfig(
             ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, ("sst2", "a b.csv:text:label"),
             "a text", "the label", "max", 5, 6, 2, (1, 2, 3, 9), 7,
+        ),
+    ],
+    "studies.synthetic.study.study_synthetic": [
+        SyntheticConfig(OUT),
+        SyntheticConfig(
+            OUT, ("ind",), ("topk", "orthogonal:alpha=0.2:k=5"), (0, 1, 2), (3,), (), 30_000, 64, 1e-3, d_in=16, d_sae=80, k=3,
+            dead_tokens=500, tokens=1000, workers=2,
         ),
     ],
     "studies.reconstruction.study.study_reconstruction": [

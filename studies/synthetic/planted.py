@@ -1,0 +1,165 @@
+"""Planted foreign latents: what rules find of features that a text lacks, where one knows which latents have learned them.
+
+A training has a fifth of its tokens from `foreign`, whose features the truth lacks; the text that the latents are foreign to
+is the truth alone. A rule is told a stimulus too, and flags latents; right are those that are features of `foreign`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faithful.base.progress import Reporter, within
+from faithful.executor.jobs import Crew
+from faithful.executor.protocol import share_of
+from faithful.sae.autoencoder import Autoencoder
+from studies.common.foreign import RULE, ForeignRule
+from studies.statistics.estimates import estimate
+from studies.statistics.records import Figure, Measures
+from studies.synthetic.bench import Bench, Job
+from studies.synthetic.plan import arms_of
+from studies.synthetic.recovery import THRESHOLD, unit
+from studies.synthetic.truths import EVALUATION, FOREIGN, TRAINING, Truth, make_truth
+
+EVERY = 5
+"""One in so many tokens of a training is foreign."""
+TRUTHS, SEEDS = 3, 2
+"""Most truth seeds and init seeds that are looked at."""
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+QUANTILES = (0.9, 0.99, 0.999)
+OWN, ITS = "the truth", "its training"
+STIMULI = ("isotropic noise", "noise of the truth's covariance", FOREIGN, ITS)
+WITH, WITHOUT = "with foreign tokens", "without"
+DENSITY, STRONG = "density", "strong"
+
+
+def study_planted(bench: Bench, report: Reporter) -> dict[str, Any]:
+    """What rules find, by variant and truth and by what the SAEs were trained on: `learned`, latents that are foreign
+    features; `found` and `flagged_else` by rule and stimulus, the share of them that is flagged and how many others are;
+    `l0` over that on the truth, by text; `sweep`, the same two by quantile, share and stimulus."""
+    config = bench.config
+    arms = arms_of(config, config.planted) if config.planted else []
+    jobs = [Job(name, seed, arm) for name in config.truths for seed in config.truth_seeds[:TRUTHS] for arm in arms]
+    left = [job for job in jobs if bench.cache.get(*_key(bench, job)) is None]
+    with Crew(_work, bench, config.workers, share_of("cpu", config.workers), "study") as crew:
+        crew.run(left, within(report, "planted"))
+    found: dict[str, dict[int, dict[str, list[Measures]]]] = {}
+    for job in jobs:
+        found.setdefault(f"{job.arm.label} on {job.truth}", {})[job.truth_seed] = (
+            bench.cache.get(*_key(bench, job)) or {}
+        )
+    return {
+        name: {trained: _means({seed: of[trained] for seed, of in by_truth.items()}) for trained in (WITH, WITHOUT)}
+        for name, by_truth in found.items()
+    }
+
+
+def _key(bench: Bench, job: Job) -> tuple[Any, ...]:
+    return ("planted", *bench.key(job, *bench.config.seeds[:SEEDS]), EVERY, SHARES, QUANTILES, vars(RULE))
+
+
+def _work(bench: Bench, job: Job, report: Reporter) -> None:
+    """Train with foreign tokens and without, and keep what the rules make of each SAE."""
+    held, config = bench.hold(job), bench.config
+    foreign = make_truth(FOREIGN, job.truth_seed, config.d_in)
+    mixed = held.x.clone()
+    mixed[::EVERY] = foreign.activations(TRAINING, len(mixed[::EVERY]))
+    texts = texts_of(held.features @ held.truth.vectors, foreign, job.truth_seed)
+    kept: dict[str, list[Measures]] = {}
+    for trained, x in ((WITH, mixed), (WITHOUT, held.x)):
+        stack = bench.train(job, config.seeds[:SEEDS], x, within(report, trained))
+        read = texts if trained == WITH else texts | {ITS: texts[OWN]}
+        kept[trained] = [judged(stack.sae(cell), read, foreign) for cell in range(len(config.seeds[:SEEDS]))]
+    bench.cache.put(kept, *_key(bench, job))
+
+
+def texts_of(own: Tensor, foreign: Truth, seed: int) -> dict[str, Tensor]:
+    """What is read, each [N, d]: activations of the truth, of a training with foreign ones, and the stimuli."""
+    generator = np.random.default_rng([seed, 7])
+    drawn = torch.from_numpy(generator.standard_normal((2, *own.shape))).float()
+    mean, (values, vectors) = own.mean(0), torch.linalg.eigh(torch.cov(own.T))
+    other = foreign.activations(EVALUATION, len(own))
+    training = own.clone()
+    training[::EVERY] = other[::EVERY]
+    size = own.square().sum(1).mean().sqrt() / own.shape[1] ** 0.5
+    noises = (drawn[0] * size, mean + drawn[1] * values.clamp_min(0).sqrt() @ vectors.T)
+    return {OWN: own, ITS: training, FOREIGN: other} | dict(zip(STIMULI, noises, strict=False))
+
+
+@torch.no_grad()
+def judged(sae: Autoencoder, texts: Mapping[str, Tensor], foreign: Truth) -> Measures:
+    """What each rule makes of one SAE."""
+    is_foreign = ((unit(sae.W_dec) @ foreign.vectors.T).amax(1) > THRESHOLD).numpy()
+    codes = {name: sae.encode(x) for name, x in texts.items()}
+    fires = {name: _density(one, torch.zeros(sae.d_sae)) for name, one in codes.items()}
+    l0 = {name: float(one.sum()) for name, one in fires.items()}
+    found: Measures = {
+        "learned": int(is_foreign.sum()),
+        "l0": {name: value / l0[OWN] if l0[OWN] else None for name, value in l0.items()},
+        DENSITY: {one: _counts(RULE, fires[one], fires[OWN], is_foreign) for one in STIMULI},
+        "sweep": {},
+    }
+    ordered = codes[ITS].sort(0).values
+    for quantile in dict.fromkeys((*QUANTILES, RULE.quantile)):
+        reference = reference_of(ordered, quantile)
+        for share in dict.fromkeys((*SHARES, RULE.share)):
+            rule = replace(RULE, quantile=quantile, share=share)
+            strong = {one: _density(codes[one], share * reference) for one in (*STIMULI, OWN)}
+            counts = {one: _counts(rule, strong[one], strong[OWN], is_foreign) for one in STIMULI}
+            found["sweep"][f"{quantile:g} {share:g}"] = counts
+    found[STRONG] = found["sweep"][f"{RULE.quantile:g} {RULE.share:g}"]
+    return found
+
+
+def reference_of(ordered: Tensor, quantile: float) -> Tensor:
+    """A quantile of each latent's positive activations [F] from codes [N, F] that ascend, as `studies.common.foreign` has it:
+    the one of rank round((n − 1) · quantile) from below; 0 where it never fires."""
+    count = (ordered > 0).sum(0)
+    rank = ((count - 1).clamp_min(0).double() * quantile).round().long()
+    place = (len(ordered) - count + rank).clamp_max(len(ordered) - 1)
+    return ordered.gather(0, place[None]).flatten()
+
+
+def _density(codes: Tensor, thresholds: Tensor) -> np.ndarray:
+    found: np.ndarray = (codes > thresholds).double().mean(0).numpy()
+    return found
+
+
+def _counts(rule: ForeignRule, stimulus: np.ndarray, own: np.ndarray, is_foreign: np.ndarray) -> list[int]:
+    """Foreign latents that a rule flags, and others."""
+    flagged = rule.foreign(stimulus, own)
+    return [int((flagged & is_foreign).sum()), int((flagged & ~is_foreign).sum())]
+
+
+def _means(by_truth: Mapping[int, Sequence[Measures]]) -> dict[str, Any]:
+    """Means over truths of those over their SAEs."""
+
+    def mean(figure: Any) -> Figure:
+        values: dict[int, float | None] = {}
+        for seed, saes in by_truth.items():
+            given = [one for one in map(figure, saes) if one is not None]
+            values[seed] = float(np.mean(given)) if given else None
+        return estimate(values).summary()
+
+    def both(path: tuple[str, ...]) -> dict[str, Figure]:
+        def counts(one: Any) -> Any:
+            for step in path:
+                one = one[step]
+            return one
+
+        return {
+            "found": mean(lambda one: counts(one)[0] / one["learned"] if one["learned"] else None),
+            "flagged_else": mean(lambda one: counts(one)[1]),
+        }
+
+    (first, *_), *_ = by_truth.values()
+    return {
+        "learned": mean(lambda one: one["learned"]),
+        "l0": {text: mean(lambda one, text=text: one["l0"][text]) for text in first["l0"]},
+        DENSITY: {one: both((DENSITY, one)) for one in STIMULI},
+        STRONG: {one: both((STRONG, one)) for one in STIMULI},
+        "sweep": {at: {one: both(("sweep", at, one)) for one in STIMULI} for at in first["sweep"]},
+    }
