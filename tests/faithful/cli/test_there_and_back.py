@@ -103,8 +103,8 @@ COMMANDS: dict[str, list[Any]] = {
     "studies.synthetic.study.study_synthetic": [
         SyntheticConfig(OUT),
         SyntheticConfig(
-            OUT, ("ind",), ("topk", "orthogonal:alpha=0.2:k=5"), (0, 1, 2), (3,), (), 30_000, 64, 1e-3, d_in=16, d_sae=80, k=3,
-            dead_tokens=500, tokens=1000, workers=2,
+            OUT, ("ind",), ("topk", "orthogonal:alpha=0.2:k=5"), (0, 1, 2), (3,), (), 30_000, 64, 1e-3, 16, 80, 3, 500, 1000,
+            workers=2,
         ),
     ],
     "studies.reconstruction.study.study_reconstruction": [
