@@ -21,7 +21,7 @@ from studies.report.figures import draw_pit, draw_positions, draw_training, posi
 from studies.report.found import RunFound, StudyFound
 from studies.report.words import DEGREES, DRAWN, TEXTS
 from studies.statistics.headlines import FOREIGN
-from studies.statistics.numbers import NONE, p_of, plain, span
+from studies.statistics.numbers import NONE, listed, p_of, plain, span
 from studies.statistics.records import Contrast, Measures
 
 CHECKS = (
@@ -164,8 +164,15 @@ def _folds(summary: Summary) -> list[Fold]:
     folds = []
     if headline:
         tables = [Table("", CHECKS, [_checks(entry) for entry in headline])]
+        margins = {entry["metric"]: f"{entry['margin']:g}" for entry in headline}
+        several = len({*margins.values()}) > 1
+        said = (
+            listed(f"{margin} of {metric}" for metric, margin in margins.items())
+            if several
+            else f"{headline[0]['margin']:g}"
+        )
         note = (
-            f"Margin of relevance: {headline[0]['margin']:g}. Holm p is corrected over the study's headline contrasts; the"
+            f"Margin of relevance: {said}. Holm p is corrected over the study's headline contrasts; the"
             " exact sign-flip p, the least it can be with so many seeds, and the jackknife are checks, not corrected."
             f" {DEGREES}"
         )
