@@ -93,8 +93,8 @@ def texts_of(own: Tensor, foreign: Truth, seed: int) -> dict[str, Tensor]:
 def judged(sae: Autoencoder, texts: Mapping[str, Tensor], foreign: Truth) -> Measures:
     """What each rule makes of one SAE."""
     is_foreign = ((unit(sae.W_dec) @ foreign.vectors.T).amax(1) > THRESHOLD).numpy()
-    codes = {name: sae.encode(x) for name, x in texts.items()}
-    fires = {name: _density(one, torch.zeros(sae.d_sae)) for name, one in codes.items()}
+    ordered = {name: sae.encode(x).T.contiguous().sort(1).values for name, x in texts.items()}
+    fires = {name: _density(one, torch.zeros(sae.d_sae)) for name, one in ordered.items()}
     l0 = {name: float(one.sum()) for name, one in fires.items()}
     found: Measures = {
         "learned": int(is_foreign.sum()),
@@ -102,12 +102,11 @@ def judged(sae: Autoencoder, texts: Mapping[str, Tensor], foreign: Truth) -> Mea
         DENSITY: {one: _counts(RULE, fires[one], fires[OWN], is_foreign) for one in STIMULI},
         "sweep": {},
     }
-    ordered = codes[ITS].sort(0).values
     for quantile in dict.fromkeys((*QUANTILES, RULE.quantile)):
-        reference = reference_of(ordered, quantile)
+        reference = reference_of(ordered[ITS], quantile)
         for share in dict.fromkeys((*SHARES, RULE.share)):
             rule = replace(RULE, quantile=quantile, share=share)
-            strong = {one: _density(codes[one], share * reference) for one in (*STIMULI, OWN)}
+            strong = {one: _density(ordered[one], share * reference) for one in (*STIMULI, OWN)}
             counts = {one: _counts(rule, strong[one], strong[OWN], is_foreign) for one in STIMULI}
             found["sweep"][f"{quantile:g} {share:g}"] = counts
     found[STRONG] = found["sweep"][f"{RULE.quantile:g} {RULE.share:g}"]
@@ -115,17 +114,17 @@ def judged(sae: Autoencoder, texts: Mapping[str, Tensor], foreign: Truth) -> Mea
 
 
 def reference_of(ordered: Tensor, quantile: float) -> Tensor:
-    """A quantile of each latent's positive activations [F] from codes [N, F] that ascend, as `studies.common.foreign` has it:
+    """A quantile of each latent's positive activations [F] from codes [F, N] that ascend, as `studies.common.foreign` has it:
     the one of rank round((n − 1) · quantile) from below; 0 where it never fires."""
-    count = (ordered > 0).sum(0)
+    count, tokens = (ordered > 0).sum(1), ordered.shape[1]
     rank = ((count - 1).clamp_min(0).double() * quantile).round().long()
-    place = (len(ordered) - count + rank).clamp_max(len(ordered) - 1)
-    return ordered.gather(0, place[None]).flatten()
+    return ordered.gather(1, (tokens - count + rank).clamp_max(tokens - 1)[:, None]).flatten()
 
 
-def _density(codes: Tensor, thresholds: Tensor) -> np.ndarray:
-    found: np.ndarray = (codes > thresholds).double().mean(0).numpy()
-    return found
+def _density(ordered: Tensor, thresholds: Tensor) -> np.ndarray:
+    """Share of the tokens on which each latent is above its threshold."""
+    below: np.ndarray = torch.searchsorted(ordered, thresholds[:, None], right=True).flatten().numpy()
+    return 1 - below / ordered.shape[1]
 
 
 def _counts(rule: ForeignRule, stimulus: np.ndarray, own: np.ndarray, is_foreign: np.ndarray) -> list[int]:

@@ -60,7 +60,6 @@ def test_strong_firing_tells_what_density_does_not(texts: dict[str, Tensor]) -> 
     assert found["density"] == {STIMULI[0]: [0, 0], STIMULI[1]: [0, 0], FOREIGN: [0, 0], ITS: [0, 0]}
     assert found["strong"] == {STIMULI[0]: [0, 0], STIMULI[1]: [0, 0], FOREIGN: [2, 0], ITS: [2, 0]}
     assert found["sweep"][f"{RULE.quantile:g} {RULE.share:g}"] == found["strong"]
-    # 0.1 of 0.1: what wakes weakly counts again
     assert found["l0"][FOREIGN] == pytest.approx(0.2 / 0.612) and found["l0"][OWN] == 1.0
 
 
@@ -69,7 +68,7 @@ def test_the_reference_is_that_of_the_rule() -> None:
     codes[codes < torch.tensor([0.1, 0.9, 0.999, 0.0, 2.0])] = 0
     strongest = Strongest(5, 3000, 0.99)
     strongest.add(codes, torch.arange(5).expand(3000, 5))
-    assert torch.equal(reference_of(codes.sort(0).values, 0.99), strongest.reference())
+    assert torch.equal(reference_of(codes.T.contiguous().sort(1).values, 0.99), strongest.reference())
 
 
 def test_noise_is_as_large_as_the_truth() -> None:
