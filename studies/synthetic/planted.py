@@ -124,7 +124,7 @@ def reference_of(ordered: Tensor, quantile: float) -> Tensor:
 def _density(ordered: Tensor, thresholds: Tensor) -> np.ndarray:
     """Share of the tokens on which each latent is above its threshold."""
     below: np.ndarray = torch.searchsorted(ordered, thresholds[:, None], right=True).flatten().numpy()
-    return 1 - below / ordered.shape[1]
+    return (ordered.shape[1] - below) / ordered.shape[1]
 
 
 def _counts(rule: ForeignRule, stimulus: np.ndarray, own: np.ndarray, is_foreign: np.ndarray) -> list[int]:
