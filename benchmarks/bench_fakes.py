@@ -62,7 +62,7 @@ def count(model: Any, saes: list[Any], rows: list[np.ndarray], ordinary: np.ndar
 
     panel = SimpleNamespace(ordinary=ordinary)
     study: Any = SimpleNamespace(seed=0, panel=panel, _resampled=(), _rows=lambda read: rows)
-    thresholds = [torch.zeros(1 + len(QUANTILES), sae.d_sae) for sae in saes]
+    thresholds = [torch.zeros(2 + len(QUANTILES), sae.d_sae) for sae in saes]
     FakeCounts._count(study, model, saes, thresholds, "random tokens", uncounted)
 
 

@@ -6,6 +6,7 @@ reference: a high quantile of its own activations on the text that its SAE was t
 hold what is foreign, as a training does: a reference taken from text without it is as weak as what it is to tell apart.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,79 +52,26 @@ RULE = ForeignRule()
 """As settled on planted truth (docs/metrics.md)."""
 
 
-class Strongest:
-    """The strongest activations of each latent on a text, added up in one pass; their quantile is exact.
+def quantiles_of(values: Tensor, latents: Tensor, d_sae: int, quantiles: Sequence[float]) -> Tensor:
+    """Quantiles of each latent's positive activations on a text, float32 [quantiles, d_sae].
 
-    The reference of a latent with n positive activations is the one of rank round((n − 1)·quantile) from below, hence the
-    largest where n < 500 at a quantile of .999. Only the (1 − quantile)·tokens strongest can be it: so many are held, 4 bytes
-    each. Pieces and their order do not matter.
-
-    Args:
-        d_sae: number of latents.
-        tokens: most tokens that will come.
-        quantile: of the positive activations.
-    """
-
-    def __init__(self, d_sae: int, tokens: int, quantile: float = RULE.quantile) -> None:
-        self._tokens, self._quantile = tokens, quantile
-        most = min(tokens, int((1 - quantile) * tokens) + 2)
-        self._strongest, self._counts = torch.zeros(d_sae, most), torch.zeros(d_sae, dtype=torch.int64)
-        self._added = 0
-
-    def add(self, values: Tensor, latents: Tensor) -> None:
-        """Add codes of some tokens.
-
-        Args:
-            values: float [n, k'], ≥ 0.
-            latents: int [n, k'], all of a token different.
-        """
-        self._added += len(values)
-        if self._added > self._tokens:
-            raise ValueError(f"{self._added} tokens came where at most {self._tokens} were to come")
-        width, most = self._strongest.shape
-        owners, strengths, counts = by_strength(values.cpu(), latents.cpu(), width)
-        ranks = torch.arange(len(owners)) - (counts.cumsum(0) - counts)[owners]
-        held = ranks < most
-        fired = counts.nonzero().flatten()
-        rows = torch.zeros(width, dtype=torch.int64)
-        rows[fired] = torch.arange(len(fired))
-        new = torch.zeros(len(fired), most)
-        new[rows[owners[held]], ranks[held]] = strengths[held]
-        self._strongest[fired] = torch.cat([self._strongest[fired], new], dim=1).topk(most, dim=1).values
-        self._counts += counts
-
-    def reference(self) -> Tensor:
-        """The quantile of each latent's positive activations, float32 [d_sae]; 0 where it never fired, so that whatever it
-        gives elsewhere is above it."""
-        below = ((self._counts - 1).clamp(min=0).double() * self._quantile).round().long()
-        from_above = (self._counts - 1 - below).clamp(min=0)
-        return self._strongest.gather(1, from_above[:, None]).flatten()
-
-
-def by_strength(values: Tensor, latents: Tensor, d_sae: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Positive activations, latent by latent, of each the strongest first.
+    Of n activations it is exactly the one of rank round((n − 1)·quantile) from below: for .999 the largest of up to 500.
+    Where a latent is silent all its activations are 0, and so are its quantiles: whatever it gives elsewhere is above.
 
     Args:
-        values: float [n, k'], ≥ 0.
-        latents: int [n, k'].
+        values: float [tokens, k'], ≥ 0.
+        latents: int [tokens, k'].
         d_sae: number of latents.
-
-    Returns:
-        the latent of each, int64; its strength, float32; how many each latent has, int64 [d_sae].
+        quantiles: from 0 to 1.
     """
     fires = values > 0
     owners, strengths = latents[fires].long(), values[fires].float()
-    order = torch.argsort(strengths, descending=True)
+    order = torch.argsort(strengths)
     order = order[torch.argsort(owners[order], stable=True)]
-    return owners[order], strengths[order], torch.bincount(owners, minlength=d_sae)
-
-
-def count_strong(values: Tensor, latents: Tensor, thresholds: Tensor) -> Tensor:
-    """On how many of the tokens each latent is above its threshold, int64 [d_sae].
-
-    Args:
-        values: float [n, k'], ≥ 0.
-        latents: int64 [n, k'].
-        thresholds: [d_sae], ≥ 0: for strong activations `share` times the references.
-    """
-    return torch.bincount(latents[values > thresholds[latents]], minlength=len(thresholds))
+    counts = torch.bincount(owners, minlength=d_sae)
+    starts, alive = counts.cumsum(0) - counts, counts > 0
+    found = torch.zeros(len(quantiles), d_sae)
+    for place, quantile in enumerate(quantiles):
+        at = starts[alive] + ((counts[alive] - 1).double() * quantile).round().long()
+        found[place, alive] = strengths[order][at]
+    return found

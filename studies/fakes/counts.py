@@ -15,13 +15,15 @@ from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, by_corpus
 from studies.common.cache import ResultCache
-from studies.common.codes import activations_of, code_text
+from studies.common.codes import Codes, activations_of, code_text
 from studies.common.examples import latent_examples
+from studies.common.foreign import RULE, ForeignRule, quantiles_of
 from studies.common.gaussian import has_untrained, moments_of, untrained_sae
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel, shuffled_documents, unigram_rows
 from studies.common.results import ExampleBlock
 from studies.common.workers import Job, jobs_of, study_crew
+from studies.fakes.foreign import foreign_cell
 from studies.fakes.permuted import permuted_model
 from studies.fakes.rules import (
     CONTRAST,
@@ -37,11 +39,10 @@ from studies.fakes.rules import (
     fake_notes,
     resampled_contrast,
     resampled_shares,
-    thresholds_of,
 )
-from studies.fakes.summary import FakeCell
+from studies.fakes.summary import FakeCell, ForeignCell
 
-FORMAT = 4
+FORMAT = 5
 SWEEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 EXAMPLE_CONTEXTS = 64
 TEXT, NOISE, THRESHOLDS, UNTRAINED = "text", "random tokens", "codes of text", "untrained"
@@ -63,12 +64,21 @@ class FakeCounts:
         noise: contexts of random tokens.
         seed: of the controls and of the bootstrap.
         folder: of the cells.
+        rule: which latents are foreign.
     """
 
-    def __init__(self, found: StudyInput, panel: Panel, noise: Sequence[np.ndarray], seed: int, folder: Path) -> None:
-        self.found, self.panel, self.noise, self.seed = found, panel, noise, seed
+    def __init__(
+        self,
+        found: StudyInput,
+        panel: Panel,
+        noise: Sequence[np.ndarray],
+        seed: int,
+        folder: Path,
+        rule: ForeignRule = RULE,
+    ) -> None:
+        self.found, self.panel, self.noise, self.seed, self.rule = found, panel, noise, seed, rule
         spec = found.spec
-        identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, seed, panel.sha256]
+        identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, seed, panel.sha256, vars(rule)]
         self._cells = ResultCache(folder, digest(identity, *(row.tobytes() for row in noise)))
         self._resampled = {TEXT, NOISE, *(f"{TEXT} of {name}" for name in panel.parts)}
         self._loaded: dict[TrainedSae, Autoencoder] = {}
@@ -127,16 +137,15 @@ class FakeCounts:
             lacking.sort(key=lambda job: -sum(len(self._rows(read)) for read in _reads(job[0])))
         crew.run(jobs_of(lacking, crew.count), report)
         for sae in saes:
-            yield _figures(
-                self._firing(sae, NOISE),
-                self._firing(sae, TEXT),
-                {name: self._firing(sae, f"{TEXT} of {name}") for name in self.panel.parts},
-                {
-                    name: (self._firing(sae, one), self._firing(sae, other))
-                    for name, (one, other) in CONTROLS.items()
-                    if name != UNTRAINED or has_untrained(sae)
-                },
-            )
+            noise = self._firing(sae, NOISE)
+            parts = {name: self._firing(sae, f"{TEXT} of {name}") for name in self.panel.parts}
+            controls = {
+                name: (self._firing(sae, one), self._firing(sae, other))
+                for name, (one, other) in CONTROLS.items()
+                if name != UNTRAINED or has_untrained(sae)
+            }
+            foreign = foreign_cell(noise, parts, sae.corpus, is_free=sae.outline.k is None)
+            yield _figures(noise, self._firing(sae, TEXT), parts, controls, foreign)
 
     def _lacking(self, saes: Iterable[TrainedSae], text: str) -> tuple[TrainedSae, ...]:
         """SAEs that one of the reads of a text is still to be made for."""
@@ -151,8 +160,9 @@ class FakeCounts:
         loaded = self._load(saes, model)
         if text == THRESHOLDS:
             coded = code_text(model, loaded, self.panel.rows, self.panel.ordinary, counted(report, text, "contexts"))
+            part = np.array(list(self.panel.parts))[self.panel.part_of_rows()[coded.owners]]
             for sae, codes in zip(saes, coded.codes, strict=True):
-                self._cells.keep(sae, text, thresholds_of(codes.values, codes.latents, codes.d_sae))
+                self._cells.keep(sae, text, thresholds_of(codes, torch.from_numpy(part == sae.corpus), self.rule))
             return
         if text == "permuted_model":
             model = TruncatedModel(permuted_model(self.found.model, self.seed), self.found.hook)
@@ -206,6 +216,22 @@ class FakeCounts:
         return [counter.result() for counter in counters]
 
 
+def thresholds_of(codes: Codes, own: Tensor, rule: ForeignRule) -> Tensor:
+    """What activations are counted above, float32 [1 + quantiles + 1, d_sae]: 1, `QUANTILES` of each latent's own positive
+    activations on the panel, and what makes them strong; nothing is strong of an SAE whose own text is not in the panel.
+
+    Args:
+        codes: of the panel.
+        own: bool [tokens], the tokens of the SAE's own text.
+        rule: what is strong.
+    """
+    limits = quantiles_of(codes.values, codes.latents, codes.d_sae, QUANTILES)
+    strong = torch.full((1, codes.d_sae), torch.inf)
+    if own.any():
+        strong = rule.share * quantiles_of(codes.values[own], codes.latents[own], codes.d_sae, [rule.quantile])
+    return torch.cat([torch.ones(1, codes.d_sae), limits, strong])
+
+
 def _reads(text: str) -> list[str]:
     """What is read for a text or a control; the text itself, which several stand beside, has a job of its own."""
     return [read for read in CONTROLS.get(text, (text,)) if read not in (TEXT, NOISE) or read == text]
@@ -228,7 +254,11 @@ def _of_plain(plain: dict[str, Any]) -> Firing:
 
 
 def _figures(
-    noise: Firing, panel: Firing, parts: dict[str, Firing], controls: dict[str, tuple[Firing, Firing]]
+    noise: Firing,
+    panel: Firing,
+    parts: dict[str, Firing],
+    controls: dict[str, tuple[Firing, Firing]],
+    foreign: ForeignCell | None,
 ) -> FakeCell:
     """One SAE's shares by rule, sweep, control and part, and its densest fake latents."""
     width = len(noise.fired)
@@ -267,5 +297,6 @@ def _figures(
         "top_fakes": [
             {"latent": int(i), "noise": float(noise.density[i]), "panel": float(panel.density[i])} for i in top
         ],
+        "foreign": foreign,
         "densities": [[round(float(noise.density[i]), 6), round(float(panel.density[i]), 6)] for i in range(width)],
     }

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from studies.common.drawing import colours, new_figure, save
-from studies.fakes.summary import FakeCell, FakesSummary, OverP, Sweeps
+from studies.common.foreign import RULE
+from studies.fakes.foreign import NOISE
+from studies.fakes.summary import FakeCell, FakesSummary, ForeignStatistics, OverP, Sweeps
 
 FLOOR, DOTS = 1e-5, 200
 COLUMNS = 3
@@ -24,6 +26,8 @@ def draw(summary: FakesSummary, cells: Mapping[str, FakeCell], folder: Path) -> 
     hue = colours(names)
     _scatter(names, cells, hue, folder / "contrast.svg")
     _sweeps(summary["sweeps"], hue, folder / "sweeps.svg")
+    if any(summary["foreign"]["foreign"].values()):
+        _foreign(summary["foreign"], hue, folder / "foreign.svg")
 
 
 def _scatter(names: list[str], cells: Mapping[str, FakeCell], hue: dict[str, str], path: Path) -> None:
@@ -72,4 +76,36 @@ def _sweeps(sweeps: Sweeps, hue: dict[str, str], path: Path) -> None:
     for one in np.atleast_2d(grid)[-1]:
         one.set_xlabel("density p on random tokens")
     grid.flat[0].legend(fontsize=7, frameon=False)
+    save(figure, path)
+
+
+def _foreign(found: ForeignStatistics, hue: dict[str, str], path: Path) -> None:
+    """Shares foreign to each text and woken by it, a dot per corpus of the SAEs with its interval; foreign ones over p."""
+    figure, (foreign, woken, over_p) = new_figure(2.6, 1, COLUMNS)
+    for axes, by_corpus, title in (
+        (foreign, found["foreign"], "foreign to"),
+        (woken, found["woken"], "woken by"),
+    ):
+        there = dict.fromkeys(text for of in by_corpus.values() for text in of)
+        texts = sorted(there, key=lambda text: [NOISE, *by_corpus, text].index(text))
+        for shift, (name, of) in enumerate(by_corpus.items()):
+            at = [texts.index(text) + 0.14 * (shift - (len(by_corpus) - 1) / 2) for text in of]
+            values = np.array([100 * point["value"] for point in of.values()])
+            ends = np.array([np.multiply(100, point["ci95"] or [point["value"]] * 2) for point in of.values()])
+            bars = np.clip([values - ends[:, 0], ends[:, 1] - values], 0, None)
+            axes.errorbar(values, at, xerr=bars, fmt="o", markersize=3.5, linewidth=1, color=hue[name], label=name)
+        axes.set_yticks(range(len(texts)), texts)
+        axes.set_ylim(len(texts) - 0.5, -0.5)
+        axes.set_xlim(left=-0.03 * axes.get_xlim()[1])
+        axes.set_xlabel("% of latents")
+        axes.set_title(title, fontsize=8, loc="left")
+    for name, points in found["sweep_foreign"].items():
+        shown = {float(p): 100 * point["value"] for p, point in points.items() if point["value"] is not None}
+        over_p.plot(list(shown), list(shown.values()), marker="o", markersize=2.5, linewidth=1.1, color=hue[name])
+    over_p.axvline(RULE.often, color="black", linewidth=0.5)
+    over_p.set(xscale="log", xlabel="p")
+    over_p.set_ylim(bottom=0)
+    over_p.set_ylabel("% of latents")
+    over_p.set_title("foreign to the others, over p", fontsize=8, loc="left")
+    foreign.legend(fontsize=7, frameon=False)
     save(figure, path)

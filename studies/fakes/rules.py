@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from studies.common.foreign import RULE
 from studies.fakes.config import NOISE_CONTEXTS
 
 QUANTILES = (0.5, 0.9, 0.99)
@@ -28,11 +29,14 @@ class Resampled:
         shares: float64 [rules, draws], share of the latents that each of `OF_NOISE` calls fake.
         dense, rare: uint8 [draws, ⌈d_sae / 8⌉], bits of the latents that fire on more than 1 % of the tokens, and on less
             than a tenth of that: both sides of `fake_contrast`.
+        often, seldom: the same of the latents that fire strongly so: both sides of `ForeignRule`.
     """
 
     shares: np.ndarray
     dense: np.ndarray
     rare: np.ndarray
+    often: np.ndarray
+    seldom: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Firing:
         tokens: how many tokens.
         contexts: how many contexts.
         fired: int64 [d_sae], tokens with f > 0.
-        above: int64 [thresholds, d_sae], tokens with f above each of the latent's thresholds.
+        above: int64 [thresholds, d_sae], tokens with f above each of the latent's thresholds; above the last it fires
+            strongly.
         summed: int64 [d_sae], contexts with Σ f > 1 among the first 1,000.
         resampled: the bootstrap over contexts; None where none was asked for.
     """
@@ -61,16 +66,21 @@ class Firing:
         return self.fired / max(1, self.tokens)
 
     @property
+    def strong(self) -> np.ndarray:
+        """Share of tokens on which each latent fires strongly, float64 [d_sae]."""
+        return self.above[-1] / max(1, self.tokens)
+
+    @property
     def l0(self) -> float:
         """Mean number of latents that fire on a token."""
         return float(self.fired.sum() / max(1, self.tokens))
 
 
 class FiringCounter:
-    """Adds up `Firing` over batches of whole contexts; with a bootstrap 12 bytes per draw and latent are held.
+    """Adds up `Firing` over batches of whole contexts; with a bootstrap 16 bytes per draw and latent are held.
 
     Args:
-        thresholds: float32 [thresholds, d_sae].
+        thresholds: float32 [thresholds, d_sae], the last one of strong activations.
         contexts: how many contexts will come.
         seed: of the bootstrap's weights.
         text: name of the text, whose weights are drawn by themselves; None for no bootstrap.
@@ -109,9 +119,11 @@ class FiringCounter:
         for place, one in enumerate(over):
             self._above[place] += torch.bincount(latents[one], minlength=width)
         if self._drawn is not None:
-            above = torch.bincount(flat[over[0]], minlength=len(contexts) * width).view(shape)
+            above, strong = (
+                torch.bincount(flat[one], minlength=len(contexts) * width).view(shape) for one in (over[0], over[-1])
+            )
             tokens = torch.bincount(places, minlength=len(contexts))
-            self._drawn.add(torch.from_numpy(contexts).to(device), tokens, noted, fired, above, summed)
+            self._drawn.add(torch.from_numpy(contexts).to(device), tokens, noted, (fired, above, summed, strong))
         self.tokens += len(values)
 
     def result(self) -> Firing:
@@ -133,53 +145,28 @@ class _Drawn:
         weights = np.random.default_rng(seed).poisson(1.0, (DRAWS, contexts)).astype(np.float32)
         self._weights = torch.from_numpy(weights).to(device)
         self._tokens, self._noted = (torch.zeros(DRAWS, 1, device=device) for _ in range(2))
-        self._fired, self._above, self._summed = (torch.zeros(DRAWS, width, device=device) for _ in range(3))
+        self._sums = [torch.zeros(DRAWS, width, device=device) for _ in range(4)]
 
-    def add(
-        self, contexts: Tensor, tokens: Tensor, noted: Tensor, fired: Tensor, above: Tensor, summed: Tensor
-    ) -> None:
-        """Add counts of contexts, each [contexts] or [contexts, d_sae]."""
+    def add(self, contexts: Tensor, tokens: Tensor, noted: Tensor, counts: Sequence[Tensor]) -> None:
+        """Add counts of contexts, each [contexts], and of their latents, each [contexts, d_sae]: tokens with f > 0, with f
+        above the first threshold, contexts with Σ f > 1, tokens with a strong f."""
         weights = self._weights[:, contexts]
-        for total, counts in (
-            (self._tokens, tokens[:, None]), (self._noted, noted[:, None]),
-            (self._fired, fired), (self._above, above), (self._summed, summed),
-        ):  # fmt: skip
-            total += weights @ counts.float()
+        for total, added in zip(
+            (self._tokens, self._noted, *self._sums), (tokens[:, None], noted[:, None], *counts), strict=True
+        ):
+            total += weights @ added.float()
 
     def result(self) -> Resampled:
         """The rules, draw by draw."""
-        tokens, fired = self._tokens.double(), self._fired.double()
-        fake = [self._summed > NOTES_SHARE * self._noted.double(), self._above > CODE_SHARE * tokens]
+        tokens, (fired, above, summed, strong) = self._tokens.double(), [one.double() for one in self._sums]
+        fake = [summed > NOTES_SHARE * self._noted.double(), above > CODE_SHARE * tokens]
         fake += [fired > p * tokens for p in DENSITIES]
-        sides = fired > CONTRAST * tokens, fired * LANGUAGE < CONTRAST * tokens
-        dense, rare = (np.packbits(side.cpu().numpy(), axis=1) for side in sides)
-        return Resampled(torch.stack([one.double().mean(1) for one in fake]).cpu().numpy(), dense, rare)
-
-
-def thresholds_of(values: Tensor, latents: Tensor, d_sae: int) -> Tensor:
-    """1, and `QUANTILES` of each latent's own positive activations on a text, float32 [1 + quantiles, d_sae].
-
-    Where a latent is silent on the text all its activations are 0, and so are its quantiles: whatever it gives elsewhere is
-    above them.
-
-    Args:
-        values: float32 [tokens, k'], ≥ 0.
-        latents: int [tokens, k'].
-        d_sae: number of latents.
-    """
-    found = torch.zeros((1 + len(QUANTILES), d_sae))
-    found[0] = 1.0
-    fires = values > 0
-    owner, strength = latents[fires].long(), values[fires]
-    order = torch.argsort(strength)
-    order = order[torch.argsort(owner[order], stable=True)]
-    counts = torch.bincount(owner, minlength=d_sae)
-    starts = counts.cumsum(0) - counts
-    alive = counts > 0
-    for place, quantile in enumerate(QUANTILES):
-        at = starts[alive] + ((counts[alive] - 1) * quantile).round().long()
-        found[place + 1, alive] = strength[order][at]
-    return found
+        sides = (
+            fired > CONTRAST * tokens, fired * LANGUAGE < CONTRAST * tokens,
+            strong > RULE.often * tokens, strong < RULE.seldom * tokens,
+        )  # fmt: skip
+        bits = [np.packbits(side.cpu().numpy(), axis=1) for side in sides]
+        return Resampled(torch.stack([one.double().mean(1) for one in fake]).cpu().numpy(), *bits)
 
 
 def fake_notes(noise: Firing) -> np.ndarray:
@@ -215,8 +202,17 @@ def resampled_shares(noise: Firing, panel: Firing) -> dict[str, np.ndarray]:
 def resampled_contrast(noise: Firing, text: Firing) -> np.ndarray:
     """Share of latents fake by `fake_contrast` in each draw, float64 [draws], on any text whose contexts were resampled."""
     assert noise.resampled is not None and text.resampled is not None
-    both = noise.resampled.dense & text.resampled.rare
-    return np.asarray(np.unpackbits(both, axis=1).sum(1) / len(noise.fired), np.float64)
+    return _share(noise.resampled.dense & text.resampled.rare, noise)
+
+
+def resampled_foreign(often: Firing, seldom: Firing) -> np.ndarray:
+    """Share of the latents that fire strongly on the one text and hardly on the other in each draw, float64 [draws]."""
+    assert often.resampled is not None and seldom.resampled is not None
+    return _share(often.resampled.often & seldom.resampled.seldom, often)
+
+
+def _share(bits: np.ndarray, firing: Firing) -> np.ndarray:
+    return np.asarray(np.unpackbits(bits, axis=1).sum(1) / len(firing.fired), np.float64)
 
 
 def interval(shares: Sequence[float] | np.ndarray) -> list[float]:

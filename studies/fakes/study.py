@@ -1,7 +1,7 @@
 """`faithful study fakes`: latents that fire on random tokens and not on text, with every control beside them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +12,16 @@ from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, remark, silent
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.common.examples import write_examples
+from studies.common.foreign import RULE
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel, noise_rows
 from studies.common.results import Done, Row, write_results
 from studies.fakes import figures as fakes_figures
-from studies.fakes.config import HEADLINE, NOISE_CONTEXTS, FakesConfig, noise_tokens
+from studies.fakes.config import FOREIGN, HEADLINE, NOISE_CONTEXTS, FakesConfig, noise_tokens
 from studies.fakes.counts import FakeCounts
+from studies.fakes.foreign import NOISE, ForeignFigures
 from studies.fakes.rules import interval
-from studies.fakes.summary import FakeCell, FakesStatistics, FakesSummary
+from studies.fakes.summary import FakeCell, FakesStatistics, FakesSummary, ForeignCell, Sweeps
 from studies.statistics.estimates import estimate
 from studies.statistics.parts import Parts
 from studies.statistics.records import Figure
@@ -41,8 +43,11 @@ def study_fakes(config: FakesConfig, report: Reporter = silent) -> Done:
     serves every SAE; those of controls and sweeps are over the seeds alone.
 
     Raises:
-        FaithfulError: fewer random tokens than a context holds, and what `resolve_input` and `load_panel` refuse.
+        FaithfulError: fewer random tokens than a context holds, a share or quantile that is none, and what `resolve_input`
+            and `load_panel` refuse.
     """
+    stated = {"quantile": config.foreign_quantile, "share": config.foreign_share}
+    rule = replace(RULE, **{name: value for name, value in stated.items() if value is not None})
     found = resolve_input(config)
     panel = load_panel(found, config.tokens)
     wanted = config.noise_tokens or noise_tokens(found.device, found.context)
@@ -54,7 +59,7 @@ def study_fakes(config: FakesConfig, report: Reporter = silent) -> Done:
     if warning := fakes_leave_open(found, panel.tokens, len(noise) * (found.context - 1)):
         report(remark(warning))
     with folder_lock(config.out):
-        counts = FakeCounts(found, panel, noise, config.seed, config.out / "cells")
+        counts = FakeCounts(found, panel, noise, config.seed, config.out / "cells", rule)
         cells = counts.cells(config.workers, report)
         groups = ordered_shapes(found.saes)
         first = next(iter(groups))
@@ -69,6 +74,8 @@ def study_fakes(config: FakesConfig, report: Reporter = silent) -> Done:
                 "noise_contexts": len(noise),
                 "fake_notes_contexts": min(len(noise), NOISE_CONTEXTS),
                 "panel_tokens": panel.tokens,
+                "foreign_quantile": rule.quantile,
+                "foreign_share": rule.share,
                 "context": found.context,
                 "layout": found.layout,
             },
@@ -134,23 +141,34 @@ def _summary(
         metric: resampled(figures[metric], "resampled", metric, rows=sum(rows.values()))
         for metric in first["resampled"]
     }
+    kept: Any = of("foreign")
+    foreign = ForeignFigures(found, kept, {NOISE: noise_contexts, **rows})
+    figures |= foreign.by_metric()
     parts = {part: resampled(of("parts", part), "parts_resampled", part, rows=rows[part]) for part in panel.parts}
     statistics = summarise(
         HEADLINE, figures, found.own, Parts(parts, found.matched, found.foreign), panel.positions(names, found.context),
         is_headline=is_headline, controls=found.controls,
     )  # fmt: skip
+    for name, of_corpus in statistics["corpora"].items():
+        if (mean := foreign.mean("foreign", name)) is not None:
+            of_corpus[FOREIGN.metric] = estimate(mean).summary()
+    sweeps = _sweeps(names, means, first)
+    return {**statistics, "sweeps": sweeps, "foreign": foreign.statistics(is_headline=is_headline)}
+
+
+def _sweeps(names: Sequence[str], means: Callable[..., dict[str, Figure]], first: FakeCell) -> Sweeps:
+    """Means over the rules' thresholds, which are those of the first cell."""
     over_p = {sweep: {p: means(sweep, p) for p in first[sweep]} for sweep in ("sweep_contrast", "sweep_density")}
     over_tau = {tau: {p: means("sweep_tau", tau, p) for p in by_p} for tau, by_p in first["sweep_tau"].items()}
-    sweeps: Any = {
+    found: Any = {
         sweep: {name: {p: by_name[name] for p, by_name in values.items()} for name in names}
         for sweep, values in over_p.items()
     }
-    sweeps["sweep_tau"] = {
+    by_tau = {
         name: {tau: {p: by_name[name] for p, by_name in values.items()} for tau, values in over_tau.items()}
         for name in names
     }
-    sweeps["silent_on_panel"] = means("silent_on_panel")
-    return {**statistics, "sweeps": sweeps}
+    return {**found, "sweep_tau": by_tau, "silent_on_panel": means("silent_on_panel")}
 
 
 def _rows(found: StudyInput, cells: dict[str, FakeCell]) -> list[Row]:
@@ -179,4 +197,27 @@ def _rows(found: StudyInput, cells: dict[str, FakeCell]) -> list[Row]:
                 replace(base, metric=f"fake_code_above_{threshold}", value=value, parameter=float(share))
                 for share, value in by_share.items()
             ]
+        rows += _foreign_rows(base, cell["foreign"])
     return rows
+
+
+def _foreign_rows(base: Row, cell: ForeignCell | None) -> list[Row]:
+    """What of an SAE fires strongly, text by text; the parameter is p."""
+    if cell is None:
+        return []
+    rows = [replace(base, metric="strong_own", value=cell["strong_own"])]
+    kinds: Any = (
+        ("foreign_text", cell["foreign"], cell["foreign_resampled"]),
+        ("woken_text", cell["woken"], cell["woken_resampled"]),
+        ("l0_ratio_text", cell["l0_ratio"], {}),
+    )
+    for metric, by_text, drawn in kinds:
+        for text, value in by_text.items():
+            low, high = interval(drawn[text]) if text in drawn else (None, None)
+            of = (metric.replace("text", "noise"), None) if text == NOISE else (metric, text)
+            rows.append(replace(base, metric=of[0], value=value, low=low, high=high, other=of[1]))
+    return rows + [
+        replace(base, metric="foreign_text", value=value, parameter=float(p), other=text)
+        for text, over_p in cell["sweep_foreign"].items()
+        for p, value in over_p.items()
+    ]

@@ -1,10 +1,11 @@
 """The tables of `faithful study fakes`, for the terminal and the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studies.common.tables import Table, cell, contrast_tables
 from studies.fakes.counts import CONTROLS
+from studies.fakes.foreign import NOISE
 from studies.fakes.rules import DENSITIES
 from studies.fakes.summary import FakesSummary, Sweeps
 from studies.statistics.headlines import FOREIGN, MATCHED
@@ -51,7 +52,7 @@ def fakes_tables(summary: FakesSummary) -> list[Table]:
         ),
         *_sweeps(summary["sweeps"], names),
     ]
-    return tables + contrast_tables(summary)
+    return tables + contrast_tables(summary) + _foreign(summary, names)
 
 
 def _sweeps(sweeps: Sweeps, names: Sequence[str]) -> list[Table]:
@@ -77,6 +78,49 @@ def _sweeps(sweeps: Sweeps, names: Sequence[str]) -> list[Table]:
             ("τ", "p", *names),
             over,
         ),
+    ]
+
+
+def _foreign(summary: FakesSummary, names: Sequence[str]) -> list[Table]:
+    """What fires strongly on one text and hardly on another, and its verdicts; none where no SAE's own text is there."""
+    found, sizes = summary.get("foreign"), summary["sizes"]
+    known = [name for name in names if found and name in found["woken"]]
+    if found is None or not known:
+        return []
+
+    def rows(rule: str, title: str, by_corpus: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+        texts = dict.fromkeys(text for of in by_corpus.values() for text in of)
+        return [(title, text, *(cell(by_corpus[name].get(text)) for name in known)) for text in texts]
+
+    strong = f"above {sizes['foreign_share']:g} of a latent's {sizes['foreign_quantile']:.1%} quantile on its own text"
+    of = summary["corpora"]
+    plain = (("strong_own", "its own text"), ("l0_ratio_noise", NOISE), ("l0_ratio_text", "the others' text"))
+    shares = [
+        *rows("foreign", "foreign to", found["foreign"]),
+        *rows("woken", "woken by", found["woken"]),
+        *(
+            (metric, text, *(cell(of[name].get(metric)) for name in known))
+            for metric, text in plain
+            if any(metric in of[name] for name in known)
+        ),
+    ]
+    over_p = [
+        ("foreign to", f"{float(p):.1%}", *(cell(found["sweep_foreign"].get(name, {}).get(p)) for name in known))
+        for p in next(iter(found["sweep_foreign"].values()), {})
+    ]
+    return [
+        Table(
+            f"Latents that fire strongly, as a share of all ({strong}): foreign to a text where they do on more than 1 % of"
+            " their own text and less than 0.1 % of that one, woken by it the other way round",
+            ("what", "text", *known),
+            shares,
+        ),
+        Table(
+            "Over p: strong on more than p of their own text and less than p/10 of the others'",
+            ("rule", "p", *known),
+            over_p,
+        ),
+        *contrast_tables(found),
     ]
 
 

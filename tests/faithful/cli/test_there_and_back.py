@@ -91,7 +91,7 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.fakes.study.study_fakes": [
         FakesConfig(("some/one",), OUT),
-        FakesConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 64_000, 1),
+        FakesConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 64_000, 1, 0.99, 0.3),
     ],
     "studies.probes.study.study_probes": [
         ProbesConfig(("some/one",), OUT),

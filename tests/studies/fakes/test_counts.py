@@ -3,14 +3,32 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from faithful.base.progress import silent
 from studies.common import codes
+from studies.common.codes import Codes
 from studies.common.config import StudyConfig
+from studies.common.foreign import RULE
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import load_panel, noise_rows
-from studies.fakes.counts import CONTROLS, TEXT, FakeCounts, _reads
+from studies.fakes.counts import CONTROLS, TEXT, FakeCounts, _reads, thresholds_of
+from studies.fakes.rules import fake_code
+from tests.studies.fakes.counted import CONTEXTS, LENGTH, count
+
+
+def test_a_latent_that_is_silent_on_text_counts_above_its_own_quantiles() -> None:
+    """Latent 0 fires on the text with 1, 2 … 9, latent 1 never: above each of its quantiles is whatever it gives on noise."""
+    codes_of = Codes(torch.arange(1.0, 10.0)[:, None], torch.zeros(9, 1, dtype=torch.int32), 2)
+    own = torch.arange(9) < 4
+    found = thresholds_of(codes_of, own, RULE)
+    assert found[:-1].tolist() == [[1.0, 1.0], [5.0, 0.0], [8.0, 0.0], [9.0, 0.0]]
+    assert found[-1].tolist() == pytest.approx([0.4 * 4, 0.0]), "of the four tokens of its own text"
+    assert thresholds_of(codes_of, own & False, RULE)[-1].isinf().all()
+    noise = count(np.full((CONTEXTS, LENGTH, 2), 0.5), found.numpy())
+    assert [fake_code(noise, place).tolist() for place in range(4)] == [[False, False], *[[False, True]] * 3]
 
 
 def counts(found: StudyInput, folder: Path, seed: int = 0) -> FakeCounts:

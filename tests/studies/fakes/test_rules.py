@@ -4,7 +4,6 @@ import zlib
 
 import numpy as np
 import pytest
-import torch
 
 from studies.fakes import rules as fake_rules
 from studies.fakes.rules import (
@@ -17,7 +16,6 @@ from studies.fakes.rules import (
     fake_notes,
     interval,
     resampled_shares,
-    thresholds_of,
 )
 from tests.studies.fakes.counted import CONTEXTS, LENGTH, WIDTH, count, draw
 
@@ -83,15 +81,6 @@ def test_the_rule_of_the_notes_is_about_the_first_contexts(monkeypatch: pytest.M
     assert fake_notes(count(dense)).tolist() == [True, False]
     monkeypatch.setattr(fake_rules, "NOISE_CONTEXTS", 1000)
     assert fake_notes(count(dense)).tolist() == [True, True]
-
-
-def test_a_latent_that_is_silent_on_text_counts_above_its_own_quantiles() -> None:
-    """Latent 0 fires on the text with 1, 2 … 9, latent 1 never: above each of its quantiles is whatever it gives on noise."""
-    values = torch.arange(1.0, 10.0)[:, None]
-    found = thresholds_of(values, torch.zeros(9, 1, dtype=torch.int32), 2)
-    assert found.tolist() == [[1.0, 1.0], [5.0, 0.0], [8.0, 0.0], [9.0, 0.0]]
-    noise = count(np.full((CONTEXTS, LENGTH, 2), 0.5), found.numpy())
-    assert [fake_code(noise, place).tolist() for place in range(4)] == [[False, False], *[[False, True]] * 3]
 
 
 def test_planted_noise_latents_are_found_and_dense_ones_are_not() -> None:

@@ -1,6 +1,7 @@
 """`faithful study fakes`: the rules by hand, planted latents, the bound, and the study of a small grid."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,34 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     passes = PANEL_PASSES if shown else PANEL_PASSES - 1
     assert sum(read) == passes * len(panel.rows) + (NOISE_PASSES + shown) * 64
     monkeypatch.setattr(fakes_figures, "draw", lambda *_: None)
+    strong = table.filter(pl.col("metric").is_in(["foreign_text", "woken_text"]) & pl.col("parameter").is_null())
+    assert {(one["corpus"], one["other"]) for one in strong.to_dicts()} == {("own", "cool"), ("cool", "own")}
+    assert len(strong) == 2 * 6 and strong["low"].null_count() == 0
+    for name, other in (("own", "cool"), ("cool", "own")):
+        values = strong.filter((pl.col("metric") == "foreign_text") & (pl.col("corpus") == name))["value"]
+        assert summary["corpora"][name]["foreign_text"]["value"] == pytest.approx(values.mean())
+        assert summary["foreign"]["foreign"][name][other]["value"] == pytest.approx(values.mean())
+        assert 0 < summary["corpora"][name]["strong_own"]["value"] <= 1
+    (verdict,) = summary["foreign"]["contrasts"]
+    assert verdict["verdict"] == "cannot be decided: 3 seeds" and verdict["metric"] not in {
+        one["metric"] for one in headline
+    }, "a family of its own"
+    assert (tmp_path / "figures" / "foreign.svg").exists()
+    assert any(title.startswith("Latents that fire strongly") for title in tables)
     again = study_fakes(config)
     assert again.reused == 6 and again.summary["corpora"] == summary["corpora"]
     assert undocumented("Study fakes", names_of_study(tmp_path)) == []
+
+
+def test_another_share_is_counted_anew(run: Path, tmp_path: Path) -> None:
+    config = FakesConfig(saes=(run / "saes" / "own",), out=tmp_path, tokens=600, noise_tokens=620, device="cpu")
+    config = replace(config, corpora=(run,))
+    first = study_fakes(config).summary
+    other = study_fakes(replace(config, foreign_share=0.9))
+    assert other.reused == 0 and study_fakes(config).reused == 3
+    strong = [one["corpora"]["own"]["strong_own"]["value"] for one in (first, other.summary)]
+    assert strong[0] > strong[1]
+    assert first["corpora"]["own"]["fake_contrast"] == other.summary["corpora"]["own"]["fake_contrast"]
 
 
 def test_too_little_noise_is_refused(run: Path, tmp_path: Path) -> None:

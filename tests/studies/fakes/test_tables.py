@@ -2,12 +2,42 @@
 
 from typing import Any
 
+from studies.fakes import tables as fakes
 from studies.fakes.rules import DENSITIES
 from studies.fakes.tables import fakes_tables
 
 
 def figure(value: float, **errors: float) -> dict[str, Any]:
     return {"value": value, "ci95": None} | errors
+
+
+FOREIGN = {
+    "foreign": {"own": {"web": figure(0.25)}, "web": {"own": figure(0.5)}},
+    "woken": {"own": {"random tokens": figure(0.125), "web": figure(0.0)}, "web": {"random tokens": figure(0.0)}},
+    "sweep_foreign": {"own": {"0.01": figure(0.25)}, "web": {"0.01": figure(0.5)}},
+    "contrasts": [],
+}
+
+
+def test_what_fires_strongly_is_a_row_per_text_and_a_column_per_corpus() -> None:
+    corpora = {"own": {"strong_own": figure(0.75)}, "web": {"l0_ratio_noise": figure(1.5)}}
+    sizes = {"foreign_quantile": 0.999, "foreign_share": 0.4}
+    shares, over_p = fakes._foreign(fakes_summary(corpora, sizes), ["own", "web", "elsewhere"])
+    assert "(above 0.4 of a latent's 99.9% quantile on its own text)" in shares.title
+    assert shares.header == ("what", "text", "own", "web"), "an SAE whose own text is not there has no column"
+    assert shares.rows == [
+        ("foreign to", "web", "0.2500", "–"),
+        ("foreign to", "own", "–", "0.5000"),
+        ("woken by", "random tokens", "0.1250", "0.0000"),
+        ("woken by", "web", "0.0000", "–"),
+        ("strong_own", "its own text", "0.7500", "–"),
+        ("l0_ratio_noise", "random tokens", "–", "1.5000"),
+    ]
+    assert over_p.rows == [("foreign to", "1.0%", "0.2500", "0.5000")]
+
+
+def fakes_summary(corpora: dict[str, Any], sizes: dict[str, Any]) -> Any:
+    return {"corpora": corpora, "sizes": sizes, "foreign": FOREIGN}
 
 
 def test_rules_errors_controls_and_sweeps() -> None:
