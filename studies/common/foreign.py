@@ -1,4 +1,4 @@
-"""Which latents fire strongly on one text and hardly on another: the rule of docs/metrics.md, "Foreign latents", on codes.
+"""Which latents fire strongly on one text and hardly on another: the rule of docs/metrics.md, "Study fakes", on codes.
 
 TopK fills its budget on whatever it is given, so that a latent of something that a text lacks still fires there, weakly and
 often: how densely a latent fires does not tell. What tells is how densely it fires *strongly*, above a share of its

@@ -29,7 +29,7 @@ def test_shares_of_each_corpus_stand_beside_each_text(tmp_path: Path) -> None:
     found: Any = {
         "foreign": {"own": {"web": point}, "web": {"own": point}},
         "woken": {"own": {"random tokens": point, "web": point}, "web": {"random tokens": point, "own": point}},
-        "sweep_foreign": {"own": {"0.01": point}, "web": {"0.01": {"value": None, "ci95": None}}},
+        "sweep_foreign": {"own": {"0.01": point, "0.1": point}, "web": {"0.01": {"value": None, "ci95": None}}},
     }
     fakes_figures._foreign(found, {"own": "#111111", "web": "#eeeeee"}, tmp_path / "foreign.svg")
     drawn = (tmp_path / "foreign.svg").read_text()
