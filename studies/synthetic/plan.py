@@ -7,7 +7,8 @@ from faithful.base.errors import FaithfulError
 from faithful.base.quantities import check_stated
 from faithful.base.suggest import did_you_mean
 from faithful.sae.config import StackConfig
-from faithful.sae.variant import DEFAULT, Variant, find_variant, parse_parameters, variant_names
+from faithful.sae.variant import DEFAULT, Variant, variant_names
+from faithful.training.variants import variants_of
 from studies.synthetic.config import SyntheticConfig
 from studies.synthetic.truths import FOREIGN, HIER, PER_DIMENSION
 
@@ -80,12 +81,14 @@ def check_plan(config: SyntheticConfig) -> None:
 
 def _arm(text: str) -> Arm:
     name, *stated = text.split(":")
-    parameters = parse_parameters(stated)
-    sizes = {}
-    for size in SIZES:
-        value = parameters.pop(size, None)
-        if value is not None and not isinstance(value, int):
-            raise FaithfulError(f"{size} of {text} is no whole number; write it as {name}:{size}=256.")
-        if value is not None:
-            sizes[size] = value
-    return Arm(text, find_variant(name, parameters), sizes)
+    sizes, settings = {}, []
+    for one in stated:
+        setting, _, value = one.partition("=")
+        if setting not in SIZES:
+            settings.append(f"{name}.{one}")
+        elif value.isdecimal():
+            sizes[setting] = int(value)
+        else:
+            raise FaithfulError(f"{setting} of {text} is no whole number; write it as {name}:{setting}=256.")
+    (variant,) = variants_of([name], settings)
+    return Arm(text, variant, sizes)
