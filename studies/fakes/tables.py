@@ -88,7 +88,7 @@ def _foreign(summary: FakesSummary, names: Sequence[str]) -> list[Table]:
     if found is None or not known:
         return []
 
-    def rows(rule: str, title: str, by_corpus: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    def rows(title: str, by_corpus: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
         texts = dict.fromkeys(text for of in by_corpus.values() for text in of)
         return [(title, text, *(cell(by_corpus[name].get(text)) for name in known)) for text in texts]
 
@@ -96,8 +96,8 @@ def _foreign(summary: FakesSummary, names: Sequence[str]) -> list[Table]:
     of = summary["corpora"]
     plain = (("strong_own", "its own text"), ("l0_ratio_noise", NOISE), ("l0_ratio_text", "the others' text"))
     shares = [
-        *rows("foreign", "foreign to", found["foreign"]),
-        *rows("woken", "woken by", found["woken"]),
+        *rows("foreign to", found["foreign"]),
+        *rows("woken by", found["woken"]),
         *(
             (metric, text, *(cell(of[name].get(metric)) for name in known))
             for metric, text in plain
