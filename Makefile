@@ -48,15 +48,19 @@ lint: $(READY)
 bench: $(READY) $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.bench_training --dictionary-learning $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.bench_matching --lapx $(PEERS)/bin/python
+	$(BIN)/python -m benchmarks.bench_variants steps
+	$(BIN)/python -m benchmarks.bench_variants quality --dictionary-learning $(PEERS)/bin/python
 	for name in bench_throughput bench_overhead bench_tokenise bench_fakes bench_probes bench_publish \
 		inference_calibration sampling_calibration first_token calibration power; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
-# dictionary_learning wants other versions than ours, but of torch, which both are measured on.
+# dictionary_learning wants other versions than ours, but of torch, which both are measured on. A torchvision made for
+# another torch comes with it, is not needed, and lets nothing be imported.
 $(PEERS)/.ready: $(READY)
 	$(PYTHON) -m venv $(PEERS)
 	$(INSTALL) --python $(PEERS)/bin/python $(shell grep '^torch==' constraints.txt) dictionary-learning==0.1.0 \
 		nnsight==0.3.7 zstandard lapx
+	-$(PEERS)/bin/python -m pip uninstall --yes torchvision
 	touch $(PEERS)/.ready
 
 clean:

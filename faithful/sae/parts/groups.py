@@ -8,7 +8,7 @@ from faithful.sae.parts.firing_bits import joint_popcounts, popcounts
 
 MOST = 4096
 ROUNDS = 25
-EXACT, MARGIN, SWEEPS = 1024, 16, 60
+EXACT, MARGIN, SWEEPS = 1024, 16, 40
 
 
 def groups_by_firing(bits: Tensor, groups: int, generator: np.random.Generator) -> Tensor:
@@ -77,9 +77,11 @@ def _leading(matrix: Tensor, count: int, generator: np.random.Generator) -> Tens
     width = count + MARGIN
     if len(matrix) <= max(EXACT, width):
         return torch.linalg.eigh(matrix).eigenvectors[:, -count:]
-    block = torch.from_numpy(generator.standard_normal((len(matrix), width)))
+    half = matrix.float()
+    block = torch.from_numpy(generator.standard_normal((len(matrix), width), np.float32))
     for _ in range(SWEEPS):
-        block = torch.linalg.qr(matrix @ block + block).Q
+        block = torch.linalg.qr(half @ block + block).Q
+    block = torch.linalg.qr(block.double()).Q
     return block @ torch.linalg.eigh(block.T @ matrix @ block).eigenvectors[:, -count:]
 
 

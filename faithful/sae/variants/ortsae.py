@@ -30,15 +30,14 @@ class OrtSAE(Variant):
         """See `Variant`."""
         d_sae = len(batch.W_dec)
         order = torch.from_numpy(batch.generator().permutation(d_sae)).to(batch.W_dec.device)
-        rows = torch.nn.functional.normalize(batch.W_dec.index_select(0, order), dim=1)
-        nearest = []
-        for first in range(0, d_sae, self.chunk):
-            part = rows.detach()[first : first + self.chunk]
-            nearest.append(first + (part @ part.T).abs().fill_diagonal_(-1).argmax(1))
-        # A chunk of one is nearest to itself, at a constant distance.
-        others = rows.index_select(0, torch.cat(nearest))
-        cosines = torch.linalg.vecdot(rows, others)
-        return cosines[: d_sae - (d_sae % self.chunk == 1)].square().sum() / d_sae
+        # Rows have length 1. Which is nearest is found without gradients, so that these cost a pass over the rows.
+        held, every = batch.W_dec.detach(), torch.arange(d_sae, device=order.device)
+        nearest = every.clone()
+        for latents in order.split(self.chunk):
+            rows = held.index_select(0, latents)
+            nearest[latents] = latents[(rows @ rows.T).abs().fill_diagonal_(-1).argmax(1)]
+        cosines = torch.linalg.vecdot(batch.W_dec, batch.W_dec.index_select(0, nearest))
+        return (cosines.square() * (nearest != every)).sum() / d_sae
 
 
 VARIANT = OrtSAE

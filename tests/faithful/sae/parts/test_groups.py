@@ -48,5 +48,5 @@ def test_leading_vectors_of_a_large_matrix_span_what_those_of_a_small_one_do(mon
     exact = groups._leading(matrix, 5, rng)
     monkeypatch.setattr(groups, "EXACT", 0)
     found = groups._leading(matrix, 5, rng)
-    torch.testing.assert_close(found @ found.T, exact @ exact.T, rtol=0, atol=1e-6)
-    torch.testing.assert_close((found * exact).sum(0).abs(), torch.ones(5, dtype=torch.float64), rtol=0, atol=1e-4)
+    torch.testing.assert_close(found @ found.T, exact @ exact.T, rtol=0, atol=1e-4)
+    torch.testing.assert_close((found * exact).sum(0).abs(), torch.ones(5, dtype=torch.float64), rtol=0, atol=1e-3)
