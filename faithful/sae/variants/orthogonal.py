@@ -19,14 +19,15 @@ class Orthogonal(Grouped):
 
     Attributes:
         ramp: share of the training over which the weight rises from 0.
-        adaptive: weigh the penalty also by clamp(1 − fvu/θ, 0, 1), with the running fvu.
+        by_error: weigh the penalty also by clamp(1 − fvu/θ, 0, 1), with the running fvu: the record's adaptive form.
         theta: that θ.
         stop: largest median over groups of the condition number of W_g W_gᵀ, as a multiple of what random rows have (the
             Marchenko–Pastur edge), beyond which the penalty ends for good.
     """
 
+    alpha: Annotated[float, Between(0, 0.99)] = 0.1
     ramp: Annotated[float, Between(0, 1)] = 0.1
-    adaptive: bool = False
+    by_error: bool = False
     theta: Annotated[float, Between(0.001, 2)] = 0.5
     stop: Annotated[float, Between(0)] = 100.0
 
@@ -42,7 +43,7 @@ class Orthogonal(Grouped):
     def objective(self, batch: Batch, state: State) -> Tensor:
         """See `Variant`."""
         overlap = excess_overlap(batch.W_dec, state["groups"], self.alpha, self.sampled(batch))
-        eagerness = (1 - batch.fvu / self.theta).clamp(0, 1) if self.adaptive else 1.0
+        eagerness = (1 - batch.fvu / self.theta).clamp(0, 1) if self.by_error else 1.0
         return state["pressed"] * eagerness * overlap
 
     def grouped(self, batch: Batch, state: State) -> None:

@@ -18,7 +18,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "compression": {"keep": 0.3, "warmup": 0.1, "until": 0.6},
     "correlation": {"weight": 1.0, "sample": 40},
     "matryoshka": {"levels": 3},
-    "orthogonal": {"weight": 0.3, "groups": 5, "sample": 30, "adaptive": True, "theta": 2.0},
+    "orthogonal": {"weight": 0.3, "groups": 5, "sample": 30, "by_error": True, "theta": 2.0},
     "ortsae": {"chunk": 20},
     "sharing": {"weight": 0.3, "groups": 5, "sample": 30, "theta": 2.0},
     "l2": {"weight": 1e-3},
