@@ -12,13 +12,14 @@ FOLDERS = (
     "studies.probes",
     "studies.reconstruction",
     "studies.synthetic",
+    "studies.variants",
 )
 """In the order in which they are done and shown; the record of each is `STUDY` in its `config.py`."""
 
 KNOWN: dict[str, Study] = {
     study.name: study for study in (import_module(f"{folder}.config").STUDY for folder in FOLDERS)
 }
-STUDIES = {name: study for name, study in KNOWN.items() if study.of_run}
+STUDIES = {name: study for name, study in KNOWN.items() if study.of_run and not study.of_studies}
 """Those that a run can lack."""
 
 
@@ -28,6 +29,7 @@ def find_study(name: str) -> Study:
     Raises:
         FaithfulError: no such study.
     """
-    if name not in STUDIES:
-        raise FaithfulError(f"'{name}' is not a study; choose {', '.join(STUDIES)}.")
-    return STUDIES[name]
+    known = {one: study for one, study in KNOWN.items() if study.of_run}
+    if name not in known:
+        raise FaithfulError(f"'{name}' is not a study; choose {', '.join(known)}.")
+    return known[name]

@@ -21,7 +21,7 @@ EXAMPLES = {
 }
 SECTIONS = (
     "Data terms", "Certificate", "Corpus", "Training", "Study seeds", "Study fakes", "Study probes", "Study reconstruction",
-    "Study synthetic", "Statistics", "Forecasts",
+    "Study synthetic", "Study variants", "Statistics", "Forecasts",
 )  # fmt: skip
 
 

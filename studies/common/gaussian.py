@@ -20,6 +20,7 @@ from faithful.base.progress import Tally, uncounted
 from faithful.base.records import check_archive
 from faithful.formats.record import Own
 from faithful.hooks.truncated import TruncatedModel
+from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.config import StackConfig
 from faithful.sae.stack import Stack, init_weights
 from faithful.sae.topk import TopKSAE
@@ -120,7 +121,7 @@ def gaussian_saes(
     device: str = "cpu",
     report: Tally = uncounted,
     checkpoint: Path | None = None,
-) -> list[TopKSAE]:
+) -> list[Autoencoder]:
     """SAEs trained on Gaussian activations with given moments; all see the same batches.
 
     Args:

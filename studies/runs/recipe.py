@@ -110,6 +110,8 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
         else:
             wish = study.config(folders=tuple(corpora.values()), **stated)
         needs = (*made, "train") if study.of_saes else made
+        if study.of_studies:
+            needs = tuple(step.name for step in steps)
         steps.append(Step(f"{STUDY}{name}", needs, wish, study.run, partial(_digest_of_study, out)))
     path = folder / "report.html"
     steps.append(

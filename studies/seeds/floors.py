@@ -13,7 +13,8 @@ from torch import Tensor
 
 from faithful.base.digest import digest
 from faithful.base.progress import Reporter, counted
-from faithful.sae.autoencoder import TENSORS
+from faithful.sae.autoencoder import Autoencoder
+from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 from faithful.store.saes import TrainedSae
 from faithful.training.identity import ALGORITHM
@@ -34,7 +35,7 @@ from studies.statistics.records import Measures
 SHARED, OWN = ("floor_random", "floor_init"), ("floor_covariance", "floor_gaussian")
 SMALL_WIDTH, DRAWS, DRAWS_WHEN_WIDE = 4096, 3, 2
 VERSION = 3
-Load = Callable[[], TopKSAE]
+Load = Callable[[], Autoencoder]
 
 
 class FloorMaker:
@@ -197,15 +198,17 @@ class FloorMaker:
                 moments, settings, identity["batch"], self.config.seed, self.found.device,
                 counted(report, f"gaussian floor {cell.corpus}", "steps"), checkpoint,
             )  # fmt: skip
-            return [{name: getattr(sae, name) for name in (*TENSORS, "k")} for sae in trained]
+            own = ({} if sae.k is None else {"k": sae.k} for sae in trained)
+            return [{name: getattr(sae, name) for name in sae.tensors} | k for sae, k in zip(trained, own, strict=True)]
 
         numbers = digest(moments.tokens, moments.covariance.numpy().tobytes(), moments.mean.numpy().tobytes())
         key = identity, list(seeds), steps, numbers
         return [partial(self._trained, train, key, place) for place in range(len(seeds))]
 
-    def _trained(self, train: Callable[[Path], Any], key: Sequence[Any], place: int) -> TopKSAE:
+    def _trained(self, train: Callable[[Path], Any], key: Sequence[Any], place: int) -> Autoencoder:
         """One of SAEs that are trained together where they are not kept."""
-        return TopKSAE(**self._cache.tensors(train, *key)[place])
+        kept = self._cache.tensors(train, *key)[place]
+        return TopKSAE(**kept) if "k" in kept else ThresholdSAE(**kept)
 
 
 def _draw(draw: Callable[[torch.Generator], Tensor], state: Tensor) -> Tensor:

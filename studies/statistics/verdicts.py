@@ -130,7 +130,7 @@ def judge(
         FaithfulError: figures that cannot be contrasted, or a headline of a study that has none.
     """
     _refuse_unknown(headline, comparisons)
-    entries = _judged(headline, comparisons)
+    entries = _judged([headline] * len(comparisons), comparisons)
     parts = _judged_parts(headline, comparisons)
     distances = position_distances(positions or {})
     for one, entry in zip(comparisons, entries, strict=True):
@@ -150,6 +150,17 @@ def judge(
                 f"; {one.a} and {one.b} fill different positions (total variation {distance:.2f}; control: a length-matched"
                 " own corpus)"
             )
+    return entries
+
+
+def judge_together(of: Sequence[tuple[Headline, Comparison]]) -> list[Contrast]:
+    """The same for comparisons of several figures, each with the margin and the words of its own headline: one family.
+
+    They have no parts.
+    """
+    entries = _judged([headline for headline, _ in of], [one for _, one in of])
+    for (headline, _), entry in zip(of, entries, strict=True):
+        entry["sentence"] = sentence(headline.wording, entry)
     return entries
 
 
@@ -252,15 +263,15 @@ def _refuse_unknown(headline: Headline, comparisons: Sequence[Comparison]) -> No
             )
 
 
-def _judged(headline: Headline, comparisons: Sequence[Comparison]) -> list[Contrast]:
-    """Entries without what needs parts and positions."""
+def _judged(headlines: Sequence[Headline], comparisons: Sequence[Comparison]) -> list[Contrast]:
+    """Entries without what needs parts and positions; a headline for each."""
     from generation.certificate.p_values import holm
 
     found = [contrast(one.figures_a, one.figures_b) for one in comparisons]
     family = {str(place): found[place].p for place, one in enumerate(comparisons) if one.headline}
     corrected = holm({place: 1.0 if p is None else p for place, p in family.items()})
     entries = []
-    for place, (one, result) in enumerate(zip(comparisons, found, strict=True)):
+    for place, (headline, one, result) in enumerate(zip(headlines, comparisons, found, strict=True)):
         p_holm = corrected[str(place)] if one.headline and result.p is not None else None
         margin = headline.margin if one.headline else None
         entry: Contrast = {
@@ -298,7 +309,7 @@ def _judged_parts(headline: Headline, comparisons: Sequence[Comparison]) -> dict
         for name, (figures_a, figures_b) in one.parts.items() if one.headline else ():
             part = Comparison(one.a, one.b, one.metric, figures_a, figures_b, headline=True, undefined=one.undefined)
             found.setdefault((one.a, one.b, name), part)
-    return dict(zip(found, _judged(headline, list(found.values())), strict=True))
+    return dict(zip(found, _judged([headline] * len(found), list(found.values())), strict=True))
 
 
 def _of_a_part(entry: Contrast) -> Difference:

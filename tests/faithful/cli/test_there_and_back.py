@@ -28,6 +28,7 @@ from studies.report.config import ReportConfig, RunConfig
 from studies.runs.recipe_file import load_recipe
 from studies.seeds.config import SeedsConfig
 from studies.synthetic.config import SyntheticConfig
+from studies.variants.config import VariantsConfig
 
 A, B, OUT = Path("corpora/a b"), Path("corpora/b"), Path("some where/out")
 COMMANDS: dict[str, list[Any]] = {
@@ -80,6 +81,10 @@ COMMANDS: dict[str, list[Any]] = {
     "studies.corpora.study.study_corpora": [
         CorporaConfig((A,), OUT),
         CorporaConfig((A, B), OUT, "tiny", A, 5000, 600, (0.7, 1.0), (0.9,), "cpu", "float32", 3),
+    ],
+    "studies.variants.study.study_variants": [
+        VariantsConfig(("some/one",), OUT),
+        VariantsConfig(("x", "y"), OUT, (A, B), "tiny", "own", 5000, 64, "packed", "cpu", "float32", 3, 2),
     ],
     "studies.seeds.study.study_seeds": [
         SeedsConfig(("-x", "b"), Path("-y"), (Path("-c"),), "-m", own="-o"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from faithful.base.progress import silent
+from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 from studies.common.codes import code_text
 from studies.common.config import StudyConfig
@@ -100,3 +101,25 @@ def test_gaussian_saes_of_a_corpus_are_kept_when_they_are_trained(
         study_seeds(config)
     study_seeds(config)
     assert len(trained) == 3 and torch.equal(trained[1].mean, trained[2].mean)
+
+
+def test_the_gaussian_floor_of_saes_above_thresholds_fires_above_them(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept and loaded as they were trained, with their thresholds."""
+
+    def above(*asked: Any) -> list[ThresholdSAE]:
+        trained = gaussian_saes(*asked)
+        return [
+            ThresholdSAE(sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, torch.full_like(sae.b_enc, 0.1)) for sae in trained
+        ]
+
+    monkeypatch.setattr(seeds_floors, "gaussian_saes", above)
+    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
+    panel = load_panel(found, 500)
+    maker = FloorMaker(SeedsConfig((), tmp_path, gaussian_steps=2), found, panel, silent)
+    saes = [sae for sae in found.saes if sae.corpus == found.saes[0].corpus]
+    loads = maker._gaussian(saes, moments_of(found.truncated, panel.rows, panel.ordinary), silent)
+    again = [loads[0]() for _ in range(2)]
+    assert all(isinstance(sae, ThresholdSAE) and float(sae.threshold[0]) == pytest.approx(0.1) for sae in again)
+    assert maker._of_saes(loads)["activation_correlation"] is not None

@@ -1,0 +1,153 @@
+"""`faithful study variants`: each variant minus TopK, in what the SAEs' evaluation and the run's other studies measured."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock
+from faithful.base.progress import Reporter, remark
+from faithful.sae.variant import DEFAULT
+from faithful.store.saes import TrainedSae, by_corpus, corpora_beside, find_saes, ordered_shapes
+from faithful.store.shape import short_name
+from studies.common.results import Done, Row, write_results
+from studies.statistics.estimates import estimate
+from studies.statistics.headlines import Headline
+from studies.statistics.verdicts import CONDITIONAL, Comparison, judge_together
+from studies.variants.config import CONTROLS, MEASURED, STUDY, VariantsConfig
+from studies.variants.figures import draw
+from studies.variants.measured import Read, of_metric, read_figures
+from studies.variants.summary import VariantsSummary
+
+ALIKE = ("tokens", "epochs", "batch", "buffer", "context", "layout", "data_seed", "prefix_sha256")
+"""What SAEs that are compared must have in common, beside corpus, hook, width and k."""
+
+
+class Group(NamedTuple):
+    """SAEs of one corpus, hook, width and k: shapes by their variant, that of TopK first."""
+
+    corpus: str
+    shapes: dict[str, str]
+
+
+def study_variants(config: VariantsConfig, report: Reporter) -> Done:
+    """Contrast every variant with TopK; nothing is measured again.
+
+    Raises:
+        FaithfulError: no SAEs of `faithful train`, no variant or no TopK beside one, SAEs that were trained otherwise in more
+            than their variant, an own corpus that there is not, tables that cannot be read.
+    """
+    saes = [sae for sae in find_saes(config.saes) if sae.identity and sae.seed is not None]
+    groups = _groups(saes)
+    own = _own(config, [group.corpus for group in groups])
+    with folder_lock(config.out):
+        read, missing = read_figures(saes, config.out.parent)
+        family = next(group for group in groups if group.corpus == own)
+        of = [pair for group in groups for pair in _comparisons(group, read, group is family)]
+        summary: VariantsSummary = {
+            "study": "variants",
+            "own": own,
+            "seed": config.seed,
+            "hook": str(saes[0].identity["hook"]),
+            "shape": family.shapes[DEFAULT],
+            "sizes": {"saes": len(saes), "seeds": len({sae.seed for sae in saes})},
+            "corpora": _figures(family, read),
+            "groups": [
+                {"corpus": group.corpus, "shape": group.shapes[DEFAULT], "variants": _figures(group, read)}
+                for group in groups
+            ],
+            "contrasts": judge_together(of),
+            "texts": {},
+            "conditional_on": CONDITIONAL,
+            "missing_studies": missing,
+        }
+        for warning in STUDY.warnings(summary):
+            report(remark(warning))
+        write_results(config.out, summary, _rows(groups, read))
+        draw(summary, config.out / "figures")
+    return Done(config.out, summary)
+
+
+def _groups(saes: Sequence[TrainedSae]) -> list[Group]:
+    """What can be compared, the shape with most SAEs first."""
+    found: dict[tuple[str, str], Group] = {}
+    trained: dict[tuple[str, str], TrainedSae] = {}
+    for shape, some in ordered_shapes(saes).items():
+        for corpus, of in by_corpus(some).items():
+            identity = of[0].identity
+            place = corpus, f"{identity['hook']}-f{identity['d_sae']}-k{identity['k']}"
+            variant = short_name(identity.get("variant", DEFAULT), identity.get("parameters", {}))
+            found.setdefault(place, Group(corpus, {})).shapes[variant] = shape
+            for sae in of:
+                _refuse_otherwise(trained.setdefault(place, sae), sae)
+    compared = [group for group in found.values() if len(group.shapes) > 1 and DEFAULT in group.shapes]
+    if not compared:
+        raise FaithfulError(
+            "There is no variant beside TopK to compare it with; train both: faithful train --variant topk,NAME."
+        )
+    return compared
+
+
+def _refuse_otherwise(one: TrainedSae, other: TrainedSae) -> None:
+    a, b = dict(one.identity), dict(other.identity)
+    for name in ALIKE:
+        if a.get(name) != b.get(name):
+            raise FaithfulError(
+                f"{one.source} and {other.source} differ in {name.replace('_', ' ')} too ({a.get(name)} and {b.get(name)});"
+                " name SAEs that differ in their variant alone."
+            )
+
+
+def _own(config: VariantsConfig, corpora: Sequence[str]) -> str:
+    """The corpus whose contrasts are the family: as stated, else the model's own, else the first."""
+    if config.own is not None and config.own not in corpora:
+        raise FaithfulError(
+            f"No variants were trained on '{config.own}'; choose {' or '.join(dict.fromkeys(corpora))}."
+        )
+    places = [Path(source) for source in config.saes if Path(source).is_dir()]
+    known = {name for place in places for name, one in corpora_beside(place).items() if one.kind == "own"}
+    return config.own or next((corpus for corpus in corpora if corpus in known), corpora[0])
+
+
+def _comparisons(group: Group, read: Read, is_family: bool) -> list[tuple[Headline, Comparison]]:
+    """Every variant and figure of a group; figures that no SAE of it has are left out."""
+    found = []
+    on = "" if is_family else f" on {group.corpus}, {group.shapes[DEFAULT]}"
+    for metric, headline in MEASURED.items():
+        plain = of_metric(read, group.corpus, group.shapes[DEFAULT], metric)
+        for variant, shape in group.shapes.items():
+            figures = of_metric(read, group.corpus, shape, metric)
+            if variant == DEFAULT or not (plain or figures):
+                continue
+            leads = is_family and not _is_control(variant)
+            lacking = DEFAULT if not plain else variant
+            why = f"{metric} of {lacking} was not measured" if not (plain and figures) else None
+            names = f"{variant}{on}", f"{DEFAULT}{on}"
+            found.append((headline, Comparison(*names, metric, figures, plain, leads, undefined=why)))
+    return found
+
+
+def _is_control(variant: str) -> bool:
+    return any(variant == name or variant.startswith(f"{name}-") for name in CONTROLS)
+
+
+def _figures(group: Group, read: Read) -> dict[str, dict[str, Any]]:
+    """Each variant's figures with their intervals."""
+    return {
+        variant: {metric: estimate(values).summary() for metric, values in read[group.corpus, shape].items() if values}
+        for variant, shape in group.shapes.items()
+    }
+
+
+def _rows(groups: Sequence[Group], read: Read) -> list[Row]:
+    """Every figure that is compared."""
+    rows = []
+    for group in groups:
+        for shape in group.shapes.values():
+            for metric, values in read[group.corpus, shape].items():
+                base = Row("variants", group.corpus, metric, None, shape=shape)
+                for key, value in values.items():
+                    seed, other = key if isinstance(key, tuple) else (key, None)
+                    rows.append(replace(base, value=value, seed=seed, other_seed=other))
+    return rows

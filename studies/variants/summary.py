@@ -1,0 +1,21 @@
+"""What `faithful study variants` leaves in its summary.json, beside what every study does."""
+
+from typing import TypedDict
+
+from studies.common.results import Summary
+from studies.statistics.records import Measures
+
+
+class GroupFigures(TypedDict):
+    """Figures of each variant of one corpus, hook, width and k; `shape` is TopK's."""
+
+    corpus: str
+    shape: str
+    variants: dict[str, Measures]
+
+
+class VariantsSummary(Summary, total=False):
+    """`corpora` holds the figures of the family's variants by their names; all are in `groups`."""
+
+    groups: list[GroupFigures]
+    missing_studies: list[str]

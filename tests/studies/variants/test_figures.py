@@ -1,0 +1,14 @@
+"""The figure of the study of variants."""
+
+import xml.etree.ElementTree as ET
+
+from studies.common.results import Done
+from studies.variants.config import STUDY
+
+
+def test_every_headline_is_drawn(done: Done) -> None:
+    drawn = {path.stem: path.read_text(encoding="utf-8") for path in (done.folder / "figures").glob("*.svg")}
+    assert drawn.keys() == STUDY.captions.keys()
+    ET.fromstring(drawn["differences"])
+    for metric in ("fvu", "alive", "shared_feature_ratio", "accuracy", "ce_recovered"):
+        assert f">anneal-s2: {metric}<" in drawn["differences"]
