@@ -58,6 +58,10 @@ class Codes(ABC):
     values: Tensor
 
     @abstractmethod
+    def of_values(self, values: Tensor) -> "Codes":
+        """The same latents with other values."""
+
+    @abstractmethod
     def error(self, W_dec: Tensor, centred: Tensor, out: Tensor) -> None:
         """Write x̂ − x to `out` [N, d]: rows [F, d] weighted by the codes, less `centred` [N, d]."""
 
@@ -106,6 +110,10 @@ class SparseCodes(Codes):
     values: Tensor
     latents: Tensor
     starts: Tensor
+
+    def of_values(self, values: Tensor) -> "SparseCodes":
+        """See `Codes`."""
+        return SparseCodes(values, self.latents, self.starts)
 
     def error(self, W_dec: Tensor, centred: Tensor, out: Tensor) -> None:
         """See `Codes`; piece by piece of the tokens, which stay in the cache."""
@@ -157,6 +165,10 @@ class DenseCodes(Codes):
     """
 
     values: Tensor
+
+    def of_values(self, values: Tensor) -> "DenseCodes":
+        """See `Codes`."""
+        return DenseCodes(values)
 
     def error(self, W_dec: Tensor, centred: Tensor, out: Tensor) -> None:
         """See `Codes`."""

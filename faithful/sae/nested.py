@@ -28,7 +28,7 @@ def nested(
     """
     groups = [slice(first, last) for first, last in pairwise((0, *borders))]
     parts = [batch.codes.of(group) for group in groups]
-    errors = []
+    errors: list[Tensor] = []
     for group, (codes, _) in zip(groups, parts, strict=True):
         error = torch.empty_like(batch.x)
         codes.error(batch.W_dec[group], -errors[-1] if errors else batch.x, error)

@@ -249,7 +249,7 @@ class Stack:
             return nothing, Extra(None, None, None)
         with torch.enable_grad():
             leaves = [t.detach().requires_grad_() for t in (batch.codes.values, batch.W_enc, batch.W_dec)]
-            codes = replace(batch.codes, values=leaves[0])
+            codes = batch.codes.of_values(leaves[0])
             seen = replace(batch, codes=codes, W_enc=leaves[1], W_dec=leaves[2])
             objective = self.config.variant.objective(seen, state)
             if objective is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,8 +91,9 @@ def _foreign(found: ForeignStatistics, hue: dict[str, str], path: Path) -> None:
         texts = sorted(there, key=lambda text: [NOISE, *by_corpus, text].index(text))
         for shift, (name, of) in enumerate(by_corpus.items()):
             at = [texts.index(text) + 0.14 * (shift - (len(by_corpus) - 1) / 2) for text in of]
-            values = np.array([100 * point["value"] for point in of.values()])
-            ends = np.array([np.multiply(100, point["ci95"] or [point["value"]] * 2) for point in of.values()])
+            values = 100 * np.array([point["value"] for point in of.values()], float)
+            spans: list[Any] = [point["ci95"] or [point["value"]] * 2 for point in of.values()]
+            ends = 100 * np.array(spans, float)
             bars = np.clip([values - ends[:, 0], ends[:, 1] - values], 0, None)
             axes.errorbar(values, at, xerr=bars, fmt="o", markersize=3.5, linewidth=1, color=hue[name], label=name)
         axes.set_yticks(range(len(texts)), texts)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -168,7 +168,8 @@ def _sweeps(names: Sequence[str], means: Callable[..., dict[str, Figure]], first
         name: {tau: {p: by_name[name] for p, by_name in values.items()} for tau, values in over_tau.items()}
         for name in names
     }
-    return {**found, "sweep_tau": by_tau, "silent_on_panel": means("silent_on_panel")}
+    found |= {"sweep_tau": by_tau, "silent_on_panel": means("silent_on_panel")}
+    return cast(Sweeps, found)
 
 
 def _rows(found: StudyInput, cells: dict[str, FakeCell]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -86,13 +87,13 @@ class Bench:
                 found = evaluate(stack.sae(cell), truth, self.hold(job).features)
                 own = {f"own_{name}": value for name, value in stack.report(cell).items()}
                 kept = {"figures": found.figures | own, "rows": found.rows.half()}
-                self.cache.tensors(lambda _, kept=kept: kept, *self.key(job, seed))
+                self.cache.tensors(partial(_given, kept), *self.key(job, seed))
         rows = {}
         for one, other in combinations(self.config.seeds, 2):
             for seed in (one, other):
                 if seed not in rows:
                     rows[seed] = rows_of(self._kept(job, seed)["rows"].float(), truth)
-            self.cache.once(lambda a=rows[one], b=rows[other]: agreement(a, b), *self.key(job, one, other))
+            self.cache.once(partial(agreement, rows[one], rows[other]), *self.key(job, one, other))
 
     def train(self, job: Job, seeds: tuple[int, ...], x: Tensor, report: Reporter) -> Stack:
         """A stack trained on activations [steps · batch, d], in their order."""
@@ -141,3 +142,8 @@ class Bench:
         how.pop("init_seeds")
         about = [job.truth, job.truth_seed, self.config.batch, self.config.tokens, how]
         return (*about, variant.label, variant.version, *seeds)
+
+
+def _given(kept: Any, checkpoint: object) -> Any:
+    """What is to be kept is there already: there is nothing to go on with."""
+    return kept

@@ -35,7 +35,7 @@ class Arm:
     def stack(self, config: SyntheticConfig, truth: str, seeds: tuple[int, ...]) -> StackConfig:
         """The stack that trains it on a truth."""
         k = config.k or max(1, round(K_PER_DIMENSION.get(truth, OTHERS) * config.d_in))
-        sizes = {"d_sae": config.d_sae or 4 * config.d_in, "k": k} | self.sizes
+        sizes = {"d_sae": config.d_sae or 4 * config.d_in, "k": k} | dict(self.sizes)
         dead = config.dead_tokens or max(1, int(DEAD_SHARE * config.steps * config.batch))
         return StackConfig(
             config.d_in, sizes["d_sae"], sizes["k"], seeds, config.steps, config.lr, dead, variant=self.variant

@@ -62,7 +62,7 @@ def _cell(figures: Measures, metric: str) -> str:
 def _contrasts(summary: SyntheticSummary) -> list[Table]:
     tables = []
     for metric in dict.fromkeys(entry["metric"] for entry in summary["contrasts"]):
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 entry["a"],
                 fixed(entry["difference"], sign=True),
@@ -80,7 +80,9 @@ def _contrasts(summary: SyntheticSummary) -> list[Table]:
 
 def _planted(summary: SyntheticSummary) -> list[Table]:
     """What each rule finds, how many fire at once, and the sweep of the magnitude rule."""
-    rules, l0, sweep = [], [], []
+    rules: list[tuple[str, ...]] = []
+    l0: list[tuple[str, ...]] = []
+    sweep: list[tuple[str, ...]] = []
     for name, by_training in summary["planted"].items():
         for trained, of in by_training.items():
             about = (name, trained, cell(of["learned"], 1))

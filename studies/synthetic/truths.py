@@ -71,7 +71,8 @@ def make_truth(name: str, seed: int, d_in: int) -> Truth:
     from sae_lens.synthetic import ActivationGenerator, FeatureDictionary
 
     count, draw = PER_DIMENSION[name] * d_in, _seed(name, seed, 0, 0)
-    parents, structure = torch.full((count,), -1), {}
+    parents = torch.full((count,), -1)
+    structure: dict[str, Any] = {}
     if name == HIER:
         parents, probabilities, structure = _hierarchy(count, draw)
     else:

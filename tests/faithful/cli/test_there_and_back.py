@@ -124,7 +124,7 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.runs.publish.publish_corpus": [PublishCorpusConfig(A, "me/it", False, "v2", True, True)],
     "studies.runs.publish.publish_saes": [PublishSaesConfig(A, "me/it", True, "v2", True)],
-    "studies.report.write.write_report": [ReportConfig(OUT), ReportConfig(OUT, A, True)],
+    "studies.report.write.write_report": [ReportConfig(OUT), ReportConfig(OUT, A, True, True)],
 }  # fmt: skip
 
 
