@@ -49,7 +49,8 @@ class ForeignRule:
 
 
 RULE = ForeignRule()
-"""As settled on planted truth (docs/metrics.md)."""
+"""Share and quantile from sweeps on planted truth, seen with the foreign features alone; 1 % and 0.1 % are the paper's, and
+few rates were tried (docs/metrics.md)."""
 
 
 def quantiles_of(values: Tensor, latents: Tensor, d_sae: int, quantiles: Sequence[float]) -> Tensor:
