@@ -98,7 +98,7 @@ def ours(task: Task) -> dict[str, Tensor]:
     some = torch.cat([x for x, _ in zip(task.batches(), range(64), strict=False)])
     config = StackConfig(
         work.d_in, work.d_sae, work.k, (task.seed,), work.steps, work.lr, work.dead,
-        variant=find_variant(task.variant, json.loads(os.environ.get("PARAMETERS", "{}"))),
+        variant=find_variant(task.variant, {}),
     )  # fmt: skip
     stack = Stack(config, some.mean(0), float(some.square().sum(1).mean().rsqrt()), "cpu")
     for x in task.batches():
@@ -268,7 +268,12 @@ class Runs:
                 price = above[1]["price"] ** (1 - part) * below[1]["price"] ** part
             else:
                 price *= math.exp(max(-1.0, min(1.0, off)))
-        return min(tried, key=_far)[1]
+        off, nearest = min(tried, key=_far)
+        if abs(off) > NEAR:
+            print(
+                f"{system} {variant}, seed {seed}: L0 {nearest['l0']:.2f} is the nearest to {wanted:.2f} that was found"
+            )
+        return nearest
 
 
 def _far(tried: tuple[float, dict[str, float]]) -> float:

@@ -78,6 +78,14 @@ class Codes(ABC):
         """In how many tokens each latent fires, [F], int64."""
 
     @abstractmethod
+    def energies(self, d_sae: int) -> Tensor:
+        """Sum over tokens of each latent's squared code, [F]."""
+
+    @abstractmethod
+    def fired_in(self, block: int, d_sae: int) -> Tensor:
+        """Which latents fire in each block of so many tokens, bool [B, F]; what is left behind the last is not looked at."""
+
+    @abstractmethod
     def dense(self, d_sae: int) -> Tensor:
         """As a matrix [N, F]."""
 
@@ -137,6 +145,21 @@ class SparseCodes(Codes):
         counts = torch.zeros(d_sae, dtype=torch.int64, device=self.values.device)
         return counts.index_add_(0, self.latents, (self.values > 0).long())
 
+    def energies(self, d_sae: int) -> Tensor:
+        """See `Codes`."""
+        codes = by_latent(self.latents, self.starts, d_sae)
+        return scalar_sums(codes.starts, self.values.square()[codes.order])
+
+    def fired_in(self, block: int, d_sae: int) -> Tensor:
+        """See `Codes`."""
+        blocks = (len(self.starts) - 1) // block
+        place = (
+            torch.div(tokens_of(self.starts, len(self.latents)), block, rounding_mode="floor") * d_sae + self.latents
+        )
+        counts = torch.zeros((blocks + 1) * d_sae, dtype=torch.int32, device=place.device)
+        counts.index_add_(0, place, (self.values > 0).int())
+        return counts[: blocks * d_sae].view(blocks, d_sae) > 0
+
     def dense(self, d_sae: int) -> Tensor:
         """See `Codes`."""
         tokens = tokens_of(self.starts, len(self.latents))
@@ -187,6 +210,15 @@ class DenseCodes(Codes):
     def counts(self, d_sae: int) -> Tensor:
         """See `Codes`."""
         return (self.values > 0).sum(0)
+
+    def energies(self, d_sae: int) -> Tensor:
+        """See `Codes`."""
+        return self.values.square().sum(0)
+
+    def fired_in(self, block: int, d_sae: int) -> Tensor:
+        """See `Codes`."""
+        whole = len(self.values) // block * block
+        return (self.values[:whole] > 0).unflatten(0, (-1, block)).any(1)
 
     def dense(self, d_sae: int) -> Tensor:
         """See `Codes`."""

@@ -99,7 +99,9 @@ class StackConfig:
         cells, d_in, d_sae = len(self.init_seeds), self.d_in, self.d_sae
         cell = 12 * (2 * d_sae * d_in + d_sae + d_in) + 8 * d_sae + self.variant.memory(d_in, d_sae)
         scored = tokens if self.variant.budget != "token" else min(tokens, max(1, SCORES // d_sae))
-        return cells * cell + 4 * (2 * d_sae * d_in + 3 * tokens * d_in + scored * d_sae)
+        # Where all above 0 fire, gradients of all codes are made, by which they are masked.
+        beside = self.variant.scratch(tokens, d_in, d_sae) + 8 * tokens * d_sae * (self.variant.budget == "any")
+        return cells * cell + 4 * (2 * d_sae * d_in + 3 * tokens * d_in + scored * d_sae) + beside
 
     def flops(self, tokens: int) -> int:
         """Operations that one step cannot do without, dead latents aside: the encoders' dense products, four sparse ones."""

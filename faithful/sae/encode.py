@@ -65,6 +65,8 @@ class Encoder(NamedTuple):
             starts = torch.arange(0, len(latents) + 1, k, device=latents.device)
         if dtype != torch.float32:
             values = row_dots(centred, weights.W_enc, latents, starts).add_(weights.b_enc[latents])
+            if gate is not None:  # where fewer are open than may fire, others were chosen
+                values.masked_fill_(~gate[latents], 0)
         return SparseCodes(values.relu_(), latents, starts), dead
 
 

@@ -1,4 +1,4 @@
-"""S TopK SAEs of one shape, trained in step on the same batches with exact sparse gradients."""
+"""S SAEs of one shape, trained in step on the same batches with exact sparse gradients."""
 
 import math
 from dataclasses import replace
@@ -129,7 +129,7 @@ class Stack:
         """Train every cell that was not stopped on one batch.
 
         On a GPU the work is queued. Where AuxK is on, each cell first waits until the device has counted its dead latents
-        in the step before: the host is at most one step ahead.
+        in the step before: the host is at most one step ahead. Variants may wait for more, as their files show.
 
         Args:
             x: [N, d_in], raw activations of any float type.
@@ -192,7 +192,7 @@ class Stack:
             eps=config.eps,
             clip=config.clip,
         )
-        if variant.unit_rows:
+        if variant.unit_rows and "W_dec" not in variant.frozen:
             normalise(weights.W_dec)
         variant.project(weights, state)
         aux = revival.loss if revival else torch.zeros_like(fvu)

@@ -98,12 +98,14 @@ class Variant:
         budget: what may fire: the k best latents of each `token`, the N·k best codes of a `batch`, `any` above 0.
         unit_rows: whether decoder rows are kept at length 1.
         frozen: weights that are not trained, by name.
+        stays: whether decoder rows are kept near their start, which is then no sign of too little training.
         version: counts changes of the variant that give the same parameters other weights.
     """
 
     budget: ClassVar[Literal["token", "batch", "any"]] = "token"
     unit_rows: ClassVar[bool] = True
     frozen: ClassVar[tuple[str, ...]] = ()
+    stays: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
     @property
@@ -126,6 +128,10 @@ class Variant:
 
     def memory(self, d_in: int, d_sae: int) -> int:
         """Bytes of what it remembers of a cell."""
+        return 0
+
+    def scratch(self, tokens: int, d_in: int, d_sae: int) -> int:
+        """Bytes that it uses beside in a step of so many tokens, once for all cells."""
         return 0
 
     def phase(self, fraction: float, k: int, auxk: float) -> Phase:

@@ -16,6 +16,7 @@ from faithful.base.files import open_own, reason_of, remove_temporaries, write_t
 from faithful.base.records import check_archive
 from faithful.base.shapes import Count, check
 from faithful.sae.stack import StackState, select_cells
+from faithful.sae.variant import DEFAULT
 from faithful.store.shape import Shape
 from faithful.training.cell import Cell, LogRow
 
@@ -132,11 +133,14 @@ def stack_state(state: PassState, shape: Shape, init_seeds: tuple[int, ...]) -> 
     """The state of some cells of one shape, whatever cells shared their stack.
 
     Raises:
-        FaithfulError: it is of a version without variants.
+        FaithfulError: it holds none, as where a variant's parameters were others in the version that wrote it.
     """
     for stack in state["stacks"]:
         of = stack["shape"]
-        if (of["d_sae"], of["k"], of.get("variant")) == (shape.d_sae, shape.k, shape.variant.label):
+        if "variant" not in of:  # of a version before there were variants
+            of = {**of, "variant": DEFAULT}
+            stack = {**stack, "shape": of, "states": [{} for _ in of["init_seeds"]]}
+        if (of["d_sae"], of["k"], of["variant"]) == (shape.d_sae, shape.k, shape.variant.label):
             return select_cells(stack, init_seeds)
     raise FaithfulError(
         f"The checkpoint does not hold {shape.name} as this version trains it; delete the corpus' {FOLDER} to start it anew."

@@ -139,7 +139,8 @@ class TrainingPass:
             if cell.sha256 in self.diverged:
                 continue
             if math.isfinite(row["loss"]):
-                rows.append({"step": self.step, "tokens": tokens, "seconds": round(self.seconds, 2), **row})
+                when = {"step": self.step, "tokens": tokens, "seconds": round(self.seconds, 2)}
+                rows.append(cast(LogRow, when | row | when))
             else:
                 self._leave(cell, f"{row['loss']} at step {self.step}")
         self.noted = self.step

@@ -83,6 +83,8 @@ class _TensorBoard:
     def log(self, step: int, rows: Sequence[StepFigures]) -> None:
         for writer, row in zip(self.writers, rows, strict=True):
             for key, value in row.items():
+                if value is None:  # what a variant reports of itself and is no number
+                    continue
                 writer.add_scalar(key, value, step)
 
     def close(self) -> None:

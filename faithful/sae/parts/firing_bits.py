@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-POWERS = (1, 2, 4, 8, 16, 32, 64, 128)
 POPCOUNTS = torch.tensor([value.bit_count() for value in range(256)], dtype=torch.int64)
 PIECE = 2**24
 
@@ -18,7 +17,7 @@ def pack(fired: Tensor) -> Tensor:
     blocks, d_sae = fired.shape
     padded = fired.new_zeros(-(-blocks // 8) * 8, d_sae)
     padded[:blocks] = fired
-    powers = torch.tensor(POWERS, dtype=torch.uint8, device=fired.device)
+    powers = _powers(fired.device)
     return (
         (padded.unflatten(0, (-1, 8)).to(torch.uint8) * powers[None, :, None]).sum(1, dtype=torch.uint8).T.contiguous()
     )
@@ -46,5 +45,8 @@ def joint_popcounts(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _unpacked(bits: Tensor) -> Tensor:
-    powers = torch.tensor(POWERS, dtype=torch.uint8, device=bits.device)
-    return ((bits[:, :, None] & powers) > 0).flatten(1).float()
+    return ((bits[:, :, None] & _powers(bits.device)) > 0).flatten(1).float()
+
+
+def _powers(device: torch.device) -> Tensor:
+    return (2 ** torch.arange(8, device=device)).to(torch.uint8)

@@ -23,13 +23,14 @@ class Grouped(Variant):
 
     Attributes:
         weight: of the penalty at its strongest, beside fvu.
-        alpha: cosine that two latents of one group may have; 0 is strict.
+        alpha: cosine that two latents of one group may have; 0 is strict. Until groups are first found, at a twentieth of the
+            training, no two latents are of one.
         groups: how many.
         sample: rows that the penalty is estimated from in a step.
     """
 
     weight: Annotated[float, Between(0)] = 0.03
-    alpha: Annotated[float, Between(0, 0.99)] = 0.2
+    alpha: Annotated[float, Between(0, 0.999999)] = 0.2
     groups: Annotated[int, Between(1, 4096)] = 32
     sample: Annotated[int, Between(2, 4096)] = 1024
 
@@ -59,10 +60,6 @@ class Grouped(Variant):
         push(state["bits"], pack(batch.codes.dense(d_sae) > 0))
         if ahead[0] == 0:
             state["groups"].copy_(groups_by_firing(state["bits"], self.groups, batch.generator()))
-            self.grouped(batch, state)
-
-    def grouped(self, batch: Batch, state: State) -> None:
-        """Called when groups were found."""
 
     def sampled(self, batch: Batch) -> torch.Tensor:
         """The rows that this step's penalty is estimated from, int64."""

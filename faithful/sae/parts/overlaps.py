@@ -49,7 +49,10 @@ def conditions(W_dec: Tensor, groups: Tensor) -> Tensor:
         size, d_in = rows.shape
         if not 2 <= size < d_in:
             continue
-        values = torch.linalg.eigvalsh(rows @ rows.T).clamp_min(1e-12)
+        gram = rows @ rows.T
+        if not bool(torch.isfinite(gram).all()):  # the cell has diverged, which is told of its loss
+            continue
+        values = torch.linalg.eigvalsh(gram).clamp_min(1e-12)
         root = (size / d_in) ** 0.5
         found.append(values[-1] / values[0] / ((1 + root) / (1 - root)) ** 2)
     return torch.stack(found) if found else W_dec.new_zeros(0, dtype=torch.float64)

@@ -17,8 +17,8 @@ class Anneal(Variant):
         until: share of the training after which k is what was asked for.
     """
 
-    start: Annotated[float, Between(1)] = 4.0
-    until: Annotated[float, Between(0.01, 1)] = 0.8
+    start: Annotated[float, Between(1, 1024)] = 4.0
+    until: Annotated[float, Between(0.01, 0.95)] = 0.8
 
     def phase(self, fraction: float, k: int, auxk: float) -> Phase:
         """See `Variant`."""

@@ -21,6 +21,7 @@ MEMORY = 0.99
 BLOCK, BLOCKS = 32, 512
 ROUNDING = 1e-5
 WAY = 5.0
+LOOKS = 50
 COUNTS = ("checks", "violations", "single", "tightness")
 
 
@@ -39,7 +40,7 @@ class Compression(Variant):
         epsilon: that mean.
         warmup: share of the training in which all latents take part.
         until: share of the training at which a gradual fall ends.
-        check_every: steps from one check of the bound, and move of the gate, to the next.
+        check_every: most steps from one check of the bound, and move of the gate, to the next; there are 50 at least.
     """
 
     keep: Annotated[float, Between(0.001, 1)] = 0.5
@@ -66,13 +67,17 @@ class Compression(Variant):
         """See `Variant`."""
         return d_sae * (5 + BLOCKS // 8)
 
+    def scratch(self, tokens: int, d_in: int, d_sae: int) -> int:
+        """See `Variant`: all scores once more."""
+        return 4 * tokens * d_sae
+
     def begin(self, weights: Weights) -> State:
         """See `Variant`."""
         like = weights.b_enc
         return {
             "importance": torch.zeros_like(like),
             "gate": torch.ones_like(like, dtype=torch.bool),
-            "share": like.new_tensor(1.0),
+            "share": like.new_tensor(1.0, dtype=torch.float64),
             "bits": empty_bits(len(like), BLOCKS, like.device),
             **{name: like.new_zeros((), dtype=torch.float64) for name in COUNTS},
         }
@@ -83,14 +88,14 @@ class Compression(Variant):
 
     def observe(self, batch: Batch, state: State) -> None:
         """See `Variant`: energies and firing bits of every batch; now and then the bound, and the gate."""
-        dense = batch.codes.dense(len(batch.W_dec))
-        state["importance"].lerp_(dense.square().mean(0), 1 - MEMORY if batch.step else 1.0)
-        whole = len(dense) // BLOCK * BLOCK
-        if whole:
-            push(state["bits"], pack((dense[:whole] > 0).unflatten(0, (-1, BLOCK)).any(1)))
-        if batch.step % self.check_every == 0:
+        tokens, d_sae = len(batch.x), len(batch.W_dec)
+        energies = batch.codes.energies(d_sae) / tokens
+        state["importance"].lerp_(energies, 1 - MEMORY if batch.step else 1.0)
+        push(state["bits"], pack(batch.codes.fired_in(min(BLOCK, tokens), d_sae)))
+        every = max(1, min(self.check_every, batch.steps // LOOKS))
+        if batch.step % every == 0:
             cost = self._check_bound(batch, state)
-            self._move_gate(batch, state, cost)
+            self._move_gate(batch, state, cost, every)
 
     def _check_bound(self, batch: Batch, state: State) -> Tensor:
         """Count what the gate does to each token; the mean of bound/‖x − mean(x)‖."""
@@ -98,7 +103,10 @@ class Compression(Variant):
         values, latents = top_k(scores, batch.phase.k)
         values = values.relu_()
         dropped = (values * ~state["gate"][latents]).sum(1)
-        apart = torch.linalg.vector_norm(decode(values, latents, batch.W_dec) - (batch.error + batch.x), dim=1)
+        # Codes with the gate from the same scores: those of the step may have been chosen by rounded ones.
+        rest, among = top_k(scores.masked_fill_(~state["gate"], -torch.inf), batch.phase.k)
+        both = decode(values, latents, batch.W_dec) - decode(rest.relu_(), among, batch.W_dec)
+        apart = torch.linalg.vector_norm(both, dim=1)
         touched, bound = dropped > 0, 2 * dropped
         slack = ROUNDING * (1 + torch.linalg.vector_norm(batch.x, dim=1))
         state["checks"] += touched.sum()
@@ -107,7 +115,7 @@ class Compression(Variant):
         state["tightness"] += torch.where(touched, apart / bound, 0).sum()
         return (bound / torch.linalg.vector_norm(batch.x - batch.x.mean(0), dim=1)).mean()
 
-    def _move_gate(self, batch: Batch, state: State, cost: Tensor) -> None:
+    def _move_gate(self, batch: Batch, state: State, cost: Tensor, every: int) -> None:
         done = batch.fraction
         if done < self.warmup:
             return
@@ -119,14 +127,15 @@ class Compression(Variant):
             share.fill_(self.keep + (1 - self.keep) * left)
         else:
             # A share can be halved or doubled some seven times over the whole training, whatever its length.
-            pace = WAY * self.check_every / batch.steps
+            pace = WAY * every / batch.steps
             share.mul_(torch.where(cost <= self.epsilon, math.exp(-pace), math.exp(pace))).clamp_(self.keep, 1.0)
         order = state["importance"].argsort(descending=True, stable=True)
         rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
         state["gate"].copy_(rank < torch.ceil(share * len(order)))
 
     def report(self, state: State) -> dict[str, float]:
-        """See `Variant`: kept latents, how many were idle in the last 512 blocks of 32 tokens, and how the bound fared."""
+        """See `Variant`: kept latents, how many of them fired in none of the last batches (at most 512 blocks of 32
+        tokens), and how the bound fared."""
         checks = float(state["checks"])
         return {
             "kept": float(state["gate"].sum()),

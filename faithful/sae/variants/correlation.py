@@ -36,8 +36,8 @@ class Correlation(Variant):
     """
 
     weight: Annotated[float, Between(0)] = 0.1
-    start: Annotated[float, Between(1)] = 4.0
-    until: Annotated[float, Between(0.01, 1)] = 0.8
+    start: Annotated[float, Between(1, 1024)] = 4.0
+    until: Annotated[float, Between(0.01, 0.95)] = 0.8
     beta: Annotated[float, Between(1e-6, 1)] = 0.01
     epsilon: Annotated[float, Between(0)] = 1e-6
     damped: bool = False

@@ -10,6 +10,7 @@ class FrozenDecoder(Variant):
     """TopK whose decoder rows are not trained."""
 
     frozen = ("W_dec",)
+    stays = True
 
 
 VARIANT = FrozenDecoder

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from faithful.base.shapes import Between
-from faithful.sae.parts.grouped import Grouped
+from faithful.sae.parts.grouped import GROUPING, Grouped
 from faithful.sae.parts.overlaps import conditions, excess_overlap
 from faithful.sae.parts.schedules import ramp
 from faithful.sae.variant import Batch, Phase, State, Weights
+
+LOOKS = 50
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,10 @@ class Orthogonal(Grouped):
         by_error: weigh the penalty also by clamp(1 − fvu/θ, 0, 1), with the running fvu: the record's adaptive form.
         theta: that θ.
         stop: largest median over groups of the condition number of W_g W_gᵀ, as a multiple of what random rows have (the
-            Marchenko–Pastur edge), beyond which the penalty ends for good.
+            Marchenko–Pastur edge), beyond which the penalty ends for good; groups as large as the dimensions have none.
     """
 
-    alpha: Annotated[float, Between(0, 0.99)] = 0.1
+    alpha: Annotated[float, Between(0, 0.999999)] = 0.1
     ramp: Annotated[float, Between(0, 1)] = 0.1
     by_error: bool = False
     theta: Annotated[float, Between(0.001, 2)] = 0.5
@@ -46,8 +48,13 @@ class Orthogonal(Grouped):
         eagerness = (1 - batch.fvu / self.theta).clamp(0, 1) if self.by_error else 1.0
         return state["pressed"] * eagerness * overlap
 
-    def grouped(self, batch: Batch, state: State) -> None:
-        """See `Grouped`."""
+    def observe(self, batch: Batch, state: State) -> None:
+        """See `Variant`: groups are looked at fifty times in a training."""
+        super().observe(batch, state)
+        if batch.fraction > GROUPING[0] and batch.step % max(1, batch.steps // LOOKS) == 0:
+            self._watch(batch, state)
+
+    def _watch(self, batch: Batch, state: State) -> None:
         found = conditions(batch.W_dec, state["groups"])
         if len(found):
             state["condition"].copy_(torch.median(found))

@@ -17,6 +17,7 @@ class SoftFrozen(Variant):
         cosine: the least.
     """
 
+    stays = True
     cosine: Annotated[float, Between(0, 1)] = 0.8
 
     def memory(self, d_in: int, d_sae: int) -> int:

@@ -40,6 +40,11 @@ def test_errors_dots_counts_and_the_matrix(codes: Codes) -> None:
     torch.testing.assert_close(codes.dots(x, rows), of_matrix(codes, x @ rows.T))
     assert torch.equal(codes.counts(D_SAE), (dense > 0).sum(0))
     assert torch.equal(codes.dense(D_SAE), dense)
+    torch.testing.assert_close(codes.energies(D_SAE), dense.square().sum(0))
+    for block, blocks in ((1, 40), (16, 2)):
+        wanted = (dense[: block * blocks] > 0).unflatten(0, (-1, block)).any(1)
+        assert torch.equal(codes.fired_in(block, D_SAE), wanted)
+    assert torch.equal(codes.of_values(2 * codes.values).dense(D_SAE), 2 * dense)
 
 
 def test_a_range_of_latents(codes: Codes) -> None:

@@ -74,3 +74,11 @@ def test_where_few_are_above_nothing_they_are_listed() -> None:
         assert isinstance(codes, kind)
         assert codes.dense(40).any()
         torch.testing.assert_close(codes.dense(40), (SCORES - down).relu())
+
+
+def test_what_a_gate_shuts_does_not_fire_where_fewer_are_open_than_may() -> None:
+    gate = torch.arange(40) < 2
+    for dtype in (torch.float32, torch.bfloat16):
+        for variant in (Plain(), find_variant("batchtopk", {})):
+            found = encoded(variant, gate, dtype)
+            assert not found[:, 2:].any() and found[:, :2].any()

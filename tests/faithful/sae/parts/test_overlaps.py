@@ -38,3 +38,20 @@ def test_random_rows_are_at_the_edge_and_copies_are_far_beyond() -> None:
     rows[1] = torch.nn.functional.normalize(rows[0] + 1e-3 * rows[1], dim=0)
     assert conditions(rows, groups)[0] > 1000
     assert len(conditions(rows, torch.full((120,), -1))) == 0
+
+
+def test_its_gradient_is_that_of_the_definition() -> None:
+    rows, groups = init_weights(2, 6, 9).double().requires_grad_(), torch.tensor([0, 0, 1, 1, 1, 2, -1, -1, 0])
+    unit = torch.nn.functional.normalize(rows, dim=1)
+    shared = (groups[:, None] == groups) & (groups >= 0)[:, None]
+    excess = torch.relu((unit @ unit.T).abs() - 0.2 * shared).masked_fill(torch.eye(9).bool(), 0)
+    (wanted,) = torch.autograd.grad(excess.square().sum() / 9, rows)
+    (found,) = torch.autograd.grad(excess_overlap(rows, groups, 0.2, torch.arange(9)), rows)
+    torch.testing.assert_close(found, wanted)
+    assert wanted.abs().max() > 0.01
+
+
+def test_rows_of_a_diverged_cell_have_no_condition() -> None:
+    rows = init_weights(3, 40, 12)
+    rows[1, 2] = torch.nan
+    assert len(conditions(rows, torch.tensor([0] * 6 + [1] * 6))) == 1

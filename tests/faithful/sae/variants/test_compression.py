@@ -42,6 +42,20 @@ def test_shares_over_the_training() -> None:
     assert loose < 0.7 * strict
 
 
+def test_the_bound_is_of_the_gate_alone_where_scores_are_rounded() -> None:
+    data = batches(60, 64, 64)
+    config = replace(CONFIG, d_in=64, d_sae=2048, k=32, steps=60, gemm_dtype="bfloat16", variant=Compression(keep=0.5))
+    found = trained(config, data).report(0)
+    assert found["bound_checks"] > 1000 and found["bound_violations"] == 0
+
+
+def test_it_compresses_however_short_the_training() -> None:
+    for steps, every in ((30, 10), (100, 1000)):
+        config = replace(CONFIG, steps=steps, variant=Compression(keep=0.1, check_every=every))
+        found = trained(config, batches(steps, 16, 24)).report(0)
+        assert found["kept"] == 10 and found["bound_checks"] > 0 and found["idle"] < 10
+
+
 def test_fewer_latents_than_fire_are_refused() -> None:
     with pytest.raises(FaithfulError, match="keeps 3 of 96 latents, and 4 fire per token"):
         replace(CONFIG, variant=Compression(keep=0.03))

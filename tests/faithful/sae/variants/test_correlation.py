@@ -55,6 +55,22 @@ def gradient(**settings: Any) -> torch.Tensor:
     return found
 
 
+def test_the_gradient_is_that_of_the_definition_with_the_running_part_held() -> None:
+    variant = Correlation(beta=0.05)
+    state, values = variant.begin(WEIGHTS), codes(3).requires_grad_()
+    variant.observe(batch(codes(4)), state)
+    covariance = values.T.cov(correction=0)
+    held = torch.lerp(state["covariance"], covariance.detach() + 1e-6 * torch.eye(12), 0.05)
+    whole = held + covariance - covariance.detach()
+    scale = whole.diagonal().rsqrt()
+    squares = (whole * scale[:, None] * scale).square()
+    together = ((values > 0).float().T @ (values > 0).float() > 0).fill_diagonal_(False)
+    (wanted,) = torch.autograd.grad((squares * together).sum() / together.sum(), values)
+    (found,) = torch.autograd.grad(variant.objective(batch(values), state), values)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-8)
+    assert wanted.abs().max() > 1e-6
+
+
 def test_damping_divides_the_gradient() -> None:
     torch.testing.assert_close(gradient(damped=True), 0.05 * gradient(), rtol=1e-4, atol=1e-9)
     assert gradient().abs().max() > 0
