@@ -9,7 +9,7 @@ from torch import Tensor
 
 from faithful.base.progress import silent
 from faithful.sae.threshold import ThresholdSAE
-from studies.common.foreign import RULE, Strongest
+from studies.common.foreign import RULE, quantiles_of
 from studies.common.results import Done
 from studies.synthetic.bench import Bench
 from studies.synthetic.config import SyntheticConfig
@@ -66,9 +66,8 @@ def test_strong_firing_tells_what_density_does_not(texts: dict[str, Tensor]) -> 
 def test_the_reference_is_that_of_the_rule() -> None:
     codes = torch.rand(3000, 5, generator=torch.Generator().manual_seed(0))
     codes[codes < torch.tensor([0.1, 0.9, 0.999, 0.0, 2.0])] = 0
-    strongest = Strongest(5, 3000, 0.99)
-    strongest.add(codes, torch.arange(5).expand(3000, 5))
-    assert torch.equal(reference_of(codes.T.contiguous().sort(1).values, 0.99), strongest.reference())
+    expected = quantiles_of(codes, torch.arange(5).expand(3000, 5), 5, [0.99])[0]
+    assert torch.equal(reference_of(codes.T.contiguous().sort(1).values, 0.99), expected)
 
 
 def test_noise_is_as_large_as_the_truth() -> None:
