@@ -20,8 +20,8 @@ from studies.variants.figures import draw
 from studies.variants.measured import Read, of_metric, read_figures
 from studies.variants.summary import VariantsSummary
 
-ALIKE = ("tokens", "epochs", "batch", "buffer", "context", "layout", "data_seed", "prefix_sha256")
-"""What SAEs that are compared must have in common, beside corpus, hook, width and k."""
+FREE = {"init_seed", "variant", "variant_version", "parameters", "objective", "schedule"}
+"""What SAEs that are compared may differ in; all else of their identity decides their weights too."""
 
 
 class Group(NamedTuple):
@@ -91,7 +91,7 @@ def _groups(saes: Sequence[TrainedSae]) -> list[Group]:
 
 def _refuse_otherwise(one: TrainedSae, other: TrainedSae) -> None:
     a, b = dict(one.identity), dict(other.identity)
-    for name in ALIKE:
+    for name in sorted((a.keys() | b.keys()) - FREE):
         if a.get(name) != b.get(name):
             raise FaithfulError(
                 f"{one.source} and {other.source} differ in {name.replace('_', ' ')} too ({a.get(name)} and {b.get(name)});"

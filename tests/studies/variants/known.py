@@ -24,7 +24,7 @@ def written(run: Path, corpus: str, name: str, seed: int, fvu: float, **changes:
     variant = find_variant(name, SETTINGS[name])
     identity: dict[str, Any] = {
         "model": "tiny-gpt2", "corpus": corpus, "hook": "resid_pre.1", "init_seed": seed, "d_sae": 16, "k": 4, "tokens": 100,
-        "context": 32, "layout": "aligned", "dtype": "float32",
+        "context": 32, "layout": "aligned", "dtype": "float32", "lr": 0.01,
     }  # fmt: skip
     if name != "topk":
         identity |= {"variant": name, "variant_version": 1, "parameters": dict(vars(variant))}

@@ -51,6 +51,16 @@ def test_what_cannot_be_compared_is_one_sentence(run: Path, tmp_path: Path) -> N
         studied(run, own="other")
     with pytest.raises(FaithfulError, match=r"no variant beside TopK .* --variant topk,NAME"):
         study_variants(VariantsConfig((run / "saes" / "own" / "anneal",), run / "studies" / "variants"), print)
-    written(run, "own", "anneal", 0, 0.1, tokens=200)
-    with pytest.raises(FaithfulError, match=r"differ in tokens too \((100 and 200|200 and 100)\)"):
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [("tokens", 100, 200), ("lr", 0.01, 0.02), ("model", "tiny-gpt2", "other"), ("dead_tokens", None, 7)],
+)
+def test_a_setting_that_differs_beside_the_variant_is_named(
+    run: Path, name: str, before: object, after: object
+) -> None:
+    written(run, "own", "anneal", 0, 0.1, **{name: after})
+    words = name.replace("_", " ")
+    with pytest.raises(FaithfulError, match=rf"differ in {words} too \(({before} and {after}|{after} and {before})\)"):
         studied(run)
