@@ -47,6 +47,7 @@ class Study:
         sizes: settings that are left to the device, and what they are then.
         captions: of its figures, by the names of their files.
         lead: the figure that the report shows first, before the tables.
+        family: what Holm's correction is over.
         of_seeds_alone: figures whose intervals leave out what else was drawn, as a sentence.
         of_saes: whether it reads SAEs (`StudyConfig`) or corpora alone.
         of_run: whether it reads a run at all; else it makes what it works on, and is none of those that a run lacks.
@@ -68,6 +69,7 @@ class Study:
     sizes: Mapping[str, Size] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
     lead: str = ""
+    family: str = "the study's headline contrasts"
     of_seeds_alone: str = ""
     of_saes: bool = True
     of_run: bool = True

@@ -1,14 +1,17 @@
 """What `faithful study fakes` is told, and its record."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from faithful.options.marks import SETTING, CountOrNone
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
+
+if TYPE_CHECKING:  # torch, which `--help` does without
+    from studies.common.foreign import ForeignRule
 
 NOISE_CONTEXTS = 1000
 PANEL_PASSES, NOISE_PASSES = 9, 3
@@ -71,6 +74,22 @@ FOREIGN = Headline(
 """A family of its own: the rules of the paper and their corrected p do not depend on it."""
 
 
+def rule_of(config: FakesConfig) -> "ForeignRule":
+    """The rule for foreign latents, with what was stated of it.
+
+    Raises:
+        FaithfulError: a share or a quantile that is none.
+    """
+    from studies.common.foreign import RULE
+
+    stated = {"quantile": config.foreign_quantile, "share": config.foreign_share}
+    return replace(RULE, **{name: value for name, value in stated.items() if value is not None})
+
+
+def _check(config: FakesConfig) -> None:
+    rule_of(config)
+
+
 def _foreign_verdicts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Verdicts on features that the other's text lacks."""
     entries = summary.get("foreign", {}).get("contrasts", [])
@@ -87,6 +106,7 @@ STUDY = Study(
     config=FakesConfig,
     cost=_cost,
     headline=HEADLINE,
+    check=_check,
     verdicts=_foreign_verdicts,
     sizes={"tokens": panel_tokens, "noise_tokens": noise_tokens},
     captions={

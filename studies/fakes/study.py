@@ -12,12 +12,11 @@ from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, remark, silent
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.common.examples import write_examples
-from studies.common.foreign import RULE
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel, noise_rows
 from studies.common.results import Done, Row, write_results
 from studies.fakes import figures as fakes_figures
-from studies.fakes.config import FOREIGN, HEADLINE, NOISE_CONTEXTS, FakesConfig, noise_tokens
+from studies.fakes.config import FOREIGN, HEADLINE, NOISE_CONTEXTS, FakesConfig, noise_tokens, rule_of
 from studies.fakes.counts import FakeCounts
 from studies.fakes.foreign import NOISE, ForeignFigures
 from studies.fakes.rules import interval
@@ -46,8 +45,7 @@ def study_fakes(config: FakesConfig, report: Reporter = silent) -> Done:
         FaithfulError: fewer random tokens than a context holds, a share or quantile that is none, and what `resolve_input`
             and `load_panel` refuse.
     """
-    stated = {"quantile": config.foreign_quantile, "share": config.foreign_share}
-    rule = replace(RULE, **{name: value for name, value in stated.items() if value is not None})
+    rule = rule_of(config)
     found = resolve_input(config)
     panel = load_panel(found, config.tokens)
     wanted = config.noise_tokens or noise_tokens(found.device, found.context)

@@ -105,24 +105,29 @@ def verdicts(name: str, summary: Summary) -> list[Verdict]:
 def answer(run: RunFound) -> Answer:
     """The question and what the run's studies say to it."""
     controls = _controls(run)
-    of_run = {name: study for name, study in run.studies.items() if name not in KNOWN or name in STUDIES}
+    of_run = {
+        name: study for name, study in run.studies.items() if run.of_truths or name not in KNOWN or name in STUDIES
+    }
     found = [(name, entry) for name, study in of_run.items() for entry in headlines(study.summary)]
     entries = [(name, entry) for name, entry in found if entry["b"] not in controls]
     said = [conclusion(entry) for _, entry in entries]
-    sentences = [*_basis(entries, said), *_differing(entries), *_remaining(entries)]
+    sentences = [*_basis(entries, said, run.of_truths), *_differing(entries), *_remaining(entries)]
     sentences += _controlled([(name, entry) for name, entry in found if entry["b"] in controls])
-    known = [(STUDIES[name], study.summary) for name, study in run.studies.items() if name in STUDIES]
+    known = [(KNOWN[name], study.summary) for name, study in of_run.items() if name in KNOWN]
     remarks = [note for study, summary in known for note in study.warnings(summary)]
     remarks += [note for study, summary in known for note in study.remarks(summary)]
     of_drawn = any(entry.get("error_drawn") is not None for _, entry in entries)
-    remarks += [GIVEN if of_drawn else CONDITIONAL] if entries else []
+    if entries and not run.of_truths:
+        remarks.append(GIVEN if of_drawn else CONDITIONAL)
     gone = dict.fromkeys(name for study in run.studies.values() for name in study.summary.get("missing_corpora", ()))
     if gone:
         remarks.append(f"Not in the panel, since their text was not where it had been: {listed(gone)}.")
-    missing = [name for name in STUDIES if name not in run.studies]
+    missing = [] if run.of_truths else [name for name in STUDIES if name not in run.studies]
     if missing:
         remarks.append(f"Not studied in this run: {', '.join(missing)}.")
-    return Answer(QUESTION, _short(run, said), " ".join(sentences), " ".join(remarks))
+    first = KNOWN.get(next(iter(run.studies), ""))
+    question = first.question if first and run.of_truths else QUESTION
+    return Answer(question, _short(run, said), " ".join(sentences), " ".join(remarks))
 
 
 def _short(run: RunFound, said: list[str]) -> str:
@@ -150,16 +155,15 @@ def _short(run: RunFound, said: list[str]) -> str:
     return "No: no relevant difference in anything that was compared."
 
 
-def _basis(entries: list[tuple[str, Contrast]], said: list[str]) -> list[str]:
+def _basis(entries: list[tuple[str, Contrast]], said: list[str], of_truths: bool) -> list[str]:
     """How many comparisons came to which verdict, and why none did."""
     if not entries:
         return []
     a, b = _names(entry["a"] for _, entry in entries), _names(entry["b"] for _, entry in entries)
     counts = [f"{said.count(kind)} {words[said.count(kind) != 1]}" for kind, words in COUNTED.items() if kind in said]
     plural = "s" if len(entries) > 1 else ""
-    found = [
-        f"Of {len(entries)} headline comparison{plural} of SAEs trained on {a} with SAEs trained on {b}, {listed(counts)}."
-    ]
+    compared = f"{a} with {b}" if of_truths else f"SAEs trained on {a} with SAEs trained on {b}"
+    found = [f"Of {len(entries)} headline comparison{plural} of {compared}, {listed(counts)}."]
     undecided = [
         (name, entry["seeds"], str(entry["verdict"]).removeprefix(f"{UNDECIDED}: "))
         for name, entry in entries

@@ -12,7 +12,7 @@ from faithful.formats.record import MEND
 from faithful.store.corpus import Manifest, read_manifest
 from faithful.store.places import corpora_of, read_steps
 from faithful.store.saes import TrainedSae, read_sae, sae_folders
-from studies.catalog import KNOWN
+from studies.catalog import KNOWN, STUDIES
 from studies.common.results import ModelRead, Summary, read_summary
 from studies.common.study import SETTINGS, read_settings
 
@@ -111,6 +111,11 @@ class RunFound:
     def name(self) -> str:
         """Of the folder."""
         return self.folder.resolve().name
+
+    @property
+    def of_truths(self) -> bool:
+        """Whether it holds studies alone, of what they made themselves."""
+        return bool(self.studies) and not self.corpora and not self.saes and not self.studies.keys() & STUDIES.keys()
 
     @property
     def model(self) -> ModelRead:

@@ -19,7 +19,7 @@ from studies.report.draft_figures import draft_source, reference_tables
 from studies.report.examples import Example, examples_of
 from studies.report.figures import draw_pit, draw_positions, draw_training, position_counts
 from studies.report.found import RunFound, StudyFound
-from studies.report.words import DEGREES, DRAWN, TEXTS
+from studies.report.words import DEGREES, DRAWN, OF_TRUTHS, TEXTS
 from studies.statistics.headlines import FOREIGN
 from studies.statistics.numbers import NONE, listed, p_of, plain, span
 from studies.statistics.records import Contrast, Measures
@@ -95,8 +95,8 @@ class Samples:
 
 
 def study_parts(run: RunFound) -> list[StudyPart]:
-    """Every study that there is to do, and what else lies among the run's studies."""
-    names = [*STUDIES, *(name for name in run.studies if name not in STUDIES)]
+    """Every study that there is to do, and what else lies among the run's studies; where nothing else is, that alone."""
+    names = [*({} if run.of_truths else STUDIES), *(name for name in run.studies if name not in STUDIES)]
     return [_study(name, run.studies.get(name), run.saes) for name in names]
 
 
@@ -116,7 +116,7 @@ def _study(name: str, found: StudyFound | None, saes: Sequence[TrainedSae]) -> S
         meaning=" ".join([meaning, *notes(name, summary)]).strip(),
         verdicts=verdicts(name, summary),
         tables=[*tables, *drafts],
-        folds=_folds(summary),
+        folds=_folds(summary, known),
         pictures=[Picture(_caption(known, path.stem), path) for path in found.figures if path.stem != leads],
         lead=[Picture(_caption(known, path.stem), path) for path in found.figures if path.stem == leads],
         examples=[
@@ -157,8 +157,10 @@ def notes(name: str, summary: Summary) -> list[str]:
     return found
 
 
-def _folds(summary: Summary) -> list[Fold]:
+def _folds(summary: Summary, known: Study | None) -> list[Fold]:
     """All contrasts with every check, the parts of the panel, the further shapes."""
+    about = OF_TRUTHS.format(least=known.headline.least) if known and known.headline and not known.of_run else DEGREES
+    family = known.family if known else "the study's headline contrasts"
     headline = [entry for entry in summary["contrasts"] if entry["headline"]]
     others = [entry for entry in summary["contrasts"] if not entry["headline"]]
     folds = []
@@ -172,9 +174,9 @@ def _folds(summary: Summary) -> list[Fold]:
             else f"{headline[0]['margin']:g}"
         )
         note = (
-            f"Margin of relevance: {said}. Holm p is corrected over the study's headline contrasts; the"
+            f"Margin of relevance: {said}. Holm p is corrected over {family}; the"
             " exact sign-flip p, the least it can be with so many seeds, and the jackknife are checks, not corrected."
-            f" {DEGREES}"
+            f" {about}"
         )
         folds.append(Fold("Headline contrasts with every check", tables, note))
     if others:
@@ -183,7 +185,7 @@ def _folds(summary: Summary) -> list[Fold]:
                 f"{len(others)} exploratory contrast{'s' if len(others) > 1 else ''}",
                 [Table("", CHECKS, [_checks(entry) for entry in others])],
                 "Not corrected for their number: something to look into, no verdict."
-                + ("" if headline else f" {DEGREES}"),
+                + ("" if headline else f" {about}"),
             )
         )
     for shape, found in (summary.get("shapes") or {}).items():

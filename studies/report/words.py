@@ -6,6 +6,10 @@ DEGREES = (
     " nothing to the noise of the pairs. With 3 to 5 seeds there are intervals and no verdicts. Where seeds add nothing,"
     " intervals of pairs are too wide rather than too narrow."
 )
+OF_TRUTHS = (
+    "Intervals are Student's t; its degrees of freedom are one less than there are truths, of which a verdict needs"
+    " {least}."
+)
 TEXTS = (
     "Matched text is held-out text of the own corpus, which its SAEs were trained on; foreign text is that of the other"
     " corpora, each alike. Both SAEs of a contrast read the same text. A mixture of both is no headline: its outcome would be"

@@ -42,7 +42,7 @@ def write_report(config: ReportConfig) -> Path:
     out = config.out or config.run / ("report.md" if config.markdown else "report.html")
     if config.markdown:
         folder = out.parent / f"{out.stem}_figures"
-        write_text(out, _render("report.md.jinja", _content(run, folder, config), _linker(out, folder)))
+        write_text(out, _render("report.md.jinja", _content(run, folder, config), _linker(config.run, out, folder)))
     else:
         with tempfile.TemporaryDirectory() as drawn:
             write_text(out, _render("report.html.jinja", _content(run, Path(drawn), config), _inliner()))
@@ -110,12 +110,12 @@ def _inliner() -> Callable[[parts.Picture], str]:
     return show
 
 
-def _linker(out: Path, folder: Path) -> Callable[[parts.Picture], str]:
-    """Figures as links relative to the report; those that do not lie below it are copied to the folder beside it."""
+def _linker(run: Path, out: Path, folder: Path) -> Callable[[parts.Picture], str]:
+    """Figures as links relative to the report; where that lies outside the run, they are copied to the folder beside it."""
 
     def show(picture: parts.Picture) -> str:
         path = picture.path
-        if not path.resolve().is_relative_to(out.parent.resolve()):
+        if not out.resolve().is_relative_to(run.resolve()) and path.parent != folder:
             path = folder / f"{path.parent.parent.name}-{path.name}"
             write_text(path, picture.path.read_text(encoding="utf-8"))
         return quote(Path(os.path.relpath(path, out.parent)).as_posix())

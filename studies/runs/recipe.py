@@ -101,8 +101,8 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
     freed = [corpora[corpus.name] for corpus in recipe.corpora if corpus.train and recipe.is_freed(corpus)]
     call = partial(_train, freed=[] if "tokens" in recipe.train else freed)
     steps.append(Step("train", made, wish, call, partial(_digest_of_saes, folder / "saes")))
-    for name, values in recipe.studies.items():
-        study = find_study(name)
+    for name in sorted(recipe.studies, key=lambda name: find_study(name).of_studies):
+        study, values = find_study(name), recipe.studies[name]
         out = folder / "studies" / name
         stated = {"out": out, "model": recipe.model, "device": device} | values
         if study.of_saes:

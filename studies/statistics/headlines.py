@@ -18,6 +18,7 @@ class Wording:
         unit: after an interval: ` points` or nothing.
         decimals: digits after the point, at least.
         drawn: what the figures are measured on, as a noun.
+        replicate: what the figures are replicated over, as a noun in the singular.
     """
 
     claim: str
@@ -28,6 +29,7 @@ class Wording:
     unit: str = " points"
     decimals: int = 1
     drawn: str = "contexts of text"
+    replicate: str = "seed"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def sentence(wording: Wording, entry: Mapping[str, Any]) -> str:
     that text; where it is of several parts, or the parts contradict each other, each is stated with direction and size.
     """
     a, b, metric, difference, ends = (entry[name] for name in ("a", "b", "metric", "difference", "ci95"))
-    seeds = [f"{entry['seeds']} seed" + ("" if entry["seeds"] == 1 else "s"), *_left_out(entry["left_out"])]
+    seeds = [counted(entry["seeds"], wording.replicate), *_left_out(entry["left_out"], wording.replicate)]
     if difference is None:
         why = str(entry["verdict"]).removeprefix(f"{UNDECIDED}: ")
         seeds = seeds if why == seeds[0] else [why, *seeds]
@@ -118,10 +118,15 @@ def _not_told_apart(wording: Wording, entry: Mapping[str, Any], seeds: Sequence[
     return found + (f"; {entry['too_little']}" if entry.get("too_little") else "")
 
 
-def _left_out(seeds: Sequence[int]) -> list[str]:
+def counted(number: int, replicate: str) -> str:
+    """`6 seeds`, `1 truth`."""
+    return f"{number} {replicate}" + ("" if number == 1 else "s")
+
+
+def _left_out(seeds: Sequence[int], replicate: str) -> list[str]:
     if not seeds:
         return []
-    return [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} left out"]
+    return [f"{replicate}{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} left out"]
 
 
 def _size(value: float, wording: Wording) -> str:

@@ -28,6 +28,7 @@ from studies.statistics.sentences import (
     SIGNIFICANT,
     UNCLEAR,
     UNDECIDED,
+    counted,
     sentence,
     too_few,
 )
@@ -74,6 +75,7 @@ def verdict(
     undefined: str | None = None,
     chance: str | None = None,
     least: int = SEEDS_FOR_VERDICT,
+    replicate: str = "seed",
 ) -> str:
     """What a contrast allows to say.
 
@@ -83,12 +85,13 @@ def verdict(
         margin: largest difference that is not relevant; None for an exploratory contrast.
         undefined: why there are no figures, if there are none.
         chance: why the figures say nothing, if they do not.
-        least: seeds that it needs.
+        least: seeds, or other replicates, that it needs.
+        replicate: what they are called.
     """
     if found.value is None and undefined is not None:
         return f"{UNDECIDED}: {undefined}"
     if len(found.seeds) < least:
-        return f"{UNDECIDED}: {len(found.seeds)} seed" + ("" if len(found.seeds) == 1 else "s")
+        return f"{UNDECIDED}: {counted(len(found.seeds), replicate)}"
     if margin is None:
         return EXPLORATORY
     if chance is not None:
@@ -288,7 +291,13 @@ def _judged(headlines: Sequence[Headline], comparisons: Sequence[Comparison]) ->
             "p": result.p,
             "p_holm": p_holm,
             "verdict": verdict(
-                result, p_holm, margin, one.undefined, one.chance if one.headline else None, headline.least
+                result,
+                p_holm,
+                margin,
+                one.undefined,
+                one.chance if one.headline else None,
+                headline.least,
+                headline.wording.replicate,
             ),
             "headline": one.headline,
             "margin": margin,
