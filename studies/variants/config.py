@@ -8,10 +8,19 @@ from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work
 from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
+from studies.statistics.numbers import listed
 
-BASELINE = "topk"
 CONTROLS = ("frozen-decoder", "soft-frozen", "frozen-encoder")
 """Variants that are there to be fallen short of: beside the others, in no family."""
+UNSAID = Wording("", "", ("", ""), "")
+"""Of figures without a verdict."""
+WITHOUT_VERDICT = ("fake_contrast", "accuracy", "ce_recovered")
+"""Figures over random tokens, test examples and contexts, whose draw the tables do not hold: intervals, in no family."""
+
+
+def is_control(variant: str) -> bool:
+    """Whether a variant, as shapes call it, is one of these."""
+    return any(variant == name or variant.startswith(f"{name}-") for name in CONTROLS)
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,8 @@ EVALUATION = {
         "fvu", 0.005, "{a} leaves {amount} {more} of the variance unexplained than {b}", "the variance unexplained",
         ("more", "less"), points=False,
     ),
-    "alive": _headline(
-        "alive", 0.01, "{a} has {amount} {more} latents that ever fire than {b}", "how many latents ever fire",
+    "alive_share": _headline(
+        "alive_share", 0.01, "{a} has {amount} {more} latents that ever fire than {b}", "how many latents ever fire",
         ("more", "fewer"),
     ),
 }  # fmt: skip
@@ -50,46 +59,54 @@ OF_STUDIES: dict[str, Headline] = {
         "shared_feature_ratio", 0.01, "{a} shares {amount} {more} features across seeds than {b}",
         "how many features are shared across seeds", ("more", "fewer"),
     ),
-    "fakes": _headline(
-        "fake_contrast", 0.001, "{a} has {amount} {more} fake features than {b}", "how many features are fake",
-        ("more", "fewer"),
-    ),
-    "probes": _headline(
-        "accuracy", 0.01, "probes on the codes of {a} are {amount} {more} accurate than on those of {b}",
-        "the accuracy of probes", ("more", "less"),
-    ),
-    "reconstruction": _headline(
-        "ce_recovered", 0.005, "{a} recovers {amount} {more} of the cross-entropy than {b}", "the cross-entropy recovered",
-        ("more", "less"), points=False,
-    ),
+    "fakes": Headline("fake_contrast", 0.001, UNSAID),
+    "probes": Headline("accuracy", 0.01, UNSAID),
+    "reconstruction": Headline("ce_recovered", 0.005, UNSAID),
 }  # fmt: skip
 """What is taken of each other study of the run, with its margin there."""
+ELSEWHERE = "Exploratory: other corpora and shapes"
+"""How the table begins that a terminal shows on request."""
+WHY = {
+    "missing": "the run has not measured it",
+    "outdated": "it was measured before some of the SAEs were trained; run it again",
+    "ceiling": "the activations alone solve every task of it",
+}
+"""Why nothing is taken of a study."""
 MEASURED = {**EVALUATION, **{headline.metric: headline for headline in OF_STUDIES.values()}}
 
 
-def _missing(summary: Mapping[str, Any]) -> list[str]:
-    missing = summary.get("missing_studies", ())
-    if not missing:
-        return []
-    lacking = " and ".join(f"{OF_STUDIES[name].metric} (faithful study {name})" for name in missing)
-    return [f"Not compared, since the run has not measured it: {lacking}."]
+def _left_out(summary: Mapping[str, Any]) -> list[str]:
+    found = []
+    for why in WHY:
+        of = [name for name, reason in summary.get("left_out", {}).items() if reason == why]
+        if of:
+            lacking = listed(f"{OF_STUDIES[name].metric} (faithful study {name})" for name in of)
+            found.append(f"Not compared, since {WHY[why]}: {lacking}.")
+    return found
 
 
 def _notes(summary: Mapping[str, Any]) -> list[str]:
-    family = f"The family of Holm is every variant and figure on {summary['own']}" if summary.get("own") else ""
-    return [f"{family}; other corpora, shapes and the frozen controls are exploratory."] if family else []
+    verdicts, others = listed(name for name in MEASURED if name not in WITHOUT_VERDICT), listed(WITHOUT_VERDICT)
+    return [
+        f"The family of Holm is {verdicts} of every variant on {summary['own']}; other corpora, shapes and the frozen"
+        " controls are exploratory. Every interval is over the init seeds alone and leaves out which test examples, random"
+        f" tokens and contexts of text were drawn: {others}, which depend on that draw most, have no verdict here."
+    ]
 
 
 STUDY = Study(
     name="variants",
     question="What does each variant of the SAE change of TopK?",
     meaning="Each variant minus TopK at equal corpus, width, k and seeds, in what the evaluation after the training and the"
-    " run's other studies measured. alive is the share of latents that fire on held-out text; ce_recovered is on the whole"
-    " panel, accuracy the mean over tasks of a probe on all codes.",
+    " run's other studies measured. alive_share is the share of latents that fire on held-out text; ce_recovered is on the"
+    " whole panel, accuracy the mean over tasks of a probe on all codes.",
     config=VariantsConfig,
     cost=_cost,
-    captions={"differences": "Every variant minus TopK with its 95 % interval, in margins of relevance (grey)"},
+    captions={
+        "differences": "Every variant minus TopK with its 95 % interval, in margins of relevance (grey); hollow: no verdict"
+    },
+    details=(ELSEWHERE,),
     of_studies=True,
     notes=_notes,
-    warnings=_missing,
+    warnings=_left_out,
 )

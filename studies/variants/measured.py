@@ -1,10 +1,13 @@
 """What the SAEs' records and the tables of the run's other studies say of each SAE, by corpus, shape and seed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from faithful.formats.files import CONFIG
 from faithful.store.saes import TrainedSae
+from studies.common.results import SUMMARY, read_summary
 from studies.statistics.estimates import Figures
 from studies.variants.config import OF_STUDIES
 
@@ -14,8 +17,8 @@ Read = dict[tuple[str, str], dict[str, dict[Any, float | None]]]
 """By corpus and shape, metric, and seed or pair of seeds."""
 
 
-def read_figures(saes: Sequence[TrainedSae], studies: Path) -> tuple[Read, list[str]]:
-    """The figures of SAEs, and the studies that the run lacks.
+def read_figures(saes: Sequence[TrainedSae], studies: Path) -> tuple[Read, dict[str, str]]:
+    """The figures of SAEs, and of each study of which nothing is taken why, in a word of `WHY`.
 
     Args:
         saes: those of the run.
@@ -27,17 +30,34 @@ def read_figures(saes: Sequence[TrainedSae], studies: Path) -> tuple[Read, list[
     found: Read = {(sae.corpus, sae.shape): {} for sae in saes}
     for sae in saes:
         silent = sae.figure("never_fired")
-        figures = {"fvu": sae.figure("fvu"), "alive": None if silent is None else 1 - silent / sae.d_sae}
+        figures = {"fvu": sae.figure("fvu"), "alive_share": None if silent is None else 1 - silent / sae.d_sae}
         for metric, value in figures.items():
             found[sae.corpus, sae.shape].setdefault(metric, {})[sae.seed] = value
-    missing = [name for name in OF_STUDIES if not (studies / name / "results.parquet").exists()]
-    for name in OF_STUDIES.keys() - set(missing):
-        metric = OF_STUDIES[name].metric
-        of = {"seeds": _shared, "probes": _accuracies}.get(name, _plain)
-        for row, key, value in of(list(_rows(studies / name / "results.parquet")), metric):
-            if (row["corpus"], row["shape"]) in found:
-                found[row["corpus"], row["shape"]].setdefault(metric, {})[key] = value
-    return found, missing
+    left_out = {}
+    trained = max(((sae.folder / CONFIG).stat().st_mtime_ns for sae in saes), default=0)
+    for name, headline in OF_STUDIES.items():
+        path = studies / name / "results.parquet"
+        tasks = _tasks(path.parent) if name == "probes" else None
+        if not path.exists():
+            left_out[name] = "missing"
+        elif path.stat().st_mtime_ns < trained:
+            left_out[name] = "outdated"
+        elif tasks == []:
+            left_out[name] = "ceiling"
+        else:
+            readers: dict[str, Reader] = {"seeds": _shared, "probes": partial(_accuracies, tasks=tasks)}
+            of = readers.get(name, _plain)
+            for row, key, value in of(list(_rows(path)), headline.metric):
+                if (row["corpus"], row["shape"]) in found:
+                    found[row["corpus"], row["shape"]].setdefault(headline.metric, {})[key] = value
+    return found, left_out
+
+
+def _tasks(folder: Path) -> list[str] | None:
+    """The tasks of `study probes` that count, which those at their ceiling do not; None where its summary does not say."""
+    path = folder / SUMMARY
+    summary: Mapping[str, Any] = read_summary(path) if path.exists() else {}
+    return summary.get("unmarked")
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -52,6 +72,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 Found = Iterator[tuple[dict[str, Any], Any, float | None]]
+Reader = Callable[[list[dict[str, Any]], str], Found]
 
 
 def _shared(rows: list[dict[str, Any]], metric: str) -> Found:
@@ -69,18 +90,19 @@ def _plain(rows: list[dict[str, Any]], metric: str) -> Found:
             yield row, row["seed"], row["value"]
 
 
-def _accuracies(rows: list[dict[str, Any]], metric: str) -> Found:
-    """The mean over tasks of a probe on all codes, trained on all examples."""
+def _accuracies(rows: list[dict[str, Any]], metric: str, tasks: list[str] | None) -> Found:
+    """The mean over tasks (None: all) of a probe on all codes, trained on all examples."""
     of: dict[tuple[str, str, int], dict[str, dict[str, Any]]] = {}
     for row in rows:
-        kind, _, task = row["metric"].partition(":")
-        if kind == metric and task.endswith(":f") and row["seed"] is not None:
-            tasks = of.setdefault((row["corpus"], row["shape"], row["seed"]), {})
-            if task not in tasks or row["parameter"] > tasks[task]["parameter"]:
-                tasks[task] = row
-    for tasks in of.values():
-        values = [row["value"] for row in tasks.values()]
-        one = next(iter(tasks.values()))
+        kind, _, place = row["metric"].partition(":")
+        task, _, side = place.rpartition(":")
+        if kind == metric and side == "f" and row["seed"] is not None and (tasks is None or task in tasks):
+            on = of.setdefault((row["corpus"], row["shape"], row["seed"]), {})
+            if task not in on or row["parameter"] > on[task]["parameter"]:
+                on[task] = row
+    for on in of.values():
+        values = [row["value"] for row in on.values()]
+        one = next(iter(on.values()))
         yield one, one["seed"], None if None in values else sum(values) / len(values)
 
 

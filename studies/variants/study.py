@@ -15,7 +15,7 @@ from studies.common.results import Done, Row, write_results
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import Headline
 from studies.statistics.verdicts import CONDITIONAL, Comparison, judge_together
-from studies.variants.config import CONTROLS, MEASURED, STUDY, VariantsConfig
+from studies.variants.config import MEASURED, STUDY, WITHOUT_VERDICT, VariantsConfig, is_control
 from studies.variants.figures import draw
 from studies.variants.measured import Read, of_metric, read_figures
 from studies.variants.summary import VariantsSummary
@@ -42,7 +42,7 @@ def study_variants(config: VariantsConfig, report: Reporter) -> Done:
     groups = _groups(saes)
     own = _own(config, [group.corpus for group in groups])
     with folder_lock(config.out):
-        read, missing = read_figures(saes, config.out.parent)
+        read, left_out = read_figures(saes, _studies(config))
         family = next(group for group in groups if group.corpus == own)
         of = [pair for group in groups for pair in _comparisons(group, read, group is family)]
         summary: VariantsSummary = {
@@ -60,7 +60,7 @@ def study_variants(config: VariantsConfig, report: Reporter) -> Done:
             "contrasts": judge_together(of),
             "texts": {},
             "conditional_on": CONDITIONAL,
-            "missing_studies": missing,
+            "left_out": left_out,
         }
         for warning in STUDY.warnings(summary):
             report(remark(warning))
@@ -99,6 +99,13 @@ def _refuse_otherwise(one: TrainedSae, other: TrainedSae) -> None:
             )
 
 
+def _studies(config: VariantsConfig) -> Path:
+    """Folder of the studies of the run that the SAEs are of; of SAEs that lie in none, the one this study goes to."""
+    places = [Path(source).resolve() for source in config.saes if Path(source).is_dir()]
+    runs = [parent.parent for place in places for parent in (place, *place.parents) if parent.name == "saes"]
+    return next((run / "studies" for run in runs if (run / "studies").is_dir()), config.out.parent)
+
+
 def _own(config: VariantsConfig, corpora: Sequence[str]) -> str:
     """The corpus whose contrasts are the family: as stated, else the model's own, else the first."""
     if config.own is not None and config.own not in corpora:
@@ -120,16 +127,12 @@ def _comparisons(group: Group, read: Read, is_family: bool) -> list[tuple[Headli
             figures = of_metric(read, group.corpus, shape, metric)
             if variant == DEFAULT or not (plain or figures):
                 continue
-            leads = is_family and not _is_control(variant)
+            leads = is_family and metric not in WITHOUT_VERDICT and not is_control(variant)
             lacking = DEFAULT if not plain else variant
             why = f"{metric} of {lacking} was not measured" if not (plain and figures) else None
             names = f"{variant}{on}", f"{DEFAULT}{on}"
             found.append((headline, Comparison(*names, metric, figures, plain, leads, undefined=why)))
     return found
-
-
-def _is_control(variant: str) -> bool:
-    return any(variant == name or variant.startswith(f"{name}-") for name in CONTROLS)
 
 
 def _figures(group: Group, read: Read) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,8 @@ class GroupFigures(TypedDict):
 
 
 class VariantsSummary(Summary, total=False):
-    """`corpora` holds the figures of the family's variants by their names; all are in `groups`."""
+    """`corpora` holds the figures of the family's variants by their names; all are in `groups`. `left_out` says why
+    nothing is taken of a study, in a word of `studies.variants.config.WHY`."""
 
     groups: list[GroupFigures]
-    missing_studies: list[str]
+    left_out: dict[str, str]

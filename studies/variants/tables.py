@@ -2,14 +2,25 @@
 
 from studies.common.tables import Table, plus_minus
 from studies.statistics.numbers import fixed, p_of, span
-from studies.variants.config import MEASURED
+from studies.variants.config import ELSEWHERE, MEASURED
 from studies.variants.summary import GroupFigures, VariantsSummary
 
 
 def variants_tables(summary: VariantsSummary) -> list[Table]:
-    """Figures of every variant, the family's contrasts, and those of the others and of the controls."""
+    """Figures of every variant, the family's contrasts, the others of its corpus, and those elsewhere."""
     tables = [_figures(group) for group in summary["groups"]]
-    for is_headline, title in ((True, "Variant − TopK"), (False, "Exploratory: controls, other corpora and shapes")):
+    on, here = summary["own"], summary["corpora"].keys()
+    kinds = [
+        (one, ("family" if one["headline"] else "own" if one["a"] in here else "elsewhere"))
+        for one in summary["contrasts"]
+    ]
+    titles = {
+        "family": f"Variant − topk on {on}",
+        "own": f"Exploratory on {on}: figures without a verdict, and controls",
+        "elsewhere": ELSEWHERE,
+    }
+    for wanted, title in titles.items():
+        is_headline = wanted == "family"
         header = ("figure", "variant", "difference", "95 % interval", "p (Holm)" if is_headline else "p", "verdict")
         rows: list[tuple[str, ...]] = [
             (
@@ -20,8 +31,8 @@ def variants_tables(summary: VariantsSummary) -> list[Table]:
                 p_of(one["p_holm"] if is_headline else one["p"]),
                 one["verdict"],
             )
-            for one in summary["contrasts"]
-            if one["headline"] == is_headline
+            for one, kind in kinds
+            if kind == wanted
         ]
         if rows:
             tables.append(Table(title, header, rows))

@@ -18,7 +18,7 @@ def run(tmp_path: Path) -> Path:
             for seed in SEEDS:
                 written(tmp_path, corpus, name, seed, 0.2 - 0.03 * (place == 1) + 0.4 * (place == 2))
                 base: dict[str, Any] = {"seed": seed, "shape": shape}
-                for task, accuracy in (("a", 0.8), ("b", 0.6)):
+                for task, accuracy in (("a", 0.8), ("b", 0.6), ("solved", 1.0)):
                     for size, less in ((10.0, 0.3), (100.0, 0.0)):
                         value = accuracy - less + NOISE[seed] * (1 + place) / 10
                         rows["probes"].append(Row("probes", corpus, f"accuracy:{task}:f", value, size, **base))
@@ -37,7 +37,8 @@ def run(tmp_path: Path) -> Path:
                     rows["seeds"].append(Row("seeds", corpus, "shared_feature_ratio", value, **pair))
                     rows["seeds"].append(Row("seeds", corpus, "shared_feature_ratio", 0.1, other="web", **pair))
     for study, of in rows.items():
-        table(tmp_path, study, of)
+        said = {"unmarked": ["a", "b"]} if study == "probes" else {}
+        table(tmp_path, study, of, **said)
     return tmp_path
 
 

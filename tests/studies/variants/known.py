@@ -1,7 +1,7 @@
 """SAEs of three variants with records written by hand, and the study of them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from faithful.formats.files import save_sae
 from faithful.sae.variant import find_variant
@@ -34,9 +34,9 @@ def written(run: Path, corpus: str, name: str, seed: int, fvu: float, **changes:
     save_sae(folder, random_sae(8, 16, 4, seed), {"hook_name": HOOK, "faithful": record})
 
 
-def table(run: Path, study: str, rows: list[Row]) -> None:
-    empty: Summary = {"study": study, "corpora": {}, "contrasts": []}
-    write_results(run / "studies" / study, empty, rows)
+def table(run: Path, study: str, rows: list[Row], **said: Any) -> None:
+    summary: dict[str, Any] = {"study": study, "corpora": {}, "contrasts": []}
+    write_results(run / "studies" / study, cast(Summary, summary | said), rows)
 
 
 def studied(run: Path, **stated: Any) -> tuple[Done, list[str]]:

@@ -1,24 +1,26 @@
 """What is taken of the tables of other studies."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.store.saes import find_saes
+from studies.common.results import Row
 from studies.variants.measured import of_metric, read_figures
-from tests.studies.variants.known import SHAPES
+from tests.studies.variants.known import SHAPES, table
 
 
 def test_the_figures_of_each_sae_and_pair(run: Path) -> None:
-    read, missing = read_figures(find_saes([run / "saes"]), run / "studies")
-    assert missing == ["fakes"]
+    read, left_out = read_figures(find_saes([run / "saes"]), run / "studies")
+    assert left_out == {"fakes": "missing"}
     topk = SHAPES["topk"]
     shared = of_metric(read, "web", topk, "shared_feature_ratio")
     assert len(shared) == 15 and all(value != 0.1 for value in shared.values())
-    assert of_metric(read, "own", topk, "alive")[4] == 0.75
+    assert of_metric(read, "own", topk, "alive_share")[4] == 0.75
     assert of_metric(read, "own", topk, "ce_recovered")[0] == 0.9
-    assert of_metric(read, "own", topk, "accuracy")[0] == pytest.approx(0.7)
+    assert of_metric(read, "own", topk, "accuracy")[0] == pytest.approx(0.7), "without what is solved"
     assert of_metric(read, "own", topk, "fake_contrast") == {}
 
 
@@ -26,3 +28,25 @@ def test_a_table_that_cannot_be_read_is_named(run: Path) -> None:
     (run / "studies" / "probes" / "results.parquet").write_bytes(b"PAR1")
     with pytest.raises(FaithfulError, match=r"Cannot read .*probes.*; run the study again"):
         read_figures(find_saes([run / "saes"]), run / "studies")
+
+
+def test_tables_older_than_an_sae_are_left_out(run: Path) -> None:
+    saes = find_saes([run / "saes"])
+    trained = max((sae.folder / "cfg.json").stat().st_mtime for sae in saes)
+    os.utime(run / "studies" / "seeds" / "results.parquet", (trained - 9, trained - 9))
+    read, left_out = read_figures(saes, run / "studies")
+    assert left_out == {"seeds": "outdated", "fakes": "missing"}
+    assert of_metric(read, "own", SHAPES["topk"], "shared_feature_ratio") == {}
+
+
+@pytest.mark.parametrize(("said", "accuracy"), [({}, 0.9), ({"unmarked": ["b"]}, 0.8), ({"unmarked": []}, None)])
+def test_tasks_count_as_the_summary_says(run: Path, said: dict[str, list[str]], accuracy: float | None) -> None:
+    shape = SHAPES["topk"]
+    rows = [
+        Row("probes", "own", f"accuracy:{task}:f", value, 9.0, seed=0, shape=shape)
+        for task, value in (("a", 1.0), ("b", 0.8))
+    ]
+    table(run, "probes", rows, **said)
+    read, left_out = read_figures(find_saes([run / "saes"]), run / "studies")
+    assert of_metric(read, "own", shape, "accuracy").get(0) == (accuracy and pytest.approx(accuracy))
+    assert left_out.get("probes") == (None if accuracy else "ceiling")
