@@ -1,6 +1,7 @@
 """SAEs trained on truths, each measured once: results kept by all that decides them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -10,17 +11,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter
-from faithful.executor.jobs import Crew
+from faithful.executor.jobs import Crew, in_turn
 from faithful.executor.protocol import share_of
+from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.stack import Stack
+from faithful.training.identity import ALGORITHM
 from studies.common.cache import ResultCache
 from studies.statistics.records import Measures
 from studies.synthetic.config import SyntheticConfig
 from studies.synthetic.evaluate import evaluate
 from studies.synthetic.plan import Arm
 from studies.synthetic.recovery import agreement, rows_of
-from studies.synthetic.truths import EVALUATION, TRAINING, Truth, make_truth
+from studies.synthetic.truths import EVALUATION, PIECE, TRAINING, Truth, make_truth
 
 FORMAT = 1
 TOLD_EVERY = 50
@@ -49,6 +53,17 @@ class Held:
     features: Tensor
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one CPU thread: sums, and so trainings, depend on how many there are. It is then as it was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @dataclass
 class Bench:
     """Trains and measures what is not kept.
@@ -68,37 +83,48 @@ class Bench:
     @property
     def cache(self) -> ResultCache:
         """Where results are kept."""
-        return ResultCache(self.config.out / "cells", FORMAT, version("sae-lens"))
+        return ResultCache(self.config.out / "cells", FORMAT, ALGORITHM, version("sae-lens"))
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Every two init seeds, in whatever order they were stated."""
+        return list(combinations(sorted(self.config.seeds), 2))
 
     def run(self, jobs: Sequence[Job], report: Reporter) -> int:
         """Do the jobs that are not done, and say how many were."""
         left = [job for job in jobs if self._missing(job) or not self._has_pairs(job)]
-        with Crew(Bench.work, self, self.config.workers, share_of("cpu", self.config.workers), "study") as crew:
+        share = share_of("cpu", self.config.workers, threads=1)
+        with Crew(Bench.work, self, self.config.workers, share, "study") as crew:
             crew.run(left, report)
         return len(jobs) - len(left)
 
+    @one_thread()
     def work(self, job: Job, report: Reporter) -> None:
-        """Train what a job lacks, measure it, and hold its seeds against each other."""
-        missing = self._missing(job)
-        truth = self.hold(job).truth
-        if missing:
+        """Train what a job lacks, measure it, and hold its seeds against each other.
+
+        Raises:
+            FaithfulError: a training that diverged; its others are kept.
+        """
+        if missing := self._missing(job):
             stack = self.train(job, missing, self.hold(job).x, report)
-            for cell, seed in enumerate(missing):
-                found = evaluate(stack.sae(cell), truth, self.hold(job).features)
-                own = {f"own_{name}": value for name, value in stack.report(cell).items()}
-                kept = {"figures": found.figures | own, "rows": found.rows.half()}
-                self.cache.tensors(partial(_given, kept), *self.key(job, seed))
-        rows = {}
-        for one, other in combinations(self.config.seeds, 2):
-            for seed in (one, other):
-                if seed not in rows:
-                    rows[seed] = rows_of(self._kept(job, seed)["rows"].float(), truth)
+            in_turn(partial(self._measure, job, stack), range(len(missing)))
+        truth = make_truth(job.truth, job.truth_seed, self.config.d_in)
+        rows = {seed: rows_of(self._kept(job, seed)["rows"].float(), truth) for seed in self.config.seeds}
+        for one, other in self.pairs:
             self.cache.once(partial(agreement, rows[one], rows[other]), *self.key(job, one, other))
+
+    def _measure(self, job: Job, stack: Stack, cell: int) -> None:
+        held = self.hold(job)
+        found = evaluate(self.sae(job, stack, cell), held.truth, held.features)
+        own = {f"own_{name}": value for name, value in stack.report(cell).items()}
+        kept = {"figures": found.figures | own, "rows": found.rows.half()}
+        self.cache.tensors(partial(_given, kept), *self.key(job, stack.config.init_seeds[cell]))
 
     def train(self, job: Job, seeds: tuple[int, ...], x: Tensor, report: Reporter) -> Stack:
         """A stack trained on activations [steps · batch, d], in their order."""
         config = job.arm.stack(self.config, job.truth, seeds)
-        stack = Stack(config, x.mean(0), float(x.square().sum(1).mean().rsqrt()), "cpu")
+        sizes = torch.cat([part.square().sum(1) for part in x.split(PIECE)])
+        stack = Stack(config, x.mean(0), float(sizes.mean().rsqrt()), "cpu")
         for step, batch in enumerate(x.split(self.config.batch)):
             stack.step(batch)
             if step % TOLD_EVERY == 0:
@@ -106,12 +132,26 @@ class Bench:
                 report(Progress(name, step + 1, config.steps, "steps"))
         return stack
 
+    def sae(self, job: Job, stack: Stack, cell: int) -> Autoencoder:
+        """One SAE of a job's stack.
+
+        Raises:
+            FaithfulError: its training diverged.
+        """
+        sae = stack.sae(cell)
+        if all(bool(one.isfinite().all()) for one in (sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec)):
+            return sae
+        raise FaithfulError(
+            f"{job.arm.label} on {job.truth} {job.truth_seed} diverged with init seed {stack.config.init_seeds[cell]} and lr"
+            f" {stack.config.lr:g}; train with a smaller --lr."
+        )
+
     def figures(self, job: Job, seed: int) -> Measures:
         """Figures of one SAE."""
         return dict(self._kept(job, seed)["figures"])
 
     def pair(self, job: Job, one: int, other: int) -> Measures:
-        """Figures of two SAEs of a job."""
+        """Figures of two SAEs of a job, in any order."""
         return self.cache.get(*self.key(job, one, other)) or {}
 
     def hold(self, job: Job) -> Held:
@@ -127,7 +167,7 @@ class Bench:
         return tuple(seed for seed in self.config.seeds if not self.cache.has_tensors(*self.key(job, seed)))
 
     def _has_pairs(self, job: Job) -> bool:
-        return all(self.pair(job, *pair) for pair in combinations(self.config.seeds, 2))
+        return all(self.pair(job, *pair) for pair in self.pairs)
 
     def _kept(self, job: Job, seed: int) -> Any:
         def lost(checkpoint: object) -> Any:
@@ -136,12 +176,12 @@ class Bench:
         return self.cache.tensors(lost, *self.key(job, seed))
 
     def key(self, job: Job, *seeds: int) -> tuple[Any, ...]:
-        """All that decides a result of a job."""
+        """All that decides a result of a job's SAE, or of several in any order."""
         how = vars(job.arm.stack(self.config, job.truth, self.config.seeds)).copy()
         variant = how.pop("variant")
         how.pop("init_seeds")
         about = [job.truth, job.truth_seed, self.config.batch, self.config.tokens, how]
-        return (*about, variant.label, variant.version, *seeds)
+        return (*about, variant.label, variant.version, *sorted(seeds))
 
 
 def _given(kept: Any, checkpoint: object) -> Any:

@@ -19,7 +19,7 @@ from faithful.sae.autoencoder import Autoencoder
 from studies.common.foreign import RULE, ForeignRule
 from studies.statistics.estimates import estimate
 from studies.statistics.records import Figure, Measures
-from studies.synthetic.bench import Bench, Job
+from studies.synthetic.bench import Bench, Job, one_thread
 from studies.synthetic.plan import arms_of
 from studies.synthetic.recovery import THRESHOLD, unit
 from studies.synthetic.truths import EVALUATION, FOREIGN, TRAINING, Truth, make_truth
@@ -39,12 +39,17 @@ DENSITY, STRONG = "density", "strong"
 def study_planted(bench: Bench, report: Reporter) -> dict[str, Any]:
     """What rules find, by variant and truth and by what the SAEs were trained on: `learned`, latents that are foreign
     features; `found` and `flagged_else` by rule and stimulus, the share of them that is flagged and how many others are;
-    `l0` over that on the truth, by text; `sweep`, the same two by quantile, share and stimulus."""
+    `l0` over that on the truth, by text; `sweep`, the same two by quantile, share and stimulus. Of the truth seeds it looks
+    at the first three at most, of the init seeds at the first two.
+
+    Raises:
+        FaithfulError: a training that diverged.
+    """
     config = bench.config
     arms = arms_of(config, config.planted) if config.planted else []
     jobs = [Job(name, seed, arm) for name in config.truths for seed in config.truth_seeds[:TRUTHS] for arm in arms]
     left = [job for job in jobs if bench.cache.get(*_key(bench, job)) is None]
-    with Crew(_work, bench, config.workers, share_of("cpu", config.workers), "study") as crew:
+    with Crew(_work, bench, config.workers, share_of("cpu", config.workers, threads=1), "study") as crew:
         crew.run(left, within(report, "planted"))
     found: dict[str, dict[int, dict[str, list[Measures]]]] = {}
     for job in jobs:
@@ -61,6 +66,7 @@ def _key(bench: Bench, job: Job) -> tuple[Any, ...]:
     return ("planted", *bench.key(job, *bench.config.seeds[:SEEDS]), EVERY, SHARES, QUANTILES, vars(RULE))
 
 
+@one_thread()
 def _work(bench: Bench, job: Job, report: Reporter) -> None:
     """Train with foreign tokens and without, and keep what the rules make of each SAE."""
     held, config = bench.hold(job), bench.config
@@ -69,10 +75,11 @@ def _work(bench: Bench, job: Job, report: Reporter) -> None:
     mixed[::EVERY] = foreign.activations(TRAINING, len(mixed[::EVERY]))
     texts = texts_of(held.features @ held.truth.vectors, foreign, job.truth_seed)
     kept: dict[str, list[Measures]] = {}
+    seeds = tuple(sorted(config.seeds[:SEEDS]))
     for trained, x in ((WITH, mixed), (WITHOUT, held.x)):
-        stack = bench.train(job, config.seeds[:SEEDS], x, within(report, trained))
+        stack = bench.train(job, seeds, x, within(report, trained))
         read = texts if trained == WITH else texts | {ITS: texts[OWN]}
-        kept[trained] = [judged(stack.sae(cell), read, foreign) for cell in range(len(config.seeds[:SEEDS]))]
+        kept[trained] = [judged(bench.sae(job, stack, cell), read, foreign) for cell in range(len(seeds))]
     bench.cache.put(kept, *_key(bench, job))
 
 

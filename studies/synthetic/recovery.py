@@ -19,7 +19,7 @@ class Rows(NamedTuple):
     Attributes:
         rows: [A, d], float32, their decoder rows, unit norm.
         true: bool [A], whose cosine with some true feature is above 0.7.
-        composite: bool [A], whose cosine with a child and its parent together, or with a pair of them more, is above 0.7.
+        composite: bool [A], whose cosine with some child and its parent together is above 0.7.
     """
 
     rows: Tensor
@@ -45,9 +45,9 @@ def recovered(rows: Tensor, truth: Truth) -> Measures:
     Returns:
         `recovery` and `recovery_strict`, shares of the true features with a latent of a cosine above 0.7 and 0.9;
         `true_share`, share of the latents that are a true feature; `mcc`, mean |cosine| of the best one-to-one assignment
-        (Hungarian) of these latents, whose number is `alive`; `uniqueness`, different features that are nearest to a latent,
-        over them; `coherence`, root mean squared cosine of two latents over Welch's bound, the least it can be. Without
-        latents, for `coherence` without more latents than dimensions, None.
+        (Hungarian) of these latents, whose number is `alive`; `uniqueness`, different features that are nearest to a latent
+        by |cosine|, over them; `coherence`, root mean squared cosine of two latents over Welch's bound, the least it can be.
+        Without latents, for `coherence` without more latents than dimensions, None.
     """
     from sae_lens.synthetic import feature_uniqueness, mean_correlation_coefficient
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 from faithful.sae.variant import DEFAULT
@@ -45,7 +44,7 @@ def measured(bench: Bench, jobs: Iterable[Job]) -> dict[str, dict[str, Values]]:
         of = found.setdefault(name_of(job), {})
         seeds = bench.config.seeds
         every: dict[Any, Measures] = {seed: bench.figures(job, seed) for seed in seeds}
-        every |= {pair: bench.pair(job, *pair) for pair in combinations(seeds, 2)}
+        every |= {pair: bench.pair(job, *pair) for pair in bench.pairs}
         for key, figures in every.items():
             for metric, value in figures.items():
                 is_figure = isinstance(value, int | float) and math.isfinite(value)

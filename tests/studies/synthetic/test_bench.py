@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, silent
+from faithful.sae.stack import Stack
 from studies.common.results import Done
 from studies.synthetic.bench import Bench, Job
 from studies.synthetic.config import SyntheticConfig
@@ -58,3 +62,60 @@ def test_whatever_decides_a_result_is_in_its_name(small: SyntheticConfig, done: 
     config = replace(small, **changed)
     assert Bench(config)._missing(Job("hier", 0, arms_of(config)[0])) == (0, 1)
     assert Bench(small)._missing(Job("hier", 0, arms_of(small)[0])) == ()
+
+
+def test_pairs_are_kept_whatever_order_their_seeds_are_stated_in(small: SyntheticConfig, done: Done) -> None:
+    job = jobs_of(small)[0]
+    turned = Bench(replace(small, seeds=(1, 0)))
+    assert turned._has_pairs(job) and turned.pairs == [(0, 1)] and turned.pair(job, 1, 0) == turned.pair(job, 0, 1)
+
+
+def test_nothing_is_drawn_where_pairs_alone_are_missing(
+    small: SyntheticConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(small, out=tmp_path, steps=3)
+    job = jobs_of(config)[0]
+    for seeds in ((0,), (1,)):
+        Bench(replace(config, seeds=seeds)).work(job, silent)
+    monkeypatch.setattr(Bench, "hold", None)
+    bench = Bench(config)
+    bench.work(job, silent)
+    assert bench._has_pairs(job)
+
+
+def test_a_cell_that_diverges_takes_no_other_along(
+    small: SyntheticConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of three seeds: its weights are no numbers any more."""
+    config = replace(small, out=tmp_path, steps=3, seeds=(0, 1, 2))
+    train = Bench.train
+
+    def diverge(bench: Bench, *arguments: Any) -> Stack:
+        stack = train(bench, *arguments)
+        stack.weights["W_enc"][1, 0, 0] = torch.nan
+        return stack
+
+    monkeypatch.setattr(Bench, "train", diverge)
+    job = jobs_of(config)[0]
+    said = "topk on hier 0 diverged with init seed 1 and lr 0.003; train with a smaller --lr."
+    with pytest.raises(FaithfulError, match=said):
+        Bench(config).run([job], silent)
+    assert Bench(config)._missing(job) == (1,)
+
+
+def test_trainings_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
+    """In 128 dimensions products of several threads sum otherwise; afterwards there are as many threads as before."""
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 4):
+            torch.set_num_threads(threads)
+            config = SyntheticConfig(tmp_path / str(threads), variants=("topk",), seeds=(0,), steps=4, tokens=500)
+            job = jobs_of(config)[0]
+            Bench(config).run([job], silent)
+            assert torch.get_num_threads() == threads
+            found.append((Bench(config)._kept(job, 0)["rows"], Bench(config).figures(job, 0)))
+    finally:
+        torch.set_num_threads(before)
+    (rows, figures), (others, same) = found
+    assert torch.equal(rows, others) and figures == same
