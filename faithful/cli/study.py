@@ -91,8 +91,10 @@ def _of_nothing(study: "Study") -> Any:
         from faithful.store.places import run_folder
 
         values, home = dict(stated.values), run_folder(run or study.name)
-        out = values.pop("out", None) or home / "studies" / study.name
-        _do(study, out, values, as_json, full=full, after=command_line(ReportConfig, run=home))
+        of_run = home / "studies" / study.name
+        out = values.pop("out", None) or of_run
+        is_there = out.resolve() == of_run.resolve()
+        _do(study, out, values, as_json, full=full, after=command_line(ReportConfig, run=home) if is_there else "")
 
     return study_alone
 
@@ -159,7 +161,7 @@ def _do(
         stated: what it is told (None is not); the rest is as the study in the folder was told, of which stderr hears.
         as_json: whether the summary is printed, and nothing else.
         full: every table.
-        after: the command that comes next where its folder is in no run, None where further studies follow.
+        after: the command that comes next where its folder is in no run, empty for none; None where further studies follow.
     """
     wish, kept = study.configure(out, {key: value for key, value in stated.items() if value is not None})
     if kept:
@@ -175,7 +177,7 @@ def _do(
             f"Not in the panel: held-out text of {', '.join(missing)}, which is not where it was; name it with --corpus."
         )
     if as_json:
-        if after:
+        if after is not None:
             print_json(summary)
         return summary
     for note in study.warnings(done.summary):
@@ -187,11 +189,11 @@ def _do(
     for contrast in done.summary["contrasts"]:
         if contrast.get("headline") and study.of_run:
             say(contrast["sentence"])
-    if done.taken and after:
+    if done.taken and after is not None:
         say(f"Taken from an earlier run: {', '.join(done.taken)}.")
     say(f"Figures and results.parquet: {done.folder}")
-    if after:
-        say(f"Next: {following(done.folder, after)}")
+    if after is not None and (then := following(done.folder, after)):
+        say(f"Next: {then}")
     return summary
 
 

@@ -25,7 +25,8 @@ class SyntheticConfig:
     truths: Annotated[Names, names("--truth")] = ("hier", "ind")
     """hier (trees of features) or ind (independent ones)."""
     variants: Annotated[Names, names("--variant")] = ()
-    """NAME or NAME:PARAMETER=VALUE:…, d_sae and k among the parameters; default: all variants, and topk of half the width."""
+    """NAME or NAME:PARAMETER=VALUE:…, d_sae and k among the parameters; default: all variants, and topk of
+    half the width. Where topk is not among them it is added first: all are compared with it."""
     truth_seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     """Truths of each name; they are the replicates."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
@@ -62,7 +63,8 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
     return [
         f"Each figure is the mean over {sizes['truth_seeds']} truths of {sizes['seeds']} SAEs each; intervals are t intervals"
         " over the truths, whose spread holds that of the init seeds. Contrasts are paired by truth and init seed, and"
-        " corrected by Holm over all variants and truths of a figure."
+        " corrected by Holm over the variants on one kind of truth, for each figure; frozen controls and variants of other"
+        " sizes are exploratory."
     ]
 
 

@@ -42,21 +42,23 @@ class Arm:
         )
 
 
-def arms_of(config: SyntheticConfig, asked: tuple[str, ...] = ()) -> list[Arm]:
-    """The variants asked for; all of them and a topk of half the width where none is."""
+def arms_of(config: SyntheticConfig) -> list[Arm]:
+    """The variants asked for, topk before them where it is not among them; all and a topk of half the width by default."""
     half = (config.d_sae or 4 * config.d_in) // 2
-    arms = [_arm(text) for text in asked or (*variant_names(), f"{DEFAULT}:d_sae={half}")]
-    labels = [arm.label for arm in arms]
-    if twice := [label for label in labels if labels.count(label) > 1]:
-        raise FaithfulError(f"The variant {twice[0]} is asked for twice; name each once.")
-    return arms
+    asked = config.variants or (*variant_names(), f"{DEFAULT}:d_sae={half}")
+    return _arms(asked if DEFAULT in asked else (DEFAULT, *asked))
+
+
+def planted_arms(config: SyntheticConfig) -> list[Arm]:
+    """Those that planted features are looked for in."""
+    return _arms(config.planted)
 
 
 def check_plan(config: SyntheticConfig) -> None:
     """Refuse what cannot be done, before work starts.
 
     Raises:
-        FaithfulError: a truth, a variant or a parameter that is not there, a size that cannot be.
+        FaithfulError: a truth, a variant or a parameter that is not there, a size or a number that cannot be.
     """
     check_stated(config)
     known = [name for name in PER_DIMENSION if name != FOREIGN]
@@ -72,18 +74,34 @@ def check_plan(config: SyntheticConfig) -> None:
         raise FaithfulError(
             f"d_in is {config.d_in}, and a truth needs a multiple of 4; state another with --set d_in=128."
         )
+    if not config.lr > 0:
+        raise FaithfulError(f"--lr is {config.lr:g}, and a learning rate is above 0; state another, as --lr 0.003.")
+    if config.tokens < 2:
+        raise FaithfulError(f"tokens is {config.tokens}, and a variance needs 2; state more with --set tokens=16384.")
     if config.workers < 1:
         raise FaithfulError("--workers is at least 1.")
     for truth in config.truths:
-        for arm in [*arms_of(config, config.variants), *(arms_of(config, config.planted) if config.planted else ())]:
+        for arm in [*arms_of(config), *planted_arms(config)]:
             arm.stack(config, truth, config.seeds)
+
+
+def _arms(asked: tuple[str, ...]) -> list[Arm]:
+    arms = [_arm(text) for text in asked]
+    if twice := [text for text in asked if asked.count(text) > 1]:
+        raise FaithfulError(f"The variant {twice[0]} is asked for twice; name each once.")
+    return arms
 
 
 def _arm(text: str) -> Arm:
     name, *stated = text.split(":")
     sizes, settings = {}, []
-    for one in stated:
-        setting, _, value = one.partition("=")
+    named = [one.partition("=")[0] for one in stated]
+    for one, setting in zip(stated, named, strict=True):
+        value = one.partition("=")[2]
+        if not (setting and value) or named.count(setting) > 1:
+            raise FaithfulError(
+                f"'{text}' states no setting, or one twice, after a colon; write NAME or NAME:PARAMETER=VALUE, as topk:k=16."
+            )
         if setting not in SIZES:
             settings.append(f"{name}.{one}")
         elif value.isdecimal():

@@ -20,7 +20,7 @@ from studies.common.foreign import RULE, ForeignRule
 from studies.statistics.estimates import estimate
 from studies.statistics.records import Figure, Measures
 from studies.synthetic.bench import Bench, Job, one_thread
-from studies.synthetic.plan import arms_of
+from studies.synthetic.plan import planted_arms
 from studies.synthetic.recovery import THRESHOLD, unit
 from studies.synthetic.truths import EVALUATION, FOREIGN, TRAINING, Truth, make_truth
 
@@ -46,8 +46,8 @@ def study_planted(bench: Bench, report: Reporter) -> dict[str, Any]:
         FaithfulError: a training that diverged.
     """
     config = bench.config
-    arms = arms_of(config, config.planted) if config.planted else []
-    jobs = [Job(name, seed, arm) for name in config.truths for seed in config.truth_seeds[:TRUTHS] for arm in arms]
+    truths, arms = config.truth_seeds[:TRUTHS], planted_arms(config)
+    jobs = [Job(name, seed, arm) for name in config.truths for seed in truths for arm in arms]
     left = [job for job in jobs if bench.cache.get(*_key(bench, job)) is None]
     with Crew(_work, bench, config.workers, share_of("cpu", config.workers, threads=1), "study") as crew:
         crew.run(left, within(report, "planted"))

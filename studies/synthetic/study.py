@@ -29,7 +29,7 @@ def study_synthetic(config: SyntheticConfig, report: Reporter = silent) -> Done:
         FaithfulError: what `check_plan` refuses.
     """
     check_plan(config)
-    arms = arms_of(config, config.variants)
+    arms = arms_of(config)
     jobs = [Job(truth, seed, arm) for truth in config.truths for seed in config.truth_seeds for arm in arms]
     with folder_lock(config.out):
         bench = Bench(config)

@@ -61,8 +61,13 @@ def estimates(figures: Mapping[str, Values]) -> dict[str, Figure]:
 
 
 def contrasts(figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job]) -> list[Contrast]:
-    """Every variant against topk on the same truths with the same init seeds; a Holm family for each judged figure."""
-    return [entry for headline in JUDGED for entry in _judged(headline, figures, jobs)]
+    """Every variant against topk on the same truths with the same init seeds.
+
+    A Holm family for each judged figure on each kind of truth: all variants of topk's sizes but the controls, which train no
+    decoder or no encoder and are there to be fallen short of. What is in no family is exploratory.
+    """
+    truths = dict.fromkeys(job.truth for job in jobs)
+    return [entry for headline in JUDGED for truth in truths for entry in _judged(headline, figures, jobs, truth)]
 
 
 def rows_of_results(figures: Mapping[str, Mapping[str, Values]]) -> list[Row]:
@@ -77,14 +82,16 @@ def rows_of_results(figures: Mapping[str, Mapping[str, Values]]) -> list[Row]:
     return rows
 
 
-def _judged(headline: Headline, figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job]) -> list[Contrast]:
-    comparisons = []
-    for name, truth in {name_of(job): job.truth for job in jobs if job.arm.label != DEFAULT}.items():
-        base = f"{DEFAULT} on {truth}"
+def _judged(
+    headline: Headline, figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job], truth: str
+) -> list[Contrast]:
+    comparisons, base = [], f"{DEFAULT} on {truth}"
+    for name, arm in {name_of(job): job.arm for job in jobs if job.truth == truth and job.arm.label != DEFAULT}.items():
         a, b = (figures.get(one, {}).get(headline.metric, {}) for one in (name, base))
         sides = _paired(a, b)
         if any(value is not None for side in sides for value in side.values()):
-            comparisons.append(Comparison(name, base, headline.metric, *sides, headline=True))
+            leads = not (arm.sizes or arm.variant.frozen or arm.variant.stays)
+            comparisons.append(Comparison(name, base, headline.metric, *sides, leads))
     return judge(headline, comparisons)
 
 

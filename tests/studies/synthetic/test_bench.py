@@ -17,7 +17,7 @@ from studies.synthetic.plan import arms_of
 
 
 def jobs_of(config: SyntheticConfig) -> list[Job]:
-    return [Job("hier", seed, arm) for seed in config.truth_seeds for arm in arms_of(config, config.variants)]
+    return [Job("hier", seed, arm) for seed in config.truth_seeds for arm in arms_of(config)]
 
 
 def test_a_killed_study_goes_on(

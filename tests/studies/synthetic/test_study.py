@@ -56,6 +56,11 @@ def test_as_it_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert first.exit_code == 0, first.output
     assert "What is found of ind: 1 truths × 2 init seeds" in first.stdout
     assert "faithful report runs/synthetic" in first.stderr
+    elsewhere = CliRunner().invoke(app, [*words.split(), "--set", "d_in=8", "--set", "tokens=200", "--out", "other"])
+    assert elsewhere.exit_code == 0 and "results.parquet: other" in elsewhere.stderr
+    assert "Next:" not in elsewhere.stderr and not (tmp_path / "runs" / "other").exists()
+    as_json = CliRunner().invoke(app, ["study", "synthetic", "--out", "other", "--json"])
+    assert as_json.exit_code == 0 and json.loads(as_json.stdout)["sizes"]["saes"] == 2
     again = CliRunner().invoke(app, ["study", "synthetic", "--json"])
     assert again.exit_code == 0 and json.loads(again.stdout)["sizes"]["saes"] == 2
     assert not (tmp_path / "runs" / "current").exists()

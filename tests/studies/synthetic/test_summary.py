@@ -9,8 +9,9 @@ from studies.synthetic.config import SyntheticConfig
 from studies.synthetic.plan import arms_of
 from studies.synthetic.summary import contrasts, estimates, rows_of_results
 
-TOPK, NARROW = arms_of(SyntheticConfig(Path("out")), ("topk", "topk:d_sae=40"))
-JOBS = [Job("hier", seed, arm) for seed in range(3) for arm in (TOPK, NARROW)]
+NAMES = ("topk", "l2", "anneal", "topk:d_sae=40", "frozen-decoder", "frozen-encoder", "soft-frozen:cosine=0.5")
+ARMS = arms_of(SyntheticConfig(Path("out"), variants=NAMES))
+JOBS = [Job(truth, seed, arm) for truth in ("hier", "ind") for seed in range(3) for arm in ARMS]
 BASE = {0: {0: 0.50, 1: 0.54}, 1: {0: 0.40, 1: 0.44}, 2: {0: 0.60, 1: 0.64}}
 
 
@@ -27,14 +28,32 @@ def test_truths_are_the_replicates() -> None:
 def test_contrasts_pair_truths_and_seeds_and_are_judged_from_three_truths_on() -> None:
     less = {truth: {seed: value - 0.1 - 0.001 * truth for seed, value in of.items()} for truth, of in BASE.items()}
     less[0][1] = None
-    found = contrasts({"topk on hier": {"recovery": BASE}, "topk:d_sae=40 on hier": {"recovery": less}}, JOBS)
+    found = contrasts({"topk on hier": {"recovery": BASE}, "l2 on hier": {"recovery": less}}, JOBS)
     (entry,) = found
-    assert (entry["a"], entry["b"], entry["metric"]) == ("topk:d_sae=40 on hier", "topk on hier", "recovery")
+    assert (entry["a"], entry["b"], entry["metric"]) == ("l2 on hier", "topk on hier", "recovery")
     assert entry["difference"] == pytest.approx(-0.101) and entry["df"] == 2 and entry["seeds"] == 3
     assert entry["verdict"] == "differs" and "finds 10.1 points less of the true features" in entry["sentence"]
     two = {truth: of for truth, of in less.items() if truth < 2}
-    (entry,) = contrasts({"topk on hier": {"recovery": BASE}, "topk:d_sae=40 on hier": {"recovery": two}}, JOBS)
+    (entry,) = contrasts({"topk on hier": {"recovery": BASE}, "l2 on hier": {"recovery": two}}, JOBS)
     assert entry["verdict"] == "cannot be decided: 2 seeds"
+
+
+def test_a_family_is_of_one_truth_and_one_figure_without_controls_and_other_sizes() -> None:
+    """Both variants of a truth have p .04 to .05 before Holm; the contrasts on the other truth do not count."""
+    less = {
+        truth: {seed: value - 0.1 - 0.038 * (truth - 1) for seed, value in of.items()} for truth, of in BASE.items()
+    }
+    figures = {
+        f"{arm} on {truth}": {"recovery": BASE if arm == "topk" else less} for truth in ("hier", "ind") for arm in NAMES
+    }
+    found = {entry["a"]: entry for entry in contrasts(figures, JOBS)}
+    assert len(found) == 12
+    for name, entry in found.items():
+        assert entry["headline"] == name.startswith(("l2", "anneal")), name
+        if entry["headline"]:
+            assert 0.04 < entry["p"] < 0.05 and entry["p_holm"] == pytest.approx(2 * entry["p"])
+        else:
+            assert entry["verdict"] == "exploratory" and entry["p_holm"] is None
 
 
 def test_a_row_for_every_sae_and_pair() -> None:
