@@ -94,6 +94,18 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _came_out_alike(summary: Mapping[str, Any]) -> list[str]:
+    corpora: dict[str, list[str]] = {}
+    for group in summary["groups"]:
+        for variant in group.get("same", ()):
+            corpora.setdefault(variant, []).append(f"{group['corpus']} ({group['shape']})")
+    return [
+        f"On {listed(of)} the SAEs of {variant} are TopK's, bit for bit: what the variant adds never acted in the training,"
+        " so that the comparison says nothing about it."
+        for variant, of in corpora.items()
+    ]
+
+
 STUDY = Study(
     name="variants",
     question="What does each variant of the SAE change of TopK?",
@@ -108,5 +120,5 @@ STUDY = Study(
     details=(ELSEWHERE,),
     of_studies=True,
     notes=_notes,
-    warnings=_left_out,
+    warnings=lambda summary: [*_left_out(summary), *_came_out_alike(summary)],
 )

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, remark
+from faithful.formats.record import weights_sha256
 from faithful.sae.variant import DEFAULT
 from faithful.store.saes import TrainedSae, by_corpus, corpora_beside, find_saes, ordered_shapes
 from faithful.store.shape import short_name
+from generation.writing.identity import sampling_of
 from studies.common.results import Done, Row, write_results
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import Headline
@@ -54,7 +56,12 @@ def study_variants(config: VariantsConfig, report: Reporter) -> Done:
             "sizes": {"saes": len(saes), "seeds": len({sae.seed for sae in saes})},
             "corpora": _figures(family, read),
             "groups": [
-                {"corpus": group.corpus, "shape": group.shapes[DEFAULT], "variants": _figures(group, read)}
+                {
+                    "corpus": group.corpus,
+                    "shape": group.shapes[DEFAULT],
+                    "variants": _figures(group, read),
+                    "same": _same(group, saes),
+                }
                 for group in groups
             ],
             "contrasts": judge_together(of),
@@ -107,14 +114,15 @@ def _studies(config: VariantsConfig) -> Path:
 
 
 def _own(config: VariantsConfig, corpora: Sequence[str]) -> str:
-    """The corpus whose contrasts are the family: as stated, else the model's own, else the first."""
+    """The corpus whose contrasts are the family: as stated, else the model's own, the one called `own`, the first."""
     if config.own is not None and config.own not in corpora:
         raise FaithfulError(
             f"No variants were trained on '{config.own}'; choose {' or '.join(dict.fromkeys(corpora))}."
         )
     places = [Path(source) for source in config.saes if Path(source).is_dir()]
-    known = {name for place in places for name, one in corpora_beside(place).items() if one.kind == "own"}
-    return config.own or next((corpus for corpus in corpora if corpus in known), corpora[0])
+    beside = {name: one for place in places for name, one in corpora_beside(place).items()}
+    known = [name for name, one in beside.items() if one.kind == "own" and sampling_of(one).is_model]
+    return config.own or next((corpus for corpus in (*known, "own") if corpus in corpora), corpora[0])
 
 
 def _comparisons(group: Group, read: Read, is_family: bool) -> list[tuple[Headline, Comparison]]:
@@ -141,6 +149,17 @@ def _figures(group: Group, read: Read) -> dict[str, dict[str, Any]]:
         variant: {metric: estimate(values).summary() for metric, values in read[group.corpus, shape].items() if values}
         for variant, shape in group.shapes.items()
     }
+
+
+def _same(group: Group, saes: Sequence[TrainedSae]) -> list[str]:
+    """Variants whose SAEs have, bit for bit, the weights of TopK's of their seeds."""
+    shapes = {shape: variant for variant, shape in group.shapes.items()}
+    of: dict[str, dict[int | None, str | None]] = {variant: {} for variant in group.shapes}
+    for sae in saes:
+        if sae.corpus == group.corpus and sae.shape in shapes:
+            of[shapes[sae.shape]][sae.seed] = weights_sha256(sae.config)
+    plain = of.pop(DEFAULT)
+    return [name for name, seeds in of.items() if all(one and one == plain.get(seed) for seed, one in seeds.items())]
 
 
 def _rows(groups: Sequence[Group], read: Read) -> list[Row]:

@@ -7,11 +7,15 @@ from studies.statistics.records import Measures
 
 
 class GroupFigures(TypedDict):
-    """Figures of each variant of one corpus, hook, width and k; `shape` is TopK's."""
+    """Figures of each variant of one corpus, hook, width and k.
+
+    `shape` is TopK's; `same` are variants whose SAEs came out as TopK's.
+    """
 
     corpus: str
     shape: str
     variants: dict[str, Measures]
+    same: list[str]
 
 
 class VariantsSummary(Summary, total=False):

@@ -10,7 +10,7 @@ from tests.studies.variants.known import NOISE, SEEDS, SETTINGS, SHAPES, studied
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def by_hand(tmp_path: Path) -> Path:
     """Two corpora; on each TopK, a variant that is better and a frozen control; studies of all but fakes."""
     rows: dict[str, list[Row]] = {"seeds": [], "probes": [], "reconstruction": []}
     for corpus in ("own", "web"):
@@ -43,6 +43,6 @@ def run(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def done(run: Path) -> Done:
+def done(by_hand: Path) -> Done:
     """The study of it."""
-    return studied(run)[0]
+    return studied(by_hand)[0]

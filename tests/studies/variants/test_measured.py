@@ -12,8 +12,8 @@ from studies.variants.measured import of_metric, read_figures
 from tests.studies.variants.known import SHAPES, table
 
 
-def test_the_figures_of_each_sae_and_pair(run: Path) -> None:
-    read, left_out = read_figures(find_saes([run / "saes"]), run / "studies")
+def test_the_figures_of_each_sae_and_pair(by_hand: Path) -> None:
+    read, left_out = read_figures(find_saes([by_hand / "saes"]), by_hand / "studies")
     assert left_out == {"fakes": "missing"}
     topk = SHAPES["topk"]
     shared = of_metric(read, "web", topk, "shared_feature_ratio")
@@ -24,29 +24,29 @@ def test_the_figures_of_each_sae_and_pair(run: Path) -> None:
     assert of_metric(read, "own", topk, "fake_contrast") == {}
 
 
-def test_a_table_that_cannot_be_read_is_named(run: Path) -> None:
-    (run / "studies" / "probes" / "results.parquet").write_bytes(b"PAR1")
+def test_a_table_that_cannot_be_read_is_named(by_hand: Path) -> None:
+    (by_hand / "studies" / "probes" / "results.parquet").write_bytes(b"PAR1")
     with pytest.raises(FaithfulError, match=r"Cannot read .*probes.*; run the study again"):
-        read_figures(find_saes([run / "saes"]), run / "studies")
+        read_figures(find_saes([by_hand / "saes"]), by_hand / "studies")
 
 
-def test_tables_older_than_an_sae_are_left_out(run: Path) -> None:
-    saes = find_saes([run / "saes"])
+def test_tables_older_than_an_sae_are_left_out(by_hand: Path) -> None:
+    saes = find_saes([by_hand / "saes"])
     trained = max((sae.folder / "cfg.json").stat().st_mtime for sae in saes)
-    os.utime(run / "studies" / "seeds" / "results.parquet", (trained - 9, trained - 9))
-    read, left_out = read_figures(saes, run / "studies")
+    os.utime(by_hand / "studies" / "seeds" / "results.parquet", (trained - 9, trained - 9))
+    read, left_out = read_figures(saes, by_hand / "studies")
     assert left_out == {"seeds": "outdated", "fakes": "missing"}
     assert of_metric(read, "own", SHAPES["topk"], "shared_feature_ratio") == {}
 
 
 @pytest.mark.parametrize(("said", "accuracy"), [({}, 0.9), ({"unmarked": ["b"]}, 0.8), ({"unmarked": []}, None)])
-def test_tasks_count_as_the_summary_says(run: Path, said: dict[str, list[str]], accuracy: float | None) -> None:
+def test_tasks_count_as_the_summary_says(by_hand: Path, said: dict[str, list[str]], accuracy: float | None) -> None:
     shape = SHAPES["topk"]
     rows = [
         Row("probes", "own", f"accuracy:{task}:f", value, 9.0, seed=0, shape=shape)
         for task, value in (("a", 1.0), ("b", 0.8))
     ]
-    table(run, "probes", rows, **said)
-    read, left_out = read_figures(find_saes([run / "saes"]), run / "studies")
+    table(by_hand, "probes", rows, **said)
+    read, left_out = read_figures(find_saes([by_hand / "saes"]), by_hand / "studies")
     assert of_metric(read, "own", shape, "accuracy").get(0) == (accuracy and pytest.approx(accuracy))
     assert left_out.get("probes") == (None if accuracy else "ceiling")

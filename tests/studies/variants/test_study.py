@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
-from studies.variants.config import VariantsConfig
+from faithful.store.saes import find_saes
+from studies.variants.config import STUDY, VariantsConfig
 from studies.variants.study import study_variants
 from tests.studies.variants.known import studied, written
 
 
-def test_every_figure_is_contrasted_at_equal_seeds(run: Path) -> None:
-    done, told = studied(run)
+def test_every_figure_is_contrasted_at_equal_seeds(by_hand: Path) -> None:
+    done, told = studied(by_hand)
     summary = done.summary
     assert summary["own"] == "own" and summary["left_out"] == {"fakes": "missing"}
     assert told == ["Not compared, since the run has not measured it: fake_contrast (faithful study fakes)."]
@@ -40,25 +42,38 @@ def test_every_figure_is_contrasted_at_equal_seeds(run: Path) -> None:
     json.dumps(summary, allow_nan=False)
 
 
-def test_the_corrected_family_is_all_figures_of_the_own_corpus(run: Path) -> None:
-    done, _ = studied(run, own="web")
+def test_the_corrected_family_is_all_figures_of_the_own_corpus(by_hand: Path) -> None:
+    done, _ = studied(by_hand, own="web")
     varied = [one for one in done.summary["contrasts"] if one["headline"] and one["p"] is not None]
     assert varied and all(one["a"] == "anneal-s2" for one in varied) and done.summary["own"] == "web"
     least = min(varied, key=lambda one: one["p"])
     assert least["p_holm"] == pytest.approx(min(1.0, 3 * least["p"]))
 
 
-def test_what_cannot_be_compared_is_one_sentence(run: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_one_sentence(by_hand: Path, tmp_path: Path) -> None:
     with pytest.raises(FaithfulError, match="No variants were trained on 'other'; choose own or web"):
-        studied(run, own="other")
+        studied(by_hand, own="other")
     with pytest.raises(FaithfulError, match=r"no variant beside TopK .* --variant topk,NAME"):
-        study_variants(VariantsConfig((run / "saes" / "own" / "anneal",), run / "studies" / "variants"), print)
+        study_variants(VariantsConfig((by_hand / "saes" / "own" / "anneal",), by_hand / "studies" / "variants"), print)
 
 
-def test_tables_of_the_run_are_read_wherever_the_study_goes(run: Path, tmp_path: Path) -> None:
-    for saes in (run / "saes", run / "saes" / "own"):
+def test_tables_of_the_run_are_read_wherever_the_study_goes(by_hand: Path, tmp_path: Path) -> None:
+    for saes in (by_hand / "saes", by_hand / "saes" / "own"):
         done = study_variants(VariantsConfig((saes,), tmp_path / "elsewhere" / "out"), print)
         assert done.summary["left_out"] == {"fakes": "missing"}
+
+
+def test_a_variant_that_came_out_as_topk_did_is_named(by_hand: Path) -> None:
+    for sae in find_saes([by_hand / "saes"]):
+        record = json.loads((sae.folder / "cfg.json").read_text())
+        weights = digest([sae.seed, None if sae.corpus == "web" else sae.shape])
+        record["metadata"]["faithful"]["weights_sha256"] = weights
+        (sae.folder / "cfg.json").write_text(json.dumps(record))
+    said = [one.split(":")[0] for one in STUDY.warnings(studied(by_hand)[0].summary) if "bit for bit" in one]
+    assert said == [
+        f"On web (resid_pre.1-f16-k4) the SAEs of {name} are TopK's, bit for bit"
+        for name in ("anneal-s2", "frozen-decoder")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -66,9 +81,9 @@ def test_tables_of_the_run_are_read_wherever_the_study_goes(run: Path, tmp_path:
     [("tokens", 100, 200), ("lr", 0.01, 0.02), ("model", "tiny-gpt2", "other"), ("dead_tokens", None, 7)],
 )
 def test_a_setting_that_differs_beside_the_variant_is_named(
-    run: Path, name: str, before: object, after: object
+    by_hand: Path, name: str, before: object, after: object
 ) -> None:
-    written(run, "own", "anneal", 0, 0.1, **{name: after})
+    written(by_hand, "own", "anneal", 0, 0.1, **{name: after})
     words = name.replace("_", " ")
     with pytest.raises(FaithfulError, match=rf"differ in {words} too \(({before} and {after}|{after} and {before})\)"):
-        studied(run)
+        studied(by_hand)
