@@ -110,8 +110,9 @@ def refuse_untrained(cell: Cell, log: list[LogRow], found: Evaluation, hook_modu
     """Refuse to write a record that shows no training.
 
     Raises:
-        FaithfulError: no step was made, the loss is not finite or not lower than at the start (nor fvu, where a variant's
-            penalty grows), nothing fires, or the output is zero, or the evaluation is of another hook or other weights.
+        FaithfulError: no step was made, the loss is not finite or not lower than at the start (nor fvu, where AuxK's part or
+            a variant's penalty grows), nothing fires, the output is zero, the evaluation is of another hook or other
+            weights.
     """
     quality = found.figures
     first, last = (log[0]["loss"], log[-1]["loss"]) if log else (math.nan, math.nan)
@@ -132,8 +133,8 @@ def refuse_untrained(cell: Cell, log: list[LogRow], found: Evaluation, hook_modu
 
 
 def _rebuilds_better(log: list[LogRow]) -> bool:
-    """Whether fvu fell though a variant's objective did not: its weight may have grown."""
-    return bool(log[-1].get("objective")) and log[-1]["fvu"] < log[0]["fvu"]
+    """Whether fvu fell though the loss did not: AuxK's part begins at 0, and a variant's penalty may grow."""
+    return log[-1]["fvu"] < log[0]["fvu"]
 
 
 def write_log(cell: Cell, log: list[LogRow]) -> str:

@@ -24,7 +24,11 @@ TRAINED = [{"step": 1, "loss": 1.0}, {"step": 9, "loss": 0.5}]
         (TRAINED, {"hook_module": "h.2"}, "evaluated at h.2, not at h.1"),
         (TRAINED, {"weights_sha256": "b"}, "other weights"),
         ([], {"l0": 1, "l2_ratio": 1}, "no step"),
-        ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": 1.0}], {"l0": 1, "l2_ratio": 1}, "its loss went"),
+        (
+            [{"step": 1, "loss": 1.0, "fvu": 0.9}, {"step": 9, "loss": 1.0, "fvu": 0.9}],
+            {"l0": 1, "l2_ratio": 1},
+            "its loss went",
+        ),
         ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": float("nan")}], {"l0": 1, "l2_ratio": 1}, "nan"),
         ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": 0.5}], {"l0": 0, "l2_ratio": 1}, "no latent fires"),
         ([{"step": 1, "loss": 1.0}, {"step": 9, "loss": 0.5}], {"l0": 1, "l2_ratio": 0}, "output is zero"),
@@ -41,15 +45,14 @@ def test_a_record_of_a_training_can_be_written(tmp_path: Path) -> None:
     refuse_untrained(Cell(tmp_path, {}), TRAINED, evaluation(), "h.1", "a")
 
 
-def test_a_penalty_may_grow_where_the_reconstruction_improves(tmp_path: Path) -> None:
+def test_other_parts_of_the_loss_may_grow_where_the_reconstruction_improves(tmp_path: Path) -> None:
     log: Any = [
         {"step": 1, "loss": 1.0, "fvu": 0.9, "objective": 0.1},
         {"step": 9, "loss": 1.2, "fvu": 0.4, "objective": 9},
     ]
     refuse_untrained(Cell(tmp_path, {}), log, evaluation(), "h.1", "a")
-    for other in ({"fvu": 0.95}, {"objective": 0}):
-        with pytest.raises(FaithfulError, match=r"its loss went from 1 to 1\.2"):
-            refuse_untrained(Cell(tmp_path, {}), [log[0], log[1] | other], evaluation(), "h.1", "a")
+    with pytest.raises(FaithfulError, match=r"its loss went from 1 to 1\.2"):
+        refuse_untrained(Cell(tmp_path, {}), [log[0], log[1] | {"fvu": 0.95}], evaluation(), "h.1", "a")
 
 
 @pytest.mark.parametrize(
