@@ -96,12 +96,13 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 
 def _came_out_alike(summary: Mapping[str, Any]) -> list[str]:
     corpora: dict[str, list[str]] = {}
+    several = len({group["shape"] for group in summary["groups"]}) > 1
     for group in summary["groups"]:
         for variant in group.get("same", ()):
-            corpora.setdefault(variant, []).append(f"{group['corpus']} ({group['shape']})")
+            corpora.setdefault(variant, []).append(group["corpus"] + (f" ({group['shape']})" if several else ""))
     return [
         f"On {listed(of)} the SAEs of {variant} are TopK's, bit for bit: what the variant adds never acted in the training,"
-        " so that the comparison says nothing about it."
+        " and there is nothing to compare."
         for variant, of in corpora.items()
     ]
 
@@ -110,7 +111,8 @@ STUDY = Study(
     name="variants",
     question="What does each variant of the SAE change of TopK?",
     meaning="Each variant minus TopK at equal corpus, width, k and seeds, in what the evaluation after the training and the"
-    " run's other studies measured. alive_share is the share of latents that fire on held-out text; ce_recovered is on the"
+    " run's other studies measured. alive_share is the share of latents that fire on held-out text, l0"
+    " how many fire per token; ce_recovered is on the"
     " whole panel, accuracy the mean over tasks of a probe on all codes.",
     config=VariantsConfig,
     cost=_cost,

@@ -31,6 +31,7 @@ def read_figures(saes: Sequence[TrainedSae], studies: Path) -> tuple[Read, dict[
     for sae in saes:
         silent = sae.figure("never_fired")
         figures = {"fvu": sae.figure("fvu"), "alive_share": None if silent is None else 1 - silent / sae.d_sae}
+        figures["l0"] = sae.figure("l0")
         for metric, value in figures.items():
             found[sae.corpus, sae.shape].setdefault(metric, {})[sae.seed] = value
     left_out = {}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.base.progress import Reporter, remark
+from faithful.base.progress import Reporter
 from faithful.formats.record import weights_sha256
 from faithful.sae.variant import DEFAULT
 from faithful.store.saes import TrainedSae, by_corpus, corpora_beside, find_saes, ordered_shapes
@@ -17,13 +17,14 @@ from studies.common.results import Done, Row, write_results
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import Headline
 from studies.statistics.verdicts import CONDITIONAL, Comparison, judge_together
-from studies.variants.config import MEASURED, STUDY, WITHOUT_VERDICT, VariantsConfig, is_control
+from studies.variants.config import MEASURED, WITHOUT_VERDICT, VariantsConfig, is_control
 from studies.variants.figures import draw
 from studies.variants.measured import Read, of_metric, read_figures
 from studies.variants.summary import VariantsSummary
 
 FREE = {"init_seed", "variant", "variant_version", "parameters", "objective", "schedule"}
 """What SAEs that are compared may differ in; all else of their identity decides their weights too."""
+SAME = "its SAEs are TopK's, bit for bit"
 
 
 class Group(NamedTuple):
@@ -46,7 +47,12 @@ def study_variants(config: VariantsConfig, report: Reporter) -> Done:
     with folder_lock(config.out):
         read, left_out = read_figures(saes, _studies(config))
         family = next(group for group in groups if group.corpus == own)
-        of = [pair for group in groups for pair in _comparisons(group, read, group is family)]
+        same = [_same(group, saes) for group in groups]
+        of = [
+            pair
+            for group, alike in zip(groups, same, strict=True)
+            for pair in _comparisons(group, read, group is family, alike)
+        ]
         summary: VariantsSummary = {
             "study": "variants",
             "own": own,
@@ -60,17 +66,15 @@ def study_variants(config: VariantsConfig, report: Reporter) -> Done:
                     "corpus": group.corpus,
                     "shape": group.shapes[DEFAULT],
                     "variants": _figures(group, read),
-                    "same": _same(group, saes),
+                    "same": alike,
                 }
-                for group in groups
+                for group, alike in zip(groups, same, strict=True)
             ],
             "contrasts": judge_together(of),
             "texts": {},
             "conditional_on": CONDITIONAL,
             "left_out": left_out,
         }
-        for warning in STUDY.warnings(summary):
-            report(remark(warning))
         write_results(config.out, summary, _rows(groups, read))
         draw(summary, config.out / "figures")
     return Done(config.out, summary)
@@ -125,7 +129,7 @@ def _own(config: VariantsConfig, corpora: Sequence[str]) -> str:
     return config.own or next((corpus for corpus in (*known, "own") if corpus in corpora), corpora[0])
 
 
-def _comparisons(group: Group, read: Read, is_family: bool) -> list[tuple[Headline, Comparison]]:
+def _comparisons(group: Group, read: Read, is_family: bool, same: Sequence[str]) -> list[tuple[Headline, Comparison]]:
     """Every variant and figure of a group; figures that no SAE of it has are left out."""
     found = []
     on = "" if is_family else f" on {group.corpus}, {group.shapes[DEFAULT]}"
@@ -139,7 +143,14 @@ def _comparisons(group: Group, read: Read, is_family: bool) -> list[tuple[Headli
             lacking = DEFAULT if not plain else variant
             why = f"{metric} of {lacking} was not measured" if not (plain and figures) else None
             names = f"{variant}{on}", f"{DEFAULT}{on}"
-            found.append((headline, Comparison(*names, metric, figures, plain, leads, undefined=why)))
+            found.append(
+                (
+                    headline,
+                    Comparison(
+                        *names, metric, figures, plain, leads, undefined=why, chance=SAME if variant in same else None
+                    ),
+                )
+            )
     return found
 
 

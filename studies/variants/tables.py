@@ -40,7 +40,7 @@ def variants_tables(summary: VariantsSummary) -> list[Table]:
 
 
 def _figures(group: GroupFigures) -> Table:
-    metrics = [name for name in MEASURED if any(name in of for of in group["variants"].values())]
+    metrics = [name for name in (*MEASURED, "l0") if any(name in of for of in group["variants"].values())]
     rows = [
         (variant, *(plus_minus(of[name]["value"], of[name]["ci95"]) if name in of else "–" for name in metrics))
         for variant, of in group["variants"].items()

@@ -45,4 +45,4 @@ def by_hand(tmp_path: Path) -> Path:
 @pytest.fixture
 def done(by_hand: Path) -> Done:
     """The study of it."""
-    return studied(by_hand)[0]
+    return studied(by_hand)

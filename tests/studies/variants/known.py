@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, cast
 
+from faithful.base.progress import silent
 from faithful.formats.files import save_sae
 from faithful.sae.variant import find_variant
 from studies.common.results import Done, Row, Summary, write_results
@@ -28,7 +29,7 @@ def written(run: Path, corpus: str, name: str, seed: int, fvu: float, **changes:
     }  # fmt: skip
     if name != "topk":
         identity |= {"variant": name, "variant_version": 1, "parameters": dict(vars(variant))}
-    evaluation = {"fvu": fvu + NOISE[seed], "never_fired": seed}
+    evaluation = {"fvu": fvu + NOISE[seed], "never_fired": seed, "l0": 4.0}
     record = {"identity": identity | changes, "evaluation": evaluation}
     folder = run / "saes" / corpus / name / f"seed-{seed}"
     save_sae(folder, random_sae(8, 16, 4, seed), {"hook_name": HOOK, "faithful": record})
@@ -39,7 +40,5 @@ def table(run: Path, study: str, rows: list[Row], **said: Any) -> None:
     write_results(run / "studies" / study, cast(Summary, summary | said), rows)
 
 
-def studied(run: Path, **stated: Any) -> tuple[Done, list[str]]:
-    config = VariantsConfig((run / "saes",), run / "studies" / "variants", **stated)
-    told: list[str] = []
-    return study_variants(config, lambda point: told.append(point.note)), told
+def studied(run: Path, **stated: Any) -> Done:
+    return study_variants(VariantsConfig((run / "saes",), run / "studies" / "variants", **stated), silent)

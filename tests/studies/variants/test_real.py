@@ -32,11 +32,11 @@ def test_tables_of_the_real_studies_are_read(run: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     study_reconstruction(ReconstructionConfig((saes,), studies / "reconstruction", tokens=300, device="cpu", ks=(1, 4)))
     study_seeds(SeedsConfig((saes,), studies / "seeds", tokens=300, device="cpu", gaussian_seeds=0, examples=0))
-    done, told = studied(tmp_path)
+    done = studied(tmp_path)
     assert done.summary["left_out"] == {"fakes": "missing", "probes": "missing"} and done.summary["own"] == "own"
-    assert list(done.summary["corpora"]) == ["topk", "correlation"] and told
+    assert list(done.summary["corpora"]) == ["topk", "correlation"]
     for figures in done.summary["corpora"].values():
-        assert figures.keys() == {"fvu", "alive_share", "shared_feature_ratio", "ce_recovered"}
+        assert figures.keys() == {"fvu", "alive_share", "l0", "shared_feature_ratio", "ce_recovered"}
         assert all(one["seeds"] == len(SEEDS) and one["value"] is not None for one in figures.values())
     assert STUDY.tables(done.summary)[0].header == (
         "variant",
@@ -44,7 +44,8 @@ def test_tables_of_the_real_studies_are_read(run: Path, tmp_path: Path) -> None:
         "alive_share",
         "shared_feature_ratio",
         "ce_recovered",
+        "l0",
     )
     later = next(saes.rglob("cfg.json"))
     os.utime(later, ns=(later.stat().st_atime_ns, (studies / "seeds" / "results.parquet").stat().st_mtime_ns + 1))
-    assert studied(tmp_path)[0].summary["left_out"]["seeds"] == "outdated"
+    assert studied(tmp_path).summary["left_out"]["seeds"] == "outdated"
