@@ -1,4 +1,4 @@
-"""`faithful train`: the whole grid of TopK SAEs of each corpus from one shared, truncated forward pass."""
+"""`faithful train`: the whole grid of SAEs of each corpus from one shared, truncated forward pass."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

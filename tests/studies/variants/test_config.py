@@ -1,0 +1,36 @@
+"""What the study of variants says beside its tables, and which variants are controls."""
+
+import pytest
+
+from faithful.sae.variant import find_kind
+from studies.statistics.sentences import sentence
+from studies.variants.config import CONTROLS, MEASURED, STUDY, WITHOUT_VERDICT, is_control
+
+
+@pytest.mark.parametrize(("name", "is_one"), [("frozen-decoder", True), ("soft-frozen-c0.9", True), ("l2-w0.1", False)])
+def test_controls_are_those_whose_rows_are_not_free(name: str, is_one: bool) -> None:
+    assert is_control(name) is is_one
+    assert all(find_kind(control).stays or find_kind(control).frozen for control in CONTROLS)
+
+
+def test_what_is_lacking_and_what_came_out_alike_is_said() -> None:
+    groups = [{"shape": "f8-k2", "corpus": name, "same": ["sharing"]} for name in ("own", "prose")]
+    said = STUDY.warnings({"left_out": {"seeds": "missing", "fakes": "outdated"}, "groups": groups})
+    assert said == [
+        "Not compared, since the run has not measured it: shared_feature_ratio (faithful study seeds).",
+        "Not compared, since it was measured before some of the SAEs were trained; run it again: fake_contrast (faithful"
+        " study fakes).",
+        "On own and prose the SAEs of sharing are TopK's, bit for bit: what the variant adds never acted in the training,"
+        " and there is nothing to compare.",
+    ]
+    (note,) = STUDY.notes({"own": "own"})
+    assert "fvu, alive_share and shared_feature_ratio of every variant on own" in note
+
+
+def test_figures_with_a_verdict_have_words() -> None:
+    for metric, headline in MEASURED.items():
+        entry = {
+            "a": "x", "b": "topk", "metric": metric, "difference": 0.5, "ci95": [0.4, 0.6], "p_holm": 0.001, "seeds": 6,
+            "left_out": [], "verdict": "differs", "headline": metric not in WITHOUT_VERDICT, "margin": headline.margin,
+        }  # fmt: skip
+        assert "x" in sentence(headline.wording, entry) and "topk" in sentence(headline.wording, entry)
