@@ -19,8 +19,8 @@ FOLDERS = (
 KNOWN: dict[str, Study] = {
     study.name: study for study in (import_module(f"{folder}.config").STUDY for folder in FOLDERS)
 }
-STUDIES = {name: study for name, study in KNOWN.items() if study.of_run and not study.of_studies}
-"""Those that a run can lack."""
+STUDIES = {name: study for name, study in KNOWN.items() if study.of_run and not study.optional}
+"""Those that every run has, and can lack."""
 
 
 def find_study(name: str) -> Study:

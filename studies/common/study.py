@@ -51,7 +51,9 @@ class Study:
         of_seeds_alone: figures whose intervals leave out what else was drawn, as a sentence.
         of_saes: whether it reads SAEs (`StudyConfig`) or corpora alone.
         of_run: whether it reads a run at all; else it makes what it works on, and is none of those that a run lacks.
-        of_studies: whether it reads what the run's other studies left: it comes after them, and no run lacks it.
+        optional: whether a run has it only where its recipe names it or a command does it: no run lacks it, and the report's
+            answer, which is of the studies that every run has, does not rest on it.
+        of_studies: whether it reads what the run's other studies left, and comes after them.
         check: refuses what a configuration names and is not here, before a run that ends in the study is begun.
         details: how the titles of those tables begin that a terminal shows on request.
         notes: what the report says of its figures.
@@ -73,6 +75,7 @@ class Study:
     of_seeds_alone: str = ""
     of_saes: bool = True
     of_run: bool = True
+    optional: bool = False
     of_studies: bool = False
     check: Callable[[Any], None] = _unchecked
     details: tuple[str, ...] = ()

@@ -134,7 +134,7 @@ def _short(run: RunFound, said: list[str]) -> str:
     total, differing = len(said), said.count(DIFFERS)
     depending = {what: said.count(what) for what in (DEPENDS, DEPENDS_ON_TASK) if what in said}
     if not total:
-        of_saes = [name for name in run.studies if name in STUDIES and STUDIES[name].of_saes]
+        of_saes = [name for name in run.studies if name in KNOWN and KNOWN[name].of_saes]
         if of_saes:
             return "No answer: no SAEs of the model's own text were compared with SAEs of other text."
         return "No answer yet: no study of SAEs is finished."

@@ -12,7 +12,7 @@ from faithful.formats.record import MEND
 from faithful.store.corpus import Manifest, read_manifest
 from faithful.store.places import corpora_of, read_steps
 from faithful.store.saes import TrainedSae, read_sae, sae_folders
-from studies.catalog import KNOWN, STUDIES
+from studies.catalog import KNOWN
 from studies.common.results import ModelRead, Summary, read_summary
 from studies.common.study import SETTINGS, read_settings
 
@@ -115,7 +115,8 @@ class RunFound:
     @property
     def of_truths(self) -> bool:
         """Whether it holds studies alone, of what they made themselves."""
-        return bool(self.studies) and not self.corpora and not self.saes and not self.studies.keys() & STUDIES.keys()
+        of_run = any(KNOWN[name].of_run for name in self.studies if name in KNOWN)
+        return bool(self.studies) and not self.corpora and not self.saes and not of_run
 
     @property
     def model(self) -> ModelRead:

@@ -120,6 +120,7 @@ STUDY = Study(
         "differences": "Every variant minus TopK with its 95 % interval, in margins of relevance (grey); hollow: no verdict"
     },
     details=(ELSEWHERE,),
+    optional=True,
     of_studies=True,
     notes=_notes,
     warnings=lambda summary: [*_left_out(summary), *_came_out_alike(summary)],

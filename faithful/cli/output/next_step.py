@@ -46,7 +46,7 @@ def next_step(run: Path) -> str:
         if not (run / "studies" / study / "summary.json").exists():
             return command_line(STUDIES[study].config, run=at)
     page = run / "report.html"
-    newest = max((run / "studies" / study / "summary.json").stat().st_mtime for study in STUDIES)
+    newest = max(path.stat().st_mtime for path in (run / "studies").glob("*/summary.json"))
     if not page.exists() or page.stat().st_mtime < newest:
         return command_line(ReportConfig, run=run)
     return command_line(PublishConfig, path=run, name="USER/REPO", dry_run=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from studies.catalog import KNOWN, STUDIES
 from studies.probes.study import AT_CEILING
 from studies.report.answer import answer
 from studies.report.found import RunFound, StudyFound
@@ -119,3 +120,10 @@ def test_a_reversal_is_told_once_with_direction_and_size() -> None:
         " prose (0.042 to 0.062) and 0.002 more on web (−0.008 to 0.012; not significant) than prose-corpus SAEs."
     )
     assert given.count(told) == 1 and given.count("0.263") == 1
+
+
+def test_optional_studies_are_not_missed_and_count_for_nothing_in_the_answer() -> None:
+    optional = [name for name, study in KNOWN.items() if study.optional]
+    given = answer(run_of(**{name: [entry("differs", seeds=6)] for name in optional}))
+    assert optional and given.paragraph == "" and given.remarks == f"Not studied in this run: {', '.join(STUDIES)}."
+    assert answer(run_of(seeds=[entry("differs", seeds=6)])).remarks.endswith("fakes, probes, reconstruction.")

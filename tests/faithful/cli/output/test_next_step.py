@@ -46,6 +46,14 @@ def test_from_nothing_to_the_hub(run: Path) -> None:
     assert next_step(run) == "faithful publish run runs/tiny USER/REPO --dry-run"
     os.utime(run / "report.html", (1, 1))
     assert next_step(run) == "faithful report runs/tiny", "the report is older than a study"
+    write(run / "report.html")
+    write(run / "studies" / "variants" / "summary.json")
+    os.utime(run / "report.html", (2, 2))
+    for study in STUDIES:
+        os.utime(run / "studies" / study / "summary.json", (1, 1))
+    assert next_step(run) == "faithful report runs/tiny", (
+        "no run lacks an optional study, but a newer one is not in its report"
+    )
 
 
 def test_another_model_another_run_and_no_run(run: Path, tmp_path: Path) -> None:
