@@ -54,9 +54,7 @@ def _commands() -> typer.Typer:
         of = _of_nothing if not study.of_run else _of_saes if study.of_saes else _of_corpora
         text = f"{study.question}\n\n{KEPT}"
         app.command(study.name, cls=Explained, help=text)(command(configured(of(study), study.config)))
-    app.command("all", help="Every study of the current run, optional ones where they were done, and its report.")(
-        command(everything)
-    )
+    app.command("all", help="Every study of the current run, and its report.")(command(everything))
     return app
 
 
@@ -112,7 +110,7 @@ def study_folder(corpus: Path, run: str | None, name: str) -> Path:
 
 
 def everything(run: Run = None, device: Device = None, seed: Seed = None, as_json: Json = False) -> None:
-    """Every study of a run as it was told before, else with its defaults (optional ones where done before); then the report."""
+    """Every study of a run, and optional ones done before, as told before, else with their defaults; then the report."""
     from faithful.cli.corpus import folders_of
     from studies.catalog import KNOWN, STUDIES
     from studies.common.results import SUMMARY
