@@ -1,4 +1,7 @@
-"""The variants of a grid: named once each, and trained once for every combination of the values that settings give them."""
+"""The variants of a grid: named once each, and trained once for every combination of the values that settings give them.
+
+One grammar for `faithful train`, `faithful study synthetic` and recipes: `--variant NAME --set NAME.SETTING=VALUE,VALUE`.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
@@ -12,15 +15,23 @@ WORDS = {"true": True, "false": False}
 
 
 def variants_of(names: Sequence[str], settings: Iterable[str]) -> tuple[Variant, ...]:
-    """The variants of a grid, in the order of their names.
+    """The variants of a grid, see `combinations`.
+
+    Raises:
+        FaithfulError: what `combinations` refuses, a setting that a variant does not have, a value that cannot be.
+    """
+    return tuple(find_variant(name, stated) for name, stated in combinations(names, settings))
+
+
+def combinations(names: Sequence[str], settings: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Each variant with each combination of the values that are stated of it, in the order of the names.
 
     Args:
         names: of the variants; `_` may stand for `-`.
         settings: `VARIANT.NAME=VALUE`; several values with commas between them make a grid.
 
     Raises:
-        FaithfulError: no variant or one twice, one that there is not, a setting of none of them or one that they do not have,
-            a value that cannot be.
+        FaithfulError: no variant or one twice, one that there is not, a setting of none of them.
     """
     wished = [name.replace("_", "-") for name in names]
     twice = next((name for name in wished if wished.count(name) > 1), None)
@@ -37,11 +48,11 @@ def variants_of(names: Sequence[str], settings: Iterable[str]) -> tuple[Variant,
         if name in values[variant]:
             raise FaithfulError(f"--set states {variant}.{name} twice; give its values once, with commas between them.")
         values[variant][name] = stated
-    return tuple(
-        find_variant(variant, dict(zip(stated, chosen, strict=True)))
+    return [
+        (variant, dict(zip(stated, chosen, strict=True)))
         for variant, stated in values.items()
         for chosen in product(*stated.values())
-    )
+    ]
 
 
 def typed_settings(tables: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from faithful.options.marks import MAY_BE_MISSING, SETTING, Count, Names, names
+from faithful.options.marks import MAY_BE_MISSING, Count, Names, names
 from studies.common.forecast import StudyCost, Work
 from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
@@ -25,29 +25,35 @@ class SyntheticConfig:
     truths: Annotated[Names, names("--truth")] = ("hier", "ind")
     """hier (trees of features) or ind (independent ones)."""
     variants: Annotated[Names, names("--variant")] = ()
-    """NAME or NAME:PARAMETER=VALUE:…, d_sae and k among the parameters; default: all variants, and topk of
-    half the width. Where topk is not among them it is added first: all are compared with it."""
+    """By name; repeat it. Default: all, and topk of half the width. Where topk is not among them it is added
+    first: all are compared with it."""
+    settings: Annotated[tuple[str, ...], names("--set")] = ()
+    """Of a variant, VARIANT.NAME=VALUE, as faithful train has it, d_sae and k among them; repeat it. Values
+    with commas make a grid."""
     truth_seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     """Truths of each name; they are the replicates."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     """Init seeds on each truth."""
     planted: Names = ("topk",)
-    """Variants that planted foreign features are looked for in, on at most three truths and two seeds; `none` is none."""
+    """Those that planted foreign features are looked for in, as tables call them (orthogonal-a0.2); `none` is none.
+
+    On at most three truths and two seeds.
+    """
     steps: Count = 2000
     """Of each training."""
     batch: Count = 256
     """Activations of a step."""
     lr: float = 0.003
     """Peak learning rate."""
-    d_in: Annotated[Count, SETTING] = 128
+    d_in: Count = 128
     """Dimensions, a multiple of 4: hier has 6 features per dimension, ind 4."""
-    d_sae: Annotated[Count | None, SETTING] = None
+    d_sae: Count | None = None
     """Latents; default 4 per dimension."""
-    k: Annotated[Count | None, SETTING] = None
+    k: Count | None = None
     """Latents per token; default about the truth's L0: 11 of hier and 8 of ind in 128 dimensions."""
-    dead_tokens: Annotated[Count | None, SETTING] = None
+    dead_tokens: Count | None = None
     """Tokens of silence after which a latent is dead; default a tenth of the training."""
-    tokens: Annotated[Count, SETTING] = 16384
+    tokens: Count = 16384
     """Fresh tokens to measure on."""
     workers: int = 1
     """Processes that share the work, one thread each; by default each takes 1.1 GB, and 1.6 GB for planted features."""

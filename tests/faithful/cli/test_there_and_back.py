@@ -108,8 +108,8 @@ COMMANDS: dict[str, list[Any]] = {
     "studies.synthetic.study.study_synthetic": [
         SyntheticConfig(OUT),
         SyntheticConfig(
-            OUT, ("ind",), ("topk", "orthogonal:alpha=0.2:k=5"), (0, 1, 2), (3,), (), 30_000, 64, 1e-3, 16, 80, 3, 500, 1000,
-            workers=2,
+            OUT, ("ind",), ("topk", "orthogonal"), ("orthogonal.alpha=0,0.2", "topk.k=5"), (0, 1, 2), (3,), (),
+            30_000, 64, 1e-3, 16, 80, 3, 500, 1000, workers=2,
         ),
     ],
     "studies.reconstruction.study.study_reconstruction": [

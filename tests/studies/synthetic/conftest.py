@@ -11,8 +11,8 @@ from studies.synthetic.study import study_synthetic
 def small(tmp_path_factory: pytest.TempPathFactory) -> SyntheticConfig:
     """What it was told."""
     return SyntheticConfig(
-        tmp_path_factory.mktemp("synthetic") / "out", variants=("topk", "topk:d_sae=40:k=2"), truth_seeds=(0, 1, 2),
-        seeds=(0, 1), planted=(), steps=40, batch=128, d_in=16, tokens=3000,
+        tmp_path_factory.mktemp("synthetic") / "out", variants=("topk",), settings=("topk.d_sae=40", "topk.k=2"),
+        truth_seeds=(0, 1, 2), seeds=(0, 1), planted=(), steps=40, batch=128, d_in=16, tokens=3000,
     )  # fmt: skip
 
 

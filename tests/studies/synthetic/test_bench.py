@@ -34,7 +34,7 @@ def test_a_killed_study_goes_on(
 
     with pytest.raises(KeyboardInterrupt):
         bench.run(jobs, stop)
-    assert told == ["hier 0, topk: training", "hier 0, topk:d_sae=40:k=2: training"]
+    assert told == ["hier 0, topk: training", "hier 0, topk-d_sae40-k2: training"]
     assert bench.run(jobs, silent) == 1
     monkeypatch.setattr(Bench, "work", None)
     assert bench.run(jobs, silent) == 2

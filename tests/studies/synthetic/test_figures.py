@@ -12,5 +12,5 @@ def test_every_variant_is_drawn_on_every_truth(done: Done) -> None:
     for text in drawn.values():
         ET.fromstring(text)
     for stem in ("recovery", "agreement"):
-        assert all(drawn[stem].count(f">{said}<") == 2 for said in ("topk", "topk:d_sae=40:k=2"))
+        assert all(drawn[stem].count(f">{said}<") == 2 for said in ("topk", "topk-d_sae40-k2"))
         assert all(f">{truth}<" in drawn[stem] for truth in ("hier", "ind"))

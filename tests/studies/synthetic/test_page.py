@@ -32,4 +32,4 @@ def test_the_page_says_what_was_expected_and_what_is_found(done: Done) -> None:
     assert page.count("- It was not trained.") == 4
     assert "`hier`: two seeds of topk share" in page and "`ind`: two seeds of topk share" in page
     assert "**What is found of hier: 3 truths × 2 init seeds, ± 95 %**\n\n| variant | fvu |" in page
-    assert "- `topk:d_sae=40:k=2`: topk" in page
+    assert "- `topk-d_sae40-k2`: topk" in page

@@ -82,7 +82,8 @@ def test_noise_is_as_large_as_the_truth() -> None:
 
 
 def test_both_trainings_are_judged_once_and_shown(small: SyntheticConfig, done: Done, tmp_path: Path) -> None:
-    config = replace(small, out=tmp_path, truths=("ind",), planted=("topk", "batchtopk"))
+    both = ("topk", "batchtopk")
+    config = replace(small, out=tmp_path, truths=("ind",), variants=both, settings=(), planted=both)
     bench = Bench(config)
     found = study_planted(bench, silent)
     assert list(found) == ["topk on ind", "batchtopk on ind"] and list(found["topk on ind"]) == [WITH, WITHOUT]

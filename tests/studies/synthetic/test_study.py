@@ -21,7 +21,9 @@ from tests.documented import names_of_study, undocumented
 
 def test_what_it_leaves(small: SyntheticConfig, done: Done) -> None:
     summary = read_summary(done.folder / "summary.json")
-    assert list(summary["corpora"]) == [f"{arm} on {truth}" for truth in ("hier", "ind") for arm in small.variants]
+    assert list(summary["corpora"]) == [
+        f"{arm} on {truth}" for truth in ("hier", "ind") for arm in ("topk", "topk-d_sae40-k2")
+    ]
     assert summary["sizes"] == {"truth_seeds": 3, "seeds": 2, "saes": 24, "tokens": 5120, "measured_on": 3000}
     topk = summary["corpora"]["topk on hier"]
     assert 0 < topk["recovery"]["value"] <= 64 / 96 and topk["l0"]["value"] <= 1.0 and topk["recovery"]["seeds"] == 3
@@ -52,11 +54,12 @@ def test_as_it_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """Without a run; what it was told is kept; its report needs no corpora."""
     monkeypatch.chdir(tmp_path)
     words = "study synthetic --truth ind --variant topk --truth-seeds 0 --seeds 0,1 --planted none --steps 5 --batch 32"
-    first = CliRunner().invoke(app, [*words.split(), "--set", "d_in=8", "--set", "tokens=200"])
+    words += " --d-in 8 --tokens 200"
+    first = CliRunner().invoke(app, words.split())
     assert first.exit_code == 0, first.output
     assert "What is found of ind: 1 truths × 2 init seeds" in first.stdout
     assert "faithful report runs/synthetic" in first.stderr
-    elsewhere = CliRunner().invoke(app, [*words.split(), "--set", "d_in=8", "--set", "tokens=200", "--out", "other"])
+    elsewhere = CliRunner().invoke(app, [*words.split(), "--out", "other"])
     assert elsewhere.exit_code == 0 and "results.parquet: other" in elsewhere.stderr
     assert "Next:" not in elsewhere.stderr and not (tmp_path / "runs" / "other").exists()
     as_json = CliRunner().invoke(app, ["study", "synthetic", "--out", "other", "--json"])

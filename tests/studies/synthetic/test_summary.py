@@ -9,8 +9,10 @@ from studies.synthetic.config import SyntheticConfig
 from studies.synthetic.plan import arms_of
 from studies.synthetic.summary import contrasts, estimates, rows_of_results
 
-NAMES = ("topk", "l2", "anneal", "topk:d_sae=40", "frozen-decoder", "frozen-encoder", "soft-frozen:cosine=0.5")
-ARMS = arms_of(SyntheticConfig(Path("out"), variants=NAMES))
+VARIANTS = ("topk", "l2", "anneal", "frozen-decoder", "frozen-encoder", "soft-frozen")
+SETTINGS = ("topk.d_sae=512,40", "soft-frozen.cosine=0.5")
+ARMS = arms_of(SyntheticConfig(Path("out"), variants=VARIANTS, settings=SETTINGS))
+NAMES = [arm.label for arm in ARMS]
 JOBS = [Job(truth, seed, arm) for truth in ("hier", "ind") for seed in range(3) for arm in ARMS]
 BASE = {0: {0: 0.50, 1: 0.54}, 1: {0: 0.40, 1: 0.44}, 2: {0: 0.60, 1: 0.64}}
 
