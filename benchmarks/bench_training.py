@@ -51,6 +51,9 @@ SMALL = replace(
     held_out=16, forward_contexts=8,
 )  # fmt: skip
 SMALL_QUALITY = replace(QUALITY, name="quality-quick", d_sae=512, contexts=160, buffer_batches=8, held_out=32)
+SMOLLM2 = replace(
+    GPT2, name="smollm2", model="real:smollm2", layers=30, d_in=576, heads=9, vocab=49_152, layer=15, d_sae=1152, k=32,
+)  # fmt: skip
 LOOPS = ("saelens-multi", "dictionary_learning")
 ALONE = ("saelens", "sparsify")
 OFTEN = 4
@@ -292,11 +295,12 @@ def report(results: Path, work: Workload, quality: Workload, seeds: list[int]) -
         print(f"Nothing of these settings is stored in {results.name}.")
         return
     print(f"{machine()}; {THREADS} threads per process, float32\n")
+    ids = "its own" if work.name == SMOLLM2.name else "the embedded model's"
     print(
         f"{work.name}: {work.model} weights, {work.layers} layers of width {work.d_in}, residual stream before layer"
         f" {work.layer}, {work.d_sae:,} latents, k {work.k}; {work.activations:,} activations in {work.steps} steps of"
-        f" {work.batch:,}, buffer of {work.buffer:,}, lr {work.lr:g}; the embedded novels in tiny's token ids, contexts of"
-        f" {work.context}"
+        f" {work.batch:,}, buffer of {work.buffer:,}, lr {work.lr:g}; the embedded novels in"
+        f" {ids} token ids, contexts of {work.context}"
     )
     versions: dict[str, str] = {}
     for by_repeat in found.trained.values():
@@ -304,7 +308,8 @@ def report(results: Path, work: Workload, quality: Workload, seeds: list[int]) -
     print("; ".join(f"{name} {v}" for name, v in versions.items() if name not in ("torch", "transformers")))
     for system, note in NOTES.items():
         print(f"  {system}: {note}")
-    _print_flops(found, seeds)
+    if work.name != SMOLLM2.name:
+        _print_flops(found, seeds)
     _print_profile(found)
     _print_times(found, seeds)
     _print_roofline(found, seeds)
@@ -359,7 +364,7 @@ def _print_times(found: Found, seeds: list[int]) -> None:
             )
     four, single = found.seconds("ours", 4), found.seconds("ours", 1)
     growth = [four[repeat] / single[repeat] for repeat in four if repeat in single]
-    if growth:
+    if growth and found.work.name != SMOLLM2.name:
         by_flops = must_flops(found.work, 4) / must_flops(found.work, 1)
         print(f"  ours: S=4 costs {_spread(growth, 2)} × S=1 (FLOPs {by_flops:.2f}, target 1.6 at most)")
 
@@ -467,6 +472,11 @@ def task(name: str, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small shapes, to try it; nothing is kept")
+    parser.add_argument(
+        "--smollm2",
+        action="store_true",
+        help="the grid on SmolLM2-135M, at the hook of recipe `real`, beside SAELens alone",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument(
         "--tokens", type=int, help="activations that each SAE of the grid is trained on (default 16,256)"
@@ -488,7 +498,7 @@ def main() -> None:
     if not args.cpu and _has_gpu():
         gpu(["gpt2", "pythia-1.4b"], [count for count in args.seeds if count != 2])
         return
-    work, quality = (SMALL, SMALL_QUALITY) if args.quick else (GPT2, QUALITY)
+    work, quality = (SMALL, SMALL_QUALITY) if args.quick else (SMOLLM2 if args.smollm2 else GPT2, QUALITY)
     if args.tokens:
         steps = max(work.buffer_batches, round(args.tokens / work.batch))
         work = replace(work, contexts=steps * work.batch_contexts)
@@ -496,7 +506,9 @@ def main() -> None:
         results = Path(scratch) / "training.jsonl" if args.quick else RESULTS / "training.jsonl"
         if not args.report:
             keys = wanted(work, quality, args.seeds, args.repeats)
-            keys = [key for key in keys if not args.only or _labels(key) & set(args.only)]
+            only = args.only or (["ours", "saelens", "saelens-multi"] if args.smollm2 else [])
+            keys = [key for key in keys if not only or _labels(key) & set(only)]
+            keys = [key for key in keys if not args.smollm2 or key["workload"]["name"] == work.name]
             run(keys, results, {"dictionary_learning": args.dictionary_learning})
         report(results, work, quality, args.seeds)
 

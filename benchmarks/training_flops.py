@@ -29,7 +29,7 @@ class Workload:
 
     Attributes:
         name: what results are stored under.
-        model: `random`, a GPT-2 of the shape below with random weights, or `tiny`, the embedded model.
+        model: `random`, a GPT-2 of the shape below with random weights, `tiny`, the embedded model, or any other by its name.
         layers, d_in, heads, vocab: of the random model.
         layer: activations enter this layer: resid_pre.
         d_sae, k: of the SAEs.
@@ -70,6 +70,11 @@ class Workload:
     def batch(self) -> int:
         """Activations per step."""
         return self.batch_contexts * (self.context - 1)
+
+    @property
+    def module(self) -> str:
+        """The module that the hook follows, as transformers calls it: GPT-2's, or Llama's for models with a name."""
+        return f"{'transformer.h' if self.model in ('random', 'tiny') else 'model.layers'}.{self.layer - 1}"
 
     @property
     def buffer(self) -> int:

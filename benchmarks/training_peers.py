@@ -28,6 +28,10 @@ from torch import Tensor
 from benchmarks.training_flops import THREADS, Counter, Workload
 
 BOS = 0
+WRITERS = (
+    "wte.weight", "wpe.weight", "c_proj.weight", "c_proj.bias", "embed_tokens.weight", "o_proj.weight", "down_proj.weight"
+)  # fmt: skip
+"""Weights that write to the residual stream, in GPT-2 and in Llama."""
 CHUNK = 1016
 PACKAGES = ("torch", "transformers", "sae-lens", "dictionary-learning", "nnsight", "eai-sparsify")
 NOTES = {
@@ -79,7 +83,7 @@ class Meter:
 
 
 def prepare(work: Workload, folder: Path) -> float:
-    """Write what all systems share. Contexts are pieces of the embedded novels, in the ids of `tiny`'s tokenizer.
+    """Write what all systems share. Contexts are pieces of the embedded novels, in the model's token ids or `tiny`'s.
 
     Weights that write to the residual stream are multiplied so that the hook's activations have unit root mean square.
 
@@ -90,34 +94,43 @@ def prepare(work: Workload, folder: Path) -> float:
 
     from faithful.hooks.hook import Hook
     from faithful.hooks.truncated import TruncatedModel
+    from faithful.models.load import load_model
     from faithful.models.presets import tiny_path
     from faithful.models.spec import resolve_model
+    from faithful.models.tokenizer import load_tokenizer
     from tests.own import write_external
 
-    rows = _contexts(AutoTokenizer.from_pretrained(tiny_path()), work.context)
+    if work.model in ("random", "tiny"):
+        tokenizer, bos = AutoTokenizer.from_pretrained(tiny_path()), BOS
+    else:
+        named = resolve_model(work.model, dtype="float32")
+        tokenizer, bos = load_tokenizer(named.files, named.hub_revision()), named.bos_id
+    rows = _contexts(tokenizer, work.context, bos)
     trained = work.contexts + work.fresh
     if len(rows) < trained + work.held_out:
         raise SystemExit(f"The embedded text gives {len(rows):,} contexts; use fewer --tokens.")
     if work.model == "tiny":
         model = AutoModelForCausalLM.from_pretrained(tiny_path(), dtype=torch.float32).eval()
-    else:
+    elif work.model == "random":
         config = GPT2Config(
             vocab_size=work.vocab, n_embd=work.d_in, n_layer=work.layers, n_head=work.heads, bos_token_id=BOS,
             eos_token_id=BOS,
         )  # fmt: skip
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    else:
+        model = load_model(named, "cpu")
     truncated = TruncatedModel(model, Hook(work.layer, "resid_pre"))
     held_out = torch.from_numpy(rows[trained : trained + work.held_out])
     for _ in range(2):
         size = float(truncated(held_out[:16])[:, 1:].square().mean().sqrt())
         with torch.no_grad():
             for name, weight in model.named_parameters():
-                if name.endswith(("wte.weight", "wpe.weight", "c_proj.weight", "c_proj.bias")):
+                if name.endswith(WRITERS):
                     weight.div_(size)
     x = torch.cat([truncated(part)[:, 1:].flatten(0, 1) for part in held_out.split(work.forward_contexts)])
     model.save_pretrained(folder / "model")
-    AutoTokenizer.from_pretrained(tiny_path()).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
     spec = resolve_model(str(folder / "model"), dtype="float32")
     documents = {"train": list(rows[: work.contexts, 1:]), "test": list(held_out[:, 1:].numpy())}
     write_external(folder / "corpus", spec, documents)
@@ -127,7 +140,7 @@ def prepare(work: Workload, folder: Path) -> float:
     return float(x.square().mean().sqrt())
 
 
-def _contexts(tokenizer: Any, context: int) -> np.ndarray:
+def _contexts(tokenizer: Any, context: int, bos: int) -> np.ndarray:
     """Contexts [n, context] of the embedded novels in a random order, int64, BOS first."""
     import zstandard
 
@@ -140,7 +153,7 @@ def _contexts(tokenizer: Any, context: int) -> np.ndarray:
         pieces.append(ids[: len(ids) // width * width].reshape(-1, width))
     bodies = np.concatenate(pieces)
     bodies = bodies[np.random.default_rng(0).permutation(len(bodies))]
-    return np.concatenate([np.full((len(bodies), 1), BOS), bodies], axis=1)
+    return np.concatenate([np.full((len(bodies), 1), bos), bodies], axis=1)
 
 
 def build_ours(work: Workload, folder: Path, seeds: list[int], meter: Meter | None = None) -> tuple[Any, Any]:
@@ -193,7 +206,7 @@ def saelens(work: Workload, folder: Path, seeds: list[int], meter: Meter) -> lis
         torch.manual_seed(seed)
         runner = LanguageModelSAETrainingRunner(
             LanguageModelSAERunnerConfig(
-                sae=_saelens_sae(work), hook_name=f"transformer.h.{work.layer - 1}", verbose=False, **_saelens(work)
+                sae=_saelens_sae(work), hook_name=work.module, verbose=False, **_saelens(work, folder)
             ),
             override_dataset=_dataset(work, folder),
             override_model=_saelens_model(work, folder),
@@ -210,7 +223,7 @@ def saelens_multi(work: Workload, folder: Path, seeds: list[int], meter: Meter) 
     from sae_lens import MultiSAETrainingRunner, MultiSAETrainingRunnerConfig
     from sae_lens.registry import get_sae_training_class
 
-    hook = f"transformer.h.{work.layer - 1}"
+    hook = work.module
     configs = {f"seed-{seed}": _saelens_sae(work) for seed in seeds}
     build, _ = get_sae_training_class("topk")
     saes = {}
@@ -218,7 +231,7 @@ def saelens_multi(work: Workload, folder: Path, seeds: list[int], meter: Meter) 
         torch.manual_seed(seed)
         saes[name] = build(config)
     runner = MultiSAETrainingRunner(
-        MultiSAETrainingRunnerConfig(saes=configs, hook_names=hook, **_saelens(work)),
+        MultiSAETrainingRunnerConfig(saes=configs, hook_names=hook, **_saelens(work, folder)),
         override_dataset=_dataset(work, folder),
         override_model=_saelens_model(work, folder),
         override_saes=saes,
@@ -249,7 +262,7 @@ def dictionary_learning(work: Workload, folder: Path, seeds: list[int], meter: M
     tokenizer.pad = pad
     model = LanguageModel(AutoModelForCausalLM.from_pretrained(folder / "model").eval(), tokenizer=tokenizer)
     buffer = ActivationBuffer(
-        iter(_rows(work, folder).tolist()), model, model.transformer.h[work.layer - 1], d_submodule=work.d_in,
+        iter(_rows(work, folder).tolist()), model, model.get_submodule(work.module), d_submodule=work.d_in,
         n_ctxs=work.buffer // (work.context - 1), ctx_len=work.context - 1, refresh_batch_size=work.forward_contexts,
         out_batch_size=work.batch, remove_bos=True,
     )  # fmt: skip
@@ -290,7 +303,8 @@ def sparsify(work: Workload, folder: Path, seeds: list[int], meter: Meter) -> li
 
     config = TrainConfig(
         SaeConfig(num_latents=work.d_sae, k=work.k), batch_size=work.batch_contexts, optimizer="adam", lr=work.lr,
-        lr_warmup_steps=work.warmup, auxk_alpha=1 / 32, dead_feature_threshold=work.dead_tokens, exclude_tokens=[BOS],
+        lr_warmup_steps=work.warmup, auxk_alpha=1 / 32, dead_feature_threshold=work.dead_tokens,
+        exclude_tokens=[int(_rows(work, folder)[0, 0])],
         hookpoints=[f"h.{work.layer - 1}"], init_seeds=seeds, log_to_wandb=False, save_every=work.steps + 1,
     )  # fmt: skip
     dataset = _dataset(work, folder).select(range(work.contexts)).with_format("torch")
@@ -323,7 +337,7 @@ def _saelens_sae(work: Workload) -> Any:
     return TopKTrainingSAEConfig(d_in=work.d_in, d_sae=work.d_sae, k=work.k)
 
 
-def _saelens(work: Workload) -> dict[str, Any]:
+def _saelens(work: Workload, folder: Path) -> dict[str, Any]:
     """What SAELens' two runners share. `lr_end` is where its final decay begins."""
     from sae_lens import LoggingConfig
 
@@ -332,7 +346,8 @@ def _saelens(work: Workload) -> dict[str, Any]:
         "n_batches_in_buffer": max(1, work.buffer // work.context), "training_tokens": work.activations,
         "store_batch_size_prompts": work.forward_contexts, "train_batch_size_tokens": work.batch, "lr": work.lr,
         "lr_end": work.lr, "lr_warm_up_steps": work.warmup, "lr_decay_steps": work.decay, "prepend_bos": True,
-        "dead_feature_window": max(1, work.dead_tokens // work.batch), "exclude_special_tokens": [BOS],
+        "dead_feature_window": max(1, work.dead_tokens // work.batch),
+        "exclude_special_tokens": [int(_rows(work, folder)[0, 0])],
         "logger": LoggingConfig(log_to_wandb=False), "checkpoint_path": None, "output_path": None, "device": "cpu",
     }  # fmt: skip
 
@@ -343,7 +358,7 @@ def _saelens_model(work: Workload, folder: Path) -> Any:
 
     model = AutoModelForCausalLM.from_pretrained(folder / "model").eval()
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
-    return HookedProxyLM(model, tokenizer, hook_names=[f"transformer.h.{work.layer - 1}"])
+    return HookedProxyLM(model, tokenizer, hook_names=[work.module])
 
 
 def _rows(work: Workload, folder: Path) -> np.ndarray:
