@@ -6,6 +6,8 @@ from typing import Any
 from studies.statistics.numbers import listed
 
 FLOORS = ("floor_random", "floor_covariance", "floor_init", "floor_gaussian")
+STEEP = 0.1
+"""Above it `floor_covariance` is that of few directions: random rows in many dimensions share nothing."""
 AT_CHANCE = "neither shares more features across seeds than chance gives"
 
 
@@ -34,11 +36,20 @@ def floor_notes(summary: Mapping[str, Any]) -> list[str]:
         return []
     found = listed(_found(name, corpora[name]) for name in low)
     what = "so that a comparison says little" if len(low) < len(corpora) else "so that there is nothing to compare"
-    return [
+    said = [
         f"The shared feature ratio of {found} is not above what chance gives (the highest floor lies inside or above its"
         f" interval), {what}; SAEs that are hardly trained look like this: train on more tokens, or at another learning rate."
     ]
+    steep = [name for name in low if (corpora[name].get("floor_covariance") or 0.0) > STEEP]
+    if steep:
+        said.append(
+            f"Rows drawn by the covariance of the activations of {listed(steep)} share so much since one direction holds"
+            " most of the variance, as massive activations make it: that floor tells little of SAEs, which fit it by a few"
+            " latents."
+        )
+    return said
 
 
 def _found(name: str, found: Mapping[str, Any]) -> str:
-    return f"{name} ({found['shared_feature_ratio']['value']:.4f}, by chance {highest_floor(found):.4f})"
+    floor = max((floor for floor in FLOORS if found.get(floor) is not None), key=lambda floor: float(found[floor]))
+    return f"{name} ({found['shared_feature_ratio']['value']:.4f}; {floor} {found[floor]:.4f})"
