@@ -117,12 +117,11 @@ def everything(run: Run = None, device: Device = None, seed: Seed = None, as_jso
     from studies.report.write import write_report
 
     saes = saes_of(run)
-    home = saes.parent
+    home, folders = saes.parent, tuple(folders_of(run))
     found = {}
     optional = [one for one in KNOWN.values() if one.optional and (home / "studies" / one.name / SUMMARY).exists()]
     for study in sorted([*STUDIES.values(), *optional], key=lambda study: study.of_studies):
-        inputs = {"saes": (saes,)} if study.of_saes else {"folders": tuple(folders_of(run))}
-        stated = inputs | {"device": device, "seed": seed}
+        stated = study.told(saes=(saes,), folders=folders, device=device, seed=seed)
         found[study.name] = _do(study, home / "studies" / study.name, stated, as_json)
     path = write_report(ReportConfig(run=home))
     if as_json:

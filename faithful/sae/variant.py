@@ -99,6 +99,7 @@ class Variant:
         unit_rows: whether decoder rows are kept at length 1.
         frozen: weights that are not trained, by name.
         stays: whether decoder rows are kept near their start, which is then no sign of too little training.
+        control: whether it is there to be fallen short of: contrasted like the others, but in no family of them.
         version: counts changes of the variant that give the same parameters other weights.
     """
 
@@ -106,6 +107,7 @@ class Variant:
     unit_rows: ClassVar[bool] = True
     frozen: ClassVar[tuple[str, ...]] = ()
     stays: ClassVar[bool] = False
+    control: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
     @property
@@ -196,6 +198,12 @@ def find_kind(name: str) -> type[Variant]:
         )
     kind: type[Variant] = import_module(f"{PACKAGE}.{name.replace('-', '_')}").VARIANT
     return kind
+
+
+def kind_of(recorded: Mapping[str, Any]) -> type[Variant]:
+    """The class of the variant of an SAE's identity; plainly `Variant` of one that this version does not have."""
+    name = recorded.get("variant", DEFAULT)
+    return find_kind(name) if name in variant_names() else Variant
 
 
 def find_variant(name: str, parameters: Mapping[str, Any]) -> Variant:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Set
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
-from faithful.sae.variant import DEFAULT, Variant, find_kind, variant_names
+from faithful.sae.variant import DEFAULT, Variant, kind_of
 
 
 class Shape(NamedTuple):
@@ -36,9 +36,7 @@ def shape_name(d_sae: int, k: int, variant: str = DEFAULT, parameters: Mapping[s
 def short_name(variant: str, parameters: Mapping[str, Any]) -> str:
     """A variant and those of its parameters that are not by default, each called by the shortest beginning that no other
     parameter has: `orthogonal-a0.2`. Of a variant that this version does not have, all of them, in full."""
-    known: dict[str, Any] = {}
-    if variant in variant_names():
-        known = {field.name: field.default for field in fields(find_kind(variant))}
+    known = {field.name: field.default for field in fields(kind_of({"variant": variant}))}
     changed = [name for name in known if name in parameters and parameters[name] != known[name]]
     parts = [_beginning(name, known.keys() | parameters.keys()) + _text(parameters[name]) for name in changed]
     parts += [name + _text(parameters[name]) for name in sorted(parameters.keys() - known.keys())]

@@ -8,13 +8,19 @@ from faithful.options.marks import ARGUMENT, MAY_BE_MISSING, SETTING, Count, Cou
 
 
 @dataclass(frozen=True)
-class StudyConfig:
-    """What every study over SAEs is told; None and empty are left to the SAEs."""
+class SaesConfig:
+    """What every study over SAEs is told."""
 
     saes: Annotated[tuple[str | Path, ...], ARGUMENT, MAY_BE_MISSING]
     """Folders of SAEs, runs, or Hub places; default: the SAEs of the current run."""
     out: Annotated[Path, MAY_BE_MISSING]
     """Folder; default studies/NAME of the run, for SAEs of the Hub runs/REPO/studies/NAME."""
+
+
+@dataclass(frozen=True)
+class StudyConfig(SaesConfig):
+    """What every study that runs SAEs on text is told; None and empty are left to the SAEs."""
+
     corpora: Annotated[tuple[Path, ...], names("--corpus")] = ()
     """Corpus of the panel, or a run; repeat it. Default: those trained on, where they are still found.
 

@@ -49,7 +49,7 @@ class Study:
         lead: the figure that the report shows first, before the tables.
         family: what Holm's correction is over.
         of_seeds_alone: figures whose intervals leave out what else was drawn, as a sentence.
-        of_saes: whether it reads SAEs (`StudyConfig`) or corpora alone.
+        of_saes: whether it reads SAEs (`SaesConfig`) or corpora alone.
         of_run: whether it reads a run at all; else it makes what it works on, and is none of those that a run lacks.
         optional: whether a run has it only where its recipe names it or a command does it: no run lacks it, and the report's
             answer, which is of the studies that every run has, does not rest on it.
@@ -83,6 +83,10 @@ class Study:
     warnings: Callable[[Mapping[str, Any]], list[str]] = _nothing
     remarks: Callable[[Mapping[str, Any]], list[str]] = _nothing
     verdicts: Callable[[Mapping[str, Any]], list[tuple[str, str]]] = _nothing
+
+    def told(self, **shared: Any) -> dict[str, Any]:
+        """Of what all studies of a run are told, what this one's configuration has a field for."""
+        return {name: value for name, value in shared.items() if name in {one.name for one in fields(self.config)}}
 
     def tables(self, summary: "Summary", full: bool = True) -> "list[Table]":
         """Its tables for the terminal, the report and the cards; not `full` leaves the details out."""

@@ -104,11 +104,10 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
     for name in sorted(recipe.studies, key=lambda name: find_study(name).of_studies):
         study, values = find_study(name), recipe.studies[name]
         out = folder / "studies" / name
-        stated = {"out": out, "model": recipe.model, "device": device} | values
-        if study.of_saes:
-            wish = study.config(saes=(folder / "saes",), corpora=trained, **stated)
-        else:
-            wish = study.config(folders=tuple(corpora.values()), **stated)
+        shared = study.told(
+            saes=(folder / "saes",), corpora=trained, folders=tuple(corpora.values()), model=recipe.model, device=device
+        )
+        wish = study.config(out=out, **shared | values)
         needs = (*made, "train") if study.of_saes else made
         if study.of_studies:
             needs = tuple(step.name for step in steps)

@@ -90,7 +90,7 @@ def _judged(
         a, b = (figures.get(one, {}).get(headline.metric, {}) for one in (name, base))
         sides = _paired(a, b)
         if any(value is not None for side in sides for value in side.values()):
-            leads = not (arm.sizes or arm.variant.frozen or arm.variant.stays)
+            leads = not (arm.sizes or arm.variant.control)
             comparisons.append(Comparison(name, base, headline.metric, *sides, leads))
     return judge(headline, comparisons)
 

@@ -4,30 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from studies.common.config import StudyConfig
+from studies.common.config import SaesConfig
 from studies.common.forecast import StudyCost, Work
 from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
 from studies.statistics.numbers import listed
 
-CONTROLS = ("frozen-decoder", "soft-frozen", "frozen-encoder")
-"""Variants that are there to be fallen short of: beside the others, in no family."""
 UNSAID = Wording("", "", ("", ""), "")
 """Of figures without a verdict."""
 WITHOUT_VERDICT = ("fake_contrast", "accuracy", "ce_recovered")
 """Figures over random tokens, test examples and contexts, whose draw the tables do not hold: intervals, in no family."""
 
 
-def is_control(variant: str) -> bool:
-    """Whether a variant, as shapes call it, is one of these."""
-    return any(variant == name or variant.startswith(f"{name}-") for name in CONTROLS)
-
-
 @dataclass(frozen=True)
-class VariantsConfig(StudyConfig):
-    """What to compare; only `own` and the SAEs matter, since nothing is measured again."""
+class VariantsConfig(SaesConfig):
+    """What to compare."""
 
     COMMAND: ClassVar = "study variants"
+
+    own: str | None = None
+    """Name of the corpus whose contrasts are the family; default: the model's own."""
 
 
 def _cost(config: VariantsConfig, work: Work) -> StudyCost:

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from studies.common.drawing import colours, new_figure, save
-from studies.statistics.records import Contrast
-from studies.variants.config import MEASURED, is_control
+from studies.variants.config import MEASURED
 from studies.variants.summary import VariantsSummary
 
 
 def draw(summary: VariantsSummary, folder: Path) -> None:
     """Draw everything into `folder`: what is contrasted on the family's corpus, controls aside, in units of its margin."""
-    found = [one for one in summary["contrasts"] if _is_shown(one, summary) and one["difference"] is not None]
+    names = summary["corpora"].keys() - set(summary["controls"])
+    found = [one for one in summary["contrasts"] if one["a"] in names and one["difference"] is not None]
     metrics = list(dict.fromkeys(one["metric"] for one in found))
     if not found:
         return
@@ -27,7 +27,3 @@ def draw(summary: VariantsSummary, folder: Path) -> None:
     grid.invert_yaxis()
     grid.set_xlabel("difference from TopK, in margins of relevance")
     save(figure, folder / "differences.svg")
-
-
-def _is_shown(one: Contrast, summary: VariantsSummary) -> bool:
-    return one["a"] in summary["corpora"] and not is_control(one["a"])

@@ -9,7 +9,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter
 from faithful.formats.record import weights_sha256
-from faithful.sae.variant import DEFAULT
+from faithful.sae.variant import DEFAULT, kind_of
 from faithful.store.saes import TrainedSae, by_corpus, corpora_beside, find_saes, ordered_shapes
 from faithful.store.shape import short_name
 from generation.writing.identity import sampling_of
@@ -17,7 +17,7 @@ from studies.common.results import Done, Row, write_results
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import Headline
 from studies.statistics.verdicts import CONDITIONAL, Comparison, judge_together
-from studies.variants.config import MEASURED, WITHOUT_VERDICT, VariantsConfig, is_control
+from studies.variants.config import MEASURED, WITHOUT_VERDICT, VariantsConfig
 from studies.variants.figures import draw
 from studies.variants.measured import Read, of_metric, read_figures
 from studies.variants.summary import VariantsSummary
@@ -28,10 +28,11 @@ SAME = "its SAEs are TopK's, bit for bit"
 
 
 class Group(NamedTuple):
-    """SAEs of one corpus, hook, width and k: shapes by their variant, that of TopK first."""
+    """SAEs of one corpus, hook, width and k: shapes by their variant, that of TopK first, and which are controls."""
 
     corpus: str
     shapes: dict[str, str]
+    controls: set[str]
 
 
 def study_variants(config: VariantsConfig, report: Reporter) -> Done:
@@ -56,11 +57,11 @@ def study_variants(config: VariantsConfig, report: Reporter) -> Done:
         summary: VariantsSummary = {
             "study": "variants",
             "own": own,
-            "seed": config.seed,
             "hook": str(saes[0].identity["hook"]),
             "shape": family.shapes[DEFAULT],
             "sizes": {"saes": len(saes), "seeds": len({sae.seed for sae in saes})},
             "corpora": _figures(family, read),
+            "controls": sorted(family.controls),
             "groups": [
                 {
                     "corpus": group.corpus,
@@ -89,7 +90,10 @@ def _groups(saes: Sequence[TrainedSae]) -> list[Group]:
             identity = of[0].identity
             place = corpus, f"{identity['hook']}-f{identity['d_sae']}-k{identity['k']}"
             variant = short_name(identity.get("variant", DEFAULT), identity.get("parameters", {}))
-            found.setdefault(place, Group(corpus, {})).shapes[variant] = shape
+            group = found.setdefault(place, Group(corpus, {}, set()))
+            group.shapes[variant] = shape
+            if kind_of(identity).control:
+                group.controls.add(variant)
             for sae in of:
                 _refuse_otherwise(trained.setdefault(place, sae), sae)
     compared = [group for group in found.values() if len(group.shapes) > 1 and DEFAULT in group.shapes]
@@ -139,7 +143,7 @@ def _comparisons(group: Group, read: Read, is_family: bool, same: Sequence[str])
             figures = of_metric(read, group.corpus, shape, metric)
             if variant == DEFAULT or not (plain or figures):
                 continue
-            leads = is_family and metric not in WITHOUT_VERDICT and not is_control(variant)
+            leads = is_family and metric not in WITHOUT_VERDICT and variant not in group.controls
             lacking = DEFAULT if not plain else variant
             why = f"{metric} of {lacking} was not measured" if not (plain and figures) else None
             names = f"{variant}{on}", f"{DEFAULT}{on}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from faithful.base.quantities import format_count, format_seconds
 from faithful.base.terminal import plain
-from faithful.store.saes import TrainedSae, read_sae
+from faithful.store.saes import read_sae
 from faithful.training.card import by_corpus_and_shape, mean_rows
 
 FIGURES = ("fvu", "l0", "ce_diff", "ce_recovered", "kl", "cosine", "never_fired", "start_cosine")
@@ -21,9 +21,13 @@ def quality_rows(folders: list[Path]) -> tuple[tuple[str, ...], list[tuple[str, 
 
 def hardly_trained(folders: list[Path]) -> list[str]:
     """A sentence for each corpus and shape whose SAEs have hardly left their random start."""
+    from faithful.sae.variant import kind_of
+
     sentences = []
     for (corpus, shape), found in by_corpus_and_shape([read_sae(folder) for folder in sorted(folders)]).items():
-        start = max((cell.figure("start_cosine") or 0.0 for cell in found if not _stays(cell)), default=0.0)
+        start = max(
+            (cell.figure("start_cosine") or 0.0 for cell in found if not kind_of(cell.identity).stays), default=0.0
+        )
         if start >= START_COSINE:
             sentences.append(
                 f"{corpus} {shape}: hardly trained. The median latent still lies at a cosine of {start:.2f} to its"
@@ -31,14 +35,6 @@ def hardly_trained(folders: list[Path]) -> list[str]:
                 " larger --lr."
             )
     return sentences
-
-
-def _stays(cell: TrainedSae) -> bool:
-    """Whether its variant keeps decoder rows near their start."""
-    from faithful.sae.variant import DEFAULT, find_kind, variant_names
-
-    name = cell.identity.get("variant", DEFAULT)
-    return name in variant_names() and find_kind(name).stays
 
 
 class LiveTable:

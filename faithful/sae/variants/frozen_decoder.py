@@ -11,6 +11,7 @@ class FrozenDecoder(Variant):
 
     frozen = ("W_dec",)
     stays = True
+    control = True
 
 
 VARIANT = FrozenDecoder

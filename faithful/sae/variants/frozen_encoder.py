@@ -10,6 +10,7 @@ class FrozenEncoder(Variant):
     """TopK whose encoder rows and biases are not trained."""
 
     frozen = ("W_enc", "b_enc")
+    control = True
 
 
 VARIANT = FrozenEncoder

@@ -18,6 +18,7 @@ class SoftFrozen(Variant):
     """
 
     stays = True
+    control = True
     cosine: Annotated[float, Between(0, 1)] = 0.8
 
     def memory(self, d_in: int, d_sae: int) -> int:

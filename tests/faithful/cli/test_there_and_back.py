@@ -84,7 +84,7 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.variants.study.study_variants": [
         VariantsConfig(("some/one",), OUT),
-        VariantsConfig(("x", "y"), OUT, (A, B), "tiny", "own", 5000, 64, "packed", "cpu", "float32", 3, 2),
+        VariantsConfig(("x", "y"), OUT, "own"),
     ],
     "studies.seeds.study.study_seeds": [
         SeedsConfig(("-x", "b"), Path("-y"), (Path("-c"),), "-m", own="-o"),

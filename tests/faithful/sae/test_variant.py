@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 from torch import Tensor
 
-from faithful.sae.variant import Batch, Phase, State, Variant
+from faithful.sae.variant import Batch, Phase, State, Variant, find_kind, kind_of, variant_names
 from tests.faithful.sae.data import CONFIG, batches, stack_for
 
 
@@ -66,3 +66,14 @@ def test_schedules_are_fractions_and_reach_k_and_weights() -> None:
         seen.append((row["k"], row["l0"]))
     assert seen == [(8, 8.0)] * 5 + [(3, 3.0)] * 5
     assert stack.sae(0).k == 3
+
+
+def test_controls_are_those_that_train_no_decoder_or_no_encoder_freely() -> None:
+    controls = {name for name in variant_names() if find_kind(name).control}
+    assert controls == {"frozen-decoder", "frozen-encoder", "soft-frozen"}
+    assert controls == {name for name in variant_names() if find_kind(name).frozen or find_kind(name).stays}
+
+
+def test_a_recorded_variant_that_is_gone_is_plain() -> None:
+    assert kind_of({}) is find_kind("topk") and kind_of({"variant": "soft-frozen"}) is find_kind("soft-frozen")
+    assert kind_of({"variant": "gone"}) is Variant

@@ -56,3 +56,11 @@ def test_how_many_workers_did_it_is_not_kept(study: Study, tmp_path: Path) -> No
     study.run(study.config(saes=("saes",), out=tmp_path, tokens=7, workers=4), lambda _: None)
     config, kept = study.configure(tmp_path, {"saes": ("saes",)})
     assert (config.workers, kept) == (1, {"tokens": 7})
+
+
+def test_of_what_all_studies_are_told_it_hears_what_it_can(study: Study) -> None:
+    assert study.told(saes=("saes",), folders=("own",), device="cpu", seed=None) == {
+        "saes": ("saes",),
+        "device": "cpu",
+        "seed": None,
+    }

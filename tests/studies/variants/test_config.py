@@ -1,16 +1,7 @@
-"""What the study of variants says beside its tables, and which variants are controls."""
+"""What the study of variants says beside its tables."""
 
-import pytest
-
-from faithful.sae.variant import find_kind
 from studies.statistics.sentences import sentence
-from studies.variants.config import CONTROLS, MEASURED, STUDY, WITHOUT_VERDICT, is_control
-
-
-@pytest.mark.parametrize(("name", "is_one"), [("frozen-decoder", True), ("soft-frozen-c0.9", True), ("l2-w0.1", False)])
-def test_controls_are_those_whose_rows_are_not_free(name: str, is_one: bool) -> None:
-    assert is_control(name) is is_one
-    assert all(find_kind(control).stays or find_kind(control).frozen for control in CONTROLS)
+from studies.variants.config import MEASURED, STUDY, WITHOUT_VERDICT
 
 
 def test_what_is_lacking_and_what_came_out_alike_is_said() -> None:
