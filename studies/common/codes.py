@@ -17,6 +17,8 @@ ROWS_PER_FORWARD, ROWS_AT_ONCE = 32, 256
 HELD_BYTES = {"cpu": 2**27, "cuda": 2**29}
 
 Activations = tuple[np.ndarray, np.ndarray, Tensor]
+Beside = Callable[[int, Autoencoder, Tensor, Tensor, Tensor], None]
+"""Told the place of an SAE, the SAE, activations [n, d_in] and its codes of them, values and latents [n, k']."""
 
 
 def activations_of(
@@ -95,6 +97,7 @@ def code_text(
     rows: Sequence[np.ndarray],
     ordinary: np.ndarray,
     report: Tally = uncounted,
+    beside: Beside | None = None,
 ) -> CodedText:
     """Codes of all SAEs on the contexts, from one forward pass; 8 bytes per token, active latent and SAE are kept.
 
@@ -104,6 +107,7 @@ def code_text(
         rows: contexts, int64 [≤ context], BOS first.
         ordinary: bool [vocab], False for special ids.
         report: told the contexts read and their number.
+        beside: what else is made of activations and codes while an SAE is here.
     """
     owners, positions = [], []
     pieces: dict[int, list[tuple[Tensor, Tensor]]] = {}
@@ -120,6 +124,9 @@ def code_text(
             pieces.setdefault(place, []).extend(
                 (values.float().cpu(), latents.int().cpu()) for values, latents in found
             )
+            if beside is not None:
+                for (_, _, h), (values, latents) in zip(some, found, strict=True):
+                    beside(place, here, h.to(model.device), values, latents)
             widths[place] = here.d_sae
             place += 1  # noqa: SIM113
             del sae, here  # so that the next one is loaded when this one is gone

@@ -85,8 +85,9 @@ STUDY = Study(
         "sfr_curves": "Shared features against the threshold, with intervals and floors",
         "matched_cosines": "How alike matched features are",
         "across_corpora": "Features shared within and across corpora",
+        "reappearance": "How probably a latent reappears with another seed, against how often it fires",
     },
-    details=("Floors: ", "How the optimal assignments"),
+    details=("Floors: ", "How probably a latent", "How the optimal assignments"),
     notes=_notes,
     warnings=floor_notes,
 )

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from studies.common.drawing import colours, new_figure, save
+from studies.seeds.chance import highest_floor
 from studies.seeds.matching import CURVE
+from studies.seeds.summary import SeedsStatistics
 
 DASHES = {"floor_random": (1, 1), "floor_covariance": (3, 1), "floor_init": (5, 2), "floor_gaussian": (6, 1, 1, 1)}
 
@@ -44,6 +46,29 @@ def draw(
     everyone = list(dict.fromkeys(one for one, _ in across))
     if len(everyone) > 1:
         _across(across, everyone, folder / "across_corpora.svg")
+
+
+def draw_stability(summary: SeedsStatistics, folder: Path) -> None:
+    """Draw how probably latents reappear against their density, where there is a panel; beside it the chance level."""
+    curves = {name: of["reappearance"] for name, of in summary.get("stability", {}).items() if "reappearance" in of}
+    if not curves:
+        return
+    figure, axes = new_figure(2.8)
+    for name, hue in colours(list(curves)).items():
+        fires = [one for one in curves[name] if one["density"] > 0]
+        axes.plot(
+            [one["density"] for one in fires],
+            [one["value"] for one in fires],
+            color=hue, label=name, linewidth=1.4, marker="o", markersize=3,
+        )  # fmt: skip
+        chance = highest_floor(summary["corpora"].get(name, {}))
+        if chance is not None:
+            axes.axhline(chance, color=hue, linewidth=0.9, dashes=(3, 1))
+    axes.set(xlabel="density on the panel, at most (dashed: by chance)", ylabel="probability to reappear", xscale="log")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.grid(linewidth=0.3)
+    save(figure, folder / "reappearance.svg")
 
 
 def _curves(curves: Mapping[str, Curve], names: list[str], hue: dict[str, str], path: Path) -> None:

@@ -19,12 +19,13 @@ from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
 from studies.common.workers import Job, jobs_of, study_crew
 from studies.seeds.assignment import Assignment
+from studies.seeds.latents import Explained, from_start
 from studies.seeds.matching import Directions, Partners, assign_alive, match, panel_figures
 from studies.seeds.summary import Assignments
 from studies.statistics.records import Measures
 
 VERSION = 3
-CODES, PAIRS = "codes", "pairs"
+CODES, PAIRS, LATENTS = "codes", "pairs", "latents"
 
 Solved = dict[str, tuple[str, float]]
 SaePair = tuple[TrainedSae, TrainedSae]
@@ -98,6 +99,7 @@ class Matcher:
         self._text = text.hexdigest()
         self._cache = ResultCache(folder / "pairs", VERSION)
         self.codes = ResultCache(folder / "codes", VERSION, self._text)
+        self._latents = ResultCache(folder / LATENTS)
 
     def match_all(
         self, pairs: Sequence[SaePair], shown: Iterable[TrainedSae], workers: int, report: Reporter = silent
@@ -115,7 +117,9 @@ class Matcher:
         missing = [pair for pair in pairs if pair in uncoded or not self._cache.has_tensors(*_hashes(pair))]
         self.reused = len(pairs) - len(missing)
         wanted = dict.fromkeys([*(sae for pair in uncoded for sae in pair), *shown]) if has_panel else {}
-        lacking = tuple(self.codes.lacking(wanted, CODES))
+        every = dict.fromkeys(sae for pair in pairs for sae in pair) if has_panel else {}
+        unseen = [sae for sae in every if not self._latents.has_tensors(sae.sha256, self._text)]
+        lacking = tuple(dict.fromkeys([*self.codes.lacking(wanted, CODES), *unseen]))
         with study_crew(Matcher.do, self, self.found, workers) as crew:
             if lacking and crew.inherits:
                 self.found.truncated  # noqa: B018 (loaded here once)
@@ -132,13 +136,26 @@ class Matcher:
             assert self.panel is not None
             loads = InTurn([sae.load for sae in saes])
             tally = counted(report, CODES, "contexts")
-            coded = code_text(self.found.truncated, loads, self.panel.rows, self.panel.ordinary, tally)
+            explained = Explained()
+            coded = code_text(self.found.truncated, loads, self.panel.rows, self.panel.ordinary, tally, explained)
             tokens = {"owners": torch.from_numpy(coded.owners), "positions": torch.from_numpy(coded.positions)}
-            for sae, codes in zip(saes, coded.codes, strict=True):
+            for place, (sae, codes) in enumerate(zip(saes, coded.codes, strict=True)):
                 self.codes.keep(sae, CODES, tokens | vars(codes))
+                self._keep_latents(sae, density=torch.from_numpy(codes.density), explained=explained.of(place))
         else:
             one, other = saes
             self._pair((one, other))
+
+    def latents(self, sae: TrainedSae) -> dict[str, np.ndarray]:
+        """What is known of the latents of an SAE that was matched, float64 [d_sae]: `decoder` and `encoder` (cosines with the
+        start), with a panel `density` and `explained`."""
+        found = dict(self._latents.tensors(lambda _: from_start(sae) or {}, sae.sha256))
+        if self.panel is not None:
+            found |= self._latents.tensors(lambda _: {}, sae.sha256, self._text)
+        return {name: values.double().numpy() for name, values in found.items()}
+
+    def _keep_latents(self, sae: TrainedSae, **figures: torch.Tensor) -> None:
+        self._latents.tensors(lambda _: figures, sae.sha256, self._text)
 
     def coded(self, saes: Sequence[TrainedSae]) -> CodedText:
         """The panel with the codes of SAEs that were shown or matched."""

@@ -22,6 +22,7 @@ from studies.seeds.examples import reproducible_latents
 from studies.seeds.floors import FloorMaker
 from studies.seeds.matching import CURVE
 from studies.seeds.pairs import Matcher, Pair, SaePair, assignments, mean_of, of_one_init, pairs_of
+from studies.seeds.stability import Latents, reappearances, stability, stability_rows
 from studies.seeds.summary import Floors, SeedsStatistics, SeedsSummary
 from studies.seeds.tables import METRICS
 from studies.statistics.estimates import Figures, estimate
@@ -72,6 +73,8 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
             shape: _Shape(found, panel, shape, groups[shape], [matched[two] for two in pairs], floors, shape == first)
             for shape, pairs in wanted.items()
         }
+        for shape in studied.values():
+            shape.look_at_latents(matcher)
         others = _between_shapes({two: [matched[one] for one in pairs] for two, pairs in crossed.items()}, floors)
         examples = []
         if panel is not None and shown:
@@ -97,6 +100,7 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
         leading = studied[first]
         histograms = {name: _histogram(pairs) for name, pairs in leading.within.items()}
         seeds_figures.draw(leading.curves(), histograms, leading.matrix(), config.out / "figures")
+        seeds_figures.draw_stability(leading.summary, config.out / "figures")
     return Done(config.out, summary, matcher.reused)
 
 
@@ -167,6 +171,17 @@ class _Shape:
             "floors_missing": missing,
         }
 
+    def look_at_latents(self, matcher: Matcher) -> None:
+        """Which latents reappear within a corpus, and what they do."""
+        self.latents = {
+            name: [
+                Latents(sae, share, others, **matcher.latents(sae))
+                for sae, (share, others) in reappearances(pairs).items()
+            ]
+            for name, pairs in self.within.items()
+        }
+        self.summary["stability"] = {name: stability(of, self.numbers) for name, of in self.latents.items()}
+
     def _seeds(self, pair: Pair) -> tuple[int, int]:
         return self.numbers[pair.one], self.numbers[pair.other]
 
@@ -208,7 +223,7 @@ class _Shape:
                 rows += [Row("seeds", name, floor, one, at, shape=self.shape) for at, one in curve]
                 others = [metric for metric in METRICS[1:] if metric in found]
                 rows += [Row("seeds", name, f"{floor}_{metric}", found[metric], shape=self.shape) for metric in others]
-        return rows
+        return rows + [row for of in self.latents.values() for row in stability_rows(of, self.shape)]
 
     def curves(self) -> dict[str, seeds_figures.Curve]:
         """Mean curve of each corpus with its interval, and its floors."""

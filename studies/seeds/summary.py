@@ -17,11 +17,12 @@ class Assignments(TypedDict):
 
 
 class SeedsStatistics(Statistics, total=False):
-    """Of the SAEs of one shape; `across` by the names of two corpora."""
+    """Of the SAEs of one shape; `across` by the names of two corpora, `stability` by corpus."""
 
     across: dict[str, Measures]
     floors: Floors
     floors_missing: dict[str, list[str]]
+    stability: dict[str, Measures]
 
 
 class SeedsSummary(Summary, SeedsStatistics, total=False):

@@ -1,10 +1,13 @@
 """Tables of the seed study for the terminal and the report."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from studies.common.tables import Table, cell, contrast_tables
 from studies.seeds.chance import FLOORS, highest_floor
+from studies.seeds.stability import FIGURES
 from studies.seeds.summary import SeedsSummary
+from studies.statistics.numbers import NONE, fixed, span
 from studies.statistics.records import Measures
 
 METRICS = (
@@ -23,6 +26,7 @@ def seeds_tables(summary: SeedsSummary) -> list[Table]:
         tables.append(Table(title, ("metric", *names), [*_by_corpus(summary, METRICS), *_by_chance(summary)]))
         title = "Floors: shared features where there is nothing to share"
         tables.append(Table(title, ("floor", "metric", *names), _floors(summary)))
+    tables += _stability(summary)
     if summary["across"]:
         header = ("corpora", *_spaced(BETWEEN))
         tables.append(Table("Across corpora, other seeds", header, _pairs(summary["across"], BETWEEN)))
@@ -66,6 +70,37 @@ def _floors(summary: SeedsSummary) -> list[tuple[str, ...]]:
             key = floor if metric == METRICS[0] else f"{floor}_{metric}"
             rows += [(floor, metric, *cells) for _, *cells in _by_corpus(summary, [key])]
     return rows
+
+
+def _stability(summary: SeedsSummary) -> list[Table]:
+    """Which latents reappear; nothing where no pair is within a corpus, or in a study of before they were looked at."""
+    found = summary.get("stability", {})
+    if not found:
+        return []
+    rows = [(name, *(_ranged(of.get(name)) for of in found.values())) for name in FIGURES]
+    rows = [row for row in rows if set(row[1:]) != {NONE}]
+    title = "Stable latents: those that reappear in more than half of the other seeds"
+    ends = "smallest and largest of an SAE, of the start the 95 % interval"
+    tables = [Table(f"{title}; in brackets {ends}", ("metric", *found), rows)]
+    curves = {name: {one["density"]: one for one in of.get("reappearance", ())} for name, of in found.items()}
+    if edges := sorted({edge for curve in curves.values() for edge in curve}):
+        cells = [(f"{edge:g}", *(_of_bin(curve.get(edge)) for curve in curves.values())) for edge in edges]
+        title = "How probably a latent reappears with another seed, by its density; in brackets latents of an SAE"
+        chance = [highest_floor(summary["corpora"].get(name, {})) for name in found]
+        cells.append(("by chance (the highest floor)", *map(cell, chance)))
+        tables.append(Table(title, ("density at most", *found), cells))
+    return tables
+
+
+def _ranged(found: Any) -> str:
+    """A figure with its range, or its interval."""
+    if found is None:
+        return NONE
+    return f"{fixed(found['value'])} ({span(found['range'], 4)})" if "range" in found else cell(found)
+
+
+def _of_bin(found: Any) -> str:
+    return NONE if found is None else f"{fixed(found['value'])} ({found['latents']:,.0f})"
 
 
 def _pairs(found: dict[str, Measures], metrics: Sequence[str]) -> list[tuple[str, ...]]:

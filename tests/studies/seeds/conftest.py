@@ -13,7 +13,8 @@ from studies.seeds.study import study_seeds
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of `studied` are enough."""
-    monkeypatch.setattr(seeds_figures, "draw", lambda *_: None)
+    for name in ("draw", "draw_stability"):
+        monkeypatch.setattr(seeds_figures, name, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -49,9 +49,9 @@ def test_the_summary_is_the_contract(studied: tuple[Path, dict[str, Any]]) -> No
     assert headline[0]["verdict"] == "cannot be decided: 3 seeds"
     assert json.loads((out / "summary.json").read_text())["corpora"].keys() == summary["corpora"].keys()
     titles = [table.title for table in seeds_tables(summary)]
-    assert len(titles) == 5
+    assert len(titles) == 7
     assert sorted(path.name for path in (out / "figures").iterdir()) == [
-        "across_corpora.svg", "matched_cosines.svg", "sfr_curves.svg",
+        "across_corpora.svg", "matched_cosines.svg", "reappearance.svg", "sfr_curves.svg",
     ]  # fmt: skip
 
 
