@@ -181,7 +181,7 @@ def _do(
         if after is not None:
             print_json(summary)
         return summary
-    for note in study.warnings(done.summary):
+    for note in study.cautions(done.summary):
         say(note)
     for table in study.tables(done.summary, full):
         print_table(table.title, table.rows, table.header)

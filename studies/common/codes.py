@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from faithful.activations.stream import kept_activations
+from faithful.base.errors import FaithfulError
 from faithful.base.memory import trim_memory
 from faithful.base.progress import Tally, uncounted
 from faithful.hooks.truncated import TruncatedModel
@@ -40,6 +42,44 @@ def activations_of(
             owners = np.repeat(places + first, [len(one) for one in positions])
             yield owners, np.concatenate(positions), h.float()
         report(first + len(chunk), len(rows))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and covariance of activations.
+
+    Attributes:
+        mean: float64 [d_in].
+        covariance: float64 [d_in, d_in].
+        tokens: how many they are of.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    tokens: int
+
+    @cached_property
+    def root(self) -> Tensor:
+        """A root of the covariance, float32 [d_in, d_in]: root rootᵀ is the covariance."""
+        values, vectors = torch.linalg.eigh(self.covariance)
+        return (vectors * values.clamp(min=0).sqrt()).float()
+
+
+def moments_of(model: TruncatedModel, rows: Sequence[np.ndarray], ordinary: np.ndarray) -> Moments:
+    """Moments of the activations of contexts, special tokens left out, summed in float64."""
+    count = 0
+    total = torch.zeros(model.d_in, dtype=torch.float64, device=model.device)
+    products = torch.zeros(model.d_in, model.d_in, dtype=torch.float64, device=model.device)
+    for _, _, h in activations_of(model, rows, ordinary):
+        wide = h.double()
+        total += wide.sum(0)
+        products += wide.T @ wide
+        count += len(h)
+    if count < 2:
+        raise FaithfulError("There are too few held-out tokens for the moments of the activations; give more --tokens.")
+    mean = total / count
+    covariance = products / count - torch.outer(mean, mean)
+    return Moments(mean.cpu(), covariance.cpu(), count)
 
 
 @dataclass(frozen=True)

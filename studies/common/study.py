@@ -10,11 +10,12 @@ from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter
 from faithful.base.records import fit, read_record, write_record
 from studies.common.forecast import Size, StudyCost, Work
+from studies.common.tables import Table, control_tables
 from studies.statistics.headlines import Headline
+from studies.statistics.sentences import not_told_apart
 
 if TYPE_CHECKING:
     from studies.common.results import Done, Summary
-    from studies.common.tables import Table
 
 SETTINGS = "settings.json"
 DEFAULTS = "delete it to begin with the defaults"
@@ -88,10 +89,14 @@ class Study:
         """Of what all studies of a run are told, what this one's configuration has a field for."""
         return {name: value for name, value in shared.items() if name in {one.name for one in fields(self.config)}}
 
-    def tables(self, summary: "Summary", full: bool = True) -> "list[Table]":
+    def tables(self, summary: "Summary", full: bool = True) -> list[Table]:
         """Its tables for the terminal, the report and the cards; not `full` leaves the details out."""
-        found: list[Table] = self._of("tables", f"{self.name}_tables")(summary)
+        found: list[Table] = self._of("tables", f"{self.name}_tables")(summary) + control_tables(summary)
         return [table for table in found if full or not table.title.startswith(self.details)]
+
+    def cautions(self, summary: Mapping[str, Any]) -> list[str]:
+        """What to say of a summary before anything else: its warnings, and the metrics that do not tell a control."""
+        return [*self.warnings(summary), *not_told_apart(summary)]
 
     def load(self) -> "Callable[[Any, Any], Done]":
         """Its function."""

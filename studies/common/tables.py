@@ -64,6 +64,19 @@ def contrast_tables(summary: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
+def control_tables(summary: Mapping[str, Any]) -> list[Table]:
+    """Each figure of trained SAEs beside those of their controls; none where the study has none."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for one in summary.get("beside", ()):
+        of, found = one["of_control"], rows.setdefault((one["metric"], one["corpus"]), {})
+        found["trained"] = plus_minus(one["trained"]["value"], one["trained"]["ci95"])
+        found[one["control"]] = plus_minus(of["value"], of["ci95"]) + ("\u00a0‡" if one["is_as_good"] else "")
+    names = list(dict.fromkeys(name for found in rows.values() for name in found))
+    title = "Trained SAEs and their controls, 95 % interval over seeds; ‡: the trained are not shown to be better"
+    cells = [(*place, *(found.get(name, NONE) for name in names)) for place, found in rows.items()]
+    return [Table(title, ("metric", "corpus", *names), cells)] if rows else []
+
+
 def _part_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """Each contrast on each part alone, once for each two corpora."""
     rows = {}

@@ -15,16 +15,15 @@ from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, by_corpus
 from studies.common.cache import ResultCache
-from studies.common.codes import Codes, activations_of, code_text
+from studies.common.codes import Codes, activations_of, code_text, moments_of
+from studies.common.controls import has_untrained, permuted_model, untrained_sae
 from studies.common.examples import latent_examples
 from studies.common.foreign import RULE, ForeignRule, quantiles_of
-from studies.common.gaussian import has_untrained, moments_of, untrained_sae
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel, shuffled_documents, unigram_rows
 from studies.common.results import ExampleBlock
 from studies.common.workers import Job, jobs_of, study_crew
 from studies.fakes.foreign import foreign_cell
-from studies.fakes.permuted import permuted_model
 from studies.fakes.rules import (
     CONTRAST,
     DENSITIES,

@@ -99,7 +99,7 @@ def verdicts(name: str, summary: Summary) -> list[Verdict]:
         Verdict(KINDS.get(conclusion(entry), "plain"), conclusion(entry), entry["sentence"])
         for entry in headlines(summary)
     ]
-    return [*(Verdict("plain", "note", note) for note in (study.warnings(summary) if study else ())), *found]
+    return [*(Verdict("plain", "note", note) for note in (study.cautions(summary) if study else ())), *found]
 
 
 def answer(run: RunFound) -> Answer:
@@ -114,7 +114,7 @@ def answer(run: RunFound) -> Answer:
     sentences = [*_basis(entries, said, run.of_truths), *_differing(entries), *_remaining(entries)]
     sentences += _controlled([(name, entry) for name, entry in found if entry["b"] in controls])
     known = [(KNOWN[name], study.summary) for name, study in of_run.items() if name in KNOWN]
-    remarks = [note for study, summary in known for note in study.warnings(summary)]
+    remarks = [note for study, summary in known for note in study.cautions(summary)]
     remarks += [note for study, summary in known for note in study.remarks(summary)]
     of_drawn = any(entry.get("error_drawn") is not None for _, entry in entries)
     if entries and not run.of_truths:

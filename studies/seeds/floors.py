@@ -19,14 +19,15 @@ from faithful.sae.topk import TopKSAE
 from faithful.store.saes import TrainedSae
 from faithful.training.identity import ALGORITHM
 from studies.common.cache import ResultCache
-from studies.common.codes import Codes, InTurn, code_text
-from studies.common.gaussian import Moments, gaussian_saes, moments_of, recorded_config, untrained_sae
+from studies.common.codes import Codes, InTurn, Moments, code_text, moments_of
+from studies.common.controls import untrained_sae
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
 from studies.common.workers import study_crew
 from studies.seeds.assignment import Rows
 from studies.seeds.chance import FLOORS
 from studies.seeds.config import SeedsConfig
+from studies.seeds.gaussian import gaussian_saes, recorded_config
 from studies.seeds.matching import Directions, assign_alive, covariance_rows, match, panel_figures, random_rows
 from studies.seeds.pairs import mean_of
 from studies.seeds.summary import Floors

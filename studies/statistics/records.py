@@ -52,6 +52,22 @@ class Contrast(Difference, total=False):
     position_distance: float
 
 
+class Beside(TypedDict):
+    """A figure of the trained SAEs of a corpus beside that of a control; see `studies.common.controls.beside`.
+
+    `ahead` is by how much the trained ones are better, with its interval; `is_as_good` says that they are not shown to be.
+    """
+
+    metric: str
+    corpus: str
+    control: str
+    trained: Figure
+    of_control: Figure
+    ahead: float | None
+    ci95: list[float] | None
+    is_as_good: bool
+
+
 class Statistics(TypedDict, total=False):
     """The statistics of the SAEs of one shape."""
 
@@ -59,3 +75,4 @@ class Statistics(TypedDict, total=False):
     contrasts: list[Contrast]
     texts: dict[str, list[str]]
     conditional_on: str
+    beside: list[Beside]

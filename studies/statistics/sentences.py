@@ -13,6 +13,19 @@ UNDECIDED = "cannot be decided"
 SIGNIFICANT = (DIFFERS, DIFFERS_LITTLE)
 
 
+def not_told_apart(summary: Mapping[str, Any]) -> list[str]:
+    """Metrics by which a control scores as well as or better than trained SAEs, a sentence each."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in summary.get("beside", ()):
+        if one["is_as_good"]:
+            found.setdefault((one["metric"], one["control"]), []).append(one["corpus"])
+    return [
+        f"{metric} does not tell trained SAEs from the control '{control}', which scores as well or better on"
+        f" {listed(of)}: it is no measure of their quality there."
+        for (metric, control), of in found.items()
+    ]
+
+
 def sentence(wording: Wording, entry: Mapping[str, Any]) -> str:
     """An entry of `inference.judge` in words.
 

@@ -26,7 +26,7 @@ from faithful.training.config import TrainConfig
 from faithful.training.identity import recorded_variant
 from faithful.training.settings import settle
 from generation.sampling.distribution import Sampling
-from studies.common.gaussian import recorded_config
+from studies.seeds.gaussian import recorded_config
 from tests.own import write_own
 from tests.test_contributing import blocks
 

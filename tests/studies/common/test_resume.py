@@ -12,8 +12,7 @@ from faithful.sae.config import StackConfig
 from faithful.sae.stack import Stack
 from generation.sampling.distribution import Sampling
 from studies.common import codes
-from studies.common import gaussian as floors
-from studies.common.gaussian import Moments, gaussian_saes
+from studies.common.codes import Moments
 from studies.fakes import figures as fakes_figures
 from studies.fakes.config import FakesConfig
 from studies.fakes.study import study_fakes
@@ -21,6 +20,8 @@ from studies.reconstruction import figures as reconstruction_figures
 from studies.reconstruction import measure as reconstruction
 from studies.reconstruction.config import ReconstructionConfig
 from studies.reconstruction.study import study_reconstruction
+from studies.seeds import gaussian as floors
+from studies.seeds.gaussian import gaussian_saes
 from tests.own import write_own
 from tests.studies.random_saes import write_recorded
 

@@ -11,14 +11,15 @@ import torch
 from faithful.base.progress import silent
 from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
-from studies.common.codes import code_text
+from studies.common.codes import code_text, moments_of
 from studies.common.config import StudyConfig
-from studies.common.gaussian import gaussian_saes, moments_of, recorded_config, untrained_sae
+from studies.common.controls import untrained_sae
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
 from studies.seeds import floors as seeds_floors
 from studies.seeds.config import SeedsConfig
 from studies.seeds.floors import FloorMaker
+from studies.seeds.gaussian import gaussian_saes, recorded_config
 from studies.seeds.matching import CURVE, assign_alive, match, panel_figures
 from studies.seeds.study import study_seeds
 from studies.seeds.tables import seeds_tables

@@ -8,10 +8,11 @@ import torch
 
 from faithful.sae.variants.topk import TopK
 from faithful.store.saes import find_saes
+from studies.common.codes import Moments, moments_of
 from studies.common.config import StudyConfig
-from studies.common.gaussian import Moments, gaussian_saes, moments_of, recorded_config
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel
+from studies.seeds.gaussian import gaussian_saes, recorded_config
 
 
 def test_moments_and_gaussian_saes(run: Path) -> None:

@@ -1,88 +1,28 @@
-"""What seed robustness would be without any features: decoders before training, and SAEs of Gaussian activations.
+"""What seed robustness would be without any features: SAEs of Gaussian activations.
 
-The floors that need no training (random rows, rows with the activations' covariance) are in `studies.seeds.matching`.
+The floors that need no training are in `studies.seeds.matching` (random rows, rows with the activations' covariance) and in
+`studies.common.controls` (SAEs before training).
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from faithful.base.errors import FaithfulError
 from faithful.base.files import write_tensors
 from faithful.base.progress import Tally, uncounted
 from faithful.base.records import check_archive
 from faithful.formats.record import Own
-from faithful.hooks.truncated import TruncatedModel
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.config import StackConfig
-from faithful.sae.stack import Stack, init_weights
-from faithful.sae.topk import TopKSAE
-from faithful.store.saes import TrainedSae
+from faithful.sae.stack import Stack
 from faithful.training.identity import recorded_variant
-from studies.common.codes import activations_of
+from studies.common.codes import Moments
 
 RECORDED = ("d_sae", "k", "lr", "dead_tokens", "eps", "clip", "warmup", "decay", "auxk")
 CHECKPOINT_SECONDS = 600
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Mean and covariance of activations.
-
-    Attributes:
-        mean: float64 [d_in].
-        covariance: float64 [d_in, d_in].
-        tokens: how many they are of.
-    """
-
-    mean: Tensor
-    covariance: Tensor
-    tokens: int
-
-    @cached_property
-    def root(self) -> Tensor:
-        """A root of the covariance, float32 [d_in, d_in]: root rootᵀ is the covariance."""
-        values, vectors = torch.linalg.eigh(self.covariance)
-        return (vectors * values.clamp(min=0).sqrt()).float()
-
-
-def moments_of(model: TruncatedModel, rows: Sequence[np.ndarray], ordinary: np.ndarray) -> Moments:
-    """Moments of the activations of contexts, special tokens left out, summed in float64."""
-    count = 0
-    total = torch.zeros(model.d_in, dtype=torch.float64, device=model.device)
-    products = torch.zeros(model.d_in, model.d_in, dtype=torch.float64, device=model.device)
-    for _, _, h in activations_of(model, rows, ordinary):
-        wide = h.double()
-        total += wide.sum(0)
-        products += wide.T @ wide
-        count += len(h)
-    if count < 2:
-        raise FaithfulError("There are too few held-out tokens for the moments of the activations; give more --tokens.")
-    mean = total / count
-    covariance = products / count - torch.outer(mean, mean)
-    return Moments(mean.cpu(), covariance.cpu(), count)
-
-
-def has_untrained(sae: TrainedSae) -> bool:
-    """Whether it is known how an SAE began."""
-    return bool(sae.record) and sae.seed is not None
-
-
-def untrained_sae(sae: TrainedSae, mean: Tensor) -> TopKSAE:
-    """An SAE, of which that is known, as it was before its first step, for activations with the given mean [d_in].
-
-    The mean that training used is that of its first activations.
-    """
-    identity = sae.record["identity"]
-    rows = init_weights(identity["init_seed"], len(mean), identity["d_sae"])
-    return TopKSAE(rows.T.contiguous(), torch.zeros(identity["d_sae"]), rows, mean.float(), identity["k"])
 
 
 def recorded_config(record: Own, d_in: int, steps: int, seeds: Sequence[int]) -> StackConfig | None:

@@ -1,0 +1,139 @@
+"""Controls of every evaluation: SAEs and models that a figure must fall short of, and what is said where it does not.
+
+A study that measures trained SAEs measures its controls in the same way and hands both to `beside`:
+
+    for name, control in made_controls(sae, mean, config.seed).items():  # {PERMUTED: …, UNTRAINED: …}
+        of[name][sae.corpus][seed] = measure(control)
+    of |= {name: figures of the SAEs of that shape for name, shape in frozen_shapes(found.saes, first).items()}
+    summary["beside"] = beside("accuracy", trained, of)  # each {corpus: {seed: figure}}; several metrics: lists added up
+
+The rule: a control is as good where the trained SAEs are not shown to be better, the 95 % interval of their paired difference
+over seeds reaching 0 (of fewer than three seeds: the mean not being above 0). A study does no more: its table of controls
+(`Study.tables`) and what the terminal and the report say of them (`Study.cautions`) are read off `summary["beside"]`.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faithful.sae.autoencoder import Autoencoder
+from faithful.sae.stack import init_weights
+from faithful.sae.topk import TopKSAE
+from faithful.sae.variant import kind_of
+from faithful.store.saes import TrainedSae
+from faithful.store.shape import short_name
+from studies.statistics.estimates import Figures, contrast, estimate
+from studies.statistics.records import Beside
+
+PERMUTED, UNTRAINED = "permuted decoder", "untrained start"
+
+
+def frozen_shapes(saes: Iterable[TrainedSae], shape: str) -> dict[str, str]:
+    """The shapes of frozen SAEs of a run that have hook, width and k of a shape, by their variant."""
+    known = {sae.shape: sae.identity for sae in saes if sae.identity}
+    if shape not in known:
+        return {}
+    place = ("hook", "d_sae", "k")
+    alike = [one for one in known if all(known[one].get(name) == known[shape].get(name) for name in place)]
+    return {
+        short_name(known[one]["variant"], known[one].get("parameters", {})): one
+        for one in alike
+        if one != shape and kind_of(known[one]).control
+    }
+
+
+def made_controls(sae: TrainedSae, mean: Tensor | None, seed: int) -> dict[str, Autoencoder]:
+    """What can be made of a trained SAE, by name: it with permuted decoder rows, and its untrained start.
+
+    Args:
+        sae: the SAE; its start is known where `faithful train` made it.
+        mean: of the activations, [d_in]; None leaves the start out.
+        seed: of the permutation.
+    """
+    found: dict[str, Autoencoder] = {PERMUTED: permuted_sae(sae.load(), seed)}
+    if mean is not None and has_untrained(sae):
+        found[UNTRAINED] = untrained_sae(sae, mean)
+    return found
+
+
+def permuted_sae(sae: Autoencoder, seed: int) -> Autoencoder:
+    """The same SAE with the decoder row of another latent for each: no row stays where it was (one random cycle).
+
+    Its codes are those of the SAE: a figure of codes alone cannot tell the two apart.
+    """
+    order = torch.randperm(sae.d_sae, generator=torch.Generator().manual_seed(seed)).to(sae.W_dec.device)
+    other = copy.copy(sae)
+    other.W_dec = torch.empty_like(sae.W_dec)
+    other.W_dec[order] = sae.W_dec[order.roll(1)]
+    return other
+
+
+def has_untrained(sae: TrainedSae) -> bool:
+    """Whether it is known how an SAE began."""
+    return bool(sae.record) and sae.seed is not None
+
+
+def untrained_sae(sae: TrainedSae, mean: Tensor) -> TopKSAE:
+    """An SAE, of which that is known, as it was before its first step, for activations with the given mean [d_in].
+
+    The mean that training used is that of its first activations.
+    """
+    identity = sae.record["identity"]
+    rows = init_weights(identity["init_seed"], len(mean), identity["d_sae"])
+    return TopKSAE(rows.T.contiguous(), torch.zeros(identity["d_sae"]), rows, mean.float(), identity["k"])
+
+
+def permuted_model(model: Any, seed: int) -> Any:
+    """A copy of a causal LM, seeded, in which the entries of every weight matrix are permuted; vectors (norms, biases) stay.
+
+    A matrix that two modules share stays shared, and is permuted once.
+    """
+    other = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            if parameter.dim() > 1:
+                flat = parameter.data.flatten()
+                order = torch.randperm(len(flat), generator=generator).to(flat.device)
+                parameter.data = flat[order].view_as(parameter)
+    return other
+
+
+def beside(
+    metric: str,
+    trained: Mapping[str, Figures],
+    controls: Mapping[str, Mapping[str, Figures]],
+    higher: bool = True,
+) -> list[Beside]:
+    """A figure of the trained SAEs and of their controls, for `summary["beside"]`.
+
+    Args:
+        metric: a name of docs/metrics.md.
+        trained: by corpus, then seed.
+        controls: the same of each control, by its name; corpora without figures are left out.
+        higher: whether more is better.
+    """
+    found: list[Beside] = []
+    for control, by_corpus in controls.items():
+        for corpus, figures in by_corpus.items():
+            if not figures or not trained.get(corpus):
+                continue
+            sides = (trained[corpus], figures)
+            ahead = contrast(*sides) if higher else contrast(*reversed(sides))
+            least = ahead.ci95[0] if ahead.ci95 else ahead.value
+            found.append(
+                {
+                    "metric": metric,
+                    "corpus": corpus,
+                    "control": control,
+                    "trained": estimate(trained[corpus]).summary(),
+                    "of_control": estimate(figures).summary(),
+                    "ahead": ahead.value,
+                    "ci95": list(ahead.ci95) if ahead.ci95 else None,
+                    "is_as_good": least is not None and least <= 0,
+                }
+            )
+    return found

@@ -1,0 +1,98 @@
+"""What evaluations are checked with, and what is said where a figure cannot tell a control from a trained SAE."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from faithful.models.spec import ModelSpec
+from faithful.store.saes import find_saes
+from studies.catalog import KNOWN
+from studies.common.controls import (
+    PERMUTED,
+    UNTRAINED,
+    beside,
+    frozen_shapes,
+    made_controls,
+    permuted_model,
+    permuted_sae,
+)
+from studies.common.tables import control_tables
+from tests.studies.random_saes import random_sae, write_plain, write_recorded
+
+Model = Callable[[str], tuple[ModelSpec, Any]]
+
+
+def test_permuted_weights_keep_their_entries(family_model: Model) -> None:
+    _, model = family_model("gpt2")
+    other = permuted_model(model, seed=0)
+    for (name, before), (_, after) in zip(model.named_parameters(), other.named_parameters(), strict=True):
+        assert torch.equal(before.flatten().sort().values, after.flatten().sort().values)
+        assert torch.equal(before, after) == (before.dim() == 1 or before.unique().numel() == 1), name
+    assert other.get_input_embeddings().weight is other.get_output_embeddings().weight
+
+
+def test_no_row_of_a_permuted_decoder_stays_and_codes_do() -> None:
+    sae = random_sae(8, 24, 4, seed=0)
+    other, x = permuted_sae(sae, seed=1), torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(sae.encode(x), other.encode(x)) and not torch.equal(sae.reconstruct(x), other.reconstruct(x))
+    same = (sae.W_dec[:, None] == other.W_dec[None]).all(-1)
+    assert same.sum(0).tolist() == same.sum(1).tolist() == [1] * 24 and not same.diagonal().any()
+    assert torch.equal(other.W_dec, permuted_sae(sae, seed=1).W_dec)
+    assert not torch.equal(other.W_dec, permuted_sae(sae, seed=2).W_dec)
+
+
+def test_an_sae_from_elsewhere_has_no_known_start(tmp_path: Path) -> None:
+    write_recorded(tmp_path / "ours", "own", 3, 8, 24)
+    write_plain(tmp_path / "theirs", 8, 24)
+    mean = torch.full((8,), 0.5)
+    (ours,), (theirs,) = find_saes([tmp_path / "ours"]), find_saes([tmp_path / "theirs"])
+    made = made_controls(ours, mean, seed=0)
+    assert list(made) == [PERMUTED, UNTRAINED] and torch.equal(made[UNTRAINED].b_dec, mean)
+    assert torch.equal(made[UNTRAINED].W_enc.T, made[UNTRAINED].W_dec)
+    assert list(made_controls(theirs, mean, seed=0)) == list(made_controls(ours, None, seed=0)) == [PERMUTED]
+
+
+class Cell:
+    """As much of an SAE as its shape needs."""
+
+    def __init__(self, shape: str, **identity: Any) -> None:
+        self.shape, self.identity = shape, {"hook": "h", "d_sae": 8, "k": 2} | identity
+
+
+def test_frozen_shapes_are_those_of_the_same_grid() -> None:
+    cells: list[Any] = [
+        Cell("a"), Cell("b", variant="frozen-decoder"), Cell("c", variant="l2"), Cell("d", variant="soft-frozen", k=4),
+    ]  # fmt: skip
+    assert frozen_shapes(cells, "a") == {"frozen-decoder": "b"}
+    assert frozen_shapes(cells, "from elsewhere") == {}
+
+
+@pytest.mark.parametrize(
+    ("of_control", "higher", "as_good"),
+    [
+        ([0.4, 0.5, 0.45], True, False),
+        ([0.4, 0.5, 0.45], False, True),  # less is better, and the control has less
+        ([0.85, 0.82, 0.8], True, True),  # a mean below, within the noise of the seeds
+        ([0.9, 0.8, 0.85], True, True),  # the very figures
+        ([0.4], True, False),  # no interval from one seed
+        ([0.95], True, True),
+    ],
+)
+def test_a_control_is_as_good_where_the_trained_are_not_shown_to_be_better(
+    of_control: list[float], higher: bool, as_good: bool
+) -> None:
+    trained = {"own": dict(enumerate([0.9, 0.8, 0.85][: len(of_control)])), "web": {0: 1.0}}
+    summary = {"beside": beside("m", trained, {PERMUTED: {"own": dict(enumerate(of_control)), "web": {}}}, higher)}
+    (one,) = summary["beside"]
+    assert one["is_as_good"] is as_good and (one["ci95"] is None) == (len(of_control) < 3)
+    said = KNOWN["reconstruction"].cautions(summary)
+    assert [one.partition(", which")[0] for one in said] == [
+        "m does not tell trained SAEs from the control 'permuted decoder'"
+    ] * as_good
+    (table,) = control_tables(summary)
+    assert table.header == ("metric", "corpus", "trained", PERMUTED)
+    assert table.rows[0][3].endswith("‡") is as_good
+    assert control_tables({}) == KNOWN["reconstruction"].cautions({}) == []
