@@ -9,7 +9,7 @@ from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode, row_dots
 from faithful.sae.stack import init_weights
 from faithful.store.saes import TrainedSae
-from studies.common.gaussian import has_untrained
+from studies.common.controls import has_untrained
 
 ROWS_AT_ONCE = 2048
 
