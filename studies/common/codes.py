@@ -65,6 +65,14 @@ class Moments:
         return (vectors * values.clamp(min=0).sqrt()).float()
 
 
+def pooled(parts: Sequence[Moments]) -> Moments:
+    """Moments of activations that come in parts."""
+    tokens = sum(part.tokens for part in parts)
+    mean = torch.stack([part.tokens * part.mean for part in parts]).sum(0) / tokens
+    squares = [part.tokens * (part.covariance + torch.outer(part.mean - mean, part.mean - mean)) for part in parts]
+    return Moments(mean, torch.stack(squares).sum(0) / tokens, tokens)
+
+
 def moments_of(model: TruncatedModel, rows: Sequence[np.ndarray], ordinary: np.ndarray) -> Moments:
     """Moments of the activations of contexts, special tokens left out, summed in float64."""
     count = 0

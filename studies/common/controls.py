@@ -21,6 +21,7 @@ from torch import Tensor
 
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.stack import init_weights
+from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 from faithful.sae.variant import kind_of
 from faithful.store.saes import TrainedSae
@@ -76,14 +77,33 @@ def has_untrained(sae: TrainedSae) -> bool:
     return bool(sae.record) and sae.seed is not None
 
 
-def untrained_sae(sae: TrainedSae, mean: Tensor) -> TopKSAE:
+def untrained_sae(sae: TrainedSae, mean: Tensor, covariance: Tensor | None = None) -> Autoencoder:
     """An SAE, of which that is known, as it was before its first step, for activations with the given mean [d_in].
 
-    The mean that training used is that of its first activations.
+    The mean that training used is that of its first activations. An SAE that fires above thresholds has none yet that would
+    be worth the name: with the covariance [d_in, d_in] of the activations it begins above `common_threshold`, without one it
+    takes the k largest of each token, as TopK does.
     """
     identity = sae.record["identity"]
     rows = init_weights(identity["init_seed"], len(mean), identity["d_sae"])
-    return TopKSAE(rows.T.contiguous(), torch.zeros(identity["d_sae"]), rows, mean.float(), identity["k"])
+    weights = rows.T.contiguous(), torch.zeros(identity["d_sae"]), rows, mean.float()
+    if covariance is None or sae.outline.k is not None:
+        return TopKSAE(*weights, identity["k"])
+    threshold = common_threshold(rows, covariance, identity["k"])
+    return ThresholdSAE(*weights, torch.full((identity["d_sae"],), threshold))
+
+
+def common_threshold(rows: Tensor, covariance: Tensor, k: int) -> float:
+    """What k of the scores of rows [F, d] exceed on average, of Gaussian activations around 0 with a covariance [d, d]; 0
+    where all rows together cannot."""
+    wide = rows.double()
+    spreads = torch.linalg.vecdot(wide @ covariance, wide).clamp_min(1e-30).sqrt()
+    low, high = 0.0, 40 * float(spreads.max())
+    for _ in range(60):
+        middle = (low + high) / 2
+        fire = float(torch.special.ndtr(-middle / spreads).sum())
+        low, high = (middle, high) if fire > k else (low, middle)
+    return low
 
 
 def permuted_model(model: Any, seed: int) -> Any:

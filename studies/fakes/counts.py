@@ -166,8 +166,8 @@ class FakeCounts:
         if text == "permuted_model":
             model = TruncatedModel(permuted_model(self.found.model, self.seed), self.found.hook)
         if text == UNTRAINED:
-            mean = moments_of(model, self.panel.rows, self.panel.ordinary).mean
-            loaded = [untrained_sae(sae, mean).to(device=model.device) for sae in saes]
+            moments = moments_of(model, self.panel.rows, self.panel.ordinary)
+            loaded = [untrained_sae(sae, moments.mean, moments.covariance).to(device=model.device) for sae in saes]
         for read in _reads(text):
             left = [place for place, sae in enumerate(saes) if self._cells.lacking([sae], read)]
             if left:

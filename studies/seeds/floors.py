@@ -19,7 +19,7 @@ from faithful.sae.topk import TopKSAE
 from faithful.store.saes import TrainedSae
 from faithful.training.identity import ALGORITHM
 from studies.common.cache import ResultCache
-from studies.common.codes import Codes, InTurn, Moments, code_text, moments_of
+from studies.common.codes import Codes, InTurn, Moments, code_text, moments_of, pooled
 from studies.common.controls import untrained_sae
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
@@ -101,8 +101,9 @@ class FloorMaker:
             return self._of_rows(self._drawn([partial(covariance_rows, d_sae, self._moments_of(name).root)] * draws))
         if floor == "floor_init":
             begun = {sae.seed: sae for sae in saes if sae.seed is not None and sae.record}
-            mean = self._mean(d_in)
-            loads: list[Load] = [partial(untrained_sae, begun[seed], mean) for seed in sorted(begun)[:draws]]
+            at = self._pooled(d_in)
+            chosen = [begun[seed] for seed in sorted(begun)[:draws]]
+            loads: list[Load] = [partial(untrained_sae, sae, at.mean, at.covariance) for sae in chosen]
         else:
             loads = self._gaussian([sae for sae in saes if sae.corpus == name], self._moments_of(name), report)
         return self._of_saes(loads) if len(loads) > 1 else None
@@ -129,12 +130,11 @@ class FloorMaker:
             self._moments[part] = moments_of(self.found.truncated, rows, self.panel.ordinary)
         return self._moments[part]
 
-    def _mean(self, d_in: int) -> Tensor:
-        """Mean activation on the panel, [d_in]; 0 without a panel."""
+    def _pooled(self, d_in: int) -> Moments:
+        """Moments of the activations on the panel; of none without a panel."""
         if self.panel is None:
-            return torch.zeros(d_in)
-        parts = [self._moments_of(name) for name in self.panel.parts]
-        return torch.stack([part.tokens * part.mean for part in parts]).sum(0) / sum(part.tokens for part in parts)
+            return Moments(torch.zeros(d_in), torch.zeros(d_in, d_in, dtype=torch.float64), 0)
+        return pooled([self._moments_of(name) for name in self.panel.parts])
 
     def _of_rows(self, decoders: Sequence[Rows]) -> Measures:
         """Mean figures over all pairs of decoders, kept by their hash."""

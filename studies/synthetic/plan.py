@@ -35,7 +35,7 @@ class Arm:
     @property
     def label(self) -> str:
         """What it is called: `topk`, `orthogonal-a0.2`, `topk-d_sae256`."""
-        return short_name(self.variant.name, asdict(self.variant) | self.sizes)
+        return short_name(self.variant.name, {**asdict(self.variant), **self.sizes})
 
     def stack(self, config: SyntheticConfig, truth: str, seeds: tuple[int, ...]) -> StackConfig:
         """The stack that trains it on a truth."""

@@ -9,7 +9,7 @@ from studies.variants.summary import VariantsSummary
 
 def draw(summary: VariantsSummary, folder: Path) -> None:
     """Draw everything into `folder`: what is contrasted on the family's corpus, controls aside, in units of its margin."""
-    names = summary["corpora"].keys() - set(summary["controls"])
+    names = summary["corpora"].keys() - set(summary["frozen"])
     found = [one for one in summary["contrasts"] if one["a"] in names and one["difference"] is not None]
     metrics = list(dict.fromkeys(one["metric"] for one in found))
     if not found:

@@ -61,7 +61,7 @@ def study_variants(config: VariantsConfig, report: Reporter) -> Done:
             "shape": family.shapes[DEFAULT],
             "sizes": {"saes": len(saes), "seeds": len({sae.seed for sae in saes})},
             "corpora": _figures(family, read),
-            "controls": sorted(family.controls),
+            "frozen": sorted(family.controls),
             "groups": [
                 {
                     "corpus": group.corpus,

@@ -19,9 +19,9 @@ class GroupFigures(TypedDict):
 
 
 class VariantsSummary(Summary, total=False):
-    """`corpora` holds the figures of the family's variants by their names, `controls` which of them are frozen; all are in
+    """`corpora` holds the figures of the family's variants by their names, `frozen` which of them are controls; all are in
     `groups`. `left_out` says why nothing is taken of a study, in a word of `studies.variants.config.WHY`."""
 
-    controls: list[str]
+    frozen: list[str]
     groups: list[GroupFigures]
     left_out: dict[str, str]

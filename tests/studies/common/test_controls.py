@@ -7,17 +7,22 @@ from typing import Any
 import pytest
 import torch
 
+from faithful.formats.files import save_sae
 from faithful.models.spec import ModelSpec
+from faithful.sae.threshold import ThresholdSAE
 from faithful.store.saes import find_saes
 from studies.catalog import KNOWN
+from studies.common.codes import Moments, pooled
 from studies.common.controls import (
     PERMUTED,
     UNTRAINED,
     beside,
+    common_threshold,
     frozen_shapes,
     made_controls,
     permuted_model,
     permuted_sae,
+    untrained_sae,
 )
 from studies.common.tables import control_tables
 from tests.studies.random_saes import random_sae, write_plain, write_recorded
@@ -53,6 +58,32 @@ def test_an_sae_from_elsewhere_has_no_known_start(tmp_path: Path) -> None:
     assert list(made) == [PERMUTED, UNTRAINED] and torch.equal(made[UNTRAINED].b_dec, mean)
     assert torch.equal(made[UNTRAINED].W_enc.T, made[UNTRAINED].W_dec)
     assert list(made_controls(theirs, mean, seed=0)) == list(made_controls(ours, None, seed=0)) == [PERMUTED]
+
+
+def test_an_untrained_sae_is_of_the_kind_of_the_trained_one(run: Path, tmp_path: Path) -> None:
+    """One that fires above thresholds does so from its start on, about as often as k asks for."""
+    sae, generator = find_saes([run / "saes"])[0], torch.Generator().manual_seed(0)
+    x = torch.randn(4000, sae.d_in, generator=generator) @ torch.randn(sae.d_in, sae.d_in, generator=generator) + 3
+    one, two = (
+        Moments(part.double().mean(0), torch.cov(part.double().T, correction=0), 2000) for part in x.split(2000)
+    )
+    mean, covariance = pooled([one, two]).mean, pooled([one, two]).covariance
+    assert torch.allclose(covariance, torch.cov(x.double().T, correction=0))
+    topk = untrained_sae(sae, mean, covariance)
+    assert (topk.activation, topk.k) == ("topk", sae.record["identity"]["k"])
+    free = ThresholdSAE(topk.W_enc, topk.b_enc, topk.W_dec, topk.b_dec, torch.ones(sae.d_sae))
+    save_sae(tmp_path, free, {"faithful": {**sae.record}})
+    (other,) = find_saes([tmp_path])
+    begun = untrained_sae(other, mean, covariance)
+    assert begun.activation == "jumprelu" and begun.k is None and torch.equal(begun.W_dec, topk.W_dec)
+    assert float((begun.encode(x) > 0).sum(1).double().mean()) == pytest.approx(topk.k, rel=0.1)
+    assert untrained_sae(other, mean).activation == "topk"
+
+
+def test_the_common_threshold_is_0_where_all_fire_too_little() -> None:
+    rows, covariance = torch.eye(4), torch.eye(4, dtype=torch.float64)
+    assert common_threshold(rows, covariance, 1) == pytest.approx(0.67449, abs=1e-5)  # the upper quartile
+    assert common_threshold(rows, covariance, 3) == pytest.approx(0, abs=1e-12)
 
 
 class Cell:

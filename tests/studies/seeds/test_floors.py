@@ -1,5 +1,6 @@
 """Floors of the seed study, each against what it is made of."""
 
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from faithful.base.progress import silent
+from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.threshold import ThresholdSAE
 from faithful.sae.topk import TopKSAE
 from studies.common.codes import code_text, moments_of
@@ -55,7 +57,7 @@ def test_floors_are_what_they_say(studied: tuple[Path, dict[str, Any]], run: Pat
     assert {("floor_gaussian", "sfr_both"), ("floor_random", "top1_ratio")} <= {row[:2] for row in rows}
 
 
-def figures_of(saes: list[TopKSAE], found: StudyInput, panel: Panel) -> dict[str, Any]:
+def figures_of(saes: Sequence[Autoencoder], found: StudyInput, panel: Panel) -> dict[str, Any]:
     """Means over all pairs of SAEs, from what the rest of this file checks."""
     coded = code_text(found.truncated, saes, panel.rows, panel.ordinary).codes
     figures = []

@@ -31,7 +31,7 @@ def test_every_figure_is_contrasted_at_equal_seeds(by_hand: Path) -> None:
     assert (found["accuracy"]["verdict"], found["alive_share"]["difference"]) == ("exploratory", 0.0)
     assert found["shared_feature_ratio"]["verdict"] == "no relevant difference"
     assert "anneal-s2 leaves 0.030 less of the variance unexplained than topk" in found["fvu"]["sentence"]
-    assert summary["controls"] == ["frozen-decoder"]
+    assert summary["frozen"] == ["frozen-decoder"]
     values = summary["corpora"]
     assert list(values) == ["topk", "anneal-s2", "frozen-decoder"]
     assert values["topk"]["accuracy"]["value"] == pytest.approx(0.7, abs=1e-3), "of all training examples, over tasks"
