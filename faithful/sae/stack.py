@@ -329,20 +329,21 @@ class Stack:
     def sae(self, cell: int) -> Autoencoder:
         """A copy of a cell as it stands, for raw activations: biases and thresholds are divided by the scale.
 
-        Latents that the variant's gate keeps out have an encoder of 0: they cannot fire.
+        Latents that the variant's gate keeps out are 0 in encoder and decoder: they keep their numbers, cannot fire, and are
+        like no other row to those who compare decoders.
         """
         config, variant = self.config, self.config.variant
         W_enc, b_enc, W_dec, b_dec = self._weights(cell)
-        columns, biases = W_enc.T.contiguous(), b_enc / self.scale
+        columns, biases, rows = W_enc.T.contiguous(), b_enc / self.scale, W_dec.clone()
         gate = variant.gate(self.states[cell])
         if gate is not None:
-            columns, biases = columns * gate, biases * gate
+            columns, biases, rows = columns * gate, biases * gate, rows * gate[:, None]
         k = config.phase(max(0, self.steps_done - 1)).k
         if variant.budget == "token":
-            return TopKSAE(columns, biases, W_dec.clone(), b_dec / self.scale, k)
+            return TopKSAE(columns, biases, rows, b_dec / self.scale, k)
         threshold = (variant.threshold(self.states[cell]).to(biases) / self.scale).expand(config.d_sae).clone()
         trained_as = {"training_architecture": variant.name, "training_architecture_details": {"k": config.k}}
-        return ThresholdSAE(columns, biases, W_dec.clone(), b_dec / self.scale, threshold, trained_as)
+        return ThresholdSAE(columns, biases, rows, b_dec / self.scale, threshold, trained_as)
 
     def _shape(self) -> StackShape:
         c = self.config

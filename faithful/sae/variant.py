@@ -157,7 +157,7 @@ class Variant:
         return {}
 
     def gate(self, state: State) -> Tensor | None:
-        """Which latents take part, bool [F]; others neither fire nor are revived, and the saved SAE lacks them. None: all."""
+        """Which latents take part, bool [F]; others neither fire nor are revived, and are 0 in the saved SAE. None: all."""
         return None
 
     def objective(self, batch: Batch, state: State) -> Tensor | None:

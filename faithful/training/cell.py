@@ -155,13 +155,13 @@ def transformer_lens_name(model: ModelSpec) -> str:
 
 
 def start_cosine(sae: Autoencoder, seed: int) -> float:
-    """Median over latents of the cosine between a decoder row and the random row that it began as.
+    """Median over latents of the cosine between a decoder row and the random row that it began as; rows of 0 do not count.
 
     Near 1 nothing was learnt; where rows have left their start it is near 0.
     """
     rows = sae.W_dec.detach().float().cpu()
     began = init_weights(seed, rows.shape[1], rows.shape[0])
-    return float(torch.nn.functional.cosine_similarity(rows, began, dim=1).median())
+    return float(torch.nn.functional.cosine_similarity(rows, began, dim=1)[rows.any(1)].median())
 
 
 def write_cell(

@@ -43,6 +43,7 @@ class Compression(Variant):
         check_every: most steps from one check of the bound, and move of the gate, to the next; there are 50 at least.
     """
 
+    version = 2
     keep: Annotated[float, Between(0.001, 1)] = 0.5
     schedule: Literal["gradual", "at once", "controlled"] = "gradual"
     epsilon: Annotated[float, Between(1e-6, 2)] = 0.05

@@ -9,13 +9,23 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
-from faithful.training.cell import Cell, refuse_untrained, transformer_lens_name
+from faithful.sae.stack import init_weights
+from faithful.training.cell import Cell, refuse_untrained, start_cosine, transformer_lens_name
 from tests.faithful.training.cells import evaluation
+from tests.studies.random_saes import random_sae
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
 
 
 TRAINED = [{"step": 1, "loss": 1.0}, {"step": 9, "loss": 0.5}]
+
+
+def test_rows_of_0_are_not_asked_how_far_they_came() -> None:
+    sae = random_sae(8, 16, 4, seed=0)
+    sae.W_dec = init_weights(3, 8, 16)
+    assert start_cosine(sae, 3) == pytest.approx(1)
+    sae.W_dec[:12] = 0
+    assert start_cosine(sae, 3) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

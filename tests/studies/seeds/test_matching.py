@@ -31,6 +31,14 @@ def codes(values: np.ndarray) -> Codes:
     return Codes(dense, latents, dense.shape[1])
 
 
+def test_latents_that_were_shut_are_shared_with_none() -> None:
+    """A saved `compression` SAE has 0 for them, in its decoder and its encoder: here the first third of either SAE."""
+    decoder = rows(60, 16, 0)
+    decoder[:20] = 0
+    found = match(directions(decoder, decoder), directions(decoder.flip(0), decoder.flip(0)))
+    assert found.figures()["shared_feature_ratio"] == found.figures()["sfr_encoder"] == pytest.approx(2 / 3)
+
+
 def test_a_permuted_copy_shares_everything() -> None:
     decoder, encoder = rows(60, 16, 0), rows(60, 16, 1)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(2))

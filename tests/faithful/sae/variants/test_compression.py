@@ -31,6 +31,8 @@ def test_latents_that_are_out_never_fire_in_the_saved_sae_and_count_as_out() -> 
     gate, sae = made.states[0]["gate"], made.sae(0)
     fired = (sae.encode(torch.cat(DATA[-20:])) > 0).any(0)
     assert not fired[~gate].any() and fired[gate].sum() > 20
+    assert not sae.W_enc[:, ~gate].any() and not sae.b_enc[~gate].any() and not sae.W_dec[~gate].any()
+    assert torch.allclose(sae.W_dec[gate].norm(dim=1), torch.ones(24)) and sae.d_sae == CONFIG.d_sae
     kept, out = made.states[0]["importance"][gate], made.states[0]["importance"][~gate]
     assert kept.median() > out.median()
 
