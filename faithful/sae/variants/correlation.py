@@ -88,8 +88,16 @@ class Correlation(Variant):
         return torch.lerp(held, latest + ridge, self.beta)
 
     def report(self, state: State) -> dict[str, float]:
-        """See `Variant`: mean R² of pairs that fired together when last looked; looks at which it was no number."""
-        return {"shared_r2": float(state["shared"]), "not_finite_steps": float(state["not_finite"])}
+        """See `Variant`: mean R² of pairs that fired together when last looked; looks at which it was no number; bytes of
+        what is remembered, however long the training; how many directions hold Σ, as (tr Σ)²/‖Σ‖²."""
+        covariance = state["covariance"]
+        size = covariance.square().sum()
+        return {
+            "shared_r2": float(state["shared"]),
+            "not_finite_steps": float(state["not_finite"]),
+            "state_bytes": float(sum(tensor.nbytes for tensor in state.values())),
+            "covariance_rank": float(covariance.trace().square() / size) if size > 0 else 0.0,
+        }
 
 
 def _codes(batch: Batch, state: State) -> Tensor:

@@ -25,6 +25,8 @@ class Orthogonal(Grouped):
         theta: that θ.
         stop: largest median over groups of the condition number of W_g W_gᵀ, as a multiple of what random rows have (the
             Marchenko–Pastur edge), beyond which the penalty ends for good; groups as large as the dimensions have none.
+        one_bias: latents of a group share one encoder bias, the mean of theirs after every step. So the record's group biases
+            fit a file: a decoder bias that is added where a group fires has no place in any.
     """
 
     alpha: Annotated[float, Between(0, 0.999999)] = 0.1
@@ -32,6 +34,7 @@ class Orthogonal(Grouped):
     by_error: bool = False
     theta: Annotated[float, Between(0.001, 2)] = 0.5
     stop: Annotated[float, Between(0)] = 100.0
+    one_bias: bool = False
 
     def phase(self, fraction: float, k: int, auxk: float) -> Phase:
         """See `Variant`."""
@@ -59,6 +62,15 @@ class Orthogonal(Grouped):
         if len(found):
             state["condition"].copy_(torch.median(found))
             state["pressed"].mul_(state["condition"] <= self.stop)
+
+    def project(self, weights: Weights, state: State) -> None:
+        """See `Variant`."""
+        if not self.one_bias:
+            return
+        groups, biases = state["groups"], weights.b_enc
+        members = torch.nn.functional.one_hot(groups + 1, self.groups + 1)[:, 1:].to(biases.dtype)
+        means = members.T @ biases / members.sum(0).clamp_min(1)
+        biases.copy_(torch.where(groups >= 0, members @ means, biases))
 
     def report(self, state: State) -> dict[str, float]:
         """See `Variant`."""

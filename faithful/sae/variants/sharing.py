@@ -6,11 +6,12 @@ from typing import Annotated
 from torch import Tensor
 
 from faithful.base.shapes import Between
-from faithful.sae.parts.grouped import Grouped
+from faithful.sae.parts.grouped import GROUPING, Grouped
 from faithful.sae.parts.overlaps import excess_overlap
-from faithful.sae.variant import Batch, Phase, State
+from faithful.sae.variant import Batch, Phase, State, Weights
 
 KNEE, SLOPE = 0.25, 0.5
+EPSILON = 1e-30
 
 
 @dataclass(frozen=True)
@@ -21,21 +22,37 @@ class Sharing(Grouped):
     clamp((s − 1/4)/(1/2), 0, 1). alpha 0 is the record's strict form.
 
     Attributes:
-        theta: θ: with TopK's final fvu above half of it, nothing is ever shared; two to two and a half times that works.
+        theta: θ. It must lie above TopK's final fvu, two to two and a half times that works: below it nothing is ever paid or
+            shared, and above half of it nothing shared.
+        relative: θ is in units of the running fvu at a twentieth of the training, when groups are first found, and nothing is
+            paid before: for where TopK's final fvu is not known. 1 then pays from there on, and shares when a quarter of that
+            fvu is gone.
     """
 
     weight: Annotated[float, Between(0)] = 0.01
     theta: Annotated[float, Between(0.001, 2)] = 0.3
+    relative: bool = False
 
     def phase(self, fraction: float, k: int, auxk: float) -> Phase:
         """See `Variant`."""
         return Phase(k, auxk, self.weight)
 
+    def begin(self, weights: Weights) -> State:
+        """See `Variant`."""
+        return super().begin(weights) | ({"early": weights.b_enc.new_tensor(0.0)} if self.relative else {})
+
     def objective(self, batch: Batch, state: State) -> Tensor:
         """See `Variant`."""
-        good = ((self.theta - batch.fvu) / self.theta).clamp(0, 1)
+        theta = (self.theta * state["early"]).clamp_min(EPSILON) if self.relative else self.theta
+        good = ((theta - batch.fvu) / theta).clamp(0, 1)
         alpha = self.alpha * ((good - KNEE) / SLOPE).clamp(0, 1)
         return good * excess_overlap(batch.W_dec, state["groups"], alpha, self.sampled(batch))
+
+    def observe(self, batch: Batch, state: State) -> None:
+        """See `Variant`."""
+        super().observe(batch, state)
+        if self.relative and batch.step == int(GROUPING[0] * batch.steps):
+            state["early"].copy_(batch.fvu)
 
 
 VARIANT = Sharing

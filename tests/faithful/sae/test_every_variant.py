@@ -18,9 +18,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "compression": {"keep": 0.3, "warmup": 0.1, "until": 0.6},
     "correlation": {"weight": 1.0, "sample": 40},
     "matryoshka": {"levels": 3},
-    "orthogonal": {"weight": 0.3, "groups": 5, "sample": 30, "by_error": True, "theta": 2.0},
+    "orthogonal": {"weight": 0.3, "groups": 5, "sample": 30, "by_error": True, "theta": 2.0, "one_bias": True},
     "ortsae": {"chunk": 20},
-    "sharing": {"weight": 0.3, "groups": 5, "sample": 30, "theta": 2.0},
+    "sharing": {"weight": 0.3, "groups": 5, "sample": 30, "theta": 1.5, "relative": True},
     "l2": {"weight": 1e-3},
 }
 BASE: dict[str, Any] = {"d_in": 24, "d_sae": 96, "k": 4, "steps": 50, "lr": 1e-3, "dead_tokens": 160, "auxk_k": 5}

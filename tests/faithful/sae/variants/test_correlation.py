@@ -89,3 +89,27 @@ def test_the_penalty_lowers_the_correlation_it_measures() -> None:
         for weight in (0.0, 3.0)
     ]
     assert found[1]["shared_r2"] < 0.8 * found[0]["shared_r2"]
+
+
+def test_training_is_as_stable_without_epsilon() -> None:
+    """The record held ε for what keeps it stable; fvu of the last steps with and without it."""
+    data = batches(150, 64, 24)
+    found = {}
+    for epsilon in (1e-6, 0.0):
+        variant = Correlation(weight=1.0, epsilon=epsilon)
+        made = trained(replace(CONFIG, steps=150, lr=5e-3, variant=variant), data[:100])
+        made.metrics()
+        for x in data[100:]:
+            made.step(x)
+        found[epsilon] = made.metrics()[0]["fvu"], made.report(0)["not_finite_steps"]
+    assert found[0.0][1] == found[1e-6][1] == 0
+    assert found[0.0][0] == pytest.approx(found[1e-6][0], rel=0.02)
+
+
+def test_the_memory_is_told_and_how_many_directions_it_holds() -> None:
+    for size, wanted in ((12, 12), (5, 5)):
+        variant = Correlation(sample=size, epsilon=0.5)
+        told = variant.report(variant.begin(WEIGHTS))
+        assert told["state_bytes"] == 4 * size * size + 8 and told["covariance_rank"] == pytest.approx(wanted)
+    nothing = Correlation(epsilon=0.0)
+    assert nothing.report(nothing.begin(WEIGHTS))["covariance_rank"] == 0

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from faithful.sae.variants.orthogonal import Orthogonal
 from tests.faithful.sae.data import CONFIG, batches, trained
@@ -31,3 +32,15 @@ def test_it_ends_where_groups_are_degenerate() -> None:
     ]
     assert [report["pressed"] for report in reports] == [0.0, 1.0]
     assert all(report["condition_over_edge"] > 0 for report in reports)
+
+
+def test_groups_may_have_one_bias() -> None:
+    made = trained(replace(CONFIG, steps=100, lr=5e-3, variant=Orthogonal(groups=6, one_bias=True)), DATA)
+    groups, biases = made.states[0]["groups"], made.weights["b_enc"][0]
+    found = [biases[groups == group] for group in range(6)]
+    assert all(float(of.max() - of.min()) < 1e-6 for of in found) and max(map(len, found)) > 3
+    assert len({round(float(of[0]), 6) for of in found}) > 1
+    alone = biases[groups < 0]
+    assert not len(alone) or not bool(torch.isin(alone, biases[groups >= 0]).all())
+    plain = trained(replace(CONFIG, steps=100, lr=5e-3, variant=Orthogonal(groups=6)), DATA)
+    assert float(plain.weights["b_enc"][0][plain.states[0]["groups"] == 0].std()) > 1e-4
