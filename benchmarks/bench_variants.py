@@ -5,7 +5,8 @@ round is ten of each, spread over the training, so that schedules and what is do
 No latent is dead. What finding groups costs comes on top, four times in a training. `topk` itself is held against the
 sources of another commit, in a process of its own, on the same batches: the bits of the weights, and the time.
 
-`quality`: see `benchmarks.variants_peers`. About a quarter of an hour each; --quick for small sizes.
+`quality`: see `benchmarks.variants_peers`; `bound`: see `benchmarks.variants_bound`. About a quarter of an hour each, of
+`bound` half of that; --quick for small sizes.
 """
 
 import argparse
@@ -171,7 +172,7 @@ def main() -> None:
         worker(*(int(number) for number in sys.argv[2:]))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["steps", "quality"])
+    parser.add_argument("what", choices=["steps", "quality", "bound"])
     parser.add_argument("--quick", action="store_true", help="small sizes, to try it")
     parser.add_argument("--widths", type=int, nargs="+", default=[4096, 16384])
     parser.add_argument("--d-in", type=int, default=768)
@@ -191,6 +192,11 @@ def main() -> None:
         args.widths, args.d_in, args.k, args.batch, args.rounds, args.blocks = [512], 64, 8, 128, 2, 4
     if args.what == "steps":
         steps(args)
+        return
+    if args.what == "bound":
+        from benchmarks.variants_bound import bound
+
+        bound(args.quick)
         return
     from benchmarks.variants_peers import quality
 
