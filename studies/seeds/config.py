@@ -69,7 +69,6 @@ HEADLINE = Headline(
         claim="{a}-corpus SAEs share {amount} {more} features across seeds than {b}-corpus SAEs",
         subject="features shared across seeds",
         more=("more", "fewer"),
-        listing="{a}-corpus SAEs share {parts} features across seeds than {b}-corpus SAEs",
     ),
 )
 STUDY = Study(

@@ -13,7 +13,8 @@ class Wording:
         claim: `{a}`, `{b}` are the corpora, `{more}` one of `more`, `{amount}` the difference without its sign.
         subject: what is compared, as a noun.
         more: words for a positive and a negative difference.
-        listing: the claim part by part; `{parts}` are amounts such as `0.263 more on own`.
+        listing: the claim part by part; `{parts}` are amounts such as `0.263 more on own`. By default the claim with them
+            where it says how much.
         scale: 100 where figures are shares and the sentence speaks of points, else 1.
         unit: after an interval: ` points` or nothing.
         decimals: digits after the point, at least.
@@ -24,12 +25,17 @@ class Wording:
     claim: str
     subject: str
     more: tuple[str, str]
-    listing: str
+    listing: str = ""
     scale: float = 100.0
     unit: str = " points"
     decimals: int = 1
     drawn: str = "contexts of text"
     replicate: str = "seed"
+
+    @property
+    def by_parts(self) -> str:
+        """The listing."""
+        return self.listing or self.claim.replace("{amount} {more}", "{parts}")
 
 
 @dataclass(frozen=True)

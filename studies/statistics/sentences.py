@@ -79,7 +79,7 @@ def part_by_part(wording: Wording, entry: Mapping[str, Any], names: Sequence[str
         ends = _range(sorted(sign * end for end in part["ci95"]), decimals, wording) if part["ci95"] else "no interval"
         doubt = "" if part["verdict"] in SIGNIFICANT else "; not significant"
         said.append(f"{amount} {wording.more[sign < 0]} on {name} ({ends}{doubt})")
-    return wording.listing.format(a=entry["a"], b=entry["b"], parts=listed(said))
+    return wording.by_parts.format(a=entry["a"], b=entry["b"], parts=listed(said))
 
 
 def too_few(headline: Headline, reach: float) -> str:

@@ -74,43 +74,24 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-RECOVERY = Headline(
-    metric="recovery",
-    margin=0.02,
-    wording=Wording(
-        claim="{a} finds {amount} {more} of the true features than {b}",
-        subject="how many true features are found",
-        more=("more", "less"),
-        listing="{a} finds {parts} of the true features than {b}",
-        drawn="tokens",
+def _headline(metric: str, margin: float, claim: str, subject: str) -> Headline:
+    return Headline(metric, margin, Wording(claim, subject, ("more", "less"), drawn="tokens"), least=LEAST_TRUTHS)
+
+
+JUDGED = (
+    _headline(
+        "recovery", 0.02, "{a} finds {amount} {more} of the true features than {b}", "how many true features are found"
     ),
-    least=LEAST_TRUTHS,
-)
-FVU = Headline(
-    metric="fvu",
-    margin=0.005,
-    wording=Wording(
-        claim="{a} leaves {amount} {more} of the variance unexplained than {b}",
-        subject="how much is left unexplained",
-        more=("more", "less"),
-        listing="{a} leaves {parts} of the variance unexplained than {b}",
-        drawn="tokens",
+    _headline(
+        "fvu", 0.005, "{a} leaves {amount} {more} of the variance unexplained than {b}", "how much is left unexplained"
     ),
-    least=LEAST_TRUTHS,
-)
-ABSORPTION = Headline(
-    metric="absorption",
-    margin=0.02,
-    wording=Wording(
-        claim="children absorb their parents {amount} {more} often in {a} than in {b}",
-        subject="how often children absorb their parents",
-        more=("more", "less"),
-        listing="children absorb their parents {parts} often in {a} than in {b}",
-        drawn="tokens",
+    _headline(
+        "absorption",
+        0.02,
+        "children absorb their parents {amount} {more} often in {a} than in {b}",
+        "how often children absorb their parents",
     ),
-    least=LEAST_TRUTHS,
 )
-JUDGED = (RECOVERY, FVU, ABSORPTION)
 STUDY = Study(
     name="synthetic",
     question="Which variant of the SAE finds features that are known?",
@@ -120,7 +101,7 @@ STUDY = Study(
     " true_unshared.",
     config=SyntheticConfig,
     cost=_cost,
-    headline=RECOVERY,
+    headline=JUDGED[0],
     captions={
         "recovery": "True features found, and what is left unexplained",
         "agreement": "True ones among latents that two seeds share, and among the others",

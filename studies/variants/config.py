@@ -10,7 +10,7 @@ from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
 from studies.statistics.numbers import listed
 
-UNSAID = Wording("", "", ("", ""), "")
+UNSAID = Wording("", "", ("", ""))
 """Of figures without a verdict."""
 WITHOUT_VERDICT = ("fake_contrast", "accuracy", "ce_recovered")
 """Figures over random tokens, test examples and contexts, whose draw the tables do not hold: intervals, in no family."""
@@ -35,8 +35,7 @@ def _headline(
     metric: str, margin: float, claim: str, subject: str, more: tuple[str, str], points: bool = True
 ) -> Headline:
     scale, unit, decimals = (100.0, " points", 1) if points else (1.0, "", 3)
-    listing = claim.replace("{amount} {more}", "{parts}")
-    return Headline(metric, margin, Wording(claim, subject, more, listing, scale, unit, decimals))
+    return Headline(metric, margin, Wording(claim, subject, more, "", scale, unit, decimals))
 
 
 EVALUATION = {

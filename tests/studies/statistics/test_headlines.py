@@ -1,5 +1,8 @@
 """Headlines, their margins and the texts they are on."""
 
+from dataclasses import replace
+
+from studies.statistics.headlines import Wording
 from studies.statistics.parts import Parts
 from studies.statistics.verdicts import summarise
 from tests.studies.headlines import HEADLINES
@@ -13,6 +16,12 @@ def test_margins_are_those_of_metrics() -> None:
         "probes": (("accuracy",), 0.01),
         "reconstruction": (("ce_recovered_matched", "ce_recovered_foreign"), 0.005),
     }
+
+
+def test_a_listing_is_the_claim_part_by_part_where_none_is_stated() -> None:
+    plain = Wording("{a} finds {amount} {more} than {b}", "finds", ("more", "less"))
+    assert plain.by_parts == "{a} finds {parts} than {b}"
+    assert replace(plain, listing="of finds, {a} has {parts}").by_parts == "of finds, {a} has {parts}"
 
 
 def test_a_mean_of_nothing_never_hides_what_each_part_shows() -> None:
