@@ -75,7 +75,8 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _headline(metric: str, margin: float, claim: str, subject: str) -> Headline:
-    return Headline(metric, margin, Wording(claim, subject, ("more", "less"), drawn="tokens"), least=LEAST_TRUTHS)
+    wording = Wording(claim, subject, ("more", "less"), drawn="tokens", replicate="truth")
+    return Headline(metric, margin, wording, least=LEAST_TRUTHS)
 
 
 JUDGED = (

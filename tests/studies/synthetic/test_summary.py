@@ -35,9 +35,10 @@ def test_contrasts_pair_truths_and_seeds_and_are_judged_from_three_truths_on() -
     assert (entry["a"], entry["b"], entry["metric"]) == ("l2 on hier", "topk on hier", "recovery")
     assert entry["difference"] == pytest.approx(-0.101) and entry["df"] == 2 and entry["seeds"] == 3
     assert entry["verdict"] == "differs" and "finds 10.1 points less of the true features" in entry["sentence"]
+    assert "3 truths" in entry["sentence"] and "seed" not in entry["sentence"]
     two = {truth: of for truth, of in less.items() if truth < 2}
     (entry,) = contrasts({"topk on hier": {"recovery": BASE}, "l2 on hier": {"recovery": two}}, JOBS)
-    assert entry["verdict"] == "cannot be decided: 2 seeds"
+    assert entry["verdict"] == "cannot be decided: 2 truths"
 
 
 def test_a_family_is_of_one_truth_and_one_figure_without_controls_and_other_sizes() -> None:
