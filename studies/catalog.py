@@ -12,6 +12,8 @@ FOLDERS = (
     "studies.probes",
     "studies.reconstruction",
     "studies.synthetic",
+    "studies.unlearning",
+    "studies.interventions",
     "studies.variants",
 )
 """In the order in which they are done and shown; the record of each is `STUDY` in its `config.py`."""

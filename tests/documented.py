@@ -14,6 +14,7 @@ PLACEHOLDERS = {
     "INPUT": "(h|f|h_hat)",
     "SIDE": "(train|test)",
     "CONTROL": "(shuffled|unigram|permuted_model|untrained)",
+    "C": "(random|permuted|untrained)",
     "P": r"\d+",
     "K": r"\d+",
     "Q": r"0\.\d+",

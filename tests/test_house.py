@@ -38,7 +38,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(path, copy)
     rules = house / "pyproject.toml"
     floor = next(floor for floor in LAYERS if FOLDERS[0] in floor.split(" | "))
-    rules.write_text(rules.read_text(encoding="utf-8").replace(floor, " | ".join(FOLDERS)), encoding="utf-8")
+    elsewhere = {name for one in LAYERS if one != floor for name in one.split(" | ")}
+    added = " | ".join(name for name in FOLDERS if name not in elsewhere)
+    rules.write_text(rules.read_text(encoding="utf-8").replace(floor, added), encoding="utf-8")
     return house
 
 

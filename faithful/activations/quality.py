@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Protocol
 
 import numpy as np
@@ -166,7 +167,7 @@ def splice_contexts(
         FaithfulError: see `Hook.place`.
     """
     device = next(model.parameters()).device
-    splice = _Splice(model, hook)
+    splice = Splice(model, hook)
     sums = torch.zeros(len(saes) + 3, 2, dtype=torch.float64, device=device)
     of_rows = torch.zeros(len(saes) + 3, 2, len(rows), dtype=torch.float64, device=device)
     tokens = torch.zeros(len(rows), dtype=torch.int64, device=device)
@@ -218,11 +219,13 @@ def _add(total: Tensor, of_rows: Tensor, values: Tensor, owner: Tensor) -> None:
     of_rows.index_add_(0, owner, values)
 
 
-class _Splice:
+class Splice:
     """Forward passes with something else at a hook.
 
     The clean pass keeps what enters the hooked layer; the others start there: the layers below hand on what they get. Where
     layers above need more of those below than the stream (Gemma-4's shared keys), which is tried once, every layer runs.
+
+    Log-probabilities are wanted where activations are replaced, or at the positions `scored`, bool [rows, L].
     """
 
     def __init__(self, model: Any, hook: Hook) -> None:
@@ -233,10 +236,11 @@ class _Splice:
         self._entering: Tensor
         self._tuples = False
         self._skips: bool | None = None
+        self._keeps = "logits_to_keep" in signature(model.forward).parameters
         self.activations: Tensor
 
-    def clean(self, ids: Tensor, at: Tensor) -> Tensor:
-        """log p at the positions `at`, float32 [scored, vocab]; keeps `activations` [scored, d_in] there."""
+    def clean(self, ids: Tensor, at: Tensor, scored: Tensor | None = None) -> Tensor:
+        """log p at the positions `at`, float32 [scored, vocab]; keeps `activations` [at, d_in] there."""
 
         def enter(hidden: Tensor) -> None:
             self._entering = hidden
@@ -252,13 +256,21 @@ class _Splice:
                 stack.callback(layer.register_forward_hook(look).remove)
             stack.callback(self._entry.on(enter).remove)
             stack.callback(self.place.on(keep).remove)
-            log_p = self._log_p(ids, at)
+            log_p = self._log_p(ids, at, scored)
         if self._skips is None:
-            self._skips = self._can_skip(ids, at, log_p)
+            self._skips = self._can_skip(ids, at, scored, log_p)
         return log_p
 
-    def replaced(self, ids: Tensor, at: Tensor, replacement: Tensor) -> Tensor:
-        """log p, as `clean` gives it, with `replacement` [scored, d_in] at the hook, at the positions `at` alone."""
+    def replaced(
+        self, ids: Tensor, at: Tensor, replacement: Tensor, scored: Tensor | None = None, rows: Tensor | None = None
+    ) -> Tensor:
+        """log p, as `clean` gives it, with `replacement` [at, d_in] at the hook, at the positions `at` alone.
+
+        Args:
+            ids, at, scored: as `clean` was told, or of some of its rows.
+            replacement: of the model's device.
+            rows: places of these among the rows of the clean pass.
+        """
 
         def put(hidden: Tensor) -> Tensor:
             new = hidden.clone()
@@ -267,28 +279,34 @@ class _Splice:
 
         with ExitStack() as stack:
             if self._skips:
-                self._start_at_the_hook(stack)
+                self._start_at_the_hook(stack, self._entering if rows is None else self._entering[rows])
             stack.callback(self.place.on(put).remove)
-            return self._log_p(ids, at)
+            return self._log_p(ids, at, scored)
 
-    def _start_at_the_hook(self, stack: ExitStack) -> None:
+    def _start_at_the_hook(self, stack: ExitStack, entering: Tensor) -> None:
         stack.enter_context(self._skipped())
-        stack.callback(self._entry.on(lambda _: self._entering).remove)
+        stack.callback(self._entry.on(lambda _: entering).remove)
 
-    def _can_skip(self, ids: Tensor, at: Tensor, whole: Tensor) -> bool:
+    def _can_skip(self, ids: Tensor, at: Tensor, scored: Tensor | None, whole: Tensor) -> bool:
         """Whether a pass that starts at the hooked layer gives the log-probabilities of the whole pass."""
         try:
             with ExitStack() as stack:
-                self._start_at_the_hook(stack)
-                return torch.allclose(self._log_p(ids, at), whole, rtol=0.0, atol=SAME)
+                self._start_at_the_hook(stack, self._entering)
+                return torch.allclose(self._log_p(ids, at, scored), whole, rtol=0.0, atol=SAME)
         except torch.OutOfMemoryError:
             raise
         except Exception:  # a layer above asks for what a layer below would have left
             return False
 
     @torch.no_grad()
-    def _log_p(self, ids: Tensor, at: Tensor) -> Tensor:
-        return self.model(input_ids=ids, use_cache=False).logits[at].float().log_softmax(-1)
+    def _log_p(self, ids: Tensor, at: Tensor, scored: Tensor | None) -> Tensor:
+        if scored is None or not self._keeps:
+            kept = self.model(input_ids=ids, use_cache=False).logits[at if scored is None else scored]
+        else:  # the head is the larger part of a small model
+            first = int(scored.any(0).nonzero()[0])
+            logits = self.model(input_ids=ids, use_cache=False, logits_to_keep=ids.shape[1] - first).logits
+            kept = logits[scored[:, first:]]
+        return kept.float().log_softmax(-1)
 
     @contextmanager
     def _skipped(self) -> Iterator[None]:

@@ -11,7 +11,18 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Required,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 LARGEST = 2**63 - 1
 SHOWN = 60
@@ -96,7 +107,9 @@ def check(value: Any, hint: Any, key: str = "") -> None:
     origin, args = get_origin(hint), get_args(hint)
     if hint is Any:
         return
-    if origin is Annotated:
+    if origin in (NotRequired, Required):
+        check(value, args[0], key)
+    elif origin is Annotated:
         check(value, args[0], key)
         for limit in args[1:]:
             if not limit.allows(value):

@@ -1,7 +1,7 @@
 """Shapes that values are held against."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import pytest
 
@@ -59,3 +59,15 @@ def test_keys_and_texts_have_patterns() -> None:
     for odd in ({"x": "a" * 64}, {"7": "A" * 64}, {"7": "a" * 63}):
         with pytest.raises(Misfit):
             check(odd, dict[Annotated[str, Matches(r"\d+", "a length")], Sha256])
+
+
+class Some(TypedDict):
+    value: float
+    seeds: NotRequired[int]
+
+
+def test_a_key_that_may_be_missing_is_checked_where_it_is_there() -> None:
+    check({"value": 1.0}, Some)
+    check({"value": 1.0, "seeds": 3}, Some)
+    with pytest.raises(Misfit, match="`seeds` is 'many'"):
+        check({"value": 1.0, "seeds": "many"}, Some)

@@ -22,12 +22,14 @@ from generation.configs.generate import GenerateConfig
 from generation.configs.stats import StatsConfig
 from studies.corpora.config import CorporaConfig
 from studies.fakes.config import FakesConfig
+from studies.interventions.config import InterventionsConfig
 from studies.probes.config import ProbesConfig
 from studies.reconstruction.config import ReconstructionConfig
 from studies.report.config import ReportConfig, RunConfig
 from studies.runs.recipe_file import load_recipe
 from studies.seeds.config import SeedsConfig
 from studies.synthetic.config import SyntheticConfig
+from studies.unlearning.config import UnlearningConfig
 from studies.variants.config import VariantsConfig
 
 A, B, OUT = Path("corpora/a b"), Path("corpora/b"), Path("some where/out")
@@ -103,6 +105,20 @@ COMMANDS: dict[str, list[Any]] = {
         ProbesConfig(
             ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, ("sst2", "a b.csv:text:label"),
             "a text", "the label", "max", 5, 6, 2, (1, 2, 3, 9), 7,
+        ),
+    ],
+    "studies.unlearning.study.study_unlearning": [
+        UnlearningConfig(("some/one",), OUT),
+        UnlearningConfig(
+            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, "own", "b c", "wmdp-bio",
+            "mmlu:anatomy", 300, "letters", (0.1, 0.2), (3,), (2.0,), 0.05,
+        ),
+    ],
+    "studies.interventions.study.study_interventions": [
+        InterventionsConfig(("some/one",), OUT),
+        InterventionsConfig(
+            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, "a b.csv:text:a:b", "real:bbc",
+            300, 200, (3,),
         ),
     ],
     "studies.synthetic.study.study_synthetic": [

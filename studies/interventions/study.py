@@ -1,0 +1,244 @@
+"""`faithful study interventions`: SCR and TPP of every SAE, with their controls, and without a verdict."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock
+from faithful.base.progress import Reporter, counted, silent
+from faithful.sae.autoencoder import Autoencoder
+from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
+from studies.common.cache import ResultCache
+from studies.common.codes import activations_of
+from studies.common.controls import beside, made_controls
+from studies.common.inputs import StudyInput, resolve_input
+from studies.common.panel import ordinary_ids
+from studies.common.results import Done, Row, write_results
+from studies.interventions import figures as interventions_figures
+from studies.interventions.config import InterventionsConfig, refuse
+from studies.interventions.examples import PairData, load_pair
+from studies.interventions.measure import (
+    Part,
+    Read,
+    Spurious,
+    Trained,
+    figures_of,
+    one_against_rest,
+    shuffled,
+    spurious,
+    trained,
+)
+from studies.interventions.summary import Asked, InterventionsStatistics, InterventionsSummary
+from studies.probes.features import pool_batch, pool_features, text_rows
+from studies.probes.tasks.embedded import EmbeddedText
+from studies.probes.tasks.examples import Draw
+from studies.probes.tasks.packaged import find_tasks
+from studies.probes.tasks.read import load_task
+from studies.statistics.estimates import estimate
+
+FORMAT = 1
+TOGETHER, ROWS_OF_MEAN = 6, 64
+RANDOM = "random latents"
+METRICS = ("scr", "tpp")
+Figures = dict[str, dict[str, float | None]]
+
+
+def study_interventions(config: InterventionsConfig, report: Reporter = silent) -> Done:
+    """Measure SCR and TPP.
+
+    Memory: the pooled codes of six SAEs and their untrained starts at a time.
+
+    Raises:
+        FaithfulError: texts that cannot be read or are too few, a task of two classes, and what `resolve_input` refuses.
+    """
+    refuse(config)
+    found = resolve_input(config)
+    embedded = EmbeddedText(lambda: found.tokenizer, found.spec, found.context)
+    pair = load_pair(config.pair, config.train_size, config.test_size, config.seed, embedded)
+    texts, classes, is_test, name = _of_tpp(config, pair, embedded)
+    with folder_lock(config.out):
+        bench = Bench(found, {"scr": pair.texts, "tpp": texts}, embedded, config.seed)
+        parts = [Part(pair.balanced(False), pair.balanced(True), pair.values[:, at]) for at in (0, 1)]
+        of = (
+            spurious(bench.h["scr"], parts, pair.biased(), config.seed),
+            trained(bench.h["tpp"], one_against_rest(classes, is_test, config.seed), config.seed),
+        )
+        cells = bench.cells(config, of, report)
+        shapes = ordered_shapes(found.saes)
+        first = next(iter(shapes))
+        made = {shape: _statistics(found, saes, cells, config.latents) for shape, saes in shapes.items()}
+        summary: InterventionsSummary = {
+            **found.heading("interventions", config.seed),
+            "shape": first,
+            "sizes": {
+                "saes": len(found.saes),
+                "texts": len(pair.texts),
+                "latents": list(config.latents),
+                "context": found.context,
+            },
+            "asked": _asked(pair, name, of),
+            **made[first],
+            "shapes": {**made},
+            "reused": bench.reused,
+        }
+        write_results(config.out, summary, _rows(found.saes, cells))
+        interventions_figures.draw(summary, config.out / "figures")
+    return Done(config.out, summary, bench.reused)
+
+
+def _of_tpp(
+    config: InterventionsConfig, pair: PairData, embedded: EmbeddedText
+) -> tuple[list[str], np.ndarray, np.ndarray, str]:
+    """Texts of TPP with their classes, and which are tested; the crossings of the pair where no task is named.
+
+    Raises:
+        FaithfulError: a task of fewer than three classes, and what `load_task` refuses.
+    """
+    if config.task is None:
+        return pair.texts, pair.crossing, pair.is_test, f"{pair.name}, crossed"
+    tasks = find_tasks(config.task)
+    if len(tasks) != 1:
+        raise FaithfulError(f"'{config.task}' stands for {len(tasks)} tasks; name one for TPP.")
+    data = load_task(tasks[0], Draw(4 * config.train_size, 4 * config.test_size, config.seed, 2), embedded)
+    if len(data.labels) < 3:
+        raise FaithfulError(f"{tasks[0].name} has {len(data.labels)} classes and TPP needs three; name another --task.")
+    sides = np.arange(len(data.texts)) >= len(data.train.y)
+    return data.texts, np.concatenate([data.train.y, data.test.y]), sides, tasks[0].name
+
+
+class Bench:
+    """Reads the texts for the SAEs that are not measured yet.
+
+    Attributes:
+        h: pooled activations of the texts of SCR and TPP, float64 [texts, d_in]; texts that are the same are read once.
+    """
+
+    def __init__(self, found: StudyInput, texts: Mapping[str, list[str]], embedded: EmbeddedText, seed: int) -> None:
+        self.found, self.seed = found, seed
+        self.ordinary = ordinary_ids(found.spec)
+        same = texts["scr"] == texts["tpp"]
+        self.rows = {name: text_rows(one, embedded.encoder, found.spec.bos_id) for name, one in texts.items()}
+        self.kinds = {name: "scr" if same else name for name in texts}
+        pooled = {kind: self._pooled(kind, [], silent).h.astype(np.float64) for kind in set(self.kinds.values())}
+        self.h = {name: pooled[kind] for name, kind in self.kinds.items()}
+        self.reused = 0
+
+    def cells(self, config: InterventionsConfig, of: tuple[Spurious, Trained], report: Reporter) -> dict[str, Any]:
+        """Of every SAE by its hash: `trained` and each control, by number of latents."""
+        spec = self.found.spec
+        rows = [[row.tolist() for row in self.rows[name]] for name in self.rows]
+        parts = [[one.train.tolist(), one.test.tolist(), one.y.tolist()] for one in (*of[0].labels.parts, *of[1].parts)]
+        cache = ResultCache(
+            config.out / "cells", FORMAT, spec.revision, spec.dtype, self.found.hook.name, rows, parts,
+            list(config.latents), config.seed,
+        )  # fmt: skip
+
+        def measure(saes: list[TrainedSae]) -> Iterator[dict[str, Figures]]:
+            for first in range(0, len(saes), TOGETHER):
+                yield from self._measured(saes[first : first + TOGETHER], of, config.latents, report)
+
+        cells = cache.figures(self.found.saes, measure)
+        self.reused = cache.reused
+        return cells
+
+    def _measured(
+        self, saes: Sequence[TrainedSae], of: tuple[Spurious, Trained], counts: Sequence[int], report: Reporter
+    ) -> Iterator[dict[str, Figures]]:
+        mean = self._mean()
+        made: list[tuple[int, str, Autoencoder]] = []
+        for at, sae in enumerate(saes):
+            made += [
+                (at, "trained", sae.load()),
+                *((at, name, one) for name, one in made_controls(sae, mean, self.seed).items()),
+            ]
+        pooled = {
+            kind: self._pooled(kind, [one for _, _, one in made], report) for kind in dict.fromkeys(self.kinds.values())
+        }
+        cells: list[dict[str, Figures]] = [{} for _ in saes]
+        for place, (at, name, sae) in enumerate(made):
+            decoder = sae.W_dec.double().cpu().numpy()
+            reads = {metric: Read(pooled[kind].codes[place], decoder) for metric, kind in self.kinds.items()}
+            cells[at][name] = figures_of(self.h, reads, of, counts)
+            if name == "trained":
+                cells[at][RANDOM] = figures_of(self.h, reads, of, counts, shuffled(self.seed))
+        yield from cells
+
+    def _pooled(self, kind: str, saes: Sequence[Autoencoder], report: Reporter) -> Any:
+        model = self.found.truncated
+        tally = counted(report, f"features {kind}", "contexts")
+        return pool_features(
+            self.rows[kind], model.d_in, [sae.d_sae for sae in saes],
+            lambda batches: ((at, pool_batch(model, saes, batch, self.ordinary, "mean")) for at, batch in enumerate(batches)),
+            tally,
+        )  # fmt: skip
+
+    def _mean(self) -> torch.Tensor:
+        """Mean activation of the first texts, [d_in]."""
+        rows = next(iter(self.rows.values()))[:ROWS_OF_MEAN]
+        return torch.cat([h for _, _, h in activations_of(self.found.truncated, rows, self.ordinary)]).mean(0).cpu()
+
+
+def _asked(pair: PairData, task: str, of: tuple[Spurious, Trained]) -> Asked:
+    return {
+        "pair": pair.name, "labels": list(pair.labels), "accuracies": list(of[0].labels.accuracies),
+        "fooled": list(of[0].fooled), "task": task, "class_accuracies": list(of[1].accuracies),
+    }  # fmt: skip
+
+
+def _statistics(
+    found: StudyInput, saes: Sequence[TrainedSae], cells: Mapping[str, Any], counts: Sequence[int]
+) -> InterventionsStatistics:
+    """Means over seeds by corpus, and the controls beside; nothing is contrasted."""
+    names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
+    numbers = dict(zip(saes, seed_numbers(saes), strict=True))
+
+    def of(kind: str, count: int, metric: str) -> dict[str, dict[int, float | None]]:
+        return {
+            name: {
+                numbers[sae]: cells[sae.sha256][kind][str(count)][metric]
+                for sae in saes
+                if sae.corpus == name and kind in cells[sae.sha256]
+            }
+            for name in names
+        }
+
+    every = [(metric, count) for metric in METRICS for count in counts]
+    corpora = {
+        name: {f"{metric}_n{count}": estimate(of("trained", count, metric)[name]).summary() for metric, count in every}
+        for name in names
+    }
+    controls = [kind for kind in dict.fromkeys(k for sae in saes for k in cells[sae.sha256]) if kind != "trained"]
+    middle = sorted(counts)[len(counts) // 2]
+    ahead = [
+        one
+        for metric in METRICS
+        for one in beside(
+            f"{metric}_n{middle}", of("trained", middle, metric), {kind: of(kind, middle, metric) for kind in controls}
+        )
+    ]
+    return {"corpora": corpora, "contrasts": [], "beside": ahead}
+
+
+def _rows(saes: Sequence[TrainedSae], cells: Mapping[str, Any]) -> list[Row]:
+    """Every figure; the parameter is the number of latents taken out, a control's name stands behind the metric."""
+    rows = []
+    for sae in saes:
+        for kind, by_count in cells[sae.sha256].items():
+            ending = "" if kind == "trained" else f"_{kind.split()[0]}"
+            for count, figures in by_count.items():
+                rows += [
+                    Row(
+                        "interventions",
+                        sae.corpus,
+                        f"{metric}{ending}",
+                        value,
+                        float(count),
+                        seed=sae.seed,
+                        shape=sae.shape,
+                    )
+                    for metric, value in figures.items()
+                ]
+    return rows

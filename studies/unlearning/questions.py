@@ -1,0 +1,236 @@
+"""Multiple-choice questions: from the Hub, from files, or made of the embedded text; drawn repeatably."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from faithful.base.digest import digest
+from faithful.base.errors import FaithfulError
+from studies.probes.tasks.embedded import EmbeddedText
+from studies.probes.tasks.rows import rows_of
+from studies.unlearning.config import EMBEDDED
+
+COLUMNS = ("question", "choices", "answer")
+HINT = "questions have question, choices (a list) and answer (the place, letter or text of the right choice)"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+HUB = {"wmdp": "cais/wmdp", "mmlu": "cais/mmlu"}
+LEAST, CHOICES = 8, 4
+PROMPT_TOKENS, LATEST = 24, 16
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, its choices, and the place of the right one among them."""
+
+    text: str
+    choices: tuple[str, ...]
+    answer: int
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A set of questions.
+
+    Attributes:
+        name: as the user calls it.
+        items: in an order that their texts and the seed decide; each half is scored under what the other one chooses.
+    """
+
+    name: str
+    items: tuple[Question, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all questions in their order."""
+        return digest([asdict(one) for one in self.items])
+
+    @property
+    def chance(self) -> float:
+        """Expected accuracy of guessing."""
+        return float(np.mean([1 / len(one.choices) for one in self.items]))
+
+    @property
+    def halves(self) -> np.ndarray:
+        """Bool [questions], which are in the second half."""
+        return np.arange(len(self.items)) >= len(self.items) // 2
+
+
+def load_questions(place: str, count: int, seed: int, embedded: EmbeddedText) -> Questions:
+    """At most `count` questions of a set.
+
+    Args:
+        place: `stdlib`, `prose`; `wmdp-bio` and its like, `mmlu:SUBJECT`; a file or folder (CSV, JSON lines, Parquet).
+        count: at most.
+        seed: of the draw.
+        embedded: cuts the embedded text for the model.
+
+    Raises:
+        FaithfulError: the set cannot be read, lacks a column, has questions without an answer or with a single choice, or
+            fewer than eight.
+    """
+    found = _continued(place, embedded) if place in EMBEDDED else list(_read(place))
+    distinct = {digest(asdict(one)): one for one in found}
+    if len(distinct) < LEAST:
+        raise FaithfulError(f"{place} holds {len(distinct)} questions, and unlearning needs at least {LEAST}.")
+    order = sorted(distinct, key=lambda name: digest([seed, name]))
+    return Questions(place, tuple(distinct[name] for name in order[:count]))
+
+
+def prompt(question: Question, letters: bool) -> tuple[str, list[str]]:
+    """What the model reads, and the continuations whose probabilities are compared."""
+    if letters:
+        listed = "".join(f"\n{LETTERS[at]}. {one}" for at, one in enumerate(question.choices))
+        return f"{question.text}{listed}\nAnswer:", [f" {LETTERS[at]}" for at in range(len(question.choices))]
+    joined = question.text[-1:].isspace()
+    return question.text, [one if joined or one[:1].isspace() else f" {one}" for one in question.choices]
+
+
+def _read(place: str) -> Iterator[Question]:
+    """Questions of a file or of a set on the Hub."""
+    name, _, part = place.partition("-" if place.startswith("wmdp-") else ":")
+    options: dict[str, str] = {}
+    if name in HUB and not part:
+        raise FaithfulError(f"'{place}' names no part; write wmdp-bio, or mmlu:high_school_geography.")
+    if name in HUB:
+        options = {"config": place if name == "wmdp" else part, "split": "test"}
+    for number, row in enumerate(rows_of(HUB.get(name, place), COLUMNS, HINT, **options), 1):
+        yield _question(row, f"{place}, question {number}")
+
+
+def _question(row: Mapping[str, Any], where: str) -> Question:
+    """A row as a question.
+
+    Raises:
+        FaithfulError: it has no text, fewer than two choices, or no answer among them.
+    """
+    text, choices = str(row["question"] or ""), _choices(row["choices"], where)
+    if not text.strip():
+        raise FaithfulError(f"{where} is empty; take it out.")
+    if len(choices) < 2:
+        raise FaithfulError(f"{where} has {len(choices)} choice{'s' * (len(choices) != 1)}; each needs at least two.")
+    if len(choices) > len(LETTERS):
+        raise FaithfulError(f"{where} has {len(choices)} choices; at most {len(LETTERS)} can be told apart.")
+    answer = _answer(row["answer"], choices)
+    if answer is None:
+        raise FaithfulError(
+            f"{where} has no answer among its choices ({row['answer']!r}); give the place from 0, the letter or the text."
+        )
+    return Question(text, choices, answer)
+
+
+def _choices(value: Any, where: str) -> tuple[str, ...]:
+    """Choices as a list; as JSON where a table holds text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if value is None or isinstance(value, Mapping) or not hasattr(value, "__iter__"):
+        raise FaithfulError(f'{where} has no list of choices; write them as ["one", "another"].')
+    return tuple(str(one) for one in value)
+
+
+def _answer(value: Any, choices: Sequence[str]) -> int | None:
+    """The place of the right choice; None where there is none."""
+    if value is None or isinstance(value, bool) or value != value:
+        return None
+    text = str(value).strip()
+    if isinstance(value, str) and value in choices:
+        return choices.index(value)
+    if isinstance(value, str) and len(text) == 1 and text.upper() in LETTERS[: len(choices)]:
+        return LETTERS.index(text.upper())
+    try:
+        place = int(float(text))
+    except ValueError:
+        return None
+    return place if place == float(text) and 0 <= place < len(choices) else None
+
+
+def _continued(name: str, embedded: EmbeddedText) -> list[Question]:
+    """Which word continues a passage: of each held-out passage one question, the others' words as wrong choices.
+
+    A word is a token of letters after a space, so that choices differ in one token each.
+    """
+    passages, cuts = embedded.excerpts(name), list[tuple[str, str]]()
+    encoded = embedded.encoder.backend.encode_batch([one.shown for one in passages], add_special_tokens=False)
+    for passage, one in zip(passages, encoded, strict=True):
+        for at in range(PROMPT_TOKENS, min(len(one.offsets), PROMPT_TOKENS + LATEST)):
+            begin, end = one.offsets[at]
+            word = passage.shown[begin:end]
+            if len(word) > 2 and word[0] == " " and word[1:].isalpha():
+                cuts.append((passage.shown[one.offsets[at - PROMPT_TOKENS][0] : begin], word))
+                break
+    return [_among(cuts, at) for at in range(len(cuts))]
+
+
+def _among(cuts: Sequence[tuple[str, str]], at: int) -> Question:
+    """The question of one cut, with the words of cuts that its own text draws."""
+    text, word = cuts[at]
+    generator = np.random.default_rng(int(digest([text, word])[:12], 16))
+    wrong: dict[str, None] = {}
+    while len(wrong) < CHOICES - 1:
+        other = cuts[int(generator.integers(len(cuts)))][1]
+        if other != word:
+            wrong[other] = None
+    choices = [*wrong]
+    answer = int(generator.integers(CHOICES))
+    choices.insert(answer, word)
+    return Question(text, tuple(choices), answer)
+
+
+Encode = Callable[[str], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Questions as the model reads them: contexts, and what is scored there.
+
+    Attributes:
+        rows: contexts, int64, BOS first; choices that differ in their last token share one.
+        row, position, target: int64 [scored], the token `target` after `position` of context `row`.
+        choice: int64 [scored], which choice (all questions' in a row) it is a token of.
+        weight: float64 [scored], one over the tokens of that choice.
+        question: int64 [choices], whose they are.
+        answers: int64 [questions], place of the right one among all choices.
+    """
+
+    rows: list[np.ndarray]
+    row: np.ndarray
+    position: np.ndarray
+    target: np.ndarray
+    choice: np.ndarray
+    weight: np.ndarray
+    question: np.ndarray
+    answers: np.ndarray
+
+    def right(self, log_p: np.ndarray) -> np.ndarray:
+        """Which questions are answered rightly, bool [questions], by the mean log-probability of each choice [choices]."""
+        best = np.full(len(self.answers), -np.inf)
+        np.maximum.at(best, self.question, log_p)
+        mine = log_p[self.answers]
+        ties = np.bincount(self.question, log_p == best[self.question], minlength=len(best))
+        return (mine == best) & (ties == 1)
+
+
+def ask(questions: Questions, encode: Encode, bos_id: int, context: int, letters: bool) -> Asked:
+    """Questions as contexts: BOS, the end of the prompt where it is too long, and all but the last token of a choice."""
+    rows: dict[tuple[int, ...], int] = {}
+    scored: list[tuple[int, int, int, int, float]] = []
+    owners, answers = [], []
+    for number, question in enumerate(questions.items):
+        text, choices = prompt(question, letters)
+        ids = list(encode(text))
+        answers.append(len(owners) + question.answer)
+        for one in choices:
+            tokens = list(encode(one))[: context // 2]
+            begun = [bos_id, *ids[-(context - len(tokens)) :]]
+            row = rows.setdefault((*begun, *tokens[:-1]), len(rows))
+            first = len(begun) - 1
+            scored += [(row, first + step, token, len(owners), 1 / len(tokens)) for step, token in enumerate(tokens)]
+            owners.append(number)
+    columns = [np.array(column) for column in zip(*scored, strict=True)]
+    found = [np.array(row, np.int64) for row in rows]
+    return Asked(found, *columns, np.array(owners), np.array(answers))
