@@ -28,9 +28,9 @@ class InterventionsConfig(StudyConfig):
     """A table with two binary labels, PLACE:TEXT:LABEL:OTHER; default: embedded code, of tests or not, commented or not."""
     task: str | None = None
     """A task with three or more classes for TPP, as `study probes` names them; default: the four crossings of the pair."""
-    train_size: Annotated[Count, SETTING] = 64
+    train_size: Annotated[Count, SETTING] = 40
     """Training texts of each crossing of the two labels; twice as many of the two that are alike."""
-    test_size: Annotated[Count, SETTING] = 64
+    test_size: Annotated[Count, SETTING] = 40
     """Test texts of each crossing."""
     latents: Annotated[tuple[int, ...], SETTING] = (2, 5, 10, 20, 50)
     """How many latents are taken out."""

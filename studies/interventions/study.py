@@ -158,8 +158,8 @@ class Bench:
             kind: self._pooled(kind, [one for _, _, one in made], report) for kind in dict.fromkeys(self.kinds.values())
         }
         cells: list[dict[str, Figures]] = [{} for _ in saes]
-        for place, (at, name, sae) in enumerate(made):
-            decoder = sae.W_dec.double().cpu().numpy()
+        for place, (at, name, one) in enumerate(made):
+            decoder = one.W_dec.double().cpu().numpy()
             reads = {metric: Read(pooled[kind].codes[place], decoder) for metric, kind in self.kinds.items()}
             cells[at][name] = figures_of(self.h, reads, of, counts)
             if name == "trained":

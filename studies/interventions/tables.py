@@ -10,7 +10,7 @@ NAMES = {"scr": "spurious correlation removal (SCR)", "tpp": "targeted probe per
 def interventions_tables(summary: InterventionsSummary) -> list[Table]:
     """All tables of the study."""
     asked = summary["asked"]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (label, f"{right:.3f}", f"{fooled:.3f}")
         for label, right, fooled in zip(asked["labels"], asked["accuracies"], asked["fooled"], strict=True)
     ]

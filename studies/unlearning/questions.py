@@ -219,7 +219,8 @@ def ask(questions: Questions, encode: Encode, bos_id: int, context: int, letters
     """Questions as contexts: BOS, the end of the prompt where it is too long, and all but the last token of a choice."""
     rows: dict[tuple[int, ...], int] = {}
     scored: list[tuple[int, int, int, int, float]] = []
-    owners, answers = [], []
+    owners: list[int] = []
+    answers: list[int] = []
     for number, question in enumerate(questions.items):
         text, choices = prompt(question, letters)
         ids = list(encode(text))
@@ -227,10 +228,10 @@ def ask(questions: Questions, encode: Encode, bos_id: int, context: int, letters
         for one in choices:
             tokens = list(encode(one))[: context // 2]
             begun = [bos_id, *ids[-(context - len(tokens)) :]]
-            row = rows.setdefault((*begun, *tokens[:-1]), len(rows))
+            place = rows.setdefault((*begun, *tokens[:-1]), len(rows))
             first = len(begun) - 1
-            scored += [(row, first + step, token, len(owners), 1 / len(tokens)) for step, token in enumerate(tokens)]
+            scored += [(place, first + step, token, len(owners), 1 / len(tokens)) for step, token in enumerate(tokens)]
             owners.append(number)
-    columns = [np.array(column) for column in zip(*scored, strict=True)]
-    found = [np.array(row, np.int64) for row in rows]
-    return Asked(found, *columns, np.array(owners), np.array(answers))
+    row, position, target, choice, weight = (np.array(column) for column in zip(*scored, strict=True))
+    found = [np.array(one, np.int64) for one in rows]
+    return Asked(found, row, position, target, choice, weight, np.array(owners), np.array(answers))

@@ -9,11 +9,11 @@ METRICS = ("unlearned", "forget_lost", "retain_lost", "best_of_all")
 def unlearning_tables(summary: UnlearningSummary) -> list[Table]:
     """All tables of the study."""
     corpora = summary["corpora"]
-    sides = [
+    sides: list[tuple[str, ...]] = [
         (side, one["corpus"], one["questions"], f"{one['count']:,}", f"{one['accuracy']:.1%}", f"{one['chance']:.1%}")
         for side, one in summary["sides"].items()
     ]
-    rows = [(name, *(cell(of[metric]) for metric in METRICS)) for name, of in corpora.items()]
+    rows: list[tuple[str, ...]] = [(name, *(cell(of[metric]) for metric in METRICS)) for name, of in corpora.items()]
     tables = [
         Table(
             "What is asked, and what the model answers as it is",
@@ -28,7 +28,7 @@ def unlearning_tables(summary: UnlearningSummary) -> list[Table]:
     ]
     for name, curve in summary["curves"].items():
         header = ("retain density at most", "latents", "multiplier", "forget lost", "retain lost", "chosen")
-        lines = [
+        lines: list[tuple[str, ...]] = [
             (
                 f"{one['threshold']:g}", f"{one['latents']}", f"{one['multiplier']:g}", cell(one["forget_lost"]),
                 cell(one["retain_lost"]), f"{one['chosen']:.0%}",

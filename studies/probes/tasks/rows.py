@@ -32,7 +32,7 @@ def rows_of(place: str, columns: Sequence[str], hint: str, **options: Any) -> li
             if missing:
                 raise FaithfulError(f"{place} has no column '{missing[0]}'; it has {', '.join(available)}: {hint}.")
             chosen = reader.select(tuple(columns))
-            return [row for file in range(len(chosen.names)) for row in chosen.rows(file)]  # type: ignore[attr-defined]
+            return [row for file in range(len(chosen.names)) for row in chosen.rows(file)]
         except Exception as error:
             raise reading_fault(error, place) from error
 
