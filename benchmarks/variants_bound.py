@@ -14,12 +14,12 @@ from benchmarks.shared import machine
 from faithful.cli.show import progress
 from faithful.hub.card_file import markdown_table
 from studies.common.tables import plus_minus
-from studies.statistics.estimates import Figures, contrast, estimate
+from studies.statistics.estimates import contrast, estimate
 from studies.statistics.numbers import fixed
 from studies.synthetic.bench import Bench, Job
 from studies.synthetic.config import STUDY, SyntheticConfig
 from studies.synthetic.plan import arms_of
-from studies.synthetic.summary import Values, measured, name_of
+from studies.synthetic.summary import Values, by_truth, measured, name_of
 
 TRUTH, D_SAE = "hier", 512
 GRADUAL, AT_ONCE, NARROW = "compression-c1", "compression-sat_once-c1", f"topk-d_sae{D_SAE // 2}"
@@ -89,21 +89,15 @@ def said(figures: Mapping[str, Mapping[str, Values]], config: SyntheticConfig) -
     )
 
 
-def _by_truth(values: Values) -> Figures:
-    """Mean of each truth's SAEs."""
-    found = {truth: [value for value in of.values() if value is not None] for truth, of in values.items()}
-    return {truth: sum(of) / len(of) if of else None for truth, of in found.items()}
-
-
 def _sum(values: Values) -> float:
     return sum(value or 0.0 for of in values.values() for value in of.values())
 
 
 def _mean(values: Values, digits: int) -> str:
-    found = estimate(_by_truth(values))
+    found = estimate(by_truth(values))
     return plus_minus(found.value, found.ci95, digits)
 
 
 def _apart(one: Values, other: Values) -> str:
-    found = contrast(_by_truth(one), _by_truth(other))
+    found = contrast(by_truth(one), by_truth(other))
     return plus_minus(found.value, found.ci95, 4, sign=True)

@@ -166,7 +166,6 @@ def _memory(
     contexts = max(1, FORWARD_TOKENS.get(device, FORWARD_TOKENS["cpu"]) // settings.context)
     read = math.ceil(settings.tokens / max(1.0, settings.epochs))
     id_bytes = 2 if spec.vocab_size <= 1 << 16 else 4
-    weights = sum(len(one.init_seeds) * (2 * one.d_sae * d_in + one.d_sae + d_in) for one in stacks)
     logits = settings.context * spec.vocab_size
     fitting = LOGITS_PER_FORWARD.get(device, LOGITS_PER_FORWARD["cpu"]) // logits
     scored = max(1, min(fitting, EVAL_TOKENS.get(device, EVAL_TOKENS["cpu"]) // settings.context))
@@ -178,7 +177,9 @@ def _memory(
         saes=sum(one.memory(batch) + (4 * batch * one.d_sae if device == "cuda" else 0) for one in stacks),
         dead=sum(4 * batch * one.d_sae for one in stacks) + max(20 * one.d_sae * d_in for one in stacks),
         # log p, log q and the three terms of their divergence; what a forward pass frees is not all given back
-        evaluation=5 * 4 * scored * logits + 2 * truncated.forward_bytes(scored, settings.context) + 4 * weights,
+        evaluation=5 * 4 * scored * logits
+        + 2 * truncated.forward_bytes(scored, settings.context)
+        + sae_bytes(stacks, 1),
     )
 
 

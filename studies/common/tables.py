@@ -48,7 +48,7 @@ def contrast_tables(summary: Mapping[str, Any]) -> list[Table]:
     header += [*(["± seeds", "± drawn"] if drawn else []), "p (Holm)", "verdict"]
     rows = []
     for one in entries:
-        row = [f"{one['a']} − {one['b']}", *([one["text"]] if on_text else []), *_sizes(one)]
+        row = [f"{one['a']} − {one['b']}", *([one["text"]] if on_text else []), *sizes(one)]
         row += [*([fixed(one["error_seeds"]), fixed(one["error_drawn"])] if drawn else []), p_of(one["p_holm"])]
         rows.append((*row, one["verdict"]))
     metric = entries[0]["metric"].removesuffix(f"_{entries[0].get('text')}")
@@ -83,9 +83,10 @@ def _part_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     for one in entries:
         for name, part in one.get("parts", {}).items():
             said = (p_of(part["p_holm"]), part["verdict"])
-            rows[one["a"], one["b"], name] = (f"{one['a']} − {one['b']}", name, *_sizes(part), *said)
+            rows[one["a"], one["b"], name] = (f"{one['a']} − {one['b']}", name, *sizes(part), *said)
     return list(rows.values())
 
 
-def _sizes(found: Mapping[str, Any]) -> tuple[str, str]:
+def sizes(found: Mapping[str, Any]) -> tuple[str, str]:
+    """A contrast's difference and its interval."""
     return fixed(found["difference"], sign=True), span(found["ci95"], 4)

@@ -54,10 +54,12 @@ def measured(bench: Bench, jobs: Iterable[Job]) -> dict[str, dict[str, Values]]:
 
 def estimates(figures: Mapping[str, Values]) -> dict[str, Figure]:
     """Mean of each figure over truths, of each the mean over its SAEs or pairs."""
-    return {
-        metric: estimate({truth: _mean(of.values()) for truth, of in values.items()}).summary()
-        for metric, values in figures.items()
-    }
+    return {metric: estimate(by_truth(values)).summary() for metric, values in figures.items()}
+
+
+def by_truth(values: Values) -> dict[int, float | None]:
+    """Mean of each truth's figures."""
+    return {truth: _mean(of.values()) for truth, of in values.items()}
 
 
 def contrasts(figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job]) -> list[Contrast]:

@@ -2,8 +2,8 @@
 
 from itertools import product
 
-from studies.common.tables import Table, cell, plus_minus
-from studies.statistics.numbers import fixed, p_of, span
+from studies.common.tables import Table, cell, plus_minus, sizes
+from studies.statistics.numbers import fixed, p_of
 from studies.statistics.records import Measures
 from studies.synthetic.planted import DENSITY, OWN, STIMULI, STRONG, WITH
 from studies.synthetic.summary import SyntheticSummary
@@ -63,13 +63,7 @@ def _contrasts(summary: SyntheticSummary) -> list[Table]:
     tables = []
     for metric in dict.fromkeys(entry["metric"] for entry in summary["contrasts"]):
         rows: list[tuple[str, ...]] = [
-            (
-                entry["a"],
-                fixed(entry["difference"], sign=True),
-                span(entry["ci95"], 4),
-                p_of(entry["p_holm"]),
-                entry["verdict"],
-            )
+            (entry["a"], *sizes(entry), p_of(entry["p_holm"]), entry["verdict"])
             for entry in summary["contrasts"]
             if entry["metric"] == metric
         ]

@@ -1,7 +1,7 @@
 """The tables of `faithful study variants`, for the terminal and the report."""
 
-from studies.common.tables import Table, plus_minus
-from studies.statistics.numbers import fixed, p_of, span
+from studies.common.tables import Table, plus_minus, sizes
+from studies.statistics.numbers import p_of
 from studies.variants.config import ELSEWHERE, MEASURED
 from studies.variants.summary import GroupFigures, VariantsSummary
 
@@ -23,14 +23,7 @@ def variants_tables(summary: VariantsSummary) -> list[Table]:
         is_headline = wanted == "family"
         header = ("figure", "variant", "difference", "95 % interval", "p (Holm)" if is_headline else "p", "verdict")
         rows: list[tuple[str, ...]] = [
-            (
-                one["metric"],
-                one["a"],
-                fixed(one["difference"], sign=True),
-                span(one["ci95"], 4),
-                p_of(one["p_holm"] if is_headline else one["p"]),
-                one["verdict"],
-            )
+            (one["metric"], one["a"], *sizes(one), p_of(one["p_holm"] if is_headline else one["p"]), one["verdict"])
             for one, kind in kinds
             if kind == wanted
         ]
