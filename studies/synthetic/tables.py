@@ -22,8 +22,8 @@ TITLE = "Planted foreign latents"
 
 
 def synthetic_tables(summary: SyntheticSummary) -> list[Table]:
-    """All tables of the study."""
-    tables = []
+    """All tables of the study; those of which no variant has a figure are left out."""
+    tables: list[Table] = []
     for truth, names in summary["truths"].items():
         said = f"{truth}: {summary['sizes']['truth_seeds']} truths × {summary['sizes']['seeds']} init seeds, ± 95 %"
         tables.append(_figures(f"What is found of {said}", summary, truth, names, FOUND))
@@ -33,7 +33,7 @@ def synthetic_tables(summary: SyntheticSummary) -> list[Table]:
         metrics = dict.fromkeys(metric for name in names for metric in summary["corpora"][name])
         rest = {metric: metric for metric in metrics if metric not in FOUND | ABSORBED}
         tables.append(_figures(f"All figures of {truth} besides", summary, truth, names, rest))
-    return tables
+    return [table for table in tables if len(table.header) > 1]
 
 
 def _figures(title: str, summary: SyntheticSummary, truth: str, names: list[str], shown: dict[str, str]) -> Table:
