@@ -21,8 +21,8 @@ EXAMPLES = {
 }
 SECTIONS = (
     "Data terms", "Certificate", "Corpus", "Training", "Study seeds", "Study fakes", "Study probes", "Study reconstruction",
-    "Study synthetic", "Study unlearning",
-    "Study interventions", "Study variants", "Statistics", "Forecasts",
+    "Study synthetic", "Study unlearning", "Study interventions", "Study variants", "Evaluations outside", "Statistics",
+    "Forecasts",
 )  # fmt: skip
 
 

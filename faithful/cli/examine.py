@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from faithful.base.errors import FaithfulError
 from faithful.base.quantities import format_bytes
 from faithful.hub.reachable import hub_problem
 from faithful.models.presets import tiny_path
@@ -35,7 +36,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at Python, packages, processors, memory, GPU, vLLM, the Hub, the disk and the embedded model."""
-    return [_python(), _packages(), _cores(), _memory(), _gpu(), _vllm(), _hub(), _disk(), _tiny()]
+    return [_python(), _packages(), _cores(), _memory(), _gpu(), _vllm(), _saebench(), _hub(), _disk(), _tiny()]
 
 
 def _python() -> Finding:
@@ -78,6 +79,19 @@ def _vllm() -> Finding:
         return Finding("vLLM", False, "not installed", "pip install 'faithful-sae[vllm]' on a GPU machine")
     names = metadata.packages_distributions().get("vllm", ["vllm"])
     return Finding("vLLM", True, f"{names[0]} {metadata.version(names[0])}")
+
+
+def _saebench() -> Finding:
+    from studies.bridge.config import PYTHON
+    from studies.bridge.environment import check_environment, how_to_make
+
+    if not PYTHON.is_file():
+        return Finding("SAEBench", False, f"no {PYTHON}", f"for `faithful evaluate`: {how_to_make()}")
+    try:
+        found = check_environment(PYTHON)
+    except FaithfulError as error:
+        return Finding("SAEBench", False, str(PYTHON), str(error))
+    return Finding("SAEBench", True, f"{found['sae-bench']} in {PYTHON.parent.parent}")
 
 
 def _hub() -> Finding:

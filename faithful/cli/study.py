@@ -1,4 +1,4 @@
-"""`faithful study NAME`, each as its record in the catalog says, and `faithful study all`."""
+"""`faithful study NAME`, each as its record in the catalog says, `faithful study all`, and `faithful evaluate`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +14,7 @@ from faithful.cli.shared import Json, Run
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
+from studies.bridge.config import SaeBenchConfig, SaeProbesConfig
 from studies.report.config import ReportConfig
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ KEPT = "Options that are left out are those of the study that is there already."
 Full = Annotated[bool, typer.Option("--full", help="Every table.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice of the studies; default 0.")]
+
+outside = typer.Typer(help="Other packages' evaluations of SAEs, in an environment of their own.", no_args_is_help=True)
 
 
 class Studies(TyperGroup):
@@ -44,6 +47,7 @@ def register(parent: typer.Typer) -> None:
     """Add the commands."""
     app = typer.Typer(cls=Studies, help="Compare corpora, and the SAEs trained on them.", no_args_is_help=True)
     parent.add_typer(app, name="study")
+    parent.add_typer(outside, name="evaluate")
 
 
 def _commands() -> typer.Typer:
@@ -231,3 +235,39 @@ def _home(source: str) -> Path:
         return run_folder(run_name("/".join(source.split("/")[:2])))
     parents = [place.resolve(), *place.resolve().parents]
     return next((parent for parent in parents if parent.name == "saes"), parents[0]).parent
+
+
+@outside.command(cls=Explained)
+@command
+@configured
+def saebench(stated: Stated[SaeBenchConfig], run: Run = None, as_json: Json = False) -> None:
+    """Run evaluations of SAEBench on SAEs, on their model and on text that is here."""
+    from studies.bridge.evaluate import evaluate_saebench
+
+    _evaluate(evaluate_saebench, "saebench", stated, run, as_json)
+
+
+@outside.command("sae-probes", cls=Explained)
+@command
+@configured
+def sae_probes(stated: Stated[SaeProbesConfig], run: Run = None, as_json: Json = False) -> None:
+    """Run the k-sparse probes of sae-probes on SAEs and their model."""
+    from studies.bridge.evaluate import evaluate_sae_probes
+
+    _evaluate(evaluate_sae_probes, "sae-probes", stated, run, as_json)
+
+
+def _evaluate(evaluate: Any, name: str, stated: Stated[Any], run: str | None, as_json: bool) -> None:
+    stated_saes = stated.values.get("saes")
+    saes = tuple(map(_place, stated_saes)) if stated_saes else (str(saes_of(run)),)
+    out = stated.values.get("out") or _home(str(saes[0])) / "evaluations" / name
+    with progress(quiet=as_json) as report:
+        done = evaluate(stated.build(saes=saes, out=out), report)
+    if as_json:
+        print_json(done.summary | {"folder": str(done.folder), "rows": [vars(row) for row in done.rows]})
+        return
+    from studies.bridge.results import bridge_table
+
+    table = bridge_table(done.rows)
+    print_table(table.title, table.rows, table.header)
+    say(f"SAEBench's own JSON and results.parquet: {done.folder}")

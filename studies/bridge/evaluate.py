@@ -1,0 +1,192 @@
+"""`faithful evaluate saebench` and `faithful evaluate sae-probes`: their own code on SAEs of ours."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faithful.base.digest import digest
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock
+from faithful.base.progress import Reporter, silent
+from faithful.models.presets import tiny_path
+from faithful.store.saes import TrainedSae
+from studies.bridge.config import BridgeConfig, SaeBenchConfig, SaeProbesConfig
+from studies.bridge.data import check_saes, model_folder, rows_at_once, write_rows, write_tasks
+from studies.bridge.environment import check_environment
+from studies.bridge.outside import Evaluation, evaluate_outside, many_files, one_file
+from studies.bridge.results import rows_of
+from studies.common.config import StudyConfig
+from studies.common.inputs import StudyInput, resolve_input
+from studies.common.panel import load_panel
+from studies.common.results import Row, Summary, write_results
+from studies.probes.config import held_out_examples, train_examples
+from studies.probes.saebench import balanced_texts
+from studies.probes.tasks.embedded import EmbeddedText
+from studies.probes.tasks.examples import Draw
+from studies.probes.tasks.levels import by_level
+from studies.probes.tasks.packaged import find_tasks
+from studies.probes.tasks.read import load_task
+from studies.probes.tasks.task import embedded_names
+
+EVALS = ("core", "sparse_probing", "absorption")
+NOT_HERE = {
+    "scr": "it does not measure quality and needs sets of the Hub",
+    "tpp": "it does not measure quality and needs sets of the Hub",
+    "unlearning": "it needs gemma-2-2b-it and files behind a form",
+    "ravel": "it needs Gemma-2 or GPT-NeoX",
+    "autointerp": "it needs a key of OpenAI's",
+    "sparse_probing_sae_probes": "`faithful evaluate sae-probes` runs it",
+}
+FOLDS = 4
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What came out.
+
+    Attributes:
+        folder: where results.parquet and the JSON of the other packages are.
+        summary: what summary.json holds.
+        rows: those of results.parquet.
+    """
+
+    folder: Path
+    summary: Summary
+    rows: list[Row]
+
+
+def evaluate_saebench(config: SaeBenchConfig, report: Reporter = silent) -> Evaluated:
+    """Run evaluations of SAEBench.
+
+    `core` reads the held-out text of the corpora as packed contexts, each once: those that `study reconstruction` reads with
+    `layout=packed` and as many tokens. `sparse_probing` is given tasks of `study probes`, with as many examples of each class
+    as the rarest has.
+
+    Raises:
+        FaithfulError: an evaluation that is not known or not to be had, no environment or another one's versions, SAEs that
+            it cannot read; what `resolve_input`, `load_panel` and `load_task` refuse.
+    """
+    _refuse(config)
+    versions = check_environment(config.python)
+    found = _input(config, config.corpora, config.tokens, config.context)
+    saes = check_saes(found)
+    with folder_lock(config.out), model_folder(found) as folder:
+        work = config.out / ".work"
+        tasks = _tasks(config, found) if "sparse_probing" in config.evals else {}
+        job = _job(found, folder) | {"tasks": str((work / "tasks.json").resolve()) if tasks else ""}
+        job["offline"] = bool(folder) and ("sparse_probing" not in config.evals or bool(tasks))
+        evaluations = []
+        for name in dict.fromkeys(config.evals):
+            settings, data = _settings(name, config, found, work, tasks)
+            evaluations.append(_evaluation(name, settings, [data, versions, _identity(found)]))
+        return _evaluate("saebench", config, found, job, evaluations, saes, report)
+
+
+def evaluate_sae_probes(config: SaeProbesConfig, report: Reporter = silent) -> Evaluated:
+    """Run the k-sparse probes of sae-probes, on the sets in its wheel.
+
+    Raises:
+        FaithfulError: a penalty other than l1 and l2, no environment or another one's versions, SAEs that it cannot read; a
+            set that it does not have.
+    """
+    if config.penalty not in ("l1", "l2"):
+        raise FaithfulError(f"'{config.penalty}' is no penalty; choose l1 or l2.")
+    versions = check_environment(config.python)
+    found = _input(config, (), None, None)
+    saes = check_saes(found)
+    settings = {
+        "reg_type": config.penalty,
+        "setting": "normal",
+        "ks": list(config.ks),
+        "datasets": list(config.datasets),
+    }
+    with folder_lock(config.out), model_folder(found) as folder:
+        job = _job(found, folder) | {"offline": bool(folder)}
+        evaluations = [_evaluation("sae_probes", settings, [settings, versions, _identity(found)])]
+        return _evaluate("sae-probes", config, found, job, evaluations, saes, report)
+
+
+def _refuse(config: SaeBenchConfig) -> None:
+    for name in config.evals:
+        if name in NOT_HERE:
+            raise FaithfulError(f"{name} is not run here: {NOT_HERE[name]}; choose {', '.join(EVALS)}.")
+        if name not in EVALS:
+            raise FaithfulError(f"'{name}' is no evaluation of SAEBench's; choose {', '.join(EVALS)}.")
+
+
+def _input(config: BridgeConfig, corpora: tuple[Path, ...], tokens: int | None, context: int | None) -> StudyInput:
+    return resolve_input(
+        StudyConfig(
+            config.saes, config.out, corpora, config.model, tokens=tokens, context=context, layout="packed",
+            device=config.device, dtype=config.dtype,
+        )
+    )  # fmt: skip
+
+
+def _identity(found: StudyInput) -> list[Any]:
+    return [found.spec.revision, found.spec.dtype, found.hook.name, found.context]
+
+
+def _job(found: StudyInput, folder: str) -> dict[str, Any]:
+    spec = found.spec
+    name = re.sub(r"[^\w.-]+", "-", spec.name) if folder else spec.source
+    return {"model": name, "folder": folder, "device": found.device, "dtype": spec.dtype, "context": found.context}
+
+
+def _evaluation(name: str, settings: Mapping[str, Any], key: Sequence[Any]) -> Evaluation:
+    return Evaluation(name, settings, digest(key), many_files if name == "sae_probes" else one_file)
+
+
+def _settings(
+    name: str, config: SaeBenchConfig, found: StudyInput, work: Path, tasks: Mapping[str, Any]
+) -> tuple[dict[str, Any], Any]:
+    """What an evaluation is told, and all of it that decides its figures; its data is written."""
+    if name == "absorption":
+        return {"llm_batch_size": 32}, None
+    if name == "sparse_probing":
+        settings = {"k_values": sorted(config.ks), "context_length": found.context, "llm_batch_size": 32}
+        if not tasks:
+            return settings, settings
+        data = write_tasks(tasks, work / "tasks.json")
+        return settings | {"dataset_names": list(tasks)}, [settings, data]
+    panel = load_panel(found, config.tokens)
+    rows = panel.rows
+    write_rows(rows, work / "rows")
+    size = rows_at_once(len(rows))
+    settings = {
+        "n_eval_reconstruction_batches": len(rows) // size, "n_eval_sparsity_variance_batches": len(rows) // size,
+        "eval_batch_size_prompts": size, "exclude_special_tokens_from_reconstruction": True,
+        "compute_featurewise_density_statistics": True, "compute_featurewise_weight_based_metrics": True,
+        "context_size": found.context,
+    }  # fmt: skip
+    return settings | {"dataset": str((work / "rows").resolve())}, [settings, panel.sha256]
+
+
+def _tasks(config: SaeBenchConfig, found: StudyInput) -> dict[str, Any]:
+    """Balanced texts of each task; none where SAEBench is to take its own sets."""
+    is_tiny = Path(found.spec.source) == tiny_path()
+    wishes = config.tasks or (tuple(embedded_names()) if is_tiny else ())
+    sizes = (
+        config.train_size or train_examples(found.device, 0),
+        config.test_size or held_out_examples(found.device, 0),
+    )
+    draw, embedded = Draw(*sizes, config.seed, FOLDS), EmbeddedText(lambda: found.tokenizer, found.spec, found.context)
+    data = [one for wish in wishes for task in find_tasks(wish) for one in by_level(load_task(task, draw, embedded))]
+    return {one.task.name: balanced_texts(one) for one in data}
+
+
+def _evaluate(
+    study: str, config: BridgeConfig, found: StudyInput, job: Mapping[str, Any], evaluations: Sequence[Evaluation],
+    saes: Mapping[str, TrainedSae], report: Reporter,
+) -> Evaluated:  # fmt: skip
+    """Run what is not there yet, and leave rows and a summary."""
+    results = evaluate_outside(config.python, config.out, job, evaluations, saes, report)
+    rows = [
+        row for name, of_saes in results.items() for sae, wrote in of_saes.items()
+        for row in rows_of(study, name, saes[sae], wrote)
+    ]  # fmt: skip
+    summary = found.heading(study, 0) | {"sizes": {"saes": len(saes), "evaluations": list(results)}}
+    write_results(config.out, summary, rows)
+    return Evaluated(config.out, summary, rows)

@@ -1,0 +1,52 @@
+"""What is handed to the environment."""
+
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from faithful.base.errors import FaithfulError
+from faithful.hooks.hook import Hook
+from faithful.models.spec import resolve_model
+from faithful.store.saes import find_saes
+from studies.bridge.data import check_saes, model_folder, rows_at_once
+from tests.studies.bridge.recording import write_small
+
+
+@pytest.mark.parametrize(("count", "size"), [(48, 16), (30, 15), (17, 1), (1, 1), (14, 14)])
+def test_batches_hold_every_row_once(count: int, size: int) -> None:
+    assert rows_at_once(count) == size
+
+
+def found(saes: Any = (), hook: Hook = Hook(2, "resid_pre"), **more: Any) -> Any:
+    return SimpleNamespace(saes=saes, hook=hook, **more)
+
+
+def test_names_are_for_files_and_each_is_one(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_small(tmp_path / name / "own text")
+    names = list(check_saes(found(find_saes([tmp_path]))))
+    assert len(set(names)) == 2 and not any(set(name) & set(" /") for name in names)
+
+
+@pytest.mark.parametrize(
+    "hook", [Hook(2, "module", "mlp"), Hook(2, "resid_pre", centred=True), Hook(2, "resid_pre", bos=False)]
+)
+def test_saes_of_places_that_saebench_has_not_are_refused(hook: Hook) -> None:
+    with pytest.raises(FaithfulError, match="SAEBench reads resid_pre"):
+        check_saes(found(hook=hook))
+
+
+def test_the_models_files_under_a_name_that_says_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spec = resolve_model("tiny")
+    with model_folder(found(spec=spec)) as folder:
+        assert (Path(folder) / "model.safetensors").resolve() == Path(spec.source) / "model.safetensors"
+    assert not Path(folder).exists()
+    with model_folder(found(spec=SimpleNamespace(is_local=False))) as folder:
+        assert folder == ""
+    (tmp_path / "llama").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "llama"))
+    with pytest.raises(FaithfulError, match="set TMPDIR"), model_folder(found(spec=spec)):
+        pass

@@ -1,0 +1,121 @@
+"""`faithful evaluate`: what is refused before work, what the environment is handed, and what stands in results.parquet."""
+
+import csv
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from faithful.base.errors import FaithfulError
+from studies.bridge.config import PYTHON, SaeBenchConfig, SaeProbesConfig
+from studies.bridge.evaluate import evaluate_sae_probes, evaluate_saebench
+from studies.common.config import StudyConfig
+from studies.common.inputs import resolve_input
+from studies.common.panel import load_panel
+from studies.reconstruction.config import ReconstructionConfig
+from studies.reconstruction.study import study_reconstruction
+from tests.documented import undocumented
+from tests.studies.bridge.stub import jobs_of, write_stub
+
+REAL = Path(os.environ.get("FAITHFUL_SAEBENCH", PYTHON))
+
+
+@pytest.fixture
+def config(tmp_path: Path, run: Path) -> SaeBenchConfig:
+    """Both evaluations of one SAE by a stub that keeps what it was handed."""
+    keep = f"shutil.copytree(Path(job['out']), {str(tmp_path / 'handed')!r}, dirs_exist_ok=True)"
+    look = f"Path({str(tmp_path / 'model.txt')!r}).write_text(' '.join(p.name for p in Path(job['folder']).iterdir()))"
+    stub = write_stub(tmp_path / "bin", f"{keep}; {look}")
+    with (tmp_path / "texts.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["text", "label"])
+        rows.writerows([[f"text number {at} of some", "ab"[at % 3 == 0]] for at in range(90)])
+    return SaeBenchConfig(
+        (next((run / "saes" / "own").glob("*/seed-0")),), tmp_path / "out", python=stub, device="cpu",
+        corpora=(run / "corpora" / "own",), tokens=400, tasks=(str(tmp_path / "texts.csv"),),
+    )  # fmt: skip
+
+
+def test_what_is_handed_over_and_what_comes_back(config: SaeBenchConfig, tmp_path: Path, run: Path) -> None:
+    done = evaluate_saebench(config)
+    found = resolve_input(StudyConfig(config.saes, config.out, config.corpora, layout="packed", device="cpu"))
+    panel = load_panel(found, 400)
+    handed = pl.read_parquet(tmp_path / "handed" / "rows" / "rows.parquet")["tokens"].to_list()
+    assert np.array_equal(handed, np.stack(panel.rows)) and len(handed[0]) == found.context
+    job = json.loads((tmp_path / "handed" / "core.json").read_text())
+    batches, size = (
+        job["evals"]["core"][name] for name in ("n_eval_reconstruction_batches", "eval_batch_size_prompts")
+    )
+    assert batches * size == len(handed) and job["offline"]
+    texts = json.loads((tmp_path / "handed" / "tasks.json").read_text())["texts"]
+    counts = {side: {label: len(of) for label, of in by_label.items()} for side, by_label in texts.items()}
+    assert counts["train"]["a"] == counts["train"]["b"] > 4 and counts["test"]["a"] == counts["test"]["b"] > 4
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set((tmp_path / "model.txt").read_text().split())
+    assert not list(Path(job["folder"]).parent.glob(Path(job["folder"]).name))
+
+    table = pl.read_parquet(done.folder / "results.parquet")
+    assert set(table["study"]) == {"saebench"} and set(table["corpus"]) == {"own"} and set(table["seed"]) == {0}
+    assert {"core:l0", "sparse_probing:sae_top:speech"} <= set(table["metric"])
+    assert undocumented("Evaluations outside", set(table["metric"])) == []
+    assert len(jobs_of(config.python)) == 2
+    evaluate_saebench(config)
+    assert len(jobs_of(config.python)) == 2
+    evaluate_saebench(replace(config, tokens=300))
+    assert len(jobs_of(config.python)) == 3
+
+
+def test_sae_probes_in_rows(config: SaeBenchConfig) -> None:
+    outside = SaeProbesConfig(
+        config.saes, config.out, python=config.python, device="cpu", datasets=("one", "two"), ks=(2,)
+    )
+    done = evaluate_sae_probes(outside)
+    values = {(row.metric, row.parameter): row.value for row in done.rows}
+    assert values["sae_probes:test_acc:two", 2.0] == 0.52 and values["sae_probes:test_auc:one", 2.0] is None
+    assert undocumented("Evaluations outside", {row.metric for row in done.rows}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"evals": ("core", "ravel")}, "ravel is not run here: it needs Gemma-2"),
+        ({"evals": ("cores",)}, "'cores' is no evaluation"),
+        ({"python": Path("nowhere/bin/python")}, "There is no nowhere/bin/python"),
+        ({"tasks": ("no such task",)}, "is no task"),
+    ],
+)
+def test_refused_before_work(changes: dict[str, Any], told: str, config: SaeBenchConfig) -> None:
+    with pytest.raises(FaithfulError, match=told):
+        evaluate_saebench(replace(config, **changes))
+    assert jobs_of(config.python) == []
+
+
+def test_another_penalty_is_refused(config: SaeBenchConfig) -> None:
+    with pytest.raises(FaithfulError, match="'l3' is no penalty"):
+        evaluate_sae_probes(SaeProbesConfig(config.saes, config.out, python=config.python, penalty="l3"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.is_file(), reason=f"no environment of SAEBench at {REAL}: `make` does not install it")
+def test_core_is_what_study_reconstruction_says_of_the_same_rows(
+    config: SaeBenchConfig, run: Path, tmp_path: Path
+) -> None:
+    saes = tuple(next((run / "saes" / "own").glob(f"*/seed-{seed}")) for seed in (0, 1))
+    shutil.rmtree(config.out, ignore_errors=True)
+    done = evaluate_saebench(replace(config, saes=saes, python=REAL, evals=("core",)))
+    ours = ReconstructionConfig(
+        saes, tmp_path / "ours", config.corpora, tokens=400, layout="packed", device="cpu", ks=(1,)
+    )
+    study_reconstruction(ours)
+    table = pl.read_parquet(ours.out / "results.parquet").filter(pl.col("other") == "panel")
+    same = {"ce_clean": "core:ce_loss_without_sae", "ce_sae": "core:ce_loss_with_sae", "l0": "core:l0"}
+    for seed in (0, 1):
+        for mine, theirs in same.items():
+            (value,) = table.filter((pl.col("seed") == seed) & (pl.col("metric") == mine))["value"]
+            (other,) = (row.value for row in done.rows if (row.seed, row.metric) == (seed, theirs))
+            assert value == pytest.approx(other, abs=1e-6)
