@@ -11,7 +11,7 @@ PLACEHOLDERS = {
     "METRIC": "[a-z][a-z0-9_]*",
     "TEST": "[a-z_]+",
     "TASK": "[^:]+",
-    "INPUT": "(h|f|h_hat)",
+    "INPUT": "(h|f|h_hat|start)",
     "SIDE": "(train|test)",
     "CONTROL": "(shuffled|unigram|permuted_model|untrained)",
     "C": "(random|permuted|untrained)",

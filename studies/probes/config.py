@@ -40,6 +40,11 @@ class ProbesConfig(StudyConfig):
     """Features of the k-sparse probes."""
     folds: Annotated[CountOrNone, SETTING] = 4
     """Of the cross-validation of C."""
+    controls: Annotated[CountOrNone, SETTING] = 3
+    """Seeds of each corpus whose SAE is probed as it was before its first step too."""
+    methods: Annotated[Names, SETTING] = ("ours",)
+    """How k-sparse probes are made: ours, beside it saebench (balanced classes, C = 1) and saebench-bos (the same with BOS
+    among the tokens of the mean)."""
 
 
 train_examples = by_device(256, 2_000)

@@ -131,6 +131,22 @@ def pool_batch(
     return _pool(tokens, owners, len(rows), pooling).cpu().numpy(), codes, rebuilt
 
 
+def with_bos(x: Any, of_bos: np.ndarray, counts: np.ndarray) -> Any:
+    """Means over tokens with BOS as one more of them.
+
+    Args:
+        x: means over the ordinary tokens of each text, [texts, d], dense or sparse.
+        of_bos: what BOS has, [d]; as it begins every context, it is the same for all.
+        counts: ordinary tokens of each text, int64 [texts].
+    """
+    from scipy.sparse import csr_matrix, diags, issparse
+
+    share = (1 / (counts + 1)).astype(np.float32)
+    if issparse(x):
+        return csr_matrix(diags(1 - share) @ x + csr_matrix(share[:, None]) @ csr_matrix(of_bos[None]))
+    return x * (1 - share)[:, None] + share[:, None] * of_bos
+
+
 def _first_first(pools: Iterable[tuple[int, BatchPools]]) -> Iterator[tuple[int, BatchPools]]:
     """The batch of the longest contexts first: it decides how codes are kept."""
     before: list[tuple[int, BatchPools]] | None = []

@@ -10,14 +10,19 @@ import numpy as np
 import torch
 
 from studies.probes.fit import by_mean_difference, fit_cross_validated, spread_folds
+from studies.probes.saebench import OURS, WITH_BOS, saebench_accuracies
+from studies.probes.silence import silence_entry
 from studies.probes.summary import Entry
 from studies.probes.tasks.examples import TaskData
+from studies.probes.tasks.levels import FINE
 from studies.statistics.estimates import bootstrap_ci95
 
 FULL, SPARSE = "full", "k-sparse"
 SHRINK = 4
 DRAWS = 1000
 SMALL = 2**19
+BOS = "+bos"
+"""Ends the name of an input whose mean BOS is part of."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Plan:
         sizes: training examples of each point of the learning curve, rising; the last is all.
         ks: features of the k-sparse probes.
         seed: of the bootstrap.
+        methods: how k-sparse probes are made beside ours.
     """
 
     order: np.ndarray
@@ -39,9 +45,12 @@ class Plan:
     sizes: tuple[int, ...]
     ks: tuple[int, ...]
     seed: int
+    methods: tuple[str, ...] = (OURS,)
 
 
-def plan_probes(data: TaskData, folds: int, points: int, ks: Sequence[int], seed: int) -> Plan:
+def plan_probes(
+    data: TaskData, folds: int, points: int, ks: Sequence[int], seed: int, methods: tuple[str, ...] = (OURS,)
+) -> Plan:
     """Folds, order and sizes for a task.
 
     Each point of the curve has a quarter of the next one's examples; points too small to hold every class in two folds are
@@ -53,6 +62,7 @@ def plan_probes(data: TaskData, folds: int, points: int, ks: Sequence[int], seed
         points: of the learning curve, at most.
         ks: wanted.
         seed: of order and folds.
+        methods: how k-sparse probes are made.
     """
     y = data.train.y
     groups = data.train.groups
@@ -62,7 +72,7 @@ def plan_probes(data: TaskData, folds: int, points: int, ks: Sequence[int], seed
     order = stratified_order(y, seed)
     sizes = sorted({len(y) // SHRINK**point for point in range(points)})
     kept = tuple(size for size in sizes if size == len(y) or _in_two_folds(y[order[:size]], found[order[:size]], y))
-    return Plan(order, found, "examples" if groups is None else "groups", kept, tuple(sorted(set(ks))), seed)
+    return Plan(order, found, "examples" if groups is None else "groups", kept, tuple(sorted(set(ks))), seed, methods)
 
 
 def stratified_order(y: np.ndarray, seed: int) -> np.ndarray:
@@ -79,7 +89,8 @@ def probe_cell(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: 
     """Train and score every probe of one SAE on one task.
 
     Args:
-        inputs: features of the training and then of the test examples, [n + tests, d], by name.
+        inputs: features of the training and then of the test examples, [n + tests, d], by name; of `NAME+bos`, whose mean
+            BOS is part of, only SAEBench's probes are made.
         data: the task.
         plan: how.
         k_sparse: inputs that k-sparse probes are trained on too, from all training examples.
@@ -146,10 +157,27 @@ def unpack(text: str, count: int) -> np.ndarray:
     return np.unpackbits(np.frombuffer(b64decode(text), np.uint8), count=count).astype(bool)
 
 
+def _as_saebench(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: Sequence[str]) -> list[Entry]:
+    """Sparse probes made otherwise than ours: entries without intervals, and without `right`."""
+    entries = []
+    for method in plan.methods:
+        for name in k_sparse:
+            x = None if method == OURS else inputs.get(name + BOS if method == WITH_BOS else name)
+            if x is None:
+                continue
+            train, test = _sides(x, data)
+            size = len(data.labels) * int(np.bincount(data.train.y).min())
+            for k, accuracy in saebench_accuracies(train, test, data, plan.ks, plan.seed).items():
+                entries.append({"input": name, "probe": method, "size": size, "k": k, "accuracy": accuracy})
+    return entries
+
+
 def _probe_all(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: Sequence[str]) -> list[Entry]:
     entries, predicted = [], []
     for name, x in inputs.items():
-        train, test = x[: len(data.train.y)], x[len(data.train.y) :]
+        if name.endswith(BOS):
+            continue
+        train, test = _sides(x, data)
         for size in plan.sizes:
             entry, answer = _probe(train, test, data, plan, size, None)
             entries.append({"input": name, "probe": FULL, "size": size, "k": None, **entry})
@@ -163,7 +191,19 @@ def _probe_all(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: 
                 predicted.append(answer)
     scores = score(data.test.y, np.array(predicted).T, len(data.labels), plan.seed)
     right = [pack(one == data.test.y) for one in predicted]
-    return [entry | figures | {"right": bits} for entry, figures, bits in zip(entries, scores, right, strict=True)]
+    ours = [entry | figures | {"right": bits} for entry, figures, bits in zip(entries, scores, right, strict=True)]
+    levels = [silence_entry(*_sides(inputs["f"], data), data, plan.seed)] if "f" in inputs and has_levels(data) else []
+    return ours + _as_saebench(inputs, data, plan, k_sparse) + levels
+
+
+def has_levels(data: TaskData) -> bool:
+    """Whether a task is the fine level of two."""
+    return data.task.coarse is not None and data.task.name.endswith(FINE)
+
+
+def _sides(x: Any, data: TaskData) -> tuple[Any, Any]:
+    """The features of the training and of the test examples."""
+    return x[: len(data.train.y)], x[len(data.train.y) :]
 
 
 def _probe(

@@ -7,18 +7,25 @@ their test texts share the resamples too.
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from studies.probes.score import FULL, SPARSE, Plan, unpack
-from studies.probes.summary import Entry, OnTask
+from studies.probes.saebench import OURS
+from studies.probes.score import FULL, SPARSE, Plan, has_levels, unpack
+from studies.probes.silence import SILENCE, SILENCES
+from studies.probes.summary import Entry, OnTask, TaskFound, WordsFound
 from studies.probes.tasks.examples import TaskData
+from studies.probes.tasks.levels import FINE
 from studies.statistics.estimates import Figures, estimate
 from studies.statistics.records import Figure
 from studies.statistics.resampled import Resampled, resample_counts
 
 SCORES = ("accuracy", "macro_f1")
+START = "start"
+"""What an input is called that is the codes of an SAE before its first step."""
 
 
 class ProbeScores:
@@ -47,6 +54,7 @@ class ProbeScores:
         self.data, self.cells, self.unmarked, self.seeds, self.names = data, cells, unmarked, seeds, names
         self.full = {name: plan.sizes[-1] for name, plan in plans.items()}
         self.sizes = {name: plan.sizes for name, plan in plans.items()}
+        self.others = [one for one in next(iter(plans.values())).methods if one != OURS]
 
         @cache
         def counts(name: str) -> np.ndarray:
@@ -66,6 +74,15 @@ class ProbeScores:
         for corpus in self.names:
             for k in self._ks(corpus):
                 found.setdefault(f"accuracy_k{k}", {})[corpus] = self._mean(corpus, "f", SPARSE, "accuracy", k)
+            for method in self.others:
+                for k in self._ks(corpus):
+                    found.setdefault(f"accuracy_{name_of(method)}_k{k}", {})[corpus] = self._mean(
+                        corpus, "f", method, "accuracy", k
+                    )
+        for data, figure in product(filter(has_levels, self.data.values()), SILENCES):
+            found[f"coarse_{figure}:{data.task.name.removesuffix(FINE)}"] = {
+                corpus: self._of(corpus, data.task.name, "f", SILENCE, figure) for corpus in self.names
+            }
         for name in self.data:
             found[f"accuracy:{name}"] = {
                 corpus: self._of(corpus, name, "f", FULL, "accuracy", size=self.full[name]) for corpus in self.names
@@ -86,7 +103,10 @@ class ProbeScores:
                     for metric in SCORES
                 }
                 for input_ in ("f", "h_hat")
-            } | {"k_sparse": [{"k": k, **of("f", SPARSE, "accuracy", k=k)} for k in self._ks(corpus)]}
+            } | {
+                key: [{"k": k, **of("f", probe, "accuracy", k=k)} for k in self._ks(corpus)]
+                for key, probe in {"k_sparse": SPARSE, **{name_of(one): one for one in self.others}}.items()
+            }
         return found
 
     def _mean(self, corpus: str, input_: str, probe: str, metric: str, k: int | None) -> Figures:
@@ -104,13 +124,14 @@ class ProbeScores:
 
     def _of(self, corpus: str, name: str, input_: str, probe: str, metric: str, **at: Any) -> dict[int, float | None]:
         """A score by seed; an accuracy knows its resamples."""
-        entries = {
-            seed: entry_of(self.cells[name, place], input_, probe, **at)
+        found = {
+            seed: find_entry(self.cells[name, place], input_, probe, **at)
             for place, (own, seed) in self.seeds.items()
             if own == corpus
         }
-        scores: dict[int, float | None] = {seed: entry[metric] for seed, entry in entries.items()}
-        if metric != "accuracy":
+        scores: dict[int, float | None] = {seed: entry and entry[metric] for seed, entry in found.items()}
+        entries = {seed: entry for seed, entry in found.items() if entry and "right" in entry}
+        if metric != "accuracy" or len(entries) < len(found):
             return scores
         count = len(self.data[name].test.y)
         draws = {seed: self._counts(name) @ unpack(one["right"], count) / count for seed, one in entries.items()}
@@ -122,13 +143,86 @@ class ProbeScores:
         return ks_of(self.cells[next(iter(self.data)), place], "f")
 
 
+def task_found(
+    data: TaskData,
+    plan: Plan,
+    cells: Mapping[tuple[str, int | None], list[Entry]],
+    words: WordsFound,
+    overlap: dict[str, dict[str, dict[str, int]]],
+    is_marked: bool,
+) -> TaskFound:
+    """What is known of a task, its floors and its baseline.
+
+    Args:
+        data: the task.
+        plan: how it was probed.
+        cells: entries of `probe_cell` by (task, place of the SAE).
+        words: what words alone tell.
+        overlap: by corpus and side.
+        is_marked: whether it is at its ceiling.
+    """
+    name, task = data.task.name, data.task
+    of_h = cells[name, None]
+    baseline = entry_of(of_h, "h", FULL, size=plan.sizes[-1])
+    lengths = [len(text) for text in data.texts]
+    return {
+        "about": task.about,
+        "place": Path(task.place).name if task.kind == "files" else task.place,
+        "kind": task.kind,
+        "revision": data.revision,
+        "remarks": task.remarks,
+        "labels": list(data.labels),
+        "train": len(data.train.y),
+        "test": len(data.test.y),
+        "train_groups": None if data.train.groups is None else len(set(data.train.groups)),
+        "test_groups": None if data.test.groups is None else len(set(data.test.groups)),
+        "folds_of": plan.folds_of,
+        "mean_characters": float(np.mean(lengths)),
+        "left_out": data.left_out,
+        "majority": data.majority,
+        "words": words,
+        "ceiling": is_marked,
+        "baseline": {key: baseline[key] for key in ("accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95", "c")}
+        | {
+            "curve": [
+                {"size": size} | {metric: entry_of(of_h, "h", FULL, size=size)[metric] for metric in SCORES}
+                for size in plan.sizes
+            ],
+            "k_sparse": [{"k": k, "accuracy": entry_of(of_h, "h", SPARSE, k=k)["accuracy"]} for k in ks_of(of_h, "h")],
+        },
+        "c_at_edge": float(
+            np.mean(
+                [
+                    one["c_at_edge"]
+                    for (of, _), cell in cells.items()
+                    if of == name
+                    for one in cell
+                    if "c_at_edge" in one and one["input"] != START
+                ]
+            )
+        ),
+        "overlap": overlap,
+    }
+
+
+def name_of(method: str) -> str:
+    """A method in the names of figures."""
+    return method.replace("-", "_")
+
+
+def find_entry(entries: Sequence[Entry], input_: str, probe: str, **at: Any) -> Entry | None:
+    """The entry of an input's probe at a size or a k; None where a task leaves no such probe."""
+    for one in entries:
+        if one["input"] == input_ and one["probe"] == probe and all(one[key] == value for key, value in at.items()):
+            return one
+    return None
+
+
 def entry_of(entries: Sequence[Entry], input_: str, probe: str, **at: Any) -> Entry:
-    """The entry of an input's probe at a size or a k."""
-    return next(
-        one
-        for one in entries
-        if one["input"] == input_ and one["probe"] == probe and all(one[key] == value for key, value in at.items())
-    )
+    """The same of a probe that every task leaves."""
+    found = find_entry(entries, input_, probe, **at)
+    assert found is not None
+    return found
 
 
 def ks_of(entries: Sequence[Entry], input_: str) -> list[int]:

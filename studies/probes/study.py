@@ -5,13 +5,15 @@ text. Every text is read by the model once for all SAEs; what is finished for an
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
@@ -19,31 +21,37 @@ from faithful.base.files import folder_lock
 from faithful.base.progress import Progress, Reporter, counted, remark, silent
 from faithful.executor.jobs import Crew
 from faithful.models.presets import tiny_path
-from faithful.sae.autoencoder import Autoencoder
 from faithful.store.corpus import Corpus
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from generation.writing.grams import GRAM
 from studies.common.cache import ResultCache
+from studies.common.controls import UNTRAINED, beside, frozen_shapes, has_untrained
 from studies.common.inputs import StudyInput, resolve_input
-from studies.common.panel import load_panel, ordinary_ids
+from studies.common.panel import load_panel
 from studies.common.results import Done, Row, write_results
 from studies.common.workers import study_crew
 from studies.probes import figures as probe_figures
+from studies.probes.bench import Bench
 from studies.probes.config import HEADLINE, ProbesConfig, held_out_examples, train_examples
-from studies.probes.features import POOLINGS, pool_batch, pool_features, text_rows
+from studies.probes.features import POOLINGS, Pooled, pool_features, text_rows, with_bos
 from studies.probes.fit import CS
 from studies.probes.overlap import overlaps
-from studies.probes.score import DRAWS, FULL, SPARSE, Plan, plan_probes, probe_cell
-from studies.probes.scores import SCORES, ProbeScores, entry_of, ks_of, mean_of
-from studies.probes.summary import Entry, ProbesSizes, ProbesStatistics, ProbesSummary, TaskFound, WordsFound
+from studies.probes.saebench import METHODS, OURS, WITH_BOS
+from studies.probes.score import BOS, DRAWS, FULL, SPARSE, plan_probes
+from studies.probes.scores import SCORES, START, ProbeScores, entry_of, mean_of, name_of, task_found
+from studies.probes.silence import SILENCE, SILENCES
+from studies.probes.summary import Entry, ProbesSizes, ProbesStatistics, ProbesSummary, WordsFound
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.probes.tasks.examples import Draw, TaskData
+from studies.probes.tasks.levels import FINE, by_level
 from studies.probes.tasks.packaged import find_tasks
 from studies.probes.tasks.read import load_task
 from studies.probes.tasks.task import embedded_names, hub_names
 from studies.probes.words import FORMAT as WORDS_FORMAT
 from studies.probes.words import as_read, words_floor
+from studies.statistics.estimates import Figures
 from studies.statistics.parts import Parts
+from studies.statistics.records import Beside
 from studies.statistics.verdicts import NORMAL, summarise
 
 FORMAT = 2
@@ -86,23 +94,28 @@ class _Probes:
     """The study.
 
     Attributes:
-        positions: histogram of positions of each corpus' contexts.
+        panel: held-out text of the corpora; None without any.
+        starts: places of the untrained starts that are probed too.
         data: the tasks by name.
         plans: how each is probed.
-        cells: entries of `probe_cell` by (task, place of the SAE, None for the activations alone).
+        cells: entries of `probe_cell` by (task, place of the SAE, None for the activations alone; of the untrained start of
+            an SAE its place and the number of SAEs together).
     """
 
     def __init__(self, config: ProbesConfig, found: StudyInput, report: Reporter) -> None:
         self.config, self.found, self.report = config, found, report
         self.saes = found.saes
-        self.positions = self._positions()
+        self.panel = load_panel(found, config.tokens) if found.corpora else None
         self.embedded = EmbeddedText(lambda: found.tokenizer, found.spec, found.context)
         self.data = self._load()
         self.plans = {
-            name: plan_probes(data, config.folds, config.curve_points, config.ks, config.seed)
+            name: plan_probes(data, config.folds, config.curve_points, config.ks, config.seed, tuple(config.methods))
             for name, data in self.data.items()
         }
         self.cells: dict[tuple[str, int | None], list[Entry]] = {}
+        self.starts = self._starts()
+        self.mean: Tensor | None = None
+        self.accuracies: dict[str, Mapping[str, Figures]] = {}
         self._cache = ResultCache(config.out / "cells", FORMAT)
         self._overlapping = ResultCache(config.out / "overlap", FORMAT)
 
@@ -127,7 +140,13 @@ class _Probes:
             "sizes": {**self._sizes()},
             **found[first],
             "shapes": {**found},
-            "tasks": {name: self._task(name) for name in self.data},
+            "tasks": {
+                name: task_found(
+                    data, self.plans[name], self.cells, self.words[name], self.overlap[name], name in self.marked
+                )
+                for name, data in self.data.items()
+            },
+            "beside": self._beside(first) if self.unmarked else [],
             "unmarked": self.unmarked,
             "reused": self._cache.reused,
         }
@@ -136,15 +155,21 @@ class _Probes:
         """Every score as rows of results.parquet: `accuracy:TASK:INPUT` over training sizes, `k_sparse_…` over k."""
         rows = []
         for (name, place), entries in self.cells.items():
-            sae = None if place is None else self.saes[place]
+            sae = None if place is None else self.saes[place % len(self.saes)]
             corpus, seed, shape = (sae.corpus, sae.seed, sae.shape) if sae else (BASELINE, None, None)
             for entry in entries:
                 for metric in SCORES:
+                    if metric not in entry:
+                        continue
                     full = entry["probe"] == FULL
-                    label = f"{'' if full else 'k_sparse_'}{metric}:{name}:{entry['input']}"
-                    low, high = entry[f"{metric}_ci95"]
+                    kind = {FULL: "", SPARSE: "k_sparse_"}.get(entry["probe"], f"{name_of(entry['probe'])}_")
+                    label = f"{kind}{metric}:{name}:{entry['input']}"
+                    low, high = entry.get(f"{metric}_ci95", (None, None))
                     at = float(entry["size"] if full else entry["k"])
                     rows.append(Row("probes", corpus, label, entry[metric], at, low, high, seed=seed, shape=shape))
+                for figure in SILENCES if entry["probe"] == SILENCE else ():
+                    label = f"coarse_{figure}:{name.removesuffix(FINE)}"
+                    rows.append(Row("probes", corpus, label, entry[figure], seed=seed, shape=shape))
         for name, data in self.data.items():
             rows.append(Row("probes", BASELINE, f"majority:{name}", data.majority))
             words, (low, high) = self.words[name], self.words[name]["accuracy_ci95"]
@@ -155,6 +180,21 @@ class _Probes:
                     rows.append(Row("probes", corpus, f"overlap_13grams:{name}:{side}", one["grams"]))
         return rows
 
+    def _beside(self, shape: str) -> list[Beside]:
+        """The SAEs of a shape beside untrained starts, seed by seed, and beside frozen SAEs."""
+        trained, starts, pairs = self.accuracies[shape], {}, {}
+        for place in self.starts:
+            sae = self.saes[place - len(self.saes)]
+            seed = sae.seed or 0
+            found = [
+                entry_of(self.cells[name, place], START, FULL, size=self.plans[name].sizes[-1])
+                for name in self.unmarked
+            ]
+            starts.setdefault(sae.corpus, {})[seed] = mean_of([one[HEADLINE.metric] for one in found])
+            pairs.setdefault(sae.corpus, {})[seed] = trained[sae.corpus][seed]
+        frozen = {name: self.accuracies[one] for name, one in frozen_shapes(self.saes, shape).items()}
+        return beside(HEADLINE.metric, pairs, {UNTRAINED: starts}) + beside(HEADLINE.metric, trained, frozen)
+
     def _load(self) -> dict[str, TaskData]:
         config, device = self.config, self.found.device
         sizes = (train_examples(device, 0), held_out_examples(device, 0))
@@ -164,9 +204,10 @@ class _Probes:
         tasks = [task for wish in wishes for task in find_tasks(wish, config.text_column, config.label_column)]
         data: dict[str, TaskData] = {}
         for done, task in enumerate(tasks):
-            if task.name in data:
-                raise FaithfulError(f"Two tasks are called {task.name}; leave one out, or rename its file.")
-            data[task.name] = load_task(task, draw, self.embedded, config.out / "tasks")
+            for one in by_level(load_task(task, draw, self.embedded, config.out / "tasks")):
+                if one.task.name in data:
+                    raise FaithfulError(f"Two tasks are called {one.task.name}; leave one out, or rename its file.")
+                data[one.task.name] = one
             self.report(Progress("tasks", done + 1, len(tasks), "tasks"))
         return data
 
@@ -190,9 +231,9 @@ class _Probes:
             groups.setdefault(digest(data.texts), []).append(name)
         return list(groups.values())
 
-    def _probe(self, names: Sequence[str], bench: "Bench", crew: Crew) -> None:
+    def _probe(self, names: Sequence[str], bench: Bench, crew: Crew) -> None:
         """Take finished cells of some tasks as they are, and make the others from one forward pass."""
-        places: list[int | None] = [None, *range(len(self.saes))]
+        places: list[int | None] = [None, *range(len(self.saes)), *self.starts]
         missing = []
         for name in names:
             for place in places:
@@ -207,16 +248,20 @@ class _Probes:
         texts = self.data[names[0]].texts
         title = "+".join(names)
         if crew.inherits:
-            bench.load(wanted)
             self.found.truncated  # noqa: B018 (loaded here once)
+        if self.starts and self.mean is None and self.panel:
+            ((_, self.mean),) = crew.each([(None, self.panel.rows)], silent)
+        if crew.inherits:
+            bench.load(wanted, self.mean)
+        rows = text_rows(texts, self.embedded.encoder, self.found.spec.bos_id)
         pooled = pool_features(
-            text_rows(texts, self.embedded.encoder, self.found.spec.bos_id),
+            rows,
             self.saes[0].d_in,
-            [self.saes[place].d_sae for place in wanted],
-            lambda batches: crew.each([(wanted, batch) for batch in batches], silent),
+            [self.saes[place % len(self.saes)].d_sae for place in wanted],
+            lambda batches: crew.each([((wanted, self.mean), batch) for batch in batches], silent),
             counted(self.report, f"features {title}", "contexts"),
         )
-        jobs = [(name, {"h": pooled.h} if place is None else pooled.of(wanted.index(place))) for name, place in missing]
+        jobs = [(name, self._inputs(pooled, place, wanted, rows, bench)) for name, place in missing]
         for done, (at, entries) in enumerate(crew.each(jobs, silent)):
             self._cache.put({"entries": entries}, *self._key(*missing[at]), label=missing[at][0])
             self.cells[missing[at]] = entries
@@ -224,13 +269,27 @@ class _Probes:
         for one in product(names, places):  # in the order of an undisturbed study, whichever was done first
             self.cells[one] = self.cells.pop(one)
 
+    def _inputs(
+        self, pooled: Pooled, place: int | None, wanted: Sequence[int], rows: Sequence[np.ndarray], bench: Bench
+    ) -> dict[str, Any]:
+        """What probes of an SAE, or of the activations alone, read."""
+        if place is not None and place >= len(self.saes):
+            return {START: pooled.codes[wanted.index(place)]}
+        inputs: dict[str, Any] = {"h": pooled.h} if place is None else pooled.of(wanted.index(place))
+        if WITH_BOS in self.config.methods:
+            name = "h" if place is None else "f"
+            counts = np.array([int(bench.ordinary[row].sum()) for row in rows])
+            inputs[name + BOS] = with_bos(inputs[name], bench.of_bos(place), counts)
+        return inputs
+
     def _key(self, name: str, place: int | None) -> list[Any]:
         """All that decides a cell."""
         config, spec = self.config, self.found.spec
         return [
-            None if place is None else self.saes[place].sha256, self.data[name].sha256, spec.revision, spec.dtype,
-            self.found.hook.name, self.found.context, config.pooling, config.folds, config.curve_points, sorted(config.ks),
-            config.seed,
+            None if place is None else self.saes[place % len(self.saes)].sha256, self.data[name].sha256, spec.revision,
+            spec.dtype, self.found.hook.name, self.found.context, config.pooling, config.folds, config.curve_points,
+            sorted(config.ks), config.seed, *([sorted(config.methods)] if config.methods != (OURS,) else []),
+            *([START, self.panel.sha256] if self.panel and place is not None and place >= len(self.saes) else []),
         ]  # fmt: skip
 
     def _baseline(self, name: str, probe: str = FULL, **at: Any) -> Entry:
@@ -244,8 +303,10 @@ class _Probes:
         scores = ProbeScores(self.data, self.plans, self.cells, self.unmarked, seeds, names, self.config.seed)
         figures = scores.figures()
         tasks = {name: figures[f"accuracy:{name}"] for name in self.unmarked}
+        self.accuracies[saes[0].shape] = figures[HEADLINE.metric]
+        positions = self.panel.positions(self.found.names, self.found.context) if self.panel else {}
         statistics = summarise(
-            HEADLINE, figures, self.found.own, Parts(tasks), self.positions, is_headline=is_headline,
+            HEADLINE, figures, self.found.own, Parts(tasks), positions, is_headline=is_headline,
             controls=self.found.controls, undefined=None if self.unmarked else AT_CEILING,
         )  # fmt: skip
         for corpus in statistics["corpora"].values():
@@ -254,45 +315,6 @@ class _Probes:
             corpus["majority"] = mean_of([self.data[name].majority for name in self.unmarked])
             corpus["words"] = mean_of([self.words[name]["accuracy"] for name in self.unmarked])
         return {**statistics, "by_task": {name: scores.by_task(name) for name in self.data}}
-
-    def _task(self, name: str) -> TaskFound:
-        """What is known of a task, its floors and its baseline."""
-        data, plan = self.data[name], self.plans[name]
-        task, baseline = data.task, self._baseline(name)
-        lengths = [len(text) for text in data.texts]
-        return {
-            "about": task.about,
-            "place": Path(task.place).name if task.kind == "files" else task.place,
-            "kind": task.kind,
-            "revision": data.revision,
-            "remarks": task.remarks,
-            "labels": list(data.labels),
-            "train": len(data.train.y),
-            "test": len(data.test.y),
-            "train_groups": None if data.train.groups is None else len(set(data.train.groups)),
-            "test_groups": None if data.test.groups is None else len(set(data.test.groups)),
-            "folds_of": plan.folds_of,
-            "mean_characters": float(np.mean(lengths)),
-            "left_out": data.left_out,
-            "majority": data.majority,
-            "words": self.words[name],
-            "ceiling": name in self.marked,
-            "baseline": {key: baseline[key] for key in ("accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95", "c")}
-            | {
-                "curve": [
-                    {"size": size} | {metric: self._baseline(name, size=size)[metric] for metric in SCORES}
-                    for size in plan.sizes
-                ],
-                "k_sparse": [
-                    {"k": k, "accuracy": self._baseline(name, SPARSE, k=k)["accuracy"]}
-                    for k in ks_of(self.cells[name, None], "h")
-                ],
-            },
-            "c_at_edge": float(
-                np.mean([entry["c_at_edge"] for (of, _), cell in self.cells.items() if of == name for entry in cell])
-            ),
-            "overlap": self.overlap[name],
-        }
 
     def _overlaps(self) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
         """By task, corpus and side: examples that stand in the corpus' training text."""
@@ -316,11 +338,15 @@ class _Probes:
                 sides.append((side.origins, [row[1:] for row in rows]))
         return {"entries": [vars(one) for one in overlaps(corpus, sides)]}
 
-    def _positions(self) -> dict[str, np.ndarray]:
-        """Histogram of positions of each corpus' contexts."""
-        if not self.found.corpora:
-            return {}
-        return load_panel(self.found, self.config.tokens).positions(self.found.names, self.found.context)
+    def _starts(self) -> list[int]:
+        """Places of the untrained starts that are probed too: of the first seeds of each corpus' SAEs of the first shape."""
+        first, seen = next(iter(ordered_shapes(self.saes).values())), Counter[str]()
+        chosen = []
+        for sae in first if self.panel else ():
+            if has_untrained(sae) and seen[sae.corpus] < self.config.controls:
+                seen[sae.corpus] += 1
+                chosen.append(len(self.saes) + self.saes.index(sae))
+        return chosen
 
     def _sizes(self) -> ProbesSizes:
         config = self.config
@@ -339,40 +365,21 @@ class _Probes:
         }
 
 
-class Bench:
-    """What workers probe with: the model and SAEs of a study, its tasks and how each is probed, the pooling of features."""
-
-    def __init__(self, found: StudyInput, data: dict[str, TaskData], plans: dict[str, Plan], pooling: str) -> None:
-        self.found, self.data, self.plans, self.pooling = found, data, plans, pooling
-        self.ordinary = ordinary_ids(found.spec)
-        self._loaded: dict[int, Autoencoder] = {}
-
-    def __getstate__(self) -> dict[str, object]:
-        """To be pickled: without what is loaded."""
-        return vars(self) | {"_loaded": {}}
-
-    def load(self, places: Sequence[int]) -> list[Autoencoder]:
-        """SAEs by their places in the study, each loaded once."""
-        for place in places:
-            if place not in self._loaded:
-                self._loaded[place] = self.found.saes[place].load()
-        return [self._loaded[place] for place in places]
-
-    def do(self, job: tuple[Any, Any], report: Reporter) -> Any:
-        """The features of (SAEs, a batch of contexts); or the entries of `probe_cell` of (a task, its inputs)."""
-        what, given = job
-        if isinstance(what, str):
-            return probe_cell(given, self.data[what], self.plans[what], ("h", "f"))
-        return pool_batch(self.found.truncated, self.load(what), given, self.ordinary, self.pooling)
-
-
 def _refuse(config: ProbesConfig) -> None:
     if config.pooling not in POOLINGS:
         raise FaithfulError(f"'{config.pooling}' is no pooling; choose {', '.join(POOLINGS)}.")
+    unknown = [name for name in config.methods if name not in METHODS]
+    if unknown or OURS not in config.methods:
+        raise FaithfulError(
+            f"methods is {OURS}, and beside it {', '.join(METHODS[1:])}, not {','.join(config.methods)}."
+        )
+    if config.methods != (OURS,) and config.pooling != "mean":
+        raise FaithfulError("SAEBench pools by the mean; leave pooling out, or methods.")
     for name, value, least in (
         ("train_size", config.train_size, 4),
         ("test_size", config.test_size, 2),
         ("curve_points", config.curve_points, 1),
+        ("controls", config.controls, 0),
         ("folds", config.folds, 2),
         *(("ks", k, 1) for k in config.ks),
     ):

@@ -53,6 +53,10 @@ def _on_each_task(summary: ProbesSummary, names: Sequence[str]) -> Table:
             for at, one in enumerate(found[names[0]]["k_sparse"]):
                 values = (cell(found[name]["k_sparse"][at], 3) for name in names if at < len(found[name]["k_sparse"]))
                 rows.append((task, f"best {one['k']} latents", *values))
+        for key, title in (("saebench", "SAEBench's"), ("saebench_bos", "SAEBench's with BOS")):
+            for at, one in enumerate(found[names[0]].get(key, [])):
+                values = (cell(found[name][key][at], 3) for name in names if at < len(found[name][key]))
+                rows.append((task, f"{title}, {one['k']} latents", *values))
     title = f"Accuracy on each task, {summary['shape']}: mean over seeds, 95 % interval"
     return Table(title, ("task", "probe on", *names), rows)
 

