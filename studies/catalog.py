@@ -12,6 +12,8 @@ FOLDERS = (
     "studies.probes",
     "studies.reconstruction",
     "studies.synthetic",
+    "studies.absorption",
+    "studies.sparsity",
     "studies.unlearning",
     "studies.interventions",
     "studies.variants",

@@ -139,7 +139,7 @@ def beside(
     found: list[Beside] = []
     for control, by_corpus in controls.items():
         for corpus, figures in by_corpus.items():
-            if not figures or not trained.get(corpus):
+            if not _has_figures(figures) or not _has_figures(trained.get(corpus, {})):
                 continue
             sides = (trained[corpus], figures)
             ahead = contrast(*sides) if higher else contrast(*reversed(sides))
@@ -149,11 +149,15 @@ def beside(
                     "metric": metric,
                     "corpus": corpus,
                     "control": control,
-                    "trained": estimate(trained[corpus]).summary(),
-                    "of_control": estimate(figures).summary(),
+                    "trained": {**estimate(trained[corpus]).summary()},
+                    "of_control": {**estimate(figures).summary()},
                     "ahead": ahead.value,
                     "ci95": list(ahead.ci95) if ahead.ci95 else None,
                     "is_as_good": least is not None and least <= 0,
                 }
             )
     return found
+
+
+def _has_figures(of: Figures) -> bool:
+    return any(value is not None for value in of.values())

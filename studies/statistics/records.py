@@ -55,14 +55,15 @@ class Contrast(Difference, total=False):
 class Beside(TypedDict):
     """A figure of the trained SAEs of a corpus beside that of a control; see `studies.common.controls.beside`.
 
-    `ahead` is by how much the trained ones are better, with its interval; `is_as_good` says that they are not shown to be.
+    `trained` and `of_control` are a `Figure` each; `ahead` is by how much the trained ones are better, with its interval;
+    `is_as_good` says that they are not shown to be.
     """
 
     metric: str
     corpus: str
     control: str
-    trained: Figure
-    of_control: Figure
+    trained: Measures
+    of_control: Measures
     ahead: float | None
     ci95: list[float] | None
     is_as_good: bool

@@ -15,14 +15,16 @@ SIGNIFICANT = (DIFFERS, DIFFERS_LITTLE)
 
 def not_told_apart(summary: Mapping[str, Any]) -> list[str]:
     """Metrics by which a control scores as well as or better than trained SAEs, a sentence each."""
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for one in summary.get("beside", ()):
         if one["is_as_good"]:
-            found.setdefault((one["metric"], one["control"]), []).append(one["corpus"])
+            found.setdefault(one["metric"], {}).setdefault(one["control"], []).append(one["corpus"])
+    told = {
+        metric: "; ".join(f"{one} on {listed(corpora)}" for one, corpora in of.items()) for metric, of in found.items()
+    }
     return [
-        f"{metric} does not tell trained SAEs from the control '{control}', which scores as well or better on"
-        f" {listed(of)}: it is no measure of their quality there."
-        for (metric, control), of in found.items()
+        f"By {metric} a control scores as well as the trained SAEs or better ({who}): it is no measure of quality here."
+        for metric, who in told.items()
     ]
 
 

@@ -46,7 +46,9 @@ quantile = 0.9
 
 def test_every_line_is_a_folder_with_its_record() -> None:
     assert [f"studies.{name}" for name in KNOWN] == list(FOLDERS)
-    assert KNOWN.keys() - STUDIES.keys() == {"synthetic", "unlearning", "interventions", "variants"}
+    assert KNOWN.keys() - STUDIES.keys() == {
+        "synthetic", "absorption", "sparsity", "unlearning", "interventions", "variants",
+    }  # fmt: skip
     for study in KNOWN.values():
         folder = ROOT / "studies" / study.name
         assert all((folder / f"{part}.py").is_file() for part in ("config", "study", "tables", "figures"))

@@ -20,6 +20,7 @@ from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, Sub
 from generation.configs.export import ExportConfig
 from generation.configs.generate import GenerateConfig
 from generation.configs.stats import StatsConfig
+from studies.absorption.config import AbsorptionConfig
 from studies.bridge.config import SaeBenchConfig, SaeProbesConfig
 from studies.corpora.config import CorporaConfig
 from studies.fakes.config import FakesConfig
@@ -29,6 +30,7 @@ from studies.reconstruction.config import ReconstructionConfig
 from studies.report.config import ReportConfig, RunConfig
 from studies.runs.recipe_file import load_recipe
 from studies.seeds.config import SeedsConfig
+from studies.sparsity.config import SparsityConfig
 from studies.synthetic.config import SyntheticConfig
 from studies.unlearning.config import UnlearningConfig
 from studies.variants.config import VariantsConfig
@@ -84,6 +86,16 @@ COMMANDS: dict[str, list[Any]] = {
     "studies.corpora.study.study_corpora": [
         CorporaConfig((A,), OUT),
         CorporaConfig((A, B), OUT, "tiny", A, 5000, 600, (0.7, 1.0), (0.9,), "cpu", "float32", 3),
+    ],
+    "studies.absorption.study.study_absorption": [
+        AbsorptionConfig(("some/one",), OUT),
+        AbsorptionConfig(
+            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, (A, B), True, 0, 3
+        ),
+    ],
+    "studies.sparsity.study.study_sparsity": [
+        SparsityConfig(("some/one",), OUT),
+        SparsityConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 64_000),
     ],
     "studies.variants.study.study_variants": [
         VariantsConfig(("some/one",), OUT),

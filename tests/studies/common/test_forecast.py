@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from studies.catalog import STUDIES
+from studies.catalog import KNOWN
 from studies.common.forecast import Work, panel_tokens
 
 WORK = Work(
@@ -32,10 +32,12 @@ def test_saes_are_those_of_every_corpus_seed_and_shape() -> None:
             30 * 128 * (1e6 + WORK.encode),
         ),
         ("reconstruction", {"tokens": 1000, "ks": (1, 2)}, 1000, 1000 * ((2 * 18 + 3) * 1e6 + WORK.encode)),
+        ("absorption", {"tokens": 1000}, 32_000, 1000 * (32e6 + 3 * WORK.encode)),
+        ("sparsity", {"tokens": 1000}, 1000, 1000 * (1e6 + WORK.encode) + 3 * 6 * 4 * 64 * 512**2),
     ],
 )
 def test_each_study_states_its_own_cost(name: str, stated: dict[str, object], tokens: int, flops: float) -> None:
-    study = STUDIES[name]
+    study = KNOWN[name]
     config = study.config(out=Path("out"), **{"saes" if study.of_saes else "folders": ()} | stated)
     found = study.cost(config, WORK)
     assert found.tokens == tokens and found.flops == pytest.approx(flops)

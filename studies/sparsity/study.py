@@ -1,0 +1,156 @@
+"""`faithful study sparsity`: overlap of decoder rows, densities, L0 on noise, and k as an axis."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock
+from faithful.base.progress import Reporter, counted, silent
+from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
+from studies.common.cache import ResultCache
+from studies.common.codes import InTurn, code_text
+from studies.common.controls import PERMUTED, UNTRAINED, beside, frozen_shapes, has_untrained, untrained_sae
+from studies.common.inputs import StudyInput, resolve_input
+from studies.common.panel import Panel, load_panel, noise_rows
+from studies.common.results import Done, Row, write_results
+from studies.sparsity import figures as sparsity_figures
+from studies.sparsity.axes import k_axes
+from studies.sparsity.config import HEADLINE, NOISE, SparsityConfig
+from studies.sparsity.measure import EDGES, overlap, spectrum
+from studies.sparsity.summary import SparsityCell, SparsityStatistics, SparsitySummary
+from studies.statistics.estimates import Figures
+from studies.statistics.verdicts import summarise
+
+FORMAT = 1
+OVERLAPS = ("c_dec", "coherence_over_welch")
+Read = dict[str, dict[str, dict[str, Figures]]]
+
+
+def study_sparsity(config: SparsityConfig, report: Reporter = silent) -> Done:
+    """Measure every SAE; the panel is read once for all, random tokens for those whose number of active latents is free.
+
+    Raises:
+        FaithfulError: fewer random tokens than a context holds, and what `resolve_input` and `load_panel` refuse.
+    """
+    found = resolve_input(config)
+    panel = load_panel(found, config.tokens)
+    wanted = config.noise_tokens or NOISE(found.device, found.context)
+    if wanted < found.context:
+        raise FaithfulError(
+            f"{wanted:,} random tokens do not fill a context of {found.context}; give more noise_tokens."
+        )
+    noise = noise_rows(found.spec, wanted // (found.context - 1), found.context, config.seed)
+    with folder_lock(config.out):
+        spec = found.spec
+        identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, panel.sha256, config.seed, len(noise)]
+        cache = ResultCache(config.out / "cells", *identity)
+        cells = cache.figures(found.saes, lambda saes: _measure(found, panel, noise, saes, report))
+        groups = ordered_shapes(found.saes)
+        first = next(iter(groups))
+        read = {name: _read(found, saes, cells) for name, saes in groups.items()}
+        shapes = {name: _statistics(found, name, groups, cells, read, name == first) for name in groups}
+        summary: SparsitySummary = {
+            **found.heading("sparsity", config.seed),
+            "shape": first,
+            "sizes": {
+                "saes": len(found.saes),
+                "panel_tokens": panel.tokens,
+                "noise_tokens": len(noise) * (found.context - 1),
+            },
+            **shapes[first],
+            "shapes": {**shapes},
+            "edges": list(EDGES),
+            "axes": k_axes(found, read),
+        }
+        write_results(config.out, summary, _rows(found, cells))
+        sparsity_figures.draw(summary, config.out / "figures")
+    return Done(config.out, summary, cache.reused)
+
+
+def _measure(
+    found: StudyInput, panel: Panel, noise: Sequence[np.ndarray], saes: Sequence[TrainedSae], report: Reporter
+) -> Iterator[SparsityCell]:
+    """Cells in the order of the SAEs."""
+    text = code_text(
+        found.truncated,
+        InTurn([sae.load for sae in saes]),
+        panel.rows,
+        panel.ordinary,
+        counted(report, "text", "contexts"),
+    )
+    free = [sae for sae in saes if sae.outline.k is None]
+    on_noise: dict[TrainedSae, float] = {}
+    if free:
+        tally = counted(report, "random tokens", "contexts")
+        coded = code_text(found.truncated, InTurn([sae.load for sae in free]), noise, panel.ordinary, tally)
+        on_noise = {sae: float(codes.density.sum()) for sae, codes in zip(free, coded.codes, strict=True)}
+    for sae, codes in zip(saes, text.codes, strict=True):
+        fired, histogram = spectrum(codes.density)
+        figures: dict[str, float | None] = {**overlap(sae.tensor("W_dec")), **fired}
+        l0 = fired["l0"]
+        figures["l0_noise_ratio"] = on_noise[sae] / l0 if sae in on_noise and l0 else None
+        start = overlap(untrained_sae(sae, torch.zeros(sae.d_in)).W_dec) if has_untrained(sae) else {}
+        yield {"figures": figures, "start": start, "histogram": histogram}
+
+
+def _read(
+    found: StudyInput, saes: Sequence[TrainedSae], cells: Mapping[str, SparsityCell]
+) -> dict[str, dict[str, Figures]]:
+    """Figures of the SAEs of one shape by metric and corpus; with those of the evaluation after the training."""
+    of: dict[str, dict[str, dict[int, float | None]]] = {}
+    for sae, seed in zip(saes, seed_numbers(saes), strict=True):
+        trained = {name: sae.figure(name) for name in ("fvu", "ce_recovered")}
+        for metric, value in {**cells[sae.sha256]["figures"], **trained}.items():
+            by_corpus = of.setdefault(
+                metric, {name: {} for name in found.names if any(one.corpus == name for one in saes)}
+            )
+            by_corpus[sae.corpus][seed] = value
+    return {metric: dict(by_corpus) for metric, by_corpus in of.items()}
+
+
+def _statistics(
+    found: StudyInput,
+    shape: str,
+    groups: Mapping[str, Sequence[TrainedSae]],
+    cells: Mapping[str, SparsityCell],
+    read: Mapping[str, dict[str, dict[str, Figures]]],
+    is_headline: bool,
+) -> SparsityStatistics:
+    """Figures, contrasts and controls of the SAEs of one shape; figures that no SAE has are left out."""
+    saes, of = groups[shape], read[shape]
+    trained = ("fvu", "ce_recovered")
+    figures = {
+        metric: by_corpus
+        for metric, by_corpus in of.items()
+        if metric not in trained and any(value is not None for one in by_corpus.values() for value in one.values())
+    }
+    statistics = summarise(HEADLINE, figures, found.own, is_headline=is_headline, controls=found.controls)
+    frozen = frozen_shapes(found.saes, shape)
+    told = []
+    for metric in OVERLAPS:
+        if metric in figures:
+            start: dict[str, dict[int, float | None]] = {name: {} for name in figures[metric]}
+            for sae, seed in zip(saes, seed_numbers(saes), strict=True):
+                if cells[sae.sha256]["start"]:
+                    start[sae.corpus][seed] = cells[sae.sha256]["start"][metric]
+            controls: dict[str, Mapping[str, Figures]] = {PERMUTED: figures[metric], UNTRAINED: start}
+            controls |= {name: read[one][metric] for name, one in frozen.items()}
+            told += beside(metric, figures[metric], controls, higher=False)
+    histograms = {
+        name: np.mean([cells[sae.sha256]["histogram"] for sae in saes if sae.corpus == name], axis=0).tolist()
+        for name in statistics["corpora"]
+    }
+    return {**statistics, "beside": told, "histograms": histograms}
+
+
+def _rows(found: StudyInput, cells: Mapping[str, SparsityCell]) -> list[Row]:
+    """Every figure of every SAE, and the overlaps of its start."""
+    rows = []
+    for sae in found.saes:
+        cell, base = cells[sae.sha256], Row("sparsity", sae.corpus, "", None, seed=sae.seed, shape=sae.shape)
+        rows += [replace(base, metric=metric, value=value) for metric, value in cell["figures"].items()]
+        rows += [replace(base, metric=one, value=value, other=UNTRAINED) for one, value in cell["start"].items()]
+    return rows
