@@ -11,7 +11,7 @@ from faithful.sae.stack import init_weights
 from faithful.store.saes import TrainedSae
 from studies.common.controls import has_untrained
 
-ROWS_AT_ONCE = 2048
+ROWS_AT_ONCE = 1024
 
 
 @dataclass
@@ -39,7 +39,11 @@ class Explained:
         self._sums: dict[int, _Sums] = {}
 
     def __call__(self, place: int, sae: Autoencoder, h: Tensor, values: Tensor, latents: Tensor) -> None:
-        """Add activations [n, d_in] and their codes [n, k'] of the SAE at a place."""
+        """Add activations [n, d_in] and their codes [n, k'] of the SAE at a place, a part of them at a time."""
+        for part in zip(h.split(ROWS_AT_ONCE), values.split(ROWS_AT_ONCE), latents.split(ROWS_AT_ONCE), strict=True):
+            self._add(place, sae, *part)
+
+    def _add(self, place: int, sae: Autoencoder, h: Tensor, values: Tensor, latents: Tensor) -> None:
         decoder, zeros = sae.W_dec.float(), torch.zeros(sae.d_sae, dtype=torch.float64, device=h.device)
         sums = self._sums.get(place)
         if sums is None:
