@@ -43,7 +43,7 @@ RESAMPLED = {
 """Headlines whose noise the run's own study says, by resamples of the examples, contexts or questions."""
 INTRODUCTION = """# The noise of the evaluations
 
-Made by `python -m benchmarks.evaluation_noise` on a finished run ({run}), {reseeds} reseeds of what was done again. {machine}.
+Made by `python -m benchmarks.evaluation_noise` on a finished run ({run}), {reseeds} reseeds of those done again. {machine}.
 
 *Over reseeds*: standard deviation of a figure of one SAE over reseeds of its evaluation (probes and folds, examples, random
 tokens, questions), root mean square over SAEs. *Over SAE seeds*: standard deviation over SAEs that differ in their init seed
