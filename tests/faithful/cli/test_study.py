@@ -242,7 +242,7 @@ def test_fakes_probes_and_all_as_typed(tmp_path: Path, family_model: Model, monk
     found = json.loads(done.stdout)
     assert set(found["studies"]) == set(STUDIES)
     assert all(set(one["corpora"]) == {"own", "cool"} for one in found["studies"].values())
-    assert found["studies"]["probes"]["reused"] == 5 and list(found["studies"]["probes"]["tasks"]) == ["sides"]
+    assert found["studies"]["probes"]["reused"] == 9 and list(found["studies"]["probes"]["tasks"]) == ["sides"]
     assert json.loads((home / "studies" / "fakes" / "settings.json").read_text())["noise_tokens"] == 600
     html = unescape((home / "report.html").read_text(encoding="utf-8"))
     assert all(study.question in html for study in STUDIES.values())
