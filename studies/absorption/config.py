@@ -82,19 +82,25 @@ def _warnings(summary: Mapping[str, Any]) -> list[str]:
     found = []
     for name, task in summary.get("tasks", {}).items():
         scores, what = task["probes"], "letters" if name == LETTERS else f"parents of {name}"
-        best = sorted(scores, key=lambda parent: -scores[parent])[:3]
-        said = listed(f"{parent} {scores[parent]:.2f}" for parent in best) if best else "none has texts enough"
-        if not task["strong"]:
+        best = [f"{parent} {scores[parent]:.2f}" for parent in sorted(scores, key=lambda parent: -scores[parent])[:3]]
+        if not scores:
+            found.append(f"The {what} cannot be measured: fewer than two have texts enough, two for each fold.")
+        elif not task["strong"]:
             found.append(
                 f"The model is too small for the {what}, or its hook too early: no probe on its activations reaches an F1 of"
-                f" {STRONG_F1} on texts it has not seen (best: {said}), and there is nothing that latents could absorb."
+                f" {STRONG_F1} on texts it has not seen (best: {listed(best)}), and there is nothing that latents could"
+                " absorb."
             )
         elif task["weak"]:
             found.append(
                 f"Left out of the {what}, since their probes do not reach an F1 of {STRONG_F1}: {listed(task['weak'])}."
             )
-        if task["few"]:
+        if task["few"] and scores:
             found.append(f"Left out of the {what}, since they have too few texts: {listed(task['few'])}.")
+        if task.get("unread"):
+            found.append(
+                f"Left out of {name}: {task['unread']:,} texts, longer than a context or of special tokens alone."
+            )
     return found
 
 

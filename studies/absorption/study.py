@@ -28,7 +28,7 @@ from studies.statistics.estimates import estimate
 from studies.statistics.records import Figure
 from studies.statistics.verdicts import summarise
 
-FORMAT = 1
+FORMAT = 2
 TRAINED = "trained"
 METRICS = (
     "full_absorption",
@@ -42,6 +42,7 @@ HIGHER = ("main_f1",)
 """Of which more is better; of the others less."""
 CONTROLLED = ("full_absorption", "absorption_fraction_060", "main_f1")
 NONE_STRONG = "the probes find no parent in the model's activations"
+TOO_FEW = "fewer than two parents have texts enough"
 Values = dict[str, dict[int, float | None]]
 Of = Callable[[AbsorptionCell], float | None]
 
@@ -94,7 +95,7 @@ class Bench:
         self.tasks = {task.name: task for task in tasks}
         self._probed: dict[str, Probed] = {}
         spec = found.spec
-        labels = [[task.name, task.parents.tolist(), list(task.children)] for task in tasks]
+        labels = [[task.name, list(task.names), task.parents.tolist(), list(task.children)] for task in tasks]
         identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, config.seed, config.folds, labels]
         rows = [row.tobytes() for task in tasks for row in task.rows]
         told = digest(identity, *rows)
@@ -111,18 +112,29 @@ class Bench:
 
     def scores(self, task: Labelled) -> TaskProbed:
         """What the probes of a task find, each parent by its name."""
-        kept = self._scores.once(
-            lambda: dict(zip(task.names, self._probes(task).scores.tolist(), strict=True)), task.name
-        )
-        scores = {name: float(kept[name]) for name in task.names}
+        scores = dict(zip(task.names, self._kept(task, lambda: self._probes(task).scores).tolist(), strict=True))
         strong = [name for name in task.names if scores[name] > STRONG_F1]
         weak = [name for name in task.names if name not in strong]
-        return {"texts": len(task.rows), "probes": scores, "strong": strong, "weak": weak, "few": list(task.few)}
+        return {
+            "texts": len(task.rows), "probes": scores, "strong": strong, "weak": weak, "few": list(task.few),
+            "unread": task.unread,
+        }  # fmt: skip
+
+    def _kept(self, task: Labelled, scores: Callable[[], np.ndarray]) -> np.ndarray:
+        """The F1 of each parent as the first study of these texts found it: probes fitted anew may differ in the last bits,
+        and must not make another parent strong than those that the other SAEs were measured on."""
+        if not task.names:
+            return np.zeros(0)
+        kept = self._scores.once(lambda: dict(zip(task.names, scores().tolist(), strict=True)), task.name)
+        return np.array([kept[name] for name in task.names])
 
     def _measure(self, saes: Sequence[TrainedSae]) -> Iterator[AbsorptionCell]:
         for place, sae in enumerate(saes):
             cell: AbsorptionCell = {"tasks": {}}
             for name, task in self.tasks.items():
+                if not task.names:
+                    cell["tasks"][name] = {TRAINED: {}}
+                    continue
                 probed, loaded = self._probes(task), sae.load().to(device=self.found.device)
                 made = made_controls(sae, probed.x.mean(0).cpu(), self.config.seed)
                 decoders = {TRAINED: loaded.W_dec, PERMUTED: made[PERMUTED].W_dec.to(loaded.W_dec.device)}
@@ -141,12 +153,16 @@ class Bench:
         if task.name not in self._probed:
             x = last_activations(self.found, task.rows, counted(self.report, f"texts of {task.name}", "contexts"))
             children = () if task.name == LETTERS else task.children
-            self._probed[task.name] = probe_texts(x, task.parents, self.config.folds, self.config.seed, children)
+            found = probe_texts(x, task.parents, self.config.folds, self.config.seed, children)
+            self._probed[task.name] = replace(found, scores=self._kept(task, lambda: found.scores))
         return self._probed[task.name]
 
 
 def last_activations(found: StudyInput, rows: Sequence[np.ndarray], tally: Any) -> Tensor:
-    """Activations of the last token of each context that is no special one, float32 [rows, d_in], on the model's device."""
+    """Activations of the last token of each context that is no special one, float32 [rows, d_in], on the model's device.
+
+    Every context has such a token.
+    """
     ordinary = ordinary_ids(found.spec)
     last = np.array([np.flatnonzero(ordinary[row])[-1] for row in rows])
     h = torch.empty(len(rows), found.truncated.d_in, device=found.device)
@@ -216,7 +232,7 @@ def _statistics(
     trained = of_kind[TRAINED]
     statistics = summarise(
         HEADLINE, trained, found.own, is_headline=is_headline, controls=found.controls,
-        undefined=None if strong else NONE_STRONG,
+        undefined=None if strong else NONE_STRONG if any(task["probes"] for task in probed.values()) else TOO_FEW,
     )  # fmt: skip
     told = [
         one

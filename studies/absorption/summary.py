@@ -17,13 +17,15 @@ class AbsorptionCell(TypedDict):
 
 
 class TaskProbed(TypedDict):
-    """A task: its texts, the F1 of each parent's probe, who is strong and weak, and who has too few texts."""
+    """A task: its texts, the F1 of each parent's probe, who is strong and weak, who has too few texts, and how many texts
+    are not read, being longer than a context or of special tokens alone."""
 
     texts: int
     probes: dict[str, float]
     strong: list[str]
     weak: list[str]
     few: list[str]
+    unread: int
 
 
 class AbsorptionStatistics(Statistics, total=False):

@@ -26,7 +26,7 @@ def absorption_tables(summary: AbsorptionSummary) -> list[Table]:
         ]
         if task["strong"]:
             tables.append(Table(title, ("corpus", *SHOWN.values()), rows))
-        else:
+        elif scores:
             tables.append(Table(f"{name}: F1 of probes on the activations", ("parent", "F1"), scores))
         if task["strong"]:
             tables.append(

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from generation.files.templates import plain
 from generation.sources.rows import READERS
 from studies.absorption.config import LETTERS, AbsorptionConfig
 from studies.common.inputs import StudyInput
+from studies.common.panel import ordinary_ids
 from studies.statistics.numbers import listed
 
 WORD = re.compile(r" ?[A-Za-z]+")
@@ -29,9 +30,10 @@ class Labelled:
         name: of the task.
         rows: contexts, int64, BOS first.
         parents: int64 [n], place in `names`.
-        names: of the parents that have texts enough.
+        names: of the parents that have texts enough; none, or two at least.
         children: of each text.
-        few: parents with too few texts, left out.
+        few: parents with too few texts, left out; all of them where fewer than two have enough.
+        unread: texts that a context does not hold whole, or of special tokens alone, left out.
     """
 
     name: str
@@ -40,13 +42,15 @@ class Labelled:
     names: tuple[str, ...]
     children: tuple[str, ...]
     few: tuple[str, ...] = ()
+    unread: int = 0
 
 
 def find_tasks(config: AbsorptionConfig, found: StudyInput, most: int) -> list[Labelled]:
     """The tasks of a study, each with at most so many texts.
 
     Raises:
-        FaithfulError: a file without the columns, with texts alone, with one parent, or of the name of another task.
+        FaithfulError: a file without the columns, with fewer than two parents that have texts enough, or of the name of
+            another task; more examples than a context holds.
     """
     tasks = [letters(found, most, config.examples, config.folds, config.seed)] if not config.without_letters else []
     for path in config.labels:
@@ -71,6 +75,9 @@ def letters(found: StudyInput, most: int, examples: int, folds: int, seed: int) 
     """Words of one token after a few others with their letters, the same for all: SAEBench's prompt up to the word.
 
     What follows the word does not reach its activation, and is left out.
+
+    Raises:
+        FaithfulError: examples that fill the context.
     """
     rng = np.random.default_rng([seed, 7])
     words = vocabulary(found)
@@ -79,6 +86,10 @@ def letters(found: StudyInput, most: int, examples: int, folds: int, seed: int) 
     shown = "".join(f"\n{TEMPLATE.format(word=word)} {word.strip()[0].upper()}" for word in before)
     ids = found.tokenizer(shown + "\n", add_special_tokens=False)["input_ids"] if examples else []
     prefix = [found.spec.bos_id, *ids]
+    if len(prefix) >= found.context:
+        raise FaithfulError(
+            f"{examples} words with their letters leave no room in a context of {found.context}; write fewer."
+        )
     chosen = [words[place] for place in sorted(order[examples : examples + most])]
     rows = [np.array([*prefix, one], np.int64) for one, _ in chosen]
     texts = [word.strip() for _, word in chosen]
@@ -89,7 +100,7 @@ def labelled(path: Path, found: StudyInput, most: int, folds: int, seed: int) ->
     """Texts of a file; those beyond `most` are left out by a draw.
 
     Raises:
-        FaithfulError: no such columns, a row without a label, no texts, one parent alone.
+        FaithfulError: no such columns, a row without a label, fewer than two parents with texts enough among those drawn.
     """
     builder, files = find_files(path)
     reader = READERS[builder](builder, files, [path.name])
@@ -100,23 +111,31 @@ def labelled(path: Path, found: StudyInput, most: int, folds: int, seed: int) ->
     for place, row in enumerate(rows):
         if not all(row.values()):
             raise FaithfulError(f"Row {place + 1} of {path} lacks a text or a label; fill it in, or take the row out.")
-    if len({row["parent"] for row in rows}) < 2:
-        raise FaithfulError(f"{path} has fewer than two parents, and no probe can tell one from others; give more.")
     order = np.random.default_rng([seed, 8]).permutation(len(rows))[:most]
-    some = [rows[place] for place in sorted(order.tolist())]
-    bos, context = found.spec.bos_id, found.context
-    cut = [found.tokenizer(row["text"], add_special_tokens=False)["input_ids"][: context - 1] for row in some]
-    contexts = [np.array([bos, *ids], np.int64) for ids in cut]
-    parents, children = ([row[name] for row in some] for name in ("parent", "child"))
-    return _dealt(path.stem, contexts, parents, children, folds)
+    drawn = [rows[place] for place in sorted(order.tolist())]
+    bos, ordinary = found.spec.bos_id, ordinary_ids(found.spec)
+    ids = [np.array(found.tokenizer(row["text"], add_special_tokens=False)["input_ids"], np.int64) for row in drawn]
+    read = [place for place, one in enumerate(ids) if len(one) < found.context and ordinary[one].any()]
+    contexts = [np.concatenate([[bos], ids[place]]) for place in read]
+    parents, children = ([drawn[place][name] for place in read] for name in ("parent", "child"))
+    task = _dealt(path.stem, contexts, parents, children, folds)
+    unread = len(drawn) - len(read)
+    if not task.names:
+        left_out = f", beside {unread:,} longer than a context or of special tokens alone" if unread else ""
+        raise FaithfulError(
+            f"{path} has fewer than two parents with {2 * folds} texts or more, two for each fold, among {len(read):,} drawn"
+            f"{left_out}, and no probe can tell one from others; give more texts, more tokens or fewer folds."
+        )
+    return replace(task, unread=unread)
 
 
 def _dealt(
     name: str, rows: Sequence[np.ndarray], parents: Sequence[str], children: Sequence[str], folds: int
 ) -> Labelled:
-    """The texts of parents that have at least two for every fold."""
+    """The texts of parents that have at least two for every fold; none where there are not two such parents."""
     counts = Counter(parents)
-    names = tuple(sorted(one for one in counts if counts[one] >= 2 * folds))
+    enough = sorted(one for one in counts if counts[one] >= 2 * folds)
+    names = tuple(enough) if len(enough) > 1 else ()
     kept = [place for place, one in enumerate(parents) if one in names]
     return Labelled(
         name=name,

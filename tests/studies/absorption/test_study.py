@@ -1,5 +1,6 @@
 """The whole study on the embedded model: letters that it is too small for, labels of a file, bad input, and going on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import silent
 from studies.absorption.config import STUDY, AbsorptionConfig
+from studies.absorption.measure import Probed, probe_texts
 from studies.absorption.study import study_absorption
 from studies.common.controls import PERMUTED, UNTRAINED
 from tests.documented import names_of_study, undocumented
@@ -53,3 +55,35 @@ def test_where_nothing_is_strong_the_answer_is_the_probes_scores(saes: Path, tmp
 def test_two_tasks_of_one_name_are_refused(saes: Path, labels: Path, tmp_path: Path) -> None:
     with pytest.raises(FaithfulError, match="Two tasks are named capitals"):
         study_absorption(AbsorptionConfig((saes,), tmp_path, labels=(labels, labels), tokens=50, folds=2, device="cpu"))
+
+
+def test_letters_with_too_few_words_are_no_answer_and_no_end(saes: Path, labels: Path, tmp_path: Path) -> None:
+    """Few enough words that no letter, or one, has two for each fold."""
+    config = AbsorptionConfig((saes,), tmp_path, tokens=12, folds=5, device="cpu")
+    summary: Any = STUDY.run(config, silent).summary
+    letters = summary["tasks"]["letters"]
+    assert letters["probes"] == {} and letters["few"] and letters["strong"] == []
+    assert "The letters cannot be measured: fewer than two have texts enough, two for each fold." in STUDY.cautions(
+        summary
+    )
+    assert summary["contrasts"][0]["verdict"] == "cannot be decided: fewer than two parents have texts enough"
+    assert STUDY.tables(summary) == []
+
+
+def test_saes_that_are_added_are_measured_on_the_parents_of_the_first(
+    saes: Path, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine's probes may end on the other side of the F1 that is asked for."""
+    told: dict[str, Any] = {"labels": (labels,), "without_letters": True, "tokens": 200, "folds": 2, "device": "cpu"}
+    first: Any = study_absorption(AbsorptionConfig((saes / "own",), tmp_path, **told)).summary
+    assert first["tasks"]["capitals"]["strong"]
+
+    def weaker(*given: Any) -> Probed:
+        found = probe_texts(*given)
+        return replace(found, scores=found.scores * 0)
+
+    monkeypatch.setattr("studies.absorption.study.probe_texts", weaker)
+    done = study_absorption(AbsorptionConfig((saes,), tmp_path, **told))
+    both: Any = done.summary
+    assert done.reused == 3 and both["tasks"] == first["tasks"]
+    assert both["corpora"]["web"]["main_f1"]["seeds"] == 3 and both["corpora"]["web"]["main_f1"]["value"] is not None

@@ -1,14 +1,16 @@
 """The words of a vocabulary and the texts of a file as tasks, and files that are none."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from faithful.base.errors import FaithfulError
+from faithful.base.progress import counted, silent
 from studies.absorption.config import AbsorptionConfig
-from studies.absorption.study import study_absorption
-from studies.absorption.texts import find_tasks
+from studies.absorption.study import last_activations, study_absorption
+from studies.absorption.texts import find_tasks, vocabulary
 from studies.common.inputs import resolve_input
 
 
@@ -33,6 +35,9 @@ def test_words_stand_last_after_the_same_examples_and_the_draw_is_seeded(saes: P
         ("text,parent\na,b\n", "no column child"),
         ("text,parent,child\na,b,c\nd,,e\n", "Row 2 of .* lacks"),
         ("text,parent,child\na,b,c\n", "fewer than two parents"),
+        ("text,parent,child\n" + "a,b,c\n" * 30 + "a,d,c\n" * 3, "fewer than two parents with 10 texts or more"),
+        ("text,parent,child\n" + "a,b,c\na,d,c\n" * 3, "among 6 drawn, and no probe"),
+        ("text,parent,child\n" + "a,b,c\n" * 30 + f"{'a ' * 300},d,c\n" * 30, "beside 30 longer than a context"),
     ],
 )
 def test_bad_labels_are_refused(saes: Path, tmp_path: Path, text: str, message: str) -> None:
@@ -40,3 +45,24 @@ def test_bad_labels_are_refused(saes: Path, tmp_path: Path, text: str, message: 
     path.write_text(text, encoding="utf-8")
     with pytest.raises(FaithfulError, match=message):
         study_absorption(AbsorptionConfig((saes,), tmp_path / "out", labels=(path,), device="cpu"))
+
+
+def test_texts_that_are_not_read_whole_are_left_out_and_counted(saes: Path, tmp_path: Path) -> None:
+    config = AbsorptionConfig(
+        (saes,), tmp_path, labels=(tmp_path / "of.jsonl",), without_letters=True, folds=2, device="cpu"
+    )
+    found = resolve_input(config)
+    special = found.tokenizer.convert_ids_to_tokens(found.spec.bos_id)
+    words = [word.strip() for _, word in vocabulary(found)[:24]]
+    rows = [{"text": text, "parent": "pq"[place % 2], "child": "c"} for place, text in enumerate(words)]
+    rows += [{"text": text, "parent": "p", "child": "c"} for text in (special, "word " * 200)]
+    config.labels[0].write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (task,) = find_tasks(config, found, 100)
+    assert (len(task.rows), task.unread, task.names) == (24, 2, ("p", "q"))
+    assert last_activations(found, task.rows, counted(silent, "texts", "contexts")).shape == (24, found.truncated.d_in)
+
+
+def test_examples_that_fill_the_context_are_refused(saes: Path, tmp_path: Path) -> None:
+    config = AbsorptionConfig((saes,), tmp_path, examples=40, device="cpu")
+    with pytest.raises(FaithfulError, match="40 words with their letters leave no room"):
+        find_tasks(config, resolve_input(config), 100)
