@@ -7,8 +7,9 @@ A study that measures trained SAEs measures its controls in the same way and han
     of |= {name: figures of the SAEs of that shape for name, shape in frozen_shapes(found.saes, first).items()}
     summary["beside"] = beside("accuracy", trained, of)  # each {corpus: {seed: figure}}; several metrics: lists added up
 
-The rule: a control is as good where the trained SAEs are not shown to be better, the 95 % interval of their paired difference
-over seeds reaching 0 (of fewer than three seeds: the mean not being above 0). A study does no more: its table of controls
+The rule (`studies.statistics.sentences.standing`): a control is as good or better where the trained SAEs are not ahead in the
+mean over seeds, and the figure is no measure of quality there. Where they are, but the 95 % interval of their paired
+difference reaches 0, they are not shown to be better, which more seeds may do. A study does no more: its table of controls
 (`Study.tables`) and what the terminal and the report say of them (`Study.cautions`) are read off `summary["beside"]`.
 """
 
@@ -143,7 +144,6 @@ def beside(
                 continue
             sides = (trained[corpus], figures)
             ahead = contrast(*sides) if higher else contrast(*reversed(sides))
-            least = ahead.ci95[0] if ahead.ci95 else ahead.value
             found.append(
                 {
                     "metric": metric,
@@ -153,7 +153,6 @@ def beside(
                     "of_control": {**estimate(figures).summary()},
                     "ahead": ahead.value,
                     "ci95": list(ahead.ci95) if ahead.ci95 else None,
-                    "is_as_good": least is not None and least <= 0,
                 }
             )
     return found

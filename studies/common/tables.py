@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from studies.statistics.numbers import NONE, fixed, p_of, span
+from studies.statistics.sentences import AS_GOOD, NOT_SHOWN, standing
+
+MARKS = {AS_GOOD: "\u00a0‡", NOT_SHOWN: "\u00a0†"}
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,11 @@ def control_tables(summary: Mapping[str, Any]) -> list[Table]:
     for one in summary.get("beside", ()):
         of, found = one["of_control"], rows.setdefault((one["metric"], one["corpus"]), {})
         found["trained"] = plus_minus(one["trained"]["value"], one["trained"]["ci95"])
-        found[one["control"]] = plus_minus(of["value"], of["ci95"]) + ("\u00a0‡" if one["is_as_good"] else "")
+        found[one["control"]] = plus_minus(of["value"], of["ci95"]) + MARKS.get(standing(one), "")
     names = list(dict.fromkeys(name for found in rows.values() for name in found))
-    title = "Trained SAEs and their controls, 95 % interval over seeds; ‡: the trained are not shown to be better"
+    title = "Trained SAEs and their controls, 95 % interval over seeds; " + "; ".join(
+        f"{mark.strip()}: {state}" for state, mark in MARKS.items()
+    )
     cells = [(*place, *(found.get(name, NONE) for name in names)) for place, found in rows.items()]
     return [Table(title, ("metric", "corpus", *names), cells)] if rows else []
 

@@ -56,7 +56,7 @@ class Beside(TypedDict):
     """A figure of the trained SAEs of a corpus beside that of a control; see `studies.common.controls.beside`.
 
     `trained` and `of_control` are a `Figure` each; `ahead` is by how much the trained ones are better, with its interval;
-    `is_as_good` says that they are not shown to be.
+    what follows from it says `studies.statistics.sentences.standing`.
     """
 
     metric: str
@@ -66,7 +66,6 @@ class Beside(TypedDict):
     of_control: Measures
     ahead: float | None
     ci95: list[float] | None
-    is_as_good: bool
 
 
 class Statistics(TypedDict, total=False):

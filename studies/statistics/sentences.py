@@ -12,20 +12,40 @@ SAME, UNCLEAR, EXPLORATORY = "no relevant difference", "cannot tell", "explorato
 UNDECIDED = "cannot be decided"
 SIGNIFICANT = (DIFFERS, DIFFERS_LITTLE)
 
+AS_GOOD, NOT_SHOWN, BEHIND = "as good or better here", "the trained are not shown to be better", "behind"
+
+
+def standing(one: Mapping[str, Any]) -> str:
+    """How a control stands to the trained SAEs, of an entry of `summary["beside"]`: `AS_GOOD` where these are not ahead in
+    the mean, `NOT_SHOWN` where they are and the interval reaches 0, else `BEHIND`, also where too few seeds leave none.
+    """
+    if one["ahead"] is None:
+        return BEHIND
+    if one["ahead"] <= 0:
+        return AS_GOOD
+    return NOT_SHOWN if one["ci95"] and one["ci95"][0] <= 0 else BEHIND
+
 
 def not_told_apart(summary: Mapping[str, Any]) -> list[str]:
-    """Metrics by which a control scores as well as or better than trained SAEs, a sentence each."""
-    found: dict[str, dict[str, list[str]]] = {}
+    """Metrics by which a control scores as well as or better than trained SAEs, a sentence each; and those by which trained
+    SAEs are ahead of a control, but not beyond their seeds' noise."""
+    found: dict[str, dict[str, dict[str, list[str]]]] = {AS_GOOD: {}, NOT_SHOWN: {}, BEHIND: {}}
     for one in summary.get("beside", ()):
-        if one["is_as_good"]:
-            found.setdefault(one["metric"], {}).setdefault(one["control"], []).append(one["corpus"])
-    told = {
-        metric: "; ".join(f"{one} on {listed(corpora)}" for one, corpora in of.items()) for metric, of in found.items()
+        of = found[standing(one)].setdefault(one["metric"], {})
+        seeds = counted(min(one["trained"]["seeds"], one["of_control"]["seeds"]), "seed")
+        corpus = f"{one['corpus']} ({seeds})" if standing(one) == NOT_SHOWN else one["corpus"]
+        of.setdefault(one["control"], []).append(corpus)
+    said = {
+        AS_GOOD: "By {metric} a control scores as well as the trained SAEs or better ({who}): it is no measure of quality"
+        " here.",
+        NOT_SHOWN: "By {metric} trained SAEs are ahead of a control, but are not shown to be better: {who}.",
     }
-    return [
-        f"By {metric} a control scores as well as the trained SAEs or better ({who}): it is no measure of quality here."
-        for metric, who in told.items()
-    ]
+    told = []
+    for state, words in said.items():
+        for metric, of in found[state].items():
+            who = "; ".join(f"{one} on {listed(corpora)}" for one, corpora in of.items())
+            told.append(words.format(metric=metric, who=who))
+    return told
 
 
 def sentence(wording: Wording, entry: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel, noise_rows
 from studies.sparsity.config import STUDY, SparsityConfig
 from studies.sparsity.study import study_sparsity
+from studies.statistics.sentences import AS_GOOD, standing
 from tests.documented import names_of_study, undocumented
 from tests.studies.random_saes import HOOK, random_sae, write_recorded
 
@@ -57,7 +58,7 @@ def test_a_grid_of_several_k(grid: Path, run: Path, tmp_path: Path) -> None:
     assert of_best["difference"] == pytest.approx(best["own"] - best["cool"]) and not of_best["headline"]
     assert summary["corpora"]["own"]["l0"]["value"] <= 8 and "l0_noise_ratio" not in summary["corpora"]["own"]
     assert {one["control"] for one in summary["beside"]} == {PERMUTED, UNTRAINED}
-    assert any(one["is_as_good"] for one in summary["beside"] if one["control"] == PERMUTED)
+    assert any(standing(one) == AS_GOOD for one in summary["beside"] if one["control"] == PERMUTED)
     (note,) = STUDY.notes(summary)
     assert "smallest c_dec" in note and "own 8" in note and "At the grid's edge" in note
     titles = [table.title for table in STUDY.tables(summary)]
