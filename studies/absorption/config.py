@@ -9,7 +9,6 @@ from faithful.options.marks import SETTING, Count, names
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work, by_device
 from studies.common.study import Study
-from studies.statistics.headlines import Headline, Wording
 from studies.statistics.numbers import listed
 
 LETTERS = "letters"
@@ -64,19 +63,6 @@ def _cost(config: AbsorptionConfig, work: Work) -> StudyCost:
     return StudyCost(texts * CONTEXT, texts * (CONTEXT * work.forward + KINDS * work.encode))
 
 
-HEADLINE = Headline(
-    metric="full_absorption",
-    margin=0.02,
-    wording=Wording(
-        claim="{a}-corpus SAEs absorb parents in {amount} {more} of the texts than {b}-corpus SAEs",
-        subject="absorption",
-        more=("more", "fewer"),
-        listing="{a}-corpus SAEs absorb parents in {parts} of the texts than {b}-corpus SAEs",
-        drawn="texts",
-    ),
-)
-
-
 def _warnings(summary: Mapping[str, Any]) -> list[str]:
     """Which parents are left out, and where nothing is left."""
     found = []
@@ -110,10 +96,9 @@ STUDY = Study(
     meaning="Of the texts in which a probe finds the parent (a first letter), full_absorption is the share in which no latent"
     " of the parent fires and one other latent carries at least 0.4 of the probe's direction (SAEBench). The field's"
     " absorption_fraction has two definitions, named by the version of sae-bench that has them. Less is better, but an SAE"
-    " whose latents mean nothing has none of it: read it beside the controls and main_f1.",
+    " whose latents mean nothing has none of it: it is compared without verdicts, beside the controls and main_f1.",
     config=AbsorptionConfig,
     cost=_cost,
-    headline=HEADLINE,
     optional=True,
     check=check,
     sizes={"tokens": WORDS},

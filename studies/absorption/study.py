@@ -14,7 +14,7 @@ from faithful.base.files import folder_lock
 from faithful.base.progress import Progress, Reporter, counted, silent
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.absorption import figures as absorption_figures
-from studies.absorption.config import HEADLINE, LETTERS, STRONG_F1, WORDS, AbsorptionConfig, check
+from studies.absorption.config import LETTERS, STRONG_F1, WORDS, AbsorptionConfig, check
 from studies.absorption.measure import ParentFigures, Probed, absorption, probe_texts
 from studies.absorption.summary import AbsorptionCell, AbsorptionStatistics, AbsorptionSummary, TaskProbed
 from studies.absorption.texts import Labelled, find_tasks
@@ -25,6 +25,7 @@ from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import ordinary_ids
 from studies.common.results import Done, Row, write_results
 from studies.statistics.estimates import estimate
+from studies.statistics.headlines import explored
 from studies.statistics.records import Figure
 from studies.statistics.verdicts import summarise
 
@@ -66,7 +67,7 @@ def study_absorption(config: AbsorptionConfig, report: Reporter = silent) -> Don
         probed = {name: bench.scores(task) for name, task in bench.tasks.items()}
         groups = ordered_shapes(found.saes)
         first = next(iter(groups))
-        shapes = {name: _statistics(found, name, groups, cells, probed, name == first) for name in groups}
+        shapes = {name: _statistics(found, name, groups, cells, probed) for name in groups}
         summary: AbsorptionSummary = {
             **found.heading("absorption", config.seed),
             "shape": first,
@@ -206,7 +207,6 @@ def _statistics(
     groups: Mapping[str, Sequence[TrainedSae]],
     cells: Mapping[str, AbsorptionCell],
     probed: Mapping[str, TaskProbed],
-    is_headline: bool,
 ) -> AbsorptionStatistics:
     """Figures, contrasts and controls of the SAEs of one shape."""
 
@@ -231,7 +231,7 @@ def _statistics(
     strong = any(task["strong"] for task in probed.values())
     trained = of_kind[TRAINED]
     statistics = summarise(
-        HEADLINE, trained, found.own, is_headline=is_headline, controls=found.controls,
+        explored("full_absorption"), trained, found.own, is_headline=False, controls=found.controls,
         undefined=None if strong else NONE_STRONG if any(task["probes"] for task in probed.values()) else TOO_FEW,
     )  # fmt: skip
     told = [

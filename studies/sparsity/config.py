@@ -8,7 +8,6 @@ from faithful.options.marks import SETTING, CountOrNone
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
-from studies.statistics.headlines import Headline, Wording
 
 NOISE = by_device(8_000, 200_000)
 
@@ -31,21 +30,6 @@ def _cost(config: SparsityConfig, work: Work) -> StudyCost:
     return StudyCost(read, read * (work.forward + work.encode) + work.trained * work.seeds * squares)
 
 
-HEADLINE = Headline(
-    metric="c_dec",
-    margin=0.002,
-    wording=Wording(
-        claim="the decoder rows of {a}-corpus SAEs overlap {amount} {more} than those of {b}-corpus SAEs",
-        subject="how much decoder rows overlap",
-        more=("more", "less"),
-        listing="the decoder rows of {a}-corpus SAEs overlap {parts} than those of {b}-corpus SAEs",
-        scale=1.0,
-        unit="",
-        decimals=4,
-    ),
-)
-
-
 def _notes(summary: Mapping[str, Any]) -> list[str]:
     """How the best k was chosen, and where the grid does not hold it."""
     found = []
@@ -54,7 +38,7 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
         chosen = ", ".join(f"{name} {best['k']}" for name, best in axis["best"].items())
         found.append(
             f"The best k of a corpus is that with the smallest c_dec, mean over seeds, on the grid {axis['ks']} of"
-            f" {axis['shape']}: {chosen}."
+            f" {axis['shape']}: {chosen}. In the contrasts at best k each seed is scored at the k that the others choose."
             + (f" At the grid's edge, so that it may lie beyond: {', '.join(edge)}." if edge else "")
         )
     return found
@@ -64,12 +48,12 @@ STUDY = Study(
     name="sparsity",
     question="Do decoder rows overlap, how often does each latent fire, and is k the right one?",
     meaning="c_dec is the mean |cos| of two decoder rows; too small a k mixes features that occur together, and c_dec rises."
+    " It is no measure of quality (random rows overlap least), and is compared without verdicts."
     " coherence is the largest |cos|, beside the Welch bound below which no so many rows can stay; the densities are those"
     " of latents on the panel. Corpora whose right k differ cannot be compared at one k: where the grid has several, each"
     " corpus is contrasted at every k and at its own best one.",
     config=SparsityConfig,
     cost=_cost,
-    headline=HEADLINE,
     optional=True,
     sizes={"tokens": panel_tokens, "noise_tokens": NOISE},
     captions={

@@ -17,16 +17,17 @@ from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel, noise_rows
 from studies.common.results import Done, Row, write_results
 from studies.sparsity import figures as sparsity_figures
-from studies.sparsity.axes import k_axes
-from studies.sparsity.config import HEADLINE, NOISE, SparsityConfig
+from studies.sparsity.axes import BySeed, k_axes
+from studies.sparsity.config import NOISE, SparsityConfig
 from studies.sparsity.measure import EDGES, overlap, spectrum
 from studies.sparsity.summary import SparsityCell, SparsityStatistics, SparsitySummary
 from studies.statistics.estimates import Figures
+from studies.statistics.headlines import explored
 from studies.statistics.verdicts import summarise
 
 FORMAT = 1
 OVERLAPS = ("c_dec", "coherence_over_welch")
-Read = dict[str, dict[str, dict[str, Figures]]]
+Read = dict[str, dict[str, dict[str, BySeed]]]
 
 
 def study_sparsity(config: SparsityConfig, report: Reporter = silent) -> Done:
@@ -51,7 +52,7 @@ def study_sparsity(config: SparsityConfig, report: Reporter = silent) -> Done:
         groups = ordered_shapes(found.saes)
         first = next(iter(groups))
         read = {name: _read(found, saes, cells) for name, saes in groups.items()}
-        shapes = {name: _statistics(found, name, groups, cells, read, name == first) for name in groups}
+        shapes = {name: _statistics(found, name, groups, cells, read) for name in groups}
         summary: SparsitySummary = {
             **found.heading("sparsity", config.seed),
             "shape": first,
@@ -98,7 +99,7 @@ def _measure(
 
 def _read(
     found: StudyInput, saes: Sequence[TrainedSae], cells: Mapping[str, SparsityCell]
-) -> dict[str, dict[str, Figures]]:
+) -> dict[str, dict[str, BySeed]]:
     """Figures of the SAEs of one shape by metric and corpus; with those of the evaluation after the training."""
     of: dict[str, dict[str, dict[int, float | None]]] = {}
     for sae, seed in zip(saes, seed_numbers(saes), strict=True):
@@ -116,8 +117,7 @@ def _statistics(
     shape: str,
     groups: Mapping[str, Sequence[TrainedSae]],
     cells: Mapping[str, SparsityCell],
-    read: Mapping[str, dict[str, dict[str, Figures]]],
-    is_headline: bool,
+    read: Mapping[str, dict[str, dict[str, BySeed]]],
 ) -> SparsityStatistics:
     """Figures, contrasts and controls of the SAEs of one shape; figures that no SAE has are left out."""
     saes, of = groups[shape], read[shape]
@@ -127,7 +127,7 @@ def _statistics(
         for metric, by_corpus in of.items()
         if metric not in trained and any(value is not None for one in by_corpus.values() for value in one.values())
     }
-    statistics = summarise(HEADLINE, figures, found.own, is_headline=is_headline, controls=found.controls)
+    statistics = summarise(explored("c_dec"), figures, found.own, is_headline=False, controls=found.controls)
     frozen = frozen_shapes(found.saes, shape)
     told = []
     for metric in OVERLAPS:

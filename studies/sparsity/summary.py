@@ -19,10 +19,12 @@ class SparsityCell(TypedDict):
 
 
 class BestK(TypedDict):
-    """The k with the smallest c_dec, and whether it is the smallest or largest of the grid."""
+    """The k with the smallest c_dec, whether it is the smallest or largest of the grid, and the one that is chosen without
+    each seed, by seed: what that seed is scored at."""
 
     k: int
     at_edge: bool
+    without: dict[str, int]
 
 
 class Axis(TypedDict):

@@ -62,3 +62,8 @@ class Headline:
     def metrics(self) -> tuple[str, ...]:
         """Names of the headline figures."""
         return tuple(f"{self.metric}_{text}" for text in (MATCHED, FOREIGN)) if self.of_text else (self.metric,)
+
+
+def explored(metric: str) -> Headline:
+    """What `judge` and `summarise` want of a study without a headline: `metric` is the figure whose absence is explained."""
+    return Headline(metric, 0.0, Wording("", metric, ("more", "less")))

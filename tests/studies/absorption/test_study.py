@@ -28,6 +28,7 @@ def test_letters_and_labels(saes: Path, labels: Path, tmp_path: Path) -> None:
     assert set(summary["corpora"]) == {"own", "web"} and summary["corpora"]["own"]["full_absorption"]["seeds"] == 3
     assert summary["of_tasks"]["letters"]["own"]["full_absorption"]["value"] is None
     assert {one["control"] for one in summary["beside"]} == {PERMUTED, UNTRAINED}
+    assert summary["contrasts"] and not any(one["headline"] for one in summary["contrasts"])
     children = summary["children"]["capitals"]
     assert children and all(0 <= of["own"]["value"] <= 1 for of in children.values() if of["own"]["value"] is not None)
     titles = [table.title for table in STUDY.tables(summary, full=True)]

@@ -50,7 +50,7 @@ def test_a_grid_of_several_k(grid: Path, run: Path, tmp_path: Path) -> None:
     told = config(grid, run, tmp_path)
     summary: Any = STUDY.run(told, silent).summary
     (axis,) = summary["axes"]
-    assert axis["ks"] == [4, 8] and axis["best"]["own"] == {"k": 8, "at_edge": True}
+    assert axis["ks"] == [4, 8] and axis["best"]["own"]["k"] == 8 and axis["best"]["own"]["at_edge"]
     at_k = {k: {one["metric"]: one["difference"] for one in entries} for k, entries in axis["at_k"].items()}
     assert at_k["4"]["c_dec"] > at_k["8"]["c_dec"] > 0, "the contrast depends on k"
     best = {name: axis["figures"]["c_dec"][str(one["k"])][name]["value"] for name, one in axis["best"].items()}
@@ -58,6 +58,7 @@ def test_a_grid_of_several_k(grid: Path, run: Path, tmp_path: Path) -> None:
     assert of_best["difference"] == pytest.approx(best["own"] - best["cool"]) and not of_best["headline"]
     assert summary["corpora"]["own"]["l0"]["value"] <= 8 and "l0_noise_ratio" not in summary["corpora"]["own"]
     assert {one["control"] for one in summary["beside"]} == {PERMUTED, UNTRAINED}
+    assert summary["contrasts"] and not any(one["headline"] for one in summary["contrasts"])
     assert any(standing(one) == AS_GOOD for one in summary["beside"] if one["control"] == PERMUTED)
     (note,) = STUDY.notes(summary)
     assert "smallest c_dec" in note and "own 8" in note and "At the grid's edge" in note
@@ -67,6 +68,37 @@ def test_a_grid_of_several_k(grid: Path, run: Path, tmp_path: Path) -> None:
     assert undocumented("Study sparsity", names_of_study(tmp_path)) == []
     again = study_sparsity(told)
     assert again.reused == 12 and again.summary == summary
+
+
+def test_saes_above_thresholds_have_the_k_they_were_trained_for_and_no_own_corpus_is_every_two(
+    run: Path, tmp_path: Path
+) -> None:
+    width = find_saes([run / "saes"])[0].d_in
+    for corpus in ("cool", "hot", "web"):
+        for k in (4, 8):
+            folder = write_recorded(tmp_path / "saes", corpus, 0, width, 48, k)
+            record: Any = find_saes([folder])[0].config["metadata"]
+            record["faithful"]["identity"] |= {"variant": "batchtopk", "parameters": {}}
+            sae = random_sae(width, 48, k, seed=k)
+            shutil.rmtree(folder)
+            free = ThresholdSAE(sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, torch.full((48,), 0.05))
+            save_sae(folder.parent.with_name(f"{folder.parent.name}-batchtopk") / folder.name, free, record)
+    told = SparsityConfig(
+        (tmp_path / "saes",),
+        tmp_path / "out",
+        corpora=(run / "corpora" / "cool",),
+        tokens=400,
+        noise_tokens=310,
+        device="cpu",
+    )
+    summary: Any = study_sparsity(told).summary
+    (axis,) = summary["axes"]
+    assert summary["own"] is None and axis["ks"] == [4, 8] and axis["shape"].endswith("f48-batchtopk")
+    pairs = {(one["a"], one["b"]) for one in axis["at_k"]["4"]}
+    assert (
+        pairs == {("cool", "hot"), ("cool", "web"), ("hot", "web")} == {(one["a"], one["b"]) for one in axis["at_best"]}
+    )
+    assert STUDY.tables(summary) and STUDY.notes(summary)
 
 
 def test_saes_above_thresholds_are_read_on_noise(run: Path, tmp_path: Path) -> None:
