@@ -33,7 +33,8 @@ def _find_model(job: Job) -> None:
 
     known = loading.get_official_model_name
     if job["folder"]:
-        loading.get_official_model_name = lambda name: job["folder"] if name == job["model"] else known(name)
+        found = {job["model"]: job["folder"]}
+        loading.get_official_model_name = lambda model_name: found.get(model_name) or known(model_name)
 
 
 def _load(one: dict[str, str], job: Job) -> Any:

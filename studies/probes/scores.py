@@ -129,7 +129,7 @@ class ProbeScores:
             for place, (own, seed) in self.seeds.items()
             if own == corpus
         }
-        scores: dict[int, float | None] = {seed: entry and entry[metric] for seed, entry in found.items()}
+        scores: dict[int, float | None] = {seed: entry[metric] if entry else None for seed, entry in found.items()}
         entries = {seed: entry for seed, entry in found.items() if entry and "right" in entry}
         if metric != "accuracy" or len(entries) < len(found):
             return scores

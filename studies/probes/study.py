@@ -182,16 +182,19 @@ class _Probes:
 
     def _beside(self, shape: str) -> list[Beside]:
         """The SAEs of a shape beside untrained starts, seed by seed, and beside frozen SAEs."""
-        trained, starts, pairs = self.accuracies[shape], {}, {}
+        trained = self.accuracies[shape]
+        starts: dict[str, dict[Any, float | None]] = {}
         for place in self.starts:
             sae = self.saes[place - len(self.saes)]
-            seed = sae.seed or 0
             found = [
                 entry_of(self.cells[name, place], START, FULL, size=self.plans[name].sizes[-1])
                 for name in self.unmarked
             ]
-            starts.setdefault(sae.corpus, {})[seed] = mean_of([one[HEADLINE.metric] for one in found])
-            pairs.setdefault(sae.corpus, {})[seed] = trained[sae.corpus][seed]
+            starts.setdefault(sae.corpus, {})[sae.seed] = mean_of([one[HEADLINE.metric] for one in found])
+        pairs: dict[str, dict[Any, float | None]] = {
+            corpus: {seed: value for seed, value in trained[corpus].items() if seed in begun}
+            for corpus, begun in starts.items()
+        }
         frozen = {name: self.accuracies[one] for name, one in frozen_shapes(self.saes, shape).items()}
         return beside(HEADLINE.metric, pairs, {UNTRAINED: starts}) + beside(HEADLINE.metric, trained, frozen)
 
