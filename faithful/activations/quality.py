@@ -172,7 +172,7 @@ def splice_contexts(
     of_rows = torch.zeros(len(saes) + 3, 2, len(rows), dtype=torch.float64, device=device)
     tokens = torch.zeros(len(rows), dtype=torch.int64, device=device)
     scored = 0
-    batches = _scored_batches(rows, ordinary, rows_per_forward or _rows_that_fit(model, rows), device)
+    batches = _scored_batches(rows, ordinary, rows_per_forward or rows_that_fit(model, rows), device)
     for places, ids, at in batches:
         if not hook.bos:
             ids, at = ids[:, 1:], at[:, 1:]
@@ -336,7 +336,8 @@ def _scored_batches(
             yield chosen, torch.from_numpy(ids).to(device), torch.from_numpy(at).to(device)
 
 
-def _rows_that_fit(model: Any, rows: Sequence[np.ndarray]) -> int:
+def rows_that_fit(model: Any, rows: Sequence[np.ndarray]) -> int:
+    """How many of some contexts a pass may read so that their logits stay within `LOGITS_PER_FORWARD`; at least 1."""
     device = next(model.parameters()).device.type
     limit = LOGITS_PER_FORWARD.get(device, LOGITS_PER_FORWARD["cpu"])
     longest = max((len(row) for row in rows), default=1)

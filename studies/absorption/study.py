@@ -19,7 +19,7 @@ from studies.absorption.measure import ParentFigures, Probed, absorption, probe_
 from studies.absorption.summary import AbsorptionCell, AbsorptionStatistics, AbsorptionSummary, TaskProbed
 from studies.absorption.texts import Labelled, find_tasks
 from studies.common.cache import ResultCache
-from studies.common.codes import activations_of
+from studies.common.codes import Moments, activations_of
 from studies.common.controls import PERMUTED, UNTRAINED, beside, frozen_shapes, made_controls
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import ordinary_ids
@@ -137,7 +137,7 @@ class Bench:
                     cell["tasks"][name] = {TRAINED: {}}
                     continue
                 probed, loaded = self._probes(task), sae.load().to(device=self.found.device)
-                made = made_controls(sae, probed.x.mean(0).cpu(), self.config.seed)
+                made = made_controls(sae, Moments.of(probed.x), self.config.seed)
                 decoders = {TRAINED: loaded.W_dec, PERMUTED: made[PERMUTED].W_dec.to(loaded.W_dec.device)}
                 of = absorption(loaded, decoders, probed)  # a permuted decoder has the same codes
                 if UNTRAINED in made:

@@ -58,6 +58,12 @@ class Moments:
     covariance: Tensor
     tokens: int
 
+    @staticmethod
+    def of(x: Tensor) -> "Moments":
+        """Of activations [n, d_in], on the CPU."""
+        wide = x.double().cpu()
+        return Moments(wide.mean(0), torch.cov(wide.T, correction=0), len(wide))
+
     @cached_property
     def root(self) -> Tensor:
         """A root of the covariance, float32 [d_in, d_in]: root rootᵀ is the covariance."""

@@ -2,7 +2,7 @@
 
 A study that measures trained SAEs measures its controls in the same way and hands both to `beside`:
 
-    for name, control in made_controls(sae, mean, config.seed).items():  # {PERMUTED: …, UNTRAINED: …}
+    for name, control in made_controls(sae, moments, config.seed).items():  # {PERMUTED: …, UNTRAINED: …}
         of[name][sae.corpus][seed] = measure(control)
     of |= {name: figures of the SAEs of that shape for name, shape in frozen_shapes(found.saes, first).items()}
     summary["beside"] = beside("accuracy", trained, of)  # each {corpus: {seed: figure}}; several metrics: lists added up
@@ -27,6 +27,7 @@ from faithful.sae.topk import TopKSAE
 from faithful.sae.variant import kind_of
 from faithful.store.saes import TrainedSae
 from faithful.store.shape import short_name
+from studies.common.codes import Moments
 from studies.statistics.estimates import Figures, contrast, estimate
 from studies.statistics.records import Beside
 
@@ -47,28 +48,30 @@ def frozen_shapes(saes: Iterable[TrainedSae], shape: str) -> dict[str, str]:
     }
 
 
-def made_controls(sae: TrainedSae, mean: Tensor | None, seed: int) -> dict[str, Autoencoder]:
+def made_controls(sae: TrainedSae, moments: Moments | None, seed: int) -> dict[str, Autoencoder]:
     """What can be made of a trained SAE, by name: it with permuted decoder rows, and its untrained start.
 
     Args:
         sae: the SAE; its start is known where `faithful train` made it.
-        mean: of the activations, [d_in]; None leaves the start out.
+        moments: of the activations; None leaves the start out.
         seed: of the permutation.
     """
     found: dict[str, Autoencoder] = {PERMUTED: permuted_sae(sae.load(), seed)}
-    if mean is not None and has_untrained(sae):
-        found[UNTRAINED] = untrained_sae(sae, mean)
+    if moments is not None and has_untrained(sae):
+        found[UNTRAINED] = untrained_sae(sae, moments.mean, moments.covariance)
     return found
 
 
 def permuted_sae(sae: Autoencoder, seed: int) -> Autoencoder:
-    """The same SAE with the decoder row of another latent for each: no row stays where it was (one random cycle).
+    """The same SAE with the decoder row of another latent for each: no row stays where it was (one random cycle). Rows of 0,
+    of latents that a gate has shut, stay: no living latent gets one.
 
     Its codes are those of the SAE: a figure of codes alone cannot tell the two apart.
     """
-    order = torch.randperm(sae.d_sae, generator=torch.Generator().manual_seed(seed)).to(sae.W_dec.device)
+    living = sae.W_dec.any(1).nonzero()[:, 0]
+    order = living[torch.randperm(len(living), generator=torch.Generator().manual_seed(seed)).to(living.device)]
     other = copy.copy(sae)
-    other.W_dec = torch.empty_like(sae.W_dec)
+    other.W_dec = sae.W_dec.clone()
     other.W_dec[order] = sae.W_dec[order.roll(1)]
     return other
 

@@ -41,7 +41,7 @@ from studies.fakes.rules import (
 )
 from studies.fakes.summary import FakeCell, ForeignCell
 
-FORMAT = 5
+FORMAT = 6
 SWEEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 EXAMPLE_CONTEXTS = 64
 TEXT, NOISE, THRESHOLDS, UNTRAINED = "text", "random tokens", "codes of text", "untrained"

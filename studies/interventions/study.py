@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
@@ -12,8 +11,8 @@ from faithful.base.progress import Reporter, counted, silent
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.common.cache import ResultCache
-from studies.common.codes import activations_of
-from studies.common.controls import beside, made_controls
+from studies.common.codes import moments_of
+from studies.common.controls import beside, frozen_shapes, made_controls
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import ordinary_ids
 from studies.common.results import Done, Row, write_results
@@ -39,8 +38,8 @@ from studies.probes.tasks.packaged import find_tasks
 from studies.probes.tasks.read import load_task
 from studies.statistics.estimates import estimate
 
-FORMAT = 1
-TOGETHER, ROWS_OF_MEAN = 6, 64
+FORMAT = 2
+TOGETHER, ROWS_OF_MOMENTS = 6, 64
 RANDOM = "random latents"
 METRICS = ("scr", "tpp")
 Figures = dict[str, dict[str, float | None]]
@@ -69,7 +68,7 @@ def study_interventions(config: InterventionsConfig, report: Reporter = silent) 
         cells = bench.cells(config, of, report)
         shapes = ordered_shapes(found.saes)
         first = next(iter(shapes))
-        made = {shape: _statistics(found, saes, cells, config.latents) for shape, saes in shapes.items()}
+        made = {shape: _statistics(found, shapes, shape, cells, config.latents) for shape in shapes}
         summary: InterventionsSummary = {
             **found.heading("interventions", config.seed),
             "shape": first,
@@ -147,12 +146,13 @@ class Bench:
     def _measured(
         self, saes: Sequence[TrainedSae], of: tuple[Spurious, Trained], counts: Sequence[int], report: Reporter
     ) -> Iterator[dict[str, Figures]]:
-        mean = self._mean()
+        rows = next(iter(self.rows.values()))[:ROWS_OF_MOMENTS]
+        moments = moments_of(self.found.truncated, rows, self.ordinary)
         made: list[tuple[int, str, Autoencoder]] = []
         for at, sae in enumerate(saes):
             made += [
                 (at, "trained", sae.load()),
-                *((at, name, one) for name, one in made_controls(sae, mean, self.seed).items()),
+                *((at, name, one) for name, one in made_controls(sae, moments, self.seed).items()),
             ]
         pooled = {
             kind: self._pooled(kind, [one for _, _, one in made], report) for kind in dict.fromkeys(self.kinds.values())
@@ -175,11 +175,6 @@ class Bench:
             tally,
         )  # fmt: skip
 
-    def _mean(self) -> torch.Tensor:
-        """Mean activation of the first texts, [d_in]."""
-        rows = next(iter(self.rows.values()))[:ROWS_OF_MEAN]
-        return torch.cat([h for _, _, h in activations_of(self.found.truncated, rows, self.ordinary)]).mean(0).cpu()
-
 
 def _asked(pair: PairData, task: str, of: tuple[Spurious, Trained]) -> Asked:
     return {
@@ -189,13 +184,18 @@ def _asked(pair: PairData, task: str, of: tuple[Spurious, Trained]) -> Asked:
 
 
 def _statistics(
-    found: StudyInput, saes: Sequence[TrainedSae], cells: Mapping[str, Any], counts: Sequence[int]
+    found: StudyInput,
+    shapes: Mapping[str, Sequence[TrainedSae]],
+    shape: str,
+    cells: Mapping[str, Any],
+    counts: Sequence[int],
 ) -> InterventionsStatistics:
     """Means over seeds by corpus, and the controls beside; nothing is contrasted."""
+    saes = shapes[shape]
     names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
-    numbers = dict(zip(saes, seed_numbers(saes), strict=True))
 
-    def of(kind: str, count: int, metric: str) -> dict[str, dict[int, float | None]]:
+    def of(kind: str, count: int, metric: str, saes: Sequence[TrainedSae] = saes) -> dict[str, dict[int, float | None]]:
+        numbers = dict(zip(saes, seed_numbers(saes), strict=True))
         return {
             name: {
                 numbers[sae]: cells[sae.sha256][kind][str(count)][metric]
@@ -212,13 +212,12 @@ def _statistics(
     }
     controls = [kind for kind in dict.fromkeys(k for sae in saes for k in cells[sae.sha256]) if kind != "trained"]
     middle = sorted(counts)[len(counts) // 2]
-    ahead = [
-        one
-        for metric in METRICS
-        for one in beside(
-            f"{metric}_n{middle}", of("trained", middle, metric), {kind: of(kind, middle, metric) for kind in controls}
-        )
-    ]
+    frozen = frozen_shapes(found.saes, shape)
+    ahead = []
+    for metric in METRICS:
+        figures = {kind: of(kind, middle, metric) for kind in controls}
+        figures |= {name: of("trained", middle, metric, shapes[one]) for name, one in frozen.items()}
+        ahead += beside(f"{metric}_n{middle}", of("trained", middle, metric), figures)
     return {"corpora": corpora, "contrasts": [], "beside": ahead}
 
 

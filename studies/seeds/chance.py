@@ -7,7 +7,7 @@ from studies.statistics.numbers import listed
 
 FLOORS = ("floor_random", "floor_covariance", "floor_init", "floor_gaussian")
 STEEP = 0.1
-"""Above it `floor_covariance` is that of few directions: random rows in many dimensions share nothing."""
+"""Above it few directions hold most of the variance: random rows in many dimensions share nothing."""
 AT_CHANCE = "neither shares more features across seeds than chance gives"
 
 
@@ -43,7 +43,7 @@ def floor_notes(summary: Mapping[str, Any]) -> list[str]:
     steep = [name for name in low if (corpora[name].get("floor_covariance") or 0.0) > STEEP]
     if steep:
         said.append(
-            f"Rows drawn by the covariance of the activations of {listed(steep)} share so much since one direction holds"
+            f"Rows drawn by the covariance of the activations of {listed(steep)} share so much since few directions hold"
             " most of the variance, as massive activations make it: that floor tells little of SAEs, which fit it by a few"
             " latents."
         )

@@ -70,7 +70,7 @@ class Explained:
 
 def from_start(sae: TrainedSae) -> dict[str, Tensor] | None:
     """Cosines of an SAE's decoder and encoder rows with the row that both began as, float32 [d_sae]; None where it is not
-    known how it began. Rows of length 0 have 0."""
+    known how it began. Rows of 0, of latents that a gate has shut, have nan."""
     if not has_untrained(sae):
         return None
     begun = init_weights(sae.record["identity"]["init_seed"], sae.d_in, sae.d_sae)
@@ -83,4 +83,5 @@ def from_start(sae: TrainedSae) -> dict[str, Tensor] | None:
 def _cosines(rows: Tensor, others: Tensor) -> Tensor:
     """Cosines of each row with the other's, a part of them at a time."""
     parts = zip(rows.split(ROWS_AT_ONCE), others.split(ROWS_AT_ONCE), strict=True)
-    return torch.cat([torch.nn.functional.cosine_similarity(one, other, dim=1) for one, other in parts])
+    cosines = torch.cat([torch.nn.functional.cosine_similarity(one, other, dim=1) for one, other in parts])
+    return cosines.masked_fill(~rows.any(1), torch.nan)

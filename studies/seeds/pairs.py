@@ -24,7 +24,7 @@ from studies.seeds.matching import Directions, Partners, assign_alive, match, pa
 from studies.seeds.summary import Assignments
 from studies.statistics.records import Measures
 
-VERSION = 3
+VERSION, START = 3, 2
 CODES, PAIRS, LATENTS = "codes", "pairs", "latents"
 
 Solved = dict[str, tuple[str, float]]
@@ -149,7 +149,7 @@ class Matcher:
     def latents(self, sae: TrainedSae) -> dict[str, np.ndarray]:
         """What is known of the latents of an SAE that was matched, float64 [d_sae]: `decoder` and `encoder` (cosines with the
         start), with a panel `density` and `explained`."""
-        found = dict(self._latents.tensors(lambda _: from_start(sae) or {}, sae.sha256))
+        found = dict(self._latents.tensors(lambda _: from_start(sae) or {}, sae.sha256, START))
         if self.panel is not None:
             found |= self._latents.tensors(lambda _: {}, sae.sha256, self._text)
         return {name: values.double().numpy() for name, values in found.items()}

@@ -32,7 +32,7 @@ class Latents:
         others: how many those are.
         density: share of panel tokens on which each fires; None without a panel.
         explained: share of the panel's variance that each explains (`studies.seeds.latents.Explained`); None without one.
-        decoder, encoder: cosines with the start; None where that is not known.
+        decoder, encoder: cosines with the start, nan for rows of 0; None where that is not known.
     """
 
     sae: TrainedSae
@@ -136,5 +136,9 @@ def _part(of: np.ndarray | None, stable: np.ndarray) -> float | None:
 
 
 def _mean(of: np.ndarray | None, chosen: np.ndarray | None = None) -> float | None:
-    some = of if of is None or chosen is None else of[chosen]
-    return None if some is None or not len(some) else float(some.mean())
+    """The mean of the chosen values that there are."""
+    if of is None:
+        return None
+    some = of if chosen is None else of[chosen]
+    some = some[~np.isnan(some)]
+    return float(some.mean()) if len(some) else None

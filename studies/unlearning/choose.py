@@ -38,19 +38,23 @@ def choose(forget: Answers, retain: Answers, allowed: float) -> tuple[int | None
     for second in (True, False):
         of_forget, of_retain = (one.lost(one.second == second) for one in (forget, retain))
         fits = of_retain <= allowed * retain.clean[retain.second == second].mean()
-        best = np.where(fits, of_forget, -np.inf)
-        place = int(np.argmax(best)) if len(best) else 0
-        found.append(place if len(best) and best[place] > 0 else None)
+        found.append(_best(of_forget, fits))
     return found[0], found[1]
 
 
+def _best(lost: np.ndarray, fits: np.ndarray) -> int | None:
+    """The first of the settings that fit which lose most; None where none loses any."""
+    best = np.where(fits, lost, -np.inf)
+    place = int(np.argmax(best)) if len(best) else 0
+    return place if len(best) and best[place] > 0 else None
+
+
 def best_of_all(forget: Answers, retain: Answers, allowed: float) -> float:
-    """The largest loss of any setting on the questions that it is chosen on, less its loss on the rest: what choosing and
-    scoring on the same questions reports."""
+    """What choosing as `choose` does reports where it scores on the questions that it chooses on: the largest loss of the
+    settings that fit, less what that setting loses on the rest; 0 where none loses any."""
     of_forget, of_retain = forget.lost(), retain.lost()
-    fits = of_retain <= allowed * retain.clean.mean()
-    gains = np.where(fits, of_forget - of_retain, 0.0)
-    return float(max(0.0, gains.max(initial=0.0)))
+    place = _best(of_forget, of_retain <= allowed * retain.clean.mean())
+    return 0.0 if place is None else float(of_forget[place] - of_retain[place])
 
 
 def differences(of: Answers, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -8,14 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faithful.activations.quality import Splice
+from faithful.activations.quality import Splice, rows_that_fit
 from faithful.hooks.hook import Hook
 from faithful.hooks.padding import length_buckets, pad
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
 from studies.unlearning.questions import Asked
 
-ROWS_AT_ONCE = {"cpu": 64, "cuda": 256}
 NEAREST = 10
 
 
@@ -39,8 +38,9 @@ class Firing:
         return usable[np.argsort(-self.forget[usable], kind="stable")][:count]
 
     def like(self, latents: np.ndarray, seed: int) -> np.ndarray:
-        """As many others of about equal density over both texts, drawn at random: for each one of the ten nearest left."""
-        density = (self.forget + self.retain) / 2
+        """As many others of about equal density on the forget text, drawn at random: for each one of the ten nearest left
+        that fire there."""
+        density = self.forget
         generator = np.random.default_rng([seed, *latents.tolist()])
         free = (density > 0) & ~np.isin(np.arange(len(density)), latents)
         drawn = []
@@ -103,7 +103,7 @@ def answered(
     splice = Splice(model, hook)
     clean = np.zeros(len(asked.question))
     under = {name: np.zeros((len(clamps), len(clean))) for name, (_, clamps) in saes.items()}
-    for rows in length_buckets(asked.rows, ROWS_AT_ONCE.get(device.type, 64)):
+    for rows in length_buckets(asked.rows, rows_that_fit(model, asked.rows)):
         batch = _batch(asked, rows, ordinary, hook, device)
         log_p = splice.clean(batch.ids, batch.at, batch.scored)
         plain = _of_choices(asked, batch, log_p, len(clean))

@@ -1,5 +1,6 @@
 """What `faithful study unlearning` is told, and its record."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from faithful.base.errors import FaithfulError
 from faithful.options.marks import SETTING, Count
+from generation.files.local_files import builder_of
 from studies.common.config import StudyConfig
 from studies.common.forecast import Size, StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
@@ -15,6 +17,8 @@ from studies.statistics.headlines import Headline, Wording
 EMBEDDED = ("stdlib", "prose")
 """Sets of questions that need no network: which word continues a passage of the embedded text."""
 TOKENS_PER_QUESTION = 48
+LEAST = 8
+"""Questions of a side, so that either half tells something."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def _cost(config: UnlearningConfig, work: Work) -> StudyCost:
     """The panel is encoded, and every question is answered once per setting and for the controls."""
     panel = config.tokens or panel_tokens(work.device, work.context)
     asked = 2 * (config.questions or question_count(work.device, work.context)) * TOKENS_PER_QUESTION
-    settings = len(config.thresholds) * len(config.latents) * len(config.multipliers) + 4
+    settings = len(config.thresholds) * len(config.latents) * len(config.multipliers)
+    settings = 2 * settings + 4  # of the SAE and of its untrained start
     read = panel + asked * settings * work.saes
     return StudyCost(read, panel * (work.forward + work.encode) + asked * settings * work.saes * work.full)
 
@@ -70,12 +75,17 @@ def refuse(config: UnlearningConfig) -> None:
     if named[0] is not None and named[0] == named[1]:
         raise FaithfulError(f"The questions of both sides are {named[0]}; name two sets of questions.")
     for place in named:
-        if place is not None and Path(place).suffix and not Path(place).expanduser().exists():
+        if place is not None and builder_of(Path(place)) and not Path(place).expanduser().exists():
             raise FaithfulError(f"There is no file {place} with questions; see --forget-questions.")
     if config.answers not in ("text", "letters"):
         raise FaithfulError(f"'{config.answers}' is no way to answer; choose text or letters.")
+    if config.questions is not None and config.questions < LEAST:
+        raise FaithfulError(f"--questions {config.questions} are too few of each side; ask at least {LEAST}.")
+    if not 0 <= config.allowed <= 1:
+        raise FaithfulError(f"--allowed {config.allowed:g} is no share of the retain accuracy; give one from 0 to 1.")
     odd = [share for share in config.thresholds if not 0 < share <= 1]
-    odd += [count for count in config.latents if count < 1] + [many for many in config.multipliers if many < 0]
+    odd += [count for count in config.latents if count < 1]
+    odd += [many for many in config.multipliers if not 0 <= many < math.inf]
     if odd or not (config.thresholds and config.latents and config.multipliers):
         raise FaithfulError(
             f"There is no setting to clamp with{f' in {odd[0]:g}' if odd else ''}; thresholds are shares above 0, latents at"

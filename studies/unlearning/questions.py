@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,13 @@ from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.probes.tasks.rows import rows_of
-from studies.unlearning.config import EMBEDDED
+from studies.unlearning.config import EMBEDDED, LEAST
 
 COLUMNS = ("question", "choices", "answer")
 HINT = "questions have question, choices (a list) and answer (the place, letter or text of the right choice)"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 HUB = {"wmdp": "cais/wmdp", "mmlu": "cais/mmlu"}
-LEAST, CHOICES = 8, 4
+CHOICES = 4
 PROMPT_TOKENS, LATEST = 24, 16
 
 
@@ -92,12 +93,20 @@ def _read(place: str) -> Iterator[Question]:
     """Questions of a file or of a set on the Hub."""
     name, _, part = place.partition("-" if place.startswith("wmdp-") else ":")
     options: dict[str, str] = {}
-    if name in HUB and not part:
+    known = None if Path(place).expanduser().exists() else HUB.get(name)
+    if known and not part:
         raise FaithfulError(f"'{place}' names no part; write wmdp-bio, or mmlu:high_school_geography.")
-    if name in HUB:
+    if known:
         options = {"config": place if name == "wmdp" else part, "split": "test"}
-    for number, row in enumerate(rows_of(HUB.get(name, place), COLUMNS, HINT, **options), 1):
-        yield _question(row, f"{place}, question {number}")
+    for number, row in enumerate(rows_of(known or place, COLUMNS, HINT, **options), 1):
+        one = _question(row, f"{place}, question {number}")
+        distinct = {choice.strip() for choice in one.choices} - {""}
+        if len(distinct) == len(one.choices):
+            yield one
+        elif not known:  # those of a set that is not the user's are left out
+            raise FaithfulError(
+                f"{place}, question {number} has choices that are empty or alike; each needs its own text."
+            )
 
 
 def _question(row: Mapping[str, Any], where: str) -> Question:

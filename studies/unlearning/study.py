@@ -1,6 +1,6 @@
 """`faithful study unlearning`: latents that fire on one text alone are clamped, and the model is asked about both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
-from studies.common.controls import beside
+from studies.common.controls import beside, frozen_shapes
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import load_panel
 from studies.common.results import Done, Row, write_results
@@ -65,6 +65,8 @@ def study_unlearning(config: UnlearningConfig, report: Reporter = silent) -> Don
             shape: _Shape(found, saes, cells, bench, second, sides["forget"]["at_chance"], shape == first)
             for shape, saes in shapes.items()
         }
+        frozen = {name: made[shape].unlearned for name, shape in frozen_shapes(found.saes, first).items()}
+        made[first].statistics["beside"] += beside(HEADLINE.metric, made[first].unlearned, frozen)
         summary: UnlearningSummary = {
             **found.heading("unlearning", config.seed),
             "shape": first,
@@ -157,21 +159,28 @@ class _Shape:
         ]
         self.lost = [self._lost(at, None) for at in range(len(saes))]
         self.best = [best_of_all(of["forget"], of["retain"], bench.allowed) for of in self.answers]
-        names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
-        units = min(len(one) for one in second.values())
-        figures = self._figures(names, units)
+        self.names = names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
+        self.units = min(len(one) for one in second.values())
+        lost = dict(enumerate(self.lost))
+        controls = {name: self._by_corpus(self._with(name), 1, -1) for name in CONTROLS}
+        self.unlearned = self._by_corpus(lost, 1, -1)
+        figures: dict[str, dict[str, Any]] = {
+            HEADLINE.metric: self.unlearned,
+            "forget_lost": self._by_corpus(lost, 1, 0),
+            "retain_lost": self._by_corpus(lost, 0, 1),
+            "best_of_all": {
+                name: {self.numbers[at]: one for at, one in enumerate(self.best) if saes[at].corpus == name}
+                for name in names
+            },
+        }
         self.statistics: UnlearningStatistics = {
             **summarise(
                 HEADLINE, figures, found.own, is_headline=is_headline, controls=found.controls,
                 nothing=names if at_chance else (), chance=AT_CHANCE,
             ),
             "curves": {name: self._curve(name) for name in names},
-            "beside": beside(HEADLINE.metric, figures[HEADLINE.metric], {c: figures[f"unlearned {c}"] for c in CONTROLS}),
+            "beside": beside(HEADLINE.metric, self.unlearned, controls),
         }  # fmt: skip
-        for of in self.statistics["corpora"].values():
-            for control in CONTROLS:
-                of.pop(f"unlearned {control}")
-        self.statistics["contrasts"] = [one for one in self.statistics["contrasts"] if " " not in one["metric"]]
 
     def _lost(self, at: int, control: str | None) -> Lost:
         """Accuracy lost under what was chosen for each half, with the SAE or a control in its place."""
@@ -185,27 +194,19 @@ class _Shape:
             found.append(differences(of[side], *halves))
         return Lost.of(found, self.seed)
 
-    def _figures(self, names: Sequence[str], units: int) -> dict[str, dict[str, Any]]:
-        """By metric and corpus, per seed, with what they become under other questions."""
-        kinds: dict[str, list[Lost]] = {"": self.lost}
-        kinds |= {f" {control}": [self._lost(at, control) for at in range(len(self.saes))] for control in CONTROLS}
-        found: dict[str, dict[str, Any]] = {}
-        for kind, lost in kinds.items():
-            for metric, sides in {"unlearned": (1, -1), "forget_lost": (1, 0), "retain_lost": (0, 1)}.items():
-                if kind and metric != "unlearned":
-                    continue
-                for name in names:
-                    mine = {
-                        n: one for n, one, sae in zip(self.numbers, lost, self.saes, strict=True) if sae.corpus == name
-                    }
-                    values = {n: sides[0] * one.forget + sides[1] * one.retain for n, one in mine.items()}
-                    draws = {n: sides[0] * one.draws[0] + sides[1] * one.draws[1] for n, one in mine.items()}
-                    found.setdefault(metric + kind, {})[name] = Resampled(values, draws, units)
-        found["best_of_all"] = {
-            name: {n: one for n, one, sae in zip(self.numbers, self.best, self.saes, strict=True) if sae.corpus == name}
-            for name in names
-        }
+    def _by_corpus(self, lost: Mapping[int, Lost], forget: int, retain: int) -> dict[str, Resampled]:
+        """A sum of both sides, of SAEs by their places: by corpus, per seed, with what it becomes under other questions."""
+        found: dict[str, Resampled] = {}
+        for name in self.names:
+            mine = {self.numbers[at]: one for at, one in lost.items() if self.saes[at].corpus == name}
+            values = {n: forget * one.forget + retain * one.retain for n, one in mine.items()}
+            draws = {n: forget * one.draws[0] + retain * one.draws[1] for n, one in mine.items()}
+            found[name] = Resampled(values, draws, self.units)
         return found
+
+    def _with(self, control: str) -> dict[int, Lost]:
+        """What is lost with a control, of the SAEs that have it, by their places."""
+        return {at: self._lost(at, control) for at, cell in enumerate(self.cells) if control in cell["controls"]}
 
     def _curve(self, name: str) -> list[dict[str, Any]]:
         """Every setting with the mean accuracy lost on both sides, over all questions."""
@@ -232,7 +233,7 @@ class _Shape:
                 "unlearned": lost.forget - lost.retain, "forget_lost": lost.forget, "retain_lost": lost.retain,
                 "best_of_all": self.best[at],
             }  # fmt: skip
-            for control in CONTROLS:
+            for control in self.cells[at]["controls"]:
                 other = self._lost(at, control)
                 figures[f"unlearned_{control.split()[0]}"] = other.forget - other.retain
             rows += [replace(base, metric=name, value=value) for name, value in figures.items()]

@@ -9,7 +9,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter
 from faithful.formats.record import weights_sha256
-from faithful.sae.variant import DEFAULT, kind_of
+from faithful.sae.variant import DEFAULT, Variant, kind_of
 from faithful.store.saes import TrainedSae, by_corpus, corpora_beside, find_saes, ordered_shapes
 from faithful.store.shape import short_name
 from generation.writing.identity import sampling_of
@@ -25,14 +25,18 @@ from studies.variants.summary import VariantsSummary
 FREE = {"init_seed", "variant", "variant_version", "parameters", "objective", "schedule"}
 """What SAEs that are compared may differ in; all else of their identity decides their weights too."""
 SAME = "its SAEs are TopK's, bit for bit"
+SHARED = "shared_feature_ratio"
+SHUT = "its shut latents count as not shared"
 
 
 class Group(NamedTuple):
-    """SAEs of one corpus, hook, width and k: shapes by their variant, that of TopK first, and which are controls."""
+    """SAEs of one corpus, hook, width and k: shapes by their variant, that of TopK first, which are controls, and
+    which shut latents."""
 
     corpus: str
     shapes: dict[str, str]
     controls: set[str]
+    gated: set[str]
 
 
 def study_variants(config: VariantsConfig, report: Reporter) -> Done:
@@ -90,10 +94,12 @@ def _groups(saes: Sequence[TrainedSae]) -> list[Group]:
             identity = of[0].identity
             place = corpus, f"{identity['hook']}-f{identity['d_sae']}-k{identity['k']}"
             variant = short_name(identity.get("variant", DEFAULT), identity.get("parameters", {}))
-            group = found.setdefault(place, Group(corpus, {}, set()))
+            group = found.setdefault(place, Group(corpus, {}, set(), set()))
             group.shapes[variant] = shape
             if kind_of(identity).control:
                 group.controls.add(variant)
+            if kind_of(identity).gate is not Variant.gate:
+                group.gated.add(variant)
             for sae in of:
                 _refuse_otherwise(trained.setdefault(place, sae), sae)
     compared = [group for group in found.values() if len(group.shapes) > 1 and DEFAULT in group.shapes]
@@ -147,14 +153,10 @@ def _comparisons(group: Group, read: Read, is_family: bool, same: Sequence[str])
             lacking = DEFAULT if not plain else variant
             why = f"{metric} of {lacking} was not measured" if not (plain and figures) else None
             names = f"{variant}{on}", f"{DEFAULT}{on}"
-            found.append(
-                (
-                    headline,
-                    Comparison(
-                        *names, metric, figures, plain, leads, undefined=why, chance=SAME if variant in same else None
-                    ),
-                )
-            )
+            shut = SHUT if metric == SHARED and variant in group.gated else None
+            by_construction = SAME if variant in same else shut
+            compared = Comparison(*names, metric, figures, plain, leads, undefined=why, chance=by_construction)
+            found.append((headline, compared))
     return found
 
 

@@ -50,15 +50,25 @@ def test_no_row_of_a_permuted_decoder_stays_and_codes_do() -> None:
     assert not torch.equal(other.W_dec, permuted_sae(sae, seed=2).W_dec)
 
 
+def test_no_living_latent_gets_the_row_of_one_that_is_shut() -> None:
+    sae = random_sae(8, 24, 4, seed=0)
+    sae.W_dec[::2] = 0
+    other = permuted_sae(sae, seed=1)
+    assert not other.W_dec[::2].any() and other.W_dec[1::2].any(1).all()
+    same = (sae.W_dec[1::2, None] == other.W_dec[None, 1::2]).all(-1)
+    assert same.sum(0).tolist() == same.sum(1).tolist() == [1] * 12 and not same.diagonal().any()
+
+
 def test_an_sae_from_elsewhere_has_no_known_start(tmp_path: Path) -> None:
     write_recorded(tmp_path / "ours", "own", 3, 8, 24)
     write_plain(tmp_path / "theirs", 8, 24)
     mean = torch.full((8,), 0.5)
     (ours,), (theirs,) = find_saes([tmp_path / "ours"]), find_saes([tmp_path / "theirs"])
-    made = made_controls(ours, mean, seed=0)
+    moments = Moments(mean, torch.eye(8, dtype=torch.float64), 9)
+    made = made_controls(ours, moments, seed=0)
     assert list(made) == [PERMUTED, UNTRAINED] and torch.equal(made[UNTRAINED].b_dec, mean)
     assert torch.equal(made[UNTRAINED].W_enc.T, made[UNTRAINED].W_dec)
-    assert list(made_controls(theirs, mean, seed=0)) == list(made_controls(ours, None, seed=0)) == [PERMUTED]
+    assert list(made_controls(theirs, moments, seed=0)) == list(made_controls(ours, None, seed=0)) == [PERMUTED]
 
 
 def test_an_untrained_sae_is_of_the_kind_of_the_trained_one(run: Path, tmp_path: Path) -> None:
@@ -79,6 +89,8 @@ def test_an_untrained_sae_is_of_the_kind_of_the_trained_one(run: Path, tmp_path:
     assert begun.activation == "jumprelu" and begun.k is None and torch.equal(begun.W_dec, topk.W_dec)
     assert float((begun.encode(x) > 0).sum(1).double().mean()) == pytest.approx(topk.k, rel=0.1)
     assert untrained_sae(other, mean).activation == "topk"
+    made = made_controls(other, pooled([one, two]), seed=0)[UNTRAINED]
+    assert made.activation == "jumprelu" and torch.equal(made.encode(x), begun.encode(x))
 
 
 def test_the_common_threshold_is_0_where_all_fire_too_little() -> None:

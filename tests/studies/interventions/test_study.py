@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from faithful.base.errors import FaithfulError
+from studies.interventions import study
 from studies.interventions.config import MARK, REASONS, STUDY, InterventionsConfig
 from studies.interventions.study import Bench, study_interventions
 from studies.interventions.tables import interventions_tables
@@ -36,6 +37,14 @@ def test_it_says_what_it_is_not_and_has_no_verdict(intervened: Intervened) -> No
     tables = interventions_tables(summary)
     assert sum(table.title.startswith(MARK) for table in tables) == 2
     assert all(len(row) == len(table.header) for table in tables for row in table.rows)
+
+
+def test_frozen_saes_of_the_run_stand_beside(intervened: Intervened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very SAEs as if they were frozen: as good as they are."""
+    monkeypatch.setattr(study, "frozen_shapes", lambda _, shape: {"frozen-decoder": shape})
+    beside = study.study_interventions(intervened[0]).summary["beside"]
+    mine = [one for one in beside if one["control"] == "frozen-decoder"]
+    assert {one["corpus"] for one in mine} == {"own", "cool"} and all(one["ahead"] == 0 for one in mine)
 
 
 def test_again_takes_everything_as_it_is(intervened: Intervened, monkeypatch: pytest.MonkeyPatch) -> None:

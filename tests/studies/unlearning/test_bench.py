@@ -1,13 +1,17 @@
 """What is measured of an SAE: the settings in order, and how its latents fire."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
 
 from studies.common.codes import Codes
-from studies.unlearning.bench import Setting, _firing, settings_of
+from studies.unlearning.bench import Bench, Setting, _firing, settings_of
 from studies.unlearning.config import UnlearningConfig
+from tests.studies.unlearning.planted import planted_asked
 
 
 def test_settings_begin_with_the_mildest() -> None:
@@ -22,3 +26,18 @@ def test_firing_is_counted_on_each_side_and_measured_on_what_is_to_go() -> None:
     found = _firing(Codes(values, latents, 4), np.array([0, 0, 1]))
     assert found["forget"].tolist() == [1, 0, 0.5, 0] and found["retain"].tolist() == [1, 0, 0, 1]
     assert found["strength"].tolist() == [3, 0, 1, 0]
+
+
+def test_other_answers_are_other_cells(tmp_path: Path) -> None:
+    """The same contexts and choices, with another one right."""
+    found: Any = SimpleNamespace(spec=SimpleNamespace(revision="", dtype=""), hook=SimpleNamespace(name=""))
+    panel: Any = SimpleNamespace(sha256="")
+    asked = planted_asked("secret", 0)
+
+    def bench(answers: np.ndarray) -> Bench:
+        config = UnlearningConfig((), tmp_path)
+        return Bench(config, found, panel, {"forget": replace(asked, answers=answers)}, {})
+
+    bench(asked.answers)._cells.put({}, "an SAE")
+    assert bench(asked.answers)._cells.get("an SAE") == {}
+    assert bench(asked.answers + 1)._cells.get("an SAE") is None

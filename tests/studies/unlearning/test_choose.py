@@ -30,6 +30,14 @@ def test_a_setting_that_costs_the_rest_too_much_is_not_chosen() -> None:
     assert best_of_all(forget, retain, 0.01) == best_of_all(forget, retain, 0.6) == 0.5
 
 
+def test_the_best_of_all_is_what_would_be_chosen() -> None:
+    """Setting 0 loses most of the forget questions, setting 1 more of them than of the rest."""
+    forget = answers([0, 0, 0, 1], [0, 1, 0, 1])
+    retain = answers([0, 1, 0, 1], [1, 1, 1, 1])
+    assert choose(forget, retain, 0.6) == (0, 0) and best_of_all(forget, retain, 0.6) == 0.25
+    assert best_of_all(forget, retain, 0.01) == 0.5
+
+
 def test_where_nothing_is_lost_nothing_is_chosen() -> None:
     forget = answers([1, 1, 1, 1], [0, 0, 0, 0], clean=[0, 1, 0, 1])
     same = answers([1] * 4, [0] * 4)

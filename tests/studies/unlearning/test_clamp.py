@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from faithful.activations.quality import LOGITS_PER_FORWARD
 from studies.common.controls import permuted_sae
 from studies.unlearning.clamp import Clamp, Firing, answered
 from tests.studies.unlearning.planted import (
@@ -31,6 +32,24 @@ def test_random_latents_are_others_of_about_the_same_density() -> None:
     assert len(set(drawn)) == 3 and not set(drawn) & {0, 1, 2} and (density[drawn] == 0.01).all()
     assert drawn.tolist() == firing.like(np.arange(3), seed=1).tolist()
     assert len(firing.like(np.arange(50), seed=1)) == 10
+
+
+def test_random_latents_fire_on_what_is_to_go_as_often_as_the_chosen_ones() -> None:
+    """The chosen latent fires on nothing but the forget text; the others of its mean density fire there half as often."""
+    forget = np.array([0.4, *[0.2] * 12, *[0.4] * 12, 0])
+    retain = np.array([0.0, *[0.2] * 12, *[0.8] * 12, 0.4])
+    drawn = Firing(forget, retain, forget).like(np.array([0]), seed=0)
+    assert forget[drawn].tolist() == [0.4]
+    assert 25 not in Firing(forget, retain, forget).like(np.arange(13), seed=0)
+
+
+def test_contexts_that_are_read_at_once_have_logits_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, asked, seen = planted_model(), planted_asked("secret", 0), list[int]()
+    monkeypatch.setitem(LOGITS_PER_FORWARD, "cpu", 3 * 40 * max(len(row) for row in asked.rows))
+    model.register_forward_pre_hook(lambda _, __, kwargs: seen.append(len(kwargs["input_ids"])), with_kwargs=True)
+    nothing = Clamp(np.zeros(0, np.int64), np.zeros(0, np.float32))
+    answered(model, HOOK, asked, ORDINARY, {"": (planted_sae(), [nothing])})
+    assert max(seen) == 3
 
 
 def test_clamping_the_planted_latent_takes_its_answer_away_and_no_other() -> None:

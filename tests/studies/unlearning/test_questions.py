@@ -15,6 +15,7 @@ from faithful.models.load import load_model
 from faithful.models.spec import resolve_model
 from faithful.models.tokenizer import load_tokenizer
 from studies.probes.tasks.embedded import EmbeddedText
+from studies.unlearning import questions
 from studies.unlearning.questions import Question, Questions, ask, load_questions, prompt
 
 NO_TEXT: Any = None
@@ -68,12 +69,27 @@ def test_an_answer_is_a_place_a_letter_or_a_text(answer: Any, place: int, tmp_pa
         ({"choices": ["one"]}, r"question 1 has 1 choice; each needs at least two"),
         ({"choices": "one"}, r"question 1 has no list of choices"),
         ({"question": " "}, r"question 1 is empty"),
+        ({"choices": ["one", "two", " one"]}, r"question 1 has choices that are empty or alike"),
+        ({"choices": ["one", "two", " "]}, r"question 1 has choices that are empty or alike"),
     ],
 )
 def test_questions_that_cannot_be_asked_are_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
     rows = [ROWS[0] | change, *ROWS[1:]]
     with pytest.raises(FaithfulError, match=said):
         load_questions(str(write_jsonl(rows, tmp_path)), 99, 0, NO_TEXT)
+
+
+def test_a_file_called_like_a_set_of_the_hub_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wmdp-bio").mkdir()
+    write_jsonl(ROWS, tmp_path / "wmdp-bio")
+    assert len(load_questions("wmdp-bio", 99, 0, NO_TEXT).items) == 10
+
+
+def test_questions_of_the_hub_that_cannot_be_told_apart_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{**ROWS[0], "choices": ["one", "one", "two"]}, *ROWS[1:]]
+    monkeypatch.setattr(questions, "rows_of", lambda *_, **__: rows)
+    assert len(load_questions("wmdp-bio", 99, 0, NO_TEXT).items) == 9
 
 
 def test_files_without_answers_and_with_few_questions_are_refused(tmp_path: Path) -> None:

@@ -1,17 +1,24 @@
 """The study of a small run, and what it refuses."""
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from faithful.base.errors import FaithfulError
-from studies.unlearning.bench import Bench
+from faithful.store.saes import find_saes
+from studies.unlearning import study
+from studies.unlearning.bench import Bench, Setting
+from studies.unlearning.choose import SIDES
 from studies.unlearning.config import UnlearningConfig
-from studies.unlearning.study import AT_CHANCE, study_unlearning
+from studies.unlearning.study import AT_CHANCE, _Shape, study_unlearning
 from tests.documented import keys_of_contrasts, names_of_study, undocumented
+from tests.studies.random_saes import write_recorded
 
 Unlearned = tuple[UnlearningConfig, dict[str, Any]]
 
@@ -29,20 +36,46 @@ def test_the_summary_says_what_was_asked_and_what_was_lost(unlearned: Unlearned)
     assert sorted(curve["parameter"].unique()) == [1, 8] and len(curve) == 12
     of_own = table.filter((pl.col("metric") == "unlearned") & (pl.col("corpus") == "own"))["value"]
     assert of_own.mean() == pytest.approx(summary["corpora"]["own"]["unlearned"]["value"])
-    assert {one["control"] for one in summary["beside"]} == {"random latents", "permuted decoder"}
+    assert {one["control"] for one in summary["beside"]} == {
+        "random latents", "permuted decoder", "untrained start",
+    }  # fmt: skip
+    assert set(table["metric"]) >= {"unlearned_random", "unlearned_permuted", "unlearned_untrained"}
 
 
-def test_a_model_that_answers_at_chance_decides_nothing(unlearned: Unlearned) -> None:
-    summary = unlearned[1]
-    assert summary["sides"]["forget"]["at_chance"]
-    (headline,) = [one for one in summary["contrasts"] if one["headline"]]
-    assert headline["verdict"] in ("cannot be decided: 3 seeds", f"cannot be decided: {AT_CHANCE}")
+@pytest.mark.parametrize("at_chance", [True, False])
+def test_a_model_that_answers_at_chance_decides_nothing(at_chance: bool, tmp_path: Path) -> None:
+    """Six seeds that would decide."""
+    generator, second = np.random.default_rng(0), np.arange(40) >= 20
+    for corpus, seed in product(("own", "cool"), range(6)):
+        write_recorded(tmp_path, corpus, seed, 8, 16)
+    saes, cells = find_saes([tmp_path]), {}
+    for sae in saes:
+        kept = [(generator.random(40) < (0.2 if sae.corpus == "own" else 0.8)).astype(int).tolist()]
+        clean = {side: [1] * 40 for side in SIDES}
+        cells[sae.sha256] = {
+            "chosen": [0, 0], "clean": clean, "clamped": {"forget": kept, "retain": [[1] * 40]}, "controls": {},
+        }  # fmt: skip
+    found: Any = SimpleNamespace(names=["own", "cool"], own="own", controls={})
+    bench: Any = SimpleNamespace(settings=[Setting(0.01, 5, 1.0)], seed=0, allowed=0.01)
+    halves = dict.fromkeys(SIDES, second)
+    of = _Shape(found, saes, cells, bench, halves, at_chance, is_headline=True)
+    (headline,) = [one for one in of.statistics["contrasts"] if one["headline"]]
+    assert headline["seeds"] == 6
+    assert headline["verdict"] == (f"cannot be decided: {AT_CHANCE}" if at_chance else "differs")
 
 
 def test_every_figure_has_its_line_in_the_documentation(unlearned: Unlearned) -> None:
     config, summary = unlearned
     assert undocumented("Study unlearning", names_of_study(config.out)) == []
     assert undocumented("Statistics", keys_of_contrasts(summary)) == []
+
+
+def test_frozen_saes_of_the_run_stand_beside(unlearned: Unlearned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very SAEs as if they were frozen: as good as they are."""
+    monkeypatch.setattr(study, "frozen_shapes", lambda _, shape: {"frozen-decoder": shape})
+    beside = study.study_unlearning(unlearned[0]).summary["beside"]
+    mine = [one for one in beside if one["control"] == "frozen-decoder"]
+    assert {one["corpus"] for one in mine} == {"own", "cool"} and all(one["ahead"] == 0 for one in mine)
 
 
 def test_again_takes_everything_as_it_is(unlearned: Unlearned, monkeypatch: pytest.MonkeyPatch) -> None:

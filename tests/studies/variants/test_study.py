@@ -8,9 +8,10 @@ import pytest
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.store.saes import find_saes
+from studies.common.results import Row
 from studies.variants.config import STUDY, VariantsConfig
-from studies.variants.study import study_variants
-from tests.studies.variants.known import studied, written
+from studies.variants.study import SHUT, study_variants
+from tests.studies.variants.known import SEEDS, SETTINGS, studied, table, written
 
 
 def test_every_figure_is_contrasted_at_equal_seeds(by_hand: Path) -> None:
@@ -90,3 +91,20 @@ def test_a_setting_that_differs_beside_the_variant_is_named(
     words = name.replace("_", " ")
     with pytest.raises(FaithfulError, match=rf"differ in {words} too \(({before} and {after}|{after} and {before})\)"):
         studied(by_hand)
+
+
+def test_that_shut_latents_are_not_shared_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the latents are shut: the ratio falls by half by construction."""
+    monkeypatch.setitem(SETTINGS, "compression", {"keep": 0.5})
+    for seed in SEEDS:
+        for name in ("topk", "anneal", "compression"):
+            written(tmp_path, "own", name, seed, 0.2)
+    shapes = {sae.shape: 0.3 if sae.shape.endswith("k4") else 0.1 for sae in find_saes([tmp_path / "saes"])}
+    rows = [
+        Row("seeds", "own", "shared_feature_ratio", ratio * (1 + one * other / 99), seed=other, other_seed=one, shape=shape)
+        for shape, ratio in shapes.items() for one in SEEDS for other in range(one)
+    ]  # fmt: skip
+    table(tmp_path, "seeds", rows)
+    of = [one for one in studied(tmp_path).summary["contrasts"] if one["metric"] == "shared_feature_ratio"]
+    found = {one["a"].partition("-")[0]: one["verdict"] for one in of if one["headline"]}
+    assert found["compression"] == f"cannot be decided: {SHUT}" and "decided" not in found["anneal"]
