@@ -265,9 +265,13 @@ def _evaluate(evaluate: Any, name: str, stated: Stated[Any], run: str | None, as
         done = evaluate(stated.build(saes=saes, out=out), report)
     if as_json:
         print_json(done.summary | {"folder": str(done.folder), "rows": [vars(row) for row in done.rows]})
-        return
-    from studies.bridge.results import bridge_table
+    else:
+        from studies.bridge.results import bridge_table
 
-    table = bridge_table(done.rows)
-    print_table(table.title, table.rows, table.header)
-    say(f"SAEBench's own JSON and results.parquet: {done.folder}")
+        table = bridge_table(done.rows)
+        print_table(table.title, table.rows, table.header)
+        say(f"SAEBench's own JSON and results.parquet: {done.folder}")
+    if done.failed:
+        from faithful.base.errors import FaithfulError
+
+        raise FaithfulError(done.failed)

@@ -23,8 +23,6 @@ class BridgeConfig:
     """Python of the environment that SAEBench is installed in; `faithful doctor` says how to make one."""
     device: str | None = None
     """cpu or cuda; default: what the machine has."""
-    dtype: str | None = None
-    """Type the model runs in."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,8 @@ class SaeBenchConfig(BridgeConfig):
 
     evals: Annotated[Names, names("--evals")] = ("core", "sparse_probing")
     """core, sparse_probing and absorption, those wanted."""
+    dtype: str | None = None
+    """Type the model runs in."""
     corpora: Annotated[tuple[Path, ...], names("--corpus")] = ()
     """Corpus whose held-out text `core` reads, or a run; repeat it. Default: those trained on."""
     tokens: Count | None = None
@@ -45,13 +45,13 @@ class SaeBenchConfig(BridgeConfig):
     ks: Annotated[tuple[int, ...], SETTING] = (1, 2, 5, 10, 20, 50)
     """Features of the k-sparse probes."""
     train_size: Annotated[CountOrNone | None, SETTING] = None
-    """Training examples of a task, at most, before classes are balanced; by default as in study probes."""
+    """Training examples of a task that is named, at most, before classes are balanced; by default as in study probes."""
     test_size: Annotated[CountOrNone | None, SETTING] = None
     """Test examples of a task, the same."""
     context: Annotated[CountOrNone | None, SETTING] = None
     """Tokens per context, BOS included; by default as the SAEs were trained."""
     seed: int = 0
-    """Of the examples drawn; SAEBench's own choices keep its seed, 42."""
+    """Of the examples that the tasks draw; what SAEBench draws itself has the seed 42."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_atomically, write_json
 from faithful.formats.files import CONFIG
-from faithful.hooks.hook import MODULE
+from faithful.hooks.hook import MODULE, Hook
 from faithful.store.saes import TrainedSae
 from studies.common.inputs import StudyInput
 
@@ -24,11 +24,26 @@ TRAPS = ("llama", "gemma", "bert", "t5", "wav2vec2")
 MOST_ROWS = 16
 
 
+def absorption_layer(hook: Hook) -> int:
+    """The layer whose resid_post the SAEs read: SAEBench's absorption reads no other place.
+
+    Raises:
+        FaithfulError: no layer's resid_post is what they read.
+    """
+    layer = hook.layer - (hook.kind == "resid_pre")
+    if hook.kind not in ("resid_pre", "resid_post") or layer < 0:
+        raise FaithfulError(
+            f"These SAEs read {hook.name}; SAEBench's absorption reads what leaves a layer (resid_post, or resid_pre of the"
+            " next): leave absorption out, or name other SAEs."
+        )
+    return layer
+
+
 def check_saes(found: StudyInput) -> dict[str, TrainedSae]:
     """The SAEs by names that file names may have.
 
     Raises:
-        FaithfulError: one that SAEBench would not read, or would read at another place.
+        FaithfulError: one that SAEBench would not read.
     """
     hook = found.hook
     if hook.kind == MODULE or hook.centred or not hook.bos:

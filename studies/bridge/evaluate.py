@@ -10,12 +10,14 @@ from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent
+from faithful.base.records import read_cache, write_record
 from faithful.models.presets import tiny_path
 from faithful.store.saes import TrainedSae
 from studies.bridge.config import BridgeConfig, SaeBenchConfig, SaeProbesConfig
-from studies.bridge.data import check_saes, model_folder, rows_at_once, write_rows, write_tasks
+from studies.bridge.data import absorption_layer, check_saes, model_folder, rows_at_once, write_rows, write_tasks
 from studies.bridge.environment import check_environment
-from studies.bridge.outside import Evaluation, evaluate_outside, many_files, one_file
+from studies.bridge.inside import SEED
+from studies.bridge.outside import Evaluation, evaluate_outside, kept_figures
 from studies.bridge.results import rows_of
 from studies.common.config import StudyConfig
 from studies.common.inputs import StudyInput, resolve_input
@@ -40,6 +42,9 @@ NOT_HERE = {
     "sparse_probing_sae_probes": "`faithful evaluate sae-probes` runs it",
 }
 FOLDS = 4
+ROOM = 1024
+"""Tokens that sae-probes reads of a text, at most."""
+KEYS = "keys.json"
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,14 @@ class Evaluated:
     Attributes:
         folder: where results.parquet and the JSON of the other packages are.
         summary: what summary.json holds.
-        rows: those of results.parquet.
+        rows: those of results.parquet: of all evaluations that were made of these SAEs, in earlier calls too.
+        failed: why an evaluation failed, as a sentence; None where all came out.
     """
 
     folder: Path
     summary: Summary
     rows: list[Row]
+    failed: str | None = None
 
 
 def evaluate_saebench(config: SaeBenchConfig, report: Reporter = silent) -> Evaluated:
@@ -66,12 +73,14 @@ def evaluate_saebench(config: SaeBenchConfig, report: Reporter = silent) -> Eval
 
     Raises:
         FaithfulError: an evaluation that is not known or not to be had, no environment or another one's versions, SAEs that
-            it cannot read; what `resolve_input`, `load_panel` and `load_task` refuse.
+            it cannot read, nothing came out; what `resolve_input`, `load_panel` and `load_task` refuse.
     """
     _refuse(config)
     versions = check_environment(config.python)
-    found = _input(config, config.corpora, config.tokens, config.context)
+    found = _input(config, config.dtype, config.corpora, config.tokens, config.context)
     saes = check_saes(found)
+    if "absorption" in config.evals:
+        absorption_layer(found.hook)
     with folder_lock(config.out), model_folder(found) as folder:
         work = config.out / ".work"
         tasks = _tasks(config, found) if "sparse_probing" in config.evals else {}
@@ -80,8 +89,9 @@ def evaluate_saebench(config: SaeBenchConfig, report: Reporter = silent) -> Eval
         evaluations = []
         for name in dict.fromkeys(config.evals):
             settings, data = _settings(name, config, found, work, tasks)
-            evaluations.append(_evaluation(name, settings, [data, versions, _identity(found)]))
-        return _evaluate("saebench", config, found, job, evaluations, saes, report)
+            evaluations.append(Evaluation(name, settings, digest([data, versions, _identity(found)])))
+        summary = found.heading("saebench", config.seed)
+        return _evaluate(config, summary, job, evaluations, saes, report)
 
 
 def evaluate_sae_probes(config: SaeProbesConfig, report: Reporter = silent) -> Evaluated:
@@ -94,18 +104,19 @@ def evaluate_sae_probes(config: SaeProbesConfig, report: Reporter = silent) -> E
     if config.penalty not in ("l1", "l2"):
         raise FaithfulError(f"'{config.penalty}' is no penalty; choose l1 or l2.")
     versions = check_environment(config.python)
-    found = _input(config, (), None, None)
+    found = _input(config, "float32")
     saes = check_saes(found)
     settings = {
         "reg_type": config.penalty,
         "setting": "normal",
         "ks": list(config.ks),
         "datasets": list(config.datasets),
+        "max_seq_len": min(ROOM, found.spec.positions or ROOM),
     }
     with folder_lock(config.out), model_folder(found) as folder:
         job = _job(found, folder) | {"offline": bool(folder)}
-        evaluations = [_evaluation("sae_probes", settings, [settings, versions, _identity(found)])]
-        return _evaluate("sae-probes", config, found, job, evaluations, saes, report)
+        evaluations = [Evaluation("sae_probes", settings, digest([settings, versions, _identity(found)]))]
+        return _evaluate(config, found.heading("sae-probes", SEED), job, evaluations, saes, report)
 
 
 def _refuse(config: SaeBenchConfig) -> None:
@@ -116,11 +127,17 @@ def _refuse(config: SaeBenchConfig) -> None:
             raise FaithfulError(f"'{name}' is no evaluation of SAEBench's; choose {', '.join(EVALS)}.")
 
 
-def _input(config: BridgeConfig, corpora: tuple[Path, ...], tokens: int | None, context: int | None) -> StudyInput:
+def _input(
+    config: BridgeConfig,
+    dtype: str | None,
+    corpora: tuple[Path, ...] = (),
+    tokens: int | None = None,
+    context: int | None = None,
+) -> StudyInput:
     return resolve_input(
         StudyConfig(
             config.saes, config.out, corpora, config.model, tokens=tokens, context=context, layout="packed",
-            device=config.device, dtype=config.dtype,
+            device=config.device, dtype=dtype,
         )
     )  # fmt: skip
 
@@ -135,16 +152,13 @@ def _job(found: StudyInput, folder: str) -> dict[str, Any]:
     return {"model": name, "folder": folder, "device": found.device, "dtype": spec.dtype, "context": found.context}
 
 
-def _evaluation(name: str, settings: Mapping[str, Any], key: Sequence[Any]) -> Evaluation:
-    return Evaluation(name, settings, digest(key), many_files if name == "sae_probes" else one_file)
-
-
 def _settings(
     name: str, config: SaeBenchConfig, found: StudyInput, work: Path, tasks: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Any]:
     """What an evaluation is told, and all of it that decides its figures; its data is written."""
     if name == "absorption":
-        return {"llm_batch_size": 32}, None
+        settings: dict[str, Any] = {"llm_batch_size": 32, "layer": absorption_layer(found.hook)}
+        return settings, settings
     if name == "sparse_probing":
         settings = {"k_values": sorted(config.ks), "context_length": found.context, "llm_batch_size": 32}
         if not tasks:
@@ -165,28 +179,57 @@ def _settings(
 
 
 def _tasks(config: SaeBenchConfig, found: StudyInput) -> dict[str, Any]:
-    """Balanced texts of each task; none where SAEBench is to take its own sets."""
+    """Balanced texts of each task; none where SAEBench is to take its own sets.
+
+    Raises:
+        FaithfulError: two tasks of one name; sizes or a seed for SAEBench's own sets.
+    """
     is_tiny = Path(found.spec.source) == tiny_path()
     wishes = config.tasks or (tuple(embedded_names()) if is_tiny else ())
+    if not wishes and (config.train_size or config.test_size or config.seed):
+        raise FaithfulError(
+            "SAEBench draws from its own sets with its own sizes and seed; name tasks with --task, or leave out train_size,"
+            " test_size and --seed."
+        )
     sizes = (
         config.train_size or train_examples(found.device, 0),
         config.test_size or held_out_examples(found.device, 0),
     )
     draw, embedded = Draw(*sizes, config.seed, FOLDS), EmbeddedText(lambda: found.tokenizer, found.spec, found.context)
-    data = [one for wish in wishes for task in find_tasks(wish) for one in by_level(load_task(task, draw, embedded))]
-    return {one.task.name: balanced_texts(one) for one in data}
+    data: dict[str, Any] = {}
+    for task in (task for wish in wishes for task in find_tasks(wish)):
+        for one in by_level(load_task(task, draw, embedded)):
+            if one.task.name in data:
+                raise FaithfulError(f"Two tasks are called {one.task.name}; leave one out, or rename its file.")
+            data[one.task.name] = balanced_texts(one)
+    return data
 
 
 def _evaluate(
-    study: str, config: BridgeConfig, found: StudyInput, job: Mapping[str, Any], evaluations: Sequence[Evaluation],
+    config: BridgeConfig, summary: Summary, job: Mapping[str, Any], evaluations: Sequence[Evaluation],
     saes: Mapping[str, TrainedSae], report: Reporter,
 ) -> Evaluated:  # fmt: skip
-    """Run what is not there yet, and leave rows and a summary."""
-    results = evaluate_outside(config.python, config.out, job, evaluations, saes, report)
+    """Run what is not there yet, and leave rows and a summary of all that is."""
+    failed = evaluate_outside(config.python, config.out, job, evaluations, saes, report)
+    keys = _keys(config.out, summary) | {one.name: one.key for one in evaluations}
+    found = {name: kept_figures(config.out, name, key, saes) for name, key in keys.items()}
     rows = [
-        row for name, of_saes in results.items() for sae, wrote in of_saes.items()
-        for row in rows_of(study, name, saes[sae], wrote)
+        row for name, of_saes in found.items() for sae, wrote in of_saes.items()
+        for row in rows_of(summary["study"], name, saes[sae], wrote)
     ]  # fmt: skip
-    summary = found.heading(study, 0) | {"sizes": {"saes": len(saes), "evaluations": list(results)}}
-    write_results(config.out, summary, rows)
-    return Evaluated(config.out, summary, rows)
+    if failed and not rows:
+        raise FaithfulError(failed)
+    write_record(config.out / KEYS, {"read": _read(summary), "keys": keys})
+    whole = summary | {"sizes": {"saes": len(saes), "evaluations": [name for name, of in found.items() if of]}}
+    write_results(config.out, whole, rows)
+    return Evaluated(config.out, whole, rows, failed)
+
+
+def _read(summary: Summary) -> dict[str, Any]:
+    return {"model": summary["model"], "hook": summary["hook"]}
+
+
+def _keys(out: Path, summary: Summary) -> dict[str, str]:
+    """Of the evaluations that earlier calls made in this folder, on the same model at the same place."""
+    record = read_cache(out / KEYS)
+    return record["keys"] if record and record["read"] == _read(summary) else {}

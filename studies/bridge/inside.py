@@ -4,16 +4,23 @@
 `studies.bridge.outside`) names the model's folder, the folders of the SAEs, and an evaluation with its settings; what an
 evaluation writes of an SAE is left as it is. Of theirs is replaced what touches no figure: models are found in a folder under
 the name that the SAEs have, labelled texts of `sparse_probing` come from a file, a data set that is a folder is looked for
-there alone, and sae-probes reads no more tokens than the model has room for.
+there alone, sae-probes reads no more tokens than the model has room for, and absorption keeps its probes in the job's folder
+in place of the installed package, where another model's of the same name would be taken for them. Absorption, which SAEBench
+gives no seed, draws from `SEED` anew for each SAE; the other evaluations have seeds of their own.
 """
 
 import json
 import os
+import random
+import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 Job = dict[str, Any]
+SEED = 42
+ENDING = "_custom_sae_eval_results.json"
 
 
 def main(path: str) -> None:
@@ -22,6 +29,7 @@ def main(path: str) -> None:
     os.environ["JAXTYPING_DISABLE"] = "1"  # its checks of shapes take the sizes of one call for those of another
     os.environ |= {"TRANSFORMERS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"} if job["offline"] else {}
     _find_model(job)
+    shutil.rmtree(_artifacts(job), ignore_errors=True)  # of a killed job: its last file may be half of one
     for name, settings in job["evals"].items():
         saes = [(one["name"], _load(one, job)) for one in job["saes"]]
         RUNNERS[name](job, saes, settings, str(Path(job["out"]) / name))
@@ -35,6 +43,11 @@ def _find_model(job: Job) -> None:
     if job["folder"]:
         found = {job["model"]: job["folder"]}
         loading.get_official_model_name = lambda model_name: found.get(model_name) or known(model_name)
+
+
+def _artifacts(job: Job) -> Path:
+    """Where SAEBench puts activations, which it looks for in the current folder."""
+    return Path(job["out"]) / "artifacts"
 
 
 def _load(one: dict[str, str], job: Job) -> Any:
@@ -69,25 +82,77 @@ def _sparse_probing(job: Job, saes: list[Any], settings: dict[str, Any], out: st
 
 
 def _absorption(job: Job, saes: list[Any], settings: dict[str, Any], out: str) -> None:
+    import sae_bench.evals.absorption.main as theirs
+    from sae_bench.evals.absorption.common import load_or_train_probe
     from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
-    from sae_bench.evals.absorption.main import run_eval
 
+    settings = dict(settings)
+    layer = settings.pop("layer")
+    for _, sae in saes:
+        sae.cfg.hook_layer = layer  # whose resid_post they read, whatever the SAE's own place is
+    probes, sparse = ({name: _artifacts(job) / name} for name in ("probes_dir", "sparse_probing_experiment_dir"))
+    run = theirs.run_k_sparse_probing_experiment
+
+    def seeded(**told: Any) -> Any:
+        same = {name: told[name] for name in ("model", "layer", "device")}
+        _seed()
+        load_or_train_probe(base_template=told["prompt_template"], pos_idx=told["prompt_token_pos"], **same, **probes)
+        _seed()
+        return run(experiment_dir=sparse["sparse_probing_experiment_dir"], **told, **probes)
+
+    theirs.run_k_sparse_probing_experiment = seeded
+    theirs.run_feature_absortion_experiment = partial(
+        theirs.run_feature_absortion_experiment, experiment_dir=_artifacts(job) / "experiment_dir", **sparse, **probes
+    )
     config = AbsorptionEvalConfig(model_name=job["model"], llm_dtype=job["dtype"], **settings)
-    run_eval(config, saes, job["device"], out, force_rerun=True)
+    theirs.run_eval(config, saes, job["device"], out, force_rerun=True)
+
+
+def _seed() -> None:
+    import numpy as np
+    import torch
+
+    random.seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002 – their code draws from the global generators
+    torch.manual_seed(SEED)
 
 
 def _sae_probes(job: Job, saes: list[Any], settings: dict[str, Any], out: str) -> None:
     import sae_probes.generate_model_activations as reading
     from sae_probes import DATASETS, run_sae_evals
 
+    settings = settings | {"datasets": settings["datasets"] or DATASETS}
+    room, cache = settings.pop("max_seq_len"), Path(job["out"]) / "artifacts"
     read = reading.generate_single_dataset_activations  # of texts of 1,024 tokens, which not every model has room for
-    reading.generate_single_dataset_activations = lambda **told: read(**told | {"max_seq_len": job["context"]})
-    cache = Path(job["out"]) / "activations"
+    reading.generate_single_dataset_activations = lambda **told: read(**told | {"max_seq_len": room})
     for name, sae in saes:
+        place = Path(out) / name
+        _drop_halves(place)
         run_sae_evals(
-            sae, job["model"], sae.cfg.metadata.hook_name, results_path=f"{out}/{name}", model_cache_path=cache,
-            device=job["device"], **settings | {"datasets": settings["datasets"] or DATASETS},
+            sae, job["model"], sae.cfg.metadata.hook_name, results_path=place, model_cache_path=cache,
+            device=job["device"], **settings,
         )  # fmt: skip
+        _unite(place, settings["datasets"])
+
+
+def _drop_halves(place: Path) -> None:
+    """Remove what a killed job left half written, which sae-probes would take for done."""
+    for path in place.rglob("*.json"):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            path.unlink()
+
+
+def _unite(place: Path, datasets: list[str]) -> None:
+    """One file of an SAE, by the names of those that sae-probes wrote: only where all its sets are there."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(place.rglob("*.json"))}
+    missing = set(datasets) - {entry["dataset"] for entries in found.values() for entry in entries}
+    if missing:
+        sys.exit(f"sae-probes wrote nothing of {', '.join(sorted(missing))}")
+    aside = place / "whole"
+    aside.write_text(json.dumps(found), encoding="utf-8")
+    aside.replace(f"{place}{ENDING}")
 
 
 RUNNERS = {

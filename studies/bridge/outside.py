@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import write_json, write_text
 from faithful.base.progress import Progress, Reporter
 from faithful.store.saes import TrainedSae
+from studies.bridge.inside import ENDING
 
 INSIDE = Path(__file__).with_name("inside.py")
-ENDING = "_custom_sae_eval_results.json"
 LAST_WORDS = 300
 POLL = 0.5
 
@@ -33,13 +33,11 @@ class Evaluation:
         name: of a runner of `studies.bridge.inside`.
         settings: its configuration there.
         key: of all that decides its figures beside the SAE.
-        read: JSON of what the folder that it wrote to holds of an SAE by its name; None where it is not whole.
     """
 
     name: str
     settings: Mapping[str, Any]
     key: str
-    read: Callable[[Path, str], str | None]
 
 
 def evaluate_outside(
@@ -49,11 +47,11 @@ def evaluate_outside(
     evaluations: Sequence[Evaluation],
     saes: Mapping[str, TrainedSae],
     report: Reporter,
-) -> dict[str, dict[str, Found]]:
-    """What each evaluation says of each SAE, by their names; what was there already is taken.
+) -> str | None:
+    """Make each evaluation of the SAEs that it has not been made of; `kept_figures` reads what came of it.
 
     Each is kept as `json/EVALUATION/SAE.KEY.json` when its evaluation ends there, so that a killed command goes on with the
-    SAEs that are left.
+    SAEs that are left. Each evaluation works in a folder of its key, so that none reads what another one left half done.
 
     Args:
         python: of the environment.
@@ -63,71 +61,69 @@ def evaluate_outside(
         saes: by names that file names may have.
         report: SAEs done.
 
-    Raises:
-        FaithfulError: an evaluation ended with an error, or without saying anything of an SAE.
+    Returns:
+        Why the first one that failed did, as a sentence; the others are made all the same.
     """
-    work = out / ".work"
-    kept = {one.name: {name: _kept(out, one, name, sae) for name, sae in saes.items()} for one in evaluations}
+    failed = []
     for one in evaluations:
-        _collect(work, one, kept[one.name])
-        left = {name: saes[name] for name, path in kept[one.name].items() if not path.is_file()}
-        if not left:
-            continue
-        told = [
-            {"name": path.stem, "folder": str(saes[name].folder.resolve())}
-            for name, path in kept[one.name].items()
-            if name in left
-        ]
-        path = work / f"{one.name}.json"
-        write_json(path, {**job, "out": str(work.resolve()), "saes": told, "evals": {one.name: dict(one.settings)}})
-        said = work / f"{one.name}.log"
+        try:
+            _make(python, out, job, one, saes, report)
+        except FaithfulError as error:
+            failed.append(str(error))
+    if not failed:
+        shutil.rmtree(out / ".work", ignore_errors=True)
+    return failed[0] if failed else None
+
+
+def kept_figures(out: Path, name: str, key: str, saes: Mapping[str, TrainedSae]) -> dict[str, Found]:
+    """What an evaluation of a name and key says of the SAEs that it was made of, by their names."""
+    paths = {sae: _kept(out, name, key, sae, trained) for sae, trained in saes.items()}
+    return {sae: json.loads(path.read_text(encoding="utf-8")) for sae, path in paths.items() if path.is_file()}
+
+
+def _make(
+    python: Path,
+    out: Path,
+    job: Mapping[str, Any],
+    one: Evaluation,
+    saes: Mapping[str, TrainedSae],
+    report: Reporter,
+) -> None:
+    work = out / ".work" / f"{one.name}-{one.key[:12]}"
+    kept = {name: _kept(out, one.name, one.key, name, sae) for name, sae in saes.items()}
+    _collect(work / one.name, kept)
+    left = {name: path for name, path in kept.items() if not path.is_file()}
+    if not left:
+        return
+    told = [{"name": path.stem, "folder": str(saes[name].folder.resolve())} for name, path in left.items()]
+    path, said = work / "job.json", work / "log"
+    write_json(path, {**job, "out": str(work.resolve()), "saes": told, "evals": {one.name: dict(one.settings)}})
+    try:
         for done in _run(python, path, said, work / one.name):
             report(Progress(f"SAEBench {one.name}", min(done, len(left)), len(left), "SAEs"))
-        _collect(work, one, kept[one.name])
-        silent = [name for name in left if not kept[one.name][name].is_file()]
-        if silent:
-            raise FaithfulError(
-                f"The evaluation {one.name} says nothing of {silent[0]} ({_last_words(said)}); what it printed is in {said}."
-            )
-    shutil.rmtree(work, ignore_errors=True)
-    return {
-        one.name: {name: json.loads(path.read_text(encoding="utf-8")) for name, path in kept[one.name].items()}
-        for one in evaluations
-    }
+    finally:
+        _collect(work / one.name, left)
+    silent = [name for name, path in left.items() if not path.is_file()]
+    if silent:
+        raise FaithfulError(
+            f"The evaluation {one.name} says nothing of {silent[0]} ({_last_words(said)}); what it printed is in {said}."
+        )
 
 
-def one_file(folder: Path, name: str) -> str | None:
-    """The file that SAEBench writes of an SAE, as it is; None where there is none, or half of one."""
-    return _whole(folder / f"{name}{ENDING}")
+def _kept(out: Path, evaluation: str, key: str, name: str, sae: TrainedSae) -> Path:
+    return out / "json" / evaluation / f"{name}.{digest([key, sae.sha256])[:12]}.json"
 
 
-def many_files(folder: Path, name: str) -> str | None:
-    """The files that sae-probes writes of an SAE, by their names."""
-    found = {path.stem: _whole(path) for path in sorted((folder / name).rglob("*.json"))}
-    if not found or None in found.values():
-        return None
-    return json.dumps({stem: json.loads(text) for stem, text in found.items() if text})
-
-
-def _whole(path: Path) -> str | None:
-    try:
-        text = path.read_text(encoding="utf-8")
-        json.loads(text)
-    except (OSError, ValueError):
-        return None
-    return text
-
-
-def _kept(out: Path, one: Evaluation, name: str, sae: TrainedSae) -> Path:
-    return out / "json" / one.name / f"{name}.{digest([one.key, sae.sha256])[:12]}.json"
-
-
-def _collect(work: Path, one: Evaluation, kept: Mapping[str, Path]) -> None:
+def _collect(written: Path, kept: Mapping[str, Path]) -> None:
     """Keep what is whole."""
     for path in kept.values():
-        found = None if path.is_file() else one.read(work / one.name, path.stem)
-        if found is not None:
-            write_text(path, found)
+        try:
+            text = (written / f"{path.stem}{ENDING}").read_text(encoding="utf-8")
+            json.loads(text)
+        except (OSError, ValueError):
+            continue
+        if not path.is_file():
+            write_text(path, text)
 
 
 def _run(python: Path, job: Path, said: Path, written: Path) -> Iterator[int]:
@@ -149,7 +145,7 @@ def _run(python: Path, job: Path, said: Path, written: Path) -> Iterator[int]:
         )
         try:
             while process.poll() is None:
-                yield len(list(written.glob("*"))) if written.is_dir() else 0
+                yield len(list(written.glob(f"*{ENDING}")))
                 time.sleep(POLL)
         finally:
             process.kill()

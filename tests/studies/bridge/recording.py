@@ -18,7 +18,7 @@ from faithful.models.spec import ModelSpec, resolve_model
 from faithful.models.tokenizer import load_tokenizer
 from faithful.store.saes import find_saes
 from studies.bridge.data import rows_at_once, write_rows, write_tasks
-from studies.bridge.outside import Evaluation, evaluate_outside, one_file
+from studies.bridge.outside import Evaluation, evaluate_outside, kept_figures
 from studies.probes.saebench import balanced_texts
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.probes.tasks.examples import Draw, TaskData
@@ -91,10 +91,12 @@ def record(python: Path) -> None:
             "model": "tiny", "folder": str(tiny_path()), "device": "cpu", "dtype": "float32", "context": CONTEXT,
             "tasks": str(out / "tasks.json"), "offline": True,
         }  # fmt: skip
-        evaluations = [Evaluation(name, settings, "key", one_file) for name, settings in told.items()]
+        evaluations = [Evaluation(name, settings, "key") for name, settings in told.items()]
         saes = {"small": find_saes([out / "sae"])[0]}
-        for name, of_saes in evaluate_outside(python, out, job, evaluations, saes, silent).items():
-            kept = of_saes["small"] | {"sae_cfg_dict": {}}
+        if failed := evaluate_outside(python, out, job, evaluations, saes, silent):
+            sys.exit(failed)
+        for name in told:
+            kept = kept_figures(out, name, "key", saes)["small"] | {"sae_cfg_dict": {}}
             kept["eval_config"]["dataset"] = "rows"
             if name == "core":
                 kept["eval_result_details"] = kept["eval_result_details"][:2]

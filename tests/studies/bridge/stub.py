@@ -22,14 +22,12 @@ for sae in job["saes"]:
     out = Path(job["out"]) / name
     out.mkdir(parents=True, exist_ok=True)
     if name == "sae_probes":
-        place = out / sae["name"] / "sae_probes_tiny" / "normal_setting"
-        place.mkdir(parents=True)
         entries = [
             {{"k": k, "dataset": one, "test_acc": 0.5 + k / 100, "test_auc": float("nan"), "test_f1": 0.5}}
             for one in settings["datasets"] or ["all"]
             for k in settings["ks"]
         ]
-        (place / "sets.json").write_text(json.dumps(entries))
+        (out / (sae["name"] + "_custom_sae_eval_results.json")).write_text(json.dumps({{"sets": entries}}))
     else:
         shutil.copy(Path({recorded!r}) / (name + ".json"), out / (sae["name"] + "_custom_sae_eval_results.json"))
 """

@@ -11,7 +11,7 @@ from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
 from faithful.models.spec import resolve_model
 from faithful.store.saes import find_saes
-from studies.bridge.data import check_saes, model_folder, rows_at_once
+from studies.bridge.data import absorption_layer, check_saes, model_folder, rows_at_once
 from tests.studies.bridge.recording import write_small
 
 
@@ -50,3 +50,10 @@ def test_the_models_files_under_a_name_that_says_nothing(monkeypatch: pytest.Mon
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "llama"))
     with pytest.raises(FaithfulError, match="set TMPDIR"), model_folder(found(spec=spec)):
         pass
+
+
+def test_absorption_reads_what_leaves_a_layer() -> None:
+    assert absorption_layer(Hook(3, "resid_pre")) == absorption_layer(Hook(2, "resid_post")) == 2
+    for hook in (Hook(0, "resid_pre"), Hook(2, "attn_out"), Hook(2, "mlp_out")):
+        with pytest.raises(FaithfulError, match="leave absorption out"):
+            absorption_layer(hook)

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from faithful.base.errors import FaithfulError
+from studies.bridge import evaluate
 from studies.bridge.config import PYTHON, SaeBenchConfig, SaeProbesConfig
 from studies.bridge.evaluate import evaluate_sae_probes, evaluate_saebench
 from studies.common.config import StudyConfig
@@ -29,7 +30,7 @@ REAL = Path(os.environ.get("FAITHFUL_SAEBENCH", PYTHON))
 @pytest.fixture
 def config(tmp_path: Path, run: Path) -> SaeBenchConfig:
     """Both evaluations of one SAE by a stub that keeps what it was handed."""
-    keep = f"shutil.copytree(Path(job['out']), {str(tmp_path / 'handed')!r}, dirs_exist_ok=True)"
+    keep = f"shutil.copytree(Path(job['out']).parent, {str(tmp_path / 'handed')!r}, dirs_exist_ok=True)"
     look = f"Path({str(tmp_path / 'model.txt')!r}).write_text(' '.join(p.name for p in Path(job['folder']).iterdir()))"
     stub = write_stub(tmp_path / "bin", f"{keep}; {look}")
     with (tmp_path / "texts.csv").open("w", newline="") as file:
@@ -48,7 +49,8 @@ def test_what_is_handed_over_and_what_comes_back(config: SaeBenchConfig, tmp_pat
     panel = load_panel(found, 400)
     handed = pl.read_parquet(tmp_path / "handed" / "rows" / "rows.parquet")["tokens"].to_list()
     assert np.array_equal(handed, np.stack(panel.rows)) and len(handed[0]) == found.context
-    job = json.loads((tmp_path / "handed" / "core.json").read_text())
+    (path,) = (tmp_path / "handed").glob("core-*/job.json")
+    job = json.loads(path.read_text())
     batches, size = (
         job["evals"]["core"][name] for name in ("n_eval_reconstruction_batches", "eval_batch_size_prompts")
     )
@@ -98,6 +100,49 @@ def test_refused_before_work(changes: dict[str, Any], told: str, config: SaeBenc
 def test_another_penalty_is_refused(config: SaeBenchConfig) -> None:
     with pytest.raises(FaithfulError, match="'l3' is no penalty"):
         evaluate_sae_probes(SaeProbesConfig(config.saes, config.out, python=config.python, penalty="l3"))
+
+
+def test_two_tasks_of_one_name_are_refused(config: SaeBenchConfig) -> None:
+    with pytest.raises(FaithfulError, match="Two tasks are called texts"):
+        evaluate_saebench(replace(config, tasks=config.tasks * 2))
+    assert jobs_of(config.python) == []
+
+
+def test_what_only_named_tasks_take_is_refused_for_saebench_s_own_sets(
+    config: SaeBenchConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "embedded_names", tuple)
+    bare = replace(config, tasks=())
+    for changed in (replace(bare, seed=1), replace(bare, train_size=20), replace(bare, test_size=20)):
+        with pytest.raises(FaithfulError, match="its own sets with its own sizes and seed"):
+            evaluate_saebench(changed)
+    assert jobs_of(config.python) == []
+
+
+def test_the_table_holds_what_came_out_in_earlier_calls_and_beside_a_failure(
+    config: SaeBenchConfig, tmp_path: Path
+) -> None:
+    evaluate_saebench(replace(config, evals=("core",), seed=7))
+    stub = write_stub(tmp_path / "bin", "'absorption' in job['evals'] and sys.exit('too few letters')")
+    assert json.loads((config.out / "summary.json").read_text())["seed"] == 7
+    for evals, there in (
+        (("sparse_probing",), {"core", "sparse_probing"}), (("absorption",), {"core", "sparse_probing"}),
+    ):  # fmt: skip
+        done = evaluate_saebench(replace(config, evals=evals, python=stub))
+        table = pl.read_parquet(config.out / "results.parquet")
+        assert {name.partition(":")[0] for name in table["metric"]} == there
+    assert done.failed is not None and "too few letters" in done.failed
+    with pytest.raises(FaithfulError, match="too few letters"):
+        evaluate_saebench(replace(config, evals=("absorption",), out=tmp_path / "none", python=stub))
+
+
+def test_sae_probes_reads_what_the_model_has_room_for(config: SaeBenchConfig, tmp_path: Path, run: Path) -> None:
+    done = evaluate_sae_probes(SaeProbesConfig(config.saes, config.out, python=config.python, device="cpu"))
+    (path,) = (tmp_path / "handed").glob("sae_probes-*/job.json")
+    found = resolve_input(StudyConfig(config.saes, config.out, device="cpu"))
+    room = json.loads(path.read_text())["evals"]["sae_probes"]["max_seq_len"]
+    assert room == min(1024, found.spec.positions) > found.context
+    assert done.summary["seed"] == 42 and done.summary["model"]["dtype"] == "float32"
 
 
 @pytest.mark.slow
