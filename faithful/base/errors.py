@@ -3,7 +3,8 @@
 import re
 
 NO_MEMORY = re.compile(
-    r"can(?:'t|not) allocate memory|not enough memory|out of memory|bad_alloc|failed to map segment|can't start new thread",
+    r"can(?:'t|not) allocate memory|not enough memory|out of memory|bad_alloc|failed to map segment|can't start new thread"
+    r"|returned NULL without setting an exception|error return without exception set",
     re.IGNORECASE,
 )
 CLUTTER = re.compile(
@@ -24,7 +25,7 @@ def sentence_of(error: BaseException) -> str | None:
     if isinstance(error, FaithfulError):
         return str(error)
     if isinstance(error, MemoryError) or (
-        isinstance(error, ImportError | OSError | RuntimeError) and NO_MEMORY.search(text)
+        isinstance(error, ImportError | OSError | RuntimeError | SystemError) and NO_MEMORY.search(text)
     ):
         return "The memory ran out; end other programs or lift the limit (ulimit -v), or ask for less at a time."
     if isinstance(error, OSError):

@@ -137,13 +137,13 @@ COMMANDS: dict[str, list[Any]] = {
     "studies.bridge.evaluate.evaluate_saebench": [
         SaeBenchConfig(("some/one",), OUT),
         SaeBenchConfig(
-            ("some/one", "b b/c"), OUT, "tiny", B, "cpu", "float32", ("absorption",), (A, B), 5000,
+            ("some/one", "b b/c"), OUT, "tiny", B, "cpu", ("absorption",), "float32", (A, B), 5000,
             ("speech", "a b.csv:text:label"), (1, 3), 5, 6, 64, 7,
         ),
     ],
     "studies.bridge.evaluate.evaluate_sae_probes": [
         SaeProbesConfig(("some/one",), OUT),
-        SaeProbesConfig(("some/one",), OUT, "tiny", B, "cpu", "float32", ("100_news_fake", "105_click_bait"), (1, 3), "l2"),
+        SaeProbesConfig(("some/one",), OUT, "tiny", B, "cpu", ("100_news_fake", "105_click_bait"), (1, 3), "l2"),
     ],
     "studies.synthetic.study.study_synthetic": [
         SyntheticConfig(OUT),
