@@ -106,7 +106,7 @@ class TestEditedCards:
 
 
 class TestDryRunWords:
-    def test_not_asked_and_answers_are_never_said_together(self, hub: Hub, corpus: Path) -> None:
+    def test_not_asked_and_answers_are_never_said_together(self, hub: Hub, corpus: Path, pauses: list[float]) -> None:
         for fault in (403, 404, 500):
             from tests.faithful.hub.state import Fault
 

@@ -28,8 +28,9 @@ class Alive:
         load = getattr(TrainedSae, method)
 
         def counted(sae: TrainedSae, *name: str) -> Any:
-            gc.collect()
             self.loads += 1
+            if sum(one() is not None for one in loaded) > 1:
+                gc.collect()  # what only a circle holds is not held; slow, so only where it matters
             self.most = max(self.most, 1 + sum(one() is not None for one in loaded))
             found = load(sae, *name)
             loaded.append(weakref.ref(found))
