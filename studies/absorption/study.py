@@ -132,11 +132,12 @@ class Bench:
     def _measure(self, saes: Sequence[TrainedSae]) -> Iterator[AbsorptionCell]:
         for place, sae in enumerate(saes):
             cell: AbsorptionCell = {"tasks": {}}
+            loaded = sae.load().to(device=self.found.device)
             for name, task in self.tasks.items():
                 if not task.names:
                     cell["tasks"][name] = {TRAINED: {}}
                     continue
-                probed, loaded = self._probes(task), sae.load().to(device=self.found.device)
+                probed = self._probes(task)
                 made = made_controls(sae, Moments.of(probed.x), self.config.seed)
                 decoders = {TRAINED: loaded.W_dec, PERMUTED: made[PERMUTED].W_dec.to(loaded.W_dec.device)}
                 of = absorption(loaded, decoders, probed)  # a permuted decoder has the same codes
