@@ -12,8 +12,18 @@ from studies.statistics.numbers import listed
 
 UNSAID = Wording("", "", ("", ""))
 """Of figures without a verdict."""
-WITHOUT_VERDICT = ("fake_contrast", "accuracy", "ce_recovered")
-"""Figures over random tokens, test examples and contexts, whose draw the tables do not hold: intervals, in no family."""
+IF_MEASURED: dict[str, dict[str, float]] = {
+    "absorption": {"full_absorption": 0.01, "absorption_fraction_060": 0.01},
+    "sparsity": {"c_dec": 0.005, "coherence": 0.01},
+    "unlearning": {"unlearned": 0.02},
+    "interventions": {"scr": 0.01, "tpp": 0.01},
+}
+"""Figures and margins of studies that a run has only where they are asked for."""
+WITHOUT_VERDICT = (
+    "fake_contrast", "accuracy", "ce_recovered", *(metric for of in IF_MEASURED.values() for metric in of)
+)  # fmt: skip
+"""Figures over random tokens, test examples, words, questions and contexts, whose draw the tables do not hold, or that
+permuted decoders reach too: intervals, in no family."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +59,15 @@ EVALUATION = {
     ),
 }  # fmt: skip
 """Figures that the evaluation after the training gives."""
-OF_STUDIES: dict[str, Headline] = {
-    "seeds": _headline(
+OF_STUDIES: dict[str, tuple[Headline, ...]] = {
+    "seeds": (_headline(
         "shared_feature_ratio", 0.01, "{a} shares {amount} {more} features across seeds than {b}",
         "how many features are shared across seeds", ("more", "fewer"),
-    ),
-    "fakes": Headline("fake_contrast", 0.001, UNSAID),
-    "probes": Headline("accuracy", 0.01, UNSAID),
-    "reconstruction": Headline("ce_recovered", 0.005, UNSAID),
+    ),),
+    "fakes": (Headline("fake_contrast", 0.001, UNSAID),),
+    "probes": (Headline("accuracy", 0.01, UNSAID),),
+    "reconstruction": (Headline("ce_recovered", 0.005, UNSAID),),
+    **{name: tuple(Headline(metric, margin, UNSAID) for metric, margin in of.items()) for name, of in IF_MEASURED.items()},
 }  # fmt: skip
 """What is taken of each other study of the run, with its margin there."""
 ELSEWHERE = "Exploratory: other corpora and shapes"
@@ -67,7 +78,7 @@ WHY = {
     "ceiling": "the activations alone solve every task of it",
 }
 """Why nothing is taken of a study."""
-MEASURED = {**EVALUATION, **{headline.metric: headline for headline in OF_STUDIES.values()}}
+MEASURED = {**EVALUATION, **{headline.metric: headline for of in OF_STUDIES.values() for headline in of}}
 
 
 def _left_out(summary: Mapping[str, Any]) -> list[str]:
@@ -75,7 +86,7 @@ def _left_out(summary: Mapping[str, Any]) -> list[str]:
     for why in WHY:
         of = [name for name, reason in summary.get("left_out", {}).items() if reason == why]
         if of:
-            lacking = listed(f"{OF_STUDIES[name].metric} (faithful study {name})" for name in of)
+            lacking = listed(f"{OF_STUDIES[name][0].metric} (faithful study {name})" for name in of)
             found.append(f"Not compared, since {WHY[why]}: {lacking}.")
     return found
 

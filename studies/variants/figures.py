@@ -3,14 +3,17 @@
 from pathlib import Path
 
 from studies.common.drawing import colours, new_figure, save
-from studies.variants.config import MEASURED
+from studies.variants.config import IF_MEASURED, MEASURED
 from studies.variants.summary import VariantsSummary
 
 
 def draw(summary: VariantsSummary, folder: Path) -> None:
-    """Draw everything into `folder`: what is contrasted on the family's corpus, controls aside, in units of its margin."""
+    """Draw everything into `folder`: what every run contrasts on the family's corpus, controls aside, in units of its
+    margin."""
     names = summary["corpora"].keys() - set(summary["frozen"])
-    found = [one for one in summary["contrasts"] if one["a"] in names and one["difference"] is not None]
+    seldom = {metric for of in IF_MEASURED.values() for metric in of}
+    here = [one for one in summary["contrasts"] if one["a"] in names and one["metric"] not in seldom]
+    found = [one for one in here if one["difference"] is not None]
     metrics = list(dict.fromkeys(one["metric"] for one in found))
     if not found:
         return

@@ -9,7 +9,7 @@ from faithful.formats.files import CONFIG
 from faithful.store.saes import TrainedSae
 from studies.common.results import SUMMARY, read_summary
 from studies.statistics.estimates import Figures
-from studies.variants.config import OF_STUDIES
+from studies.variants.config import IF_MEASURED, OF_STUDIES
 
 PANEL = "panel"
 """What `study reconstruction` calls all of its text."""
@@ -36,21 +36,24 @@ def read_figures(saes: Sequence[TrainedSae], studies: Path) -> tuple[Read, dict[
             found[sae.corpus, sae.shape].setdefault(metric, {})[sae.seed] = value
     left_out = {}
     trained = max(((sae.folder / CONFIG).stat().st_mtime_ns for sae in saes), default=0)
-    for name, headline in OF_STUDIES.items():
+    for name, headlines in OF_STUDIES.items():
         path = studies / name / "results.parquet"
         tasks = _tasks(path.parent) if name == "probes" else None
         if not path.exists():
-            left_out[name] = "missing"
+            left_out |= {} if name in IF_MEASURED else {name: "missing"}
         elif path.stat().st_mtime_ns < trained:
             left_out[name] = "outdated"
         elif tasks == []:
             left_out[name] = "ceiling"
         else:
-            readers: dict[str, Reader] = {"seeds": _shared, "probes": partial(_accuracies, tasks=tasks)}
-            of = readers.get(name, _plain)
-            for row, key, value in of(list(_rows(path)), headline.metric):
-                if (row["corpus"], row["shape"]) in found:
-                    found[row["corpus"], row["shape"]].setdefault(headline.metric, {})[key] = value
+            readers: dict[str, Reader] = {
+                "seeds": _shared, "probes": partial(_accuracies, tasks=tasks), "interventions": _middle
+            }  # fmt: skip
+            rows = list(_rows(path))
+            for metric in [headline.metric for headline in headlines]:
+                for row, key, value in readers.get(name, _plain)(rows, metric):
+                    if (row["corpus"], row["shape"]) in found:
+                        found[row["corpus"], row["shape"]].setdefault(metric, {})[key] = value
     return found, left_out
 
 
@@ -88,6 +91,15 @@ def _plain(rows: list[dict[str, Any]], metric: str) -> Found:
     of = [row for row in rows if row["metric"] == metric and row["other"] in (None, PANEL) and row["seed"] is not None]
     for row in sorted(of, key=lambda row: -1.0 if row["parameter"] is None else row["parameter"]):
         if metric != "fake_contrast" or row["parameter"] is None:
+            yield row, row["seed"], row["value"]
+
+
+def _middle(rows: list[dict[str, Any]], metric: str) -> Found:
+    """A figure of each SAE at the middle one of the numbers of latents that it was measured with."""
+    of = [row for row in rows if row["metric"] == metric]
+    counts = sorted({row["parameter"] for row in of})
+    for row in of:
+        if row["parameter"] == counts[len(counts) // 2]:
             yield row, row["seed"], row["value"]
 
 

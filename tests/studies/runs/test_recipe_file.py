@@ -12,8 +12,8 @@ from studies.runs.recipe_file import load_recipe, parse_recipe, shipped_recipes,
 PAPER = ["gpt2", "pythia-1.4b", "pythia-2.8b", "gemma-2-2b", "llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b"]
 
 
-def test_the_shipped_recipes_are_those_of_the_paper_and_the_demo() -> None:
-    assert sorted(shipped_recipes()) == sorted([*PAPER, "demo", "real"])
+def test_the_shipped_recipes_are_those_of_the_paper_and_three_of_ours() -> None:
+    assert sorted(shipped_recipes()) == sorted([*PAPER, "demo", "real", "variants"])
 
 
 @pytest.mark.parametrize("name", PAPER)

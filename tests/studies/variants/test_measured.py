@@ -1,6 +1,7 @@
 """What is taken of the tables of other studies."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,15 @@ def test_tasks_count_as_the_summary_says(by_hand: Path, said: dict[str, list[str
     read, left_out = read_figures(find_saes([by_hand / "saes"]), by_hand / "studies")
     assert of_metric(read, "own", shape, "accuracy").get(0) == (accuracy and pytest.approx(accuracy))
     assert left_out.get("probes") == (None if accuracy else "ceiling")
+
+
+def test_studies_that_a_run_seldom_has_count_where_they_are(by_hand: Path) -> None:
+    shape = SHAPES["topk"]
+    scr = [Row("interventions", "own", "scr", 0.1 * n, float(n), seed=0, shape=shape) for n in (2, 5, 10)]
+    table(by_hand, "interventions", [*scr, Row("interventions", "own", "scr_permuted", 9.0, 5.0, seed=0, shape=shape)])
+    base = Row("absorption", "own", "full_absorption", 0.25, seed=0, shape=shape)
+    table(by_hand, "absorption", [base, replace(base, value=9.0, other="letters")])
+    read, left_out = read_figures(find_saes([by_hand / "saes"]), by_hand / "studies")
+    assert left_out == {"fakes": "missing"}, "of the others nothing is missed"
+    assert of_metric(read, "own", shape, "scr") == {0: pytest.approx(0.5)}, "at the middle number of latents"
+    assert of_metric(read, "own", shape, "full_absorption") == {0: 0.25}, "over all tasks"
