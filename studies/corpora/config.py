@@ -98,7 +98,6 @@ STUDY = Study(
     captions={
         "faithfulness": "Each corpus by surprise gap and excess cross-entropy, with 95 % intervals; grey: those of the"
         " model's own text",
-        "tests": "Which test tells which corpus from the model's own text",
         "diversity": "Diversity at equal numbers of tokens",
         "lengths": "Lengths of the documents",
         "sweep": "Diversity and faithfulness over sampling settings",

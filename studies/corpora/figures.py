@@ -15,16 +15,14 @@ CURVES = {
     "distinct_2": "distinct 2-grams",
     "distinct_3": "distinct 3-grams",
 }
-ALPHA = 0.001
 LINEAR, LEAST = 0.25, 0.15
 TICKS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16)
 
 
 def draw(cells: list[CorpusCell], folder: Path) -> None:
-    """Draw everything into `folder`: faithfulness, tests, curves, lengths, and the sweep where there is one."""
+    """Draw everything into `folder`: faithfulness, curves, lengths, and the sweep where there is one."""
     hue = colours([cell["name"] for cell in cells])
     _faithfulness(cells, hue, folder / "faithfulness.svg")
-    _tests(cells, folder / "tests.svg")
     _curves(cells, hue, folder / "diversity.svg")
     _lengths(cells, hue, folder / "lengths.svg")
     own = [cell for cell in cells if cell["kind"] == "own"]
@@ -78,33 +76,6 @@ def _stretch(axes: Any, letter: str, known: list[float]) -> None:
     getattr(axes, f"set_{letter}lim")(*limits)
     getattr(axes, f"{letter}axis").set_minor_locator(NullLocator())
     getattr(axes, f"set_{letter}ticks")(ticks, [f"{tick:+g}".replace("-", "−") if tick else "0" for tick in ticks])
-
-
-def _tests(cells: list[CorpusCell], path: Path) -> None:
-    """Corrected p of every test against the model's own distribution: which test tells which corpus apart."""
-    tests = list(cells[0]["as_model"]["tests"])
-    values = np.array(
-        [[cell["as_model"]["tests"][test].get("p_holm", np.nan) for test in tests] for cell in cells], dtype=float
-    )
-    figure, axes = new_figure(0.9 + 0.34 * len(cells))
-    evidence = -np.log10(np.maximum(values, 1e-12))
-    picture = axes.imshow(evidence, cmap="Blues", vmin=0, vmax=12, aspect="auto")
-    for row, column in np.ndindex(values.shape):
-        p = values[row, column]
-        text = "–" if np.isnan(p) else "<1e-12" if p < 1e-12 else f"{p:.2g}"
-        dark = not np.isnan(p) and evidence[row, column] > 6
-        axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    axes.set_xticks(range(len(tests)), tests, fontsize=8)
-    axes.set_yticks(range(len(cells)), [cell["name"] for cell in cells], fontsize=8)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_title(
-        f"Holm-corrected p under the model's own distribution (rejected below {ALPHA:g})", fontsize=10, loc="left"
-    )
-    bar = figure.colorbar(picture, ax=axes, fraction=0.03, pad=0.01)
-    bar.set_label("−log₁₀ p", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
-    save(figure, path)
 
 
 def _curves(cells: list[CorpusCell], hue: dict[str, str], path: Path) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from studies.catalog import KNOWN, STUDIES
 from studies.common.results import Summary
-from studies.report.found import RunFound
+from studies.report.forest import Line
+from studies.report.found import RunFound, StudyFound
 from studies.statistics.numbers import listed
 from studies.statistics.records import Contrast
 from studies.statistics.sentences import (
@@ -14,6 +15,7 @@ from studies.statistics.sentences import (
     DEPENDS_ON_TASK,
     DIFFERS,
     DIFFERS_LITTLE,
+    ONE_BY_ONE,
     SAME,
     UNCLEAR,
     UNDECIDED,
@@ -55,14 +57,16 @@ class Answer:
     Attributes:
         question: what was asked.
         short: the answer in a few words.
-        paragraph: what it rests on.
+        paragraph: how many comparisons it rests on, of what, and why some could not be decided.
+        findings: what each study compares, and what it says.
         remarks: what to bear in mind.
     """
 
     question: str
     short: str
     paragraph: str
-    remarks: str
+    findings: list[tuple[str, str]]
+    remarks: list[str]
 
 
 @dataclass(frozen=True)
@@ -104,17 +108,13 @@ def verdicts(name: str, summary: Summary) -> list[Verdict]:
 
 def answer(run: RunFound) -> Answer:
     """The question and what the run's studies say to it."""
-    controls = _controls(run)
-    of_run = {
-        name: study for name, study in run.studies.items() if run.of_truths or name not in KNOWN or name in STUDIES
-    }
-    found = [(name, entry) for name, study in of_run.items() for entry in headlines(study.summary)]
-    entries = [(name, entry) for name, entry in found if entry["b"] not in controls]
+    lines = forest_lines(run)
+    entries = [(line.study, line.entry) for line in lines if not line.control]
     said = [conclusion(entry) for _, entry in entries]
-    sentences = [*_basis(entries, said, run.of_truths), *_differing(entries), *_remaining(entries)]
-    sentences += _controlled([(name, entry) for name, entry in found if entry["b"] in controls])
+    of_run = _of_run(run)
     known = [(KNOWN[name], study.summary) for name, study in of_run.items() if name in KNOWN]
-    remarks = [note for study, summary in known for note in study.cautions(summary)]
+    remarks = _controlled([(line.study, line.entry) for line in lines if line.control])
+    remarks += [note for study, summary in known for note in study.cautions(summary)]
     remarks += [note for study, summary in known for note in study.remarks(summary)]
     of_drawn = any(entry.get("error_drawn") is not None for _, entry in entries)
     if entries and not run.of_truths:
@@ -127,7 +127,24 @@ def answer(run: RunFound) -> Answer:
         remarks.append(f"Not studied in this run: {', '.join(missing)}.")
     first = KNOWN.get(next(iter(run.studies), ""))
     question = first.question if first and run.of_truths else QUESTION
-    return Answer(question, _short(run, said), " ".join(sentences), " ".join(remarks))
+    paragraph = " ".join(_basis(entries, said, run.of_truths))
+    findings = [(_subject(name), _found([one for one in entries if one[0] == name])) for name in dict(entries)]
+    return Answer(question, _short(run, said), paragraph, findings, remarks)
+
+
+def forest_lines(run: RunFound) -> list[Line]:
+    """The headline contrasts of the studies that the answer counts, as the first picture shows them."""
+    controls = _controls(run)
+    return [
+        Line(name, _subject(name), KINDS.get(conclusion(entry), "plain"), entry, entry["b"] in controls)
+        for name, study in _of_run(run).items()
+        for entry in headlines(study.summary)
+    ]
+
+
+def _of_run(run: RunFound) -> dict[str, StudyFound]:
+    """The studies that the answer counts."""
+    return {name: study for name, study in run.studies.items() if run.of_truths or name not in KNOWN or name in STUDIES}
 
 
 def _short(run: RunFound, said: list[str]) -> str:
@@ -195,30 +212,22 @@ def _controlled(entries: list[tuple[str, Contrast]]) -> list[str]:
     return [f"Controls, which the answer does not count: {'; '.join(parts)}."] if parts else []
 
 
-def _differing(entries: list[tuple[str, Contrast]]) -> list[str]:
-    """The sentences of the contrasts that differ; of two corpora of which either is ahead, part by part and once."""
+def _found(entries: list[tuple[str, Contrast]]) -> str:
+    """What a study says: the sentences of the contrasts that differ, of two corpora of which either is ahead part by part
+    and once; then what does not, by verdict."""
     found: dict[tuple[str, ...], str] = {}
     for study, entry in entries:
         said = conclusion(entry)
         if said in (DEPENDS, DEPENDS_ON_TASK):
-            found[study, entry["a"], entry["b"]] = f"{said.capitalize()}: {_by_part(study, entry)}."
+            found[entry["a"], entry["b"]] = f"{said.capitalize()}: {_by_part(study, entry)}."
         elif said in (DIFFERS, DIFFERS_LITTLE):
-            found[study, entry["a"], entry["b"], entry["metric"]] = f"{entry['sentence']}."
-    return [one[0].upper() + one[1:] for one in found.values()]
-
-
-def _remaining(entries: list[tuple[str, Contrast]]) -> list[str]:
-    """What does not differ, by verdict and subject."""
-    found = []
-    for kind, begin in ((SAME, "No relevant difference"), (UNCLEAR, "Cannot tell"), (UNDECIDED, "Cannot be decided")):
-        parts = []
-        for study in dict.fromkeys(name for name, _ in entries):
-            chosen = [entry for name, entry in entries if name == study and conclusion(entry) == kind]
-            if chosen:
-                parts.append(f"{_subject(study)} ({_names(entry['a'] for entry in chosen)} against {_each(chosen)})")
-        if parts:
-            found.append(f"{begin}: {'; '.join(parts)}.")
-    return found
+            found[entry["a"], entry["b"], entry["metric"]] = f"{entry['sentence'].partition(ONE_BY_ONE)[0]}."
+    sentences = [one[0].upper() + one[1:] for one in found.values()]
+    for kind in (SAME, UNCLEAR, UNDECIDED):
+        chosen = [entry for _, entry in entries if conclusion(entry) == kind]
+        if chosen:
+            sentences.append(f"{kind.capitalize()}: {_names(entry['a'] for entry in chosen)} against {_each(chosen)}.")
+    return " ".join(sentences)
 
 
 def _each(entries: list[Contrast]) -> str:

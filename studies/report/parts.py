@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,11 +14,13 @@ from studies.common.results import Summary
 from studies.common.study import Study
 from studies.common.tables import Table
 from studies.corpora.summary import CorporaSummary
-from studies.report.answer import Verdict, verdicts
+from studies.report.answer import Verdict, forest_lines, verdicts
 from studies.report.draft_figures import draft_source, reference_tables
 from studies.report.examples import Example, examples_of
 from studies.report.figures import draw_pit, draw_positions, draw_training, position_counts
+from studies.report.forest import draw_forest
 from studies.report.found import RunFound, StudyFound
+from studies.report.readable import readable
 from studies.report.words import DEGREES, DRAWN, OF_TRUTHS, TEXTS
 from studies.statistics.headlines import FOREIGN
 from studies.statistics.numbers import NONE, listed, p_of, plain, span
@@ -106,7 +108,9 @@ def _study(name: str, found: StudyFound | None, saes: Sequence[TrainedSae]) -> S
     if found is None:
         return StudyPart(name, question, False, meaning, [], [], [], [], [], [], "")
     summary = found.summary
-    tables = known.tables(summary) if known else [_metrics(f"Figures of {name}", summary["corpora"])]
+    found_tables = known.tables(summary) if known else [_metrics(f"Figures of {name}", summary["corpora"])]
+    tables = [readable(table) for table in found_tables]
+    details = known.details if known else ()
     drafts = reference_tables(name, summary, _trained(saes))
     leads = known.lead if known else ""
     return StudyPart(
@@ -115,8 +119,11 @@ def _study(name: str, found: StudyFound | None, saes: Sequence[TrainedSae]) -> S
         done=True,
         meaning=" ".join([meaning, *notes(name, summary)]).strip(),
         verdicts=verdicts(name, summary),
-        tables=[*tables, *drafts],
-        folds=_folds(summary, known),
+        tables=[*(table for table in tables if not table.title.startswith(details)), *drafts],
+        folds=[
+            *(Fold(one.title, [replace(one, title="")]) for one in tables if one.title.startswith(details)),
+            *_folds(summary, known),
+        ],
         pictures=[Picture(_caption(known, path.stem), path) for path in found.figures if path.stem != leads],
         lead=[Picture(_caption(known, path.stem), path) for path in found.figures if path.stem == leads],
         examples=[
@@ -304,6 +311,8 @@ def run_pictures(run: RunFound, folder: Path) -> dict[str, Picture]:
     found: dict[str, Picture] = {}
     shares = _positions(run)
     for name, title, drawn in (
+        ("answer", "Every headline comparison with its 95 % interval in margins of relevance; small marks: its parts",
+         lambda path: draw_forest(forest_lines(run), path)),
         ("pit", "PIT histograms: flat is faithful, tilted another temperature, cut off truncated; grey is chance",
          lambda path: draw_pit(certificates, path)),
         ("positions", "Where the training tokens stand in their contexts",

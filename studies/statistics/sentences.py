@@ -10,6 +10,7 @@ DIFFERS, DIFFERS_LITTLE = "differs", "differs by less than the margin"
 DEPENDS, DEPENDS_ON_TASK = "depends on the text", "depends on the task"
 SAME, UNCLEAR, EXPLORATORY = "no relevant difference", "cannot tell", "exploratory"
 UNDECIDED = "cannot be decided"
+ONE_BY_ONE = "; one by one: "
 SIGNIFICANT = (DIFFERS, DIFFERS_LITTLE)
 
 AS_GOOD, NOT_SHOWN, BEHIND = "as good or better here", "the trained are not shown to be better", "behind"
@@ -76,7 +77,7 @@ def sentence(wording: Wording, entry: Mapping[str, Any]) -> str:
     else:
         found = _not_told_apart(wording, entry, seeds)
     of = _told_apart(entry)
-    return found + (f"; one by one: {part_by_part(wording, entry, of)}" if of else "")
+    return found + (f"{ONE_BY_ONE}{part_by_part(wording, entry, of)}" if of else "")
 
 
 def part_by_part(wording: Wording, entry: Mapping[str, Any], names: Sequence[str] | None = None) -> str:

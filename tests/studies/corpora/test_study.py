@@ -118,7 +118,7 @@ def test_results_hold_every_figure_of_the_summary(done: Done) -> None:
 
 
 def test_every_figure_is_a_picture_that_names_the_corpora(done: Done) -> None:
-    for name in ("faithfulness", "tests", "diversity", "lengths"):
+    for name in ("faithfulness", "diversity", "lengths"):
         text = (done.folder / "figures" / f"{name}.svg").read_text()
         ET.fromstring(text)
         assert all(corpus in text for corpus in NAMES)
@@ -130,7 +130,7 @@ def test_the_report_shows_the_picture_of_both_axes_before_the_tables(done: Done,
     part = next(one for one in study_parts(found) if one.name == "corpora")
     assert [picture.path.stem for picture in part.lead] == ["faithfulness"]
     assert part.lead[0].title.startswith("Each corpus by surprise gap and excess cross-entropy")
-    assert [picture.path.stem for picture in part.pictures] == ["diversity", "lengths", "sweep", "tests"]
+    assert [picture.path.stem for picture in part.pictures] == ["diversity", "lengths", "sweep"]
     assert part.tables[0].header[:3] == ("corpus", "surprise gap", "excess ce")
 
 

@@ -48,7 +48,8 @@ def test_the_answer_stands_before_everything_and_verdicts_before_tables(html: st
     text = Page(html).text
     order = [
         "Does the text that a sparse autoencoder is trained on decide what it finds?", "In part: of 2 comparisons 1 differs",
-        "Own-corpus SAEs share", "Verdicts", "Not done: faithful study fakes", "Within a corpus", "Sizes", "Reproduce it",
+        "Every headline comparison", "features shared across seeds", "Own-corpus SAEs share", "What to bear in mind",
+        "own-corpus SAEs share", "Within a corpus", "Sizes", "Reproduce it",
     ]  # fmt: skip
     place = 0
     for one in order:
@@ -73,7 +74,7 @@ def test_markdown_links_figures_that_exist(run: Path) -> None:
     path = write_report(ReportConfig(run, markdown=True))
     text = path.read_text(encoding="utf-8")
     links = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
-    assert len(links) == 5 and all((run / unquote(link)).is_file() for link in links)
+    assert len(links) == 6 and all((run / unquote(link)).is_file() for link in links)
     outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     assert "<" not in outside and "In part: of 2 comparisons 1 differs" in outside
     tables = re.findall(r"(?:^\|.*\n)+", outside, re.MULTILINE)
@@ -87,7 +88,7 @@ def test_a_page_to_pass_on_has_its_figures_beside_it_and_no_text_of_the_corpora(
     path = write_report(ReportConfig(run, out=tmp_path / "page.md", markdown=True, no_text=True))
     text = path.read_text(encoding="utf-8")
     links = [unquote(link) for link in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)]
-    assert len(set(links)) == 5 and all(link.startswith("page_figures/") for link in links)
+    assert len(set(links)) == 6 and all(link.startswith("page_figures/") for link in links)
     assert all((tmp_path / link).is_file() for link in links)
     assert EVIL not in text and "samples of" not in text and "⟦" not in text
     html = write_report(ReportConfig(run, out=tmp_path / "page.html", no_text=True)).read_text(encoding="utf-8")

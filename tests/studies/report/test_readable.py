@@ -1,0 +1,41 @@
+"""Tables in the report's words."""
+
+from pathlib import Path
+
+from studies.common.tables import Table
+from studies.report.readable import PATTERNS, WORDS, in_words, readable
+
+METRICS = Path(__file__).parents[3] / "docs" / "metrics.md"
+
+
+def test_names_are_words_with_the_name_beside_them() -> None:
+    shown = readable(Table("t", ("metric", "own"), [("pw_mcc", "0.4795"), ("accuracy_k10", "0.7"), ("novel", "0.5")]))
+    assert shown.rows == [
+        ("mean cosine of matched features (pw_mcc)", "0.4795"),
+        ("accuracy, probe on the best 10 latents (accuracy_k10)", "0.7"),
+        ("novel", "0.5"),
+    ]
+    assert shown.title == "t" and shown.note == ""
+
+
+def test_rows_of_nothing_are_one_sentence() -> None:
+    rows = [("floor_init", f"m{i}", "0.0000", "0.0000 (0.0000 to 0.0000)") for i in range(3)]
+    kept = [("floor_init", "a", "0.0000", "0.1"), ("floor_init", "b", "–", "–")]
+    shown = readable(Table("", ("floor", "metric", "own", "prose"), [*rows, *kept]))
+    assert len(shown.rows) == 2
+    assert shown.note == "0 throughout: floor_init m0; floor_init m1; floor_init m2."
+    assert len(readable(Table("", ("floor", "own"), [("x", "0.0000")])).rows) == 1, "one is no reason for a sentence"
+
+
+def test_every_name_that_has_words_is_defined_in_the_docs() -> None:
+    defined = METRICS.read_text(encoding="utf-8")
+    family = {
+        "fake_contrast_shuffled",
+        "fake_contrast_unigram",
+        "fake_contrast_permuted_model",
+        "fake_contrast_untrained",
+    }
+    assert "`fake_contrast_CONTROL`" in defined
+    assert [name for name in WORDS.keys() - family if f"`{name}`" not in defined] == []
+    assert all(pattern.groups == 1 and "{}" in template for pattern, template in PATTERNS)
+    assert in_words("nothing_known") == "nothing_known"
