@@ -15,12 +15,19 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+PANELS = {
+    "Start": ("run", "doctor", "models"),
+    "Corpora": ("generate", "corpus"),
+    "SAEs": ("train", "study", "evaluate"),
+    "Results": ("report", "publish"),
+}
+"""Under which headings the help lists the commands."""
 app = typer.Typer(
     name="faithful",
     help="Does the text you train a sparse autoencoder on decide what you find?\n\n"
     "Sample a corpus from a language model itself and certify it, train TopK SAEs on it and on other text, compare them over"
     " seeds, report, and publish. `faithful run demo` does it all on the embedded model.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,11 +36,14 @@ app = typer.Typer(
 
 @app.callback()
 def faithful(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """What stands before a command; without one, the help."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
 
 
 generate.register(app)
@@ -46,3 +56,8 @@ study.register(app)
 run.register(app)
 publish.register(app)
 machine.register(app)
+app.registered_commands.sort(
+    key=lambda info: [name for names in PANELS.values() for name in names].index(str(info.name))
+)
+for info in (*app.registered_commands, *app.registered_groups):
+    info.rich_help_panel = next(panel for panel, names in PANELS.items() if info.name in names)

@@ -42,3 +42,15 @@ def test_the_module_is_the_command() -> None:
     assert "pythia-2.8b" in done.stdout
     assert "Next: faithful generate" in done.stderr
     assert "Next:" not in done.stdout
+
+
+def test_without_a_command_the_help_lists_all_under_headings_and_nothing_failed() -> None:
+    from typer.testing import CliRunner
+
+    from faithful.cli import PANELS, app
+
+    bare = CliRunner().invoke(app, [])
+    assert bare.exit_code == 0
+    places = [bare.output.index(f"─ {panel} ─") for panel in PANELS]
+    assert places == sorted(places)
+    assert all(f"│ {name} " in bare.output for names in PANELS.values() for name in names)
