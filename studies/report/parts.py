@@ -16,7 +16,7 @@ from studies.common.tables import Table
 from studies.corpora.summary import CorporaSummary
 from studies.report.answer import Verdict, forest_lines, verdicts
 from studies.report.draft_figures import draft_source, reference_tables
-from studies.report.examples import Example, examples_of
+from studies.report.examples import Card, cards_of
 from studies.report.figures import draw_pit, draw_positions, draw_training, position_counts
 from studies.report.forest import draw_forest
 from studies.report.found import RunFound, StudyFound
@@ -71,7 +71,7 @@ class StudyPart:
         meaning: what its headline figure is, and what its figures are of that have no interval.
         verdicts: of its headline contrasts.
         tables, folds, pictures: its figures; lead: the one that stands before the tables, if any.
-        examples: titles and contexts.
+        examples: titles and latents.
         draft: what is said of the author's draft figures among the tables, '' where there are none.
     """
 
@@ -84,7 +84,7 @@ class StudyPart:
     folds: list[Fold]
     pictures: list[Picture]
     lead: list[Picture]
-    examples: list[tuple[str, list[Example]]]
+    examples: list[tuple[str, list[Card]]]
     draft: str
 
 
@@ -126,10 +126,7 @@ def _study(name: str, found: StudyFound | None, saes: Sequence[TrainedSae]) -> S
         ],
         pictures=[Picture(_caption(known, path.stem), path) for path in found.figures if path.stem != leads],
         lead=[Picture(_caption(known, path.stem), path) for path in found.figures if path.stem == leads],
-        examples=[
-            (block["title"], [one for row in block["rows"] for one in examples_of(row)])
-            for block in summary.get("examples") or ()
-        ],
+        examples=[(block["title"], cards_of(block["rows"])) for block in summary.get("examples") or ()],
         draft=draft_source() if drafts else "",
     )
 

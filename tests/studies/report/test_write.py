@@ -61,7 +61,7 @@ def test_the_answer_stands_before_everything_and_verdicts_before_tables(html: st
 def test_data_is_shown_as_it_is_and_never_as_markup(html: str) -> None:
     assert "<script" not in html and "<b onclick" not in html and "<odd>" not in html
     text = Page(html).text
-    assert text.count(EVIL) == 3
+    assert text.count(EVIL) == 4, "a sample, the title, the context and its strongest token"
     assert "latent 7 <i>" in text and "A <odd> name" in text
 
 
@@ -124,8 +124,8 @@ def test_partners_stand_beside_their_latents(tmp_path: Path) -> None:
     }  # fmt: skip
     write_study(tmp_path, "seeds", summary)
     text = write_report(ReportConfig(tmp_path, markdown=True)).read_text(encoding="utf-8")
-    assert "its partner in the SAE of own, seed 4: latent 31, cosine 0.88 · text from stdlib" in text
-    assert "def⟦ twin⟧" in text
+    assert "its partner in the SAE of own, seed 4: latent 31, cosine 0.88\n" in text
+    assert "def⟦ twin⟧   [stdlib, 3]" in text
 
 
 def test_saes_from_elsewhere_leave_the_training_command_out(tmp_path: Path) -> None:
