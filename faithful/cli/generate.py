@@ -7,7 +7,7 @@ import typer
 
 from faithful.cli.adapter import Explained, configured
 from faithful.cli.output.next_step import following
-from faithful.cli.shared import Assume, DryRun, Json, refuse_assumptions
+from faithful.cli.shared import Assume, DryRun, Json, RayAddress, Where, refuse_assumptions, working
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from generation.configs.certify import CertifyConfig
@@ -20,7 +20,14 @@ def register(app: typer.Typer) -> None:
     app.command("generate", cls=Explained)(command(configured(generate)))
 
 
-def generate(config: GenerateConfig, dry_run: DryRun = False, assume: Assume = None, as_json: Json = False) -> None:
+def generate(
+    config: GenerateConfig,
+    executor: Where = "local",
+    ray: RayAddress = None,
+    dry_run: DryRun = False,
+    assume: Assume = None,
+    as_json: Json = False,
+) -> None:
     """Sample a corpus from a model itself, from BOS alone; certify it and write its card.
 
     Running the command again completes or extends the corpus; a corpus made otherwise is refused.
@@ -33,7 +40,7 @@ def generate(config: GenerateConfig, dry_run: DryRun = False, assume: Assume = N
         return
     from generation.own.generate import generate as run_generate
 
-    with progress(quiet=as_json) as report:
+    with working(executor, ray), progress(quiet=as_json) as report:
         result = run_generate(config, report)
     say(result.note)
     if as_json:

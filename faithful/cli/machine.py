@@ -4,7 +4,13 @@ from typing import Annotated
 
 import typer
 
+from faithful.cli.shared import Json
 from faithful.cli.show import command, print_json, print_table, say
+
+Cluster = Annotated[
+    str | None,
+    typer.Option("--ray", help="Look at the nodes of this Ray cluster instead: HOST:PORT of the head, or auto."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -13,7 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(command(doctor))
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
+def models(as_json: Json = False) -> None:
     """List the models that have a short name, with their settings."""
     from dataclasses import asdict
 
@@ -44,8 +50,11 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     say("Any other causal LM works by Hub id, folder or GGUF file. Next: faithful generate --model NAME --dry-run")
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
-    """Say what this machine can do and what is missing."""
+def doctor(ray: Cluster = None, as_json: Json = False) -> None:
+    """Say what this machine, or a Ray cluster, can do and what is missing."""
+    if ray:
+        _cluster(ray, as_json)
+        return
     from faithful.cli.examine import examine
 
     findings = examine()
@@ -57,3 +66,32 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     rows = [(f.name, "yes" if f.ok else "no", f.found, f.advice) for f in findings]
     print_table("This machine", rows, ("what", "ok", "found", "advice"))
     say("Next: faithful generate")
+
+
+def _cluster(address: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from faithful.executor.ray_cluster import connected, differences, look_at_nodes
+    from faithful.executor.ray_host import look
+
+    with connected(address):
+        nodes = look_at_nodes()
+    wrong = differences(nodes)
+    if as_json:
+        print_json({"nodes": [asdict(node) for node in nodes], "differences": wrong})
+        return
+    ours = look(None, ())["versions"]
+    names = list(ours)
+    rows = [("this machine", "", "", *(ours[name] for name in names))]
+    rows += [
+        (node.name, str(node.cpus), str(node.gpus), *(node.versions.get(name, "none") for name in names))
+        for node in nodes
+    ]
+    print_table(f"The Ray cluster at {address}", rows, ("node", "CPUs", "GPUs", *names))
+    for sentence in wrong:
+        say(sentence)
+    say(
+        "Work is refused until every node has the versions of this machine."
+        if wrong
+        else f"Next: faithful generate --executor ray --ray {address}"
+    )

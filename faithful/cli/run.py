@@ -9,7 +9,7 @@ import typer
 
 from faithful.cli.adapter import Explained, Stated, configured, pairs_of
 from faithful.cli.output.next_step import next_step
-from faithful.cli.shared import Assume, DryRun, Json, refuse_assumptions
+from faithful.cli.shared import Assume, DryRun, Json, RayAddress, Where, refuse_assumptions, working
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.hub.config import PublishConfig
 from faithful.options.line import command_line
@@ -22,7 +22,14 @@ def register(app: typer.Typer) -> None:
     app.command("report", cls=Explained)(command(configured(report)))
 
 
-def run(config: RunConfig, dry_run: DryRun = False, assume: Assume = None, as_json: Json = False) -> None:
+def run(
+    config: RunConfig,
+    executor: Where = "local",
+    ray: RayAddress = None,
+    dry_run: DryRun = False,
+    assume: Assume = None,
+    as_json: Json = False,
+) -> None:
     """Generate, add, train, study and report, as a recipe says; what is done is not done again."""
     from faithful.base.quantities import format_seconds
     from faithful.store.places import run_folder
@@ -39,7 +46,7 @@ def run(config: RunConfig, dry_run: DryRun = False, assume: Assume = None, as_js
 
     if not enough_seeds(found) and not as_json:
         say(f"{len(found.seeds)} seeds are too few for verdicts; the studies will say so.")
-    with _options_of_run(), progress(quiet=as_json) as told:
+    with _options_of_run(), working(executor, ray), progress(quiet=as_json) as told:
         result = run_recipe(found, folder, told, config.device)
     if as_json:
         print_json(

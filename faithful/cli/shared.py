@@ -1,5 +1,7 @@
 """What several commands have besides their configuration."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -10,7 +12,36 @@ Assume = Annotated[
     str | None,
     typer.Option(help="With --dry-run: forecast for this GPU, h100, h200, a100, l40s, 4090 or 3090, whatever is here."),
 ]
+Where = Annotated[str, typer.Option("--executor", help="Where work is done: local, or ray, on a cluster.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", help="Of --executor ray: HOST:PORT of the head, or auto; by default a cluster is started here."
+    ),
+]
 Run = Annotated[str | None, typer.Option(help="Run to take from what is not named, and to write to.")]
+
+
+@contextmanager
+def working(executor: str, address: str | None) -> Iterator[None]:
+    """Have work done where `--executor` and `--ray` say.
+
+    Raises:
+        FaithfulError: neither `local` nor `ray`, an address without `--executor ray`, or no such cluster.
+    """
+    from faithful.base.errors import FaithfulError
+
+    if executor not in ("local", "ray"):
+        raise FaithfulError(f"'{executor}' is no executor; choose local or ray.")
+    if address and executor != "ray":
+        raise FaithfulError("--ray is the address of a cluster; add --executor ray.")
+    if executor == "local":
+        yield
+        return
+    from faithful.executor.ray_cluster import on_ray
+
+    with on_ray(address):
+        yield
 
 
 def refuse_assumptions(assume: str | None, dry_run: bool) -> None:

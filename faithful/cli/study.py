@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following, next_step
-from faithful.cli.shared import Json, Run
+from faithful.cli.shared import Json, RayAddress, Run, Where, working
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
@@ -63,7 +63,14 @@ def _commands() -> typer.Typer:
 
 
 def _of_saes(study: "Study") -> Any:
-    def study_saes(stated: Stated[Any], run: Run = None, full: Full = False, as_json: Json = False) -> None:
+    def study_saes(
+        stated: Stated[Any],
+        run: Run = None,
+        executor: Where = "local",
+        ray: RayAddress = None,
+        full: Full = False,
+        as_json: Json = False,
+    ) -> None:
         from faithful.store.places import corpora_in
 
         values = dict(stated.values)
@@ -71,7 +78,8 @@ def _of_saes(study: "Study") -> Any:
         if "corpora" in values:
             values["corpora"] = tuple(one for folder in values["corpora"] for one in corpora_in(folder))
         out = values.pop("out", None) or _folder(values["saes"], run, study.name)
-        _do(study, out, values, as_json, full=full, after=command_line(ReportConfig))
+        with working(executor, ray):
+            _do(study, out, values, as_json, full=full, after=command_line(ReportConfig))
 
     return study_saes
 
@@ -91,14 +99,23 @@ def _of_corpora(study: "Study") -> Any:
 
 
 def _of_nothing(study: "Study") -> Any:
-    def study_alone(stated: Stated[Any], run: Run = None, full: Full = False, as_json: Json = False) -> None:
+    def study_alone(
+        stated: Stated[Any],
+        run: Run = None,
+        executor: Where = "local",
+        ray: RayAddress = None,
+        full: Full = False,
+        as_json: Json = False,
+    ) -> None:
         from faithful.store.places import run_folder
 
         values, home = dict(stated.values), run_folder(run or study.name)
         of_run = home / "studies" / study.name
         out = values.pop("out", None) or of_run
         is_there = out.resolve() == of_run.resolve()
-        _do(study, out, values, as_json, full=full, after=command_line(ReportConfig, run=home) if is_there else "")
+        after = command_line(ReportConfig, run=home) if is_there else ""
+        with working(executor, ray):
+            _do(study, out, values, as_json, full=full, after=after)
 
     return study_alone
 
@@ -113,7 +130,14 @@ def study_folder(corpus: Path, run: str | None, name: str) -> Path:
     return (parent.parent if parent.name == "corpora" else parent) / "studies" / name
 
 
-def everything(run: Run = None, device: Device = None, seed: Seed = None, as_json: Json = False) -> None:
+def everything(
+    run: Run = None,
+    device: Device = None,
+    seed: Seed = None,
+    executor: Where = "local",
+    ray: RayAddress = None,
+    as_json: Json = False,
+) -> None:
     """Every study of a run, and optional ones done before, as told before, else with their defaults; then the report."""
     from faithful.cli.corpus import folders_of
     from studies.catalog import KNOWN, STUDIES
@@ -124,9 +148,10 @@ def everything(run: Run = None, device: Device = None, seed: Seed = None, as_jso
     home, folders = saes.parent, tuple(folders_of(run))
     found = {}
     optional = [one for one in KNOWN.values() if one.optional and (home / "studies" / one.name / SUMMARY).exists()]
-    for study in sorted([*STUDIES.values(), *optional], key=lambda study: study.of_studies):
-        stated = study.told(saes=(saes,), folders=folders, device=device, seed=seed)
-        found[study.name] = _do(study, home / "studies" / study.name, stated, as_json)
+    with working(executor, ray):
+        for study in sorted([*STUDIES.values(), *optional], key=lambda study: study.of_studies):
+            stated = study.told(saes=(saes,), folders=folders, device=device, seed=seed)
+            found[study.name] = _do(study, home / "studies" / study.name, stated, as_json)
     path = write_report(ReportConfig(run=home))
     if as_json:
         print_json({"studies": found, "report": str(path)})

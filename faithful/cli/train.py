@@ -11,7 +11,7 @@ import typer
 
 from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following
-from faithful.cli.shared import Assume, DryRun, Json, Run, refuse_assumptions
+from faithful.cli.shared import Assume, DryRun, Json, RayAddress, Run, Where, refuse_assumptions, working
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
@@ -25,6 +25,8 @@ def register(app: typer.Typer) -> None:
 def train(
     stated: Stated[TrainConfig],
     run: Run = None,
+    executor: Where = "local",
+    ray: RayAddress = None,
     dry_run: DryRun = False,
     assume: Assume = None,
     as_json: Json = False,
@@ -47,7 +49,7 @@ def train(
         if not as_json:
             say(plan_line(plan))
 
-    with _table(as_json) as report:
+    with working(executor, ray), _table(as_json) as report:
         result = run_train(config, report, announce)
     card = _card(result.out)
     if as_json:

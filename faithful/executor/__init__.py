@@ -1,1 +1,1 @@
-"""Jobs in processes of their own: how they are started, what they are handed, and that they end with whoever started them."""
+"""Jobs in processes of their own, here or on a Ray cluster: how they are started, what they are handed, and how they end."""

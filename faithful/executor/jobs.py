@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 
 from faithful.base.errors import FaithfulError, sentence_of
 from faithful.base.progress import Reporter
-from faithful.executor.local import LocalExecutor
 from faithful.executor.protocol import Executor, Link, Share, Worker
+from faithful.executor.where import current_place
 
 Work = Callable[[Any, Any, Reporter], Any]
 """A function of a module: (what all jobs share, a job, a function that takes progress) → what comes of it, to be pickled."""
 T = TypeVar("T")
+DEATHS_ALLOWED = 3
+"""For each worker, between two jobs that are done, where others do what a dead one had in hand."""
 
 
 def in_turn(work: Callable[[T], None], jobs: Iterable[T]) -> None:
@@ -35,22 +37,25 @@ class Crew:
     Args:
         work: what is done with a job.
         shared: what all jobs share; each worker has it once.
-        workers: how many; one does its jobs here, and the first that fails stops it.
+        workers: how many, None for as many as is usual where work is handed out; on this machine one does its jobs here,
+            and the first that fails stops it.
         share: what each has of the machine.
         name: of the workers, for what is said of them.
-        executor: where they are.
+        executor: what starts them, by default that of where work is handed out.
 
     Attributes:
         inherits: whether the work is done with what this process has loaded when it asks for the first job.
     """
 
     def __init__(
-        self, work: Work, shared: Any, workers: int, share: Share, name: str, executor: Executor | None = None
+        self, work: Work, shared: Any, workers: int | None, share: Share, name: str, executor: Executor | None = None
     ) -> None:
-        self.work, self.shared, self.count, self.share, self.name = work, shared, workers, share, name
-        self.executor = executor or LocalExecutor(name)
+        self.work, self.shared, self.share, self.name = work, shared, share, name
+        self.count = current_place().count(workers, share)
+        self.executor = executor or current_place().executor(name)
         self.workers: list[Worker] = []
-        self.inherits = workers == 1 or share.is_forked
+        self.is_alone = self.count == 1 and current_place().is_here
+        self.inherits = self.is_alone or share.is_forked
 
     def __enter__(self) -> "Crew":
         self.executor.__enter__()
@@ -74,53 +79,71 @@ class Crew:
 
     def each(self, jobs: Sequence[Any], report: Reporter) -> Iterator[tuple[int, Any]]:
         """The same one by one, as they are done: the place of the job and what came of it."""
-        if self.count == 1:
+        if self.is_alone:
             for place, job in enumerate(jobs):
                 yield place, self.work(self.shared, job, report)
             return
-        for number in range(len(self.workers), min(self.count, len(jobs))):
-            self.workers.append(self.executor.start(number, self.share, _take_jobs, self.work, self.shared, self.share))
-        waiting, failures = deque(enumerate(jobs)), list[str]()
-        busy = {worker for worker in self.workers if _assign(worker, waiting)}
+        waiting, failures, deaths = deque(enumerate(jobs)), list[str](), 0
+        busy: dict[Worker, tuple[int, Any]] = {}
+        self._hire(len(jobs))
+        self._hand_out(waiting, busy)
         while busy:
             for worker, kind, content in self.executor.events(1.0):
                 if kind == "told":
                     report(content)
-                elif kind == "done":
+                    continue
+                job = busy.pop(worker, None)
+                if kind == "done":
+                    deaths = 0
                     yield content
                 elif kind == "failed":
                     failures.append(content)
                 elif kind == "died":
-                    busy.discard(worker)
                     self.workers.remove(worker)
-                    failures.append(self._obituary(content))
-                if kind in ("done", "failed") and not _assign(worker, waiting):
-                    busy.discard(worker)
+                    deaths += 1
+                    is_fault = isinstance(content, int) and content > 0  # it ended by itself: nobody took it away
+                    if not self.executor.replaces or is_fault or deaths > DEATHS_ALLOWED * self.count:
+                        failures.append(self._obituary(content))
+                    elif job is not None:
+                        waiting.appendleft(job)
+                        self._hire(len(waiting) + len(busy))
+                self._hand_out(waiting, busy)
         if waiting and not failures:
             failures.append(self._obituary(None))
         _refuse(failures)
 
-    def _obituary(self, status: int | None) -> str:
+    def _hire(self, jobs: int) -> None:
+        """Start the workers that are lacking for so many jobs."""
+        for number in range(len(self.workers), min(self.count, jobs)):
+            self.workers.append(self.executor.start(number, self.share, _take_jobs, self.work, self.shared, self.share))
+
+    def _hand_out(self, waiting: deque[tuple[int, Any]], busy: dict[Worker, tuple[int, Any]]) -> None:
+        """Give those that have nothing to do a job each, as long as there are any."""
+        for worker in self.workers:
+            if waiting and worker not in busy and worker.tell("job", waiting[0]):
+                busy[worker] = waiting.popleft()
+
+    def _obituary(self, how: int | str | None) -> str:
+        how = how if isinstance(how, str) else f"exit status {how}"
         return (
-            f"A {self.name} process died (exit status {status}); run the same command again to go on, with fewer --workers"
+            f"A {self.name} process died ({how}); run the same command again to go on, with fewer --workers"
             " if memory ran out."
         )
 
 
 def run_jobs(
-    work: Work, jobs: Sequence[Any], workers: int, report: Reporter, *, share: Share, name: str, shared: Any = None
+    work: Work,
+    jobs: Sequence[Any],
+    workers: int | None,
+    report: Reporter,
+    *,
+    share: Share,
+    name: str,
+    shared: Any = None,
 ) -> None:
     """Do jobs with a crew that is there for them alone; see `Crew`."""
     with Crew(work, shared, workers, share, name) as crew:
         crew.run(jobs, report)
-
-
-def _assign(worker: Worker, waiting: deque[tuple[int, Any]]) -> bool:
-    """Give a worker the next job; whether there was one and it could take it."""
-    if not waiting or not worker.tell("job", waiting[0]):
-        return False
-    waiting.popleft()
-    return True
 
 
 def _take_jobs(link: Link, work: Work, shared: Any, share: Share) -> None:

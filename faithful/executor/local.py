@@ -1,6 +1,7 @@
 """Workers that are processes of this machine."""
 
 import contextlib
+import pickle
 import queue
 import threading
 import time
@@ -21,9 +22,11 @@ GRACE_SECONDS, END_SECONDS = 0.3, 5.0
 class LocalExecutor:
     """Processes of this machine; see `faithful.executor.protocol.Executor`."""
 
+    replaces = False
+
     def __init__(self, name: str = "worker") -> None:
         self.name = name
-        self.inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Letter] = queue.SimpleQueue()
         self.workers: list[LocalWorker] = []
 
     def __enter__(self) -> "LocalExecutor":
@@ -52,6 +55,12 @@ class LocalExecutor:
 
     def events(self, seconds: float) -> Iterator[Event]:
         """What workers have said, waiting at most `seconds` for the first of it."""
+        for worker, packed in self.letters(seconds):
+            kind, content = pickle.loads(packed)
+            yield worker, kind, content
+
+    def letters(self, seconds: float) -> "Iterator[Letter]":
+        """The same as it was sent, for whoever passes it on: a kind and a content, pickled."""
         try:
             yield self.inbox.get(timeout=seconds)
             while True:
@@ -63,15 +72,19 @@ class LocalExecutor:
 class LocalWorker:
     """A process; what it says is taken off the pipe at once, so that neither end ever waits for the other to read."""
 
-    def __init__(self, process: BaseProcess, connection: Connection, inbox: "queue.SimpleQueue[Event]") -> None:
+    def __init__(self, process: BaseProcess, connection: Connection, inbox: "queue.SimpleQueue[Letter]") -> None:
         self.process, self.connection = process, connection
         self.listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
         self.listener.start()
 
     def tell(self, kind: str, content: Any = None) -> bool:
         """Tell the process; whether it could still be told."""
+        return self.post(pickle.dumps((kind, content)))
+
+    def post(self, packed: bytes) -> bool:
+        """The same, of what is pickled already."""
         try:
-            self.connection.send((kind, content))
+            self.connection.send_bytes(packed)
         except OSError:
             return False
         return True
@@ -81,14 +94,16 @@ class LocalWorker:
         self.listener.join(END_SECONDS)
         self.connection.close()
 
-    def _listen(self, inbox: "queue.SimpleQueue[Event]") -> None:
+    def _listen(self, inbox: "queue.SimpleQueue[Letter]") -> None:
         try:
             while True:
-                kind, content = self.connection.recv()
-                inbox.put((self, kind, content))
+                inbox.put((self, self.connection.recv_bytes()))
         except (EOFError, OSError):
             self.process.join(END_SECONDS)
-            inbox.put((self, "died", self.process.exitcode))
+            inbox.put((self, pickle.dumps(("died", self.process.exitcode))))
+
+
+Letter = tuple[LocalWorker, bytes]
 
 
 def stop_all(workers: Sequence[LocalWorker]) -> None:
@@ -124,11 +139,11 @@ class LocalLink:
 
     def say(self, kind: str, content: Any = None) -> None:
         """Tell whoever started the process."""
-        self.connection.send((kind, content))
+        self.connection.send_bytes(pickle.dumps((kind, content)))
 
     def hear(self) -> tuple[str, Any]:
         """The next thing told; waits for it."""
-        kind, content = self.connection.recv()
+        kind, content = pickle.loads(self.connection.recv_bytes())
         return kind, content
 
     def has_mail(self) -> bool:

@@ -1,4 +1,4 @@
-"""What work done elsewhere looks like to whoever hands it out, wherever it is done: in processes here, on a cluster later.
+"""What work done elsewhere looks like to whoever hands it out, wherever it is done: in processes here, or on a cluster.
 
 An executor starts workers. A worker runs one function, which is given its `Link`: over it the two tell each other things,
 each a kind (a word) and a content that can be pickled. What workers say arrives as events of the executor, in the order
@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
-
-from faithful.base.errors import FaithfulError
 
 Main = Callable[..., None]
 """A function of a module: (link, *arguments)."""
@@ -43,7 +41,13 @@ Event = tuple[Worker, str, Any]
 
 
 class Executor(Protocol):
-    """Starts workers and hears from them."""
+    """Starts workers and hears from them.
+
+    Attributes:
+        replaces: whether workers may be lost for no fault of their work, so that others do what a dead one had in hand.
+    """
+
+    replaces: bool
 
     def __enter__(self) -> "Executor": ...
 
@@ -73,9 +77,10 @@ class Share:
     """What a worker has of the machine.
 
     Attributes:
-        device: `cpu`, or `cuda` for the GPU of the worker's number.
+        device: `cpu`, or `cuda` for the GPUs of the worker's number.
         threads: CPU threads.
         deterministic: whether a GPU's products are to repeat bit by bit.
+        gpus: how many GPUs it has, where `device` is `cuda`.
         inherits: it begins with all that whoever starts it has loaded, where that is possible: on Linux, for one thread on a
             CPU. It must not need what does not outlive a fork (polars, further CPU threads).
     """
@@ -84,6 +89,7 @@ class Share:
     threads: int = 1
     deterministic: bool = False
     inherits: bool = False
+    gpus: int = 1
 
     @property
     def is_forked(self) -> bool:
@@ -97,21 +103,9 @@ class Share:
             policy = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
             return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": policy}
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        gpus = visible.split(",") if visible else [str(i) for i in range(number + 1)]
-        values = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]}
+        there = visible.split(",") if visible else [str(i) for i in range((number + 1) * self.gpus)]
+        first = number * self.gpus % len(there)
+        values = {"CUDA_VISIBLE_DEVICES": ",".join(there[first : first + self.gpus])}
         if self.deterministic:
             values["CUBLAS_WORKSPACE_CONFIG"] = os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         return values
-
-
-def share_of(device: str, workers: int, threads: int | None = None, *, inherits: bool = False) -> Share:
-    """An equal share of this machine for each worker: its CPU threads divided (`threads` are those of each), a GPU each.
-
-    Raises:
-        FaithfulError: there are fewer GPUs.
-    """
-    import torch
-
-    if device == "cuda" and workers > torch.cuda.device_count():
-        raise FaithfulError(f"--workers {workers} needs as many GPUs, and there are {torch.cuda.device_count()}.")
-    return Share(device, threads or max(1, torch.get_num_threads() // workers), inherits=inherits)

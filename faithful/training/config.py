@@ -74,8 +74,8 @@ class TrainConfig:
     """cpu or cuda; default: what the machine has."""
     eval_tokens: Count | None = None
     """Held-out tokens to evaluate on; default 20k on a CPU, 200k on a GPU."""
-    workers: int = 1
-    """Processes, one per GPU; each takes corpora and shapes."""
+    workers: int | None = None
+    """Processes, one per GPU; default 1, of a cluster all. Each takes corpora and shapes."""
     threads: int | None = None
     """CPU threads per process; default: the cores."""
     deterministic: bool = False

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from faithful.activations.stream import stream_rows
-from faithful.base.devices import check_device
 from faithful.base.files import folder_lock, remove_temporaries
 from faithful.base.progress import Reporter, silent
 from faithful.executor.jobs import in_turn, run_jobs
-from faithful.executor.protocol import share_of
+from faithful.executor.protocol import Share
+from faithful.executor.where import current_place, share_of
 from faithful.formats.files import CONFIG
 from faithful.models.load import load_model
 from faithful.store.corpora_of_saes import remember_corpora
@@ -74,7 +74,8 @@ def train(
         FaithfulError: a device that is not there, bad settings (see `settle`), a cell trained otherwise; when all else is
             done, losses that were not finite, busy folders, workers that died.
     """
-    device = check_device(config.device)
+    where = current_place()
+    device = where.check_device(config.device)
     require_logger(config.log)
     readings = Readings(config.out)
     settings, usable = settle(config, device, readings)
@@ -85,20 +86,22 @@ def train(
     remember_corpora(config.out, config.corpora)
     readings.keep()
     missing = {folder: [cell for cell in group if cell.folder not in skipped] for folder, group in cells.items()}
-    jobs = _jobs(missing, config.workers)
+    workers = where.count(config.workers, Share(device, config.threads or 1))
+    jobs = _jobs(missing, workers)
     if not jobs:
         return TrainResult(
             config.out, [], skipped, f"{config.out} holds all {len(skipped)} SAEs already: nothing to do."
         )
     for folder in dict(jobs):
         Corpus(folder).refuse_damaged()
+    where.refuse_unseen(config.out, *dict(jobs))
     if announce:
         announce(forecast(settings, usable, device))
-    if config.workers == 1:
+    if workers == 1 and where.is_here:
         model = load_model(settings.model, device)
         in_turn(lambda job: _train_group(config, settings, *job, device, model, report), jobs)
     else:
-        _spread(config, settings, jobs, device, report)
+        _spread(config, settings, jobs, min(workers, len(jobs)), device, report)
     trained = [cell.folder for group in missing.values() for cell in group]
     note = f"{len(trained)} SAEs trained on {settings.tokens:,} tokens each" + (
         f", {len(skipped)} were there already." if skipped else "."
@@ -179,10 +182,14 @@ def _latents(cells: list[Cell]) -> int:
 
 
 def _spread(
-    config: TrainConfig, settings: Settings, groups: list[tuple[Path, list[Cell]]], device: str, report: Reporter
+    config: TrainConfig,
+    settings: Settings,
+    groups: list[tuple[Path, list[Cell]]],
+    count: int,
+    device: str,
+    report: Reporter,
 ) -> None:
     """Train groups of cells in processes of their own, one per GPU."""
-    count = min(config.workers, len(groups))
     share = share_of(device, count, config.threads)
     run_jobs(_train_alone, groups, count, report, share=share, name="training", shared=(config, settings, device))
 

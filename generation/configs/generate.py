@@ -69,7 +69,7 @@ class GenerateConfig:
     deterministic: Annotated[bool | None, ENGINE, names("--deterministic/--rolling")] = None
     """Drain at shard borders, promise bytes where the engine can."""
     workers: Annotated[int | None, ENGINE] = None
-    """Processes; default one per GPU, or per core as memory allows."""
+    """Processes; default one per GPU, or per core as memory allows, of a cluster all."""
     accept_engine_change: Annotated[bool, ENGINE] = False
     """Go on with another engine, version, --device or --batch than before; bytes are then no longer promised."""
     certify_tokens: CountOrNone | None = None

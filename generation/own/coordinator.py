@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter
-from faithful.executor.local import LocalExecutor
 from faithful.executor.protocol import Worker
+from faithful.executor.where import current_place
 from faithful.models.spec import ModelSpec
 from generation.own.schedule import SplitSchedule
 from generation.own.workers import Drawer, start_drawer
@@ -28,7 +28,8 @@ def draw_all(
 ) -> None:
     """Draw everything that the schedules want.
 
-    A worker that dies gives its ranges back and is replaced, up to three times without a committed shard in between.
+    A worker that dies gives its ranges back and is replaced, up to three times without a committed shard in between; where
+    workers are lost for no fault of theirs, so often each.
 
     Args:
         schedules: one per split, worked on in this order.
@@ -41,7 +42,8 @@ def draw_all(
     """
     by_split = {schedule.split: schedule for schedule in schedules}
     deaths, told = 0, 0.0
-    with LocalExecutor() as executor:
+    with current_place().executor("worker") as executor:
+        allowed = DEATHS_ALLOWED * (workers if executor.replaces else 1)
         crew = [start_drawer(executor, number, spec, sampling, settings) for number in range(workers)]
         known: dict[Worker, Drawer] = {drawer.worker: drawer for drawer in crew}
         while not all(schedule.done for schedule in schedules):
@@ -61,9 +63,10 @@ def draw_all(
                     raise FaithfulError(content)
                 elif kind == "died" and worker in crew:
                     deaths += 1
-                    if deaths > DEATHS_ALLOWED:
+                    if deaths > allowed:
+                        how = content if isinstance(content, str) else f"exit code {content}"
                         raise FaithfulError(
-                            f"Workers keep dying (last exit code {content}); run again with fewer --workers or a smaller"
+                            f"Workers keep dying (last {how}); run again with fewer --workers or a smaller"
                             " --batch. Committed shards are kept."
                         )
                     _give_back(worker, by_split)

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 
 from faithful.base.gpus import GPUS, Gpu, forecast_gpu
 from faithful.base.memory import available_memory
+from faithful.executor.protocol import Share
+from faithful.executor.where import current_place
 from faithful.models.load import shape_of
 from faithful.models.presets import Shape
 from faithful.models.spec import ModelSpec
@@ -69,14 +71,15 @@ def bytes_on_disk(tokens: int, vocab_size: int) -> int:
 
 
 def default_workers(spec: ModelSpec, settings: EngineSettings, tokens: int, max_tokens: int) -> int:
-    """One process per GPU, or per core as far as memory goes and there are shards to share out."""
+    """One process per GPU, or per core as far as there are shards to share out and, on this machine, as memory goes."""
+    where = current_place()
     if settings.device == "cuda":
-        import torch
-
-        return torch.cuda.device_count()
+        return where.gpus()
     per_worker = worker_memory(shape_of(spec), spec.dtype, settings, max_tokens + 1)
     fitting = max(1, int(0.8 * available_memory() // per_worker))
     shards = math.ceil(tokens / (settings.shard_rows * 0.6 * max_tokens))
+    if not where.is_here:
+        return min(shards, where.count(None, Share("cpu", settings.threads)))
     return max(1, min(len(os.sched_getaffinity(0)), fitting, shards))
 
 

@@ -10,6 +10,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import reason_of
 from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
+from faithful.executor.where import current_place
 from faithful.models.load import check_weights
 from faithful.models.spec import ModelSpec, check_unchanged
 from faithful.models.tokenizer import load_tokenizer
@@ -115,7 +116,9 @@ class _Generation(CorpusJob):
         write_manifest(self.folder, self.manifest)
 
     def finish(self, report: Reporter) -> bool:
-        return describe(self.folder, self.config.certify_tokens, report, device=self.config.device)
+        # What is drawn elsewhere is scored here, on what this machine has.
+        device = self.config.device if current_place().is_here else None
+        return describe(self.folder, self.config.certify_tokens, report, device=device)
 
     def log_entry(self) -> dict[str, object]:
         return {"workers": self.config.workers or "default"}

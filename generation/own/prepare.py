@@ -4,8 +4,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from faithful.base.devices import default_device, known_device
+from faithful.base.devices import known_device
 from faithful.base.errors import FaithfulError
+from faithful.executor.where import current_place
 from faithful.models.load import shape_of
 from faithful.models.presets import DEFAULT_CONTEXT, Shape, find_preset
 from faithful.models.spec import ModelSpec, resolve_model
@@ -114,7 +115,7 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
 
     The transformers engine's batch is halved until its key-value buffers fit beside the weights; vLLM manages its own.
     """
-    device = known_device(config.device)
+    device = drawing_device(config)
     name = choose_engine(config.engine or "auto", device)
     on_cpu = device == "cpu"
     deterministic = config.deterministic if config.deterministic is not None else on_cpu and name == "transformers"
@@ -130,6 +131,11 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
     return settings
 
 
+def drawing_device(config: GenerateConfig) -> str:
+    """The device stated, by default what there is where the samples are drawn."""
+    return known_device(config.device or current_place().device)
+
+
 def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettings:
     """Engine settings to go on with: those last used, with the stated engine, device and batch where a change is accepted.
 
@@ -138,29 +144,10 @@ def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettin
     """
     settings = settings_from(manifest.segments[-1]["engine"])
     if config.accept_engine_change:
-        device = known_device(config.device)
+        device = drawing_device(config)
         name = config.engine or (settings.name if device == settings.device else "auto")
         settings = replace(settings, device=device, name=name, slots=config.batch or settings.slots)
     return replace(settings, name=choose_engine(settings.name, settings.device))
-
-
-def refuse_missing_gpus(settings: EngineSettings, workers: int | None) -> None:
-    """Refuse work on GPUs that are not there: every worker has one of its own.
-
-    Raises:
-        FaithfulError: torch sees no GPU, or fewer than `workers`.
-    """
-    if settings.device != "cuda":
-        return
-    import torch
-
-    gpus = torch.cuda.device_count() if default_device() == "cuda" else 0
-    if not gpus:
-        raise FaithfulError("torch sees no GPU here; use --device cpu, or run this on a machine with a GPU.")
-    if workers is not None and workers > gpus:
-        raise FaithfulError(
-            f"--workers {workers} are more than the GPUs here, and each worker has one of its own; use at most {gpus}."
-        )
 
 
 def stated_sampling(config: GenerateConfig, model: str, positions: int) -> Sampling:
@@ -185,7 +172,7 @@ def _resolve(config: GenerateConfig) -> ModelSpec:
         revision=config.revision,
         dtype=config.dtype,
         bos=config.bos,
-        device=known_device(config.device),
+        device=drawing_device(config),
     )
 
 

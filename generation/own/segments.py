@@ -3,10 +3,11 @@
 A row belongs to the last segment that begins at or before it, unless a later segment names it under `repaired`.
 """
 
+from faithful.executor.where import refuse_missing_gpus
 from faithful.store.corpus import Manifest, Shard
 from faithful.store.manifest_parts import EnginePart
 from generation.configs.generate import GenerateConfig
-from generation.own.prepare import drawing_settings, refuse_missing_gpus
+from generation.own.prepare import drawing_settings
 from generation.sampling.engine import EngineSettings
 from generation.writing.identity import check_engine, engine_identity
 
@@ -21,7 +22,8 @@ def settle_engine(config: GenerateConfig, manifest: Manifest) -> tuple[EngineSet
     engine = engine_identity(settings)
     last = manifest.segments[-1]["engine"]
     same = check_engine(last, engine, config.accept_engine_change) and engine["slots"] == last["slots"]
-    refuse_missing_gpus(settings, config.workers)
+    if settings.device == "cuda":
+        refuse_missing_gpus(config.workers)
     promise_given_up = config.accept_engine_change and len(manifest.segments) == 1 and manifest.rows("train") > 0
     return settings, engine if not same or promise_given_up else None
 

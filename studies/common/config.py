@@ -42,9 +42,9 @@ class StudyConfig(SaesConfig):
     """Type the model runs in."""
     seed: int = 0
     """Of every random choice of the study."""
-    workers: int = 1
-    """Processes that share the work, one per GPU or part of the CPU; the figures are the same up to rounding.
+    workers: int | None = None
+    """Processes that share the work, one per GPU or part of the CPU; default 1, of a cluster all.
 
-    Each has the model and what it works with in memory of its own: for `seeds` the weights of three SAEs, however many are
-    compared; for the others those of the SAEs of its texts.
+    The figures are the same up to rounding. Each has the model and what it works with in memory of its own: for `seeds` the
+    weights of three SAEs, however many are compared; for the others those of the SAEs of its texts.
     """

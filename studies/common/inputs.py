@@ -9,7 +9,7 @@ from typing import Any
 from faithful.base.devices import check_device
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import check_stated
-from faithful.executor.protocol import share_of
+from faithful.executor.where import share_of
 from faithful.hooks.hook import KINDS, MODULE, Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.load import load_model, shape_of
@@ -138,7 +138,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     device = check_device(config.device)
     if config.seed < 0:
         raise FaithfulError("--seed must not be negative.")
-    if config.workers < 1:
+    if config.workers is not None and config.workers < 1:
         raise FaithfulError("--workers is at least 1.")
     share_of(device, config.workers)
     config = _without_runs(config)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_args, get_type_hints
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter
 from faithful.base.records import fit, read_record, write_record
+from faithful.executor.where import current_place
 from studies.common.forecast import Size, StudyCost, Work
 from studies.common.tables import Table, control_tables
 from studies.statistics.headlines import Headline
@@ -116,9 +117,10 @@ class Study:
             report: progress.
 
         Raises:
-            FaithfulError: what its function refuses, or a folder that cannot be written.
+            FaithfulError: what its function refuses, a folder that cannot be written, or that a node does not see.
         """
         function = self.load()
+        current_place().refuse_unseen(config.out)
         before = _figures(config.out)
         done = function(config, report)
         with folder_lock(config.out):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from faithful.executor.jobs import Crew, Work
-from faithful.executor.protocol import share_of
+from faithful.executor.where import share_of
 from faithful.store.saes import TrainedSae
 from studies.common.inputs import StudyInput
 
@@ -12,7 +12,7 @@ Job = tuple[str, tuple[TrainedSae, ...]]
 """A text by its name and the SAEs that it is read for."""
 
 
-def study_crew(work: Work, shared: Any, found: StudyInput, workers: int) -> Crew:
+def study_crew(work: Work, shared: Any, found: StudyInput, workers: int | None) -> Crew:
     """Workers for a study, which begin with the model and SAEs that are loaded here where that is possible."""
     return Crew(work, shared, workers, share_of(found.device, workers, inherits=True), "study")
 

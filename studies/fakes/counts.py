@@ -91,7 +91,7 @@ class FakeCounts:
         """SAEs whose figures were there already."""
         return self._cells.reused
 
-    def cells(self, workers: int, report: Reporter) -> dict[str, FakeCell]:
+    def cells(self, workers: int | None, report: Reporter) -> dict[str, FakeCell]:
         """Figures of every SAE by its hash."""
         with study_crew(FakeCounts.read, self, self.found, workers) as crew:
             return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, report))

@@ -102,7 +102,7 @@ class Matcher:
         self._latents = ResultCache(folder / LATENTS)
 
     def match_all(
-        self, pairs: Sequence[SaePair], shown: Iterable[TrainedSae], workers: int, report: Reporter = silent
+        self, pairs: Sequence[SaePair], shown: Iterable[TrainedSae], workers: int | None, report: Reporter = silent
     ) -> dict[SaePair, Pair]:
         """Every pair matched, in the order given, from the folder what is there already.
 
@@ -123,7 +123,7 @@ class Matcher:
         with study_crew(Matcher.do, self, self.found, workers) as crew:
             if lacking and crew.inherits:
                 self.found.truncated  # noqa: B018 (loaded here once)
-            crew.run(jobs_of([(CODES, lacking)], workers), report)
+            crew.run(jobs_of([(CODES, lacking)], crew.count), report)
             tally = counted(report, "pairs", "pairs")
             for done, _ in enumerate(crew.each([(PAIRS, pair) for pair in missing], silent)):
                 tally(self.reused + done + 1, len(pairs))

@@ -14,7 +14,7 @@ from torch import Tensor
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter
 from faithful.executor.jobs import Crew, in_turn
-from faithful.executor.protocol import share_of
+from faithful.executor.where import share_of
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.stack import Stack
 from faithful.training.identity import ALGORITHM

@@ -55,8 +55,10 @@ class SyntheticConfig:
     """Tokens of silence after which a latent is dead; default a tenth of the training."""
     tokens: Count = 16384
     """Fresh tokens to measure on."""
-    workers: int = 1
-    """Processes that share the work, one thread each; by default each takes 1.1 GB, and 1.6 GB for planted features."""
+    workers: int | None = None
+    """Processes that share the work, one thread each; default 1, of a cluster all.
+
+    By default each takes 1.1 GB, and 1.6 GB for planted features."""
 
 
 def _cost(config: SyntheticConfig, work: Work) -> StudyCost:

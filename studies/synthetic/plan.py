@@ -101,7 +101,7 @@ def check_plan(config: SyntheticConfig) -> None:
         raise FaithfulError(f"--lr is {config.lr:g}, and a learning rate is above 0; state another, as --lr 0.003.")
     if config.tokens < 2:
         raise FaithfulError(f"--tokens is {config.tokens}, and a variance needs 2; state more, as --tokens 16384.")
-    if config.workers < 1:
+    if config.workers is not None and config.workers < 1:
         raise FaithfulError("--workers is at least 1.")
     for truth in config.truths:
         for arm in [*arms_of(config), *planted_arms(config)]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from faithful.base.progress import Reporter, within
 from faithful.executor.jobs import Crew
-from faithful.executor.protocol import share_of
+from faithful.executor.where import share_of
 from faithful.sae.autoencoder import Autoencoder
 from studies.common.foreign import RULE, ForeignRule
 from studies.statistics.estimates import estimate

@@ -98,14 +98,14 @@ class Bench:
         """SAEs whose figures were there already."""
         return self._cells.reused
 
-    def cells(self, workers: int, report: Reporter = silent) -> dict[str, UnlearnedCell]:
+    def cells(self, workers: int | None, report: Reporter = silent) -> dict[str, UnlearnedCell]:
         """Of every SAE by its hash."""
         with study_crew(Bench.do, self, self.found, workers) as crew:
 
             def measure(saes: list[TrainedSae]) -> Sequence[UnlearnedCell]:
                 if crew.inherits:
                     self.moments  # noqa: B018 (the model is loaded here, and read once)
-                crew.run(jobs_of([(FIRING, tuple(self._cells.lacking(saes, FIRING)))], workers), report)
+                crew.run(jobs_of([(FIRING, tuple(self._cells.lacking(saes, FIRING)))], crew.count), report)
                 left = self._cells.lacking(saes, CLAMPED)
                 for done, _ in enumerate(crew.each([(CLAMPED, (sae,)) for sae in left], silent)):
                     report(Progress("questions", done + 1, len(left), "SAEs"))

@@ -3,7 +3,8 @@
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.cli.shared import refuse_assumptions
+from faithful.cli.shared import refuse_assumptions, working
+from faithful.executor.where import current_place
 
 
 def test_an_assumed_gpu_is_for_forecasts_and_known() -> None:
@@ -13,3 +14,20 @@ def test_an_assumed_gpu_is_for_forecasts_and_known() -> None:
         refuse_assumptions("h100", dry_run=False)
     with pytest.raises(FaithfulError, match="h200"):
         refuse_assumptions("abacus", dry_run=True)
+
+
+def test_work_is_done_where_it_is_said_to_be() -> None:
+    with working("local", None):
+        assert current_place().is_here
+    for executor, address, said in [
+        ("slurm", None, "'slurm' is no executor; choose local or ray"),
+        ("local", "auto", "add --executor ray"),
+    ]:
+        with pytest.raises(FaithfulError, match=said), working(executor, address):
+            pass
+
+
+def test_without_ray_the_command_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(FaithfulError, match=r"pip install 'faithful-sae\[ray\]'"), working("ray", None):
+        pass

@@ -1,13 +1,16 @@
 """Jobs do not stop each other, in turn or by workers."""
 
 import os
+import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.executor.jobs import Crew, in_turn, run_jobs
+from faithful.executor.local import LocalExecutor
 from faithful.executor.protocol import Share
 
 ANEW, FORKED = Share("cpu"), Share("cpu", inherits=True)
@@ -93,6 +96,45 @@ def test_what_is_forked_has_what_is_loaded_and_the_rest_is_given_it() -> None:
         told.clear()
         run_jobs(tell_shared, ["a", "b"], 2, told.append, share=share, name="study", shared={"panel": 3})
         assert told == [({"panel": 3}, 1)] * 2
+
+
+class Replacing(LocalExecutor):
+    """Processes of this machine that may be lost for no fault of their work, as those of a cluster may."""
+
+    replaces = True
+
+
+def once(shared: Any, job: str, tell: Any) -> str:
+    """A job takes its process with it the first time."""
+    trace = shared / job
+    if not trace.exists():
+        trace.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job
+
+
+def test_others_do_what_a_lost_worker_had_in_hand(tmp_path: Path) -> None:
+    jobs = ["a", "b", "c", "d"]
+    with Crew(once, tmp_path, 2, FORKED, "study", Replacing()) as crew:
+        assert crew.run(jobs, lambda _: None) == jobs
+        assert crew.run(jobs, lambda _: None) == jobs
+
+
+def kill_worker(shared: Any, job: str, tell: Any) -> None:
+    tell(job)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("deadly", "status", "begun"), [(work, "3", 1), (kill_worker, "-9", 7)])
+def test_a_job_that_ends_every_worker_ends_the_crew(deadly: Any, status: str, begun: int) -> None:
+    """A fault in the program at once, what looks like a lost worker after three for each."""
+    told: list[Any] = []
+    with (
+        Crew(deadly, None, 2, FORKED, "study", Replacing()) as crew,
+        pytest.raises(FaithfulError, match=rf"A study process died \(exit status {status}\)"),
+    ):
+        crew.run(["deadly"], told.append)
+    assert len(told) == begun
 
 
 def test_one_worker_works_here() -> None:

@@ -15,16 +15,16 @@ import torch
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.cli.generate import _summary
+from faithful.executor import where
 from faithful.store.corpus import Document, from_table, intact_shards, read_manifest, write_manifest
 from generation.configs.generate import GenerateConfig
 from generation.own import generate as generating
 from generation.own import prepare
 from generation.own.dry_run import dry_run
 from generation.own.generate import generate
-from generation.own.prepare import refuse_missing_gpus
 from generation.own.recovery import restore_last_shard
 from generation.own.schedule import SplitSchedule
-from generation.sampling.engine import EngineSettings, Request, Sample
+from generation.sampling.engine import Request, Sample
 from generation.sampling.seeds import sample_seed
 from generation.writing.job import CorpusResult
 from generation.writing.shards import write_documents
@@ -267,15 +267,11 @@ def test_a_device_that_is_stated_is_compared(config: GenerateConfig, engine: Eng
 def test_more_workers_than_gpus_are_refused(
     config: GenerateConfig, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = EngineSettings("transformers", "cuda", 1, 8, ROWS, deterministic=False)
     with pytest.raises(FaithfulError, match="sees no GPU"):
-        refuse_missing_gpus(settings, None)
-    monkeypatch.setattr(prepare, "default_device", lambda: "cuda")
+        generate(replace(config, device="cuda", engine="transformers"))
+    monkeypatch.setattr(where, "default_device", lambda: "cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    refuse_missing_gpus(settings, None)
-    refuse_missing_gpus(settings, 2)
-    refuse_missing_gpus(replace(settings, device="cpu"), 3)
-    with pytest.raises(FaithfulError, match=r"--workers 3 .* use at most 2"):
+    with pytest.raises(FaithfulError, match=r"--workers 3 .* use at most --workers 2"):
         generate(replace(config, device="cuda", engine="transformers", workers=3))
     assert config.out is not None
     assert not config.out.exists()

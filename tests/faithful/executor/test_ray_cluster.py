@@ -1,0 +1,94 @@
+"""Clusters without a cluster: addresses, room, versions and folders that nodes do not see."""
+
+import socket
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faithful.base.errors import FaithfulError
+from faithful.executor import ray_cluster
+from faithful.executor.protocol import Share
+from faithful.executor.ray_cluster import RayNode, RayPlace, connected, differences
+from faithful.executor.ray_host import look
+from faithful.executor.where import at, share_of
+
+NODES = [
+    {"Alive": True, "NodeID": "a", "Resources": {"CPU": 8.0, "GPU": 3.0}},
+    {"Alive": True, "NodeID": "b", "Resources": {"CPU": 5.0}},
+]
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Two nodes, one of them with GPUs."""
+    nodes = [dict(node) for node in NODES]
+    monkeypatch.setattr(ray_cluster, "_alive", lambda: nodes)
+    return nodes
+
+
+def test_as_many_workers_as_the_nodes_have_room_for(nodes: list[dict[str, Any]]) -> None:
+    where = RayPlace(None)
+    assert (where.gpus(), where.device) == (3, "cuda")
+    assert where.count(None, Share("cpu", 2)) == 6  # four and two
+    assert where.count(None, Share("cuda")) == 3
+    assert where.count(None, Share("cuda", gpus=2)) == 1
+    assert where.count(7, Share("cpu")) == 7
+    with at(where):
+        assert share_of("cpu", 4) == Share("cpu", 1)
+        assert where.check_device(None) == "cuda"
+        with pytest.raises(FaithfulError, match="--workers 4 needs as many GPUs, and there are 3"):
+            share_of("cuda", 4)
+
+
+def test_a_cluster_without_gpus_is_none_for_work_on_gpus(nodes: list[dict[str, Any]]) -> None:
+    del nodes[0]
+    with at(RayPlace(None)):
+        assert RayPlace(None).check_device(None) == "cpu"
+        with pytest.raises(FaithfulError, match="torch sees no GPU in the cluster"):
+            RayPlace(None).check_device("cuda")
+
+
+@pytest.mark.parametrize("address", ["head", "ray://head:10001", "head:port", ":6379"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(FaithfulError, match="is no address; write HOST:PORT"), connected(address):
+        pass
+
+
+def test_an_address_that_nobody_answers_at_is_refused_at_once() -> None:
+    pytest.importorskip("ray")
+    with closing(socket.socket()) as busy:
+        busy.bind(("127.0.0.1", 0))  # taken, but nobody listens
+        address = f"127.0.0.1:{busy.getsockname()[1]}"
+        with pytest.raises(FaithfulError, match=f"Nobody answers at --ray {address}"), connected(address):
+            pass
+
+
+def test_what_nodes_have_otherwise_is_named() -> None:
+    same = look(None, ())["versions"]
+    nodes = [
+        RayNode("a", 1, 0, same),
+        RayNode("b", 1, 0, same | {"torch": "1.0"}),
+        RayNode("c", 1, 0, {}, problem="No module named 'faithful'"),
+    ]
+    assert differences(nodes) == [
+        f"b has torch 1.0, and this machine has {same['torch']}.",
+        "c cannot load faithful: No module named 'faithful'.",
+    ]
+
+
+def test_a_folder_that_a_node_does_not_see_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def seen(token: Path, needed: list[Path]) -> list[RayNode]:
+        asked.append((token, token.exists(), needed))
+        return [RayNode("near", 1, 0, {}), RayNode("far", 1, 0, {}, unseen=(str(token),))][: len(asked)]
+
+    monkeypatch.setattr(ray_cluster, "look_at_nodes", seen)
+    RayPlace(None).refuse_unseen(tmp_path / "out", tmp_path)
+    with pytest.raises(FaithfulError, match=f"far does not see {tmp_path / 'out'}; .* choose another --out"):
+        RayPlace(None).refuse_unseen(tmp_path / "out", tmp_path)
+    assert [(there, needed) for _, there, needed in asked] == [(True, [tmp_path])] * 2
+    assert list((tmp_path / "out").iterdir()) == []
