@@ -32,6 +32,8 @@ class StudyConfig(SaesConfig):
     """Name of the model's own corpus, which the others are contrasted with."""
     tokens: Count | None = None
     """Tokens of the panel in all; default 30k on a CPU, 200k on a GPU."""
+    panel_seed: Annotated[int | None, SETTING] = None
+    """Draws the documents of the panel among all that are held out; by default the first ones are read."""
     context: Annotated[CountOrNone | None, SETTING] = None
     """Tokens per context, BOS included; by default as the SAEs were trained."""
     layout: Annotated[str | None, SETTING] = None

@@ -43,6 +43,7 @@ class StudyInput:
         own: name of the own corpus among the SAEs' and the panel's; None where there is none.
         context, layout: of the panel's contexts.
         device: of the model.
+        panel_seed: draws the panel's documents; None takes the first ones.
         missing_corpora: those that SAEs were trained on and that are no longer where they were: not in the panel.
         controls: corpora of the panel made of the own one alone, by name: the corpus whose lengths such a part has, the own
             one where its documents were shuffled.
@@ -57,6 +58,7 @@ class StudyInput:
     context: int
     layout: str
     device: str
+    panel_seed: int | None = None
     missing_corpora: tuple[str, ...] = ()
     controls: dict[str, str] = field(default_factory=dict)
     of_own: frozenset[str] = frozenset()
@@ -136,8 +138,8 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     """
     check_stated(config)
     device = check_device(config.device)
-    if config.seed < 0:
-        raise FaithfulError("--seed must not be negative.")
+    if min(config.seed, config.panel_seed or 0) < 0:
+        raise FaithfulError("--seed and panel_seed must not be negative.")
     if config.workers is not None and config.workers < 1:
         raise FaithfulError("--workers is at least 1.")
     share_of(device, config.workers)
@@ -168,6 +170,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         context=min(context, spec.positions or DEFAULT_CONTEXT),
         layout=config.layout or next((one["layout"] for one in trained), "aligned"),
         device=device,
+        panel_seed=config.panel_seed,
         missing_corpora=missing,
         controls=_controls(corpora, own),
         of_own=frozenset(name for name, corpus in corpora.items() if own is not None and own in _made_of(name, corpus)),

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -64,7 +63,7 @@ class Panel:
 
 
 def load_panel(found: StudyInput, tokens: int | None = None) -> Panel:
-    """The first held-out documents of every corpus of a study.
+    """The first held-out documents of every corpus of a study, or with a `panel_seed` as many drawn among all.
 
     Args:
         found: the study's model and corpora.
@@ -76,32 +75,27 @@ def load_panel(found: StudyInput, tokens: int | None = None) -> Panel:
     """
     if not found.corpora:
         raise FaithfulError("There is no held-out text to study the SAEs on; name corpora with --corpus.")
-    parts = held_out(
-        found.corpora,
-        found.spec,
-        found.context,
-        found.layout,
-        tokens or panel_tokens(found.device, found.context),
-    )
+    parts = _held_out(found, tokens or panel_tokens(found.device, found.context))
     panel = Panel(parts, ordinary_ids(found.spec))
     if empty := [name for name, count in panel.tokens.items() if not count]:
         raise FaithfulError(f"The held-out text of {empty[0]} is special tokens alone so far; give more --tokens.")
     return panel
 
 
-def held_out(
-    corpora: Mapping[str, Path], spec: ModelSpec, context: int, layout: str, tokens: int
-) -> dict[str, list[np.ndarray]]:
-    """Contexts of the first held-out documents of each corpus, about `tokens` in all and equally many of each."""
-    opened = {name: Corpus(folder) for name, folder in corpora.items()}
-    usable = [plan_tokens(corpus, context, layout, "test").usable for corpus in opened.values()]
+def _held_out(found: StudyInput, tokens: int) -> dict[str, list[np.ndarray]]:
+    """Contexts of held-out documents of each corpus, about `tokens` in all and equally many of each."""
+    opened = {name: Corpus(folder) for name, folder in found.corpora.items()}
+    usable = [plan_tokens(corpus, found.context, found.layout, "test").usable for corpus in opened.values()]
     share = min(tokens // len(opened), *usable)
     if share < 1:
         raise FaithfulError(f"{tokens:,} tokens are too few for {len(opened)} corpora, or one has no held-out text.")
     parts = {}
     for name, corpus in opened.items():
-        rows = TokenRows(corpus, spec, context, layout, "test", share)
-        parts[name] = rows.ordered(None).rows(0, rows.count)
+        seed = found.panel_seed
+        most = share if seed is None else None
+        rows = TokenRows(corpus, found.spec, found.context, found.layout, "test", most).ordered(seed)
+        enough = len(rows.stored) if seed is None else int(np.searchsorted(rows.stored.cumsum(), share)) + 1
+        parts[name] = rows.rows(0, min(enough, len(rows.stored)))
     return parts
 
 

@@ -12,7 +12,7 @@ from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
 from studies.common.config import StudyConfig
 from studies.common.inputs import resolve_input
-from studies.common.panel import held_out, load_panel, noise_rows, shuffled_documents, unigram_rows
+from studies.common.panel import load_panel, noise_rows, shuffled_documents, unigram_rows
 from tests.own import write_external
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -23,9 +23,18 @@ def test_the_panel_is_equal_parts_of_held_out_text(run: Path) -> None:
     panel = load_panel(found, 1000)
     assert list(panel.parts) == ["cool", "own"]
     assert all(480 <= tokens <= 560 for tokens in panel.tokens.values())
-    alone = held_out({"own": found.corpora["own"]}, found.spec, 32, "aligned", 400)["own"]
+    alone = load_panel(replace(found, corpora={"own": found.corpora["own"]}), 400).parts["own"]
     together = panel.parts["own"]
     assert all((one == other).all() for one, other in zip(alone, together, strict=False))
+
+
+@pytest.mark.parametrize("layout", ["aligned", "packed"])
+def test_a_seed_draws_other_documents_and_as_much_text(layout: str, run: Path) -> None:
+    config = StudyConfig(saes=(run / "saes",), out=run, device="cpu", layout=layout)
+    first, *drawn = (load_panel(resolve_input(replace(config, panel_seed=one)), 1000) for one in (None, 1, 1, 2))
+    assert drawn[0].sha256 == drawn[1].sha256 and len({one.sha256 for one in (first, *drawn)}) == 3
+    for panel in drawn:
+        assert all(480 <= tokens <= 560 for tokens in panel.tokens.values())
 
 
 def test_a_part_of_special_tokens_alone_is_refused(run: Path, tmp_path: Path) -> None:
