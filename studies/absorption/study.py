@@ -1,6 +1,6 @@
 """`faithful study absorption`: first letters, and parents and children of files, with controls beside."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,19 +11,29 @@ from torch import Tensor
 
 from faithful.base.digest import digest
 from faithful.base.files import folder_lock
-from faithful.base.progress import Progress, Reporter, counted, silent
+from faithful.base.progress import Reporter, counted, silent
+from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.absorption import figures as absorption_figures
 from studies.absorption.config import LETTERS, STRONG_F1, WORDS, AbsorptionConfig, check
 from studies.absorption.measure import ParentFigures, Probed, absorption, probe_texts
-from studies.absorption.summary import AbsorptionCell, AbsorptionStatistics, AbsorptionSummary, TaskProbed
+from studies.absorption.summary import AbsorptionCell, AbsorptionStatistics, AbsorptionSummary, Kinds, TaskProbed
 from studies.absorption.texts import Labelled, find_tasks
 from studies.common.cache import ResultCache
 from studies.common.codes import Moments, activations_of
-from studies.common.controls import PERMUTED, UNTRAINED, beside, frozen_shapes, made_controls
+from studies.common.controls import (
+    PERMUTED,
+    UNTRAINED,
+    beside,
+    frozen_shapes,
+    has_untrained,
+    permuted_sae,
+    untrained_sae,
+)
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import ordinary_ids
 from studies.common.results import Done, Row, write_results
+from studies.common.workers import Job, keep_start, measure_in_groups, study_crew
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import explored
 from studies.statistics.records import Figure
@@ -62,9 +72,9 @@ def study_absorption(config: AbsorptionConfig, report: Reporter = silent) -> Don
     found = resolve_input(config)
     tasks = find_tasks(config, found, config.tokens or WORDS(found.device, found.context))
     with folder_lock(config.out):
-        bench = Bench(config, found, tasks, report)
-        cells = bench.cells()
-        probed = {name: bench.scores(task) for name, task in bench.tasks.items()}
+        bench = Bench(config, found, tasks)
+        cells = bench.cells(config.workers, report)
+        probed = {name: bench.scores(task, report) for name, task in bench.tasks.items()}
         groups = ordered_shapes(found.saes)
         first = next(iter(groups))
         shapes = {name: _statistics(found, name, groups, cells, probed) for name in groups}
@@ -89,10 +99,8 @@ def study_absorption(config: AbsorptionConfig, report: Reporter = silent) -> Don
 class Bench:
     """Tasks with their activations and probes, which are made where some SAE still needs them."""
 
-    def __init__(
-        self, config: AbsorptionConfig, found: StudyInput, tasks: Sequence[Labelled], report: Reporter
-    ) -> None:
-        self.config, self.found, self.report = config, found, report
+    def __init__(self, config: AbsorptionConfig, found: StudyInput, tasks: Sequence[Labelled]) -> None:
+        self.config, self.found = config, found
         self.tasks = {task.name: task for task in tasks}
         self._probed: dict[str, Probed] = {}
         spec = found.spec
@@ -107,13 +115,61 @@ class Bench:
         """SAEs whose figures were there already."""
         return self._cache.reused
 
-    def cells(self) -> dict[str, AbsorptionCell]:
+    def cells(self, workers: int | None, report: Reporter) -> dict[str, AbsorptionCell]:
         """Figures of every SAE by its hash."""
-        return self._cache.figures(self.found.saes, self._measure)
+        with study_crew(Bench.do, self, self.found, workers) as crew:
 
-    def scores(self, task: Labelled) -> TaskProbed:
+            def measure(saes: list[TrainedSae]) -> list[AbsorptionCell]:
+                for task in self._measured.values():
+                    self._probes(task, report)  # here, once for all workers
+                measure_in_groups(crew, self._cache, saes, TRAINED, 1, report)
+                return [self._cell(sae) for sae in saes]
+
+            return self._cache.figures(self.found.saes, measure)
+
+    def do(self, job: Job, report: Reporter) -> None:
+        """Measure SAEs with their permuted decoders, or untrained starts; keep what comes of it."""
+        what, saes = job
+        for sae in saes:
+            if what == UNTRAINED:
+                keep_start(self._cache, sae, {name: self._of_start(sae, task) for name, task in self._measured.items()})
+                continue
+            loaded = sae.load().to(device=self.found.device)
+            permuted = permuted_sae(loaded, self.config.seed)  # whose codes are the SAE's
+            decoders = {TRAINED: loaded.W_dec, PERMUTED: permuted.W_dec}
+            of = {name: self._of(loaded, decoders, task) for name, task in self._measured.items()}
+            self._cache.keep(sae, TRAINED, of)
+
+    @property
+    def _measured(self) -> dict[str, Labelled]:
+        """The tasks that have parents."""
+        return {name: task for name, task in self.tasks.items() if task.names}
+
+    def _of_start(self, sae: TrainedSae, task: Labelled) -> dict[str, ParentFigures]:
+        moments = Moments.of(self._probes(task, silent).x)
+        start = untrained_sae(sae, moments.mean, moments.covariance).to(device=self.found.device)
+        return self._of(start, {UNTRAINED: start.W_dec}, task)[UNTRAINED]
+
+    def _of(self, sae: Autoencoder, decoders: Mapping[str, Tensor], task: Labelled) -> Kinds:
+        of = absorption(sae, decoders, self._probes(task, silent))
+        return {
+            kind: {task.names[parent]: figures for parent, figures in parents.items()} for kind, parents in of.items()
+        }
+
+    def _cell(self, sae: TrainedSae) -> AbsorptionCell:
+        kept = self._cache.kept(sae, TRAINED)
+        start = keep_start(self._cache, sae, None) if has_untrained(sae) else {}
+        return {
+            "tasks": {
+                name: kept.get(name, {TRAINED: {}}) | ({UNTRAINED: start[name]} if name in start else {})
+                for name in self.tasks
+            }
+        }
+
+    def scores(self, task: Labelled, report: Reporter) -> TaskProbed:
         """What the probes of a task find, each parent by its name."""
-        scores = dict(zip(task.names, self._kept(task, lambda: self._probes(task).scores).tolist(), strict=True))
+        found = self._kept(task, lambda: self._probes(task, report).scores)
+        scores = dict(zip(task.names, found.tolist(), strict=True))
         strong = [name for name in task.names if scores[name] > STRONG_F1]
         weak = [name for name in task.names if name not in strong]
         return {
@@ -129,31 +185,9 @@ class Bench:
         kept = self._scores.once(lambda: dict(zip(task.names, scores().tolist(), strict=True)), task.name)
         return np.array([kept[name] for name in task.names])
 
-    def _measure(self, saes: Sequence[TrainedSae]) -> Iterator[AbsorptionCell]:
-        for place, sae in enumerate(saes):
-            cell: AbsorptionCell = {"tasks": {}}
-            loaded = sae.load().to(device=self.found.device)
-            for name, task in self.tasks.items():
-                if not task.names:
-                    cell["tasks"][name] = {TRAINED: {}}
-                    continue
-                probed = self._probes(task)
-                made = made_controls(sae, Moments.of(probed.x), self.config.seed)
-                decoders = {TRAINED: loaded.W_dec, PERMUTED: made[PERMUTED].W_dec.to(loaded.W_dec.device)}
-                of = absorption(loaded, decoders, probed)  # a permuted decoder has the same codes
-                if UNTRAINED in made:
-                    start = made[UNTRAINED].to(device=self.found.device)
-                    of |= absorption(start, {UNTRAINED: start.W_dec}, probed)
-                cell["tasks"][name] = {
-                    kind: {task.names[parent]: figures for parent, figures in parents.items()}
-                    for kind, parents in of.items()
-                }
-            self.report(Progress("absorption", place + 1, len(saes), "SAEs"))
-            yield cell
-
-    def _probes(self, task: Labelled) -> Probed:
+    def _probes(self, task: Labelled, report: Reporter) -> Probed:
         if task.name not in self._probed:
-            x = last_activations(self.found, task.rows, counted(self.report, f"texts of {task.name}", "contexts"))
+            x = last_activations(self.found, task.rows, counted(report, f"texts of {task.name}", "contexts"))
             children = () if task.name == LETTERS else task.children
             found = probe_texts(x, task.parents, self.config.folds, self.config.seed, children)
             self._probed[task.name] = replace(found, scores=self._kept(task, lambda: found.scores))

@@ -81,6 +81,12 @@ def has_untrained(sae: TrainedSae) -> bool:
     return bool(sae.record) and sae.seed is not None
 
 
+def start_of(sae: TrainedSae) -> list[Any]:
+    """What decides how an SAE of which that is known began: those that have it in common began as one."""
+    identity = sae.record["identity"]
+    return [identity["init_seed"], identity["d_sae"], identity["k"], sae.outline.k is None]
+
+
 def untrained_sae(sae: TrainedSae, mean: Tensor, covariance: Tensor | None = None) -> Autoencoder:
     """An SAE, of which that is known, as it was before its first step, for activations with the given mean [d_in].
 

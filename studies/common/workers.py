@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from faithful.base.progress import Progress, Reporter, silent
 from faithful.executor.jobs import Crew, Work
 from faithful.executor.where import share_of
 from faithful.store.saes import TrainedSae
+from studies.common.cache import ResultCache
+from studies.common.controls import UNTRAINED, has_untrained, start_of
 from studies.common.inputs import StudyInput
 
 Job = tuple[str, tuple[TrainedSae, ...]]
@@ -23,3 +26,34 @@ def jobs_of(texts: Sequence[Job], workers: int) -> list[Job]:
     wanted = [(text, saes) for text, saes in texts if saes]
     hands = -(-workers // max(1, len(wanted)))
     return [(text, saes[first::hands]) for text, saes in wanted for first in range(min(hands, len(saes)))]
+
+
+def measure_in_groups(
+    crew: Crew, cells: ResultCache, saes: Sequence[TrainedSae], what: str, most: int, report: Reporter
+) -> None:
+    """Have SAEs measured in groups that share a reading, each one of what is lacking, and before them one of each untrained
+    start.
+
+    Args:
+        crew: keeps what comes of each SAE of a job `what` as that pass, and of a job `UNTRAINED` with `keep_start`.
+        cells: of the study.
+        saes: those to be measured.
+        what: a pass.
+        most: SAEs of a group; fewer, so that each worker has as many groups.
+        report: SAEs done.
+    """
+    begun = {tuple(start_of(sae)): sae for sae in reversed(saes) if has_untrained(sae)}
+    starts = [sae for start, sae in begun.items() if not cells.has_tensors(UNTRAINED, *start)]
+    for kind, left in ((UNTRAINED, starts), (what, cells.lacking(saes, what))):
+        each = -(-len(left) // (crew.count * most)) or 1  # groups of a worker
+        size = -(-len(left) // (crew.count * each)) or 1
+        jobs = [(kind, tuple(left[first : first + size])) for first in range(0, len(left), size)]
+        done = 0
+        for place, _ in crew.each(jobs, silent):
+            done += len(jobs[place][1])
+            report(Progress(kind, done, len(left), "SAEs"))
+
+
+def keep_start(cells: ResultCache, sae: TrainedSae, values: Any) -> Any:
+    """Keep what was measured of an SAE's untrained start, once for all that began so; gives what is kept, where it is."""
+    return cells.tensors(lambda _: values, UNTRAINED, *start_of(sae))

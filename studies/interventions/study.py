@@ -1,26 +1,37 @@
 """`faithful study interventions`: SCR and TPP of every SAE, with their controls, and without a verdict."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.base.progress import Reporter, counted, silent
+from faithful.base.progress import Reporter, silent
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.common.cache import ResultCache
-from studies.common.codes import moments_of
-from studies.common.controls import beside, frozen_shapes, made_controls
+from studies.common.codes import Moments, moments_of
+from studies.common.controls import (
+    PERMUTED,
+    UNTRAINED,
+    beside,
+    frozen_shapes,
+    has_untrained,
+    permuted_sae,
+    untrained_sae,
+)
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import ordinary_ids
 from studies.common.results import Done, Row, write_results
+from studies.common.workers import Job, keep_start, measure_in_groups, study_crew
 from studies.interventions import figures as interventions_figures
 from studies.interventions.config import InterventionsConfig, refuse
 from studies.interventions.examples import PairData, load_pair
 from studies.interventions.measure import (
     Part,
+    Ranking,
     Read,
     Spurious,
     Trained,
@@ -39,8 +50,8 @@ from studies.probes.tasks.read import load_task
 from studies.statistics.estimates import estimate
 
 FORMAT = 2
-TOGETHER, ROWS_OF_MOMENTS = 6, 64
-RANDOM = "random latents"
+TOGETHER, ROWS_OF_MOMENTS = 18, 64
+TRAINED, RANDOM = "trained", "random latents"
 METRICS = ("scr", "tpp")
 Figures = dict[str, dict[str, float | None]]
 
@@ -48,7 +59,7 @@ Figures = dict[str, dict[str, float | None]]
 def study_interventions(config: InterventionsConfig, report: Reporter = silent) -> Done:
     """Measure SCR and TPP.
 
-    Memory: the pooled codes of six SAEs and their untrained starts at a time.
+    Memory: eighteen SAEs and their pooled codes at a time.
 
     Raises:
         FaithfulError: texts that cannot be read or are too few, a task of two classes, and what `resolve_input` refuses.
@@ -59,13 +70,13 @@ def study_interventions(config: InterventionsConfig, report: Reporter = silent) 
     pair = load_pair(config.pair, config.train_size, config.test_size, config.seed, embedded)
     texts, classes, is_test, name = _of_tpp(config, pair, embedded)
     with folder_lock(config.out):
-        bench = Bench(found, {"scr": pair.texts, "tpp": texts}, embedded, config.seed)
+        bench = Bench(config, found, {"scr": pair.texts, "tpp": texts}, embedded)
         parts = [Part(pair.balanced(False), pair.balanced(True), pair.values[:, at]) for at in (0, 1)]
         of = (
             spurious(bench.h["scr"], parts, pair.biased(), config.seed),
             trained(bench.h["tpp"], one_against_rest(classes, is_test, config.seed), config.seed),
         )
-        cells = bench.cells(config, of, report)
+        cells = bench.cells(of, config.workers, report)
         shapes = ordered_shapes(found.saes)
         first = next(iter(shapes))
         made = {shape: _statistics(found, shapes, shape, cells, config.latents) for shape in shapes}
@@ -115,64 +126,77 @@ class Bench:
         h: pooled activations of the texts of SCR and TPP, float64 [texts, d_in]; texts that are the same are read once.
     """
 
-    def __init__(self, found: StudyInput, texts: Mapping[str, list[str]], embedded: EmbeddedText, seed: int) -> None:
-        self.found, self.seed = found, seed
+    def __init__(
+        self, config: InterventionsConfig, found: StudyInput, texts: Mapping[str, list[str]], embedded: EmbeddedText
+    ) -> None:
+        self.found, self.counts, self.seed, self.out = found, config.latents, config.seed, config.out
         self.ordinary = ordinary_ids(found.spec)
         same = texts["scr"] == texts["tpp"]
         self.rows = {name: text_rows(one, embedded.encoder, found.spec.bos_id) for name, one in texts.items()}
         self.kinds = {name: "scr" if same else name for name in texts}
-        pooled = {kind: self._pooled(kind, [], silent).h.astype(np.float64) for kind in set(self.kinds.values())}
+        pooled = {kind: self._pooled(kind, []).h.astype(np.float64) for kind in set(self.kinds.values())}
         self.h = {name: pooled[kind] for name, kind in self.kinds.items()}
+        self.of: tuple[Spurious, Trained]
         self.reused = 0
 
-    def cells(self, config: InterventionsConfig, of: tuple[Spurious, Trained], report: Reporter) -> dict[str, Any]:
+    @cached_property
+    def moments(self) -> Moments:
+        """Of the activations of some of the texts of SCR."""
+        return moments_of(self.found.truncated, self.rows["scr"][:ROWS_OF_MOMENTS], self.ordinary)
+
+    def cells(self, of: tuple[Spurious, Trained], workers: int | None, report: Reporter) -> dict[str, Any]:
         """Of every SAE by its hash: `trained` and each control, by number of latents."""
-        spec = self.found.spec
+        self.of, spec = of, self.found.spec
         rows = [[row.tolist() for row in self.rows[name]] for name in self.rows]
         parts = [[one.train.tolist(), one.test.tolist(), one.y.tolist()] for one in (*of[0].labels.parts, *of[1].parts)]
-        cache = ResultCache(
-            config.out / "cells", FORMAT, spec.revision, spec.dtype, self.found.hook.name, rows, parts,
-            list(config.latents), config.seed,
+        self._cells = ResultCache(
+            self.out / "cells", FORMAT, spec.revision, spec.dtype, self.found.hook.name, rows, parts,
+            list(self.counts), self.seed,
         )  # fmt: skip
+        with study_crew(Bench.do, self, self.found, workers) as crew:
 
-        def measure(saes: list[TrainedSae]) -> Iterator[dict[str, Figures]]:
-            for first in range(0, len(saes), TOGETHER):
-                yield from self._measured(saes[first : first + TOGETHER], of, config.latents, report)
+            def measure(saes: list[TrainedSae]) -> list[dict[str, Figures]]:
+                if crew.inherits:
+                    self.moments  # noqa: B018 (the model is loaded here, and read once)
+                measure_in_groups(crew, self._cells, saes, TRAINED, TOGETHER, report)
+                return [
+                    self._cells.kept(sae, TRAINED)
+                    | ({UNTRAINED: keep_start(self._cells, sae, None)} if has_untrained(sae) else {})
+                    for sae in saes
+                ]
 
-        cells = cache.figures(self.found.saes, measure)
-        self.reused = cache.reused
+            cells = self._cells.figures(self.found.saes, measure)
+        self.reused = self._cells.reused
         return cells
 
-    def _measured(
-        self, saes: Sequence[TrainedSae], of: tuple[Spurious, Trained], counts: Sequence[int], report: Reporter
-    ) -> Iterator[dict[str, Figures]]:
-        rows = next(iter(self.rows.values()))[:ROWS_OF_MOMENTS]
-        moments = moments_of(self.found.truncated, rows, self.ordinary)
-        made: list[tuple[int, str, Autoencoder]] = []
-        for at, sae in enumerate(saes):
-            made += [
-                (at, "trained", sae.load()),
-                *((at, name, one) for name, one in made_controls(sae, moments, self.seed).items()),
-            ]
-        pooled = {
-            kind: self._pooled(kind, [one for _, _, one in made], report) for kind in dict.fromkeys(self.kinds.values())
-        }
-        cells: list[dict[str, Figures]] = [{} for _ in saes]
-        for place, (at, name, one) in enumerate(made):
-            decoder = one.W_dec.double().cpu().numpy()
-            reads = {metric: Read(pooled[kind].codes[place], decoder) for metric, kind in self.kinds.items()}
-            cells[at][name] = figures_of(self.h, reads, of, counts)
-            if name == "trained":
-                cells[at][RANDOM] = figures_of(self.h, reads, of, counts, shuffled(self.seed))
-        yield from cells
+    def do(self, job: Job, report: Reporter) -> None:
+        """Measure some SAEs with their controls, or untrained starts, from one reading; keep what comes of it."""
+        what, saes = job
+        moments = self.moments if what == UNTRAINED else None
+        made = [sae.load() if moments is None else untrained_sae(sae, moments.mean, moments.covariance) for sae in saes]
+        pooled = {kind: self._pooled(kind, made) for kind in dict.fromkeys(self.kinds.values())}
+        for place, (sae, one) in enumerate(zip(saes, made, strict=True)):
+            codes = {metric: pooled[kind].codes[place] for metric, kind in self.kinds.items()}
+            if what == UNTRAINED:
+                keep_start(self._cells, sae, self._figures(codes, one))
+                continue
+            cell = {
+                TRAINED: self._figures(codes, one),
+                RANDOM: self._figures(codes, one, shuffled(self.seed)),
+                PERMUTED: self._figures(codes, permuted_sae(one, self.seed)),  # whose codes are the SAE's
+            }
+            self._cells.keep(sae, TRAINED, cell)
 
-    def _pooled(self, kind: str, saes: Sequence[Autoencoder], report: Reporter) -> Any:
+    def _figures(self, codes: Mapping[str, Any], sae: Autoencoder, ranking: Ranking | None = None) -> Figures:
+        decoder = sae.W_dec.double().cpu().numpy()
+        reads = {metric: Read(of, decoder) for metric, of in codes.items()}
+        return figures_of(self.h, reads, self.of, self.counts, ranking)
+
+    def _pooled(self, kind: str, saes: Sequence[Autoencoder]) -> Any:
         model = self.found.truncated
-        tally = counted(report, f"features {kind}", "contexts")
         return pool_features(
             self.rows[kind], model.d_in, [sae.d_sae for sae in saes],
             lambda batches: ((at, pool_batch(model, saes, batch, self.ordinary, "mean")) for at, batch in enumerate(batches)),
-            tally,
         )  # fmt: skip
 
 

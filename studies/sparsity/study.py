@@ -1,31 +1,42 @@
 """`faithful study sparsity`: overlap of decoder rows, densities, L0 on noise, and k as an axis."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.base.progress import Reporter, counted, silent
+from faithful.base.progress import Reporter, Tally, counted, silent
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.common.cache import ResultCache
 from studies.common.codes import InTurn, code_text
-from studies.common.controls import PERMUTED, UNTRAINED, beside, frozen_shapes, has_untrained, untrained_sae
+from studies.common.controls import (
+    PERMUTED,
+    UNTRAINED,
+    beside,
+    frozen_shapes,
+    has_untrained,
+    start_of,
+    untrained_sae,
+)
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel, noise_rows
 from studies.common.results import Done, Row, write_results
+from studies.common.workers import Job, jobs_of, study_crew
 from studies.sparsity import figures as sparsity_figures
 from studies.sparsity.axes import BySeed, k_axes
 from studies.sparsity.config import NOISE, SparsityConfig
 from studies.sparsity.measure import EDGES, overlap, spectrum
-from studies.sparsity.summary import SparsityCell, SparsityStatistics, SparsitySummary
+from studies.sparsity.summary import Overlap, SparsityCell, SparsityStatistics, SparsitySummary
 from studies.statistics.estimates import Figures
 from studies.statistics.headlines import explored
 from studies.statistics.verdicts import summarise
 
 FORMAT = 1
+TEXT = "text"
 OVERLAPS = ("c_dec", "coherence_over_welch")
 Read = dict[str, dict[str, dict[str, BySeed]]]
 
@@ -48,7 +59,7 @@ def study_sparsity(config: SparsityConfig, report: Reporter = silent) -> Done:
         spec = found.spec
         identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, panel.sha256, config.seed, len(noise)]
         cache = ResultCache(config.out / "cells", *identity)
-        cells = cache.figures(found.saes, lambda saes: _measure(found, panel, noise, saes, report))
+        cells = Bench(found, panel, noise, cache).cells(config.workers, report)
         groups = ordered_shapes(found.saes)
         first = next(iter(groups))
         read = {name: _read(found, saes, cells) for name, saes in groups.items()}
@@ -71,30 +82,58 @@ def study_sparsity(config: SparsityConfig, report: Reporter = silent) -> Done:
     return Done(config.out, summary, cache.reused)
 
 
-def _measure(
-    found: StudyInput, panel: Panel, noise: Sequence[np.ndarray], saes: Sequence[TrainedSae], report: Reporter
-) -> Iterator[SparsityCell]:
-    """Cells in the order of the SAEs."""
-    text = code_text(
-        found.truncated,
-        InTurn([sae.load for sae in saes]),
-        panel.rows,
-        panel.ordinary,
-        counted(report, "text", "contexts"),
-    )
-    free = [sae for sae in saes if sae.outline.k is None]
-    on_noise: dict[TrainedSae, float] = {}
-    if free:
-        tally = counted(report, "random tokens", "contexts")
-        coded = code_text(found.truncated, InTurn([sae.load for sae in free]), noise, panel.ordinary, tally)
-        on_noise = {sae: float(codes.density.sum()) for sae, codes in zip(free, coded.codes, strict=True)}
-    for sae, codes in zip(saes, text.codes, strict=True):
-        fired, histogram = spectrum(codes.density)
-        figures: dict[str, float | None] = {**overlap(sae.tensor("W_dec")), **fired}
-        l0 = fired["l0"]
-        figures["l0_noise_ratio"] = on_noise[sae] / l0 if sae in on_noise and l0 else None
-        start = overlap(untrained_sae(sae, torch.zeros(sae.d_in)).W_dec) if has_untrained(sae) else {}
-        yield {"figures": figures, "start": start, "histogram": histogram}
+@dataclass(frozen=True)
+class Bench:
+    """Measures SAEs that are not measured yet: the panel is read once for those of a job.
+
+    Attributes:
+        found: model, hook and device.
+        panel: held-out text.
+        noise: contexts of random tokens.
+        cache: of the SAEs' cells.
+    """
+
+    found: StudyInput
+    panel: Panel
+    noise: Sequence[np.ndarray]
+    cache: ResultCache
+
+    def cells(self, workers: int | None, report: Reporter) -> dict[str, SparsityCell]:
+        """Of every SAE by its hash."""
+        with study_crew(Bench.do, self, self.found, workers) as crew:
+
+            def measure(saes: list[TrainedSae]) -> list[SparsityCell]:
+                if crew.inherits:
+                    self.found.truncated  # noqa: B018 (loaded here for all workers)
+                crew.run(jobs_of([(TEXT, tuple(self.cache.lacking(saes, TEXT)))], crew.count), report)
+                return [self.cache.kept(sae, TEXT) for sae in saes]
+
+            return self.cache.figures(self.found.saes, measure)
+
+    def do(self, job: Job, report: Reporter) -> None:
+        """Measure some SAEs; keep what comes of it."""
+        _, saes = job
+        on_text = self._densities(saes, self.panel.rows, counted(report, TEXT, "contexts"))
+        free = [sae for sae in saes if sae.outline.k is None]
+        on_noise = self._densities(free, self.noise, counted(report, "random tokens", "contexts")) if free else {}
+        starts: dict[tuple[Any, ...], Overlap] = {}
+        for sae, density in on_text.items():
+            fired, histogram = spectrum(density)
+            figures: dict[str, float | None] = {**overlap(sae.tensor("W_dec")), **fired}
+            l0 = fired["l0"]
+            figures["l0_noise_ratio"] = float(on_noise[sae].sum()) / l0 if sae in on_noise and l0 else None
+            begun = tuple(start_of(sae)) if has_untrained(sae) else None
+            if begun is not None and begun not in starts:
+                starts[begun] = overlap(untrained_sae(sae, torch.zeros(sae.d_in)).W_dec)
+            start = {} if begun is None else starts[begun]
+            self.cache.keep(sae, TEXT, {"figures": figures, "start": start, "histogram": histogram})
+
+    def _densities(
+        self, saes: Sequence[TrainedSae], rows: Sequence[np.ndarray], tally: Tally
+    ) -> dict[TrainedSae, np.ndarray]:
+        loads = InTurn([sae.load for sae in saes])
+        coded = code_text(self.found.truncated, loads, rows, self.panel.ordinary, tally)
+        return {sae: codes.density for sae, codes in zip(saes, coded.codes, strict=True)}
 
 
 def _read(

@@ -9,23 +9,35 @@ import numpy as np
 import torch
 
 from faithful.base.digest import digest
-from faithful.base.progress import Progress, Reporter, counted, silent
+from faithful.base.progress import Reporter, counted, silent
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.saes import TrainedSae
 from studies.common.cache import ResultCache
 from studies.common.codes import Codes, InTurn, Moments, code_text, moments_of
-from studies.common.controls import PERMUTED, UNTRAINED, has_untrained, made_controls
+from studies.common.controls import (
+    PERMUTED,
+    UNTRAINED,
+    has_untrained,
+    permuted_sae,
+    start_of,
+    untrained_sae,
+)
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
-from studies.common.workers import Job, jobs_of, study_crew
+from studies.common.workers import Job, jobs_of, keep_start, measure_in_groups, study_crew
 from studies.unlearning.choose import SIDES, Answers, choose
 from studies.unlearning.clamp import Clamp, Firing, answered
 from studies.unlearning.config import UnlearningConfig
 from studies.unlearning.questions import Asked
 
 FORMAT = 2
-FIRING, CLAMPED, RANDOM = "firing", "clamped", "random latents"
+FIRING, CLAMPED, RANDOM, TRAINED = "firing", "clamped", "random latents", "trained"
+TOGETHER = 6
+"""SAEs that are asked in one reading of the model as it is; all of them are in memory."""
 CONTROLS = (RANDOM, PERMUTED, UNTRAINED)
+
+
+NOTHING = Clamp(np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 class Setting(NamedTuple):
@@ -106,77 +118,94 @@ class Bench:
                 if crew.inherits:
                     self.moments  # noqa: B018 (the model is loaded here, and read once)
                 crew.run(jobs_of([(FIRING, tuple(self._cells.lacking(saes, FIRING)))], crew.count), report)
-                left = self._cells.lacking(saes, CLAMPED)
-                for done, _ in enumerate(crew.each([(CLAMPED, (sae,)) for sae in left], silent)):
-                    report(Progress("questions", done + 1, len(left), "SAEs"))
+                measure_in_groups(crew, self._cells, saes, CLAMPED, TOGETHER, report)
                 return [self._cells.kept(sae, CLAMPED) for sae in saes]
 
             return self._cells.figures(self.found.saes, measure)
 
     def do(self, job: Job, report: Reporter) -> None:
-        """Read both texts for some SAEs, or ask all questions under an SAE's settings; keep what comes of it."""
+        """Read both texts for some SAEs, or ask all questions under the settings of some or of their starts; keep what comes
+        of it."""
         what, saes = job
         if what == FIRING:
-            starts = [sae for sae in saes if has_untrained(sae)]
-            loads = InTurn([*(sae.load for sae in saes), *(partial(self._start, sae) for sae in starts)])
-            tally = counted(report, "codes", "contexts")
-            coded = code_text(self.found.truncated, loads, self.panel.rows, self.panel.ordinary, tally)
-            sides = self.panel.part_of_rows()[coded.owners]
-            of_starts = dict(zip(starts, coded.codes[len(saes) :], strict=True))
-            for sae, codes in zip(saes, coded.codes, strict=False):
-                begun = {UNTRAINED: _firing(of_starts[sae], sides)} if sae in of_starts else {}
-                self._cells.keep(sae, FIRING, {"trained": _firing(codes, sides)} | begun)
+            self._read(saes, report)
+            return
+        firings = {sae.sha256: _firings(self._cells.kept(sae, FIRING)) for sae in saes}
+        if what == UNTRAINED:
+            self._ask_starts(saes, firings)
         else:
-            (sae,) = saes
-            kept = self._cells.kept(sae, FIRING)
-            firings = {
-                name: Firing(*(of[one].numpy() for one in ("forget", "retain", "strength")))
-                for name, of in kept.items()
-            }
-            self._cells.keep(sae, CLAMPED, self._ask(sae, firings))
+            self._ask(saes, firings)
+
+    def _read(self, saes: Sequence[TrainedSae], report: Reporter) -> None:
+        starts = {tuple(start_of(sae)): sae for sae in saes if has_untrained(sae)}
+        loads = InTurn([*(sae.load for sae in saes), *(partial(self._start, sae) for sae in starts.values())])
+        tally = counted(report, "codes", "contexts")
+        coded = code_text(self.found.truncated, loads, self.panel.rows, self.panel.ordinary, tally)
+        sides = self.panel.part_of_rows()[coded.owners]
+        firings = [_firing(codes, sides) for codes in coded.codes]
+        begun = dict(zip(starts, firings[len(saes) :], strict=True))
+        for sae, of in zip(saes, firings, strict=False):
+            start = {UNTRAINED: begun[tuple(start_of(sae))]} if has_untrained(sae) else {}
+            self._cells.keep(sae, FIRING, {TRAINED: of} | start)
 
     def _start(self, sae: TrainedSae) -> Autoencoder:
-        return made_controls(sae, self.moments, self.seed)[UNTRAINED]
+        return untrained_sae(sae, self.moments.mean, self.moments.covariance)
 
-    def _ask(self, trained: TrainedSae, firings: Mapping[str, Firing]) -> UnlearnedCell:
-        """Every setting, what is chosen among them, and the controls: under what was chosen, but an untrained start, which is
-        measured as the SAE is, under what is chosen for itself."""
-        made = made_controls(trained, self.moments if UNTRAINED in firings else None, self.seed)
-        made = {name: one.to(device=self.found.device) for name, one in ({"": trained.load()} | made).items()}
-        sae, firing = made[""], firings["trained"]
-        clamps = self._clamps(firing)
-        asked = {"": (sae, clamps)}
-        if UNTRAINED in firings:
-            asked[UNTRAINED] = made[UNTRAINED], self._clamps(firings[UNTRAINED])
-        clean, every = {}, {}
-        for side in SIDES:
-            clean[side], every[side] = self._answered(side, asked)
-        clamped = {side: under[""] for side, under in every.items()}
-        chosen = self._chosen(clean, clamped)
-        used = [None if place is None else (clamps[place], self.settings[place].multiplier) for place in chosen]
-        nothing = Clamp(np.zeros(0, np.int64), np.zeros(0, np.float32))
-        same = [nothing if one is None else one[0] for one in used]
-        random = [
-            nothing if one is None else _clamp(firing, firing.like(one[0].latents, self.seed), one[1]) for one in used
-        ]
-        others = {RANDOM: (sae, random), PERMUTED: (made[PERMUTED], same)}
-        controls: dict[str, dict[str, list[list[int]]]] = {name: {} for name in others}
-        for side in SIDES:
-            for name, right in self._answered(side, others)[1].items():
-                controls[name][side] = right.astype(int).tolist()
-        if UNTRAINED in firings:
-            begun = {side: under[UNTRAINED] for side, under in every.items()}
-            places = self._chosen(clean, begun)
-            controls[UNTRAINED] = {
-                side: [(clean[side] if place is None else begun[side][place]).astype(int).tolist() for place in places]
-                for side in SIDES
-            }
-        return {
-            "chosen": list(chosen),
-            "clean": {side: right.astype(int).tolist() for side, right in clean.items()},
-            "clamped": {side: right.astype(int).tolist() for side, right in clamped.items()},
-            "controls": controls,
+    def _ask_starts(self, saes: Sequence[TrainedSae], firings: Mapping[str, Mapping[str, Firing]]) -> None:
+        """Every setting of untrained starts, each once for all SAEs that began so."""
+        asked = {
+            sae: (self._start(sae).to(device=self.found.device), self._clamps(firings[sae.sha256][UNTRAINED]))
+            for sae in saes
         }
+        under = {side: self._answered(side, asked)[1] for side in SIDES}
+        for sae in saes:
+            keep_start(self._cells, sae, {side: torch.from_numpy(under[side][sae]) for side in SIDES})
+
+    def _ask(self, saes: Sequence[TrainedSae], firings: Mapping[str, Mapping[str, Firing]]) -> None:
+        """Every setting, what is chosen among them, and the controls under it."""
+        asked = {
+            sae: (sae.load().to(device=self.found.device), self._clamps(firings[sae.sha256][TRAINED])) for sae in saes
+        }
+        every = {side: self._answered(side, asked) for side in SIDES}
+        clean = {side: right for side, (right, _) in every.items()}
+        chosen = {sae: self._chosen(clean, {side: under[sae] for side, (_, under) in every.items()}) for sae in saes}
+        others: dict[tuple[TrainedSae, str], tuple[Autoencoder, list[Clamp]]] = {}
+        for sae, (loaded, clamps) in asked.items():
+            firing, places = firings[sae.sha256][TRAINED], chosen[sae]
+            others[sae, PERMUTED] = (
+                permuted_sae(loaded, self.seed),
+                [NOTHING if place is None else clamps[place] for place in places],
+            )
+            others[sae, RANDOM] = (
+                loaded,
+                [NOTHING if place is None else self._like(firing, clamps[place], place) for place in places],
+            )
+        under_others = {side: self._answered(side, others)[1] for side in SIDES}
+        for sae in saes:
+            controls = {
+                name: {side: _listed(under_others[side][sae, name]) for side in SIDES} for name in (RANDOM, PERMUTED)
+            }
+            if UNTRAINED in firings[sae.sha256]:
+                controls[UNTRAINED] = self._begun(sae, clean)
+            cell: UnlearnedCell = {
+                "chosen": list(chosen[sae]),
+                "clean": {side: _listed(right) for side, right in clean.items()},
+                "clamped": {side: _listed(under[sae]) for side, (_, under) in every.items()},
+                "controls": controls,
+            }
+            self._cells.keep(sae, CLAMPED, cell)
+
+    def _begun(self, sae: TrainedSae, clean: Mapping[str, np.ndarray]) -> dict[str, list[list[int]]]:
+        """What an untrained start, which is measured as the SAE is, answers under what is chosen for itself."""
+        begun = {side: right.numpy() for side, right in keep_start(self._cells, sae, None).items()}
+        places = self._chosen(clean, begun)
+        return {
+            side: [_listed(clean[side] if place is None else begun[side][place]) for place in places] for side in SIDES
+        }
+
+    def _like(self, firing: Firing, clamp: Clamp, setting: int) -> Clamp:
+        """A setting with other latents of equal density."""
+        return _clamp(firing, firing.like(clamp.latents, self.seed), self.settings[setting].multiplier)
 
     def _clamps(self, firing: Firing) -> list[Clamp]:
         return [_clamp(firing, firing.chosen(one.threshold, one.latents), one.multiplier) for one in self.settings]
@@ -187,8 +216,16 @@ class Bench:
         of = [Answers(clean[side], clamped[side], self.second[side]) for side in SIDES]
         return choose(of[0], of[1], self.allowed)
 
-    def _answered(self, side: str, saes: Mapping[str, tuple[Autoencoder, Sequence[Clamp]]]) -> Any:
+    def _answered(self, side: str, saes: Mapping[Any, tuple[Autoencoder, Sequence[Clamp]]]) -> Any:
         return answered(self.found.model, self.found.hook, self.asked[side], self.panel.ordinary, saes)
+
+
+def _listed(right: np.ndarray) -> Any:
+    return right.astype(int).tolist()
+
+
+def _firings(kept: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, Firing]:
+    return {name: Firing(*(of[one].numpy() for one in ("forget", "retain", "strength"))) for name, of in kept.items()}
 
 
 def _clamp(firing: Firing, latents: np.ndarray, multiplier: float) -> Clamp:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from faithful.sae.sparse import decode
 from studies.unlearning.questions import Asked
 
 NEAREST = 10
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ def answered(
     hook: Hook,
     asked: Asked,
     ordinary: np.ndarray,
-    saes: Mapping[str, tuple[Autoencoder, Sequence[Clamp]]],
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    saes: Mapping[Name, tuple[Autoencoder, Sequence[Clamp]]],
+) -> tuple[np.ndarray, dict[Name, np.ndarray]]:
     """Which questions the model answers rightly, as it is and under each clamp.
 
     h becomes h + Σ (c_j − f_j) w_j over the clamped latents j that fire: what the SAE does not explain stays. Special tokens

@@ -15,11 +15,17 @@ from faithful.base.records import SEAL
 from faithful.executor.protocol import Share
 from faithful.models.spec import ModelSpec
 from generation.sampling.distribution import Sampling
+from studies.absorption import figures as absorption_figures
+from studies.absorption.config import AbsorptionConfig
+from studies.absorption.study import study_absorption
 from studies.common import codes, inputs
 from studies.common.workers import jobs_of
 from studies.fakes import figures as fakes_figures
 from studies.fakes.config import FakesConfig
 from studies.fakes.study import study_fakes
+from studies.interventions import figures as interventions_figures
+from studies.interventions.config import InterventionsConfig
+from studies.interventions.study import study_interventions
 from studies.probes import figures as probe_figures
 from studies.probes.config import ProbesConfig
 from studies.probes.study import study_probes
@@ -30,6 +36,12 @@ from studies.seeds import figures as seeds_figures
 from studies.seeds import pairs as seeds_pairs
 from studies.seeds.config import SeedsConfig
 from studies.seeds.study import study_seeds
+from studies.sparsity import figures as sparsity_figures
+from studies.sparsity.config import SparsityConfig
+from studies.sparsity.study import study_sparsity
+from studies.unlearning import figures as unlearning_figures
+from studies.unlearning.config import UnlearningConfig
+from studies.unlearning.study import study_unlearning
 from tests.own import write_own
 from tests.studies.random_saes import write_recorded
 
@@ -51,6 +63,15 @@ def run(tmp_path_factory: pytest.TempPathFactory, family_model: Model) -> Path:
     words = np.random.default_rng(0).choice(["harbour", "lamp", "tide", "knot"], (90, 5))
     rows = [f"{' '.join(row)} {'a' if place % 3 else 'b'},{place % 2}" for place, row in enumerate(words)]
     (folder / "task.csv").write_text("\n".join(["text,label", *rows]))
+    of_boats = [f"{('boat', 'tide')[n % 2]} number {n} of the {('keeper', 'harbour')[n // 2 % 2]}" for n in range(160)]
+    table = ["text,parent,child,other", *(f"{text},{n % 2},{n % 2},{n // 2 % 2}" for n, text in enumerate(of_boats))]
+    (folder / "boats.csv").write_text("\n".join(table))
+    for place, name in enumerate(("own", "cool")):
+        asked = [
+            {"question": f"The boat {'xy'[place]} {n} was", "choices": ["home", "lost at sea"], "answer": n % 2}
+            for n in range(24)
+        ]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, asked)))
     return folder
 
 
@@ -86,8 +107,34 @@ def seeds(run: Path, out: Path, workers: int) -> None:
     study_seeds(SeedsConfig(gaussian_seeds=2, examples=1, **common(run, out, workers)))
 
 
-STUDIES = (fakes, rebuilt, probed, seeds)
-FIGURES = (fakes_figures, reconstruction_figures, probe_figures, seeds_figures)
+def absorbed(run: Path, out: Path, workers: int) -> None:
+    told: dict[str, Any] = common(run, out, workers) | {"tokens": 120}
+    study_absorption(AbsorptionConfig(labels=(run / "boats.csv",), without_letters=True, folds=2, **told))
+
+
+def sparse(run: Path, out: Path, workers: int) -> None:
+    study_sparsity(SparsityConfig(noise_tokens=400, **common(run, out, workers)))
+
+
+def intervened(run: Path, out: Path, workers: int) -> None:
+    sizes: dict[str, Any] = {"train_size": 8, "test_size": 8, "latents": (2, 5)}
+    study_interventions(
+        InterventionsConfig(pair=f"{run / 'boats.csv'}:text:parent:other", **sizes, **common(run, out, workers))
+    )
+
+
+def unlearned(run: Path, out: Path, workers: int) -> None:
+    asked: dict[str, Any] = {f"{side}_questions": str(run / f"{name}.jsonl") for side, name in SIDES.items()}
+    settings: dict[str, Any] = {"thresholds": (0.5,), "latents": (5,), "multipliers": (1.0, 8.0)}
+    study_unlearning(UnlearningConfig(**SIDES, **asked, **settings, **common(run, out, workers)))
+
+
+SIDES = {"forget": "own", "retain": "cool"}
+STUDIES = (fakes, rebuilt, probed, seeds, absorbed, sparse, intervened, unlearned)
+FIGURES = (
+    fakes_figures, reconstruction_figures, probe_figures, seeds_figures, absorption_figures, sparsity_figures,
+    interventions_figures, unlearning_figures,
+)  # fmt: skip
 
 
 def results(out: Path) -> tuple[bytes, dict[str, Any]]:

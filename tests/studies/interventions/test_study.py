@@ -27,6 +27,7 @@ def test_every_figure_is_there_with_its_controls(intervened: Intervened) -> None
     ]
     assert len(of_own) == 3 and of_own.mean() == pytest.approx(summary["corpora"]["own"]["tpp_n5"]["value"])
     assert min(summary["asked"]["accuracies"]) > 0.9
+    assert len(list((config.out / "cells").glob("*.pt"))) == 3, "SAEs of two corpora began as one"
     assert undocumented("Study interventions", names_of_study(config.out)) == []
 
 
@@ -49,7 +50,7 @@ def test_frozen_saes_of_the_run_stand_beside(intervened: Intervened, monkeypatch
 
 def test_again_takes_everything_as_it_is(intervened: Intervened, monkeypatch: pytest.MonkeyPatch) -> None:
     config, summary = intervened
-    monkeypatch.setattr(Bench, "_measured", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(Bench, "do", lambda *_: pytest.fail("measured again"))
     again = study_interventions(config)
     assert again.reused == 6 and again.summary["corpora"] == summary["corpora"]
 

@@ -40,6 +40,7 @@ def test_the_summary_says_what_was_asked_and_what_was_lost(unlearned: Unlearned)
         "random latents", "permuted decoder", "untrained start",
     }  # fmt: skip
     assert set(table["metric"]) >= {"unlearned_random", "unlearned_permuted", "unlearned_untrained"}
+    assert len(list((config.out / "cells").glob("*.pt"))) == 3, "SAEs of two corpora began as one, and are asked as one"
 
 
 @pytest.mark.parametrize("at_chance", [True, False])
