@@ -82,6 +82,13 @@ def _plain(value: Any) -> str:
 
 
 def _drawn(name: str, labels: tuple[str, str], found: Iterable[tuple[str, ...]], draw: Draw) -> PairData:
+    found = list(found)
+    for text, _, *values in found:
+        if text.strip() and any(values) and not all(values):
+            missing = labels[values.index("")]
+            raise FaithfulError(
+                f"{name} has a text with one label and none in '{missing}'; fill it in, or leave the row out."
+            )
     distinct = {
         text_hash(text): (text, group, values) for text, group, *values in found if text.strip() and all(values)
     }

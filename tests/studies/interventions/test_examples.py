@@ -50,6 +50,15 @@ def test_a_label_of_one_class_is_refused(change: dict[str, Any], said: str, tmp_
         load_pair(table(tmp_path, [row | change for row in rows()]), 12, 10, 0, NO_TEXT)
 
 
+def test_a_text_with_one_label_alone_is_refused(tmp_path: Path) -> None:
+    some = rows()
+    some[5] |= {"person": None}
+    with pytest.raises(FaithfulError, match="a text with one label and none in 'person'; fill it in"):
+        load_pair(table(tmp_path, some), 12, 10, 0, NO_TEXT)
+    some[5] |= {"job": None}
+    assert load_pair(table(tmp_path, some), 12, 10, 0, NO_TEXT).labels == ("job", "person")
+
+
 def test_three_values_missing_columns_and_empty_crossings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FaithfulError, match="has 3 values"):
         load_pair(table(tmp_path, [*rows(), {"text": "x", "job": "poet", "person": "a"}]), 12, 10, 0, NO_TEXT)
