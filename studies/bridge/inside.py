@@ -93,18 +93,26 @@ def _absorption(job: Job, saes: list[Any], settings: dict[str, Any], out: str) -
     probes, sparse = ({name: _artifacts(job) / name} for name in ("probes_dir", "sparse_probing_experiment_dir"))
     run = theirs.run_k_sparse_probing_experiment
 
+    config = AbsorptionEvalConfig(model_name=job["model"], llm_dtype=job["dtype"], **settings)
+
     def seeded(**told: Any) -> Any:
         same = {name: told[name] for name in ("model", "layer", "device")}
         _seed()
         load_or_train_probe(base_template=told["prompt_template"], pos_idx=told["prompt_token_pos"], **same, **probes)
         _seed()
-        return run(experiment_dir=sparse["sparse_probing_experiment_dir"], **told, **probes)
+        found = run(experiment_dir=sparse["sparse_probing_experiment_dir"], **told, **probes)
+        known = int((found["f1_probe"] > config.min_GT_probe_f1).sum())
+        if known < config.min_feats_for_eval:  # it would leave without a word in its results
+            sys.exit(
+                f"{known} letters have a probe with an F1 above {config.min_GT_probe_f1}, and it wants"
+                f" {config.min_feats_for_eval}: the model is too small for the letters, or the place of its SAEs too early"
+            )
+        return found
 
     theirs.run_k_sparse_probing_experiment = seeded
     theirs.run_feature_absortion_experiment = partial(
         theirs.run_feature_absortion_experiment, experiment_dir=_artifacts(job) / "experiment_dir", **sparse, **probes
     )
-    config = AbsorptionEvalConfig(model_name=job["model"], llm_dtype=job["dtype"], **settings)
     theirs.run_eval(config, saes, job["device"], out, force_rerun=True)
 
 

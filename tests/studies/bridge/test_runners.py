@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from studies.bridge import inside
@@ -36,9 +37,10 @@ def test_absorption_reads_the_layer_it_is_told_in_folders_of_its_own_and_draws_t
     probed: list[dict[str, Any]] = []
     draws: list[float] = []
 
-    def sparse(**told: Any) -> None:
+    def sparse(**told: Any) -> dict[str, np.ndarray]:
         probed.append(told)
         draws.append(random.random())
+        return {"f1_probe": np.array(f1)}
 
     def absorb(**told: Any) -> None:
         probed.append(told)
@@ -55,7 +57,9 @@ def test_absorption_reads_the_layer_it_is_told_in_folders_of_its_own_and_draws_t
     )  # fmt: skip
     trained: list[dict[str, Any]] = []
     stand_in(monkeypatch, "sae_bench.evals.absorption.common", load_or_train_probe=lambda **told: trained.append(told))
-    stand_in(monkeypatch, "sae_bench.evals.absorption.eval_config", AbsorptionEvalConfig=lambda **_: None)
+    least = SimpleNamespace(min_GT_probe_f1=0.6, min_feats_for_eval=2)
+    stand_in(monkeypatch, "sae_bench.evals.absorption.eval_config", AbsorptionEvalConfig=lambda **_: least)
+    f1 = [0.9, 0.5, 0.7]
     saes = [(name, SimpleNamespace(cfg=SimpleNamespace())) for name in "ab"]
     inside.RUNNERS["absorption"](job, saes, {"llm_batch_size": 2, "layer": 3}, "out")
     assert {told["layer"] for told in probed + trained} == {3} and len(probed) == 4
@@ -64,6 +68,11 @@ def test_absorption_reads_the_layer_it_is_told_in_folders_of_its_own_and_draws_t
         places = [Path(value) for name, value in told.items() if name.endswith("_dir")]
         assert places and all(place.is_relative_to(job["out"]) for place in places)
     assert probed[0]["experiment_dir"] == probed[1]["sparse_probing_experiment_dir"] != probed[1]["experiment_dir"]
+    f1[0], main.run_k_sparse_probing_experiment = 0.6, sparse
+    with pytest.raises(
+        SystemExit, match=r"1 letters have a probe with an F1 above 0\.6, and it wants 2: the model is too"
+    ):
+        inside.RUNNERS["absorption"](job, saes, {"llm_batch_size": 2, "layer": 3}, "out")
 
 
 @pytest.fixture
