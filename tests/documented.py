@@ -13,7 +13,7 @@ PLACEHOLDERS = {
     "TASK": "[^:]+",
     "INPUT": "(h|f|h_hat|start)",
     "SIDE": "(train|test)",
-    "CONTROL": "(shuffled|unigram|permuted_model|untrained)",
+    "CONTROL": "(shuffled|unigram|permuted_model|untrained|permuted decoder|untrained start)",
     "C": "(random|permuted|untrained)",
     "P": r"\d+",
     "K": r"\d+",

@@ -5,6 +5,7 @@ A study that measures trained SAEs measures its controls in the same way and han
     for name, control in made_controls(sae, moments, config.seed).items():  # {PERMUTED: …, UNTRAINED: …}
         of[name][sae.corpus][seed] = measure(control)
     of |= {name: figures of the SAEs of that shape for name, shape in frozen_shapes(found.saes, first).items()}
+    # where a study keeps figures by SAE: `control_saes`, which stand among the trained ones
     summary["beside"] = beside("accuracy", trained, of)  # each {corpus: {seed: figure}}; several metrics: lists added up
 
 The rule (`studies.statistics.sentences.standing`): a control is as good or better where the trained SAEs are not ahead in the
@@ -14,12 +15,15 @@ difference reaches 0, they are not shown to be better, which more seeds may do. 
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from faithful.base.digest import digest
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.stack import init_weights
 from faithful.sae.threshold import ThresholdSAE
@@ -48,6 +52,36 @@ def frozen_shapes(saes: Iterable[TrainedSae], shape: str) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True)
+class ControlSae(TrainedSae):
+    """A control in the place of the trained SAE that it is made of: of its corpus, seed and shape, with a hash of its own.
+
+    Attributes:
+        control: `PERMUTED` or `UNTRAINED`.
+        draw: seed of the permutation.
+        sha256: of both.
+    """
+
+    control: str = UNTRAINED
+    draw: int = 0
+    sha256: str = ""
+
+    def make(self, moments: Callable[[], Moments]) -> Autoencoder:
+        """The control on the CPU; a start is made for activations with these moments."""
+        return permuted_sae(self.load(), self.draw) if self.control == PERMUTED else _begun(self, moments())
+
+
+def control_saes(saes: Sequence[TrainedSae], most: int, seed: int) -> list[ControlSae]:
+    """What can be made of the first `most` SAEs of each corpus, with permutations of a seed."""
+    seen, found = Counter[str](), []
+    for sae in saes:
+        seen[sae.corpus] += 1
+        kinds = [PERMUTED, *([UNTRAINED] if has_untrained(sae) else [])] if seen[sae.corpus] <= most else []
+        of = {field.name: getattr(sae, field.name) for field in fields(TrainedSae)}
+        found += [ControlSae(**of, control=one, draw=seed, sha256=digest([sae.sha256, one, seed])) for one in kinds]
+    return found
+
+
 def made_controls(sae: TrainedSae, moments: Moments | None, seed: int) -> dict[str, Autoencoder]:
     """What can be made of a trained SAE, by name: it with permuted decoder rows, and its untrained start.
 
@@ -58,8 +92,12 @@ def made_controls(sae: TrainedSae, moments: Moments | None, seed: int) -> dict[s
     """
     found: dict[str, Autoencoder] = {PERMUTED: permuted_sae(sae.load(), seed)}
     if moments is not None and has_untrained(sae):
-        found[UNTRAINED] = untrained_sae(sae, moments.mean, moments.covariance)
+        found[UNTRAINED] = _begun(sae, moments)
     return found
+
+
+def _begun(sae: TrainedSae, moments: Moments) -> Autoencoder:
+    return untrained_sae(sae, moments.mean, moments.covariance)
 
 
 def permuted_sae(sae: Autoencoder, seed: int) -> Autoencoder:
@@ -135,36 +173,45 @@ def permuted_model(model: Any, seed: int) -> Any:
 def beside(
     metric: str,
     trained: Mapping[str, Figures],
-    controls: Mapping[str, Mapping[str, Figures]],
+    controls: Mapping[str, Mapping[str, Figures | float]],
     higher: bool = True,
 ) -> list[Beside]:
     """A figure of the trained SAEs and of their controls, for `summary["beside"]`.
 
     Args:
         metric: a name of docs/metrics.md.
-        trained: by corpus, then seed.
-        controls: the same of each control, by its name; corpora without figures are left out.
+        trained: by corpus, then seed; of a control that fewer seeds have, it stands beside these.
+        controls: the same of each control, by its name, or a number that is the same beside every seed; corpora without
+            figures are left out.
         higher: whether more is better.
     """
     found: list[Beside] = []
     for control, by_corpus in controls.items():
-        for corpus, figures in by_corpus.items():
-            if not _has_figures(figures) or not _has_figures(trained.get(corpus, {})):
+        for corpus, every in trained.items():
+            of = by_corpus.get(corpus, {})
+            figures: Figures = dict.fromkeys(every, of) if isinstance(of, float) else of
+            if not _has_figures(figures) or not _has_figures(every):
                 continue
-            sides = (trained[corpus], figures)
+            sides = (_of_seeds(every, figures), figures)
             ahead = contrast(*sides) if higher else contrast(*reversed(sides))
             found.append(
                 {
                     "metric": metric,
                     "corpus": corpus,
                     "control": control,
-                    "trained": {**estimate(trained[corpus]).summary()},
+                    "trained": {**estimate(sides[0]).summary()},
                     "of_control": {**estimate(figures).summary()},
                     "ahead": ahead.value,
                     "ci95": list(ahead.ci95) if ahead.ci95 else None,
                 }
             )
     return found
+
+
+def _of_seeds(trained: Figures, control: Figures) -> Figures:
+    """The figures of the seeds that the control has, where it lacks some."""
+    every: Mapping[Any, float | None] = trained
+    return trained if every.keys() <= control.keys() else {key: every[key] for key in every if key in control}
 
 
 def _has_figures(of: Figures) -> bool:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -11,19 +12,21 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, remark, silent
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
+from studies.common.controls import PERMUTED, UNTRAINED, beside, frozen_shapes
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel, noise_rows
 from studies.common.results import Done, Row, write_results
 from studies.fakes import figures as fakes_figures
 from studies.fakes.config import FOREIGN, HEADLINE, NOISE_CONTEXTS, FakesConfig, noise_tokens, rule_of
+from studies.fakes.counts import UNTRAINED as BEGUN
 from studies.fakes.counts import FakeCounts
 from studies.fakes.foreign import NOISE, ForeignFigures
 from studies.fakes.rules import interval
 from studies.fakes.summary import FakeCell, FakesStatistics, FakesSummary, ForeignCell, Sweeps
 from studies.statistics.estimates import estimate
 from studies.statistics.parts import Parts
-from studies.statistics.records import Figure
+from studies.statistics.records import Beside, Figure
 from studies.statistics.resampled import Resampled
 from studies.statistics.verdicts import summarise
 
@@ -78,6 +81,7 @@ def study_fakes(config: FakesConfig, report: Reporter = silent) -> Done:
                 "layout": found.layout,
             },
             **shapes[first],
+            "beside": _beside(found, groups, cells),
             "shapes": {**shapes},
             "examples": examples,
         }
@@ -99,6 +103,31 @@ def fakes_leave_open(found: StudyInput, tokens: Mapping[str, int], noise: int) -
     return found.leaves_open(HEADLINE, HEADLINE.margin * max(of_text, of_noise), " ".join(wanted))
 
 
+def _values(
+    names: Sequence[str], saes: Sequence[TrainedSae], cells: dict[str, FakeCell], *place: str
+) -> dict[str, dict[int, float | None]]:
+    """What stands at a place of the cell of each SAE, by corpus and seed; corpora in the order of their names."""
+    found: dict[str, dict[int, float | None]] = {name: {} for name in names if any(sae.corpus == name for sae in saes)}
+    for sae, seed in zip(saes, seed_numbers(saes), strict=True):
+        value: Any = cells[sae.sha256]
+        for key in place:
+            value = value[key]
+        found[sae.corpus][seed] = value
+    return found
+
+
+def _beside(found: StudyInput, groups: Mapping[str, Sequence[TrainedSae]], cells: dict[str, FakeCell]) -> list[Beside]:
+    """Fake features of the SAEs of the first shape beside those of their controls; a permuted decoder has the same codes."""
+    (first, saes), *_ = groups.items()
+
+    def of(some: Sequence[TrainedSae], metric: str = HEADLINE.metric) -> dict[str, dict[int, float | None]]:
+        return _values(found.names, some, cells, "figures", metric)
+
+    controls = {PERMUTED: of(saes), UNTRAINED: of(saes, f"{HEADLINE.metric}_{BEGUN}")}
+    controls |= {name: of(groups[one]) for name, one in frozen_shapes(found.saes, first).items()}
+    return beside(HEADLINE.metric, of(saes), controls, higher=False)
+
+
 def _summary(
     found: StudyInput,
     panel: Panel,
@@ -109,16 +138,7 @@ def _summary(
 ) -> FakesStatistics:
     """Statistics and sweeps of one shape."""
     names = [name for name in found.names if any(sae.corpus == name for sae in saes)]
-
-    def of(*place: str) -> dict[str, dict[int, float | None]]:
-        """What stands at a place of each cell, by corpus and seed."""
-        found_of: dict[str, dict[int, float | None]] = {name: {} for name in names}
-        for sae, seed in zip(saes, seed_numbers(saes), strict=True):
-            value: Any = cells[sae.sha256]
-            for key in place:
-                value = value[key]
-            found_of[sae.corpus][seed] = value
-        return found_of
+    of = partial(_values, names, saes, cells)
 
     def means(*place: str) -> dict[str, Figure]:
         return {name: estimate(figures).summary() for name, figures in of(*place).items()}

@@ -191,12 +191,8 @@ class _Probes:
                 for name in self.unmarked
             ]
             starts.setdefault(sae.corpus, {})[sae.seed] = mean_of([one[HEADLINE.metric] for one in found])
-        pairs: dict[str, dict[Any, float | None]] = {
-            corpus: {seed: value for seed, value in trained[corpus].items() if seed in begun}
-            for corpus, begun in starts.items()
-        }
         frozen = {name: self.accuracies[one] for name, one in frozen_shapes(self.saes, shape).items()}
-        return beside(HEADLINE.metric, pairs, {UNTRAINED: starts}) + beside(HEADLINE.metric, trained, frozen)
+        return beside(HEADLINE.metric, trained, {UNTRAINED: starts, **frozen})
 
     def _load(self) -> dict[str, TaskData]:
         config, device = self.config, self.found.device

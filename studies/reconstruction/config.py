@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from faithful.options.marks import SETTING
+from faithful.options.marks import SETTING, CountOrNone
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work, panel_tokens
 from studies.common.study import Study
@@ -19,13 +19,17 @@ class ReconstructionConfig(StudyConfig):
     ks: Annotated[tuple[int, ...], SETTING] = (1, 2, 4)
     """Divisors of k; 1,2,4 measures each SAE with k, k/2 and k/4 latents per token. SAEs without a k of their own are
     measured as they are."""
+    controls: Annotated[CountOrNone, SETTING] = 3
+    """Seeds of each corpus whose SAE is measured with permuted decoder rows, and as it was before its first step, too."""
 
 
 def _cost(config: ReconstructionConfig, work: Work) -> StudyCost:
-    """Codes of the panel, and the model above the hook for each SAE at each divisor and for three references."""
+    """Codes of the panel, and the model above the hook for each SAE at each divisor, two controls of some at one, and three
+    references; the panel is read once more for the untrained starts."""
     read = config.tokens or panel_tokens(work.device, work.context)
-    spliced = (len(config.ks) * work.saes + 3) * (work.full - work.forward)
-    return StudyCost(read, read * (spliced + work.encode))
+    controls = 2 * work.trained * min(config.controls, work.seeds)
+    spliced = (len(config.ks) * work.saes + controls + 3) * (work.full - work.forward)
+    return StudyCost(read, read * (spliced + work.encode + (work.forward if controls else 0)))
 
 
 HEADLINE = Headline(

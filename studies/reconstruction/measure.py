@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from faithful.base.progress import Progress, Reporter
 from faithful.executor.jobs import Crew
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.sparse import decode
-from faithful.store.saes import TrainedSae
+from faithful.store.saes import TrainedSae, ordered_shapes
 from studies.common.cache import ResultCache
-from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD
+from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, Moments, moments_of
+from studies.common.controls import ControlSae, control_saes
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
 from studies.common.workers import jobs_of, study_crew
@@ -49,13 +51,19 @@ class _Reduced:
 
 
 class Bench:
-    """Measures SAEs that are not measured yet, all of them from shared forward passes."""
+    """Measures SAEs that are not measured yet, and controls of those of the first shape, all from shared forward passes.
+
+    Attributes:
+        controls: they are measured with all their latents alone.
+    """
 
     def __init__(self, config: ReconstructionConfig, found: StudyInput, panel: Panel) -> None:
         self.config, self.found, self.panel = config, found, panel
         identity = [FORMAT, list(config.ks), found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
         self._cells = ResultCache(config.out / "cells", *identity)
         self._loaded: dict[TrainedSae, list[_Reduced]] = {}
+        first = next(iter(ordered_shapes(found.saes).values()))
+        self.controls = control_saes(first, config.controls, config.seed)
 
     def __getstate__(self) -> object:
         """To be pickled: without what is loaded."""
@@ -63,13 +71,19 @@ class Bench:
 
     @property
     def reused(self) -> int:
-        """SAEs whose figures were there already."""
+        """SAEs, controls among them, whose figures were there already."""
         return self._cells.reused
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Of the activations of the panel."""
+        return moments_of(self.found.truncated, self.panel.rows, self.panel.ordinary)
 
     def cells(self, report: Reporter) -> dict[str, RebuiltCell]:
         """Of every SAE by its hash: `figures` {place: {k: {metric: value}}}, `contexts` {part: {k: {loss: [contexts]}}}."""
         with study_crew(Bench.read, self, self.found, self.config.workers) as crew:
-            return self._cells.figures(self.found.saes, lambda saes: self._measure(saes, crew, report))
+            every = [*self.found.saes, *self.controls]
+            return self._cells.figures(every, lambda saes: self._measure(saes, crew, report))
 
     def _measure(self, saes: Sequence[TrainedSae], crew: Crew, report: Reporter) -> Iterator[RebuiltCell]:
         """Two passes over each part of the panel, of which each is kept when it ends; then the figures, SAE by SAE."""
@@ -117,7 +131,8 @@ class Bench:
         """Of each SAE what it is with each k."""
         for sae in saes:
             if sae not in self._loaded:
-                one = sae.load().to(device=self.found.truncated.device)
+                one = sae.make(lambda: self.moments) if isinstance(sae, ControlSae) else sae.load()
+                one = one.to(device=self.found.truncated.device)
                 self._loaded[sae] = [_Reduced(one, k) for k in self._levels(sae)]
         return [self._loaded[sae] for sae in saes]
 
@@ -152,8 +167,8 @@ class Bench:
 
     def _levels(self, sae: TrainedSae) -> list[int | None]:
         """The k of each divisor, the largest first, each once; None alone where the number of active latents is free."""
-        k = sae.outline.k
-        return [None] if k is None else [*dict.fromkeys(max(1, k // by) for by in sorted(self.config.ks))]
+        k, by = sae.outline.k, sorted(self.config.ks)[: 1 if isinstance(sae, ControlSae) else None]
+        return [None] if k is None else [*dict.fromkeys(max(1, k // one) for one in by)]
 
     def _qualities(self, sae: TrainedSae) -> list[Quality]:
         """A sum for each k, of nothing yet: that needs no weights."""

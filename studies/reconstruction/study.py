@@ -10,7 +10,8 @@ import numpy as np
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, remark, silent
-from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
+from faithful.store.saes import TrainedSae, by_corpus, ordered_shapes, seed_numbers
+from studies.common.controls import ControlSae, beside, frozen_shapes
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
 from studies.common.results import Done, Row, write_results
@@ -20,10 +21,13 @@ from studies.reconstruction.measure import PANEL, Bench
 from studies.reconstruction.summary import RebuiltCell, ReconstructionStatistics, ReconstructionSummary
 from studies.statistics.estimates import estimate
 from studies.statistics.parts import Parts
+from studies.statistics.records import Beside
 from studies.statistics.resampled import Resampled, resample_counts
 from studies.statistics.verdicts import NORMAL, summarise
 
 MATRICES = ("fvu", "ce_diff", "ce_recovered", "kl")
+CONTROLLED = {"fvu": False, "ce_recovered": True}
+"""Figures of the controls, and whether more is better."""
 PER_TOKEN = 0.13
 """Standard error of a contrast of `ce_recovered`, times the root of the tokens of the text."""
 OF_LOSSES = ("ce_diff", "ce_recovered", "kl")
@@ -68,9 +72,10 @@ def study_reconstruction(config: ReconstructionConfig, report: Reporter = silent
                 "layout": found.layout,
             },
             **shapes[first],
+            "beside": _beside(found, panel, groups, bench.controls, cells, config.seed),
             "shapes": {**shapes},
         }
-        write_results(config.out, summary, _rows(found, cells))
+        write_results(config.out, summary, _rows([*found.saes, *bench.controls], cells))
         reconstruction_figures.draw(summary, config.out / "figures")
     return Done(config.out, summary, bench.reused)
 
@@ -153,21 +158,52 @@ def _summary(
     return {**statistics, "matrices": matrices, "reduced_k": ladder}
 
 
+def _beside(
+    found: StudyInput,
+    panel: Panel,
+    groups: Mapping[str, Sequence[TrainedSae]],
+    controls: Sequence[ControlSae],
+    cells: dict[str, RebuiltCell],
+    seed: int,
+) -> list[Beside]:
+    """Figures on the panel of the SAEs of the first shape, and of their controls."""
+    first = next(iter(groups))
+    made: dict[str, list[TrainedSae]] = {}
+    for one in controls:
+        made.setdefault(one.control, []).append(one)
+    made |= {name: [*groups[shape]] for name, shape in frozen_shapes(found.saes, first).items()}
+
+    def of(saes: Sequence[TrainedSae], metric: str) -> dict[str, dict[int, float | None]]:
+        names = [name for name in found.names if name in by_corpus(saes)]
+        figures = _Figures(names, saes, cells, panel, seed)
+        return figures.of(metric, PANEL, _full(cells[saes[0].sha256]["figures"]))
+
+    return [
+        entry
+        for metric, higher in CONTROLLED.items()
+        for entry in beside(
+            metric, of(groups[first], metric), {name: of(saes, metric) for name, saes in made.items()}, higher
+        )
+    ]
+
+
 def _full(figures: dict[str, dict[str, dict[str, float | None]]]) -> str:
     """The name of the largest k measured."""
     return max(figures[PANEL], key=lambda k: math.inf if k == "all" else int(k))
 
 
-def _rows(found: StudyInput, cells: dict[str, RebuiltCell]) -> list[Row]:
-    """Every figure of every SAE on every text; the parameter is k."""
+def _rows(saes: Sequence[TrainedSae], cells: dict[str, RebuiltCell]) -> list[Row]:
+    """Every figure of every SAE on every text, of controls those of `CONTROLLED`; the parameter is k."""
     rows = []
-    for sae in found.saes:
+    for sae in saes:
+        control = f":{sae.control}" if isinstance(sae, ControlSae) else ""
         base = Row("reconstruction", sae.corpus, "", None, seed=sae.seed, shape=sae.shape)
         for place, by_k in cells[sae.sha256]["figures"].items():
             for k, values in by_k.items():
                 at = None if k == "all" else float(k)
                 rows += [
-                    replace(base, metric=metric, value=value, parameter=at, other=place)
+                    replace(base, metric=metric + control, value=value, parameter=at, other=place)
                     for metric, value in values.items()
+                    if metric in CONTROLLED or not control
                 ]
     return rows

@@ -11,6 +11,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent
 from faithful.store.saes import TrainedSae, by_corpus, ordered_shapes, seed_numbers
+from studies.common.controls import PERMUTED, UNTRAINED, beside, frozen_shapes
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
@@ -26,7 +27,7 @@ from studies.seeds.stability import Latents, reappearances, stability, stability
 from studies.seeds.summary import Floors, SeedsStatistics, SeedsSummary
 from studies.seeds.tables import METRICS
 from studies.statistics.estimates import Figures, estimate
-from studies.statistics.records import Measures
+from studies.statistics.records import Beside, Measures
 from studies.statistics.verdicts import summarise
 
 Within = dict[str, list[Pair]]
@@ -86,6 +87,7 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
             "shape": first,
             "sizes": _sizes(config, found, panel),
             **studied[first].summary,
+            "beside": _beside(studied, first, frozen_shapes(found.saes, first)),
             "between_shapes": others.summary,
             "not_compared": [list(two) for two in combinations(groups, 2) if two not in crossed],
             "shapes": {shape: one.summary for shape, one in studied.items()},
@@ -153,10 +155,11 @@ class _Shape:
             for pair in self.within.get(name, []):
                 for metric, value in pair.metrics.items():
                     figures.setdefault(metric, {}).setdefault(name, {})[self._seeds(pair)] = value
+        self.ratios: Mapping[str, Figures] = figures.get(HEADLINE.metric, {})
         positions = {} if panel is None else panel.positions(self.names, found.context)
         statistics = summarise(
             HEADLINE, figures, found.own, positions=positions, is_headline=is_headline, controls=found.controls,
-            nothing=self._at_chance(figures.get("shared_feature_ratio", {})), chance=AT_CHANCE,
+            nothing=self._at_chance(), chance=AT_CHANCE,
         )  # fmt: skip
         for name, values in self.floors.items():
             for floor, one in values.items():
@@ -185,12 +188,10 @@ class _Shape:
     def _seeds(self, pair: Pair) -> tuple[int, int]:
         return self.numbers[pair.one], self.numbers[pair.other]
 
-    def _at_chance(self, ratios: Mapping[str, Figures]) -> list[str]:
+    def _at_chance(self) -> list[str]:
         """Corpora whose SAEs share no more than chance gives."""
-        shared = {name: {"shared_feature_ratio": estimate(of).summary()} for name, of in ratios.items()}
-        floors = {
-            name: {floor: one["shared_feature_ratio"] for floor, one in of.items()} for name, of in self.floors.items()
-        }
+        shared = {name: {HEADLINE.metric: estimate(of).summary()} for name, of in self.ratios.items()}
+        floors = {name: {floor: one[HEADLINE.metric] for floor, one in of.items()} for name, of in self.floors.items()}
         return at_chance({name: floors.get(name, {}) | of for name, of in shared.items()})
 
     def _across(self, pairs: Sequence[Pair]) -> Measures:
@@ -252,6 +253,15 @@ class _Shape:
             found[one, other] = found[other, one] = mean_of([pair.metrics[metric] for pair in pairs])
         everyone = [*permutations(self.names, 2), *((name, name) for name in self.names)]
         return {two: found.get(two) for two in everyone}
+
+
+def _beside(studied: Mapping[str, _Shape], first: str, frozen: Mapping[str, str]) -> list[Beside]:
+    """The ratio of the SAEs of a shape beside those of their controls: permuted rows are matched as well in any order, of the
+    starts the mean over their pairs is known (`floor_init`)."""
+    of = studied[first]
+    starts = {name: one["floor_init"][HEADLINE.metric] for name, one in of.floors.items() if "floor_init" in one}
+    controls = {PERMUTED: of.ratios, UNTRAINED: starts, **{name: studied[one].ratios for name, one in frozen.items()}}
+    return beside(HEADLINE.metric, of.ratios, controls)
 
 
 @dataclass(frozen=True)

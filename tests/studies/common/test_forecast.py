@@ -31,7 +31,12 @@ def test_saes_are_those_of_every_corpus_seed_and_shape() -> None:
             30 * 128,
             30 * 128 * (1e6 + WORK.encode),
         ),
-        ("reconstruction", {"tokens": 1000, "ks": (1, 2)}, 1000, 1000 * ((2 * 18 + 3) * 1e6 + WORK.encode)),
+        (
+            "reconstruction",
+            {"tokens": 1000, "ks": (1, 2), "controls": 2},
+            1000,
+            1000 * ((2 * 18 + 2 * 3 * 2 + 3 + 1) * 1e6 + WORK.encode),
+        ),
         ("absorption", {"tokens": 1000}, 32_000, 1000 * (32e6 + 3 * WORK.encode)),
         ("sparsity", {"tokens": 1000}, 1000, 1000 * (1e6 + WORK.encode) + 3 * 6 * 4 * 64 * 512**2),
     ],

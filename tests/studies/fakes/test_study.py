@@ -12,6 +12,7 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
 from studies.common import codes
+from studies.common.controls import PERMUTED, UNTRAINED
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel, noise_rows
 from studies.fakes import figures as fakes_figures
@@ -22,6 +23,7 @@ from studies.fakes.rules import (
 )
 from studies.fakes.study import study_fakes
 from studies.fakes.tables import fakes_tables
+from studies.statistics.sentences import AS_GOOD, standing
 from tests.documented import names_of_study, undocumented
 from tests.studies.fakes.counted import count, draw
 
@@ -51,6 +53,12 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert all(f"fake_contrast_{control}" in figures for control in CONTROLS)
         assert figures["fake_density_1"]["value"] >= figures["fake_density_10"]["value"]
         assert 0 <= figures["fake_density_1_of_bound"]["value"] <= 1
+    of = {(one["control"], one["corpus"]): one for one in summary["beside"]}
+    assert list(of) == [(control, corpus) for control in (PERMUTED, UNTRAINED) for corpus in ("own", "cool")]
+    for (control, corpus), one in of.items():
+        metric = "fake_contrast" if control == PERMUTED else "fake_contrast_untrained"
+        assert one["of_control"]["value"] == pytest.approx(summary["corpora"][corpus][metric]["value"])
+        assert control == UNTRAINED or standing(one) == AS_GOOD, "its codes are those of the trained SAE"
     headline = [one for one in summary["contrasts"] if one["headline"]]
     assert [(one["a"], one["b"], one["metric"], one["texts"]) for one in headline] == [
         ("own", "cool", "fake_contrast_matched", ["own"]), ("own", "cool", "fake_contrast_foreign", ["cool"]),

@@ -1,5 +1,6 @@
 """What replacing activations by reconstructions does: known answers, pooled sums, and what is kept."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,9 +32,11 @@ def test_the_panel_pools_sums_not_means(studied: tuple[ReconstructionConfig, dic
     assert of[PANEL, "tokens"] == of["own", "tokens"] + of["cool", "tokens"]
 
 
-def test_again_takes_what_is_measured(studied: tuple[ReconstructionConfig, dict[str, Any]]) -> None:
+def test_again_takes_what_is_measured(studied: tuple[ReconstructionConfig, dict[str, Any]], tmp_path: Path) -> None:
+    alone = study_reconstruction(replace(studied[0], out=tmp_path, controls=0))
+    assert alone.summary == studied[1] | {"beside": []}, "controls change no figure of the others"
     again = study_reconstruction(studied[0])
-    assert again.reused == 6 and again.summary["matrices"] == studied[1]["matrices"]
+    assert again.reused == 6 + 12 and again.summary == studied[1], "SAEs, and two controls of each"
 
 
 def test_identity_and_mean(run: Path, tmp_path: Path) -> None:

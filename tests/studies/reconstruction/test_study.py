@@ -13,7 +13,9 @@ import torch
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress
 from faithful.models.spec import ModelSpec
+from studies.common.codes import Moments
 from studies.common.config import StudyConfig
+from studies.common.controls import PERMUTED, UNTRAINED, made_controls
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel
 from studies.fakes.study import fakes_leave_open
@@ -23,6 +25,7 @@ from studies.reconstruction.measure import PANEL
 from studies.reconstruction.study import reconstruction_leaves_open, study_reconstruction
 from studies.reconstruction.tables import reconstruction_tables
 from studies.report.parts import notes
+from studies.statistics.sentences import BEHIND, standing
 from tests.documented import names_of_study, undocumented
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -111,6 +114,33 @@ def test_a_study_says_before_its_work_what_it_leaves_open(run: Path, tmp_path: P
     assert "; --set noise_tokens=64000 would do." in (fakes_leave_open(found, {"own": 10_000}, 32_000) or "")
     assert "; --tokens 10k would do." in (fakes_leave_open(found, {"own": 2_000}, 127_000) or "")
     assert fakes_leave_open(replace(found, own=None), {"own": 1}, 1) is None, "nothing is decided without an own corpus"
+
+
+def test_controls_rebuild_less_and_stand_beside(
+    studied: tuple[ReconstructionConfig, dict[str, Any]], run: Path
+) -> None:
+    config, summary = studied
+    of = {(one["metric"], one["corpus"], one["control"]): one for one in summary["beside"]}
+    assert list(of) == [
+        (metric, corpus, control)
+        for metric in ("fvu", "ce_recovered")
+        for control in (PERMUTED, UNTRAINED)
+        for corpus in ("own", "cool")
+    ]
+    assert all(standing(one) == BEHIND for (metric, *_), one in of.items() if metric == "fvu")
+    for (metric, corpus, _), one in of.items():
+        assert one["trained"]["value"] == pytest.approx(summary["corpora"][corpus][metric]["value"])
+    found = resolve_input(StudyConfig(saes=(run / "saes",), out=run, device="cpu"))
+    panel = load_panel(found, 1000)
+    x = torch.cat([found.truncated(torch.from_numpy(row)[None])[0][panel.ordinary[row]] for row in panel.rows]).double()
+    table = pl.read_parquet(config.out / "results.parquet").filter(pl.col("other") == PANEL)
+    sae = next(one for one in found.saes if (one.corpus, one.seed) == ("own", 1))
+    made = made_controls(sae, Moments.of(x), config.seed)
+    for name, control in made.items():
+        error = (x - control.reconstruct(x.float())).square().sum() / (x - x.mean(0)).square().sum()
+        rows = table.filter((pl.col("metric") == f"fvu:{name}") & (pl.col("corpus") == "own"))
+        assert set(rows["parameter"]) == {4.0}, "at its k alone"
+        assert rows.filter(pl.col("seed") == 1)["value"].item() == pytest.approx(float(error), rel=1e-4)
 
 
 def test_fewer_latents_rebuild_less(studied: tuple[ReconstructionConfig, dict[str, Any]]) -> None:

@@ -21,6 +21,7 @@ from faithful.hooks.hook import Hook
 from faithful.models.spec import ModelSpec
 from faithful.sae.topk import TopKSAE
 from faithful.store.saes import TrainedSae, find_saes
+from studies.common.controls import PERMUTED, UNTRAINED
 from studies.seeds import floors as seeds_floors
 from studies.seeds import pairs as seeds_pairs
 from studies.seeds.chance import AT_CHANCE
@@ -53,6 +54,17 @@ def test_the_summary_is_the_contract(studied: tuple[Path, dict[str, Any]]) -> No
     assert sorted(path.name for path in (out / "figures").iterdir()) == [
         "across_corpora.svg", "matched_cosines.svg", "reappearance.svg", "sfr_curves.svg",
     ]  # fmt: skip
+
+
+def test_floors_and_rows_in_another_order_stand_beside(studied: tuple[Path, dict[str, Any]]) -> None:
+    corpora, of = studied[1]["corpora"], {(one["control"], one["corpus"]): one for one in studied[1]["beside"]}
+    assert list(of) == [(control, corpus) for control in (PERMUTED, UNTRAINED) for corpus in ("own", "cool")]
+    for (control, corpus), one in of.items():
+        ratio, floor = corpora[corpus]["shared_feature_ratio"]["value"], corpora[corpus]["floor_init"]
+        if control == PERMUTED:
+            assert (one["of_control"]["value"], one["ahead"]) == (ratio, 0)
+        else:
+            assert (one["of_control"]["value"], one["ahead"]) == (floor, pytest.approx(ratio - floor))
 
 
 def test_results_hold_every_pair_and_threshold(studied: tuple[Path, dict[str, Any]]) -> None:
