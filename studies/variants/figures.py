@@ -28,5 +28,7 @@ def draw(summary: VariantsSummary, folder: Path) -> None:
     grid.axvspan(-1, 1, alpha=0.15, color="grey", linewidth=0)
     grid.set_yticks(range(len(found)), [f"{one['a']}: {one['metric']}" for one in found], fontsize=7)
     grid.invert_yaxis()
+    grid.set_xscale("symlog", linthresh=2)
+    grid.xaxis.set_major_formatter("{x:g}")
     grid.set_xlabel("difference from TopK, in margins of relevance")
     save(figure, folder / "differences.svg")

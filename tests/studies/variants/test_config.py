@@ -14,8 +14,9 @@ def test_what_is_lacking_and_what_came_out_alike_is_said() -> None:
         "On own and prose the SAEs of sharing are TopK's, bit for bit: what the variant adds never acted in the training,"
         " and there is nothing to compare.",
     ]
-    (note,) = STUDY.notes({"own": "own"})
+    (note,) = STUDY.notes({"own": "own", "contrasts": [{"metric": "fvu"}, {"metric": "accuracy"}, {"metric": "scr"}]})
     assert "fvu, alive_share and shared_feature_ratio of every variant on own" in note
+    assert "accuracy and scr, which depend on that draw most" in note, "of those that were measured"
 
 
 def test_figures_with_a_verdict_have_words() -> None:
