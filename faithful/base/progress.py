@@ -15,6 +15,7 @@ class Progress:
         unit: `tokens` unless said.
         note: a sentence to show as it is, instead of how far the work is.
         cells: of a training, name and latest figures of each SAE under way.
+        workers: of a generation, what each is doing: `worker`, `node`, `state` and tokens per second (`rate`).
     """
 
     step: str
@@ -23,6 +24,7 @@ class Progress:
     unit: str = "tokens"
     note: str = ""
     cells: Sequence[Mapping[str, Any]] = ()
+    workers: Sequence[Mapping[str, Any]] = ()
 
 
 Reporter = Callable[[Progress], None]

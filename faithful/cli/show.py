@@ -108,6 +108,8 @@ def _bars() -> Iterator[Callable[[Any], None]]:
     from rich.table import Column
     from rich.text import Text
 
+    from faithful.cli.output.workers_table import workers_table
+
     console = Console(stderr=True)
     is_wide = console.width >= WIDE
     columns = (
@@ -118,13 +120,25 @@ def _bars() -> Iterator[Callable[[Any], None]]:
         TextColumn("ETA"),
         TimeRemainingColumn(compact=not is_wide),
     )
-    with Progress(*columns, console=console, transient=False) as bars:
+
+    class Bars(Progress):
+        """The bars, and below them what each worker does."""
+
+        workers: Sequence[Any] = ()
+
+        def get_renderables(self) -> Iterator[Any]:
+            yield self.make_tasks_table(self.tasks)
+            if len(self.workers) > 1:
+                yield workers_table(self.workers)
+
+    with Bars(*columns, console=console, transient=False) as bars:
         tasks: dict[str, Any] = {}
 
         def report(point: Any) -> None:
             if point.note:
                 bars.console.print(Text(plain(point.note)))
                 return
+            bars.workers = point.workers
             if point.step not in tasks:
                 tasks[point.step] = bars.add_task(plain(point.step), total=point.total, shown="", rate="")
             task = bars.tasks[tasks[point.step]]
@@ -147,6 +161,8 @@ class _Lines:
         if point.note:
             say(point.note)
             return
+        from faithful.cli.output.workers_table import workers_line
+
         now = time.monotonic()
         if point.step not in self.began:
             self.began[point.step] = (now, point.done)
@@ -162,4 +178,5 @@ class _Lines:
             rate = (point.done - first) / max(now - start, 1e-9)
             left = "" if finished or not rate else f", {format_seconds((point.total - point.done) / rate)} left"
             pace = f", {format_count(rate)}/s{left}" if rate else ""
-            say(f"{point.step}: {point.done:,} of {point.total:,} {point.unit}{pace}")
+            crew = f"; {line}" if (line := workers_line(point.workers)) else ""
+            say(f"{point.step}: {point.done:,} of {point.total:,} {point.unit}{pace}{crew}")

@@ -73,7 +73,7 @@ class LocalWorker:
     """A process; what it says is taken off the pipe at once, so that neither end ever waits for the other to read."""
 
     def __init__(self, process: BaseProcess, connection: Connection, inbox: "queue.SimpleQueue[Letter]") -> None:
-        self.process, self.connection = process, connection
+        self.process, self.connection, self.node = process, connection, "here"
         self.listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
         self.listener.start()
 

@@ -31,7 +31,13 @@ class Link(Protocol):
 
 
 class Worker(Protocol):
-    """The other end: a worker as whoever started it knows it."""
+    """The other end: a worker as whoever started it knows it.
+
+    Attributes:
+        node: name of the machine that it is on; '' while there is no room for it.
+    """
+
+    node: str
 
     def tell(self, kind: str, content: Any = None) -> bool:
         """Tell the worker; whether it could still be told: of one that is dead the executor says `died`."""

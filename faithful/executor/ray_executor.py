@@ -76,7 +76,10 @@ class RayExecutor:
         for reference in ready:
             worker = self.heard.pop(reference)
             try:
-                said = [pickle.loads(packed) for packed in ray.get(reference)]
+                answer = ray.get(reference)
+                if not worker.node:
+                    worker.node, answer = answer, []
+                said = [pickle.loads(packed) for packed in answer]
             except RayError as error:
                 said = [("died", _why(error))]
             if any(kind == "died" for kind, _ in said):
@@ -88,15 +91,16 @@ class RayExecutor:
 
     def _listen(self, worker: "RayWorker") -> None:
         """Ask the host for what its worker says next; one such question is always under way, so that the order stays."""
-        question = worker.host.hear.options(concurrency_group="hear").remote(HEAR_SECONDS)
-        self.heard[question] = worker
+        ask = worker.host.hear if worker.node else worker.host.name
+        stated = (HEAR_SECONDS,) if worker.node else ()
+        self.heard[ask.options(concurrency_group="hear").remote(*stated)] = worker
 
 
 class RayWorker:
     """An actor as whoever started it knows it."""
 
     def __init__(self, host: Any) -> None:
-        self.host = host
+        self.host, self.node = host, ""
         self.ended = False
 
     def tell(self, kind: str, content: Any = None) -> bool:

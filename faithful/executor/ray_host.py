@@ -44,6 +44,10 @@ class Host:
         self.executor = LocalExecutor(name)
         self.worker = self.executor.start(number, share, run_packed, packed)
 
+    def name(self) -> str:
+        """Of the node."""
+        return socket.gethostname()
+
     def post(self, packed: bytes) -> None:
         """Pass something on to the worker."""
         self.worker.post(packed)

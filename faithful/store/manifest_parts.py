@@ -74,6 +74,7 @@ class EnginePart(TypedDict, total=False):
     slots: Count
     shard_rows: Positive
     deterministic: bool
+    tensor_parallel: Positive
     instructions: str
     versions: dict[str, str]
     promise: str

@@ -67,6 +67,7 @@ def _own(manifest: Manifest) -> GenerateConfig:
         batch=engine["slots"],
         shard_rows=engine["shard_rows"],
         deterministic=engine["deterministic"],
+        tensor_parallel=engine.get("tensor_parallel"),
     )
 
 

@@ -132,6 +132,7 @@ def sampling_rows(manifest: Manifest, sampling: Sampling) -> list[tuple[str, str
     identity = manifest.identity
     model, engine = identity["model"], identity["engine"]
     versions = ", ".join(f"{name} {version}" for name, version in engine["versions"].items())
+    cards = f"{engine['tensor_parallel']} × " if "tensor_parallel" in engine else ""
     return [
         ("model", f"{model['name']} at `{model['revision']}`"),
         ("dtype", model["dtype"]),
@@ -141,7 +142,7 @@ def sampling_rows(manifest: Manifest, sampling: Sampling) -> list[tuple[str, str
         ("mode", f"{sampling.mode}, at most {sampling.max_tokens} tokens"),
         ("ids without a string", "masked" if sampling.mask_unmapped else "part of the distribution"),
         ("run seed", str(identity["seed"])),
-        ("engine", f"{engine['name']} on {engine['device']} ({versions})"),
+        ("engine", f"{engine['name']} on {cards}{engine['device']} ({versions})"),
     ]
 
 

@@ -68,10 +68,15 @@ class GenerateConfig:
     """Samples per shard."""
     deterministic: Annotated[bool | None, ENGINE, names("--deterministic/--rolling")] = None
     """Drain at shard borders, promise bytes where the engine can."""
+    tensor_parallel: Annotated[int | None, ENGINE] = None
+    """GPUs that each worker's model is spread over, with vLLM; default 1."""
     workers: Annotated[int | None, ENGINE] = None
     """Processes; default one per GPU, or per core as memory allows, of a cluster all."""
     accept_engine_change: Annotated[bool, ENGINE] = False
-    """Go on with another engine, version, --device or --batch than before; bytes are then no longer promised."""
+    """Go on with another engine, version, --device, --batch or --tensor-parallel than before.
+
+    Bytes are then no longer promised.
+    """
     certify_tokens: CountOrNone | None = None
     """Tokens to certify at the end; 0 for none."""
 

@@ -53,6 +53,8 @@ def draw_all(
                     split, shard, samples = content
                     worker.deliver(split, shard, samples)
                     by_split[split].add(shard, samples)
+                elif kind == "ready":
+                    worker.ready_at = time.monotonic()
                 elif kind == "step":
                     worker.in_flight = content
                 elif kind == "want":
@@ -111,4 +113,5 @@ def _tell(schedules: list[SplitSchedule], crew: list[Drawer], report: Reporter) 
     step = "sampling"
     if all(wanted.get(split) for split in ("train", "test")):
         step += f" {wanted['train']:,} + {wanted['test']:,} held-out"
-    report(Progress(step, done, sum(wanted.values())))
+    now = time.monotonic()
+    report(Progress(step, done, sum(wanted.values()), workers=tuple(worker.row(now) for worker in crew)))

@@ -124,7 +124,15 @@ def _of_preset(config: GenerateConfig, preset: Preset, assume: str | None) -> tu
 def _assumed(config: GenerateConfig) -> EngineSettings:
     """Engine settings on a GPU that is not here: vLLM's, unless the other engine is stated."""
     name = "transformers" if config.engine == "transformers" else "vllm"
-    return EngineSettings(name, "cuda", config.threads or 1, config.batch or 256, config.shard_rows or 4096, False)
+    return EngineSettings(
+        name,
+        "cuda",
+        config.threads or 1,
+        config.batch or 256,
+        config.shard_rows or 4096,
+        False,
+        config.tensor_parallel or 1,
+    )
 
 
 def _no_room(plan: Forecast, settings: EngineSettings, assume: str | None) -> str:

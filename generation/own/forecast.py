@@ -71,10 +71,12 @@ def bytes_on_disk(tokens: int, vocab_size: int) -> int:
 
 
 def default_workers(spec: ModelSpec, settings: EngineSettings, tokens: int, max_tokens: int) -> int:
-    """One process per GPU, or per core as far as there are shards to share out and, on this machine, as memory goes."""
+    """One process per GPU, or per so many as one wants; on CPUs one per core as far as there are shards to share out and, on
+    this machine, as memory goes."""
     where = current_place()
     if settings.device == "cuda":
-        return where.gpus()
+        each = settings.tensor_parallel
+        return max(1, where.gpus() // each) if where.is_here else where.count(None, Share("cuda", gpus=each))
     per_worker = worker_memory(shape_of(spec), spec.dtype, settings, max_tokens + 1)
     fitting = max(1, int(0.8 * available_memory() // per_worker))
     shards = math.ceil(tokens / (settings.shard_rows * 0.6 * max_tokens))
@@ -116,15 +118,16 @@ def make_forecast(
     mean = sampling.max_tokens if sampling.mode == "streams" else 0.6 * sampling.max_tokens
     samples = round((train + held_out) / mean) + 1
     cuda = settings.device == "cuda"
-    memory = device_memory(settings.device, assume)
+    cards = settings.tensor_parallel
+    memory = cards * device_memory(settings.device, assume)
     gpu = forecast_gpu(assume) if cuda else None
     room = max(0, USABLE_MEMORY * memory - weights)
     concurrency = min(settings.slots, max(1, int(room // max(1, row))))
     per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1)
     fitting = max(1, int(0.8 * memory // per_worker))
-    count = workers or (_gpu_count(assume) if cuda else min(len(os.sched_getaffinity(0)), fitting))
+    count = workers or (_gpu_count(assume, cards) if cuda else min(len(os.sched_getaffinity(0)), fitting))
     if gpu:
-        step_seconds = (weights + concurrency * shape.row_bytes(size, mean / 2)) / (0.6 * gpu.bandwidth)
+        step_seconds = (weights + concurrency * shape.row_bytes(size, mean / 2)) / (0.6 * cards * gpu.bandwidth)
         rate = count * concurrency / step_seconds
     else:
         rate = count * CPU_FLOPS_PER_THREAD * settings.threads / (2 * shape.params)
@@ -164,7 +167,7 @@ def _called(gpu: Gpu) -> str:
     )
 
 
-def _gpu_count(assume: str | None) -> int:
+def _gpu_count(assume: str | None, each: int) -> int:
     import torch
 
-    return 1 if assume else max(1, torch.cuda.device_count())
+    return 1 if assume else max(1, torch.cuda.device_count() // each)

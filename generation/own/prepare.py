@@ -27,7 +27,7 @@ from generation.writing.identity import (
 )
 from generation.writing.recorded import difference, differences, existing_corpus, model_differences, refuse_otherwise
 
-ENGINE_CHANGES = ("engine", "device", "batch")
+ENGINE_CHANGES = ("engine", "device", "batch", "tensor_parallel")
 
 
 def default_max_tokens(model: str, positions: int | None = None) -> int:
@@ -105,9 +105,9 @@ def corpus_to_go_on_with(folder: Path) -> Manifest | None:
 
 def refuse_bad_counts(config: GenerateConfig) -> None:
     """Refuse numbers of processes, threads, samples in flight and samples per shard that are none."""
-    counts = (config.batch, config.shard_rows, config.threads, config.workers)
+    counts = (config.batch, config.shard_rows, config.threads, config.workers, config.tensor_parallel)
     if any(count is not None and count < 1 for count in counts):
-        raise FaithfulError("--batch, --shard-rows, --threads and --workers must be at least 1.")
+        raise FaithfulError("--batch, --shard-rows, --threads, --workers and --tensor-parallel must be at least 1.")
 
 
 def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens: int) -> EngineSettings:
@@ -122,7 +122,8 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
     slots = config.batch if config.batch is not None else (64 if on_cpu and name == "transformers" else 256)
     shard_rows = config.shard_rows if config.shard_rows is not None else (512 if on_cpu else 4096)
     threads = config.threads if config.threads is not None else 1
-    settings = EngineSettings(name, device, threads, slots, shard_rows, deterministic)
+    settings = EngineSettings(name, device, threads, slots, shard_rows, deterministic, config.tensor_parallel or 1)
+    _refuse_parallel(settings)
     if config.batch or name == "vllm":
         return settings
     memory = device_memory(device)
@@ -146,8 +147,20 @@ def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettin
     if config.accept_engine_change:
         device = drawing_device(config)
         name = config.engine or (settings.name if device == settings.device else "auto")
-        settings = replace(settings, device=device, name=name, slots=config.batch or settings.slots)
+        settings = replace(
+            settings,
+            device=device,
+            name=name,
+            slots=config.batch or settings.slots,
+            tensor_parallel=config.tensor_parallel or settings.tensor_parallel,
+        )
+        _refuse_parallel(settings)
     return replace(settings, name=choose_engine(settings.name, settings.device))
+
+
+def _refuse_parallel(settings: EngineSettings) -> None:
+    if settings.tensor_parallel > 1 and (settings.name, settings.device) != ("vllm", "cuda"):
+        raise FaithfulError("--tensor-parallel spreads a model over GPUs with vLLM; use --engine vllm --device cuda.")
 
 
 def stated_sampling(config: GenerateConfig, model: str, positions: int) -> Sampling:
@@ -195,6 +208,7 @@ def refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest)
         "threads": engine["threads"],
         "batch": engine["slots"],
         "shard_rows": engine["shard_rows"],
+        "tensor_parallel": engine.get("tensor_parallel", 1),
         "deterministic": engine["deterministic"],
     }
     stated = {name: getattr(config, name) for name in recorded}

@@ -23,7 +23,7 @@ def settle_engine(config: GenerateConfig, manifest: Manifest) -> tuple[EngineSet
     last = manifest.segments[-1]["engine"]
     same = check_engine(last, engine, config.accept_engine_change) and engine["slots"] == last["slots"]
     if settings.device == "cuda":
-        refuse_missing_gpus(config.workers)
+        refuse_missing_gpus(config.workers, settings.tensor_parallel)
     promise_given_up = config.accept_engine_change and len(manifest.segments) == 1 and manifest.rows("train") > 0
     return settings, engine if not same or promise_given_up else None
 

@@ -40,13 +40,21 @@ class Range:
 
 class Drawer:
     """A worker as the coordinator knows it; `owed` holds the sample indices it has yet to deliver, by shard, `in_flight` the
-    tokens drawn of samples that are not whole yet, as last heard."""
+    tokens drawn of samples that are not whole yet, as last heard, `delivered` those of samples that have arrived."""
 
     def __init__(self, number: int, worker: Worker) -> None:
         self.number, self.worker = number, worker
         self.owed: dict[tuple[str, int], set[int]] = {}
         self.idle = False
-        self.in_flight = 0
+        self.in_flight = self.delivered = 0
+        self.ready_at: float | None = None
+
+    def row(self, now: float) -> dict[str, Any]:
+        """What it does, for whoever watches; see `faithful.base.progress.Progress`."""
+        drawing = "idle" if self.idle else "drawing"
+        state = drawing if self.ready_at else "starting" if self.worker.node else "waiting for a node"
+        rate = (self.delivered + self.in_flight) / max(now - self.ready_at, 1e-9) if self.ready_at else 0.0
+        return {"worker": self.number, "node": self.worker.node, "state": state, "rate": rate}
 
     def assign(self, work: Range) -> None:
         """Hand over a range."""
@@ -56,7 +64,9 @@ class Drawer:
 
     def deliver(self, split: str, shard: int, samples: list[Sample]) -> None:
         """Strike off what has arrived."""
-        self.in_flight = max(0, self.in_flight - sum(len(sample.token_ids) for sample in samples))
+        tokens = sum(len(sample.token_ids) for sample in samples)
+        self.delivered += tokens
+        self.in_flight = max(0, self.in_flight - tokens)
         owed = self.owed.get((split, shard), set())
         owed.difference_update(sample.index for sample in samples)
         if not owed:
@@ -76,7 +86,7 @@ class Drawer:
 def start_drawer(
     executor: Executor, number: int, spec: "ModelSpec", sampling: "Sampling", settings: EngineSettings
 ) -> Drawer:
-    """A worker that draws; on a GPU machine it uses the GPU of its number.
+    """A worker that draws; on a GPU machine it uses the GPU of its number, or its share of them.
 
     It says `ready`; `step` (tokens of the samples in flight); `want` (work, when there is some), `more` (work or `decline`,
     at once), `samples` (split, shard and a list of Sample), and last `failed` or `died`, as the executor has it.
@@ -89,7 +99,7 @@ def start_drawer(
     Raises:
         FaithfulError: there is no place for it.
     """
-    share = Share(settings.device, settings.threads, settings.deterministic)
+    share = Share(settings.device, settings.threads, settings.deterministic, gpus=settings.tensor_parallel)
     return Drawer(number, executor.start(number, share, draw, spec, sampling, settings))
 
 

@@ -62,6 +62,7 @@ class EngineSettings:
         slots: samples in flight per worker.
         shard_rows: samples per shard.
         deterministic: drain at each shard's border, so that a shard's bytes depend on its range alone.
+        tensor_parallel: GPUs of a worker, over which vLLM spreads the model.
     """
 
     name: str
@@ -70,6 +71,7 @@ class EngineSettings:
     slots: int
     shard_rows: int
     deterministic: bool
+    tensor_parallel: int = 1
 
 
 def unheard(tokens: int) -> None:

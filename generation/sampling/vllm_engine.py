@@ -126,6 +126,7 @@ class VllmEngine:
                 max_model_len=min(spec.positions or sampling.max_tokens + 1, sampling.max_tokens + 1),
                 max_num_seqs=slots,
                 enable_prefix_caching=False,
+                tensor_parallel_size=settings.tensor_parallel,
                 enforce_eager=settings.device == "cpu",
                 disable_log_stats=True,
                 use_tqdm_on_load=False,

@@ -61,7 +61,10 @@ def engine_identity(settings: EngineSettings) -> EnginePart:
         device = {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU here"}
     modules = dict.fromkeys((settings.name, "transformers", "tokenizers", "numpy", "pyarrow"))
     versions = {name: module_version(name) for name in modules} | {"torch": torch.__version__}
-    return cast(EnginePart, asdict(settings) | device | {"versions": versions, "promise": promise(settings)})
+    stated = asdict(settings)
+    if settings.tensor_parallel == 1:
+        del stated["tensor_parallel"]  # as corpora were recorded before there was more than one
+    return cast(EnginePart, stated | device | {"versions": versions, "promise": promise(settings)})
 
 
 def promise(settings: EngineSettings) -> str:
@@ -99,6 +102,7 @@ def settings_from(engine: EnginePart) -> EngineSettings:
         slots=engine["slots"],
         shard_rows=engine["shard_rows"],
         deterministic=engine["deterministic"],
+        tensor_parallel=engine.get("tensor_parallel", 1),
     )
 
 
@@ -111,7 +115,7 @@ def check_engine(recorded: EnginePart, current: EnginePart, accept: bool) -> boo
     Raises:
         FaithfulError: they differ and that was not accepted.
     """
-    names = ("device", "instructions", "versions")
+    names = ("device", "instructions", "tensor_parallel", "versions")
     changed = [
         f"{name} {recorded.get(name)} → {current.get(name)}"
         for name in names

@@ -42,7 +42,7 @@ COMMANDS: dict[str, list[Any]] = {
         GenerateConfig("pythia-2.8b", 30_000, 0 or None, OUT, "x", 7, 0.7, 0.9, 5, 0.01, 1.1, 64, "streams", True, True),
         GenerateConfig(
             revision="main", dtype="bfloat16", bos=0, engine="vllm", device="cuda", threads=2, batch=3, shard_rows=4,
-            deterministic=False, workers=5, accept_engine_change=True, certify_tokens=0,
+            deterministic=False, tensor_parallel=2, workers=5, accept_engine_change=True, certify_tokens=0,
         ),
         GenerateConfig(mask_unmapped=False, deterministic=True, certify_tokens=1000, held_out=5, top_k=-1),
     ],

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,10 +29,12 @@ class Actor:
         self.begun: Future[Any] = ThreadPoolExecutor(1).submit(made, *arguments)
 
     def __getattr__(self, name: str) -> Any:
-        def ask(*arguments: Any) -> "Future[Any]":
-            return self.threads[name].submit(lambda: getattr(self.begun.result(), name)(*arguments))
+        def ask(group: str, *arguments: Any) -> "Future[Any]":
+            return self.threads[group].submit(lambda: getattr(self.begun.result(), name)(*arguments))
 
-        return SimpleNamespace(options=lambda concurrency_group: SimpleNamespace(remote=ask))
+        return SimpleNamespace(
+            options=lambda concurrency_group: SimpleNamespace(remote=partial(ask, concurrency_group))
+        )
 
 
 class Ray:
@@ -52,7 +55,7 @@ class Ray:
 
     def get(self, future: Any) -> Any:
         said = future.result()
-        if b"lost" in b"".join(said):
+        if isinstance(said, list) and b"lost" in b"".join(said):
             raise Lost
         return said
 

@@ -1,6 +1,7 @@
 """What the coordinator tells of the work."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -38,5 +39,9 @@ def test_progress_counts_the_tokens_of_samples_that_are_not_whole_yet() -> None:
     schedule = SplitSchedule("train", DOMAIN, SEED, 100, settings, [], [], [], 6.0)
     points: list[Progress] = []
     for in_flight in (7, 30, 1000):
-        _tell([schedule], [SimpleNamespace(in_flight=in_flight), SimpleNamespace(in_flight=1)], points.append)  # type: ignore[list-item]
+        crew: list[Any] = [
+            SimpleNamespace(in_flight=many, row=lambda now, many=many: {"rate": many}) for many in (in_flight, 1)
+        ]
+        _tell([schedule], crew, points.append)
     assert [point.done for point in points] == [8, 31, 100], "never more than there is to draw"
+    assert [row["rate"] for row in points[0].workers] == [7, 1]

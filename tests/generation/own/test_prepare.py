@@ -1,6 +1,7 @@
 """What a run of `generate` settles before it starts: its folder, its sampling, its engine."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from generation.configs.generate import GenerateConfig
 from generation.own.prepare import (
     corpus_folder,
     corpus_to_go_on_with,
+    prepare,
     refuse_bad_counts,
     stated_sampling,
 )
@@ -40,7 +42,16 @@ def test_a_folder_is_gone_on_with_where_it_holds_a_corpus_or_nothing(tmp_path: P
         corpus_to_go_on_with(tmp_path)
 
 
-@pytest.mark.parametrize("stated", [{"batch": 0}, {"shard_rows": -1}, {"workers": 0}, {"threads": 0}], ids=str)
+@pytest.mark.parametrize(
+    "stated", [{"batch": 0}, {"shard_rows": -1}, {"workers": 0}, {"threads": 0}, {"tensor_parallel": 0}], ids=str
+)
 def test_counts_that_count_nothing_are_refused(stated: dict[str, int]) -> None:
     with pytest.raises(FaithfulError, match=next(iter(stated)).replace("_", "-")):
         refuse_bad_counts(GenerateConfig(model="gpt2", **stated))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stated", [{}, {"engine": "transformers"}, {"device": "cpu"}], ids=str)
+def test_a_model_is_spread_over_gpus_by_vllm_alone(stated: dict[str, str], tmp_path: Path) -> None:
+    wish: dict[str, Any] = {"device": "cpu", "tensor_parallel": 2} | stated
+    with pytest.raises(FaithfulError, match="--tensor-parallel spreads a model over GPUs with vLLM"):
+        prepare(GenerateConfig(model="tiny", out=tmp_path, **wish))

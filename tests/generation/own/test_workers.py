@@ -11,10 +11,10 @@ from unittest.mock import Mock
 import pytest
 
 from faithful.executor.local import LocalExecutor
-from generation.own.workers import start_drawer
+from generation.own.workers import Drawer, start_drawer
 from generation.sampling import vllm_engine
 from generation.sampling.distribution import Sampling
-from generation.sampling.engine import EngineSettings
+from generation.sampling.engine import EngineSettings, Sample
 from generation.sampling.vllm_engine import VllmEngine
 
 
@@ -53,6 +53,22 @@ def test_a_worker_has_its_threads_before_its_first_import(tmp_path: Path, monkey
     assert {"OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1", "OMP_WAIT_POLICY=PASSIVE"} <= set(seen["born_with"])
 
 
+def test_what_a_worker_does_is_said() -> None:
+    drawer = Drawer(3, Mock(node=""))
+    said = [drawer.row(10.0)]
+    drawer.worker.node = "far"
+    said.append(drawer.row(11.0))
+    drawer.ready_at = 12.0
+    drawer.deliver("train", 0, [Sample(0, 0, [1] * 30, "stop", [], None)])
+    drawer.in_flight = 10
+    said.append(drawer.row(14.0))
+    drawer.idle = True
+    said.append(drawer.row(16.0))
+    assert [(row["node"], row["state"], row["rate"]) for row in said] == [
+        ("", "waiting for a node", 0.0), ("far", "starting", 0.0), ("far", "drawing", 20.0), ("far", "idle", 10.0)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("positions", "longest"), [(0, 32), (16, 16), (128, 32)])
 def test_vllm_is_told_the_longest_context_where_the_model_states_none(
     monkeypatch: pytest.MonkeyPatch, positions: int, longest: int
@@ -63,3 +79,17 @@ def test_vllm_is_told_the_longest_context_where_the_model_states_none(
     spec: Any = Mock(positions=positions)
     VllmEngine(spec, Sampling(max_tokens=31), EngineSettings("vllm", "cpu", 1, 8, 24, deterministic=False))
     assert told["max_model_len"] == longest
+    assert told["tensor_parallel_size"] == 1
+
+
+def test_a_model_over_several_gpus_is_told_vllm_and_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=lambda **stated: told.update(stated) or Mock()))
+    settings = EngineSettings("vllm", "cuda", 1, 8, 24, deterministic=False, tensor_parallel=2)
+    spec: Any = Mock(positions=0, dtype="bfloat16")
+    VllmEngine(spec, Sampling(max_tokens=31), settings)
+    assert told["tensor_parallel_size"] == 2
+    executor: Any = Mock()
+    start_drawer(executor, 1, spec, Sampling(max_tokens=31), settings)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    assert executor.start.call_args.args[1].environment(1)["CUDA_VISIBLE_DEVICES"] == "2,3"
