@@ -78,7 +78,7 @@ class Simulated:
     """An engine that has drawn what it is asked for."""
 
     def __init__(self, engines: Engines) -> None:
-        self.engines = engines
+        self.engines, self.node = engines, "here"
         self.work: deque[tuple[Range, tuple[Request, ...]]] = deque()
         self.said = deque([("want", None)])
 
