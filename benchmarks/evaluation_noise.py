@@ -72,7 +72,7 @@ STUDIES = {
     ),
     "fakes": Redrawn(
         f"{TOKENS:,} tokens of held-out text, 16,000 random tokens",
-        (("fake_contrast", None, None), ("fake_notes", None, None), ("foreign_noise", None, None)),
+        (("fake_contrast", None, None), ("fake_notes", None, None), ("woken_noise", None, None)),
         {"tokens": TOKENS, "noise_tokens": 16_000, "examples": 0},
     ),
     "probes": Redrawn(
