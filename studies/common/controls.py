@@ -133,12 +133,18 @@ def untrained_sae(sae: TrainedSae, mean: Tensor, covariance: Tensor | None = Non
     takes the k largest of each token, as TopK does.
     """
     identity = sae.record["identity"]
-    rows = init_weights(identity["init_seed"], len(mean), identity["d_sae"])
-    weights = rows.T.contiguous(), torch.zeros(identity["d_sae"]), rows, mean.float()
+    start = untrained_topk(identity["init_seed"], identity["d_sae"], identity["k"], mean)
     if covariance is None or sae.outline.k is not None:
-        return TopKSAE(*weights, identity["k"])
-    threshold = common_threshold(rows, covariance, identity["k"])
-    return ThresholdSAE(*weights, torch.full((identity["d_sae"],), threshold))
+        return start
+    threshold = common_threshold(start.W_dec, covariance, start.k)
+    weights = start.W_enc, start.b_enc, start.W_dec, start.b_dec
+    return ThresholdSAE(*weights, torch.full((start.d_sae,), threshold))
+
+
+def untrained_topk(init_seed: int, d_sae: int, k: int, mean: Tensor) -> TopKSAE:
+    """A TopK SAE of d_sae latents as it is before its first step, for activations with the given mean [d_in]."""
+    rows = init_weights(init_seed, len(mean), d_sae)
+    return TopKSAE(rows.T.contiguous(), torch.zeros(d_sae), rows, mean.float(), k)
 
 
 def common_threshold(rows: Tensor, covariance: Tensor, k: int) -> float:

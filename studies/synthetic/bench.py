@@ -17,10 +17,12 @@ from faithful.executor.jobs import Crew, in_turn
 from faithful.executor.where import share_of
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.stack import Stack
+from faithful.sae.variant import DEFAULT
 from faithful.training.identity import ALGORITHM
 from studies.common.cache import ResultCache
+from studies.common.controls import PERMUTED, UNTRAINED, permuted_sae, untrained_topk
 from studies.statistics.records import Measures
-from studies.synthetic.config import SyntheticConfig
+from studies.synthetic.config import HIGHER, SyntheticConfig
 from studies.synthetic.evaluate import evaluate
 from studies.synthetic.plan import Arm
 from studies.synthetic.recovery import agreement, rows_of
@@ -114,11 +116,14 @@ class Bench:
             self.cache.once(partial(agreement, rows[one], rows[other]), *self.key(job, one, other))
 
     def _measure(self, job: Job, stack: Stack, cell: int) -> None:
-        held = self.hold(job)
-        found = evaluate(self.sae(job, stack, cell), held.truth, held.features)
+        held, seed = self.hold(job), stack.config.init_seeds[cell]
+        sae = self.sae(job, stack, cell)
+        found = evaluate(sae, held.truth, held.features)
         own = {f"own_{name}": value for name, value in stack.report(cell).items()}
+        if job.arm.label == DEFAULT:
+            own |= of_controls(sae, seed, held)
         kept = {"figures": found.figures | own, "rows": found.rows.half()}
-        self.cache.tensors(partial(_given, kept), *self.key(job, stack.config.init_seeds[cell]))
+        self.cache.tensors(partial(_given, kept), *self.key(job, seed))
 
     def train(self, job: Job, seeds: tuple[int, ...], x: Tensor, report: Reporter) -> Stack:
         """A stack trained on activations [steps · batch, d], in their order."""
@@ -182,6 +187,18 @@ class Bench:
         how.pop("init_seeds")
         about = [job.truth, job.truth_seed, self.config.batch, self.config.tokens, how]
         return (*about, variant.label, variant.version, *sorted(seeds))
+
+
+def of_controls(sae: Autoencoder, seed: int, held: Held) -> Measures:
+    """`METRIC:CONTROL`: what the controls of a trained SAE with so many latents for each token have on its truth."""
+    start = untrained_topk(seed, sae.d_sae, sae.k or 0, held.x.mean(0))
+    made = {PERMUTED: permuted_sae(sae, seed), UNTRAINED: start}
+    return {
+        f"{metric}:{name}": value
+        for name, one in made.items()
+        for metric, value in evaluate(one, held.truth, held.features).figures.items()
+        if metric in HIGHER
+    }
 
 
 def _given(kept: Any, checkpoint: object) -> Any:

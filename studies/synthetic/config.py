@@ -71,8 +71,8 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
     return [
         f"Each figure is the mean over {sizes['truth_seeds']} truths of {sizes['seeds']} SAEs each; intervals are t intervals"
         " over the truths, whose spread holds that of the init seeds. Contrasts are paired by truth and init seed, and"
-        " corrected by Holm over the variants on one kind of truth, for each figure; frozen controls and variants of other"
-        " sizes are exploratory."
+        " corrected by Holm over the variants on one kind of truth, for each figure; frozen controls, variants of other"
+        " sizes and absorption are exploratory."
     ]
 
 
@@ -88,20 +88,20 @@ JUDGED = (
     _headline(
         "fvu", 0.005, "{a} leaves {amount} {more} of the variance unexplained than {b}", "how much is left unexplained"
     ),
-    _headline(
-        "absorption",
-        0.02,
-        "children absorb their parents {amount} {more} often in {a} than in {b}",
-        "how often children absorb their parents",
-    ),
 )
+EXPLORED = Headline(
+    "absorption", 0.0, Wording("", "absorption", ("more", "less"), replicate="truth"), least=LEAST_TRUTHS
+)
+"""No headline: a permuted decoder, whose latents point elsewhere than they fire for, has less of it than a trained SAE."""
+HIGHER = {"recovery": True, "fvu": False, "absorption": False}
+"""Figures that stand beside those of controls, and whether more is better."""
 STUDY = Study(
     name="synthetic",
     question="Which variant of the SAE finds features that are known?",
     meaning="recovery is the share of the true features with a latent whose cosine is above 0.7, fvu what is left"
     " unexplained; absorption is how much rather a parent's latent is silent where a child fires than where the parent is"
-    " alone, among tokens with equally many features. Agreement of two seeds is evidence so far as true_shared is above"
-    " true_unshared.",
+    " alone, among tokens with equally many features; it has no headline, since an SAE whose latents point nowhere has less."
+    " Agreement of two seeds is evidence so far as true_shared is above true_unshared.",
     config=SyntheticConfig,
     cost=_cost,
     headline=JUDGED[0],

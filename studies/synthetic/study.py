@@ -12,6 +12,7 @@ from studies.synthetic.summary import (
     CONDITIONAL,
     SyntheticSummary,
     contrasts,
+    controlled,
     estimates,
     measured,
     name_of,
@@ -52,6 +53,7 @@ def study_synthetic(config: SyntheticConfig, report: Reporter = silent) -> Done:
             },
             "corpora": {name: dict(estimates(of)) for name, of in figures.items()},
             "contrasts": contrasts(figures, jobs),
+            "beside": controlled(figures, jobs),
             "conditional_on": CONDITIONAL,
             "planted": study_planted(bench, report),
         }

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from faithful.sae.variant import DEFAULT
+from studies.common.controls import PERMUTED, UNTRAINED, beside
 from studies.common.results import Row, Summary
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import Headline
-from studies.statistics.records import Contrast, Figure, Measures
+from studies.statistics.records import Beside, Contrast, Figure, Measures
 from studies.statistics.verdicts import Comparison, judge
 from studies.synthetic.bench import Bench, Job
-from studies.synthetic.config import JUDGED
+from studies.synthetic.config import EXPLORED, HIGHER, JUDGED
 
 Values = dict[int, dict[Any, float | None]]
 """Figures by truth seed, and there by init seed or pair of them."""
@@ -69,7 +70,27 @@ def contrasts(figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job]) 
     decoder or no encoder and are there to be fallen short of. What is in no family is exploratory.
     """
     truths = dict.fromkeys(job.truth for job in jobs)
-    return [entry for headline in JUDGED for truth in truths for entry in _judged(headline, figures, jobs, truth)]
+    return [entry for one in (*JUDGED, EXPLORED) for truth in truths for entry in _judged(one, figures, jobs, truth)]
+
+
+def controlled(figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job]) -> list[Beside]:
+    """Topk on each truth beside its controls: what is made of its SAEs, and the variants that train no decoder or no
+    encoder. Results of before these were measured have none."""
+    frozen = dict.fromkeys(job.arm.label for job in jobs if job.arm.variant.control and not job.arm.sizes)
+    found = []
+    for metric, higher in HIGHER.items():
+
+        def of(arm: str, name: str = metric) -> dict[str, dict[int, float | None]]:
+            """By topk's name on each truth."""
+            return {
+                f"{DEFAULT} on {truth}": by_truth(figures[f"{arm} on {truth}"][name])
+                for truth in dict.fromkeys(job.truth for job in jobs)
+                if name in figures.get(f"{arm} on {truth}", {})
+            }
+
+        made = {control: of(DEFAULT, f"{metric}:{control}") for control in (PERMUTED, UNTRAINED)}
+        found += beside(metric, of(DEFAULT), made | {arm: of(arm) for arm in frozen}, higher)
+    return found
 
 
 def rows_of_results(figures: Mapping[str, Mapping[str, Values]]) -> list[Row]:
@@ -92,7 +113,7 @@ def _judged(
         a, b = (figures.get(one, {}).get(headline.metric, {}) for one in (name, base))
         sides = _paired(a, b)
         if any(value is not None for side in sides for value in side.values()):
-            leads = not (arm.sizes or arm.variant.control)
+            leads = headline in JUDGED and not (arm.sizes or arm.variant.control)
             comparisons.append(Comparison(name, base, headline.metric, *sides, leads))
     return judge(headline, comparisons)
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import silent
 from faithful.cli import app
+from studies.common.controls import PERMUTED, UNTRAINED
 from studies.common.results import Done, read_summary
 from studies.report.config import ReportConfig
 from studies.report.write import write_report
@@ -29,6 +31,13 @@ def test_what_it_leaves(small: SyntheticConfig, done: Done) -> None:
     assert 0 < topk["recovery"]["value"] <= 64 / 96 and topk["l0"]["value"] <= 1.0 and topk["recovery"]["seeds"] == 3
     assert topk["alive"]["value"] + topk["dead"]["value"] == pytest.approx(64)
     assert {entry["metric"] for entry in summary["contrasts"]} == {"recovery", "fvu", "absorption"}
+    assert all(entry["verdict"] == "exploratory" for entry in summary["contrasts"] if entry["metric"] == "absorption")
+    of = {(one["metric"], one["corpus"], one["control"]): one for one in summary["beside"]}
+    for metric in ("recovery", "fvu"):
+        for truth, control in product(("hier", "ind"), (PERMUTED, UNTRAINED)):
+            one, figures = of[metric, f"topk on {truth}", control], summary["corpora"][f"topk on {truth}"]
+            assert one["trained"]["value"] == figures[metric]["value"]
+            assert one["of_control"]["value"] == figures[f"{metric}:{control}"]["value"]
     assert undocumented("Study synthetic", names_of_study(done.folder)) == []
     table = pl.read_parquet(done.folder / "results.parquet").filter(metric="recovery", corpus="topk on ind")
     assert table.height == 6 and table["value"].mean() == pytest.approx(
