@@ -16,7 +16,7 @@ difference reaches 0, they are not shown to be better, which more seeds may do. 
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -66,9 +66,9 @@ class ControlSae(TrainedSae):
     draw: int = 0
     sha256: str = ""
 
-    def make(self, moments: Callable[[], Moments]) -> Autoencoder:
+    def make(self, moments: Moments) -> Autoencoder:
         """The control on the CPU; a start is made for activations with these moments."""
-        return permuted_sae(self.load(), self.draw) if self.control == PERMUTED else _begun(self, moments())
+        return permuted_sae(self.load(), self.draw) if self.control == PERMUTED else _begun(self, moments)
 
 
 def control_saes(saes: Sequence[TrainedSae], most: int, seed: int) -> list[ControlSae]:

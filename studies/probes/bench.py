@@ -1,28 +1,39 @@
 """What workers probe with."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from faithful.base.progress import Reporter
 from faithful.sae.autoencoder import Autoencoder
-from studies.common.codes import moments_of
-from studies.common.controls import untrained_sae
+from faithful.store.saes import TrainedSae
+from studies.common.codes import Moments, moments_of
+from studies.common.controls import ControlSae
 from studies.common.inputs import StudyInput
-from studies.common.panel import ordinary_ids
+from studies.common.panel import Panel, ordinary_ids
 from studies.probes.features import pool_batch
 from studies.probes.score import Plan, probe_cell
 from studies.probes.tasks.examples import TaskData
 
 
 class Bench:
-    """What workers probe with: the model and SAEs of a study, its tasks and how each is probed, the pooling of features."""
+    """What workers probe with: the model and SAEs of a study, untrained starts among them, its held-out text, its tasks and
+    how each is probed, the pooling of features."""
 
-    def __init__(self, found: StudyInput, data: dict[str, TaskData], plans: dict[str, Plan], pooling: str) -> None:
-        self.found, self.data, self.plans, self.pooling = found, data, plans, pooling
+    def __init__(
+        self,
+        found: StudyInput,
+        saes: Sequence[TrainedSae],
+        panel: Panel | None,
+        data: dict[str, TaskData],
+        plans: dict[str, Plan],
+        pooling: str,
+    ) -> None:
+        self.found, self.saes, self.panel = found, saes, panel
+        self.data, self.plans, self.pooling = data, plans, pooling
         self.ordinary = ordinary_ids(found.spec)
         self._loaded: dict[int, Autoencoder] = {}
 
@@ -30,18 +41,18 @@ class Bench:
         """To be pickled: without what is loaded."""
         return vars(self) | {"_loaded": {}}
 
-    def load(self, places: Sequence[int], mean: Tensor | None = None) -> list[Autoencoder]:
-        """SAEs by their places in the study, each loaded once; behind all of them their untrained starts.
+    @cached_property
+    def moments(self) -> Moments:
+        """Of the activations of the held-out text, which the untrained starts are for."""
+        assert self.panel is not None
+        return moments_of(self.found.truncated, self.panel.rows, self.ordinary)
 
-        Args:
-            places: in the study.
-            mean: of the activations, [d_in], around which the starts are.
-        """
+    def load(self, places: Sequence[int]) -> list[Autoencoder]:
+        """SAEs by their places in the study, each loaded or made once."""
         for place in places:
             if place not in self._loaded:
-                sae = self.found.saes[place % len(self.found.saes)]
-                is_start = place >= len(self.found.saes)
-                self._loaded[place] = untrained_sae(sae, mean) if is_start and mean is not None else sae.load()
+                sae = self.saes[place]
+                self._loaded[place] = sae.make(self.moments) if isinstance(sae, ControlSae) else sae.load()
         return [self._loaded[place] for place in places]
 
     @torch.no_grad()
@@ -52,11 +63,8 @@ class Bench:
         return np.asarray(x[0].float().cpu().numpy())
 
     def do(self, job: tuple[Any, Any], report: Reporter) -> Any:
-        """The features of ((SAEs, mean activation), a batch of contexts); the entries of `probe_cell` of (a task, its
-        inputs); the mean activation of (None, contexts)."""
+        """The features of (places of SAEs, a batch of contexts); the entries of `probe_cell` of (a task, its inputs)."""
         what, given = job
-        if what is None:
-            return moments_of(self.found.truncated, given, self.ordinary).mean.float()
         if isinstance(what, str):
             return probe_cell(given, self.data[what], self.plans[what], ("h", "f"))
-        return pool_batch(self.found.truncated, self.load(*what), given, self.ordinary, self.pooling)
+        return pool_batch(self.found.truncated, self.load(what), given, self.ordinary, self.pooling)

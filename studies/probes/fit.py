@@ -38,6 +38,8 @@ class Probe:
         intercept: float64 [outputs].
         c: inverse strength of the L2 penalty, on standardised features.
         losses: mean held-out cross-entropy in nats at each C tried, in rising order; none where C was given.
+        weights: float64 [d], what each feature counts for: Σ over the outputs of the absolute coefficients of the
+            standardised features, 0 of one that does not vary.
         c_at_edge: whether the smallest or the largest C on the list was best.
     """
 
@@ -45,6 +47,7 @@ class Probe:
     intercept: np.ndarray
     c: float
     losses: tuple[float, ...]
+    weights: np.ndarray
     c_at_edge: bool = False
 
     def scores(self, x: Any) -> np.ndarray:
@@ -177,7 +180,8 @@ class _Basis:
             centred = torch.cat(pieces) - self.mean[:, None] * weights.sum(0)
             standardised = self.scale[:, None] * centred
         coefficients = self.scale[:, None] * standardised
-        return Probe(coefficients.numpy(), (solution[0] - self.mean @ coefficients).numpy(), c, losses)
+        intercept, weights = solution[0] - self.mean @ coefficients, standardised.abs().sum(1)
+        return Probe(coefficients.numpy(), intercept.numpy(), c, losses, weights.numpy())
 
 
 def _basis(x: Any, standardise: bool) -> _Basis:

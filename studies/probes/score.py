@@ -99,7 +99,8 @@ def probe_cell(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: 
         an entry per probe: `input`, `probe` (`full` or `k-sparse`), `size` (training examples), `k` (None for the full
         probe), `accuracy` and `macro_f1` with intervals `accuracy_ci95` and `macro_f1_ci95` (bootstrap over the test
         examples), `right` (which of them it answers rightly, as `pack` has it), `train_accuracy`, `c`, `c_at_edge`
-        (whether the largest or smallest C was best), `latents` (those of a k-sparse probe).
+        (whether the largest or smallest C was best), `latents` (those of a k-sparse probe), `weights` (of the full probe on
+        all training codes, see `Probe`, as `pack_weights` has them).
     """
     with _few_threads(max(x.shape[0] * x.shape[1] for x in inputs.values())):
         return _probe_all(inputs, data, plan, k_sparse)
@@ -157,6 +158,16 @@ def unpack(text: str, count: int) -> np.ndarray:
     return np.unpackbits(np.frombuffer(b64decode(text), np.uint8), count=count).astype(bool)
 
 
+def pack_weights(weights: np.ndarray) -> str:
+    """Float64 [n] as text, rounded to float32."""
+    return b64encode(weights.astype("<f4").tobytes()).decode()
+
+
+def unpack_weights(text: str) -> np.ndarray:
+    """What `pack_weights` made text of, float64 [n]."""
+    return np.frombuffer(b64decode(text), "<f4").astype(np.float64)
+
+
 def _as_saebench(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: Sequence[str]) -> list[Entry]:
     """Sparse probes made otherwise than ours: entries without intervals, and without `right`."""
     entries = []
@@ -179,13 +190,15 @@ def _probe_all(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: 
             continue
         train, test = _sides(x, data)
         for size in plan.sizes:
-            entry, answer = _probe(train, test, data, plan, size, None)
+            entry, answer, weights = _probe(train, test, data, plan, size, None)
+            if name == "f" and size == len(data.train.y):
+                entry |= {"weights": pack_weights(weights)}
             entries.append({"input": name, "probe": FULL, "size": size, "k": None, **entry})
             predicted.append(answer)
         if name in k_sparse and plan.ks:
             ranked = by_mean_difference(train, data.train.y)
             for k in (k for k in plan.ks if k <= train.shape[1]):
-                entry, answer = _probe(train, test, data, plan, len(data.train.y), ranked[:k])
+                entry, answer, _ = _probe(train, test, data, plan, len(data.train.y), ranked[:k])
                 shown = {"k": k, **entry, "latents": ranked[:k].tolist()}
                 entries.append({"input": name, "probe": SPARSE, "size": len(data.train.y), **shown})
                 predicted.append(answer)
@@ -208,7 +221,8 @@ def _sides(x: Any, data: TaskData) -> tuple[Any, Any]:
 
 def _probe(
     train: Any, test: Any, data: TaskData, plan: Plan, size: int, latents: np.ndarray | None
-) -> tuple[Entry, np.ndarray]:
+) -> tuple[Entry, np.ndarray, np.ndarray]:
+    """The entry of a probe, its answers on the test examples, and its weights."""
     chosen = np.sort(plan.order[:size])
     x, y = train[chosen], data.train.y[chosen]
     if latents is not None:
@@ -219,7 +233,7 @@ def _probe(
         "c_at_edge": probe.c_at_edge,
         "train_accuracy": float(np.mean(probe.predict(x) == y)),
     }
-    return entry, probe.predict(test)
+    return entry, probe.predict(test), probe.weights
 
 
 def _in_two_folds(y: np.ndarray, folds: np.ndarray, every: np.ndarray | None = None) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from studies.probes.saebench import OURS
-from studies.probes.score import FULL, SPARSE, Plan, has_levels, unpack
+from studies.probes.score import FULL, SPARSE, Plan, has_levels, unpack, unpack_weights
 from studies.probes.silence import SILENCE, SILENCES
 from studies.probes.summary import Entry, OnTask, TaskFound, WordsFound
 from studies.probes.tasks.examples import TaskData
@@ -22,6 +22,7 @@ from studies.probes.tasks.levels import FINE
 from studies.statistics.estimates import Figures, estimate
 from studies.statistics.records import Figure
 from studies.statistics.resampled import Resampled, resample_counts
+from studies.statistics.stable import share_of_stable
 
 SCORES = ("accuracy", "macro_f1")
 START = "start"
@@ -141,6 +142,37 @@ class ProbeScores:
         """Sizes of the k-sparse probes, which a narrow SAE may not all have."""
         place = next(place for place, (own, _) in self.seeds.items() if own == corpus)
         return ks_of(self.cells[next(iter(self.data)), place], "f")
+
+
+def stable_weight(entries: Sequence[Entry], size: int, stable: np.ndarray) -> float | None:
+    """The share of the weight of the full probe on so many training codes that latents [d_sae] have that are stable."""
+    found = find_entry(entries, "f", FULL, size=size)
+    return share_of_stable(unpack_weights(found["weights"]), stable) if found and "weights" in found else None
+
+
+def stable_weights(
+    cells: Mapping[tuple[str, int | None], list[Entry]],
+    tasks: Mapping[str, int],
+    stable: Mapping[int, np.ndarray],
+    seeds: Mapping[int, tuple[str, int]],
+) -> dict[str, dict[str, dict[int, float | None]]]:
+    """`stable_weight`, mean over tasks, and what as many latents drawn at random would have, by corpus, metric and seed.
+
+    Args:
+        cells: entries of `probe_cell` by (task, place of the SAE).
+        tasks: training examples of the full probe by task.
+        stable: of SAEs by their places; the others have no figure.
+        seeds: corpus and seed of the SAE at each place.
+    """
+    found: dict[str, dict[str, dict[int, float | None]]] = {}
+    for place in sorted(seeds.keys() & stable.keys()):
+        of, (corpus, seed) = stable[place], seeds[place]
+        both = found.setdefault(corpus, {"stable_weight": {}, "stable_weight_chance": {}})
+        both["stable_weight"][seed] = mean_of(
+            [stable_weight(cells[name, place], size, of) for name, size in tasks.items()]
+        )
+        both["stable_weight_chance"][seed] = float(of.mean())
+    return found
 
 
 def task_found(

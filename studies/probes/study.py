@@ -5,7 +5,6 @@ text. Every text is read by the model once for all SAEs; what is finished for an
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
@@ -25,7 +23,7 @@ from faithful.store.corpus import Corpus
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from generation.writing.grams import GRAM
 from studies.common.cache import ResultCache
-from studies.common.controls import UNTRAINED, beside, frozen_shapes, has_untrained
+from studies.common.controls import UNTRAINED, ControlSae, beside, control_saes, frozen_shapes
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import load_panel
 from studies.common.results import Done, Row, write_results
@@ -38,7 +36,17 @@ from studies.probes.fit import CS
 from studies.probes.overlap import overlaps
 from studies.probes.saebench import METHODS, OURS, WITH_BOS
 from studies.probes.score import BOS, DRAWS, FULL, SPARSE, plan_probes
-from studies.probes.scores import SCORES, START, ProbeScores, entry_of, mean_of, name_of, task_found
+from studies.probes.scores import (
+    SCORES,
+    START,
+    ProbeScores,
+    entry_of,
+    mean_of,
+    name_of,
+    stable_weight,
+    stable_weights,
+    task_found,
+)
 from studies.probes.silence import SILENCE, SILENCES
 from studies.probes.summary import Entry, ProbesSizes, ProbesStatistics, ProbesSummary, WordsFound
 from studies.probes.tasks.embedded import EmbeddedText
@@ -49,12 +57,13 @@ from studies.probes.tasks.read import load_task
 from studies.probes.tasks.task import embedded_names, hub_names
 from studies.probes.words import FORMAT as WORDS_FORMAT
 from studies.probes.words import as_read, words_floor
-from studies.statistics.estimates import Figures
+from studies.statistics.estimates import Figures, estimate
 from studies.statistics.parts import Parts
 from studies.statistics.records import Beside
+from studies.statistics.stable import read_stable
 from studies.statistics.verdicts import NORMAL, summarise
 
-FORMAT = 2
+FORMAT = 3
 CEILING = 0.95
 PER_EXAMPLE = 0.2
 """Standard deviation over test examples of the difference between two corpora in the share of SAEs whose probe is right."""
@@ -95,11 +104,12 @@ class _Probes:
 
     Attributes:
         panel: held-out text of the corpora; None without any.
-        starts: places of the untrained starts that are probed too.
+        every: the SAEs, and behind them the untrained starts that are probed too.
+        stable: which latents of SAEs are stable, by their places, where `study seeds` of the same run has said so.
         data: the tasks by name.
         plans: how each is probed.
         cells: entries of `probe_cell` by (task, place of the SAE, None for the activations alone; of the untrained start of
-            an SAE its place and the number of SAEs together).
+            an SAE its place in `every`).
     """
 
     def __init__(self, config: ProbesConfig, found: StudyInput, report: Reporter) -> None:
@@ -113,9 +123,10 @@ class _Probes:
             for name, data in self.data.items()
         }
         self.cells: dict[tuple[str, int | None], list[Entry]] = {}
-        self.starts = self._starts()
-        self.mean: Tensor | None = None
+        self.every = [*self.saes, *self._starts()]
         self.accuracies: dict[str, Mapping[str, Figures]] = {}
+        known = read_stable(config.out.parent / "seeds")
+        self.stable = {place: known[sae.sha256] for place, sae in enumerate(self.saes) if sae.sha256 in known}
         self._cache = ResultCache(config.out / "cells", FORMAT)
         self._overlapping = ResultCache(config.out / "overlap", FORMAT)
 
@@ -124,7 +135,7 @@ class _Probes:
         if warning := probes_leave_open(self.found, [len(data.test.y) for data in self.data.values()]):
             self.report(remark(warning))
         self.words = self._words()
-        bench = Bench(self.found, self.data, self.plans, self.config.pooling)
+        bench = Bench(self.found, self.every, self.panel, self.data, self.plans, self.config.pooling)
         with study_crew(Bench.do, bench, self.found, self.config.workers) as crew:
             for names in self._same_texts():
                 self._probe(names, bench, crew)
@@ -155,7 +166,7 @@ class _Probes:
         """Every score as rows of results.parquet: `accuracy:TASK:INPUT` over training sizes, `k_sparse_…` over k."""
         rows = []
         for (name, place), entries in self.cells.items():
-            sae = None if place is None else self.saes[place % len(self.saes)]
+            sae = None if place is None else self.every[place]
             corpus, seed, shape = (sae.corpus, sae.seed, sae.shape) if sae else (BASELINE, None, None)
             for entry in entries:
                 for metric in SCORES:
@@ -170,6 +181,9 @@ class _Probes:
                 for figure in SILENCES if entry["probe"] == SILENCE else ():
                     label = f"coarse_{figure}:{name.removesuffix(FINE)}"
                     rows.append(Row("probes", corpus, label, entry[figure], seed=seed, shape=shape))
+            if place in self.stable:
+                value = stable_weight(entries, self.plans[name].sizes[-1], self.stable[place])
+                rows.append(Row("probes", corpus, f"stable_weight:{name}", value, seed=seed, shape=shape))
         for name, data in self.data.items():
             rows.append(Row("probes", BASELINE, f"majority:{name}", data.majority))
             words, (low, high) = self.words[name], self.words[name]["accuracy_ci95"]
@@ -184,8 +198,7 @@ class _Probes:
         """The SAEs of a shape beside untrained starts, seed by seed, and beside frozen SAEs."""
         trained = self.accuracies[shape]
         starts: dict[str, dict[Any, float | None]] = {}
-        for place in self.starts:
-            sae = self.saes[place - len(self.saes)]
+        for place, sae in enumerate(self.every[len(self.saes) :], len(self.saes)):
             found = [
                 entry_of(self.cells[name, place], START, FULL, size=self.plans[name].sizes[-1])
                 for name in self.unmarked
@@ -232,7 +245,7 @@ class _Probes:
 
     def _probe(self, names: Sequence[str], bench: Bench, crew: Crew) -> None:
         """Take finished cells of some tasks as they are, and make the others from one forward pass."""
-        places: list[int | None] = [None, *range(len(self.saes)), *self.starts]
+        places: list[int | None] = [None, *range(len(self.every))]
         missing = []
         for name in names:
             for place in places:
@@ -248,16 +261,14 @@ class _Probes:
         title = "+".join(names)
         if crew.inherits:
             self.found.truncated  # noqa: B018 (loaded here once)
-        if self.starts and self.mean is None and self.panel:
-            ((_, self.mean),) = crew.each([(None, self.panel.rows)], silent)
         if crew.inherits:
-            bench.load(wanted, self.mean)
+            bench.load(wanted)
         rows = text_rows(texts, self.embedded.encoder, self.found.spec.bos_id)
         pooled = pool_features(
             rows,
             self.saes[0].d_in,
-            [self.saes[place % len(self.saes)].d_sae for place in wanted],
-            lambda batches: crew.each([((wanted, self.mean), batch) for batch in batches], silent),
+            [self.every[place].d_sae for place in wanted],
+            lambda batches: crew.each([(wanted, batch) for batch in batches], silent),
             counted(self.report, f"features {title}", "contexts"),
         )
         jobs = [(name, self._inputs(pooled, place, wanted, rows, bench)) for name, place in missing]
@@ -285,10 +296,10 @@ class _Probes:
         """All that decides a cell."""
         config, spec = self.config, self.found.spec
         return [
-            None if place is None else self.saes[place % len(self.saes)].sha256, self.data[name].sha256, spec.revision,
+            None if place is None else self.every[place].sha256, self.data[name].sha256, spec.revision,
             spec.dtype, self.found.hook.name, self.found.context, config.pooling, config.folds, config.curve_points,
             sorted(config.ks), config.seed, *([sorted(config.methods)] if config.methods != (OURS,) else []),
-            *([START, self.panel.sha256] if self.panel and place is not None and place >= len(self.saes) else []),
+            *([self.panel.sha256] if self.panel and place is not None and place >= len(self.saes) else []),
         ]  # fmt: skip
 
     def _baseline(self, name: str, probe: str = FULL, **at: Any) -> Entry:
@@ -303,12 +314,16 @@ class _Probes:
         figures = scores.figures()
         tasks = {name: figures[f"accuracy:{name}"] for name in self.unmarked}
         self.accuracies[saes[0].shape] = figures[HEADLINE.metric]
+        carried = stable_weights(
+            self.cells, {name: self.plans[name].sizes[-1] for name in self.unmarked}, self.stable, seeds
+        )
         positions = self.panel.positions(self.found.names, self.found.context) if self.panel else {}
         statistics = summarise(
             HEADLINE, figures, self.found.own, Parts(tasks), positions, is_headline=is_headline,
             controls=self.found.controls, undefined=None if self.unmarked else AT_CEILING,
         )  # fmt: skip
-        for corpus in statistics["corpora"].values():
+        for name, corpus in statistics["corpora"].items():
+            corpus |= {metric: estimate(of).summary() for metric, of in carried.get(name, {}).items()}
             for metric in SCORES:
                 corpus[f"{metric}_h"] = mean_of([self._baseline(name)[metric] for name in self.unmarked])
             corpus["majority"] = mean_of([self.data[name].majority for name in self.unmarked])
@@ -337,15 +352,11 @@ class _Probes:
                 sides.append((side.origins, [row[1:] for row in rows]))
         return {"entries": [vars(one) for one in overlaps(corpus, sides)]}
 
-    def _starts(self) -> list[int]:
-        """Places of the untrained starts that are probed too: of the first seeds of each corpus' SAEs of the first shape."""
-        first, seen = next(iter(ordered_shapes(self.saes).values())), Counter[str]()
-        chosen = []
-        for sae in first if self.panel else ():
-            if has_untrained(sae) and seen[sae.corpus] < self.config.controls:
-                seen[sae.corpus] += 1
-                chosen.append(len(self.saes) + self.saes.index(sae))
-        return chosen
+    def _starts(self) -> list[ControlSae]:
+        """The untrained starts that are probed too: of the first seeds of each corpus' SAEs of the first shape."""
+        first = next(iter(ordered_shapes(self.saes).values())) if self.panel else []
+        found = control_saes(first, self.config.controls, self.config.seed)
+        return [one for one in found if one.control == UNTRAINED]
 
     def _sizes(self) -> ProbesSizes:
         config = self.config

@@ -131,7 +131,7 @@ class Bench:
         """Of each SAE what it is with each k."""
         for sae in saes:
             if sae not in self._loaded:
-                one = sae.make(lambda: self.moments) if isinstance(sae, ControlSae) else sae.load()
+                one = sae.make(self.moments) if isinstance(sae, ControlSae) else sae.load()
                 one = one.to(device=self.found.truncated.device)
                 self._loaded[sae] = [_Reduced(one, k) for k in self._levels(sae)]
         return [self._loaded[sae] for sae in saes]

@@ -12,10 +12,10 @@ from studies.common.results import Row
 from studies.seeds.pairs import Pair, mean_of
 from studies.statistics.estimates import estimate
 from studies.statistics.records import Measures
+from studies.statistics.stable import STABLE, share_of_stable
 
 EDGES = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
 """Upper edges of the bins of density: latents that never fire, then half decades."""
-STABLE = 0.5
 FIGURES = (
     "stable_share", "stable_chance", "never_share", "stable_firing", "stable_explained", "start_decoder", "start_encoder",
     "start_decoder_stable", "start_decoder_unstable",
@@ -51,7 +51,7 @@ class Latents:
             "stable_share": float(stable.mean()),
             "stable_chance": _chance(float(self.reappears.mean()), self.others),
             "never_share": float((self.reappears == 0).mean()),
-            **{name: _part(of, stable) for name, of in wholes.items()},
+            **{name: None if of is None else share_of_stable(of, stable) for name, of in wholes.items()},
             "start_decoder": _mean(self.decoder),
             "start_encoder": _mean(self.encoder),
             "start_decoder_stable": _mean(self.decoder, stable),
@@ -127,12 +127,6 @@ def _chance(share: float, others: int) -> float:
     """Share of latents that would be stable if none were more so than others, each with the same probability anywhere."""
     least = math.floor(STABLE * others) + 1
     return sum(math.comb(others, n) * share**n * (1 - share) ** (others - n) for n in range(least, others + 1))
-
-
-def _part(of: np.ndarray | None, stable: np.ndarray) -> float | None:
-    """The share of a sum that the stable latents have."""
-    total = 0.0 if of is None else float(of.sum())
-    return None if of is None or total <= 0 else float(of[stable].sum() / total)
 
 
 def _mean(of: np.ndarray | None, chosen: np.ndarray | None = None) -> float | None:

@@ -28,6 +28,7 @@ from studies.seeds.summary import Floors, SeedsStatistics, SeedsSummary
 from studies.seeds.tables import METRICS
 from studies.statistics.estimates import Figures, estimate
 from studies.statistics.records import Beside, Measures
+from studies.statistics.stable import write_reappearance
 from studies.statistics.verdicts import summarise
 
 Within = dict[str, list[Pair]]
@@ -97,6 +98,8 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
         }
         rows = [row for one in studied.values() for row in one.rows()] + others.rows
         write_results(config.out, summary, rows)
+        of_latents = [one for shape in studied.values() for of in shape.latents.values() for one in of]
+        write_reappearance(config.out, {one.sae.sha256: one.reappears for one in of_latents})
         matcher.codes.clear()
         write_examples(config.out / "examples.parquet", examples)
         leading = studied[first]

@@ -72,6 +72,19 @@ def test_c_has_the_smallest_held_out_cross_entropy(d: int, classes: int) -> None
     assert (ours.predict(x) == whole.predict(scaled)).mean() > 0.98
 
 
+def test_weights_are_those_of_the_standardised_features() -> None:
+    """Whatever their unit; two features that are the same share theirs, and one that does not vary has none."""
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    one = y + 0.3 * rng.standard_normal(60)
+    for x in (
+        np.stack([one, 100 * one, np.ones(60)], 1),
+        np.stack([one, 100 * one, np.ones(60)] + [np.ones(60)] * 90, 1),
+    ):
+        weights = fit(x, y, 1.0).weights
+        assert weights[0] > 0 and weights[1] == pytest.approx(weights[0]) and not weights[2:].any()
+
+
 def test_probes_that_cannot_be_are_refused() -> None:
     x, _ = problem(20, 5, 2)
     with pytest.raises(FaithfulError, match="two classes"):

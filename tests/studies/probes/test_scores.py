@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from studies.probes.score import FULL, SPARSE, Plan, pack
-from studies.probes.scores import ProbeScores, entry_of, ks_of, mean_of
+from studies.probes.score import FULL, SPARSE, Plan, pack, pack_weights
+from studies.probes.scores import ProbeScores, entry_of, ks_of, mean_of, stable_weight
 from studies.probes.tasks.examples import Examples, TaskData
 from studies.probes.tasks.task import Task
 from studies.statistics.resampled import Resampled
@@ -55,6 +55,18 @@ def test_figures_are_means_over_the_unmarked_tasks_by_seed() -> None:
         assert figures["macro_f1"]["own"][seed] == pytest.approx(np.mean(of_tasks) / 2)
     sparse = [entry_of(entries(10 * at), "f", SPARSE, k=4)["accuracy"] for at in (0, 1)]
     assert figures["accuracy_k4"]["own"][0] == pytest.approx(np.mean(sparse))
+
+
+def test_stable_latents_have_their_share_of_the_weight_of_the_probe_on_all_codes() -> None:
+    found = [
+        {"input": "f", "probe": FULL, "size": 20},
+        {"input": "f", "probe": FULL, "size": 80, "weights": pack_weights(np.array([3.0, 1.0, 0.0, 4.0]))},
+    ]
+    assert stable_weight(found, 80, np.array([True, False, True, False])) == 3 / 8
+    assert stable_weight(found, 80, np.ones(4, bool)) == 1 and stable_weight(found, 80, np.zeros(4, bool)) == 0
+    assert stable_weight(found, 20, np.ones(4, bool)) is None
+    found[1]["weights"] = pack_weights(np.zeros(4))
+    assert stable_weight(found, 80, np.ones(4, bool)) is None, "no latent varies"
 
 
 def test_tasks_of_the_same_texts_share_their_resamples_and_others_do_not() -> None:

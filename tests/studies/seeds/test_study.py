@@ -31,6 +31,7 @@ from studies.seeds.matching import (
 )
 from studies.seeds.study import study_seeds
 from studies.seeds.tables import seeds_tables
+from studies.statistics.stable import read_stable
 from studies.statistics.verdicts import summarise
 from tests.documented import keys_of_contrasts, names_of_study, undocumented
 from tests.studies.headlines import HEADLINES
@@ -65,6 +66,14 @@ def test_floors_and_rows_in_another_order_stand_beside(studied: tuple[Path, dict
             assert (one["of_control"]["value"], one["ahead"]) == (ratio, 0)
         else:
             assert (one["of_control"]["value"], one["ahead"]) == (floor, pytest.approx(ratio - floor))
+
+
+def test_which_latents_reappear_is_left_for_other_studies(studied: tuple[Path, dict[str, Any]], run: Path) -> None:
+    out, summary = studied
+    stable = read_stable(out)
+    for name in ("own", "cool"):
+        shares = [float(stable[sae.sha256].mean()) for sae in find_saes([run / "saes" / name])]
+        assert sum(shares) / 3 == pytest.approx(summary["stability"][name]["stable_share"]["value"])
 
 
 def test_results_hold_every_pair_and_threshold(studied: tuple[Path, dict[str, Any]]) -> None:
