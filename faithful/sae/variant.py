@@ -138,8 +138,9 @@ class Variant:
 
     def phase(self, fraction: float, k: int, auxk: float) -> Phase:
         """What holds when a fraction in [0, 1) of the training is done, for the k and the weight of AuxK that were asked
-        for. The k of the last step is the saved SAE's."""
-        return Phase(k, auxk)
+        for. The k of the last step is the saved SAE's. By default all stays as it is, and the weight of the objective is the
+        parameter `weight`, if there is one."""
+        return Phase(k, auxk, getattr(self, "weight", 1.0))
 
     def prefixes(self, d_sae: int) -> tuple[int, ...]:
         """Numbers of first latents that are to reconstruct x alone, ascending, all last: the loss is their mean fvu."""

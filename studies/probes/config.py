@@ -9,7 +9,8 @@ from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
 
-TASKS = 4
+TASKS, CLASSES = 4, 2
+"""Where they are not known before the work. SAEBench's probes are of each class."""
 PROBE_SECONDS, PROBE_ENTRY_SECONDS = 0.03, 1e-7
 """Of a probe with its cross-validation, and per entry of its features, on the CPU on any device: 0.03 s for 256 × 512, 1.1 s
 for 1,000 × 12,288 (`benchmarks/bench_probes.py`)."""
@@ -53,8 +54,8 @@ held_out_examples = by_device(400, 2_000)
 
 
 def _cost(config: ProbesConfig, work: Work) -> StudyCost:
-    """Every text is read once for all SAEs; probes are fitted on codes and reconstructions at every size of the curve, on few
-    codes with all examples."""
+    """Every text is read once for all SAEs, the panel once for the untrained starts; probes are fitted on codes and
+    reconstructions at every size of the curve, on few codes with all examples by each method, on the codes of starts."""
     from studies.probes.tasks.packaged import find_tasks
 
     tasks = sum(len(find_tasks(wish)) for wish in config.tasks) or TASKS
@@ -63,9 +64,14 @@ def _cost(config: ProbesConfig, work: Work) -> StudyCost:
     read = tasks * texts * work.context
     sizes = sum(examples / 4**point for point in range(config.curve_points))
     entries = sum(sizes * (d_sae + work.d_model) for d_sae, _ in work.shapes)
-    fits = len(work.shapes) * (2 * config.curve_points + len(config.ks))
+    sparse = len(config.ks) * (1 + CLASSES * (len(config.methods) - 1))
+    fits = len(work.shapes) * (2 * config.curve_points + sparse)
+    starts, width = work.trained * min(config.controls, work.seeds), max(d_sae for d_sae, _ in work.shapes)
     seconds = work.trained * work.seeds * tasks * (PROBE_ENTRY_SECONDS * entries + PROBE_SECONDS * fits)
-    return StudyCost(read, read * (work.forward + work.encode), seconds)
+    seconds += starts * tasks * (PROBE_ENTRY_SECONDS * sizes * width + PROBE_SECONDS * config.curve_points)
+    panel = (config.tokens or panel_tokens(work.device, work.context)) if starts else 0
+    encode = work.encode + starts * 2.0 * work.d_model * width
+    return StudyCost(read + panel, read * (work.forward + encode) + panel * work.forward, seconds)
 
 
 def _check(config: ProbesConfig) -> None:

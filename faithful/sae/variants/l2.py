@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from faithful.base.shapes import Between
-from faithful.sae.variant import Batch, Phase, State, Variant
+from faithful.sae.variant import Batch, State, Variant
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,6 @@ class L2(Variant):
 
     unit_rows = False
     weight: Annotated[float, Between(0)] = 1e-5
-
-    def phase(self, fraction: float, k: int, auxk: float) -> Phase:
-        """See `Variant`."""
-        return Phase(k, auxk, self.weight)
 
     def objective(self, batch: Batch, state: State) -> Tensor:
         """See `Variant`."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from faithful.base.shapes import Between
-from faithful.sae.variant import Batch, Phase, State, Variant
+from faithful.sae.variant import Batch, State, Variant
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,6 @@ class OrtSAE(Variant):
 
     weight: Annotated[float, Between(0)] = 0.25
     chunk: Annotated[int, Between(2, 8192)] = 256
-
-    def phase(self, fraction: float, k: int, auxk: float) -> Phase:
-        """See `Variant`."""
-        return Phase(k, auxk, self.weight)
 
     def objective(self, batch: Batch, state: State) -> Tensor:
         """See `Variant`."""

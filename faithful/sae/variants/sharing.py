@@ -8,7 +8,7 @@ from torch import Tensor
 from faithful.base.shapes import Between
 from faithful.sae.parts.grouped import GROUPING, Grouped
 from faithful.sae.parts.overlaps import excess_overlap
-from faithful.sae.variant import Batch, Phase, State, Weights
+from faithful.sae.variant import Batch, State, Weights
 
 KNEE, SLOPE = 0.25, 0.5
 EPSILON = 1e-30
@@ -32,10 +32,6 @@ class Sharing(Grouped):
     weight: Annotated[float, Between(0)] = 0.01
     theta: Annotated[float, Between(0.001, 2)] = 0.3
     relative: bool = False
-
-    def phase(self, fraction: float, k: int, auxk: float) -> Phase:
-        """See `Variant`."""
-        return Phase(k, auxk, self.weight)
 
     def begin(self, weights: Weights) -> State:
         """See `Variant`."""

@@ -1,9 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from studies.catalog import KNOWN
 from studies.common.forecast import Work, panel_tokens
+from studies.probes.config import PROBE_ENTRY_SECONDS, PROBE_SECONDS
 
 WORK = Work(
     device="cpu", context=128, tokens=1_000_000, batch=256, corpora=4, trained=3, seeds=6, d_model=64, shapes=((512, 16),),
@@ -27,9 +29,15 @@ def test_saes_are_those_of_every_corpus_seed_and_shape() -> None:
         ("fakes", {"tokens": 1000, "noise_tokens": 500}, 10_500, 10_500 * (1e6 + WORK.encode)),
         (
             "probes",
-            {"tasks": ("sst2", "cola"), "train_size": 10, "test_size": 5},
+            {"tasks": ("sst2", "cola"), "train_size": 10, "test_size": 5, "controls": 0},
             30 * 128,
             30 * 128 * (1e6 + WORK.encode),
+        ),
+        (
+            "probes",
+            {"tasks": ("sst2",), "train_size": 10, "test_size": 5, "controls": 2, "tokens": 1000},
+            15 * 128 + 1000,
+            15 * 128 * (1e6 + WORK.encode + 3 * 2 * 2 * 64 * 512) + 1000 * 1e6,
         ),
         (
             "reconstruction",
@@ -47,3 +55,15 @@ def test_each_study_states_its_own_cost(name: str, stated: dict[str, object], to
     found = study.cost(config, WORK)
     assert found.tokens == tokens and found.flops == pytest.approx(flops)
     assert (found.seconds > 0) == (name in ("seeds", "probes")), "what is solved and fitted on the CPU beside"
+
+
+def test_controls_and_other_methods_of_probes_take_their_time() -> None:
+    def seconds(**stated: Any) -> float:
+        config = KNOWN["probes"].config(out=Path("out"), saes=(), tasks=("sst2",), ks=(1, 2), **stated)
+        return float(KNOWN["probes"].cost(config, WORK).seconds)
+
+    alone = seconds(controls=0)
+    # two k for each of two classes and 18 SAEs; three sizes of the curve for two starts of each of three corpora
+    assert seconds(controls=0, methods=("ours", "saebench")) - alone == pytest.approx(18 * 2 * 2 * PROBE_SECONDS)
+    entries = 512 * 256 * (1 + 1 / 4 + 1 / 16) * PROBE_ENTRY_SECONDS
+    assert seconds(controls=2) - alone == pytest.approx(6 * (3 * PROBE_SECONDS + entries))
