@@ -108,7 +108,7 @@ STUDY = Study(
         "learning_curves": "Accuracy over the number of training examples",
         "k_sparse": "Accuracy of probes on few latents",
     },
-    of_seeds_alone="Intervals of macro_f1 are over the seeds alone.",
+    of_seeds_alone="Intervals of macro_f1 and stable_weight are over the seeds alone.",
     notes=lambda summary: [
         "accuracy_h, macro_f1_h, words and majority are single values that no seed changes: one probe on the activations, one"
         " on the words of the texts, one count of classes per task; intervals over the test examples are in the table of the"
