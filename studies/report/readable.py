@@ -26,6 +26,8 @@ WORDS = {
     "never_share": "found again in no seed",
     "stable_firing": "firings of the stable ones",
     "stable_explained": "variance explained by the stable ones",
+    "stable_weight": "weight of the probes on the stable ones",
+    "stable_weight_chance": "weight of the probes on as many at random",
     "start_decoder": "cosine of decoder rows with their start",
     "start_encoder": "cosine of encoder rows with their start",
     "start_decoder_stable": "decoder rows with their start, stable ones",
