@@ -94,6 +94,8 @@ gaussian_seeds = 0
 """
 COMMANDS = {
     "generate": GENERATE,
+    "part": f"{GENERATE} --part 1/2",
+    "join": "corpus join parts/0 parts/1 --out made --certify-tokens 500",
     "add": "corpus add prose --out made --tokens 3000 --held-out 800 --shard-rows 8",
     "mix": "corpus mix runs/r/corpora/own runs/r/corpora/prose --out made --tokens 1500",
     "train": f"{TRAIN} --out made",
@@ -194,6 +196,7 @@ def prepare(folder: Path, do: Runner) -> Path:
     (home / "recipe.toml").write_text(RECIPE)
     for line in (
         GENERATE.replace("--out made", "--out runs/r/corpora/own"),
+        *(GENERATE.replace("--out made", f"--out parts/{number} --part {number}/2") for number in (0, 1)),
         "corpus add prose --out runs/r/corpora/prose --tokens 3000 --held-out 800",
         f"{TRAIN} --out runs/r/saes",
     ):

@@ -24,6 +24,7 @@ TEMPORARY = ".tmp"
 NAME_LENGTH = 40
 """How much of a file's name its temporary file's name holds, so that the second is allowed where the first is."""
 LINKS = (errno.ELOOP, errno.EMLINK)
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 WRITERS = ("SafetensorError", "ComputeError")
 IN_WORDS = re.compile(r"\bcode: (\d+)|\bos error (\d+)")
 _shared_below: set[tuple[int, Path]] = set()
@@ -181,6 +182,32 @@ def drop_links(folder: Path) -> None:
                 raise _cannot_write(path, error) from error
 
 
+def lock_file(file: io.FileIO, path: Path, how: int) -> None:
+    """Lock an open file as `fcntl.flock` does, and see that the lock holds.
+
+    Args:
+        file: open for reading and writing.
+        path: its name.
+        how: `LOCK_EX` or `LOCK_SH`, with `LOCK_NB` not to wait.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        FaithfulError: the file system has no locks, or gives the same one twice.
+        OSError: another reason.
+    """
+    try:
+        fcntl.flock(file, how)
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise _without_locks(path, reason_of(error)) from error
+        raise
+    with contextlib.suppress(OSError), path.open("rb+") as again:
+        is_same = os.path.samestat(os.fstat(again.fileno()), os.fstat(file.fileno()))
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_same:
+            raise _without_locks(path, "one lock is held twice")
+
+
 @contextmanager
 def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
     """Hold the folder's lock, which the kernel frees when the process dies.
@@ -190,7 +217,7 @@ def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
         shared_below: functions called under this lock in the same thread, which take the lock themselves, may go on.
 
     Raises:
-        FaithfulError: another process holds it, or the folder cannot be written.
+        FaithfulError: another process holds it, the folder cannot be written, or it has no locks.
     """
     mine = (threading.get_ident(), folder.resolve())
     if mine in _shared_below:
@@ -204,7 +231,7 @@ def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
         raise _cannot_lock(folder, error) from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(file, path, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _locks.add(file)
             file.truncate(0)
             file.write(str(os.getpid()).encode())
@@ -237,6 +264,13 @@ os.register_at_fork(after_in_child=_close_locks)
 def reason_of(error: OSError) -> str:
     """Why the system refused, in its own words and on one line."""
     return error.strerror or next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _without_locks(path: Path, reason: str) -> FaithfulError:
+    return FaithfulError(
+        f"Cannot lock {path}: {reason}; its file system has no locks that hold, so choose another --out, or mount it with"
+        " them (NFS with lockd, Lustre with -o flock)."
+    )
 
 
 def _cannot_write(path: Path, error: OSError) -> FaithfulError:

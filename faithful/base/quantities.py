@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,33 @@ def parse_count(text: str | int) -> int:
         if 1 <= value < 10**15 and value == int(value):
             return int(value)
     raise FaithfulError(f"'{typed}' is not a positive whole number below 10¹⁵; write it like 20000, 20k, 100M or 1e8.")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the parts that work is shared out to, as `3/16`: they are numbered from 0, as jobs of `--array=0-15` are."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+def parse_part(text: str) -> Part:
+    """`3/16` → part 3 of the parts 0 to 15.
+
+    Raises:
+        FaithfulError: no part, or one that there is not.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,9})/([0-9]{1,9})\s*", text)
+    if not match:
+        raise FaithfulError(f"'{_short(text)}' is no part; write --part 3/16 for one of the parts 0/16 to 15/16.")
+    number, of = int(match[1]), int(match[2])
+    if number >= of:
+        there = f"{of} parts are 0/{of} to {of - 1}/{of}" if of else "there must be one at least"
+        raise FaithfulError(f"There is no part {number}/{of}: parts are numbered from 0, so {there}.")
+    return Part(number, of)
 
 
 def format_count(value: float) -> str:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
-from faithful.base.files import open_own, reason_of, write_json
+from faithful.base.files import lock_file, open_own, reason_of, write_json
 from faithful.base.shapes import Misfit, check
 
 R = TypeVar("R")
@@ -220,7 +220,7 @@ def update_record(
     Raises:
         FaithfulError: it cannot be read or written.
     """
-    with _turn(path):
+    with turn(path):
         known = read_record(path, shape, mend) if path.exists() else {}
         found = change(dict(known))
         if found != known:
@@ -228,8 +228,12 @@ def update_record(
 
 
 @contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """Wait for the record's lock, which the kernel frees when its holder dies; it is held for a read and a write alone."""
+def turn(path: Path) -> Iterator[None]:
+    """Wait for the record's lock, which the kernel frees when its holder dies; it is held for a read and a write alone.
+
+    Raises:
+        FaithfulError: it cannot be locked.
+    """
     lock = path.with_name(f".{path.name}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -237,7 +241,7 @@ def _turn(path: Path) -> Iterator[None]:
     except OSError as error:
         raise FaithfulError(f"Cannot write {path}: {reason_of(error)}; free space or fix the folder.") from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_file(file, lock, fcntl.LOCK_EX)
         yield
 
 

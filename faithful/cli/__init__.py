@@ -46,7 +46,7 @@ def faithful(
         typer.echo(ctx.get_help())
 
 
-generate.register(app)
+generate.register(app, corpus.app)
 add.register(corpus.app)
 sources_list.register(corpus.app)
 derive.register(corpus.app)

@@ -1,27 +1,34 @@
-"""`faithful generate`."""
+"""`faithful generate`, and `faithful corpus join` of what it made in parts."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from faithful.cli.adapter import Explained, configured
 from faithful.cli.output.next_step import following
-from faithful.cli.shared import Assume, DryRun, Json, RayAddress, Where, refuse_assumptions, working
+from faithful.cli.shared import Assume, DryRun, Json, Part, RayAddress, Where, array_line, refuse_assumptions, working
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from generation.configs.certify import CertifyConfig
-from generation.configs.generate import GenerateConfig
+from generation.configs.generate import GenerateConfig, JoinConfig
 from generation.configs.stats import StatsConfig
 
+Shards = Annotated[
+    str | None, typer.Option(help="With --part: shards of the whole corpus, as `corpus join` prints them.")
+]
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
+
+def register(app: typer.Typer, corpora: typer.Typer) -> None:
+    """Add the commands."""
     app.command("generate", cls=Explained)(command(configured(generate)))
+    corpora.command("join", cls=Explained)(command(configured(join)))
 
 
 def generate(
     config: GenerateConfig,
+    part: Part = None,
+    shards: Shards = None,
     executor: Where = "local",
     ray: RayAddress = None,
     dry_run: DryRun = False,
@@ -33,15 +40,44 @@ def generate(
     Running the command again completes or extends the corpus; a corpus made otherwise is refused.
     """
     refuse_assumptions(assume, dry_run)
+    wish = _wish(part, shards)
     if not (dry_run or as_json):
         say(f"Reading {config.model or 'tiny'} and starting its engine …")
     if dry_run:
-        _dry_run(config, assume, as_json)
+        _dry_run(config, assume, as_json, wish)
         return
     from generation.own.generate import generate as run_generate
 
     with working(executor, ray), progress(quiet=as_json) as report:
-        result = run_generate(config, report)
+        result = run_generate(config, report, wish)
+    _show(result, as_json, wish)
+
+
+def join(config: JoinConfig, as_json: Json = False) -> None:
+    """Make a corpus of the parts of it that `faithful generate --part` made."""
+    from generation.own.join import join as run_join
+
+    with progress(quiet=as_json) as report:
+        _show(run_join(config, report), as_json)
+
+
+def _wish(part: str | None, shards: str | None) -> Any:
+    """The part that was asked for, None for all."""
+    from faithful.base.errors import FaithfulError
+    from faithful.base.quantities import parse_integers, parse_part
+    from generation.own.part import PartWish
+
+    if part is None:
+        if shards is not None:
+            raise FaithfulError("--shards is for a part; add --part, or leave it out.")
+        return None
+    place, numbers = parse_part(part), parse_integers(shards, "--shards")
+    if shards is not None and len(numbers) != 2:
+        raise FaithfulError(f"'{shards}' is no two numbers of shards; write --shards as `corpus join` prints it.")
+    return PartWish(place, (numbers[0], numbers[1]) if numbers else None)
+
+
+def _show(result: Any, as_json: bool, part: Any = None) -> None:
     say(result.note)
     if as_json:
         print_json(
@@ -56,15 +92,19 @@ def generate(
             }
         )
         return
+    if part:
+        folder = result.folder.as_posix()
+        say(f"Next, when all parts are there: faithful corpus join {folder} … --out CORPUS")
+        return
     _summary(result.folder)
     say(f"Next: {following(result.folder, command_line(StatsConfig, folder=result.folder))}")
 
 
-def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
+def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any) -> None:
     from faithful.base.quantities import format_bytes, format_count, format_seconds
     from generation.own.dry_run import dry_run
 
-    plan = dry_run(config, assume)
+    plan = dry_run(config, assume, part)
     if as_json:
         print_json(plan.to_dict())
         return
@@ -86,6 +126,12 @@ def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
     print_table("Dry run: nothing was written", rows)
     if plan.note:
         say(plan.note)
+    if part:
+        say(
+            array_line(
+                command_line(config), part.place, gpus=plan.workers if plan.device != "cpu" else 0, seconds=plan.seconds
+            )
+        )
 
 
 def _summary(folder: Path) -> None:

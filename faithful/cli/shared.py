@@ -1,8 +1,10 @@
 """What several commands have besides their configuration."""
 
+import math
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +20,10 @@ RayAddress = Annotated[
     typer.Option(
         "--ray", help="Of --executor ray: HOST:PORT of the head, or auto; by default a cluster is started here."
     ),
+]
+Part = Annotated[
+    str | None,
+    typer.Option("--part", help="Do one part of the work, 3/16; the parts 0/16 to 15/16 are all of it."),
 ]
 Run = Annotated[str | None, typer.Option(help="Run to take from what is not named, and to write to.")]
 
@@ -42,6 +48,21 @@ def working(executor: str, address: str | None) -> Iterator[None]:
 
     with on_ray(address):
         yield
+
+
+def array_line(command: str, part: Any, gpus: int, seconds: float | None = None) -> str:
+    """The line for SLURM that does all parts.
+
+    Args:
+        command: does all of the work; with `--part` one part.
+        part: any of them.
+        gpus: of a job.
+        seconds: that a job is forecast to take; it is given twice that, and ten minutes. None where that is not known.
+    """
+    gpu = f" --gpus={gpus}" if gpus else ""
+    time = "" if seconds is None else f" --time={math.ceil(seconds / 30) + 10}"
+    wrapped = shlex.quote(f"{command} --part $SLURM_ARRAY_TASK_ID/{part.of}")
+    return f"sbatch --array=0-{part.of - 1}{gpu}{time} --wrap {wrapped}"
 
 
 def refuse_assumptions(assume: str | None, dry_run: bool) -> None:

@@ -19,7 +19,15 @@ from typing import Any
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError, one_line
-from faithful.base.files import open_own, reason_of, remove_temporaries, sha256_file, write_atomically, write_text
+from faithful.base.files import (
+    lock_file,
+    open_own,
+    reason_of,
+    remove_temporaries,
+    sha256_file,
+    write_atomically,
+    write_text,
+)
 from faithful.base.records import read_record, write_record
 from faithful.models.checkpoint import load_checkpoint, named
 from faithful.models.files import folder_revision, read_model_json
@@ -167,7 +175,7 @@ def _waiting_lock(folder: Path) -> Iterator[None]:
             " folder in FAITHFUL_MODELS."
         ) from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_file(file, path, fcntl.LOCK_EX)
         yield
 
 

@@ -36,6 +36,7 @@ from faithful.store.token_bounds import refuse_outside
 
 FORMAT = "faithful corpus 1"
 MANIFEST = "corpus.json"
+PART = "part.json"
 SPLITS = {"train": "data", "test": "test"}
 ROW_GROUP = 8192
 RESTORE = "restore it, or delete the folder and start over"
@@ -107,6 +108,7 @@ class Manifest:
         statistics: see `generation.writing.statistics`; None likewise.
     """
 
+    FILE = MANIFEST
     name: Text
     kind: Kind
     identity: Identity
@@ -297,16 +299,26 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.exists():
         raise FaithfulError(f"{folder} is not a corpus: it has no {MANIFEST}; {_what_instead(folder)}")
+    manifest = Manifest(**stored_fields(path))
+    for split, listed in manifest.shards.items():
+        _refuse_holes(path, split, listed)
+    return manifest
+
+
+def stored_fields(path: Path, **more: Any) -> dict[str, Any]:
+    """The fields of a manifest in its file; `more` are those that it has besides, with their types.
+
+    Raises:
+        FaithfulError: damaged, or of an unknown format.
+    """
     values = read_record(path, dict, RESTORE)
     if values.get("format", FORMAT) != FORMAT:
         raise FaithfulError(f"{path} has format {shown(values['format'])}; this version reads '{FORMAT}'.")
-    fit(values, _Stored, str(path), RESTORE)
+    fit(values, make_dataclass("_More", more.items(), bases=(_Stored,)) if more else _Stored, str(path), RESTORE)
     if digest(values["identity"]) != values["identity_sha256"]:
         raise FaithfulError(f"{path} was edited: its identity does not match its hash; restore it from a backup.")
     shards = {split: [Shard(**shard) for shard in values["shards"][split]] for split in SPLITS}
-    for split, listed in shards.items():
-        _refuse_holes(path, split, listed)
-    return Manifest(**{name: value for name, value in values.items() if name not in _HEAD} | {"shards": shards})
+    return {name: value for name, value in values.items() if name not in _HEAD} | {"shards": shards}
 
 
 def _refuse_holes(path: Path, split: str, shards: list[Shard]) -> None:
@@ -319,6 +331,8 @@ def _refuse_holes(path: Path, split: str, shards: list[Shard]) -> None:
 
 def _what_instead(folder: Path) -> str:
     """What to name instead of a folder that is no corpus: one below it, one of nearly its name, else how to make one."""
+    if (folder / PART).exists():
+        return "it is a part of one; join the parts with `faithful corpus join`."
     below = sorted(path.parent for pattern in ("*", "corpora/*") for path in folder.glob(f"{pattern}/{MANIFEST}"))
     if below:
         return f"name one of those below it: {', '.join(map(str, below))}."
@@ -329,9 +343,9 @@ def _what_instead(folder: Path) -> str:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `corpus.json` atomically."""
+    """Write `corpus.json` atomically; of a part `part.json`."""
     head = {"format": FORMAT, "identity_sha256": digest(manifest.identity)}
-    write_record(folder / MANIFEST, head | asdict(manifest))
+    write_record(folder / manifest.FILE, head | asdict(manifest))
 
 
 def intact_shards(folder: Path, shards: list[Shard]) -> list[bool]:

@@ -1,11 +1,11 @@
-"""What `faithful generate` is told."""
+"""What `faithful generate` and `faithful corpus join` are told."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from faithful.options.fields import names_in
-from faithful.options.marks import Count, CountOrNone, names, panel
+from faithful.options.marks import ARGUMENT, Count, CountOrNone, names, panel
 
 SAMPLING = panel("Sampling (default: the model's own distribution)")
 ENGINE = panel("Engine")
@@ -83,3 +83,19 @@ class GenerateConfig:
     def sampling_changes(self) -> dict[str, Any]:
         """The sampling fields that were stated: those of that panel."""
         return {name: getattr(self, name) for name in names_in(type(self), SAMPLING) if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True)
+class JoinConfig:
+    """What to join."""
+
+    COMMAND: ClassVar = "corpus join"
+
+    parts: Annotated[tuple[Path, ...], ARGUMENT]
+    """Folders that `faithful generate --part` made, in any order."""
+    out: Path
+    """The corpus."""
+    certify_tokens: CountOrNone | None = None
+    """Tokens to certify at the end; 0 for none."""
+    device: str | None = None
+    """Where to certify: cpu or cuda; default: what the machine has."""

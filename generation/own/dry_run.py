@@ -10,6 +10,7 @@ from faithful.models.presets import Preset, find_preset
 from faithful.models.spec import ModelSpec, check_dtype
 from faithful.store.corpus import Manifest
 from generation.own.forecast import USABLE_MEMORY, Forecast, device_memory, make_forecast
+from generation.own.part import PartWish
 from generation.own.prepare import (
     GenerateConfig,
     corpus_folder,
@@ -42,12 +43,13 @@ class DryRun(Forecast):
     note: str = ""
 
 
-def dry_run(config: GenerateConfig, assume: str | None = None) -> DryRun:
+def dry_run(config: GenerateConfig, assume: str | None = None, part: PartWish | None = None) -> DryRun:
     """Forecast what `generate(config)` would do; nothing is written.
 
     Args:
         config: what would be done.
         assume: a GPU by its short name (`h100`): the forecast is for vLLM on it, whatever is here.
+        part: the forecast is for one of the parts, the mean of them.
 
     Raises:
         FaithfulError: what `generate` would refuse before it starts, or a GPU that is not known.
@@ -58,15 +60,15 @@ def dry_run(config: GenerateConfig, assume: str | None = None) -> DryRun:
         known_gpu(assume)
         config = replace(config, device="cuda")
     preset = find_preset(config.model or "tiny")
-    folder = corpus_folder(config) if preset or config.out else None
+    folder = corpus_folder(config, None, part) if preset or config.out else None
     there = 0
-    if folder is None or preset is None or corpus_to_go_on_with(folder) is not None:
-        folder, manifest, spec = prepare(config)
+    if folder is None or preset is None or corpus_to_go_on_with(folder, part) is not None:
+        folder, manifest, spec = prepare(config, part)
         there = manifest.tokens("train")
-        plan, settings = _of_corpus(config, manifest, spec, assume)
+        plan, settings = _of_corpus(config, manifest, spec, assume, part)
         note = f"{folder} already holds {there:,} tokens; the plan is for the rest." if there else ""
     else:
-        plan, settings = _of_preset(config, preset, assume)
+        plan, settings = _of_preset(config, preset, assume, part)
         big = settings.device == "cpu" and preset.shape.params > 5e8
         note = "There is no GPU here; --assume h100 says what one with vLLM would take." if big else ""
     note = f"{note} {_no_room(plan, settings, assume)}".strip()
@@ -74,10 +76,10 @@ def dry_run(config: GenerateConfig, assume: str | None = None) -> DryRun:
 
 
 def _of_corpus(
-    config: GenerateConfig, manifest: Manifest, spec: ModelSpec, assume: str | None
+    config: GenerateConfig, manifest: Manifest, spec: ModelSpec, assume: str | None, part: PartWish | None
 ) -> tuple[Forecast, EngineSettings]:
     """What is missing of a corpus, of its model as it was resolved."""
-    wanted = budgets(manifest, config.tokens, config.held_out)
+    wanted = _share(budgets(manifest, config.tokens, config.held_out), part)
     missing = {split: max(0, wanted[split] - manifest.tokens(split)) for split in wanted}
     settings = settings_from(manifest.segments[-1]["engine"])
     if assume:
@@ -99,13 +101,16 @@ def _of_corpus(
     return plan, settings
 
 
-def _of_preset(config: GenerateConfig, preset: Preset, assume: str | None) -> tuple[Forecast, EngineSettings]:
+def _of_preset(
+    config: GenerateConfig, preset: Preset, assume: str | None, part: PartWish | None
+) -> tuple[Forecast, EngineSettings]:
     """All of a corpus that is not there, of a model whose shape is known without a network."""
     sampling = stated_sampling(config, preset.name, preset.shape.positions)
     dtype = config.dtype or ("float32" if known_device(config.device) == "cpu" else preset.dtype)
     check_dtype(dtype)
     settings = _assumed(config) if assume else engine_settings(config, preset.shape, dtype, sampling.max_tokens)
     train = config.tokens or preset.tokens
+    wanted = _share({"train": train, "test": config.held_out or held_out_budget(train)}, part)
     plan = make_forecast(
         model=preset.name,
         revision=config.revision or "resolved to a commit at the start",
@@ -113,12 +118,17 @@ def _of_preset(config: GenerateConfig, preset: Preset, assume: str | None) -> tu
         shape=preset.shape,
         sampling=sampling,
         settings=settings,
-        train=train,
-        held_out=config.held_out or held_out_budget(train),
+        train=wanted["train"],
+        held_out=wanted["test"],
         workers=config.workers,
         assume=assume,
     )
     return plan, settings
+
+
+def _share(wanted: dict[str, int], part: PartWish | None) -> dict[str, int]:
+    """Of the tokens wanted those of one part."""
+    return {split: -(-tokens // (part.place.of if part else 1)) for split, tokens in wanted.items()}
 
 
 def _assumed(config: GenerateConfig) -> EngineSettings:

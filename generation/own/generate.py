@@ -19,6 +19,7 @@ from generation.cards.describe import describe
 from generation.configs.generate import GenerateConfig
 from generation.own.coordinator import draw_all
 from generation.own.forecast import bytes_on_disk, default_workers
+from generation.own.part import PartWish
 from generation.own.prepare import corpus_to_go_on_with, prepare, refuse_differences
 from generation.own.recovery import restore_last_shard
 from generation.own.schedule import SplitSchedule
@@ -26,7 +27,7 @@ from generation.own.segments import note_repair, open_segment, settle_engine
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings, Sample
 from generation.sampling.seeds import EVAL, TRAIN
-from generation.writing.identity import promise, sampling_of, spec_of
+from generation.writing.identity import promise, sampling_of, settings_from, spec_of
 from generation.writing.job import CorpusJob, CorpusResult, run_job
 from generation.writing.shards import write_documents
 from generation.writing.splits import budgets, largest_requested, more_than
@@ -34,36 +35,38 @@ from generation.writing.splits import budgets, largest_requested, more_than
 DOMAINS = {"train": TRAIN, "test": EVAL}
 
 
-def generate(config: GenerateConfig, report: Reporter = silent) -> CorpusResult:
-    """Bring the corpus to the tokens asked for. Running it again completes, extends or does nothing.
+def generate(config: GenerateConfig, report: Reporter = silent, part: PartWish | None = None) -> CorpusResult:
+    """Bring the corpus, or a part of it, to the tokens asked for. Running it again completes, extends or does nothing.
 
     Raises:
         FaithfulError: bad settings, a corpus made otherwise, another engine, no model, no room, a busy folder.
     """
     check_stated(config)
-    return run_job(_Generation(config), report)
+    return run_job(_Generation(config, part), report)
 
 
 class _Generation(CorpusJob):
     command = "generate"
 
-    def __init__(self, config: GenerateConfig) -> None:
-        self.config = config
+    def __init__(self, config: GenerateConfig, part: PartWish | None) -> None:
+        self.config, self.part = config, part
         self.is_in_run = not config.out
-        self.folder, self.manifest, self.spec = prepare(config)
+        self.folder, self.manifest, self.spec = prepare(config, part)
 
     @property
     def wanted(self) -> dict[str, int]:
         return budgets(self.manifest, self.config.tokens, self.config.held_out)
 
     def existing(self) -> Manifest | None:
-        return corpus_to_go_on_with(self.folder)
+        return corpus_to_go_on_with(self.folder, self.part)
 
     def go_on(self, manifest: Manifest) -> None:
         refuse_differences(self.config, self.folder, manifest)
         self.manifest, self.spec = manifest, spec_of(manifest)
 
     def is_reached(self) -> bool:
+        if self.part:
+            return not self._open(settings_from(self.manifest.segments[-1]["engine"]), keep_bytes=True)
         return all(self.manifest.tokens(split) >= tokens for split, tokens in self.wanted.items())
 
     def settle(self, report: Reporter) -> None:
@@ -74,7 +77,8 @@ class _Generation(CorpusJob):
 
     def write(self, report: Reporter) -> bool:
         manifest, spec, settings, wanted = self.manifest, self.spec, self.settings, self.wanted
-        missing = sum(wanted.values()) - manifest.tokens("train") - manifest.tokens("test")
+        of = self.part.place.of if self.part else 1
+        missing = sum(wanted.values()) // of - manifest.tokens("train") - manifest.tokens("test")
         check_unchanged(spec)
         if settings.name == "vllm":
             check_weights(spec)
@@ -85,9 +89,9 @@ class _Generation(CorpusJob):
         manifest.requested = largest_requested(manifest, wanted)
         write_manifest(self.folder, manifest)
         changed = False
-        for split, shards in manifest.shards.items():
+        for split, shards in manifest.shards.items() if not self.part else ():
             changed |= restore_last_shard(self.folder, split, shards, spec.vocab_size)
-        while schedules := _schedules(self.folder, manifest, settings, wanted, self.keep_bytes):
+        while schedules := self._open(settings, self.keep_bytes):
             self.schedules = {schedule.split: schedule for schedule in schedules}
             self.tokenizer = load_tokenizer(spec.files, spec.hub_revision())
             longest = sampling_of(manifest).max_tokens
@@ -102,7 +106,8 @@ class _Generation(CorpusJob):
         documents = [
             Document(s.index, s.seed, s.token_ids, s.finish_reason, s.logprob_p or None, s.logprob_q) for s in samples
         ]
-        shard = write_documents(self.folder, split, number, documents, self.spec, self.tokenizer)
+        name = schedule.shard_number(number)
+        shard = write_documents(self.folder, split, name, documents, self.spec, self.tokenizer)
         if self.keep_bytes and number in schedule.repairs and schedule.shards[number].sha256 != shard.sha256:
             raise FaithfulError(
                 f"{self.folder / shard.file} was made again and differs from its checksum: this machine does not repeat"
@@ -115,10 +120,33 @@ class _Generation(CorpusJob):
         self.manifest.certificate = self.manifest.statistics = None
         write_manifest(self.folder, self.manifest)
 
+    def _open(self, settings: EngineSettings, keep_bytes: bool) -> list[SplitSchedule]:
+        """The open work of each split that has any: repairs first, growth once every shard is intact.
+
+        A part draws its held-out samples last, for which those of the training split say how many they are.
+        """
+        manifest, found = self.manifest, list[SplitSchedule]()
+        for split, domain in DOMAINS.items():
+            shards = manifest.shards[split]
+            intact = intact_shards(self.folder, shards)
+            kept: list[Document] = []
+            if shards and intact[-1] and shards[-1].rows < settings.shard_rows and not keep_bytes:
+                kept = _read_documents(self.folder / shards[-1].file)
+            mean = manifest.tokens(split) / manifest.rows(split) if shards else _expected_length(sampling_of(manifest))
+            damaged = [number for number, whole in enumerate(intact) if not whole]
+            common = (settings, shards, damaged, kept, mean)
+            seed, wanted = manifest.identity["seed"], self.wanted[split]
+            if self.part and not found:
+                found.append(self.part.schedule(manifest, split, wanted, domain, seed, *common))
+            elif not self.part:
+                found.append(SplitSchedule(split, domain, seed, wanted, *common))
+            found = [schedule for schedule in found if not schedule.done]
+        return found
+
     def finish(self, report: Reporter) -> bool:
         # What is drawn elsewhere is scored here, on what this machine has.
         device = self.config.device if current_place().is_here else None
-        return describe(self.folder, self.config.certify_tokens, report, device=device)
+        return not self.part and describe(self.folder, self.config.certify_tokens, report, device=device)
 
     def log_entry(self) -> dict[str, object]:
         return {"workers": self.config.workers or "default"}
@@ -130,28 +158,15 @@ class _Generation(CorpusJob):
 
     def wrote(self) -> str:
         manifest = self.manifest
+        if self.part:
+            return (
+                f"{self.folder} holds part {self.part.place}: {len(manifest.shards['train'])} training shards of"
+                f" {manifest.tokens():,} tokens, and {len(manifest.shards['test'])} held-out ones."
+            )
         return (
             f"{self.folder} holds {manifest.tokens():,} training tokens in {manifest.rows():,} samples and"
             f" {manifest.tokens('test'):,} held-out tokens."
         )
-
-
-def _schedules(
-    folder: Path, manifest: Manifest, settings: EngineSettings, wanted: dict[str, int], keep_bytes: bool
-) -> list[SplitSchedule]:
-    """The open work of each split that has any: repairs first, growth once every shard is intact."""
-    schedules = []
-    for split, domain in DOMAINS.items():
-        shards = manifest.shards[split]
-        intact = intact_shards(folder, shards)
-        kept: list[Document] = []
-        if shards and intact[-1] and not keep_bytes:
-            kept = _read_documents(folder / shards[-1].file)
-        mean = manifest.tokens(split) / manifest.rows(split) if shards else _expected_length(sampling_of(manifest))
-        damaged = [number for number, whole in enumerate(intact) if not whole]
-        seed = manifest.identity["seed"]
-        schedules.append(SplitSchedule(split, domain, seed, wanted[split], settings, shards, damaged, kept, mean))
-    return [schedule for schedule in schedules if not schedule.done]
 
 
 def _read_documents(path: Path) -> list[Document]:

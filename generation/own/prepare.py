@@ -16,6 +16,7 @@ from faithful.store.places import run_folder, run_name
 from generation.configs.generate import GenerateConfig
 from generation.own.engines import choose_engine
 from generation.own.forecast import device_memory, worker_memory
+from generation.own.part import PartWish
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
 from generation.writing.identity import (
@@ -38,8 +39,11 @@ def default_max_tokens(model: str, positions: int | None = None) -> int:
     return min(DEFAULT_CONTEXT, positions or DEFAULT_CONTEXT) - 1
 
 
-def corpus_folder(config: GenerateConfig, positions: int | None = None) -> Path:
-    """Folder of the corpus: `--out`, else `runs/MODEL/corpora/own` with what its sampling changes in the name."""
+def corpus_folder(config: GenerateConfig, positions: int | None = None, part: PartWish | None = None) -> Path:
+    """Folder of the corpus: `--out`, else `runs/MODEL/corpora/own` with what its sampling changes in the name.
+
+    A part of it lies in `runs/MODEL/parts`, with which one it is in the name.
+    """
     if config.out:
         return config.out
     model = config.model or "tiny"
@@ -47,22 +51,24 @@ def corpus_folder(config: GenerateConfig, positions: int | None = None) -> Path:
     sampling = Sampling(max_tokens=longest).with_changes(**config.sampling_changes())
     name = "own" + sampling.suffix(longest) + (f"-s{config.seed}" if config.seed else "")
     run = run_folder(config.run) if config.run else run_folder(run_name(model))
-    return run / "corpora" / name
+    return run / "parts" / f"{name}-{part.place.number}-of-{part.place.of}" if part else run / "corpora" / name
 
 
-def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
+def prepare(config: GenerateConfig, part: PartWish | None = None) -> tuple[Path, Manifest, ModelSpec]:
     """Resolve everything before work starts: folder, manifest (existing or new) and model.
 
     On an existing corpus only what is stated is compared, and the network is not asked.
     """
+    if part and config.accept_engine_change:
+        raise FaithfulError("All parts of a corpus have one engine; leave out --accept-engine-change.")
     refuse_bad_counts(config)
     spec: ModelSpec | None = None
     positions = None
     if config.out is None and config.model and find_preset(config.model) is None:
         spec = _resolve(config)
         positions = spec.positions
-    folder = corpus_folder(config, positions)
-    manifest = corpus_to_go_on_with(folder)
+    folder = corpus_folder(config, positions, part)
+    manifest = corpus_to_go_on_with(folder, part)
     if manifest is not None:
         refuse_differences(config, folder, manifest)
         return folder, manifest, spec_of(manifest)
@@ -88,18 +94,18 @@ def prepare(config: GenerateConfig) -> tuple[Path, Manifest, ModelSpec]:
         requested={"train": 0, "test": 0},
         segments=[{"train": 0, "test": 0, "engine": engine}],
     )
-    return folder, manifest, spec
+    return folder, part.begin(manifest) if part else manifest, spec
 
 
-def corpus_to_go_on_with(folder: Path) -> Manifest | None:
-    """The manifest of the corpus in a folder; None where there is none yet.
+def corpus_to_go_on_with(folder: Path, part: PartWish | None = None) -> Manifest | None:
+    """The manifest of the corpus, or the part of one, in a folder; None where there is none yet.
 
     A manifest without a shard is what a run left that drew nothing: there is no corpus yet, and it is started anew.
 
     Raises:
         FaithfulError: see `existing_corpus`.
     """
-    manifest = existing_corpus(folder)
+    manifest = part.existing(folder) if part else existing_corpus(folder)
     return manifest if manifest and (manifest.kind != "own" or any(manifest.shards.values())) else None
 
 

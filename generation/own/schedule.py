@@ -73,7 +73,15 @@ class SplitSchedule:
     @property
     def done(self) -> bool:
         """Whether nothing is left to draw."""
-        return not self.repairs and self.committed_tokens >= self.target
+        return not self.repairs and self.reached(len(self.shards), self.committed_tokens)
+
+    def reached(self, shards: int, tokens: float) -> bool:
+        """Whether so many shards, and so many tokens, are enough."""
+        return tokens >= self.target
+
+    def shard_number(self, place: int) -> int:
+        """Number in the corpus of the shard at a place among those that are made here."""
+        return place
 
     def next_range(self) -> Range | None:
         """The next shard to draw, None while enough is under way."""
@@ -81,13 +89,13 @@ class SplitSchedule:
             return None
         if not self.waiting:
             expected = self.committed_tokens + len(self.open) * self.settings.shard_rows * self.mean_tokens
-            if expected >= self.target:
+            if self.reached(len(self.shards) + len(self.open), expected):
                 return None
             self.waiting.append(self.next_new)
             self.next_new += 1
         number = self.waiting.pop(0)
         have = self.open.setdefault(number, {})
-        first = number * self.settings.shard_rows
+        first = self.shard_number(number) * self.settings.shard_rows
         rows = self.settings.shard_rows
         if number in self.repairs and not self.settings.deterministic:
             rows = self.repairs[number]
@@ -120,14 +128,13 @@ class SplitSchedule:
             ordered = self._prefix(number, rows)
             if len(ordered) == rows:
                 return number, ordered
-        if self.committed_tokens >= self.target:
+        number, tokens = len(self.shards), self.committed_tokens
+        if self.reached(number, tokens):
             return None
-        number = len(self.shards)
         ordered = self._prefix(number, self.settings.shard_rows)
-        tokens = self.committed_tokens
         for place, sample in enumerate(ordered, start=1):
             tokens += len(sample.token_ids)
-            if tokens >= self.target:
+            if self.reached(number, tokens):
                 return number, ordered[:place]
         return (number, ordered) if len(ordered) == self.settings.shard_rows else None
 
@@ -146,7 +153,7 @@ class SplitSchedule:
             self.waiting.clear()
 
     def _prefix(self, number: int, rows: int) -> list[Sample]:
-        samples, first = self.open.get(number, {}), number * self.settings.shard_rows
+        samples, first = self.open.get(number, {}), self.shard_number(number) * self.settings.shard_rows
         ordered: list[Sample] = []
         for index in range(first, first + rows):
             if index not in samples:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from faithful.base.files import folder_lock, log_work, remove_temporaries
 from faithful.base.progress import Reporter
-from faithful.store.corpus import MANIFEST, SPLITS, Manifest, intact_shards, read_manifest
+from faithful.store.corpus import MANIFEST, SPLITS, Manifest, intact_shards
 from faithful.store.places import remember_run
 from generation.writing.recorded import existing_corpus
 
@@ -135,7 +135,7 @@ def run_job(job: CorpusJob, report: Reporter) -> CorpusResult:
             log_work(job.folder, job.command, time.time() - began, tokens=tokens, **job.log_entry())
         _remember(job)
         job.finish(report)
-    job.manifest = read_manifest(job.folder)
+    job.manifest = job.existing() or job.manifest
     return CorpusResult(job.folder, job.manifest, changed, job.wrote())
 
 
@@ -144,7 +144,7 @@ def _already_there(job: CorpusJob, report: Reporter) -> CorpusResult:
     described = job.finish(report)
     _remember(job)
     note = job.holds() + ("; its description was completed." if described else ": nothing to do.")
-    return CorpusResult(job.folder, read_manifest(job.folder), described, note)
+    return CorpusResult(job.folder, job.existing() or job.manifest, described, note)
 
 
 def _remember(job: CorpusJob) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from faithful.base.errors import FaithfulError
 from faithful.models.presets import find_preset
 from faithful.models.spec import is_source
-from faithful.store.corpus import MANIFEST, Manifest, read_manifest
+from faithful.store.corpus import MANIFEST, PART, Manifest, read_manifest
 from faithful.store.manifest_parts import Identity, Kind, Provenance
 from generation.writing.identity import spec_of
 
@@ -20,6 +20,8 @@ def existing_corpus(folder: Path) -> Manifest | None:
     """
     if (folder / MANIFEST).exists():
         return read_manifest(folder)
+    if (folder / PART).exists():
+        raise FaithfulError(f"{folder} holds a part of a corpus; choose another --out, or state its --part.")
     if folder.exists() and not folder.is_dir():
         raise FaithfulError(f"{folder} is a file; choose a folder with --out.")
     if folder.is_dir() and any(path.name != ".lock" and not path.name.endswith(".tmp") for path in folder.iterdir()):
@@ -46,7 +48,7 @@ def refuse_other_identity(folder: Path, manifest: Manifest, kind: Kind, identity
     Raises:
         FaithfulError: they differ; names the first six differences.
     """
-    recorded, asked = _flat(manifest.identity), _flat(identity)
+    recorded, asked = flat(manifest.identity), flat(identity)
     changes = [
         difference(name, asked.get(name), recorded.get(name))
         for name in dict.fromkeys([*asked, *recorded])
@@ -92,10 +94,10 @@ def refuse_otherwise(folder: Path, changes: list[str], advice: str = "Choose ano
         raise FaithfulError(f"{folder} was made otherwise: {'; '.join(changes)}. {advice}; nothing was changed.")
 
 
-def _flat(value: object, name: str = "") -> dict[str, object]:
+def flat(value: object, name: str = "") -> dict[str, object]:
     """Nested dicts as one dict with dotted names."""
     if not isinstance(value, dict):
         return {name: value}
     return {
-        key: leaf for part, below in value.items() for key, leaf in _flat(below, f"{name}.{part}".strip(".")).items()
+        key: leaf for part, below in value.items() for key, leaf in flat(below, f"{name}.{part}".strip(".")).items()
     }

@@ -28,6 +28,7 @@ from faithful.base.files import (
     write_tensors,
     write_text,
 )
+from faithful.base.records import turn
 from tests.unprivileged import unprivileged
 
 HOLDER = """
@@ -453,3 +454,24 @@ def test_a_shared_lock_lets_in_what_is_called_below_it_and_nobody_else(tmp_path:
         assert not other.submit(refused).result()
         with folder_lock(tmp_path):
             assert refused()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    write_text(tmp_path / "file", "a write needs no lock")
+    for use in (lambda: folder_lock(tmp_path), lambda: turn(tmp_path / "record.json")):
+        with pytest.raises(FaithfulError, match=f"{os.strerror(code)}; its file system has no locks that hold"), use():
+            pass
+
+
+def test_a_lock_that_two_hold_at_once_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+    for use in (lambda: folder_lock(tmp_path), lambda: turn(tmp_path / "record.json")):
+        with pytest.raises(FaithfulError, match="one lock is held twice; its file system has no locks"), use():
+            pass

@@ -8,6 +8,7 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import (
+    Part,
     check_stated,
     format_bytes,
     format_count,
@@ -15,6 +16,7 @@ from faithful.base.quantities import (
     parse_count,
     parse_integers,
     parse_numbers,
+    parse_part,
     per_second,
 )
 
@@ -155,3 +157,20 @@ def test_bytes_as_shown(value: float, text: str) -> None:
 )  # fmt: skip
 def test_seconds_as_shown(value: float, text: str) -> None:
     assert format_seconds(value) == text
+
+
+def test_parts_are_numbered_from_0() -> None:
+    assert parse_part(" 3/16") == Part(3, 16) and str(Part(3, 16)) == "3/16"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("17/16", "no part 17/16: parts are numbered from 0, so 16 parts are 0/16 to 15/16"),
+        ("16/16", "no part 16/16"), ("0/0", "one at least"), ("3", "is no part; write --part 3/16"), ("-1/4", "is no part"),
+        ("1/4/2", "is no part"), ("a/b", "is no part"), ("1" * 60, "is no part"),
+    ],
+)  # fmt: skip
+def test_what_is_no_part_is_refused(text: str, said: str) -> None:
+    with pytest.raises(FaithfulError, match=said):
+        parse_part(text)

@@ -1,9 +1,12 @@
 """What commands have besides their configuration."""
 
+import shlex
+
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.cli.shared import refuse_assumptions, working
+from faithful.base.quantities import Part
+from faithful.cli.shared import array_line, refuse_assumptions, working
 from faithful.executor.where import current_place
 
 
@@ -31,3 +34,11 @@ def test_without_ray_the_command_that_installs_it_is_said(monkeypatch: pytest.Mo
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(FaithfulError, match=r"pip install 'faithful-sae\[ray\]'"), working("ray", None):
         pass
+
+
+def test_the_line_for_a_batch_system_leaves_the_number_of_the_job_to_the_job() -> None:
+    line = array_line("faithful generate --out 'a b'", Part(3, 16), 2, 3600)
+    words = shlex.split(line)
+    assert words[:-1] == ["sbatch", "--array=0-15", "--gpus=2", "--time=130", "--wrap"]
+    assert words[-1] == "faithful generate --out 'a b' --part $SLURM_ARRAY_TASK_ID/16"
+    assert array_line("x", Part(0, 1), 0) == "sbatch --array=0-0 --wrap 'x --part $SLURM_ARRAY_TASK_ID/1'"

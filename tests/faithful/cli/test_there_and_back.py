@@ -18,7 +18,7 @@ from generation.configs.add import AddConfig
 from generation.configs.certify import CertifyConfig
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
 from generation.configs.export import ExportConfig
-from generation.configs.generate import GenerateConfig
+from generation.configs.generate import GenerateConfig, JoinConfig
 from generation.configs.stats import StatsConfig
 from studies.absorption.config import AbsorptionConfig
 from studies.bridge.config import SaeBenchConfig, SaeProbesConfig
@@ -46,6 +46,7 @@ COMMANDS: dict[str, list[Any]] = {
         ),
         GenerateConfig(mask_unmapped=False, deterministic=True, certify_tokens=1000, held_out=5, top_k=-1),
     ],
+    "generation.own.join.join": [JoinConfig((A, B), OUT), JoinConfig((A,), OUT, 0, "cpu")],
     "generation.external.add.add": [
         AddConfig("fineweb"),
         AddConfig(

@@ -218,7 +218,7 @@ def overtaken(monkeypatch: pytest.MonkeyPatch, other: Callable[[], Any]) -> None
     """The next run is prepared before another one, and gets the lock after it."""
     real = prepare.prepare
 
-    def prepare_first(mine: GenerateConfig) -> Any:
+    def prepare_first(mine: GenerateConfig, part: Any = None) -> Any:
         prepared = real(mine)
         monkeypatch.setattr(generating, "prepare", real)
         other()
