@@ -33,7 +33,7 @@ from studies.common.controls import (
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import ordinary_ids
 from studies.common.results import Done, Row, write_results
-from studies.common.workers import Job, keep_start, measure_in_groups, study_crew
+from studies.common.workers import Job, keep_start, kept_start, measure_in_groups, study_crew
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import explored
 from studies.statistics.records import Figure
@@ -158,7 +158,7 @@ class Bench:
 
     def _cell(self, sae: TrainedSae) -> AbsorptionCell:
         kept = self._cache.kept(sae, TRAINED)
-        start = keep_start(self._cache, sae, None) if has_untrained(sae) else {}
+        start = kept_start(self._cache, sae) if has_untrained(sae) else {}
         return {
             "tasks": {
                 name: kept.get(name, {TRAINED: {}}) | ({UNTRAINED: start[name]} if name in start else {})

@@ -80,6 +80,14 @@ class ResultCache:
         """Whether a result of tensors is kept."""
         return self._path(key, ".pt").exists()
 
+    def kept_tensors(self, *key: Any) -> Any:
+        """A result of tensors that is kept, on the CPU.
+
+        Raises:
+            FaithfulError: its file is damaged, or not there.
+        """
+        return _read_tensors(self._path(key, ".pt"))
+
     def figures(
         self, saes: Sequence[TrainedSae], measure: Callable[[list[TrainedSae]], Iterable[Kept]]
     ) -> dict[str, Kept]:

@@ -32,8 +32,6 @@ class StudyConfig(SaesConfig):
     """Name of the model's own corpus, which the others are contrasted with."""
     tokens: Count | None = None
     """Tokens of the panel in all; default 30k on a CPU, 200k on a GPU."""
-    panel_seed: Annotated[int | None, SETTING] = None
-    """Draws the documents of the panel among all that are held out; by default the first ones are read."""
     context: Annotated[CountOrNone | None, SETTING] = None
     """Tokens per context, BOS included; by default as the SAEs were trained."""
     layout: Annotated[str | None, SETTING] = None
@@ -50,3 +48,11 @@ class StudyConfig(SaesConfig):
     The figures are the same up to rounding. Each has the model and what it works with in memory of its own: for `seeds` the
     weights of three SAEs, however many are compared; for the others those of the SAEs of its texts.
     """
+
+
+@dataclass(frozen=True)
+class PanelConfig(StudyConfig):
+    """What every study that reads a panel of held-out text is told."""
+
+    panel_seed: Annotated[int | None, SETTING] = None
+    """Draws the documents of the panel among all that are held out; by default the first ones are read."""

@@ -2,10 +2,9 @@
 
 A study that measures trained SAEs measures its controls in the same way and hands both to `beside`:
 
-    for name, control in made_controls(sae, moments, config.seed).items():  # {PERMUTED: …, UNTRAINED: …}
-        of[name][sae.corpus][seed] = measure(control)
+    for control in control_saes(found.saes, most, config.seed):  # which may stand among the trained ones
+        of[control.control][control.corpus][control.seed] = measure(control.make(moments))
     of |= {name: figures of the SAEs of that shape for name, shape in frozen_shapes(found.saes, first).items()}
-    # where a study keeps figures by SAE: `control_saes`, which stand among the trained ones
     summary["beside"] = beside("accuracy", trained, of)  # each {corpus: {seed: figure}}; several metrics: lists added up
 
 The rule (`studies.statistics.sentences.standing`): a control is as good or better where the trained SAEs are not ahead in the
@@ -68,7 +67,11 @@ class ControlSae(TrainedSae):
 
     def make(self, moments: Moments) -> Autoencoder:
         """The control on the CPU; a start is made for activations with these moments."""
-        return permuted_sae(self.load(), self.draw) if self.control == PERMUTED else _begun(self, moments)
+        return (
+            permuted_sae(self.load(), self.draw)
+            if self.control == PERMUTED
+            else untrained_sae(self, moments.mean, moments.covariance)
+        )
 
 
 def control_saes(saes: Sequence[TrainedSae], most: int, seed: int) -> list[ControlSae]:
@@ -80,24 +83,6 @@ def control_saes(saes: Sequence[TrainedSae], most: int, seed: int) -> list[Contr
         of = {field.name: getattr(sae, field.name) for field in fields(TrainedSae)}
         found += [ControlSae(**of, control=one, draw=seed, sha256=digest([sae.sha256, one, seed])) for one in kinds]
     return found
-
-
-def made_controls(sae: TrainedSae, moments: Moments | None, seed: int) -> dict[str, Autoencoder]:
-    """What can be made of a trained SAE, by name: it with permuted decoder rows, and its untrained start.
-
-    Args:
-        sae: the SAE; its start is known where `faithful train` made it.
-        moments: of the activations; None leaves the start out.
-        seed: of the permutation.
-    """
-    found: dict[str, Autoencoder] = {PERMUTED: permuted_sae(sae.load(), seed)}
-    if moments is not None and has_untrained(sae):
-        found[UNTRAINED] = _begun(sae, moments)
-    return found
-
-
-def _begun(sae: TrainedSae, moments: Moments) -> Autoencoder:
-    return untrained_sae(sae, moments.mean, moments.covariance)
 
 
 def permuted_sae(sae: Autoencoder, seed: int) -> Autoencoder:

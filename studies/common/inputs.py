@@ -23,7 +23,7 @@ from faithful.store.places import corpora_in, saes_in
 from faithful.store.saes import TrainedSae, find_saes
 from generation.configs.add import AddConfig
 from generation.writing.identity import sampling_of, spec_of
-from studies.common.config import StudyConfig
+from studies.common.config import PanelConfig, StudyConfig
 from studies.common.results import Summary
 from studies.statistics.headlines import Headline
 from studies.statistics.sentences import too_few
@@ -138,7 +138,8 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     """
     check_stated(config)
     device = check_device(config.device)
-    if min(config.seed, config.panel_seed or 0) < 0:
+    panel_seed = config.panel_seed if isinstance(config, PanelConfig) else None
+    if min(config.seed, panel_seed or 0) < 0:
         raise FaithfulError("--seed and panel_seed must not be negative.")
     if config.workers is not None and config.workers < 1:
         raise FaithfulError("--workers is at least 1.")
@@ -170,7 +171,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         context=min(context, spec.positions or DEFAULT_CONTEXT),
         layout=config.layout or next((one["layout"] for one in trained), "aligned"),
         device=device,
-        panel_seed=config.panel_seed,
+        panel_seed=panel_seed,
         missing_corpora=missing,
         controls=_controls(corpora, own),
         of_own=frozenset(name for name, corpus in corpora.items() if own is not None and own in _made_of(name, corpus)),

@@ -54,6 +54,15 @@ def measure_in_groups(
             report(Progress(kind, done, len(left), "SAEs"))
 
 
-def keep_start(cells: ResultCache, sae: TrainedSae, values: Any) -> Any:
-    """Keep what was measured of an SAE's untrained start, once for all that began so; gives what is kept, where it is."""
-    return cells.tensors(lambda _: values, UNTRAINED, *start_of(sae))
+def keep_start(cells: ResultCache, sae: TrainedSae, values: Any) -> None:
+    """Keep what was measured of an SAE's untrained start, once for all that began so."""
+    cells.tensors(lambda _: values, UNTRAINED, *start_of(sae))
+
+
+def kept_start(cells: ResultCache, sae: TrainedSae) -> Any:
+    """The same, read.
+
+    Raises:
+        FaithfulError: its file is damaged, or not there.
+    """
+    return cells.kept_tensors(UNTRAINED, *start_of(sae))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from faithful.options.marks import SETTING, CountOrNone
-from studies.common.config import StudyConfig
+from studies.common.config import PanelConfig
 from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
@@ -18,7 +18,7 @@ PANEL_PASSES, NOISE_PASSES = 9, 3
 
 
 @dataclass(frozen=True)
-class FakesConfig(StudyConfig):
+class FakesConfig(PanelConfig):
     """What to count."""
 
     COMMAND: ClassVar = "study fakes"

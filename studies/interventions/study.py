@@ -25,7 +25,7 @@ from studies.common.controls import (
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import ordinary_ids
 from studies.common.results import Done, Row, write_results
-from studies.common.workers import Job, keep_start, measure_in_groups, study_crew
+from studies.common.workers import Job, keep_start, kept_start, measure_in_groups, study_crew
 from studies.interventions import figures as interventions_figures
 from studies.interventions.config import InterventionsConfig, refuse
 from studies.interventions.examples import PairData, load_pair
@@ -161,7 +161,7 @@ class Bench:
                 measure_in_groups(crew, self._cells, saes, TRAINED, TOGETHER, report)
                 return [
                     self._cells.kept(sae, TRAINED)
-                    | ({UNTRAINED: keep_start(self._cells, sae, None)} if has_untrained(sae) else {})
+                    | ({UNTRAINED: kept_start(self._cells, sae)} if has_untrained(sae) else {})
                     for sae in saes
                 ]
 

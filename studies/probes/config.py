@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from faithful.options.marks import SETTING, CountOrNone, Names, names
-from studies.common.config import StudyConfig
+from studies.common.config import PanelConfig
 from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
@@ -17,7 +17,7 @@ for 1,000 × 12,288 (`benchmarks/bench_probes.py`)."""
 
 
 @dataclass(frozen=True)
-class ProbesConfig(StudyConfig):
+class ProbesConfig(PanelConfig):
     """What to probe. `tokens` is the held-out text that the corpora's positions are compared on."""
 
     COMMAND: ClassVar = "study probes"

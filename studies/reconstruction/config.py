@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from faithful.options.marks import SETTING, CountOrNone
-from studies.common.config import StudyConfig
+from studies.common.config import PanelConfig
 from studies.common.forecast import StudyCost, Work, panel_tokens
 from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
 
 
 @dataclass(frozen=True)
-class ReconstructionConfig(StudyConfig):
+class ReconstructionConfig(PanelConfig):
     """What to measure."""
 
     COMMAND: ClassVar = "study reconstruction"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from faithful.options.marks import SETTING, CountOrNone
-from studies.common.config import StudyConfig
+from studies.common.config import PanelConfig
 from studies.common.forecast import StudyCost, Work, panel_tokens
 from studies.common.study import Study
 from studies.seeds.chance import floor_notes
@@ -18,7 +18,7 @@ ASSIGNMENT_SECONDS = 10 / 18_432**2
 
 
 @dataclass(frozen=True)
-class SeedsConfig(StudyConfig):
+class SeedsConfig(PanelConfig):
     """What to compare."""
 
     COMMAND: ClassVar = "study seeds"

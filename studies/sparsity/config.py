@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from faithful.options.marks import SETTING, CountOrNone
-from studies.common.config import StudyConfig
+from studies.common.config import PanelConfig
 from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
 
@@ -13,7 +13,7 @@ NOISE = by_device(8_000, 200_000)
 
 
 @dataclass(frozen=True)
-class SparsityConfig(StudyConfig):
+class SparsityConfig(PanelConfig):
     """What to measure."""
 
     COMMAND: ClassVar = "study sparsity"

@@ -24,7 +24,7 @@ from studies.common.controls import (
 )
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
-from studies.common.workers import Job, jobs_of, keep_start, measure_in_groups, study_crew
+from studies.common.workers import Job, jobs_of, keep_start, kept_start, measure_in_groups, study_crew
 from studies.unlearning.choose import SIDES, Answers, choose
 from studies.unlearning.clamp import Clamp, Firing, answered
 from studies.unlearning.config import UnlearningConfig
@@ -197,7 +197,7 @@ class Bench:
 
     def _begun(self, sae: TrainedSae, clean: Mapping[str, np.ndarray]) -> dict[str, list[list[int]]]:
         """What an untrained start, which is measured as the SAE is, answers under what is chosen for itself."""
-        begun = {side: right.numpy() for side, right in keep_start(self._cells, sae, None).items()}
+        begun = {side: right.numpy() for side, right in kept_start(self._cells, sae).items()}
         places = self._chosen(clean, begun)
         return {
             side: [_listed(clean[side] if place is None else begun[side][place]) for place in places] for side in SIDES

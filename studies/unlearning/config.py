@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from faithful.base.errors import FaithfulError
 from faithful.options.marks import SETTING, Count
 from generation.files.local_files import builder_of
-from studies.common.config import StudyConfig
+from studies.common.config import PanelConfig
 from studies.common.forecast import Size, StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
@@ -22,7 +22,7 @@ LEAST = 8
 
 
 @dataclass(frozen=True)
-class UnlearningConfig(StudyConfig):
+class UnlearningConfig(PanelConfig):
     """What to forget, and what to keep."""
 
     COMMAND: ClassVar = "study unlearning"

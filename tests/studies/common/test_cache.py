@@ -75,6 +75,10 @@ def test_tensors_are_computed_once_and_their_checkpoint_goes(tmp_path: Path) -> 
     assert not cache.has_tensors("k")
     assert torch.equal(cache.tensors(compute, "k")["rows"], torch.ones(2)) and cache.has_tensors("k")
     assert torch.equal(cache.tensors(lambda _: pytest.fail("again"), "k")["rows"], torch.ones(2))
+    assert torch.equal(cache.kept_tensors("k")["rows"], torch.ones(2))
+    with pytest.raises(FaithfulError):
+        cache.kept_tensors("other")
+    assert not cache.has_tensors("other"), "to read writes nothing"
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(FaithfulError, match="is damaged"):

@@ -18,8 +18,8 @@ from studies.common.controls import (
     UNTRAINED,
     beside,
     common_threshold,
+    control_saes,
     frozen_shapes,
-    made_controls,
     permuted_model,
     permuted_sae,
     untrained_sae,
@@ -65,10 +65,10 @@ def test_an_sae_from_elsewhere_has_no_known_start(tmp_path: Path) -> None:
     mean = torch.full((8,), 0.5)
     (ours,), (theirs,) = find_saes([tmp_path / "ours"]), find_saes([tmp_path / "theirs"])
     moments = Moments(mean, torch.eye(8, dtype=torch.float64), 9)
-    made = made_controls(ours, moments, seed=0)
+    made = {one.control: one.make(moments) for one in control_saes([ours], most=1, seed=0)}
     assert list(made) == [PERMUTED, UNTRAINED] and torch.equal(made[UNTRAINED].b_dec, mean)
     assert torch.equal(made[UNTRAINED].W_enc.T, made[UNTRAINED].W_dec)
-    assert list(made_controls(theirs, moments, seed=0)) == list(made_controls(ours, None, seed=0)) == [PERMUTED]
+    assert [one.control for one in control_saes([theirs], most=1, seed=0)] == [PERMUTED]
 
 
 def test_an_untrained_sae_is_of_the_kind_of_the_trained_one(run: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_an_untrained_sae_is_of_the_kind_of_the_trained_one(run: Path, tmp_path:
     assert begun.activation == "jumprelu" and begun.k is None and torch.equal(begun.W_dec, topk.W_dec)
     assert float((begun.encode(x) > 0).sum(1).double().mean()) == pytest.approx(topk.k, rel=0.1)
     assert untrained_sae(other, mean).activation == "topk"
-    made = made_controls(other, pooled([one, two]), seed=0)[UNTRAINED]
+    made = control_saes([other], most=1, seed=0)[1].make(pooled([one, two]))
     assert made.activation == "jumprelu" and torch.equal(made.encode(x), begun.encode(x))
 
 

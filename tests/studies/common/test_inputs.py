@@ -118,7 +118,7 @@ def test_an_option_given_as_a_setting_is_refused_in_a_sentence(tmp_path: Path, s
 
 def test_a_setting_that_is_not_known_is_answered_with_those_that_set_takes(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["study", "seeds", str(tmp_path), "--out", str(tmp_path / "x"), "--set", "foo=1"])
-    said = "choose among panel_seed, context, layout, gaussian_seeds, gaussian_steps, examples."
+    said = "choose among context, layout, panel_seed, gaussian_seeds, gaussian_steps, examples."
     assert done.exit_code == 2 and said in " ".join(done.output.split())
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
-from studies.common.config import StudyConfig
+from studies.common.config import PanelConfig, StudyConfig
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel, noise_rows, shuffled_documents, unigram_rows
 from tests.own import write_external
@@ -30,7 +30,7 @@ def test_the_panel_is_equal_parts_of_held_out_text(run: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["aligned", "packed"])
 def test_a_seed_draws_other_documents_and_as_much_text(layout: str, run: Path) -> None:
-    config = StudyConfig(saes=(run / "saes",), out=run, device="cpu", layout=layout)
+    config = PanelConfig(saes=(run / "saes",), out=run, device="cpu", layout=layout)
     first, *drawn = (load_panel(resolve_input(replace(config, panel_seed=one)), 1000) for one in (None, 1, 1, 2))
     assert drawn[0].sha256 == drawn[1].sha256 and len({one.sha256 for one in (first, *drawn)}) == 3
     for panel in drawn:

@@ -15,7 +15,7 @@ from faithful.base.progress import Progress
 from faithful.models.spec import ModelSpec
 from studies.common.codes import Moments
 from studies.common.config import StudyConfig
-from studies.common.controls import PERMUTED, UNTRAINED, made_controls
+from studies.common.controls import PERMUTED, UNTRAINED, control_saes
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel
 from studies.fakes.study import fakes_leave_open
@@ -135,8 +135,8 @@ def test_controls_rebuild_less_and_stand_beside(
     x = torch.cat([found.truncated(torch.from_numpy(row)[None])[0][panel.ordinary[row]] for row in panel.rows]).double()
     table = pl.read_parquet(config.out / "results.parquet").filter(pl.col("other") == PANEL)
     sae = next(one for one in found.saes if (one.corpus, one.seed) == ("own", 1))
-    made = made_controls(sae, Moments.of(x), config.seed)
-    for name, control in made.items():
+    for made in control_saes([sae], most=1, seed=config.seed):
+        name, control = made.control, made.make(Moments.of(x))
         error = (x - control.reconstruct(x.float())).square().sum() / (x - x.mean(0)).square().sum()
         rows = table.filter((pl.col("metric") == f"fvu:{name}") & (pl.col("corpus") == "own"))
         assert set(rows["parameter"]) == {4.0}, "at its k alone"
