@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from faithful.base.errors import FaithfulError, sentence_of
 from faithful.base.progress import Reporter
-from faithful.executor.protocol import Executor, Link, Share, Worker
+from faithful.executor.protocol import Executor, Link, Share, Worker, is_fault
 from faithful.executor.where import current_place
 
 Work = Callable[[Any, Any, Reporter], Any]
@@ -54,6 +54,7 @@ class Crew:
         self.count = current_place().count(workers, share)
         self.executor = executor or current_place().executor(name)
         self.workers: list[Worker] = []
+        self.ready: list[Worker] = []
         self.is_alone = self.count == 1 and current_place().is_here
         self.inherits = self.is_alone or share.is_forked
 
@@ -87,7 +88,7 @@ class Crew:
         busy: dict[Worker, tuple[int, Any]] = {}
         self._hire(len(jobs))
         self._hand_out(waiting, busy)
-        while busy:
+        while busy or (waiting and self.workers):
             for worker, kind, content in self.executor.events(1.0):
                 if kind == "told":
                     report(content)
@@ -98,14 +99,16 @@ class Crew:
                     yield content
                 elif kind == "failed":
                     failures.append(content)
+                elif kind == "ready":
+                    self.ready.append(worker)
                 elif kind == "died":
                     self.workers.remove(worker)
+                    self.ready = [one for one in self.ready if one is not worker]
                     deaths += 1
-                    is_fault = isinstance(content, int) and content > 0  # it ended by itself: nobody took it away
-                    if not self.executor.replaces or is_fault or deaths > DEATHS_ALLOWED * self.count:
+                    if not self.executor.replaces or is_fault(content) or deaths > DEATHS_ALLOWED * self.count:
                         failures.append(self._obituary(content))
-                    elif job is not None:
-                        waiting.appendleft(job)
+                    else:
+                        waiting.extendleft([job] if job else [])
                         self._hire(len(waiting) + len(busy))
                 self._hand_out(waiting, busy)
         if waiting and not failures:
@@ -118,8 +121,8 @@ class Crew:
             self.workers.append(self.executor.start(number, self.share, _take_jobs, self.work, self.shared, self.share))
 
     def _hand_out(self, waiting: deque[tuple[int, Any]], busy: dict[Worker, tuple[int, Any]]) -> None:
-        """Give those that have nothing to do a job each, as long as there are any."""
-        for worker in self.workers:
+        """Give those that are ready and have nothing to do a job each: one that waits for a place could wait forever."""
+        for worker in self.ready:
             if waiting and worker not in busy and worker.tell("job", waiting[0]):
                 busy[worker] = waiting.popleft()
 
@@ -151,6 +154,7 @@ def _take_jobs(link: Link, work: Work, shared: Any, share: Share) -> None:
     import torch
 
     torch.set_num_threads(share.threads)
+    link.say("ready")
     while True:
         kind, content = link.hear()
         if kind == "stop":

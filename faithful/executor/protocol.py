@@ -78,6 +78,11 @@ class Executor(Protocol):
         """What workers have said, waiting at most `seconds` for the first of it."""
 
 
+def is_fault(how: int | str) -> bool:
+    """Whether a worker that died as `died` says ended by itself: nobody took it away, and another would end as it did."""
+    return isinstance(how, int) and how > 0
+
+
 @dataclass(frozen=True)
 class Share:
     """What a worker has of the machine.

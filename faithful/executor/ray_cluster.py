@@ -68,15 +68,17 @@ class RayPlace:
 
     def count(self, workers: int | None, share: Share) -> int:
         """As stated, else as many as the nodes have room for."""
-        if workers:
-            return workers
         if share.device == "cuda":
-            return max(1, sum(gpus // share.gpus for _, gpus in self._rooms()))
-        return max(1, sum(cpus // share.threads for cpus, _ in self._rooms()))
+            most, wanted = self.gpus(share.gpus) // share.gpus, f"{share.gpus} GPUs"
+        else:
+            most, wanted = sum(cpus // share.threads for cpus, _ in self._rooms()), f"{share.threads} CPUs"
+        if not most:
+            raise FaithfulError(f"No node of the cluster has the {wanted} that a worker is to have; give it fewer.")
+        return workers or most
 
-    def gpus(self) -> int:
-        """GPUs of all nodes."""
-        return sum(gpus for _, gpus in self._rooms())
+    def gpus(self, each: int = 1) -> int:
+        """GPUs of all nodes, of each those that make whole groups."""
+        return sum(gpus - gpus % each for _, gpus in self._rooms())
 
     def share(self, device: str, workers: int | None, threads: int | None = None, *, inherits: bool = False) -> Share:
         """One CPU thread or GPU for each worker, where nothing is stated; none begins with what is loaded here."""

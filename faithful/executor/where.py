@@ -29,10 +29,14 @@ class Place(Protocol):
         """What starts workers there; `name` is what they are called."""
 
     def count(self, workers: int | None, share: Share) -> int:
-        """How many workers there are to be: as stated, else by default."""
+        """How many workers there are to be: as stated, else by default.
 
-    def gpus(self) -> int:
-        """GPUs there."""
+        Raises:
+            FaithfulError: no machine there has room for one.
+        """
+
+    def gpus(self, each: int = 1) -> int:
+        """GPUs there for workers that have `each` of them on one machine."""
 
     def share(self, device: str, workers: int | None, threads: int | None = None, *, inherits: bool = False) -> Share:
         """What each worker has; see `share_of`."""
@@ -66,11 +70,12 @@ class Here:
         """One where nothing is stated."""
         return workers or 1
 
-    def gpus(self) -> int:
-        """GPUs that torch sees."""
+    def gpus(self, each: int = 1) -> int:
+        """GPUs that torch sees, whole groups of them."""
         import torch
 
-        return torch.cuda.device_count() if default_device() == "cuda" else 0
+        there = torch.cuda.device_count() if default_device() == "cuda" else 0
+        return there - there % each
 
     def share(self, device: str, workers: int | None, threads: int | None = None, *, inherits: bool = False) -> Share:
         """An equal share of this machine for each worker: its CPU threads divided, a GPU each."""
@@ -132,11 +137,13 @@ def refuse_missing_gpus(workers: int | None, each: int = 1) -> None:
     if not there:
         where = "here" if current_place().is_here else "in the cluster"
         raise FaithfulError(f"torch sees no GPU {where}; use --device cpu, or run this where there is one.")
-    if (workers or 1) * each <= there:
+    most = current_place().gpus(each) // each
+    if (workers or 1) <= most:
         return
     wanted = f"--workers {workers or 1} needs as many GPUs"
     if each > 1:
         wanted = f"--workers {workers or 1} with --tensor-parallel {each} needs {(workers or 1) * each} GPUs"
-    most = there // each
-    advice = f"use at most --workers {most}" if most else f"use at most --tensor-parallel {there}"
+        wanted += "" if current_place().is_here else ", those of a worker on one node"
+    largest = max(many for many in range(1, there + 1) if current_place().gpus(many))
+    advice = f"use at most --workers {most}" if most else f"use at most --tensor-parallel {largest}"
     raise FaithfulError(f"{wanted}, and there are {there}; {advice}.")

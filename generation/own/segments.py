@@ -3,7 +3,8 @@
 A row belongs to the last segment that begins at or before it, unless a later segment names it under `repaired`.
 """
 
-from faithful.executor.where import refuse_missing_gpus
+from faithful.executor.protocol import Share
+from faithful.executor.where import current_place, refuse_missing_gpus
 from faithful.store.corpus import Manifest, Shard
 from faithful.store.manifest_parts import EnginePart
 from generation.configs.generate import GenerateConfig
@@ -16,7 +17,8 @@ def settle_engine(config: GenerateConfig, manifest: Manifest) -> tuple[EngineSet
     """How to go on drawing, and the engine of the segment that must be opened first (None: go on with the last one).
 
     Raises:
-        FaithfulError: this machine's engine is another one and that was not accepted; no GPU, or too few for the workers.
+        FaithfulError: this machine's engine is another one and that was not accepted; no GPU, or too few for the workers;
+            no node with the CPUs of one.
     """
     settings = drawing_settings(config, manifest)
     engine = engine_identity(settings)
@@ -24,6 +26,7 @@ def settle_engine(config: GenerateConfig, manifest: Manifest) -> tuple[EngineSet
     same = check_engine(last, engine, config.accept_engine_change) and engine["slots"] == last["slots"]
     if settings.device == "cuda":
         refuse_missing_gpus(config.workers, settings.tensor_parallel)
+    current_place().count(config.workers, Share(settings.device, settings.threads, gpus=settings.tensor_parallel))
     promise_given_up = config.accept_engine_change and len(manifest.segments) == 1 and manifest.rows("train") > 0
     return settings, engine if not same or promise_given_up else None
 

@@ -120,6 +120,35 @@ def test_others_do_what_a_lost_worker_had_in_hand(tmp_path: Path) -> None:
         assert crew.run(jobs, lambda _: None) == jobs
 
 
+class Unplaced:
+    """A worker that nobody has room for; it takes what it is told all the same."""
+
+    node = ""
+
+    def tell(self, kind: str, content: Any = None) -> bool:
+        return True
+
+
+class Full(LocalExecutor):
+    """There is room for the second worker alone."""
+
+    replaces = True
+
+    def start(self, number: int, *arguments: Any) -> Any:
+        return super().start(number, *arguments) if number else Unplaced()
+
+
+def test_a_worker_that_is_never_placed_is_given_nothing() -> None:
+    jobs = ["a", "b", "c"]
+    with Crew(upper, None, 2, FORKED, "study", Full()) as crew:
+        assert crew.run(jobs, lambda _: None) == ["A", "B", "C"]
+        assert crew.run(jobs[:1], lambda _: None) == ["A"]
+
+
+def upper(shared: Any, job: str, tell: Any) -> str:
+    return job.upper()
+
+
 def kill_worker(shared: Any, job: str, tell: Any) -> None:
     tell(job)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -12,7 +12,7 @@ from faithful.executor import ray_cluster
 from faithful.executor.protocol import Share
 from faithful.executor.ray_cluster import RayNode, RayPlace, connected, differences
 from faithful.executor.ray_host import look
-from faithful.executor.where import at, share_of
+from faithful.executor.where import at, refuse_missing_gpus, share_of
 
 NODES = [
     {"Alive": True, "NodeID": "a", "Resources": {"CPU": 8.0, "GPU": 3.0}},
@@ -35,11 +35,26 @@ def test_as_many_workers_as_the_nodes_have_room_for(nodes: list[dict[str, Any]])
     assert where.count(None, Share("cuda")) == 3
     assert where.count(None, Share("cuda", gpus=2)) == 1
     assert where.count(7, Share("cpu")) == 7
+    for workers in (None, 1):
+        with pytest.raises(FaithfulError, match="No node of the cluster has the 9 CPUs that a worker is to have"):
+            where.count(workers, Share("cpu", 9))
+        with pytest.raises(FaithfulError, match="No node of the cluster has the 4 GPUs"):
+            where.count(workers, Share("cuda", gpus=4))
     with at(where):
         assert share_of("cpu", 4) == Share("cpu", 1)
         assert where.check_device(None) == "cuda"
         with pytest.raises(FaithfulError, match="--workers 4 needs as many GPUs, and there are 3"):
             share_of("cuda", 4)
+
+
+def test_the_gpus_of_a_worker_are_on_one_node(nodes: list[dict[str, Any]]) -> None:
+    nodes.append(nodes[0])
+    with at(RayPlace(None)):
+        refuse_missing_gpus(2, each=3)
+        with pytest.raises(FaithfulError, match=r"6 GPUs, those of a worker on one node, .* are 6; .* --workers 2\."):
+            refuse_missing_gpus(3, each=2)
+        with pytest.raises(FaithfulError, match=r"are 6; use at most --tensor-parallel 3\."):
+            refuse_missing_gpus(1, each=4)
 
 
 def test_a_cluster_without_gpus_is_none_for_work_on_gpus(nodes: list[dict[str, Any]]) -> None:

@@ -16,8 +16,8 @@ class Far(Here):
 
     is_here = False
 
-    def gpus(self) -> int:
-        return 6
+    def gpus(self, each: int = 1) -> int:
+        return 6 - 6 % each
 
 
 def test_work_is_done_here_but_where_another_place_is_said() -> None:
