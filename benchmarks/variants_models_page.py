@@ -15,7 +15,7 @@ from faithful.hub.card_file import markdown_table
 from studies.common.results import SUMMARY, read_summary
 from studies.report.found import RunFound, read_run
 from studies.report.readable import readable
-from studies.statistics.sentences import SIGNIFICANT
+from studies.statistics.sentences import DIFFERS_LITTLE, SIGNIFICANT
 from studies.variants.config import ELSEWHERE, STUDY
 
 PAGE = Path(__file__).parents[1] / "docs" / "variants-models.md"
@@ -59,7 +59,9 @@ def _of_run(run: RunFound) -> Iterable[str]:
     )
     led = [one for one in summary["contrasts"] if one["headline"]]
     told = [one for one in led if one["verdict"] in SIGNIFICANT]
-    yield f"Of {len(led)} comparisons with TopK on {summary['own']}, {len(told)} differ:"
+    little = sum(one["verdict"] == DIFFERS_LITTLE for one in told)
+    less = f", {little} of them by less than the margin" if little else ""
+    yield f"Of {len(led)} comparisons with TopK on {summary['own']}, {len(told)} differ{less}:"
     yield "\n".join(f"- {one['sentence']}" for one in told) or "none."
     for table in STUDY.tables(summary):
         if table.title != ELSEWHERE:

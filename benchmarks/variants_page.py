@@ -117,9 +117,12 @@ def _leads(summary: Any) -> Iterable[str]:
 
 
 def _outcome(entry: Any, sign: int) -> str:
-    if entry["verdict"] not in SIGNIFICANT:
+    """What a contrast says to what was expected; one without a verdict by its interval alone, and said so."""
+    is_open = entry["headline"] or entry["ci95"] is None or entry["ci95"][0] <= 0 <= entry["ci95"][1]
+    if entry["verdict"] not in SIGNIFICANT and is_open:
         return str(entry["verdict"]).partition(":")[0]
-    return "yes" if entry["difference"] * sign > 0 else "no, the contrary"
+    said = "yes" if entry["difference"] * sign > 0 else "no, the contrary"
+    return said if entry["headline"] else f"{said}, by an exploratory contrast (a permuted decoder may score as well)"
 
 
 def _agreement(summary: Any) -> Iterable[str]:

@@ -59,5 +59,7 @@ machine.register(app)
 app.registered_commands.sort(
     key=lambda info: [name for names in PANELS.values() for name in names].index(str(info.name))
 )
-for info in (*app.registered_commands, *app.registered_groups):
-    info.rich_help_panel = next(panel for panel, names in PANELS.items() if info.name in names)
+for command in app.registered_commands:
+    command.rich_help_panel = next(panel for panel, names in PANELS.items() if command.name in names)
+for group in app.registered_groups:
+    group.rich_help_panel = next(panel for panel, names in PANELS.items() if group.name in names)

@@ -180,7 +180,7 @@ def beside(
     for control, by_corpus in controls.items():
         for corpus, every in trained.items():
             of = by_corpus.get(corpus, {})
-            figures: Figures = dict.fromkeys(every, of) if isinstance(of, float) else of
+            figures: Figures = dict.fromkeys(every, of) if isinstance(of, float) else of  # type: ignore[assignment]
             if not _has_figures(figures) or not _has_figures(every):
                 continue
             sides = (_of_seeds(every, figures), figures)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from studies.common.drawing import new_figure, save
 from studies.statistics.records import Contrast, Difference
@@ -75,15 +75,15 @@ def draw_forest(lines: Sequence[Line], path: Path) -> bool:
 
 def _draw(axes: Any, place: int, line: Line) -> None:
     """One contrast: its parts, its interval, its mark."""
-    margin = line.entry["margin"] or 1.0
+    margin = cast(float, line.entry["margin"])
     colour = LOOKS[line.kind][1]
     parts: Sequence[Difference] = list(line.entry.get("parts", {}).values())
-    sizes = [part["difference"] / margin for part in parts if part.get("difference") is not None]
+    sizes = [size / margin for part in parts if (size := part.get("difference")) is not None]
     axes.plot(sizes, [place] * len(sizes), "|", color="#888888", markersize=5, markeredgewidth=0.8)
     ends = line.entry.get("ci95")
     if ends:
         axes.plot([end / margin for end in ends], [place] * 2, color=colour, linewidth=1.4)
-    axes.plot((line.entry["difference"] or 0.0) / margin, place, **_look(line.kind))
+    axes.plot(cast(float, line.entry["difference"]) / margin, place, **_look(line.kind))
 
 
 def _look(kind: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studies.common.tables import Table
+from studies.statistics.numbers import NONE
 
 WORDS = {
     "shared_feature_ratio": "features shared by two seeds",
@@ -40,7 +41,7 @@ WORDS = {
     "fake_contrast_permuted_model": "fake in a model with permuted weights",
     "fake_contrast_untrained": "fake before training",
     "fake_contrast_of_bound": "fake, of the most there can be",
-    "fake_notes": "rule of the paper's notes: seldom silent on random tokens",
+    "fake_notes": "rule of the paper's notes: active in a twentieth of random contexts",
     "fake_code": "rule of the paper's code: strong on a tenth of random tokens",
     "accuracy": "accuracy, probe on all latents",
     "macro_f1": "macro F1, probe on all latents",
@@ -54,9 +55,9 @@ WORDS = {
     "never_fired": "latents that never fired",
     "c_dec": "mean overlap of two decoder rows",
     "coherence": "largest overlap of two decoder rows",
-    "coherence_over_welch": "largest overlap over the least possible",
+    "coherence_over_welch": "largest overlap over the least that it can be",
     "nearest_cosine": "overlap with the nearest row",
-    "nearest_cosine_over_welch": "overlap with the nearest row over the least possible",
+    "nearest_cosine_over_welch": "overlap with the nearest row over the least that the largest can be",
     "silent_share": "latents that never fire",
     "alive_share": "latents that ever fire",
 }
@@ -84,7 +85,9 @@ def readable(table: Table) -> Shown:
     empty = empty if len(empty) >= LEAST else []
     rows = [tuple(map(in_words, row)) for row in table.rows if row not in empty]
     said = "; ".join(" ".join(one for one in row if not NOTHING.fullmatch(one)) for row in empty)
-    return Shown(table.title, tuple(map(in_words, table.header)), rows, f"0 throughout: {said}." if said else "")
+    return Shown(
+        table.title, tuple(map(in_words, table.header)), rows, f"0 to all digits shown: {said}." if said else ""
+    )
 
 
 def in_words(cell: str) -> str:
@@ -97,6 +100,6 @@ def in_words(cell: str) -> str:
 
 
 def _is_nothing(row: Sequence[str]) -> bool:
-    """Whether all figures of a row are 0, and there are some."""
+    """Whether all figures of a row are 0, there are some, and none is missing."""
     figures = [cell for cell in row if re.match(r"[−-]?\d", cell)]
-    return bool(figures) and all(NOTHING.fullmatch(cell) for cell in figures)
+    return bool(figures) and NONE not in row and all(NOTHING.fullmatch(cell) for cell in figures)

@@ -94,11 +94,12 @@ def _left_out(summary: Mapping[str, Any]) -> list[str]:
 def _notes(summary: Mapping[str, Any]) -> list[str]:
     verdicts = listed(name for name in MEASURED if name not in WITHOUT_VERDICT)
     measured = {one["metric"] for one in summary["contrasts"]}
-    others = listed(name for name in WITHOUT_VERDICT if name in measured)
+    others = [name for name in WITHOUT_VERDICT if name in measured]
+    drawn = f": {listed(others)}, which depend on that draw most, have no verdict here" if others else ""
     return [
         f"The family of Holm is {verdicts} of every variant on {summary['own']}; other corpora, shapes and the frozen"
         " controls are exploratory. Every interval is over the init seeds alone and leaves out which test examples, random"
-        f" tokens and contexts of text were drawn: {others}, which depend on that draw most, have no verdict here."
+        f" tokens and contexts of text were drawn{drawn}."
     ]
 
 

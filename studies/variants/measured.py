@@ -34,7 +34,7 @@ def read_figures(saes: Sequence[TrainedSae], studies: Path) -> tuple[Read, dict[
         figures["l0"] = sae.figure("l0")
         for metric, value in figures.items():
             found[sae.corpus, sae.shape].setdefault(metric, {})[sae.seed] = value
-    left_out = {}
+    left_out: dict[str, str] = {}
     trained = max(((sae.folder / CONFIG).stat().st_mtime_ns for sae in saes), default=0)
     for name, headlines in OF_STUDIES.items():
         path = studies / name / "results.parquet"

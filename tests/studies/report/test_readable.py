@@ -23,7 +23,9 @@ def test_rows_of_nothing_are_one_sentence() -> None:
     kept = [("floor_init", "a", "0.0000", "0.1"), ("floor_init", "b", "–", "–")]
     shown = readable(Table("", ("floor", "metric", "own", "prose"), [*rows, *kept]))
     assert len(shown.rows) == 2
-    assert shown.note == "0 throughout: floor_init m0; floor_init m1; floor_init m2."
+    assert shown.note == "0 to all digits shown: floor_init m0; floor_init m1; floor_init m2."
+    missing = [("floor_init", f"m{i}", "0.0000", "–") for i in range(4)]
+    assert len(readable(Table("", ("floor", "metric", "own", "prose"), missing)).rows) == 4, "what is missing is not 0"
     assert len(readable(Table("", ("floor", "own"), [("x", "0.0000")])).rows) == 1, "one is no reason for a sentence"
 
 

@@ -16,6 +16,8 @@ def test_what_is_lacking_and_what_came_out_alike_is_said() -> None:
     ]
     (note,) = STUDY.notes({"own": "own", "contrasts": [{"metric": "fvu"}, {"metric": "accuracy"}, {"metric": "scr"}]})
     assert "fvu, alive_share and shared_feature_ratio of every variant on own" in note
+    (alone,) = STUDY.notes({"own": "own", "contrasts": [{"metric": "fvu"}]})
+    assert alone.endswith("contexts of text were drawn."), "a run whose other studies were not done"
     assert "accuracy and scr, which depend on that draw most" in note, "of those that were measured"
 
 
