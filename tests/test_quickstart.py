@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands."""
+"""The quickstart's Python runs as it stands."""
 
 import re
 import subprocess
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "quickstart.md"
 
 
 @pytest.mark.slow
 def test_from_a_corpus_to_a_latent(tmp_path: Path) -> None:
     """After the command that it says stands before it, on fewer tokens."""
-    code = re.search(r"From a corpus to a latent.*?```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    code = re.search(r"From a corpus to a latent.*?```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert code
     (tmp_path / "typed.py").write_text(code[1], encoding="utf-8")
     for words in (
