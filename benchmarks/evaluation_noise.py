@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.shared import machine
+from faithful.base.digest import digest
 from faithful.base.files import write_text
 from faithful.base.progress import silent
 from faithful.hub.card_file import markdown_table
 from faithful.models.spec import resolve_model
 from faithful.models.tokenizer import load_tokenizer
-from faithful.store.saes import by_shape, find_saes
+from faithful.store.saes import TrainedSae, by_shape, find_saes
 from studies.catalog import KNOWN
 from studies.common.results import read_summary
 from studies.probes.tasks.embedded import RULES, EmbeddedText
@@ -107,6 +108,7 @@ Made by `python -m benchmarks.evaluation_noise` on a finished run ({run}; {saes}
 *Over evaluation seeds*: standard deviation of a figure of the same SAE over seeds of its evaluation, root mean square over
 SAEs. *Over SAE seeds*: standard deviation over SAEs that differ in their init seed alone under one evaluation, root mean
 square over corpora and evaluation seeds; it holds the noise of the evaluation as far as that differs from SAE to SAE.
+For `seeds` these are not independent: its figures are of pairs that share SAEs, or of an SAE held against the others.
 *Common*: the share of the variance over evaluation seeds that all SAEs have in common, which cancels where they are
 contrasted. Where the ratio without what is common is above 1, more SAEs do not help a contrast: draw more examples or text.
 [metrics.md](metrics.md) says what each figure means; the sizes are small, and the first spread falls with their root.
@@ -128,9 +130,7 @@ def main() -> None:
     told = parser.parse_args()
     every = [sae for of in by_shape(find_saes([told.run / "saes"])).values() for sae in of]
     corpora = told.corpora.split(",")
-    chosen = tuple(
-        sae.folder for sae in every if sae.corpus in corpora and sae.seed is not None and sae.seed < told.seeds
-    )
+    chosen = tuple(sae for sae in every if sae.corpus in corpora and sae.seed is not None and sae.seed < told.seeds)
     rows, seconds = list[tuple[str, ...]](), 0.0
     for name in told.studies.split(","):
         folders = [again(told.run, name, seed, chosen) for seed in range(told.reseeds)]
@@ -146,17 +146,18 @@ def main() -> None:
         write_text(told.page, f"{said}\n{markdown_table(HEADER, rows)}\n{undone}")
 
 
-def again(run: Path, name: str, seed: int, saes: tuple[Path, ...]) -> Path:
+def again(run: Path, name: str, seed: int, saes: tuple[TrainedSae, ...]) -> Path:
     """Where a study of some SAEs lies, done with a seed of everything that its evaluation draws."""
-    out = run / "studies" / ".noise" / f"{name}-{seed}"
+    study, told = KNOWN[name], dict(STUDIES[name].told)
+    decides = digest([told, LABELS, LETTERS_SHOWN, [sae.sha256 for sae in saes]])[:8]
+    out = run / "studies" / ".noise" / f"{name}-{seed}-{decides}"
     if not (out / SECONDS).exists():
         begun = time.process_time()
-        study, told = KNOWN[name], dict(STUDIES[name].told)
         if name == "absorption":
-            told["labels"] = (kinds(out.parent / "kinds.csv"),)
-        study.load()(
-            study.config(saes=saes, out=out, corpora=(run,), device="cpu", seed=seed, panel_seed=seed, **told), silent
-        )
+            told["labels"] = (kinds(out.parent / f"kinds-{LABELS}-{LETTERS_SHOWN}.csv"),)
+        told |= study.told(seed=seed, panel_seed=seed)
+        folders = tuple(sae.folder for sae in saes)
+        study.load()(study.config(saes=folders, out=out, corpora=(run,), device="cpu", **told), silent)
         write_text(out / SECONDS, f"{time.process_time() - begun:.1f}")
     return out
 
