@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -181,7 +182,7 @@ class _Join(CorpusJob):
             return f"`{command_line(GenerateConfig(out=folder), part=part, shards=shards)}`"
         beside = next(iter(self.parts)).parent / f"part-{part.number}-of-{part.of}"
         wanted = {"tokens": self.wanted["train"], "held_out": self.wanted["test"]}
-        return f"`{command_line(replace(made_by(self.first), out=beside, **wanted), part=part)}`"
+        return f"`{command_line(replace(cast(GenerateConfig, made_by(self.first)), out=beside, **wanted), part=part)}`"
 
 
 def _refuse_others(parts: dict[Path, PartManifest]) -> None:
