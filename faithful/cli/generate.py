@@ -7,7 +7,18 @@ import typer
 
 from faithful.cli.adapter import Explained, configured
 from faithful.cli.output.next_step import following
-from faithful.cli.shared import Assume, DryRun, Json, Part, RayAddress, Where, array_line, refuse_assumptions, working
+from faithful.cli.shared import (
+    Assume,
+    DryRun,
+    Json,
+    Part,
+    RayAddress,
+    Where,
+    array_line,
+    refuse_assumptions,
+    refuse_executor,
+    working,
+)
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from generation.configs.certify import CertifyConfig
@@ -40,6 +51,7 @@ def generate(
     Running the command again completes or extends the corpus; a corpus made otherwise is refused.
     """
     refuse_assumptions(assume, dry_run)
+    refuse_executor(executor, ray)
     wish = _wish(part, shards)
     if not (dry_run or as_json):
         say(f"Reading {config.model or 'tiny'} and starting its engine …")

@@ -9,7 +9,7 @@ import typer
 
 from faithful.cli.adapter import Explained, Stated, configured, pairs_of
 from faithful.cli.output.next_step import next_step
-from faithful.cli.shared import Assume, DryRun, Json, RayAddress, Where, refuse_assumptions, working
+from faithful.cli.shared import Assume, DryRun, Json, RayAddress, Where, refuse_assumptions, refuse_executor, working
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.hub.config import PublishConfig
 from faithful.options.line import command_line
@@ -38,6 +38,7 @@ def run(
     found = load_recipe(config.recipe, pairs_of(config.settings))
     folder = run_folder(config.run or found.name)
     refuse_assumptions(assume, dry_run)
+    refuse_executor(executor, ray)
     if dry_run:
         with _options_of_run():
             _dry_run(found, folder, config.device, assume, as_json)

@@ -28,12 +28,11 @@ Part = Annotated[
 Run = Annotated[str | None, typer.Option(help="Run to take from what is not named, and to write to.")]
 
 
-@contextmanager
-def working(executor: str, address: str | None) -> Iterator[None]:
-    """Have work done where `--executor` and `--ray` say.
+def refuse_executor(executor: str, address: str | None) -> None:
+    """Refuse what `--executor` and `--ray` cannot say, also before a dry run.
 
     Raises:
-        FaithfulError: neither `local` nor `ray`, an address without `--executor ray`, or no such cluster.
+        FaithfulError: neither `local` nor `ray`, or an address without `--executor ray`.
     """
     from faithful.base.errors import FaithfulError
 
@@ -41,6 +40,16 @@ def working(executor: str, address: str | None) -> Iterator[None]:
         raise FaithfulError(f"'{executor}' is no executor; choose local or ray.")
     if address and executor != "ray":
         raise FaithfulError("--ray is the address of a cluster; add --executor ray.")
+
+
+@contextmanager
+def working(executor: str, address: str | None) -> Iterator[None]:
+    """Have work done where `--executor` and `--ray` say.
+
+    Raises:
+        FaithfulError: see `refuse_executor`, or no such cluster.
+    """
+    refuse_executor(executor, address)
     if executor == "local":
         yield
         return

@@ -11,7 +11,17 @@ import typer
 
 from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following
-from faithful.cli.shared import Assume, DryRun, Json, RayAddress, Run, Where, refuse_assumptions, working
+from faithful.cli.shared import (
+    Assume,
+    DryRun,
+    Json,
+    RayAddress,
+    Run,
+    Where,
+    refuse_assumptions,
+    refuse_executor,
+    working,
+)
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
@@ -35,10 +45,11 @@ def train(
     from faithful.cli.corpus import folders_of
     from faithful.store.places import corpora_in
 
+    refuse_assumptions(assume, dry_run)
+    refuse_executor(executor, ray)
     named = stated.values.get("corpora")
     corpora = [one for folder in named for one in corpora_in(folder)] if named else folders_of(run)
     config = stated.build(corpora=tuple(corpora), out=stated.values.get("out") or _saes_folder(corpora[0], run))
-    refuse_assumptions(assume, dry_run)
     if dry_run:
         _dry_run(config, assume, as_json)
         return

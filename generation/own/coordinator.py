@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter
-from faithful.executor.protocol import Worker
+from faithful.executor.protocol import Worker, is_fault
 from faithful.executor.where import current_place
 from faithful.models.spec import ModelSpec
 from generation.own.schedule import SplitSchedule
@@ -29,7 +29,7 @@ def draw_all(
     """Draw everything that the schedules want.
 
     A worker that dies gives its ranges back and is replaced, up to three times without a committed shard in between; where
-    workers are lost for no fault of theirs, so often each.
+    workers are lost for no fault of theirs, so often each. One that ends by a fault of its own ends the work at once.
 
     Args:
         schedules: one per split, worked on in this order.
@@ -64,6 +64,11 @@ def draw_all(
                 elif kind == "failed":
                     raise FaithfulError(content)
                 elif kind == "died" and worker in crew:
+                    if is_fault(content):
+                        raise FaithfulError(
+                            f"A worker ended by a fault of its own (exit code {content}), which the lines above tell, or on"
+                            " a cluster its node's Ray logs. Committed shards are kept."
+                        )
                     deaths += 1
                     if deaths > allowed:
                         how = content if isinstance(content, str) else f"exit code {content}"

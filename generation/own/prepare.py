@@ -147,7 +147,7 @@ def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettin
     """Engine settings to go on with: those last used, with the stated engine, device and batch where a change is accepted.
 
     Raises:
-        FaithfulError: an engine that is not installed.
+        FaithfulError: an engine that is not installed, or one that spreads no model over GPUs and is to.
     """
     settings = settings_from(manifest.segments[-1]["engine"])
     if config.accept_engine_change:
@@ -160,8 +160,9 @@ def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettin
             slots=config.batch or settings.slots,
             tensor_parallel=config.tensor_parallel or settings.tensor_parallel,
         )
-        _refuse_parallel(settings)
-    return replace(settings, name=choose_engine(settings.name, settings.device))
+    settings = replace(settings, name=choose_engine(settings.name, settings.device))
+    _refuse_parallel(settings)
+    return settings
 
 
 def _refuse_parallel(settings: EngineSettings) -> None:

@@ -8,6 +8,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.quantities import Part
 from faithful.cli.shared import array_line, refuse_assumptions, working
 from faithful.executor.where import current_place
+from tests.faithful.cli.called import refused
 
 
 def test_an_assumed_gpu_is_for_forecasts_and_known() -> None:
@@ -28,6 +29,12 @@ def test_work_is_done_where_it_is_said_to_be() -> None:
     ]:
         with pytest.raises(FaithfulError, match=said), working(executor, address):
             pass
+
+
+@pytest.mark.parametrize("words", [("generate",), ("run", "demo"), ("train",)], ids=str)
+def test_a_dry_run_too_has_a_known_executor(words: tuple[str, ...]) -> None:
+    assert "is no executor" in refused(*words, "--executor", "slurm", "--dry-run")
+    assert "add --executor ray" in refused(*words, "--ray", "auto", "--dry-run")
 
 
 def test_without_ray_the_command_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

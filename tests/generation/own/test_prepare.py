@@ -1,15 +1,18 @@
 """What a run of `generate` settles before it starts: its folder, its sampling, its engine."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from faithful.base.errors import FaithfulError
 from generation.configs.generate import GenerateConfig
+from generation.own import engines
 from generation.own.prepare import (
     corpus_folder,
     corpus_to_go_on_with,
+    drawing_settings,
     prepare,
     refuse_bad_counts,
     stated_sampling,
@@ -48,6 +51,26 @@ def test_a_folder_is_gone_on_with_where_it_holds_a_corpus_or_nothing(tmp_path: P
 def test_counts_that_count_nothing_are_refused(stated: dict[str, int]) -> None:
     with pytest.raises(FaithfulError, match=next(iter(stated)).replace("_", "-")):
         refuse_bad_counts(GenerateConfig(model="gpt2", **stated))  # type: ignore[arg-type]
+
+
+def test_an_engine_that_is_found_out_is_refused_like_a_stated_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A corpus that was drawn on a CPU is gone on with on two GPUs each: by vLLM where it is installed."""
+    recorded = {
+        "name": "transformers",
+        "device": "cpu",
+        "threads": 1,
+        "slots": 8,
+        "shard_rows": 8,
+        "deterministic": False,
+    }
+    manifest: Any = SimpleNamespace(segments=[{"engine": recorded}])
+    config = GenerateConfig(device="cuda", tensor_parallel=2, accept_engine_change=True)
+    monkeypatch.setattr(engines, "has_vllm", lambda: True)
+    found = drawing_settings(config, manifest)
+    assert (found.name, found.device, found.tensor_parallel) == ("vllm", "cuda", 2)
+    monkeypatch.setattr(engines, "has_vllm", lambda: False)
+    with pytest.raises(FaithfulError, match="--tensor-parallel spreads a model over GPUs with vLLM"):
+        drawing_settings(config, manifest)
 
 
 @pytest.mark.parametrize("stated", [{}, {"engine": "transformers"}, {"device": "cpu"}], ids=str)
