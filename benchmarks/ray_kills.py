@@ -10,6 +10,7 @@ killed too. Prints how often what was killed, whether the bytes are those of one
 import argparse
 import contextlib
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,6 +65,8 @@ def draw(cluster: Any, out: Path, tokens: int, kills: int) -> Counter[str]:
     raylets = [node for node in cluster.list_all_nodes() if node != cluster.head_node]
     while driver is None or driver.poll() is None or driver.returncode:
         if driver is None or driver.poll() is not None:
+            if driver is not None and driver.returncode != -signal.SIGKILL:
+                raise SystemExit(f"A driver that nobody killed ended with {driver.returncode}.")
             driver = subprocess.Popen([sys.executable, str(script), cluster.address, str(out), str(tokens)])
         time.sleep(0.1)
         if shards(out) <= seen or sum(killed.values()) >= kills or not hosts(cluster):
@@ -76,8 +79,11 @@ def draw(cluster: Any, out: Path, tokens: int, kills: int) -> Counter[str]:
             cluster.remove_node(raylets.pop(0), allow_graceful=False)
             raylets.append(add_node(cluster))
         else:
+            there = hosts(cluster)
+            if not there:
+                continue
             with contextlib.suppress(Exception):  # it may have ended by itself
-                chance.choice(hosts(cluster)).kill()
+                chance.choice(there).kill()
         killed[what] += 1
     return killed
 

@@ -135,12 +135,17 @@ def test_a_grid_and_a_study_are_the_same(cluster: Any, local: Path, tmp_path: Pa
     shutil.copytree(local / "own", tmp_path / "own")
     saes = tmp_path / "saes"
     study = {"corpora": (local / "own",), "tokens": 500, "noise_tokens": 2000, "device": "cpu"}
-    with (
-        Killer(lambda: any(saes.rglob("train.jsonl")) and bool(hosts(cluster)), lambda: hosts(cluster)[0].kill()),
-        on_ray(cluster.address),
-    ):
-        train(grid(tmp_path / "own", saes))
-        STUDY.run(FakesConfig(saes=(local / "saes",), out=tmp_path / "far", **study), lambda _: None)
+
+    def kill() -> None:
+        hosts(cluster)[0].kill()
+
+    with on_ray(cluster.address):
+        with Killer(lambda: bool(hosts(cluster)), kill) as trainer:  # while its worker loads torch, at the latest
+            train(grid(tmp_path / "own", saes))
+        with Killer(lambda: bool(hosts(cluster)), kill) as student:
+            STUDY.run(FakesConfig(saes=(local / "saes",), out=tmp_path / "far", **study), lambda _: None)
+    assert trainer.done
+    assert student.done
     weights = {path.relative_to(saes): path.read_bytes() for path in saes.rglob("sae_weights.safetensors")}
     assert len(weights) == 4
     assert weights == {path: (local / "saes" / path).read_bytes() for path in weights}

@@ -54,9 +54,6 @@ class RayPlace:
 
     is_here = False
 
-    def __init__(self, address: str | None) -> None:
-        self.address = address
-
     @property
     def device(self) -> str | None:
         """The GPUs of the cluster, where it has any."""
@@ -97,12 +94,14 @@ class RayPlace:
         """Refuse folders that a node does not see: every node is asked for a file that is written into the first one.
 
         Raises:
-            FaithfulError: a node does not see one; names both.
+            FaithfulError: a node does not see one; names both. Or it does not answer.
         """
         token = folders[0].resolve() / f".seen-by-nodes-{os.getpid()}"
         write_text(token, "Every node of the cluster must see this file.\n")
         try:
             for node in look_at_nodes(token, [folder.resolve() for folder in folders[1:]]):
+                if node.problem:
+                    raise FaithfulError(f"{node.name} cannot be asked what it sees: {node.problem}.")
                 for path in node.unseen:
                     place = Path(path).parent if path == str(token) else path
                     raise FaithfulError(
@@ -127,15 +126,12 @@ def on_ray(address: str | None = None) -> Iterator[Place]:
     Raises:
         FaithfulError: Ray is not installed, nobody answers, or the versions of nodes differ from those here.
     """
-    if isinstance(current_place(), RayPlace):
-        yield current_place()
-        return
     with connected(address):
         nodes = look_at_nodes()
         differing = differences(nodes)
         if differing:
             raise FaithfulError(f"{' '.join(differing[:3])} Install the same versions on every node.")
-        where = RayPlace(address)
+        where = RayPlace()
         with at(where):
             yield where
 

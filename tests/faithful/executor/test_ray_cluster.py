@@ -29,7 +29,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_as_many_workers_as_the_nodes_have_room_for(nodes: list[dict[str, Any]]) -> None:
-    where = RayPlace(None)
+    where = RayPlace()
     assert (where.gpus(), where.device) == (3, "cuda")
     assert where.count(None, Share("cpu", 2)) == 6  # four and two
     assert where.count(None, Share("cuda")) == 3
@@ -49,7 +49,7 @@ def test_as_many_workers_as_the_nodes_have_room_for(nodes: list[dict[str, Any]])
 
 def test_the_gpus_of_a_worker_are_on_one_node(nodes: list[dict[str, Any]]) -> None:
     nodes.append(nodes[0])
-    with at(RayPlace(None)):
+    with at(RayPlace()):
         refuse_missing_gpus(2, each=3)
         with pytest.raises(FaithfulError, match=r"6 GPUs, those of a worker on one node, .* are 6; .* --workers 2\."):
             refuse_missing_gpus(3, each=2)
@@ -59,10 +59,10 @@ def test_the_gpus_of_a_worker_are_on_one_node(nodes: list[dict[str, Any]]) -> No
 
 def test_a_cluster_without_gpus_is_none_for_work_on_gpus(nodes: list[dict[str, Any]]) -> None:
     del nodes[0]
-    with at(RayPlace(None)):
-        assert RayPlace(None).check_device(None) == "cpu"
+    with at(RayPlace()):
+        assert RayPlace().check_device(None) == "cpu"
         with pytest.raises(FaithfulError, match="torch sees no GPU in the cluster"):
-            RayPlace(None).check_device("cuda")
+            RayPlace().check_device("cuda")
 
 
 @pytest.mark.parametrize("address", ["head", "ray://head:10001", "head:port", ":6379"])
@@ -102,8 +102,16 @@ def test_a_folder_that_a_node_does_not_see_is_refused(tmp_path: Path, monkeypatc
         return [RayNode("near", 1, 0, {}), RayNode("far", 1, 0, {}, unseen=(str(token),))][: len(asked)]
 
     monkeypatch.setattr(ray_cluster, "look_at_nodes", seen)
-    RayPlace(None).refuse_unseen(tmp_path / "out", tmp_path)
+    RayPlace().refuse_unseen(tmp_path / "out", tmp_path)
     with pytest.raises(FaithfulError, match=f"far does not see {tmp_path / 'out'}; .* choose another --out"):
-        RayPlace(None).refuse_unseen(tmp_path / "out", tmp_path)
+        RayPlace().refuse_unseen(tmp_path / "out", tmp_path)
     assert [(there, needed) for _, there, needed in asked] == [(True, [tmp_path])] * 2
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_node_that_cannot_be_asked_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = RayNode("far", 1, 0, {}, problem="it did not answer")
+    monkeypatch.setattr(ray_cluster, "look_at_nodes", lambda *_: [silent])
+    with pytest.raises(FaithfulError, match=r"far cannot be asked what it sees: it did not answer\."):
+        RayPlace().refuse_unseen(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

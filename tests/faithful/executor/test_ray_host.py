@@ -2,8 +2,11 @@
 
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from faithful.executor import ray_host
 from faithful.executor.protocol import Share
@@ -40,8 +43,14 @@ def test_a_host_passes_on_what_is_said_both_ways(tmp_path: Path) -> None:
 def test_workers_of_a_node_begin_one_after_the_other(monkeypatch: Any) -> None:
     monkeypatch.setattr(ray_host, "STAGGER_SECONDS", 60.0)
     first = ray_host._Turn()
-    assert not first.file.closed
-    first.end()
+    with ThreadPoolExecutor(1) as other:
+        second = other.submit(ray_host._Turn)
+        try:
+            with pytest.raises(TimeoutError):
+                second.result(0.3)
+        finally:
+            first.end()
+        second.result(60.0).end()
     monkeypatch.setattr(ray_host, "STAGGER_SECONDS", 0.05)
     ray_host._Turn()  # never ended by hand
     ray_host._Turn().end()
