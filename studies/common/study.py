@@ -56,6 +56,7 @@ class Study:
         optional: whether a run has it only where its recipe names it or a command does it: no run lacks it, and the report's
             answer, which is of the studies that every run has, does not rest on it.
         of_studies: whether it reads what the run's other studies left, and comes after them.
+        after: studies whose results it reads where the run has them.
         check: refuses what a configuration names and is not here, before a run that ends in the study is begun.
         details: how the titles of those tables begin that a terminal shows on request.
         notes: what the report says of its figures.
@@ -79,6 +80,7 @@ class Study:
     of_run: bool = True
     optional: bool = False
     of_studies: bool = False
+    after: tuple[str, ...] = ()
     check: Callable[[Any], None] = _unchecked
     details: tuple[str, ...] = ()
     notes: Callable[[Mapping[str, Any]], list[str]] = _nothing

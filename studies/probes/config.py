@@ -99,6 +99,7 @@ STUDY = Study(
     meaning="A logistic regression reads a label off the SAE's codes (f), beside the same on the activations (h) and on the"
     " reconstruction (ĥ). The headline is the accuracy on the codes.",
     config=ProbesConfig,
+    after=("seeds",),
     cost=_cost,
     headline=HEADLINE,
     check=_check,

@@ -23,7 +23,7 @@ from faithful.store.corpus import Corpus
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from generation.writing.grams import GRAM
 from studies.common.cache import ResultCache
-from studies.common.controls import UNTRAINED, ControlSae, beside, control_saes, frozen_shapes
+from studies.common.controls import PERMUTED, UNTRAINED, ControlSae, beside, control_saes, frozen_shapes
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import load_panel
 from studies.common.results import Done, Row, write_results
@@ -195,7 +195,7 @@ class _Probes:
         return rows
 
     def _beside(self, shape: str) -> list[Beside]:
-        """The SAEs of a shape beside untrained starts, seed by seed, and beside frozen SAEs."""
+        """The SAEs of a shape beside untrained starts, seed by seed, and frozen SAEs; a permuted decoder has their codes."""
         trained = self.accuracies[shape]
         starts: dict[str, dict[Any, float | None]] = {}
         for place, sae in enumerate(self.every[len(self.saes) :], len(self.saes)):
@@ -205,7 +205,7 @@ class _Probes:
             ]
             starts.setdefault(sae.corpus, {})[sae.seed] = mean_of([one[HEADLINE.metric] for one in found])
         frozen = {name: self.accuracies[one] for name, one in frozen_shapes(self.saes, shape).items()}
-        return beside(HEADLINE.metric, trained, {UNTRAINED: starts, **frozen})
+        return beside(HEADLINE.metric, trained, {PERMUTED: trained, UNTRAINED: starts, **frozen})
 
     def _load(self) -> dict[str, TaskData]:
         config, device = self.config, self.found.device

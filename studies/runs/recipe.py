@@ -101,14 +101,15 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
     freed = [corpora[corpus.name] for corpus in recipe.corpora if corpus.train and recipe.is_freed(corpus)]
     call = partial(_train, freed=[] if "tokens" in recipe.train else freed)
     steps.append(Step("train", made, wish, call, partial(_digest_of_saes, folder / "saes")))
-    for name in sorted(recipe.studies, key=lambda name: find_study(name).of_studies):
+    reads = {name: [one for one in find_study(name).after if one in recipe.studies] for name in recipe.studies}
+    for name in sorted(recipe.studies, key=lambda name: (find_study(name).of_studies, bool(reads[name]))):
         study, values = find_study(name), recipe.studies[name]
         out = folder / "studies" / name
         shared = study.told(
             saes=(folder / "saes",), corpora=trained, folders=tuple(corpora.values()), model=recipe.model, device=device
         )
         wish = study.config(out=out, **shared | values)
-        needs = (*made, "train") if study.of_saes else made
+        needs = (*made, "train", *(f"{STUDY}{one}" for one in reads[name])) if study.of_saes else made
         if study.of_studies:
             needs = tuple(step.name for step in steps)
         steps.append(Step(f"{STUDY}{name}", needs, wish, study.run, partial(_digest_of_study, out)))

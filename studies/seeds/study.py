@@ -97,9 +97,9 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
             "reused": matcher.reused,
         }
         rows = [row for one in studied.values() for row in one.rows()] + others.rows
-        write_results(config.out, summary, rows)
         of_latents = [one for shape in studied.values() for of in shape.latents.values() for one in of]
         write_reappearance(config.out, {one.sae.sha256: one.reappears for one in of_latents})
+        write_results(config.out, summary, rows)
         matcher.codes.clear()
         write_examples(config.out / "examples.parquet", examples)
         leading = studied[first]

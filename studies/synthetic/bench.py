@@ -28,7 +28,7 @@ from studies.synthetic.plan import Arm
 from studies.synthetic.recovery import agreement, rows_of
 from studies.synthetic.truths import EVALUATION, PIECE, TRAINING, Truth, make_truth
 
-FORMAT = 1
+FORMAT = 2
 TOLD_EVERY = 50
 
 

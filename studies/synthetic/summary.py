@@ -75,7 +75,7 @@ def contrasts(figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job]) 
 
 def controlled(figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job]) -> list[Beside]:
     """Topk on each truth beside its controls: what is made of its SAEs, and the variants that train no decoder or no
-    encoder. Results of before these were measured have none."""
+    encoder."""
     frozen = dict.fromkeys(job.arm.label for job in jobs if job.arm.variant.control and not job.arm.sizes)
     found = []
     for metric, higher in HIGHER.items():

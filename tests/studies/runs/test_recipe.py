@@ -145,6 +145,14 @@ def test_steps_come_in_order_and_their_keys_follow_their_needs(tmp_path: Path) -
     }  # fmt: skip
 
 
+def test_a_study_comes_after_those_that_it_reads_wherever_the_recipe_names_it(tmp_path: Path) -> None:
+    recipe = replace(load_recipe("demo"), studies={"probes": {}, "reconstruction": {}, "seeds": {}})
+    steps = {step.name: step for step in steps_of(recipe, tmp_path, "cpu")}
+    names = list(steps)
+    assert names.index("study seeds") < names.index("study probes")
+    assert "study seeds" in steps["study probes"].needs and "study seeds" not in steps["study reconstruction"].needs
+
+
 def test_a_run_does_what_is_missing_and_refuses_another_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With steps that leave a file each, one of which fails once; three needs two."""
     called: list[str] = []
