@@ -160,6 +160,8 @@ def look_at_nodes(token: Path | None = None, needed: Sequence[Path] = ()) -> lis
             seen = ray.get(question, timeout=LOOK_SECONDS)
             found.append(RayNode(name, *_room(node), seen["versions"], tuple(seen["unseen"])))
         except Exception as error:  # whatever keeps a node from answering
+            if all(node["NodeID"] != other["NodeID"] for other in _alive()):
+                continue  # it was dead already, which Ray had not noticed yet
             cause = getattr(error, "cause", None) or error
             found.append(RayNode(name, *_room(node), {}, problem=one_line(cause)))
     return found
