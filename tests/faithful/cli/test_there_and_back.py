@@ -96,7 +96,7 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.sparsity.study.study_sparsity": [
         SparsityConfig(("some/one",), OUT),
-        SparsityConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 64_000),
+        SparsityConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4, 64_000),
     ],
     "studies.variants.study.study_variants": [
         VariantsConfig(("some/one",), OUT),
@@ -106,25 +106,27 @@ COMMANDS: dict[str, list[Any]] = {
         SeedsConfig(("-x", "b"), Path("-y"), (Path("-c"),), "-m", own="-o"),
         SeedsConfig(("some/one",), OUT),
         SeedsConfig(
-            ("some/one", "b b/c"), OUT, (A, B), "tiny", "own", 5000, 64, "packed", "cpu", "float32", 3, 2, gaussian_seeds=0,
-            gaussian_steps=7, examples=0,
+            ("some/one", "b b/c"), OUT, (A, B), "tiny", "own", 5000, 64, "packed", "cpu", "float32", 3, 2, 4,
+            gaussian_seeds=0, gaussian_steps=7, examples=0,
         ),
     ],
     "studies.fakes.study.study_fakes": [
         FakesConfig(("some/one",), OUT),
-        FakesConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 64_000, 1, 0.99, 0.3),
+        FakesConfig(
+            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4, 64_000, 1, 0.99, 0.3
+        ),
     ],
     "studies.probes.study.study_probes": [
         ProbesConfig(("some/one",), OUT),
         ProbesConfig(
-            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, ("sst2", "a b.csv:text:label"),
-            "a text", "the label", "max", 5, 6, 2, (1, 2, 3, 9), 7, 1, ("ours", "saebench"),
+            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4,
+            ("sst2", "a b.csv:text:label"), "a text", "the label", "max", 5, 6, 2, (1, 2, 3, 9), 7, 1, ("ours", "saebench"),
         ),
     ],
     "studies.unlearning.study.study_unlearning": [
         UnlearningConfig(("some/one",), OUT),
         UnlearningConfig(
-            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, "own", "b c", "wmdp-bio",
+            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4, "own", "b c", "wmdp-bio",
             "mmlu:anatomy", 300, "letters", (0.1, 0.2), (3,), (2.0,), 0.05,
         ),
     ],
@@ -155,7 +157,7 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.reconstruction.study.study_reconstruction": [
         ReconstructionConfig(("some/one",), OUT),
-        ReconstructionConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, (1, 8)),
+        ReconstructionConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4, (1, 8), 1),
     ],
     "studies.runs.publish.publish_run": [
         PublishConfig(A, "me/it"),

@@ -75,6 +75,7 @@ def test_sixteen_parts_give_the_bytes_of_one_run(tmp_path: Path) -> None:
     join_many(tmp_path, 16, 4000, 2)
 
 
+@pytest.mark.slow
 def test_a_part_that_made_too_few_makes_what_is_printed(tmp_path: Path) -> None:
     whole = generate(config(tmp_path / "one" / "own")).folder
     few = [make_part(tmp_path / str(number), f"{number}/2", (5, 1)) for number in (0, 1)]
@@ -92,6 +93,7 @@ def test_a_part_that_made_too_few_makes_what_is_printed(tmp_path: Path) -> None:
     assert lasting_bytes(out) == lasting_bytes(larger), "a joined corpus grows"
 
 
+@pytest.mark.slow
 def test_bad_parts_are_refused_by_name(tmp_path: Path) -> None:
     parts = [make_part(tmp_path / str(number), f"{number}/2") for number in (0, 1)]
     out = tmp_path / "own"
