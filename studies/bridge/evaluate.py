@@ -21,14 +21,14 @@ from studies.bridge.outside import Evaluation, evaluate_outside, kept_figures
 from studies.bridge.results import rows_of
 from studies.common.config import StudyConfig
 from studies.common.inputs import StudyInput, resolve_input
-from studies.common.panel import load_panel
+from studies.common.panel import Panel, load_panel
 from studies.common.results import Row, Summary, write_results
 from studies.probes.config import held_out_examples, train_examples
 from studies.probes.saebench import balanced_texts
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.probes.tasks.examples import Draw
 from studies.probes.tasks.levels import by_level
-from studies.probes.tasks.packaged import find_tasks
+from studies.probes.tasks.packaged import tasks_of
 from studies.probes.tasks.read import load_task
 from studies.probes.tasks.task import embedded_names
 
@@ -81,14 +81,15 @@ def evaluate_saebench(config: SaeBenchConfig, report: Reporter = silent) -> Eval
     saes = check_saes(found)
     if "absorption" in config.evals:
         absorption_layer(found.hook)
+    tasks = _tasks(config, found) if "sparse_probing" in config.evals else {}
+    panel = load_panel(found, config.tokens) if "core" in config.evals else None
     with folder_lock(config.out), model_folder(found) as folder:
         work = config.out / ".work"
-        tasks = _tasks(config, found) if "sparse_probing" in config.evals else {}
         job = _job(found, folder) | {"tasks": str((work / "tasks.json").resolve()) if tasks else ""}
         job["offline"] = bool(folder) and ("sparse_probing" not in config.evals or bool(tasks))
         evaluations = []
         for name in dict.fromkeys(config.evals):
-            settings, data = _settings(name, config, found, work, tasks)
+            settings, data = _settings(name, config, found, work, tasks, panel)
             evaluations.append(Evaluation(name, settings, digest([data, versions, _identity(found)])))
         summary = found.heading("saebench", config.seed)
         return _evaluate(config, summary, job, evaluations, saes, report)
@@ -153,7 +154,7 @@ def _job(found: StudyInput, folder: str) -> dict[str, Any]:
 
 
 def _settings(
-    name: str, config: SaeBenchConfig, found: StudyInput, work: Path, tasks: Mapping[str, Any]
+    name: str, config: SaeBenchConfig, found: StudyInput, work: Path, tasks: Mapping[str, Any], panel: Panel | None
 ) -> tuple[dict[str, Any], Any]:
     """What an evaluation is told, and all of it that decides its figures; its data is written."""
     if name == "absorption":
@@ -165,7 +166,7 @@ def _settings(
             return settings, settings
         data = write_tasks(tasks, work / "tasks.json")
         return settings | {"dataset_names": list(tasks)}, [settings, data]
-    panel = load_panel(found, config.tokens)
+    assert panel is not None
     rows = panel.rows
     write_rows(rows, work / "rows")
     size = rows_at_once(len(rows))
@@ -196,13 +197,8 @@ def _tasks(config: SaeBenchConfig, found: StudyInput) -> dict[str, Any]:
         config.test_size or held_out_examples(found.device, 0),
     )
     draw, embedded = Draw(*sizes, config.seed, FOLDS), EmbeddedText(lambda: found.tokenizer, found.spec, found.context)
-    data: dict[str, Any] = {}
-    for task in (task for wish in wishes for task in find_tasks(wish)):
-        for one in by_level(load_task(task, draw, embedded)):
-            if one.task.name in data:
-                raise FaithfulError(f"Two tasks are called {one.task.name}; leave one out, or rename its file.")
-            data[one.task.name] = balanced_texts(one)
-    return data
+    data = [one for task in tasks_of(wishes) for one in by_level(load_task(task, draw, embedded))]
+    return {one.task.name: balanced_texts(one) for one in data}
 
 
 def _evaluate(

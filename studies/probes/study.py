@@ -52,7 +52,7 @@ from studies.probes.summary import Entry, ProbesSizes, ProbesStatistics, ProbesS
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.probes.tasks.examples import Draw, TaskData
 from studies.probes.tasks.levels import FINE, by_level
-from studies.probes.tasks.packaged import find_tasks
+from studies.probes.tasks.packaged import tasks_of
 from studies.probes.tasks.read import load_task
 from studies.probes.tasks.task import embedded_names, hub_names
 from studies.probes.words import FORMAT as WORDS_FORMAT
@@ -78,12 +78,12 @@ def study_probes(config: ProbesConfig, report: Reporter = silent) -> Done:
     are sparse.
 
     Raises:
-        FaithfulError: settings that make no probe; what `resolve_input`, `find_tasks`, `load_task` and `load_panel` refuse.
+        FaithfulError: settings that make no probe; what `resolve_input`, `tasks_of`, `load_task` and `load_panel` refuse.
     """
     _refuse(config)
     found = resolve_input(config)
+    study = _Probes(config, found, report)
     with folder_lock(config.out):
-        study = _Probes(config, found, report)
         summary = study.run()
         write_results(config.out, summary, study.rows())
         probe_figures.draw(summary, config.out / "figures")
@@ -213,13 +213,11 @@ class _Probes:
         draw = Draw(config.train_size or sizes[0], config.test_size or sizes[1], config.seed, config.folds)
         is_tiny = Path(self.found.spec.source) == tiny_path()
         wishes = config.tasks or tuple(embedded_names() if is_tiny else hub_names())
-        tasks = [task for wish in wishes for task in find_tasks(wish, config.text_column, config.label_column)]
+        tasks = tasks_of(wishes, config.text_column, config.label_column)
         data: dict[str, TaskData] = {}
         for done, task in enumerate(tasks):
-            for one in by_level(load_task(task, draw, self.embedded, config.out / "tasks")):
-                if one.task.name in data:
-                    raise FaithfulError(f"Two tasks are called {one.task.name}; leave one out, or rename its file.")
-                data[one.task.name] = one
+            of_levels = by_level(load_task(task, draw, self.embedded, config.out / "tasks"))
+            data |= {one.task.name: one for one in of_levels}
             self.report(Progress("tasks", done + 1, len(tasks), "tasks"))
         return data
 

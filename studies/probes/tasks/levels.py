@@ -43,6 +43,11 @@ def coarse_of(labels: tuple[str, ...]) -> list[str]:
     return [label.partition(MARK)[0] for label in labels]
 
 
+def names_of(task: Task) -> list[str]:
+    """What those are called that a task is probed as: itself, or its two levels."""
+    return [task.name] if task.coarse is None else [task.name + COARSE, task.name + FINE]
+
+
 def by_level(data: TaskData) -> list[TaskData]:
     """A task as those that are probed: itself, or one for each of its two levels, of the same texts.
 
@@ -63,12 +68,12 @@ def by_level(data: TaskData) -> list[TaskData]:
     def raised(side: Examples) -> Examples:
         return replace(side, y=place[side.y])
 
-    name = data.task.name
+    rough, fine = names_of(data.task)
     coarse = replace(
         data,
-        task=replace(data.task, name=name + COARSE),
+        task=replace(data.task, name=rough),
         labels=names,
         train=raised(data.train),
         test=raised(data.test),
     )
-    return [coarse, replace(data, task=replace(data.task, name=name + FINE))]
+    return [coarse, replace(data, task=replace(data.task, name=fine))]

@@ -4,7 +4,8 @@
 and `sae-probes:*` all of those that have classes.
 """
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.packages import package_files
 from faithful.base.suggest import did_you_mean
 from generation.files.text_files import TextFiles
-from studies.probes.tasks.levels import MARK
+from studies.probes.tasks.levels import MARK, names_of
 from studies.probes.tasks.task import PACKAGE, Task, find_task
 
 BENCHMARK = "sae-probes"
@@ -48,6 +49,19 @@ def find_tasks(wish: str, text: str | None = None, label: str | None = None) -> 
     if task.kind == PACKAGE:
         packaged_files(task)
     return [task]
+
+
+def tasks_of(wishes: Iterable[str], text: str | None = None, label: str | None = None) -> list[Task]:
+    """The tasks that wishes stand for, see `find_tasks`.
+
+    Raises:
+        FaithfulError: two of one name, and what `find_tasks` refuses.
+    """
+    tasks = [task for wish in wishes for task in find_tasks(wish, text, label)]
+    counts = Counter(name for task in tasks for name in names_of(task))
+    if twice := [name for name in counts if counts[name] > 1]:
+        raise FaithfulError(f"Two tasks are called {twice[0]}; leave one out, or rename its file.")
+    return tasks
 
 
 def packaged_files(task: Task) -> list[Path]:

@@ -38,7 +38,7 @@ from studies.probes.tasks.examples import (
     text_hash,
     to_json,
 )
-from studies.probes.tasks.levels import joined
+from studies.probes.tasks.levels import by_level, joined
 from studies.probes.tasks.packaged import packaged_files, packaged_rows
 from studies.probes.tasks.task import EMBEDDED, FILES, HUB, PACKAGE, Task, embedded_names
 
@@ -62,7 +62,8 @@ def load_task(task: Task, draw: Draw, embedded: EmbeddedText, folder: Path | Non
         folder: where drawn examples are kept; None keeps none.
 
     Raises:
-        FaithfulError: the Hub or a file cannot be read, a column or the labels are missing, a class has too few examples.
+        FaithfulError: the Hub or a file cannot be read, a column or the labels are missing, a class has too few examples;
+            and what `by_level` refuses.
     """
 
     def draw_anew() -> KeptTask:
@@ -71,6 +72,7 @@ def load_task(task: Task, draw: Draw, embedded: EmbeddedText, folder: Path | Non
         else:
             data = _packaged(task, draw) if task.kind == PACKAGE else _labelled(task, draw)
         refuse_too_few(data, draw)
+        by_level(data)  # refuses levels that are none, before anything is kept
         return to_json(data)
 
     if folder is None:

@@ -104,8 +104,8 @@ def test_another_penalty_is_refused(config: SaeBenchConfig) -> None:
 
 def test_two_tasks_of_one_name_are_refused(config: SaeBenchConfig) -> None:
     with pytest.raises(FaithfulError, match="Two tasks are called texts"):
-        evaluate_saebench(replace(config, tasks=config.tasks * 2))
-    assert jobs_of(config.python) == []
+        evaluate_saebench(replace(config, tasks=config.tasks * 2, out=config.out / "other"))
+    assert jobs_of(config.python) == [] and not (config.out / "other").exists()
 
 
 def test_what_only_named_tasks_take_is_refused_for_saebench_s_own_sets(

@@ -253,7 +253,16 @@ def test_a_corpus_without_held_out_text_is_refused_before_anything_is_read(
 def test_two_tasks_of_one_name_are_refused(run: Path, tmp_path: Path) -> None:
     tasks = (f"{run / 'easy'}.csv:text:label",) * 2
     with pytest.raises(FaithfulError, match="Two tasks are called easy"):
-        study_probes(configured(run, tmp_path, tasks=tasks))
+        study_probes(configured(run, tmp_path / "out", tasks=tasks))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_task_whose_levels_are_none_leaves_nothing(run: Path, tmp_path: Path) -> None:
+    rows = [{"text": f"text {at}", "topic": "art", "part": ("music", "film")[at % 2]} for at in range(200)]
+    table = write_csv(tmp_path / "topics.csv", rows)
+    with pytest.raises(FaithfulError, match="coarse level of the task topics has one class"):
+        study_probes(configured(run, tmp_path / "out", tasks=(f"{table}:text:topic/part",)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_where_every_task_is_at_its_ceiling_nothing_is_concluded(run: Path, studied: Done, tmp_path: Path) -> None:
