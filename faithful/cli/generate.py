@@ -1,5 +1,6 @@
 """`faithful generate`, and `faithful corpus join` of what it made in parts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -139,11 +140,17 @@ def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any) -> None:
     if plan.note:
         say(plan.note)
     if part:
-        say(
-            array_line(
-                command_line(config), part.place, gpus=plan.workers if plan.device != "cpu" else 0, seconds=plan.seconds
-            )
-        )
+        say(_array_line(config, part, plan))
+
+
+def _array_line(config: Any, part: Any, plan: Any) -> str:
+    """The line for SLURM of all parts, of the commit that a branch of the Hub stands at; a sentence where there is none."""
+    if config.out:
+        return "With --out each part needs a folder of its own; without it --dry-run prints the line for all of them."
+    if config.revision and not plan.revision.startswith("sha256:"):
+        config = replace(config, revision=plan.revision)
+    gpus = plan.workers * (config.tensor_parallel or 1) if plan.device != "cpu" else 0
+    return array_line(command_line(config), part.place, gpus, plan.seconds)
 
 
 def _summary(folder: Path) -> None:

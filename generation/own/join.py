@@ -1,5 +1,6 @@
 """`faithful corpus join`: the corpus of the parts that `faithful generate --part` made, byte for byte as one run makes it."""
 
+import re
 import shutil
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +22,7 @@ from faithful.store.corpus_part import PartManifest, read_part
 from generation.cards.describe import describe
 from generation.cards.made_by import made_by
 from generation.configs.generate import GenerateConfig, JoinConfig
-from generation.own.part import at_least
+from generation.own.part import DEVIATIONS, at_least
 from generation.writing.identity import spec_of
 from generation.writing.job import CorpusJob, CorpusResult, run_job
 from generation.writing.recorded import flat, open_corpus, refuse_other_identity
@@ -30,6 +31,9 @@ from generation.writing.splits import largest_requested
 
 Found = dict[int, list[tuple[Path, Shard]]]
 """Shards of a split by their numbers, each in all the folders that have it."""
+
+FAR = 10**12
+"""Samples of a corpus so large that the certainty of its tokens depends on those seen alone."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,13 @@ class _Join(CorpusJob):
         found = {split: _found(self.parts, split) for split in SPLITS}
         self._refuse_gaps(found)
         self.taken = {split: self._prefix(found[split], self.wanted[split]) for split in SPLITS}
+        for split, taken in self.taken.items():
+            for shard in self.manifest.shards[split][len(taken) :]:
+                if not is_intact(self.folder, shard):
+                    raise FaithfulError(
+                        f"{self.folder / shard.file} is missing or damaged, and these parts were asked for fewer tokens"
+                        " than reach it; give the parts more --tokens and join again, or join into another --out."
+                    )
 
     def keeps(self, error: Exception, was_empty: bool) -> bool:
         return True
@@ -84,7 +95,7 @@ class _Join(CorpusJob):
         manifest, spec = self.manifest, spec_of(self.manifest)
         tokenizer = load_tokenizer(spec.files, spec.hub_revision())
         manifest.requested = largest_requested(manifest, self.wanted)
-        everything = sum(map(len, self.taken.values()))
+        everything, changed = sum(map(len, self.taken.values())), False
         for split, taken in self.taken.items():
             there = manifest.shards[split]
             for number, one in enumerate(taken):
@@ -100,8 +111,9 @@ class _Join(CorpusJob):
                 there[number:] = [shard, *there[number + 1 :]]
                 manifest.certificate = manifest.statistics = None
                 write_manifest(self.folder, manifest)
+                changed = True
                 report(Progress("joining", number + 1, everything, "shards"))
-        return True
+        return changed
 
     def finish(self, report: Reporter) -> bool:
         return describe(self.folder, self.config.certify_tokens, report, device=self.config.device)
@@ -159,12 +171,17 @@ class _Join(CorpusJob):
         )
 
     def _size(self, found: Found, of_train: Found, wanted: int) -> int:
-        """How many shards the corpus has; those between others count with the mean of others, those after them cautiously."""
+        """How many shards the corpus has; those between others count with the mean of others, those after them cautiously.
+
+        The caution is dropped where so few samples are seen that it takes half of any number of tokens, or all.
+        """
         rows, last = self.first.identity["engine"]["shard_rows"], max(found, default=-1)
         seen = [shards[0][1] for shards in (of_train or found).values()]
+        is_vague = bool(seen) and at_least(FAR, seen) < at_least(FAR, seen, 0) / 2
+        deviations = 0 if is_vague else DEVIATIONS
         known = between = after = 0
         for number in count():
-            estimate = at_least(between, seen, 0) + at_least(after, seen) if seen else 0
+            estimate = at_least(between, seen, 0) + at_least(after, seen, deviations) if seen else 0
             if known + estimate >= wanted or (not seen and number):
                 return number
             if number in found:
@@ -180,9 +197,21 @@ class _Join(CorpusJob):
         if folder := folders.get(part):
             shards = ",".join(map(str, sizes.values()))
             return f"`{command_line(GenerateConfig(out=folder), part=part, shards=shards)}`"
-        beside = next(iter(self.parts)).parent / f"part-{part.number}-of-{part.of}"
-        wanted = {"tokens": self.wanted["train"], "held_out": self.wanted["test"]}
-        return f"`{command_line(replace(cast(GenerateConfig, made_by(self.first)), out=beside, **wanted), part=part)}`"
+        config = replace(
+            cast(GenerateConfig, made_by(self.first)),
+            out=self._beside(part),
+            tokens=self.wanted["train"],
+            held_out=self.wanted["test"],
+        )
+        return f"`{command_line(config, part=part)}`"
+
+    def _beside(self, part: Part) -> Path:
+        """A folder for another part, named as its sibling is where that has its number in its name."""
+        folder, place = next(iter(self.parts)), self.first.place
+        named = re.compile(rf"(?<!\d){place.number}(-of-{place.of})(?!\d)")
+        if not named.search(folder.name):
+            return folder.parent / f"own-{part.number}-of-{part.of}"
+        return folder.parent / named.sub(rf"{part.number}\1", folder.name)
 
 
 def _refuse_others(parts: dict[Path, PartManifest]) -> None:

@@ -67,7 +67,8 @@ class PartSchedule(SplitSchedule):
         wish: which part.
         wanted: tokens of the whole corpus.
         told: shards of the whole corpus, where they are known.
-        seen: shards whose samples say how long those of this split are; by default those that are made here.
+        seen: shards whose samples say how long those of this split are, besides those that are made here. Only these
+            grow in number, and with it what is certain: judged by a fixed number no corpus might be long enough.
         common: as in `SplitSchedule`, from `domain` on without `target`.
     """
 
@@ -85,8 +86,10 @@ class PartSchedule(SplitSchedule):
         number = self.shard_number(shards)
         if self.told is not None:
             return number >= self.told
-        seen = self.seen or self.shards
-        return bool(seen) and at_least(number * self.settings.shard_rows, seen) >= self.wanted
+        seen, rows = [*self.seen, *self.shards], number * self.settings.shard_rows
+        if shards > len(self.shards):  # Planned ahead by the mean: cautiously it may be that no number is enough.
+            return (at_least(rows, seen, 0) if seen else rows * self.mean_tokens) >= self.wanted
+        return bool(seen) and at_least(rows, seen) >= self.wanted
 
     def shard_number(self, place: int) -> int:
         """Number in the corpus."""

@@ -67,3 +67,10 @@ def test_an_unknown_model_offline_says_what_to_do() -> None:
     said = refused("generate", "--model", "someone/nothing")
     assert "someone/nothing" in said
     assert "faithful models" in said or "offline" in said
+
+
+def test_the_line_for_all_parts_has_all_gpus_of_a_job() -> None:
+    words = ["generate", "--model", "pythia-2.8b", "--part", "0/16", "--dry-run", "--assume", "h100"]
+    said = call(*words, "--workers", "2", "--tensor-parallel", "2", "--revision", "0123abc").output
+    assert "--gpus=4" in said and "--revision 0123abc" in said
+    assert "sbatch" not in call(*words, "--out", "own").output, "all parts in one folder"

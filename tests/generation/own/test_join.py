@@ -1,23 +1,25 @@
 """Parts, joined: the bytes of one run, or a sentence that names what is wrong."""
 
+import math
 import random
 import re
 import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
 from faithful.cli import app
-from faithful.store.corpus import read_manifest, write_manifest
+from faithful.store.corpus import Shard, read_manifest, write_manifest
 from faithful.store.corpus_part import read_part
 from generation.configs.generate import JoinConfig
 from generation.own import generate as generating
 from generation.own.generate import generate
-from generation.own.join import join
+from generation.own.join import _Join, join
 from tests.command import lasting_bytes
 from tests.generation.own.parts import config, draw_here, make_part
 
@@ -60,7 +62,7 @@ def join_many(tmp_path: Path, of: int, tokens: int, seed: int) -> None:
     sentence = what_is_lacking(out, *parts)
     assert f"--part {order[-1]}/{of}" in sentence and sentence.count("--part") == 1, sentence
     do_what_is_printed(sentence)
-    beside = parts[0].parent / f"part-{order[-1]}-of-{of}"
+    beside = parts[0].parent / f"own-{order[-1]}-of-{of}"
     joined(out, *parts, beside)
     assert lasting_bytes(out) == lasting_bytes(whole), "certificate, card and manifest too"
     assert not join(JoinConfig((*parts, beside), out)).changed
@@ -91,6 +93,29 @@ def test_a_part_that_made_too_few_makes_what_is_printed(tmp_path: Path) -> None:
     larger = generate(config(whole, 1400)).folder
     joined(out, *grown)
     assert lasting_bytes(out) == lasting_bytes(larger), "a joined corpus grows"
+
+
+@pytest.mark.parametrize("wanted", [300, 10**6])
+def test_how_many_shards_there_are_is_said_whatever_the_lengths_are(wanted: int) -> None:
+    skewed = Shard("data/part-00000.parquet", 0, 50, 1170, 1, "s", {"lengths": {"3": 49, "1023": 1}})
+    job = SimpleNamespace(first=SimpleNamespace(identity={"engine": {"shard_rows": 50}}))
+    found = {0: [(Path(), skewed)]}
+    assert _Join._size(job, found, found, wanted) == math.ceil(wanted / 1170)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_what_is_damaged_beyond_the_parts_is_refused(tmp_path: Path) -> None:
+    few = [make_part(tmp_path / f"few-{number}-of-2", f"{number}/2") for number in (0, 1)]
+    many = [make_part(tmp_path / f"many-{number}-of-2", f"{number}/2", tokens=1400) for number in (0, 1)]
+    assert "many-1-of-2 " in what_is_lacking(tmp_path / "own", many[0]), "named as its sibling is"
+    out = joined(tmp_path / "own", *many)
+    (out / read_manifest(out).shards["train"][-1].file).write_bytes(b"")
+    with pytest.raises(
+        FaithfulError, match=r"part-\d+.parquet is missing or damaged, and these parts were asked for fewer"
+    ):
+        joined(out, *few)
+    assert join(JoinConfig(tuple(many), out, certify_tokens=300)).changed
+    assert not join(JoinConfig(tuple(few), out, certify_tokens=300)).changed
 
 
 @pytest.mark.slow

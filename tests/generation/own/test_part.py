@@ -3,6 +3,7 @@
 import math
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,26 @@ def test_parts_that_are_told_the_number_of_shards_make_exactly_these() -> None:
 def test_held_out_samples_are_judged_by_those_of_the_training_split() -> None:
     seen = tuple(shard_of(number) for number in range(40))
     assert [drawn(Part(number, 4), 60, None, seen) for number in range(4)] == [[0], [1], [2], []]
+
+
+SKEWED = Shard("data/part-00000.parquet", 0, 50, 49 * 3 + 1023, 1, "s", {"lengths": {"3": 49, "1023": 1}})
+"""Of samples so different that 50 of them say nothing of many others for certain."""
+
+
+@pytest.mark.parametrize("of", [1, 4])
+def test_a_part_ends_whatever_the_lengths_are(of: int) -> None:
+    settings = replace(SETTINGS, shard_rows=50)
+    schedule = PartSchedule("test", PartWish(Part(0, of)), 5000, None, [SKEWED], "eval", 7, settings, [], [], [], 23.4)
+    while not schedule.done and len(schedule.shards) < 1000:
+        schedule.shards.append(SKEWED)
+    assert len(schedule.shards) * of * SKEWED.tokens >= 5000 and len(schedule.shards) < 100
+
+
+def test_no_more_shards_are_open_than_the_mean_says() -> None:
+    for seen in ([], [SKEWED]):
+        settings = replace(SETTINGS, shard_rows=50)
+        schedule = PartSchedule("train", PartWish(Part(0, 4)), 9000, None, seen, "train", 7, settings, [], [], [], 23.4)
+        assert sum(schedule.next_range() is not None for _ in range(50)) == 2, "0 and 4 of 8 shards"
 
 
 def test_the_estimate_holds_but_for_four_standard_deviations() -> None:
