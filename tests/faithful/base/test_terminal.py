@@ -127,7 +127,7 @@ class TestOutput:
 
 
 def ask(*arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    kwargs = {"capture_output": True, "text": True, "timeout": 120} | kwargs
+    kwargs = {"capture_output": True, "text": True, "timeout": 300} | kwargs
     return subprocess.run([sys.executable, "-m", "faithful", *arguments], check=False, **kwargs)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from html import unescape
@@ -186,7 +187,8 @@ def test_help_names_every_setting_with_its_default(name: str) -> None:
         "reconstruction": ["ks (1,2,4): Divisors of k"],
     }
     assert all(one in settings for one in [*expected[name], "context: ", "layout: "])
-    assert not any(one in settings for one in ("device", "seed: ", "saes: ", "own: "))
+    assert "panel_seed: " in settings
+    assert not any(re.search(rf"\b{one}\b", settings) for one in ("device", "seed:", "saes:", "own:"))
 
 
 @pytest.mark.parametrize(

@@ -24,15 +24,18 @@ def test_fakes_read_the_panel_nine_times_and_the_noise_three_times(
     assert tokens_of("fakes", tmp_path, device, **{"studies.fakes.noise_tokens": "1k"}) == 9 * panel + 3_000
 
 
-@pytest.mark.parametrize(("device", "texts"), [("cpu", 656), ("cuda", 4_000)])
-def test_probes_read_training_and_test_examples_of_every_task(device: str, texts: int, tmp_path: Path) -> None:
-    assert tokens_of("probes", tmp_path, device) == 4 * texts * 128
+@pytest.mark.parametrize(("device", "texts", "panel"), [("cpu", 656, 30_000), ("cuda", 4_000, 200_000)])
+def test_probes_read_the_examples_of_every_task_and_for_their_starts_the_panel(
+    device: str, texts: int, panel: int, tmp_path: Path
+) -> None:
+    assert tokens_of("probes", tmp_path, device) == 4 * texts * 128 + panel
+    assert tokens_of("probes", tmp_path, device, **{"studies.probes.controls": "0"}) == 4 * texts * 128
     changes = {
         "studies.probes.train_size": "100",
         "studies.probes.test_size": "50",
         "studies.probes.tasks": "sst2,cola",
     }
-    assert tokens_of("probes", tmp_path, device, **changes) == 2 * 150 * 128
+    assert tokens_of("probes", tmp_path, device, **changes) == 2 * 150 * 128 + panel
 
 
 def test_the_seed_study_trains_on_gaussian_activations_too(tmp_path: Path) -> None:
@@ -66,7 +69,10 @@ def test_probes_are_fitted_on_the_cpu_on_any_device(tmp_path: Path) -> None:
     assert 100 < once < 3600
     assert seconds_of("probes", tmp_path, **{"studies.probes.tasks": "sst2,cola"}) == pytest.approx(once / 2, rel=0.1)
     assert seconds_of("probes", tmp_path, **{"studies.probes.train_size": "8k"}) == pytest.approx(4 * once, rel=0.2)
-    assert seconds_of("probes", tmp_path, seeds="0-2") == pytest.approx(once / 2, rel=0.1)
+    alone: dict[str, Any] = {"studies.probes.controls": "0"}
+    of_all = seconds_of("probes", tmp_path, **alone)
+    assert of_all < once, "the untrained starts are fitted too"
+    assert seconds_of("probes", tmp_path, seeds="0-2", **alone) == pytest.approx(of_all / 2, rel=0.1)
 
 
 def test_the_demo_is_forecast_in_minutes(tmp_path: Path) -> None:
