@@ -2,6 +2,19 @@
 
 Each RUN is a finished run with a grid of variants and `faithful study variants` over it: `faithful run variants` on the
 embedded model, and a run of its own on another. The page is made of that study's summary and the run's records alone.
+
+The run on SmolLM2 has the corpora own, wiki and c4 of `make real` in runs/smollm2/corpora, and is made by
+
+    faithful train --corpus runs/smollm2/corpora/own --out runs/smollm2/saes --seeds 0-5 --layer 15 --d-sae 1152 --k 32 \\
+        --variant topk,standard,compression,sharing,orthogonal,correlation,frozen-decoder \\
+        --lr 3e-3 --batch 128 --context 128 --tokens 24k --eval-tokens 2k
+    faithful study seeds smollm2 --tokens 4k --set gaussian_seeds=2 --set gaussian_steps=100
+    faithful study sparsity smollm2 --tokens 4k
+    faithful study reconstruction smollm2 --tokens 2k --set ks=1
+    faithful study fakes smollm2 --tokens 4k --set noise_tokens=8k
+    faithful study probes smollm2 --tokens 4k --task real:film --task real:bbc --set train_size=256 --set test_size=200 \\
+        --set ks=1,10 --set curve_points=2
+    faithful study variants smollm2
 """
 
 import argparse
@@ -24,8 +37,9 @@ INTRODUCTION = """# The founding variants on language models
 Made by `benchmarks/variants_models_page.py`. The four founding records describe variants of the SAE whose trainings never
 ran, with tables of evaluations that show nothing. Here they are trained (`compression` is 000, `sharing` 001, `orthogonal`
 002, `correlation` 003), beside TopK, ReLU with L1 (`standard`) and SAEs that learn only in part (`frozen-decoder`,
-`soft-frozen`, `frozen-encoder`), and measured by everything that the run's studies measure. [variants.md](variants.md) has
-the same on known truth, [metrics.md](metrics.md) what each figure means. Intervals are 95 %, over init seeds. A figure by
+`soft-frozen`, `frozen-encoder`), and measured by everything that the run's studies measure (the script has the commands).
+[variants.md](variants.md) has the same on known truth, [metrics.md](metrics.md) what each figure means.
+Intervals are 95 %, over init seeds. A figure by
 which a frozen control does as well as TopK is no measure of quality."""
 
 
@@ -50,11 +64,13 @@ def _of_run(run: RunFound) -> Iterable[str]:
     """What one run says."""
     summary: Any = read_summary(run.folder / "studies" / "variants" / SUMMARY)
     sizes, hours = summary["sizes"], sum(run.steps.values()) / 3600
+    on = ", ".join(dict.fromkeys(sae.corpus for sae in run.saes))
+    took = f"; the whole run took {hours:.1f} hours beside other work" if hours else ""
     tokens = sorted({sae.identity["tokens"] for sae in run.saes})
     yield f"## {run.model['name']}"
     yield (
-        f"{sizes['saes']} SAEs of {', '.join(corpus.name for corpus in run.corpora)} × {sizes['seeds']} init seeds, each"
-        f" trained on {tokens[0]:,} tokens at {summary['hook']}; the whole run took {hours:.1f} hours beside other work."
+        f"{sizes['saes']} SAEs of {on} × {sizes['seeds']} init seeds, each"
+        f" trained on {tokens[0]:,} tokens at {summary['hook']}{took}."
         f" {' '.join([*STUDY.notes(summary), *STUDY.warnings(summary)])}"
     )
     led = [one for one in summary["contrasts"] if one["headline"]]
