@@ -13,7 +13,7 @@ PLACEHOLDERS = {
     "TASK": "[^:]+",
     "INPUT": "(h|f|h_hat|start)",
     "SIDE": "(train|test)",
-    "CONTROL": "(shuffled|unigram|permuted_model|untrained|permuted decoder|untrained start)",
+    "CONTROL": "(shuffled|unigram|permuted_model|untrained|permuted decoder|untrained start|oracle)",
     "C": "(random|permuted|untrained)",
     "P": r"\d+",
     "K": r"\d+",

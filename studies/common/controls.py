@@ -9,7 +9,8 @@ A study that measures trained SAEs measures its controls in the same way and han
 
 The rule (`studies.statistics.sentences.standing`): a control is as good or better where the trained SAEs are not ahead in the
 mean over seeds, and the figure is no measure of quality there. Where they are, but the 95 % interval of their paired
-difference reaches 0, they are not shown to be better, which more seeds may do. A study does no more: its table of controls
+difference reaches 0, they are not shown to be better, which more seeds may do. Where the truth is known it stands beside
+them as `ORACLE`, which they must not be ahead of. A study does no more: its table of controls
 (`Study.tables`) and what the terminal and the report say of them (`Study.cautions`) are read off `summary["beside"]`.
 """
 

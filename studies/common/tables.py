@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from studies.statistics.numbers import NONE, fixed, p_of, span
-from studies.statistics.sentences import AS_GOOD, NOT_SHOWN, standing
+from studies.statistics.sentences import ABOVE_TRUTH, AS_GOOD, NOT_SHOWN, ORACLE, standing
 
-MARKS = {AS_GOOD: "\u00a0‡", NOT_SHOWN: "\u00a0†"}
+MARKS = {AS_GOOD: "\u00a0‡", NOT_SHOWN: "\u00a0†", ABOVE_TRUTH: "\u00a0§"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def control_tables(summary: Mapping[str, Any]) -> list[Table]:
         found[one["control"]] = plus_minus(of["value"], of["ci95"]) + MARKS.get(standing(one), "")
     names = list(dict.fromkeys(name for found in rows.values() for name in found))
     title = "Trained SAEs and their controls, 95 % interval over seeds; " + "; ".join(
-        f"{mark.strip()}: {state}" for state, mark in MARKS.items()
+        f"{mark.strip()}: {state}" for state, mark in MARKS.items() if state != ABOVE_TRUTH or ORACLE in names
     )
     cells = [(*place, *(found.get(name, NONE) for name in names)) for place, found in rows.items()]
     return [Table(title, ("metric", "corpus", *names), cells)] if rows else []

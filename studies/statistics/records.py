@@ -55,8 +55,8 @@ class Contrast(Difference, total=False):
 class Beside(TypedDict):
     """A figure of the trained SAEs of a corpus beside that of a control; see `studies.common.controls.beside`.
 
-    `trained` and `of_control` are a `Figure` each; `ahead` is by how much the trained ones are better, with its interval;
-    what follows from it says `studies.statistics.sentences.standing`.
+    `trained` and `of_control` are a `Figure` each; `ahead` is by how much the trained ones are better, with its interval
+    (below 0 for the oracle, the truth itself); what follows from it says `studies.statistics.sentences.standing`.
     """
 
     metric: str

@@ -14,12 +14,20 @@ ONE_BY_ONE = "; one by one: "
 SIGNIFICANT = (DIFFERS, DIFFERS_LITTLE)
 
 AS_GOOD, NOT_SHOWN, BEHIND = "as good or better here", "the trained are not shown to be better", "behind"
+ORACLE = "oracle"
+"""The control that nothing may exceed: the truth itself, where it is known."""
+ABOVE_TRUTH, BELOW_TRUTH = "the trained are better than the truth", "below the truth"
+ROUNDING = 1e-9
 
 
 def standing(one: Mapping[str, Any]) -> str:
     """How a control stands to the trained SAEs, of an entry of `summary["beside"]`: `AS_GOOD` where these are not ahead in
-    the mean, `NOT_SHOWN` where they are and the interval reaches 0, else `BEHIND`, also where too few seeds leave none.
+    the mean, `NOT_SHOWN` where they are and the interval reaches 0, else `BEHIND`, also where too few seeds leave none. To
+    the oracle it is the trained SAEs that stand: `ABOVE_TRUTH` where they are ahead in the mean, by more than rounding, else
+    `BELOW_TRUTH`.
     """
+    if one["control"] == ORACLE:
+        return ABOVE_TRUTH if (one["ahead"] or 0) > ROUNDING else BELOW_TRUTH
     if one["ahead"] is None:
         return BEHIND
     if one["ahead"] <= 0:
@@ -28,11 +36,11 @@ def standing(one: Mapping[str, Any]) -> str:
 
 
 def not_told_apart(summary: Mapping[str, Any]) -> list[str]:
-    """Metrics by which a control scores as well as or better than trained SAEs, a sentence each; and those by which trained
-    SAEs are ahead of a control, but not beyond their seeds' noise."""
-    found: dict[str, dict[str, dict[str, list[str]]]] = {AS_GOOD: {}, NOT_SHOWN: {}, BEHIND: {}}
+    """Metrics by which a control scores as well as or better than trained SAEs, a sentence each; those by which these are
+    ahead of a control, but not beyond their seeds' noise; and those by which they are ahead of the truth."""
+    found: dict[str, dict[str, dict[str, list[str]]]] = {}
     for one in summary.get("beside", ()):
-        of = found[standing(one)].setdefault(one["metric"], {})
+        of = found.setdefault(standing(one), {}).setdefault(one["metric"], {})
         seeds = counted(min(one["trained"]["seeds"], one["of_control"]["seeds"]), "seed")
         corpus = f"{one['corpus']} ({seeds})" if standing(one) == NOT_SHOWN else one["corpus"]
         of.setdefault(one["control"], []).append(corpus)
@@ -40,10 +48,11 @@ def not_told_apart(summary: Mapping[str, Any]) -> list[str]:
         AS_GOOD: "By {metric} a control scores as well as the trained SAEs or better ({who}): it is no measure of quality"
         " here.",
         NOT_SHOWN: "By {metric} trained SAEs are ahead of a control, but are not shown to be better: {who}.",
+        ABOVE_TRUTH: "By {metric} trained SAEs score better than the truth itself ({who}): it is no measure of quality here.",
     }
     told = []
     for state, words in said.items():
-        for metric, of in found[state].items():
+        for metric, of in found.get(state, {}).items():
             who = "; ".join(f"{one} on {listed(corpora)}" for one, corpora in of.items())
             told.append(words.format(metric=metric, who=who))
     return told

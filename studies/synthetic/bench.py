@@ -22,8 +22,9 @@ from faithful.training.identity import ALGORITHM
 from studies.common.cache import ResultCache
 from studies.common.controls import PERMUTED, UNTRAINED, permuted_sae, untrained_topk
 from studies.statistics.records import Measures
+from studies.statistics.sentences import ORACLE
 from studies.synthetic.config import HIGHER, SyntheticConfig
-from studies.synthetic.evaluate import evaluate
+from studies.synthetic.evaluate import evaluate, evaluate_oracle
 from studies.synthetic.plan import Arm
 from studies.synthetic.recovery import agreement, rows_of
 from studies.synthetic.truths import EVALUATION, PIECE, TRAINING, Truth, make_truth
@@ -94,7 +95,7 @@ class Bench:
 
     def run(self, jobs: Sequence[Job], report: Reporter) -> int:
         """Do the jobs that are not done, and say how many were."""
-        left = [job for job in jobs if self._missing(job) or not self._has_pairs(job)]
+        left = [job for job in jobs if self._missing(job) or not self._has_pairs(job) or not self._oracle(job)]
         share = share_of("cpu", self.config.workers, threads=1)
         with Crew(Bench.work, self, self.config.workers, share, "study") as crew:
             crew.run(left, report)
@@ -114,6 +115,11 @@ class Bench:
         rows = {seed: rows_of(self._kept(job, seed)["rows"].float(), truth) for seed in self.config.seeds}
         for one, other in self.pairs:
             self.cache.once(partial(agreement, rows[one], rows[other]), *self.key(job, one, other))
+        self.cache.once(partial(self._measure_oracle, job, truth), *self._oracle_key(job))
+
+    def _measure_oracle(self, job: Job, truth: Truth) -> Measures:
+        features = torch.cat(list(truth.features(EVALUATION, self.config.tokens)))
+        return _of_control(ORACLE, evaluate_oracle(truth, features).figures)
 
     def _measure(self, job: Job, stack: Stack, cell: int) -> None:
         held, seed = self.hold(job), stack.config.init_seeds[cell]
@@ -152,8 +158,8 @@ class Bench:
         )
 
     def figures(self, job: Job, seed: int) -> Measures:
-        """Figures of one SAE."""
-        return dict(self._kept(job, seed)["figures"])
+        """Figures of one SAE; of topk with those of its controls, the truth itself among them."""
+        return dict(self._kept(job, seed)["figures"]) | (self._oracle(job) if job.arm.label == DEFAULT else {})
 
     def pair(self, job: Job, one: int, other: int) -> Measures:
         """Figures of two SAEs of a job, in any order."""
@@ -170,6 +176,12 @@ class Bench:
 
     def _missing(self, job: Job) -> tuple[int, ...]:
         return tuple(seed for seed in self.config.seeds if not self.cache.has_tensors(*self.key(job, seed)))
+
+    def _oracle(self, job: Job) -> Measures:
+        return self.cache.get(*self._oracle_key(job)) or {}
+
+    def _oracle_key(self, job: Job) -> tuple[Any, ...]:
+        return (ORACLE, job.truth, job.truth_seed, self.config.d_in, self.config.tokens)
 
     def _has_pairs(self, job: Job) -> bool:
         return all(self.pair(job, *pair) for pair in self.pairs)
@@ -193,12 +205,14 @@ def of_controls(sae: Autoencoder, seed: int, held: Held) -> Measures:
     """`METRIC:CONTROL`: what the controls of a trained SAE with so many latents for each token have on its truth."""
     start = untrained_topk(seed, sae.d_sae, sae.k or 0, held.x.mean(0))
     made = {PERMUTED: permuted_sae(sae, seed), UNTRAINED: start}
-    return {
-        f"{metric}:{name}": value
-        for name, one in made.items()
-        for metric, value in evaluate(one, held.truth, held.features).figures.items()
-        if metric in HIGHER
-    }
+    found: Measures = {}
+    for name, one in made.items():
+        found |= _of_control(name, evaluate(one, held.truth, held.features).figures)
+    return found
+
+
+def _of_control(name: str, figures: Measures) -> Measures:
+    return {f"{metric}:{name}": figures[metric] for metric in HIGHER}
 
 
 def _given(kept: Any, checkpoint: object) -> Any:

@@ -1,5 +1,6 @@
-"""One SAE on fresh tokens of the truth that it was trained on."""
+"""One SAE on fresh tokens of the truth that it was trained on, and the truth itself in its place."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -33,14 +34,29 @@ def evaluate(sae: Autoencoder, truth: Truth, features: Tensor) -> Evaluated:
     `fvu` is Σ‖x − x̂‖² / Σ‖x − mean(x)‖², `l0` how many latents fire at once, `dead` how many of all never did here.
     """
     x = features @ truth.vectors
-    fires, missed = torch.empty(len(x), sae.d_sae, dtype=torch.bool), 0.0
-    for start in range(0, len(x), PIECE):
-        part = slice(start, start + PIECE)
-        codes = sae.encode(x[part])
+    coded = ((codes := sae.encode(part), sae.decode(codes)) for part in x.split(PIECE))
+    return _evaluated(coded, sae.W_dec, truth, features, x)
+
+
+@torch.no_grad()
+def evaluate_oracle(truth: Truth, features: Tensor) -> Evaluated:
+    """The same figures of the truth in the place of an SAE: its vectors are the rows, its features [N, M] the codes."""
+    x = features @ truth.vectors
+    coded = zip(features.split(PIECE), x.split(PIECE), strict=True)
+    return _evaluated(coded, truth.vectors, truth, features, x)
+
+
+def _evaluated(
+    coded: Iterable[tuple[Tensor, Tensor]], decoder: Tensor, truth: Truth, features: Tensor, x: Tensor
+) -> Evaluated:
+    """Figures of codes and reconstructions, piece by piece of the activations x, and of decoder rows."""
+    true, fires, missed = features > 0, torch.empty(len(x), len(decoder), dtype=torch.bool), 0.0
+    for place, (codes, rebuilt) in enumerate(coded):
+        part = slice(place * PIECE, (place + 1) * PIECE)
         fires[part] = codes > 0
-        missed += float((sae.decode(codes) - x[part]).double().square().sum())
+        missed += float((rebuilt - x[part]).double().square().sum())
     alive = fires.any(0)
-    fires, rows, true = fires[:, alive], unit(sae.W_dec[alive]), features > 0
+    fires, rows = fires[:, alive], unit(decoder[alive])
     figures: Measures = {
         "fvu": missed / float((x - x.mean(0)).double().square().sum()),
         "l0": float(fires.sum(1).double().mean()),

@@ -10,6 +10,7 @@ from studies.common.results import Row, Summary
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import Headline
 from studies.statistics.records import Beside, Contrast, Figure, Measures
+from studies.statistics.sentences import ORACLE
 from studies.statistics.verdicts import Comparison, judge
 from studies.synthetic.bench import Bench, Job
 from studies.synthetic.config import EXPLORED, HIGHER, JUDGED
@@ -74,8 +75,8 @@ def contrasts(figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job]) 
 
 
 def controlled(figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job]) -> list[Beside]:
-    """Topk on each truth beside its controls: what is made of its SAEs, and the variants that train no decoder or no
-    encoder."""
+    """Topk on each truth beside its controls: the truth itself, what is made of its SAEs, and the variants that train no
+    decoder or no encoder."""
     frozen = dict.fromkeys(job.arm.label for job in jobs if job.arm.variant.control and not job.arm.sizes)
     found = []
     for metric, higher in HIGHER.items():
@@ -88,7 +89,7 @@ def controlled(figures: Mapping[str, Mapping[str, Values]], jobs: Sequence[Job])
                 if name in figures.get(f"{arm} on {truth}", {})
             }
 
-        made = {control: of(DEFAULT, f"{metric}:{control}") for control in (PERMUTED, UNTRAINED)}
+        made = {control: of(DEFAULT, f"{metric}:{control}") for control in (ORACLE, PERMUTED, UNTRAINED)}
         found += beside(metric, of(DEFAULT), made | {arm: of(arm) for arm in frozen}, higher)
     return found
 

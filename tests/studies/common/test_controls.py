@@ -25,7 +25,7 @@ from studies.common.controls import (
     untrained_sae,
 )
 from studies.common.tables import control_tables
-from studies.statistics.sentences import AS_GOOD, BEHIND, NOT_SHOWN, standing
+from studies.statistics.sentences import ABOVE_TRUTH, AS_GOOD, BEHIND, BELOW_TRUTH, NOT_SHOWN, ORACLE, standing
 from tests.studies.random_saes import random_sae, write_plain, write_recorded
 
 Model = Callable[[str], tuple[ModelSpec, Any]]
@@ -141,3 +141,16 @@ def test_how_a_control_stands_and_what_is_said_of_it(of_control: list[float], hi
     assert table.header == ("metric", "corpus", "trained", PERMUTED)
     assert ("‡" in table.rows[0][3]) == (state == AS_GOOD) and ("†" in table.rows[0][3]) == (state == NOT_SHOWN)
     assert control_tables({}) == KNOWN["reconstruction"].cautions({}) == []
+
+
+@pytest.mark.parametrize(("of_truth", "state"), [(1.0, BELOW_TRUTH), (0.85, BELOW_TRUTH), (0.8, ABOVE_TRUTH)])
+def test_the_truth_is_what_trained_saes_must_not_exceed(of_truth: float, state: str) -> None:
+    """Equal to it they may be; the noise of the seeds plays no part."""
+    summary = {
+        "beside": beside("m", {"own": {0: 0.9, 1: 0.8, 2: 0.85}}, {ORACLE: {"own": dict.fromkeys(range(3), of_truth)}})
+    }
+    assert standing(summary["beside"][0]) == state
+    above = "By m trained SAEs score better than the truth itself (oracle on own): it is no measure of quality here."
+    assert KNOWN["synthetic"].cautions(summary) == ([above] if state == ABOVE_TRUTH else [])
+    (table,) = control_tables(summary)
+    assert "§" in table.title and table.rows[0][3].endswith("§") == (state == ABOVE_TRUTH)

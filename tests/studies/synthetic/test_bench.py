@@ -11,8 +11,9 @@ from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, silent
 from faithful.sae.stack import Stack
 from studies.common.results import Done
+from studies.statistics.sentences import ORACLE
 from studies.synthetic.bench import Bench, Job
-from studies.synthetic.config import SyntheticConfig
+from studies.synthetic.config import HIGHER, SyntheticConfig
 from studies.synthetic.plan import arms_of
 
 
@@ -81,6 +82,19 @@ def test_nothing_is_drawn_where_pairs_alone_are_missing(
     bench = Bench(config)
     bench.work(job, silent)
     assert bench._has_pairs(job)
+
+
+def test_what_was_kept_before_there_was_an_oracle_is_not_trained_again(
+    small: SyntheticConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(small, out=tmp_path, steps=3)
+    job, bench = jobs_of(config)[0], Bench(config)
+    bench.run([job], silent)
+    before = bench.figures(job, 0)
+    bench.cache._path(bench._oracle_key(job), ".json").unlink()
+    monkeypatch.setattr(Bench, "train", None)
+    assert bench.run([job], silent) == 0 and bench.figures(job, 0) == before
+    assert {name: before[f"{name}:{ORACLE}"] for name in HIGHER} == {"recovery": 1, "fvu": 0, "absorption": 0}
 
 
 def test_a_cell_that_diverges_takes_no_other_along(

@@ -8,7 +8,7 @@ from studies.common.controls import PERMUTED, UNTRAINED, permuted_sae, untrained
 from studies.statistics.headlines import Headline
 from studies.synthetic.bench import Bench, Job
 from studies.synthetic.config import HIGHER, JUDGED, SyntheticConfig
-from studies.synthetic.evaluate import Evaluated, evaluate
+from studies.synthetic.evaluate import Evaluated, evaluate, evaluate_oracle
 from studies.synthetic.plan import arms_of
 from studies.synthetic.recovery import Rows, agreement
 from tests.studies.synthetic.known import orthogonal, with_codes
@@ -18,8 +18,10 @@ def test_the_truth_as_an_sae() -> None:
     features = (torch.rand(5000, 6, generator=torch.Generator().manual_seed(0)) < 0.4).float()
     features[:, 1] *= features[:, 0]
     truth = orthogonal(features, [-1, 0, -1, -1, -1, -1])
-    found = evaluate(with_codes(features[:4096], torch.eye(6)), truth, features[:4096])
+    found = evaluate_oracle(truth, features)
     said = found.figures
+    as_sae = evaluate(with_codes(features[:4096], torch.eye(6)), truth, features[:4096])
+    assert as_sae.figures == evaluate_oracle(truth, features[:4096]).figures
     assert said["fvu"] == 0.0 and said["dead"] == 0 and said["l0"] == said["true_l0"]
     assert said["recovery"] == said["f1"] == 1.0 and said["absorption"] == 0.0
     assert torch.equal(found.rows, torch.eye(6))
@@ -37,7 +39,7 @@ def test_dead_latents_are_no_finds() -> None:
 
 @pytest.fixture(scope="module")
 def ordered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluated]:
-    """The truth as an SAE, a trained one, and its controls."""
+    """The truth itself, a trained SAE, and its controls."""
     config = SyntheticConfig(
         tmp_path_factory.mktemp("out"), variants=("topk",), steps=400, batch=128, d_in=16, tokens=4096
     )
@@ -46,14 +48,14 @@ def ordered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluated]:
     stack = bench.train(job, (0, 1), held.x, silent)
     trained, other = (bench.sae(job, stack, cell) for cell in (0, 1))
     made = {
-        "truth": with_codes(held.features, held.truth.vectors),
         "trained": trained,
         "other": other,
         PERMUTED: permuted_sae(trained, 0),
         UNTRAINED: untrained_topk(0, trained.d_sae, int(trained.k or 0), held.x.mean(0)),
         "other start": untrained_topk(1, trained.d_sae, int(trained.k or 0), held.x.mean(0)),
     }
-    return {name: evaluate(sae, held.truth, held.features) for name, sae in made.items()}
+    oracle = {"truth": evaluate_oracle(held.truth, held.features)}
+    return oracle | {name: evaluate(sae, held.truth, held.features) for name, sae in made.items()}
 
 
 @pytest.mark.parametrize("headline", JUDGED, ids=lambda one: str(one.metric))

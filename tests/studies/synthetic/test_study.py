@@ -14,8 +14,10 @@ from faithful.base.progress import silent
 from faithful.cli import app
 from studies.common.controls import PERMUTED, UNTRAINED
 from studies.common.results import Done, read_summary
+from studies.common.tables import control_tables
 from studies.report.config import ReportConfig
 from studies.report.write import write_report
+from studies.statistics.sentences import BELOW_TRUTH, ORACLE, standing
 from studies.synthetic.config import STUDY, SyntheticConfig
 from studies.synthetic.study import study_synthetic
 from tests.documented import names_of_study, undocumented
@@ -38,6 +40,10 @@ def test_what_it_leaves(small: SyntheticConfig, done: Done) -> None:
             one, figures = of[metric, f"topk on {truth}", control], summary["corpora"][f"topk on {truth}"]
             assert one["trained"]["value"] == figures[metric]["value"]
             assert one["of_control"]["value"] == figures[f"{metric}:{control}"]["value"]
+        oracle = of[metric, "topk on hier", ORACLE]
+        assert oracle["of_control"]["value"] == (1 if metric == "recovery" else 0) and standing(oracle) == BELOW_TRUTH
+    (table,) = control_tables(summary)
+    assert table.header[3] == ORACLE and "§: the trained are better than the truth" in table.title
     assert undocumented("Study synthetic", names_of_study(done.folder)) == []
     table = pl.read_parquet(done.folder / "results.parquet").filter(metric="recovery", corpus="topk on ind")
     assert table.height == 6 and table["value"].mean() == pytest.approx(
