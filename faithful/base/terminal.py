@@ -16,6 +16,8 @@ from typing import Any, TextIO, cast
 
 STOPPED = "Stopped. What is finished is kept; run the same command again to go on."
 SHOW_CURSOR = "\x1b[?25h"
+LEAST_ADDRESS_SPACE = 2 << 30
+"""Bytes that the libraries need to load at all: 1.0 GiB with threads for two cores, and more with each core."""
 UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
@@ -149,6 +151,7 @@ def run(start: Callable[[], Any]) -> None:
     open_streams()
     code: Any = 0
     try:
+        refuse_little_memory()
         start()
     except SystemExit as end:
         code = end.code
@@ -161,6 +164,26 @@ def run(start: Callable[[], Any]) -> None:
         sys.stderr.write(f"Error: the output cannot be written ({lost.strerror}); all else was done.\n")
         code = 2
     sys.exit(code)
+
+
+def refuse_little_memory() -> None:
+    """End with a sentence where a limit lets the libraries not load: under one, OpenBLAS waits for memory for ever and polars
+    crashes, while they are imported, so that nobody could say it then.
+
+    Raises:
+        SystemExit: with code 2.
+    """
+    with contextlib.suppress(ImportError):  # there are no such limits on Windows
+        import resource
+
+        for limit, flag in ((resource.RLIMIT_AS, "-v"), (resource.RLIMIT_DATA, "-d")):
+            allowed = resource.getrlimit(limit)[0]
+            if allowed != resource.RLIM_INFINITY and allowed < LEAST_ADDRESS_SPACE:
+                sys.stderr.write(
+                    f"Error: This process may have {allowed >> 20:,} MiB of memory (ulimit {flag}), and the libraries need"
+                    f" {LEAST_ADDRESS_SPACE >> 20:,} to load; lift the limit.\n"
+                )
+                raise SystemExit(2)
 
 
 def open_streams() -> None:
