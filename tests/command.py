@@ -45,3 +45,8 @@ def lasting_bytes(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in ("log.jsonl", ".lock")
     }
+
+
+def unequal(found: dict[str, bytes], expected: dict[str, bytes]) -> list[str]:
+    """The files that one folder has and the other has not, or has otherwise."""
+    return sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))

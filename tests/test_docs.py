@@ -1,6 +1,9 @@
 """What the docs point to is there."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -40,3 +43,20 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
             (page.parent / unquote(link).partition("#")[0]).resolve() for link in LINK.findall(page.read_text())
         ]
     assert set(PAGES) <= found
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning_and_asks_nobody_for_anything(tmp_path: Path) -> None:
+    """MkDocs is strict here: a page outside the contents, a link or an anchor that leads nowhere ends it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=TOP, capture_output=True, text=True, check=False, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, timeout=600,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    pages = {page.name: page.read_text(encoding="utf-8") for page in (tmp_path / "site").glob("*.html")}
+    assert {page.stem for page in PAGES[2:]} <= {Path(name).stem for name in pages}
+    assert "faithful corpus certify" in pages["commands.html"] and "Raises" in pages["python.html"]
+    for name, text in pages.items():
+        loaded = re.findall(r"<(?:script|img|iframe)[^>]* src=.?(https?:[^ >]+)", text)
+        loaded += [link for link in re.findall(r"<link[^>]*>", text) if "http" in link and "stylesheet" in link]
+        assert not loaded, f"{name} loads {loaded}"

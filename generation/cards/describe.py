@@ -7,12 +7,13 @@ from pathlib import Path
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent
-from faithful.store.corpus import Corpus, read_manifest, write_manifest
+from faithful.store.corpus import MANIFEST, Corpus, read_manifest, write_manifest
 from faithful.store.manifest_parts import Described, Statistics
 from generation.cards.card import card_is_current, write_card
 from generation.cards.parts import figures_beside
 from generation.certificate.certify import certify
 from generation.configs.certify import CertifyConfig
+from generation.scoring.kept_sums import forget_sums
 from generation.writing.identity import sampling_of
 from generation.writing.statistics import corpus_statistics
 from generation.writing.train_test_duplicates import shared_grams, train_test_duplicates
@@ -32,6 +33,8 @@ def describe(
     manifest = read_manifest(folder)
     wants_certificate = manifest.kind == "own" and certify_tokens != 0 and not sampling_of(manifest).deterministic
     missing_certificate = manifest.certificate is None and wants_certificate
+    if manifest.certificate is not None:  # a run may have been killed after it had stored the certificate
+        forget_sums(folder, since=(folder / MANIFEST).stat().st_mtime)
     if manifest.statistics is not None and not missing_certificate and card_is_current(folder):
         return False
     if manifest.statistics is None:

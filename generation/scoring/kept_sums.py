@@ -55,6 +55,15 @@ class KeptSums:
             write_atomically(self.folder / f"{chunk:06d}.npz", write)
 
 
-def forget_sums(corpus: Path) -> None:
-    """Delete what is kept beside a corpus: its scoring is finished."""
-    shutil.rmtree(corpus / FOLDER, ignore_errors=True)
+def forget_sums(corpus: Path, since: float = float("inf")) -> None:
+    """Delete what is kept beside a corpus of scorings that are finished.
+
+    Args:
+        corpus: the corpus' folder.
+        since: what was kept later than this time belongs to a scoring that goes on, and stays.
+    """
+    with contextlib.suppress(OSError):
+        for kept in (corpus / FOLDER).iterdir():
+            if kept.stat().st_mtime <= since:
+                shutil.rmtree(kept, ignore_errors=True)
+        (corpus / FOLDER).rmdir()

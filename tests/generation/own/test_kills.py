@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from faithful.store.corpus import read_manifest
-from tests.command import command, data_bytes, lasting_bytes, run
+from tests.command import command, data_bytes, lasting_bytes, run, unequal
 from tests.unprivileged import unprivileged
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -112,24 +112,21 @@ class Launcher:
 
 
 def test_killed_at_every_commit_point_then_rerun(tmp_path: Path, family_folder: Folder) -> None:
-    """One run after the other is killed one point later than the last; what remains must equal the whole."""
-    out, whole = tmp_path / "own", tmp_path / "whole"
-    arguments = command(family_folder("gpt2"), tmp_path, 500, "--held-out", "100")[3:]
-    deaths = 0
+    """A run is killed at each of its points, and run again; what is there then must equal the whole."""
+    whole, point, code = tmp_path / "whole" / "own", 0, -signal.SIGKILL
+    arguments = command(family_folder("gpt2"), tmp_path, 500, "--held-out", "100", "--certify-tokens", "300")[3:]
     with Launcher(tmp_path / "launcher.py", arguments) as launcher:
         assert launcher.run(whole)[0] == 0, launcher.errors.read_text()
-        for point in range(1, 40):
+        while code == -signal.SIGKILL:
+            point += 1
+            out = tmp_path / f"at-{point}" / "own"
             code, _ = launcher.run(out, point=point)
-            if code == 0:
-                break
-            assert code == -signal.SIGKILL, launcher.errors.read_text()
-            deaths += 1
-    assert deaths >= 9
-    assert data_bytes(out) == data_bytes(whole)
-    assert not list(out.rglob("*.tmp"))
+            assert code in (0, -signal.SIGKILL), launcher.errors.read_text()
+            assert launcher.run(out)[0] == 0, launcher.errors.read_text()
+            assert unequal(lasting_bytes(out), lasting_bytes(whole)) == [], point
+    assert point >= 20
 
 
-@pytest.mark.xfail(reason="on a loaded machine a run ended with 0 and other bytes: not understood yet", strict=False)
 def test_killed_at_random_instants_then_rerun(tmp_path: Path, family_folder: Folder) -> None:
     """Instants from every part of a whole run, in random order, from its start to its card; once a folder has all that
     it shall have, the next run begins with nothing."""
@@ -148,8 +145,9 @@ def test_killed_at_random_instants_then_rerun(tmp_path: Path, family_folder: Fol
             out = tmp_path / f"after-{whole}" / "own"
             code, _ = launcher.run(out, instant)
             assert code in (0, -signal.SIGKILL), launcher.errors.read_text()
-            done = lasting_bytes(out) == expected
-            assert done or code != 0
+            left = unequal(lasting_bytes(out), expected)
+            done = not left
+            assert done or code != 0, left
             deaths += code != 0 and not done
             whole += done
     assert deaths >= KILLS // 3

@@ -1,5 +1,6 @@
 """Sums of a scoring that may be stopped."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from faithful.base.progress import Progress
 from generation.certificate.certify import certify
 from generation.configs.certify import CertifyConfig
 from generation.scoring import chunks
-from generation.scoring.kept_sums import FOLDER
+from generation.scoring.kept_sums import FOLDER, KeptSums, forget_sums
 from generation.scoring.scorer import Scorer
 
 
@@ -102,3 +103,17 @@ def test_where_nothing_can_be_kept_it_is_scored_all_the_same(own: Path, monkeypa
     (own / FOLDER).symlink_to(elsewhere)
     certify(CertifyConfig(own, tokens=1000, device="cpu"))
     assert not list(elsewhere.iterdir())
+
+
+def test_what_is_kept_of_a_finished_scoring_goes_and_that_of_one_that_goes_on_stays(tmp_path: Path) -> None:
+    sums = {"a": np.ones(2)}
+    for key in ("finished", "going on"):
+        KeptSums(tmp_path, key).save(0, sums)
+    finished, going_on = (KeptSums(tmp_path, key).folder for key in ("finished", "going on"))
+    assert finished is not None and going_on is not None
+    os.utime(finished, (100, 100))
+    forget_sums(tmp_path, since=200)
+    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [going_on.name]
+    forget_sums(tmp_path)
+    forget_sums(tmp_path)
+    assert not (tmp_path / FOLDER).exists()
