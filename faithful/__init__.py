@@ -58,9 +58,24 @@ _HOMES = {
     "write_report": "studies.report.write",
     "SeedsConfig": "studies.seeds.config",
     "study_seeds": "studies.seeds.study",
+    "encode_text": "faithful.activations.encode_text",
+    "EncodedText": "faithful.activations.encode_text",
+    "AbsorptionConfig": "studies.absorption.config",
+    "study_absorption": "studies.absorption.study",
+    "InterventionsConfig": "studies.interventions.config",
+    "study_interventions": "studies.interventions.study",
+    "SparsityConfig": "studies.sparsity.config",
+    "study_sparsity": "studies.sparsity.study",
+    "SyntheticConfig": "studies.synthetic.config",
+    "study_synthetic": "studies.synthetic.study",
+    "UnlearningConfig": "studies.unlearning.config",
+    "study_unlearning": "studies.unlearning.study",
+    "VariantsConfig": "studies.variants.config",
+    "study_variants": "studies.variants.study",
 }
 
 if TYPE_CHECKING:
+    from faithful.activations.encode_text import EncodedText, encode_text
     from faithful.base.errors import FaithfulError
     from faithful.formats.exports import export_dictionary_learning, export_sparsify
     from faithful.formats.files import load_sae, save_sae
@@ -86,10 +101,14 @@ if TYPE_CHECKING:
     from generation.sampling.distribution import Sampling
     from generation.writing.export import export
     from generation.writing.statistics import corpus_statistics
+    from studies.absorption.config import AbsorptionConfig
+    from studies.absorption.study import study_absorption
     from studies.corpora.config import CorporaConfig
     from studies.corpora.study import study_corpora
     from studies.fakes.config import FakesConfig
     from studies.fakes.study import study_fakes
+    from studies.interventions.config import InterventionsConfig
+    from studies.interventions.study import study_interventions
     from studies.probes.config import ProbesConfig
     from studies.probes.study import study_probes
     from studies.reconstruction.config import ReconstructionConfig
@@ -101,17 +120,28 @@ if TYPE_CHECKING:
     from studies.runs.recipe_file import load_recipe
     from studies.seeds.config import SeedsConfig
     from studies.seeds.study import study_seeds
+    from studies.sparsity.config import SparsityConfig
+    from studies.sparsity.study import study_sparsity
+    from studies.synthetic.config import SyntheticConfig
+    from studies.synthetic.study import study_synthetic
+    from studies.unlearning.config import UnlearningConfig
+    from studies.unlearning.study import study_unlearning
+    from studies.variants.config import VariantsConfig
+    from studies.variants.study import study_variants
 
 __all__ = [
+    "AbsorptionConfig",
     "AddConfig",
     "CertifyConfig",
     "CorporaConfig",
     "Corpus",
     "DedupConfig",
+    "EncodedText",
     "ExportConfig",
     "FaithfulError",
     "FakesConfig",
     "GenerateConfig",
+    "InterventionsConfig",
     "MixConfig",
     "ModelSpec",
     "ProbesConfig",
@@ -121,12 +151,17 @@ __all__ = [
     "Sampling",
     "SeedsConfig",
     "ShuffleConfig",
+    "SparsityConfig",
     "SubsampleConfig",
+    "SyntheticConfig",
     "TrainConfig",
+    "UnlearningConfig",
+    "VariantsConfig",
     "add",
     "certify",
     "corpus_statistics",
     "dedup",
+    "encode_text",
     "export",
     "export_dictionary_learning",
     "export_sparsify",
@@ -143,11 +178,17 @@ __all__ = [
     "run_recipe",
     "save_sae",
     "shuffle",
+    "study_absorption",
     "study_corpora",
     "study_fakes",
+    "study_interventions",
     "study_probes",
     "study_reconstruction",
     "study_seeds",
+    "study_sparsity",
+    "study_synthetic",
+    "study_unlearning",
+    "study_variants",
     "subsample",
     "train",
     "write_report",

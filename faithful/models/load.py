@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from faithful.base.devices import default_device
 from faithful.models.causality import refuse_future, refuse_other_tasks
 from faithful.models.checkpoint import load_checkpoint, refuse_adapter
 from faithful.models.files import load_config
@@ -10,8 +11,8 @@ from faithful.models.shape import read_shape
 from faithful.models.spec import ModelSpec, check_unchanged
 
 
-def load_model(spec: ModelSpec, device: str) -> Any:
-    """The causal LM in evaluation mode on `device`, in `spec.dtype`.
+def load_model(spec: ModelSpec, device: str | None = None) -> Any:
+    """The causal LM in evaluation mode on `device` (by default the GPU where there is one), in `spec.dtype`.
 
     Attention runs through SDPA, but eagerly where the config caps attention logits, which SDPA would ignore, and in
     families without SDPA. Every weight is used, and no earlier logit depends on a later token: both are checked here.
@@ -31,7 +32,7 @@ def load_model(spec: ModelSpec, device: str) -> Any:
         dtype=getattr(torch, spec.dtype),
         attn_implementation=_attention(config),
     )
-    model = model.to(device).eval()
+    model = model.to(device or default_device()).eval()
     refuse_future(model, spec.source, min(spec.vocab_size, spec.mapped))
     return model
 

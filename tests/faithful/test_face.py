@@ -1,5 +1,7 @@
 """The lazy face of the package: every public name is where it is said to be."""
 
+from pathlib import Path
+
 import pytest
 
 import faithful
@@ -13,3 +15,9 @@ def test_a_public_name_is_found(name: str) -> None:
 def test_no_name_is_public_in_one_list_alone() -> None:
     assert set(faithful.__all__) == set(faithful._HOMES)
     assert set(dir(faithful)) == {*faithful.__all__, "__version__"}
+
+
+def test_no_public_name_is_that_of_a_room() -> None:
+    """Importing the room would put it in the function's place."""
+    rooms = {path.name for path in Path(faithful.__file__).parent.iterdir()}
+    assert not set(faithful.__all__) & {room.removesuffix(".py") for room in rooms}
