@@ -25,13 +25,14 @@ from faithful.store.shape import Shape
 from faithful.training.config import Settings
 from faithful.training.evaluate import Evaluation
 from faithful.training.identity import in_words
+from faithful.training.watch import Watched
 
 NOT_TRAINED = "the training left no trace, so no SAE was written"
 
 
-class LogRow(StepFigures):
-    """A line of train.jsonl: the figures of an interval, with those of its variant (`Stack.report`), and the steps, stored
-    tokens and seconds until then."""
+class LogRow(StepFigures, Watched):
+    """A line of train.jsonl: the figures of an interval, with those of its variant (`Stack.report`) and, where it was looked
+    at, of held-out text; and the steps, stored tokens and seconds until then."""
 
     step: int
     tokens: int

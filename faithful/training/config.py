@@ -74,6 +74,11 @@ class TrainConfig:
     """cpu or cuda; default: what the machine has."""
     eval_tokens: Count | None = None
     """Held-out tokens to evaluate on; default 20k on a CPU, 200k on a GPU."""
+    eval_every: Count | None = None
+    """Tokens between looks at fvu, l0 and silent latents on held-out text, while it trains; default: none.
+
+    They stand in the table, in train.jsonl and in the report, and change no weight.
+    """
     workers: int | None = None
     """Processes, one per GPU; default 1, of a cluster all. Each takes corpora and shapes."""
     threads: int | None = None

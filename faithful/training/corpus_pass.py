@@ -28,6 +28,7 @@ from faithful.training.checkpoint import (
 from faithful.training.config import Settings, TrainConfig
 from faithful.training.evaluate import evaluate
 from faithful.training.loggers import open_logger
+from faithful.training.watch import HeldOutText, Watched
 
 INTERVALS = 100
 LOG_SECONDS = 10.0
@@ -82,6 +83,9 @@ class TrainingPass:
             self.stacks.append(stack)
         self.places = [(stack, place) for stack in self.stacks for place in range(len(stack.config.init_seeds))]
         self.noted, self.written = 0, -LOG_SECONDS
+        every = config.eval_every
+        self.held_out = HeldOutText(model, settings, self.corpus, every) if every else None
+        self.watched: list[Watched] = [{} for _ in self.cells]
         self.diverged: dict[str, str] = {}
         before = checkpoint.diverged if checkpoint else {}
         for cell in self.cells:
@@ -135,6 +139,8 @@ class TrainingPass:
         metrics = {stack: stack.metrics() for stack in self.stacks}
         found = [_with_report(metrics[stack][place], stack.report(place)) for stack, place in self.places]
         tokens = self.stream.counts.tokens
+        if self._look(tokens):
+            found = [cast(StepFigures, row | held) for row, held in zip(found, self.watched, strict=True)]
         for cell, rows, row in zip(self.cells, self.rows, found, strict=True):
             if cell.sha256 in self.diverged:
                 continue
@@ -147,8 +153,16 @@ class TrainingPass:
         if time.monotonic() - self.written >= LOG_SECONDS:
             self._write_logs()
         logger.log(self.step, found)
-        shown = [{"cell": cell.name, **row} for cell, row in zip(self.cells, found, strict=True)]
+        shown = [{"cell": c.name, **row, **held} for c, row, held in zip(self.cells, found, self.watched, strict=True)]
         report(Progress(f"training {self.corpus.name}", tokens, self.settings.tokens, cells=shown))
+
+    def _look(self, tokens: int) -> bool:
+        """Measure every cell on held-out text where that is due since the line before; whether it was."""
+        before = max((rows[-1]["tokens"] for rows in self.rows if rows), default=0)
+        if self.held_out is None or not self.held_out.is_due(before, tokens):
+            return False
+        self.watched = [self.held_out.measure(stack.sae(place)) for stack, place in self.places]
+        return True
 
     def _write_logs(self) -> None:
         """Put what was noted into every cell's train.jsonl."""

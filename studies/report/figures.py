@@ -15,7 +15,8 @@ COLUMNS = 3
 
 
 def draw_training(saes: Sequence[TrainedSae], path: Path) -> bool:
-    """Loss and dead latents along training, a row per shape, a thin line per SAE; False where no SAE has a log."""
+    """Loss and dead latents along training, a row per shape, a thin line per SAE, dashed on held-out text where that was
+    looked at; False where no SAE has a log."""
     logs = [(sae, points) for sae in saes if len(points := [p for p in training_log(sae) if "step" in p]) > 1]
     if not logs:
         return False
@@ -35,6 +36,11 @@ def draw_training(saes: Sequence[TrainedSae], path: Path) -> bool:
                 label = None if sae.corpus in labelled else sae.corpus
                 labelled.add(sae.corpus)
                 one.plot(*zip(*known, strict=True), color=hue[sae.corpus], linewidth=0.9, alpha=0.75, label=label)
+                held_out = [(p["step"], p[f"held_out_{metric}"]) for p in points if f"held_out_{metric}" in p]
+                if held_out:
+                    one.plot(
+                        *zip(*held_out, strict=True), color=hue[sae.corpus], linewidth=0.9, linestyle="--", marker="."
+                    )
             one.set_title(f"{title}, {shape}", fontsize=9, loc="left")
             one.set(xlabel="step", ylim=(0, None))
             one.grid(linewidth=0.3)

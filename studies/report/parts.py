@@ -314,7 +314,7 @@ def run_pictures(run: RunFound, folder: Path) -> dict[str, Picture]:
          lambda path: draw_pit(certificates, path)),
         ("positions", "Where the training tokens stand in their contexts",
          lambda path: len(shares) > 0 and draw_positions(shares, path)),
-        ("training", "Training curves, one line per SAE", lambda path: draw_training(run.saes, path)),
+        ("training", "Training curves, one line per SAE; dashed: held-out text", lambda path: draw_training(run.saes, path)),
     ):  # fmt: skip
         path = folder / f"{name}.svg"
         if drawn(path):

@@ -62,7 +62,7 @@ class LiveTable:
         for cell in point.cells:
             speed, eta = self._pace(point, cell["cell"], now)
             figures = (
-                f"{cell['fvu']:.4f}",
+                f"{cell['fvu']:.4f}" + (f" ({cell['held_out_fvu']:.4f} held out)" if "held_out_fvu" in cell else ""),
                 f"{cell['l0']:.1f}",
                 f"{cell['dead_in_training']:,}",
                 f"{cell['loss']:.4f}",

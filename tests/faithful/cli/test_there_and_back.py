@@ -78,7 +78,7 @@ COMMANDS: dict[str, list[Any]] = {
         TrainConfig((A,), OUT),
         TrainConfig(
             (A, B), OUT, "tiny", (0, 1, 2, 42), 3, "mlp_out", (512, 1024), (8,), 1e-4 / 3, 30_000, None, 64, "packed", 5, 6,
-            7, True, "bfloat16", "cuda", 8, 2, 3, True, 0.5, "wandb", ("topk", "other"),
+            7, True, "bfloat16", "cuda", 8, 500, 2, 3, True, 0.5, "wandb", ("topk", "other"),
             ("other.a=1,2", "other.b=c d"),
         ),
         TrainConfig((B,), OUT, epochs=1.5),
