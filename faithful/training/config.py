@@ -88,7 +88,7 @@ class TrainConfig:
     checkpoint_minutes: float = 10.0
     """Minutes between checkpoints."""
     log: str = "none"
-    """none, wandb or tensorboard, beside train.jsonl."""
+    """none, wandb, trackio or tensorboard, beside train.jsonl."""
     variant: Names = ("topk",)
     """What is done otherwise than TopK, by name; repeat it for a grid."""
     settings: Annotated[tuple[str, ...], names("--set")] = ()

@@ -1,4 +1,4 @@
-"""Optional loggers beside train.jsonl: Weights & Biases and TensorBoard, one run per cell."""
+"""Optional loggers beside train.jsonl: Weights & Biases, Trackio and TensorBoard."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -9,7 +9,7 @@ from faithful.sae.stack import StepFigures
 from faithful.training.cell import Cell
 from faithful.training.config import Settings
 
-MODULES = {"wandb": "wandb", "tensorboard": "torch.utils.tensorboard"}
+MODULES = {"wandb": "wandb", "trackio": "trackio", "tensorboard": "torch.utils.tensorboard"}
 
 
 class Logger(Protocol):
@@ -31,7 +31,7 @@ def require_logger(name: str) -> None:
     if name == "none":
         return
     if name not in MODULES:
-        raise FaithfulError(f"'{name}' is not a logger; choose none, wandb or tensorboard.")
+        raise FaithfulError(f"'{name}' is not a logger; choose none, wandb, trackio or tensorboard.")
     try:
         import_module(MODULES[name])
     except ImportError:
@@ -40,8 +40,8 @@ def require_logger(name: str) -> None:
 
 def open_logger(name: str, cells: list[Cell], settings: Settings) -> Logger:
     """A logger for some cells, `name` as `require_logger` wants it."""
-    if name == "wandb":
-        return _Wandb(cells, settings)
+    if name in ("wandb", "trackio"):
+        return _Run(name, cells, settings)
     if name == "tensorboard":
         return _TensorBoard(cells)
     return _Nothing()
@@ -55,11 +55,11 @@ class _Nothing:
         return None
 
 
-class _Wandb:
-    def __init__(self, cells: list[Cell], settings: Settings) -> None:
-        import wandb
+class _Run:
+    """One run for all cells, of a package that is called as wandb is."""
 
-        self.run = wandb.init(
+    def __init__(self, name: str, cells: list[Cell], settings: Settings) -> None:
+        self.run = import_module(name).init(
             project="faithful", group=settings.hook.name, config={"cells": [c.identity for c in cells]}
         )
         self.names = [f"{cell.identity['corpus']}/{cell.name}" for cell in cells]
