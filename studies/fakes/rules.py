@@ -189,6 +189,16 @@ def fake_contrast(noise: Firing, panel: Firing, p: float = CONTRAST) -> np.ndarr
     return fake_density(noise, p) & (panel.fired * LANGUAGE < p * panel.tokens)
 
 
+def latents_of(densities: Sequence[Sequence[float]]) -> dict[str, np.ndarray]:
+    """What is left of each latent, float64 [d_sae]: whether `fake_contrast` calls it `fake`, and its densities.
+
+    Args:
+        densities: of each latent on random tokens and on text, as a cell holds them.
+    """
+    noise, text = np.array(densities, float).T
+    return {"fake": ((noise > CONTRAST) & (text * LANGUAGE < CONTRAST)).astype(float), "noise": noise, "text": text}
+
+
 def resampled_shares(noise: Firing, panel: Firing) -> dict[str, np.ndarray]:
     """Share of fake latents by each rule in each draw of the bootstraps over the contexts of both, float64 [draws].
 

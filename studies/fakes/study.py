@@ -22,9 +22,10 @@ from studies.fakes.config import FOREIGN, HEADLINE, NOISE_CONTEXTS, FakesConfig,
 from studies.fakes.counts import UNTRAINED as BEGUN
 from studies.fakes.counts import FakeCounts
 from studies.fakes.foreign import NOISE, ForeignFigures
-from studies.fakes.rules import interval
+from studies.fakes.rules import interval, latents_of
 from studies.fakes.summary import FakeCell, FakesStatistics, FakesSummary, ForeignCell, Sweeps
 from studies.statistics.estimates import estimate
+from studies.statistics.latents import LATENTS, write_latents
 from studies.statistics.parts import Parts
 from studies.statistics.records import Beside, Figure
 from studies.statistics.resampled import Resampled
@@ -87,6 +88,7 @@ def study_fakes(config: FakesConfig, report: Reporter = silent) -> Done:
         }
         write_results(config.out, summary, _rows(found, cells))
         write_examples(config.out / "examples.parquet", examples)
+        write_latents(config.out / LATENTS, {sae: latents_of(cell["densities"]) for sae, cell in cells.items()})
         drawn = {sae.corpus: cells[sae.sha256] for sae in reversed(groups[first])}
         fakes_figures.draw(summary, drawn, config.out / "figures")
     return Done(config.out, summary, counts.reused)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from faithful.store.saes import TrainedSae
 from studies.probes.saebench import OURS
 from studies.probes.score import FULL, SPARSE, Plan, has_levels, unpack, unpack_weights
 from studies.probes.silence import SILENCE, SILENCES
@@ -148,6 +149,25 @@ def stable_weight(entries: Sequence[Entry], size: int, stable: np.ndarray) -> fl
     """The share of the weight of the full probe on so many training codes that latents [d_sae] have that are stable."""
     found = find_entry(entries, "f", FULL, size=size)
     return share_of_stable(unpack_weights(found["weights"]), stable) if found and "weights" in found else None
+
+
+def latent_weights(
+    cells: Mapping[tuple[str, int | None], list[Entry]], plans: Mapping[str, Plan], saes: Sequence[TrainedSae]
+) -> dict[str, dict[str, np.ndarray]]:
+    """By an SAE's hash and by task, what share of the full probe's weight each latent has, float64 [d_sae]; nan where cells
+    of an earlier version do not say.
+
+    Args:
+        cells: entries of `probe_cell` by (task, place of the SAE).
+        plans: how each task was probed.
+        saes: at their places.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for (name, plan), (place, sae) in product(plans.items(), enumerate(saes)):
+        entry = entry_of(cells[name, place], "f", FULL, size=plan.sizes[-1])
+        weights = unpack_weights(entry["weights"]) if "weights" in entry else np.full(sae.d_sae, np.nan)
+        found.setdefault(sae.sha256, {})[name] = weights / (weights.sum() or 1.0)
+    return found
 
 
 def stable_weights(

@@ -41,6 +41,7 @@ from studies.probes.scores import (
     START,
     ProbeScores,
     entry_of,
+    latent_weights,
     mean_of,
     name_of,
     stable_weight,
@@ -58,6 +59,7 @@ from studies.probes.tasks.task import embedded_names, hub_names
 from studies.probes.words import FORMAT as WORDS_FORMAT
 from studies.probes.words import as_read, words_floor
 from studies.statistics.estimates import Figures, estimate
+from studies.statistics.latents import LATENTS, write_latents
 from studies.statistics.parts import Parts
 from studies.statistics.records import Beside
 from studies.statistics.stable import read_stable
@@ -86,6 +88,7 @@ def study_probes(config: ProbesConfig, report: Reporter = silent) -> Done:
     with folder_lock(config.out):
         summary = study.run()
         write_results(config.out, summary, study.rows())
+        write_latents(config.out / LATENTS, latent_weights(study.cells, study.plans, study.saes))
         probe_figures.draw(summary, config.out / "figures")
     return Done(config.out, summary, summary["reused"])
 

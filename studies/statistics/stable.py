@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from faithful.base.errors import FaithfulError
-from faithful.base.files import write_atomically
+from studies.statistics.latents import read_latents, write_latents
 
 STABLE = 0.5
 """A latent is stable where it reappears in more than this share of the other seeds of its corpus."""
-REAPPEARANCE = "reappearance.parquet"
+REAPPEARANCE, REAPPEARS = "reappearance.parquet", "reappears"
 
 
 def share_of_stable(of: np.ndarray, stable: np.ndarray) -> float | None:
@@ -28,11 +27,7 @@ def write_reappearance(folder: Path, reappears: Mapping[str, np.ndarray]) -> Non
     Raises:
         FaithfulError: the folder cannot be written.
     """
-    import polars as pl
-
-    columns = {"sae": list(reappears), "reappears": [of.tolist() for of in reappears.values()]}
-    table = pl.DataFrame(columns, schema={"sae": pl.String, "reappears": pl.List(pl.Float64)})
-    write_atomically(folder / REAPPEARANCE, lambda path: table.write_parquet(path))
+    write_latents(folder / REAPPEARANCE, {sae: {REAPPEARS: of} for sae, of in reappears.items()})
 
 
 def read_stable(folder: Path) -> dict[str, np.ndarray]:
@@ -41,13 +36,4 @@ def read_stable(folder: Path) -> dict[str, np.ndarray]:
     Raises:
         FaithfulError: the file is damaged.
     """
-    import polars as pl
-
-    path = folder / REAPPEARANCE
-    if not path.exists():
-        return {}
-    try:
-        rows = pl.read_parquet(path).select("sae", "reappears").rows()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise FaithfulError(f"Cannot read {path}: {error}; run the study again.") from error
-    return {sae: np.array(of) > STABLE for sae, of in rows}
+    return {sae: of[REAPPEARS] > STABLE for sae, of in read_latents(folder / REAPPEARANCE).items()}

@@ -22,6 +22,7 @@ from generation.configs.generate import GenerateConfig, JoinConfig
 from generation.configs.stats import StatsConfig
 from studies.absorption.config import AbsorptionConfig
 from studies.bridge.config import SaeBenchConfig, SaeProbesConfig
+from studies.browse.config import BrowseConfig
 from studies.corpora.config import CorporaConfig
 from studies.fakes.config import FakesConfig
 from studies.interventions.config import InterventionsConfig
@@ -167,6 +168,10 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.runs.publish.publish_corpus": [PublishCorpusConfig(A, "me/it", False, "v2", True, True)],
     "studies.runs.publish.publish_saes": [PublishSaesConfig(A, "me/it", True, "v2", True)],
+    "studies.browse.write.write_pages": [
+        BrowseConfig(OUT),
+        BrowseConfig(OUT, A, ("own", "a b/seed-0"), 64, 9000, "cpu", 3),
+    ],
     "studies.report.write.write_report": [ReportConfig(OUT), ReportConfig(OUT, A, True, True)],
 }  # fmt: skip
 

@@ -23,6 +23,7 @@ from studies.fakes.rules import (
 )
 from studies.fakes.study import study_fakes
 from studies.fakes.tables import fakes_tables
+from studies.statistics.latents import LATENTS, read_latents
 from studies.statistics.sentences import AS_GOOD, standing
 from tests.documented import names_of_study, undocumented
 from tests.studies.fakes.counted import count, draw
@@ -72,6 +73,10 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     panel = load_panel(found, config.tokens)
     noise = noise_rows(found.spec, 64, 32, 0)
     cells = FakeCounts(found, panel, noise, 0, tmp_path / "cells").cells(1, lambda *_: None)
+    latents = read_latents(tmp_path / LATENTS)
+    for sae in found.saes:
+        assert latents[sae.sha256]["fake"].mean() == pytest.approx(cells[sae.sha256]["figures"]["fake_contrast"])
+        assert latents[sae.sha256]["noise"].sum() == pytest.approx(cells[sae.sha256]["l0_noise"], abs=1e-4)
     of_own = [cells[sae.sha256]["resampled"] for sae in found.saes if sae.corpus == "own"]
     units = min(64, len(panel.rows))
     for rule in ("fake_contrast", *OF_NOISE):

@@ -18,6 +18,7 @@ from faithful.formats.files import save_sae
 from faithful.hooks.hook import Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec
+from faithful.store.saes import find_saes
 from studies.common.results import Done
 from studies.probes import study as probes
 from studies.probes.config import ProbesConfig
@@ -26,6 +27,7 @@ from studies.probes.score import pack, unpack
 from studies.probes.study import study_probes
 from studies.probes.tables import probes_tables
 from studies.probes.tasks.task import embedded_names
+from studies.statistics.latents import LATENTS, read_latents
 from tests.documented import names_of_study, undocumented
 from tests.own import write_external
 from tests.studies.probes.data import RNG, random_sae, write_csv
@@ -127,6 +129,15 @@ def test_what_each_probe_answers_rightly_is_kept_and_its_draw_is_part_of_the_int
     assert contrast["error_drawn"] is not None and list(contrast["parts"]) == ["hard"], (
         "tasks at their ceiling say nothing"
     )
+
+
+def test_what_latents_weigh_in_probes_is_left_for_other_commands(studied: Done, run: Path) -> None:
+    latents = read_latents(studied.folder / LATENTS)
+    assert set(latents) == {sae.sha256 for sae in find_saes([run / "saes"])}
+    for weights in latents.values():
+        assert list(weights) == ["easy", "hard"]
+        for of in weights.values():
+            assert len(of) == 64 and (of >= 0).all() and of.sum() == pytest.approx(1)
 
 
 def test_the_calibration_exchanges_the_answers_of_a_finished_study(studied: Done, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""`faithful browse`: a folder of pages over every latent of a run's SAEs."""

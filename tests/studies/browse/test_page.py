@@ -1,0 +1,79 @@
+"""The pages in a browser, opened from the disk."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from studies.browse.write import Done
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+EVIL = "<img src=x onerror=broken()><script>broken()</script>"
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="there is no browser here")]
+SPY = (
+    "<script>const wrong=[];window.addEventListener('error',e=>wrong.push(e.message),true);"
+    "window.addEventListener('unhandledrejection',e=>wrong.push(String(e.reason)));"
+    "document.addEventListener('securitypolicyviolation',e=>wrong.push(e.violatedDirective+' '+e.blockedURI));"
+    "setInterval(()=>document.documentElement.dataset.wrong=wrong.join('; '),50)</script>"
+)
+
+
+def opened(folder: Path, place: str, then: str = "") -> str:
+    """What the page holds after it was opened at a place and a script was run in it."""
+    page = folder / "index.html"
+    before = page.read_text(encoding="utf-8")
+    allowed = before.replace("script-src 'self' file:", "script-src 'self' file: 'unsafe-inline'")
+    watched = allowed.replace("<head>", f"<head>{SPY}")
+    page.write_text(watched.replace("</body>", f"<script>setTimeout(()=>{{{then}}},2000)</script></body>"))
+    try:
+        done = subprocess.run(
+            [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder.parent / 'profile'}",
+             "--virtual-time-budget=6000", "--dump-dom", f"{page.resolve().as_uri()}{place}"],
+            capture_output=True, text=True, timeout=280, check=True,
+        )  # fmt: skip
+    finally:
+        page.write_text(before)
+    assert re.search(r'data-wrong=""', done.stdout), re.findall(r'data-wrong="[^"]*"', done.stdout)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(pages: Done, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pages one of whose tokens would be a script."""
+    copy = tmp_path_factory.mktemp("opened") / "pages"
+    shutil.copytree(pages.folder, copy)
+    text = copy / "data" / "text.js"
+    values = json.loads(text.read_text()[len('loaded("text",') : -3])
+    values["strings"] = [EVIL] * len(values["strings"])
+    text.write_text(f'loaded("text",{json.dumps(values)});\n')
+    return copy
+
+
+def test_the_list_can_be_sorted_and_searched(folder: Path) -> None:
+    page = opened(folder, "")
+    assert "1–50 of 576 latents" in page and page.count("<tr>") == 51
+    assert EVIL not in page and html.escape(EVIL, quote=False) in page
+    sorted_page = opened(folder, "", "document.getElementById('sort-best').click()")
+    shares = [float(row) for row in re.findall(r"<td>([\d.]+)</td><td class=.words", sorted_page)]
+    assert len(shares) == 50 and shares == sorted(shares, reverse=True)
+    search = "const q=document.getElementById('query');q.value='17';q.dispatchEvent(new Event('input'))"
+    assert "1–6 of 6 latents" in opened(folder, "", search)
+
+
+def test_a_latent_has_its_contexts_effects_and_partners(folder: Path) -> None:
+    page = opened(folder, "#0/3")
+    for title in (
+        "cool seed 0, latent 3",
+        "Where it is strongest",
+        "What it adds to the logits",
+        "Five fifths of its contexts",
+    ):
+        assert f">{title}</h" in page
+    assert page.count('class="card"') == 4, "two other seeds, and the two of the other corpus that began otherwise"
+    assert EVIL not in page and 'role="img"' in page
+    clicked = opened(folder, "#0/3", "document.querySelector('.card a').click()")
+    assert re.search(r"<h1>cool seed 1, latent \d+</h1>", clicked)
