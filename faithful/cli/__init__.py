@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from faithful.cli import add, browse, corpus, derive, generate, machine, publish, run, sources_list, study, train
+from faithful.cli import add, corpus, derive, generate, machine, publish, run, sources_list, study, train
 
 
 def _version(wanted: bool) -> None:
@@ -54,7 +54,6 @@ app.add_typer(corpus.app, name="corpus")
 train.register(app)
 study.register(app)
 run.register(app)
-browse.register(app)
 publish.register(app)
 machine.register(app)
 app.registered_commands.sort(

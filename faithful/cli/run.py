@@ -1,4 +1,4 @@
-"""`faithful run RECIPE` and `faithful report [RUN]`."""
+"""`faithful run RECIPE`, `faithful report [RUN]` and `faithful browse [RUN]`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from faithful.cli.shared import Assume, DryRun, Json, RayAddress, Where, refuse_
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.hub.config import PublishConfig
 from faithful.options.line import command_line
+from studies.browse.config import BrowseConfig
 from studies.report.config import ReportConfig, RunConfig
 
 
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("run", cls=Explained)(command(configured(run)))
     app.command("report", cls=Explained)(command(configured(report)))
+    app.command("browse", cls=Explained)(command(configured(browse)))
 
 
 def run(
@@ -97,3 +99,23 @@ def report(stated: Stated[ReportConfig], as_json: Json = False) -> None:
     else:
         say(f"Report: {path}")
         say(f"Next: {next_step(run)}")
+
+
+def browse(stated: Stated[BrowseConfig], as_json: Json = False) -> None:
+    """Write a folder of pages over every latent of a run's SAEs, to open from a disk or to send to the Hub as a Space."""
+    from faithful.base.quantities import format_bytes
+    from faithful.store.places import current_run
+    from studies.browse.write import write_pages
+
+    run = current_run(stated.values.get("run"))
+    with progress(quiet=as_json) as report:
+        done = write_pages(stated.build(run=run), report)
+    if as_json:
+        missing = [{"what": what, "command": line} for what, line in done.missing]
+        sizes = {"saes": done.saes, "latents": done.latents, "bytes": done.bytes}
+        print_json({"page": str(done.page), **sizes, "missing": missing})
+        return
+    say(f"{done.latents:,} latents of {done.saes} SAEs, {format_bytes(done.bytes)}: {done.folder}")
+    for what, line in done.missing:
+        say(f"Not on the pages: {what}; `{line}` adds it.")
+    say(f"Next: open {done.page}")
