@@ -50,6 +50,11 @@ def within(report: Reporter, name: str) -> Reporter:
     return lambda point: report(replace(point, step=f"{name}: {point.step}"))
 
 
+def remarks_of(report: Reporter) -> Reporter:
+    """Tells what is to be shown as it is, and not how far the work is."""
+    return lambda point: report(point) if point.note else None
+
+
 def remark(text: str) -> Progress:
     """A sentence to show as it is."""
     return Progress("note", 0, 0, note=text)

@@ -1,11 +1,13 @@
 """Jobs that do not stop each other: one after the other here, or by workers that take the next one when they are done."""
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from faithful.base.errors import FaithfulError, sentence_of
-from faithful.base.progress import Reporter
+from faithful.base.progress import Reporter, remark
 from faithful.executor.protocol import Executor, Link, Share, Worker, is_fault
 from faithful.executor.where import current_place
 
@@ -14,6 +16,8 @@ Work = Callable[[Any, Any, Reporter], Any]
 T = TypeVar("T")
 DEATHS_ALLOWED = 3
 """For each worker, between two jobs that are done, where others do what a dead one had in hand."""
+ROOM_SECONDS = 10.0
+"""How long no worker has a place before that is said."""
 
 
 def in_turn(work: Callable[[T], None], jobs: Iterable[T]) -> None:
@@ -79,7 +83,8 @@ class Crew:
         return [done[place] for place in range(len(jobs))]
 
     def each(self, jobs: Sequence[Any], report: Reporter) -> Iterator[tuple[int, Any]]:
-        """The same one by one, as they are done: the place of the job and what came of it."""
+        """The same one by one, as they are done: the place of the job and what came of it. Where there is no room for any
+        worker yet, `report` is told so."""
         if self.is_alone:
             for place, job in enumerate(jobs):
                 yield place, self.work(self.shared, job, report)
@@ -88,7 +93,11 @@ class Crew:
         busy: dict[Worker, tuple[int, Any]] = {}
         self._hire(len(jobs))
         self._hand_out(waiting, busy)
+        quiet_until = time.monotonic() + ROOM_SECONDS
         while busy or (waiting and self.workers):
+            if time.monotonic() > quiet_until and not any(worker.node for worker in self.workers):
+                quiet_until = math.inf
+                report(remark(f"No node has room for a {self.name} process yet; it begins when others make some."))
             for worker, kind, content in self.executor.events(1.0):
                 if kind == "told":
                     report(content)

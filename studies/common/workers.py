@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from faithful.base.progress import Progress, Reporter, silent
+from faithful.base.progress import Progress, Reporter, remarks_of
 from faithful.executor.jobs import Crew, Work
 from faithful.executor.where import share_of
 from faithful.store.saes import TrainedSae
@@ -49,7 +49,7 @@ def measure_in_groups(
         size = -(-len(left) // (crew.count * each)) or 1
         jobs = [(kind, tuple(left[first : first + size])) for first in range(0, len(left), size)]
         done = 0
-        for place, _ in crew.each(jobs, silent):
+        for place, _ in crew.each(jobs, remarks_of(report)):
             done += len(jobs[place][1])
             report(Progress(kind, done, len(left), "SAEs"))
 

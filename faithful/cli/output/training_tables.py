@@ -70,7 +70,7 @@ class LiveTable:
             rows[point.step, cell["cell"]] = (speed, *figures, eta)
         self._rows = rows | {key: row for key, row in self._rows.items() if key not in rows}
         done = f"{format_count(point.done)} of {format_count(point.total)} {point.unit}"
-        title = f"{point.step}: {done}, {rate} {point.unit}/s, {left} left"
+        title = point.note or f"{point.step}: {done}, {rate} {point.unit}/s, {left} left"
         table = Table(title=Text(plain(title)), title_justify="left")
         for name in ("step", "cell", "tokens/s", "fvu", "l0", "dead", "loss", "ETA"):
             table.add_column(name, justify="left" if name in ("step", "cell") else "right")

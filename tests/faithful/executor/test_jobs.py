@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
+from faithful.base.progress import Progress
 from faithful.executor.jobs import Crew, in_turn, run_jobs
 from faithful.executor.local import LocalExecutor
 from faithful.executor.protocol import Share
@@ -143,6 +144,32 @@ def test_a_worker_that_is_never_placed_is_given_nothing() -> None:
     with Crew(upper, None, 2, FORKED, "study", Full()) as crew:
         assert crew.run(jobs, lambda _: None) == ["A", "B", "C"]
         assert crew.run(jobs[:1], lambda _: None) == ["A"]
+
+
+def test_that_there_is_no_room_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faithful.executor.jobs.ROOM_SECONDS", -1.0)
+    said: list[str] = []
+
+    class Busy(Full):
+        """There is room for the second worker when that was said."""
+
+        def start(self, number: int, *arguments: Any) -> Any:
+            worker = super().start(number, *arguments)
+            if number:
+                node, worker.node = worker.node, ""
+                self.place = lambda: setattr(worker, "node", node)
+            return worker
+
+    busy = Busy()
+
+    def hear(point: Progress) -> None:
+        said.append(point.note)
+        busy.place()
+
+    with Crew(upper, None, 2, FORKED, "study", busy) as crew:
+        assert crew.run(["a", "b"], hear) == ["A", "B"]
+        assert crew.run(["c"], hear) == ["C"]
+    assert said == ["No node has room for a study process yet; it begins when others make some."]
 
 
 def upper(shared: Any, job: str, tell: Any) -> str:
