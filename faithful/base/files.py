@@ -25,9 +25,12 @@ NAME_LENGTH = 40
 """How much of a file's name its temporary file's name holds, so that the second is allowed where the first is."""
 LINKS = (errno.ELOOP, errno.EMLINK)
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+KEPT_HERE = {"nolock", "local_lock=all", "local_lock=flock", "localflock"}
+"""Options of a mount with which locks bind the processes of one machine alone (NFS, Lustre)."""
 WRITERS = ("SafetensorError", "ComputeError")
 IN_WORDS = re.compile(r"\bcode: (\d+)|\bos error (\d+)")
 _shared_below: set[tuple[int, Path]] = set()
+_together: set[tuple[int, Path]] = set()
 _locks: set[io.FileIO] = set()
 
 
@@ -208,6 +211,37 @@ def lock_file(file: io.FileIO, path: Path, how: int) -> None:
             raise _without_locks(path, "one lock is held twice")
 
 
+def refuse_local_locks(folder: Path) -> None:
+    """Refuse a folder that processes of several machines are to share where its locks bind those of one machine alone.
+
+    Raises:
+        FaithfulError: it is mounted so.
+    """
+    place, at, options = folder.resolve(), Path(), ""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+            fields = line.split()
+            mounted = Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields[4]))
+            if place.is_relative_to(mounted) and len(mounted.parts) >= len(at.parts):
+                at, options = mounted, ",".join(fields[5:])
+    if kept := sorted(KEPT_HERE & set(options.split(","))):
+        raise FaithfulError(
+            f"{folder} is mounted with {kept[0]}, so that its locks bind the processes of one machine alone and parts on"
+            f" several would write over each other; mount {at} without it, or choose another --out."
+        )
+
+
+@contextmanager
+def locked_together(folder: Path) -> Iterator[None]:
+    """Meanwhile this thread locks the folder together with others that do so here: they do parts of one work."""
+    mine = (threading.get_ident(), folder.resolve())
+    _together.add(mine)
+    try:
+        yield
+    finally:
+        _together.discard(mine)
+
+
 @contextmanager
 def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
     """Hold the folder's lock, which the kernel frees when the process dies.
@@ -231,7 +265,7 @@ def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
         raise _cannot_lock(folder, error) from error
     with file:
         try:
-            lock_file(file, path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(file, path, (fcntl.LOCK_SH if mine in _together else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             _locks.add(file)
             file.truncate(0)
             file.write(str(os.getpid()).encode())

@@ -41,6 +41,10 @@ class Part:
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
 
+    def run_of(self, count: int) -> range:
+        """Its places among `count`, which lie together: all parts have equally many, or one more."""
+        return range(self.number * count // self.of, (self.number + 1) * count // self.of)
+
 
 def parse_part(text: str) -> Part:
     """`3/16` → part 3 of the parts 0 to 15.

@@ -23,7 +23,7 @@ RayAddress = Annotated[
 ]
 Part = Annotated[
     str | None,
-    typer.Option("--part", help="Make one part of the corpus, 3/16; the parts 0/16 to 15/16 are all of it."),
+    typer.Option("--part", help="Do one part of the work, 3/16; the parts 0/16 to 15/16 are all of it."),
 ]
 Run = Annotated[str | None, typer.Option(help="Run to take from what is not named, and to write to.")]
 

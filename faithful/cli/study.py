@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following, next_step
-from faithful.cli.shared import Json, RayAddress, Run, Where, working
+from faithful.cli.shared import DryRun, Json, Part, RayAddress, Run, Where, array_line, refuse_executor, working
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
@@ -66,6 +66,8 @@ def _of_saes(study: "Study") -> Any:
     def study_saes(
         stated: Stated[Any],
         run: Run = None,
+        part: Part = None,
+        dry_run: DryRun = False,
         executor: Where = "local",
         ray: RayAddress = None,
         full: Full = False,
@@ -73,11 +75,16 @@ def _of_saes(study: "Study") -> Any:
     ) -> None:
         from faithful.store.places import corpora_in
 
+        place = _part_of(study, part, dry_run)
+        refuse_executor(executor, ray)
         values = dict(stated.values)
         values["saes"] = tuple(map(_place, values["saes"])) if "saes" in values else (str(saes_of(run)),)
         if "corpora" in values:
             values["corpora"] = tuple(one for folder in values["corpora"] for one in corpora_in(folder))
         out = values.pop("out", None) or _folder(values["saes"], run, study.name)
+        if place:
+            _do_part(study, out, values, place, as_json, None if dry_run else working(executor, ray))
+            return
         with working(executor, ray):
             _do(study, out, values, as_json, full=full, after=command_line(ReportConfig))
 
@@ -102,6 +109,8 @@ def _of_nothing(study: "Study") -> Any:
     def study_alone(
         stated: Stated[Any],
         run: Run = None,
+        part: Part = None,
+        dry_run: DryRun = False,
         executor: Where = "local",
         ray: RayAddress = None,
         full: Full = False,
@@ -109,9 +118,14 @@ def _of_nothing(study: "Study") -> Any:
     ) -> None:
         from faithful.store.places import run_folder
 
+        place = _part_of(study, part, dry_run)
+        refuse_executor(executor, ray)
         values, home = dict(stated.values), run_folder(run or study.name)
         of_run = home / "studies" / study.name
         out = values.pop("out", None) or of_run
+        if place:
+            _do_part(study, out, values, place, as_json, None if dry_run else working(executor, ray))
+            return
         is_there = out.resolve() == of_run.resolve()
         after = command_line(ReportConfig, run=home) if is_there else ""
         with working(executor, ray):
@@ -193,11 +207,7 @@ def _do(
         full: every table.
         after: the command that comes next where its folder is in no run, empty for none; None where further studies follow.
     """
-    wish, kept = study.configure(out, {key: value for key, value in stated.items() if value is not None})
-    if kept:
-        shown = {key: ",".join(map(str, value)) if isinstance(value, tuple) else value for key, value in kept.items()}
-        told = ", ".join(f"{key} {value}" for key, value in shown.items())
-        say(f"As the study in {out} was told: {told}; state an option to change it.")
+    wish = _wish(study, out, stated)
     with progress(quiet=as_json) as report:
         done = study.run(wish, report)
     summary: Mapping[str, Any] = done.summary | {"folder": str(done.folder)}
@@ -225,6 +235,54 @@ def _do(
     if after is not None and (then := following(done.folder, after)):
         say(f"Next: {then}")
     return summary
+
+
+def _wish(study: "Study", out: Path, stated: Mapping[str, object]) -> Any:
+    """What a study is told: what is stated, the rest as the study in the folder was told, of which stderr hears."""
+    wish, kept = study.configure(out, {key: value for key, value in stated.items() if value is not None})
+    if kept:
+        shown = {key: ",".join(map(str, value)) if isinstance(value, tuple) else value for key, value in kept.items()}
+        told = ", ".join(f"{key} {value}" for key, value in shown.items())
+        say(f"As the study in {out} was told: {told}; state an option to change it.")
+    return wish
+
+
+def _part_of(study: "Study", part: str | None, dry_run: bool) -> Any:
+    """The part that was asked for, None for all.
+
+    Raises:
+        FaithfulError: no part, of a study that has none, or a dry run of all.
+    """
+    from faithful.base.errors import FaithfulError
+    from faithful.base.quantities import parse_part
+
+    if part is None:
+        if dry_run:
+            raise FaithfulError("--dry-run of a study prints the line for its parts; add --part 0/16 for sixteen.")
+        return None
+    if not study.shares_out:
+        raise FaithfulError(f"study {study.name} has no parts; leave out --part.")
+    return parse_part(part)
+
+
+def _do_part(
+    study: "Study", out: Path, stated: Mapping[str, object], part: Any, as_json: bool, where: Any | None
+) -> None:
+    """Do a part of a study and say what is left; without a place to do it print the line for all parts."""
+    from faithful.base.devices import known_device
+
+    wish = _wish(study, out, stated)
+    if where is None:
+        on_gpu = known_device(getattr(wish, "device", "cpu")) != "cpu"
+        say(array_line(command_line(wish), part, (wish.workers or 1) if on_gpu else 0))
+        return
+    with where, progress(quiet=as_json) as report:
+        done = study.run_part(wish, part, report)
+    if as_json:
+        print_json({"folder": str(out), "part": str(part), "done": done.done, "reused": done.reused, "left": done.left})
+    what, left = study.shares_out, done.left or "no"
+    say(f"Part {part}: {done.done} {what}, {done.reused} of them done before; {left} {what} are left to other parts.")
+    say(f"The results, once all are done: {command_line(wish)}")
 
 
 def _folder(sources: tuple[str, ...], run: str | None, name: str) -> Path:

@@ -15,9 +15,11 @@ from faithful.cli.shared import (
     Assume,
     DryRun,
     Json,
+    Part,
     RayAddress,
     Run,
     Where,
+    array_line,
     refuse_assumptions,
     refuse_executor,
     working,
@@ -35,6 +37,7 @@ def register(app: typer.Typer) -> None:
 def train(
     stated: Stated[TrainConfig],
     run: Run = None,
+    part: Part = None,
     executor: Where = "local",
     ray: RayAddress = None,
     dry_run: DryRun = False,
@@ -42,46 +45,50 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train the whole grid of SAEs of each corpus from one shared forward pass."""
+    from faithful.base.quantities import parse_part
     from faithful.cli.corpus import folders_of
     from faithful.store.places import corpora_in
 
     refuse_assumptions(assume, dry_run)
     refuse_executor(executor, ray)
+    place = None if part is None else parse_part(part)
     named = stated.values.get("corpora")
     corpora = [one for folder in named for one in corpora_in(folder)] if named else folders_of(run)
     config = stated.build(corpora=tuple(corpora), out=stated.values.get("out") or _saes_folder(corpora[0], run))
     if dry_run:
-        _dry_run(config, assume, as_json)
+        _dry_run(config, assume, as_json, place)
         return
     from faithful.training.forecast import plan_line
     from faithful.training.train import train as run_train
 
     def announce(plan: Any) -> None:
         if not as_json:
-            say(plan_line(plan))
+            say(f"Part {place} of this: {plan_line(plan)}" if place else plan_line(plan))
 
     with working(executor, ray), _table(as_json) as report:
-        result = run_train(config, report, announce)
-    card = _card(result.out)
+        result = run_train(config, report, announce, place)
+    cells = [*result.trained, *result.skipped]
+    card = _card(result.out) if cells else ""
     if as_json:
         print_json(
             {
                 "out": str(result.out),
                 "trained": [str(path) for path in result.trained],
                 "skipped": [str(path) for path in result.skipped],
+                "left": result.left,
             }
         )
         return
     from faithful.cli.output.training_tables import hardly_trained, quality_rows
     from studies.seeds.config import SeedsConfig
 
-    header, rows = quality_rows([*result.trained, *result.skipped])
-    print_table("SAEs on held-out text: mean ± standard deviation over seeds", rows, header)
-    say(result.note)
-    say(card)
-    for sentence in hardly_trained([*result.trained, *result.skipped]):
+    if cells:
+        header, rows = quality_rows(cells)
+        print_table("SAEs on held-out text: mean ± standard deviation over seeds", rows, header)
+    for sentence in filter(None, (result.note, card, *hardly_trained(cells))):
         say(sentence)
-    say(f"Next: {following(result.out, command_line(SeedsConfig, saes=(result.out,)))}")
+    if not result.left:
+        say(f"Next: {following(result.out, command_line(SeedsConfig, saes=(result.out,)))}")
 
 
 def _card(out: Path) -> str:
@@ -95,14 +102,18 @@ def _card(out: Path) -> str:
         return f"No card was written: {error}"
 
 
-def _dry_run(config: Any, assume: str | None, as_json: bool) -> None:
-    from faithful.training.forecast import plan_rows, plan_training
+def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any) -> None:
+    from faithful.base.devices import known_device
+    from faithful.training.forecast import part_seconds, plan_rows, plan_training
 
     plan = plan_training(config, assume)
     if as_json:
         print_json(plan.to_dict())
         return
     print_table("Dry run: nothing was written", plan_rows(plan))
+    if part:
+        gpus = (config.workers or 1) if assume or known_device(config.device) != "cpu" else 0
+        say(array_line(command_line(config), part, gpus, part_seconds(plan, part.of)))
 
 
 def _saes_folder(corpus: Path, run: str | None) -> Path:

@@ -8,12 +8,14 @@ from typing import Any, TypedDict
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_text
+from faithful.base.records import turn
 from faithful.hub.card_file import markdown_table
 from faithful.hub.licences import licence_paragraph
 from faithful.hub.templates import slug
 from faithful.models.presets import find_preset
 from faithful.options.line import folded
 from faithful.sae.variant import DEFAULT
+from faithful.store.corpora_of_saes import NAME
 from faithful.store.corpus import Manifest
 from faithful.store.manifest_parts import ModelPart
 from faithful.store.saes import FILES, TrainedSae, corpora_beside, read_grid
@@ -100,11 +102,12 @@ def write_saes_card(folder: Path) -> Path:
     """
     from faithful.hub.card_file import make_card
 
-    cells = read_grid(folder)
-    model = model_facts(cells, corpora_beside(folder))
-    text = render_saes(folder.as_posix(), cells, model, f"SAEs of {model['name'].split('/')[-1]}", folder)
-    metadata = {"library_name": "saelens", "tags": sae_metadata(cells, model)["tags"]}
-    write_text(folder / "README.md", make_card(metadata, text, folder / "README.md"))
+    with turn(folder / NAME):  # of the parts of a grid that end at the same time the last one sees all SAEs
+        cells = read_grid(folder)
+        model = model_facts(cells, corpora_beside(folder))
+        text = render_saes(folder.as_posix(), cells, model, f"SAEs of {model['name'].split('/')[-1]}", folder)
+        metadata = {"library_name": "saelens", "tags": sae_metadata(cells, model)["tags"]}
+        write_text(folder / "README.md", make_card(metadata, text, folder / "README.md"))
     return folder / "README.md"
 
 

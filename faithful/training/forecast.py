@@ -12,7 +12,7 @@ from faithful.activations.quality import LOGITS_PER_FORWARD
 from faithful.activations.stream import FORWARD_TOKENS
 from faithful.base.devices import check_device
 from faithful.base.gpus import forecast_gpu, known_gpu
-from faithful.base.quantities import format_bytes, format_count, format_seconds
+from faithful.base.quantities import Part, format_bytes, format_count, format_seconds
 from faithful.hooks.hook_points import decoder_layers
 from faithful.hooks.truncated import TruncatedModel, refuse_several_streams
 from faithful.models.load import empty_model
@@ -139,6 +139,16 @@ def forecast(settings: Settings, usable: dict[Path, Plan], device: str, assume: 
         memory=_memory(settings, usable, model, truncated, stacks, device.partition(":")[0]),
         seconds=len(usable) * settings.tokens * (forward + sae) / device_flops(device, assume),
     )
+
+
+def part_seconds(plan: TrainPlan, of: int) -> float:
+    """Of the longest of so many parts: each corpus that it has cells of is a forward pass of its own."""
+    each = plan.cells // len(plan.corpora)
+    found = 0.0
+    for run in (Part(number, of).run_of(plan.cells) for number in range(min(of, plan.cells))):
+        passes = (run.stop - 1) // each - run.start // each + 1
+        found = max(found, passes * plan.forward_flops + len(run) / each * plan.sae_flops)
+    return plan.seconds * found / (len(plan.corpora) * (plan.forward_flops + plan.sae_flops))
 
 
 def forward_flops(model: Any, settings: Settings) -> float:

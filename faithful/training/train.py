@@ -1,6 +1,6 @@
 """`faithful train`: the whole grid of SAEs of each corpus from one shared, truncated forward pass."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from faithful.activations.stream import stream_rows
-from faithful.base.files import folder_lock, remove_temporaries
+from faithful.base.files import folder_lock, refuse_local_locks, remove_temporaries
 from faithful.base.progress import Reporter, silent
+from faithful.base.quantities import Part
 from faithful.executor.jobs import in_turn, run_jobs
 from faithful.executor.protocol import Share
 from faithful.executor.where import current_place, share_of
@@ -38,13 +39,15 @@ class TrainResult:
     Attributes:
         out: folder of the SAEs.
         trained, skipped: folders of cells trained now, and of those that were there.
-        note: one sentence.
+        note: what to say of it.
+        left: SAEs of the grid that other parts of it are still to train.
     """
 
     out: Path
     trained: list[Path]
     skipped: list[Path]
     note: str
+    left: int = 0
 
 
 @contextmanager
@@ -59,16 +62,23 @@ def _own_threads() -> Iterator[None]:
 
 @_own_threads()
 def train(
-    config: TrainConfig, report: Reporter = silent, announce: Callable[[TrainPlan], None] | None = None
+    config: TrainConfig,
+    report: Reporter = silent,
+    announce: Callable[[TrainPlan], None] | None = None,
+    part: Part | None = None,
 ) -> TrainResult:
     """Train what is missing of the grid; finished cells are skipped, a killed run goes on from its checkpoint.
+
+    A part is so many cells that follow each other, by corpus, shape and seed, whatever is there already: several processes
+    may train parts in one folder at the same time.
 
     What goes wrong with a cell, a corpus or a worker keeps no other from being trained and written.
 
     Args:
         config: what to train.
         report: progress, with the latest figures of each cell.
-        announce: called with the forecast before anything is loaded, if there is something to train.
+        announce: called with the forecast of the whole grid before anything is loaded, if there is something to train.
+        part: which part of the grid to train; None for all of it.
 
     Raises:
         FaithfulError: a device that is not there, bad settings (see `settle`), a cell trained otherwise; when all else is
@@ -77,11 +87,14 @@ def train(
     where = current_place()
     device = where.check_device(config.device)
     require_logger(config.log)
+    if part:
+        refuse_local_locks(config.out)
     readings = Readings(config.out)
     settings, usable = settle(config, device, readings)
     if config.threads:
         torch.set_num_threads(config.threads)
-    cells = {folder: grid(config.out, folder, settings, readings) for folder in config.corpora}
+    own = _own_cells(config.corpora, len(settings.shapes) * len(settings.seeds), part)
+    cells = {folder: grid(config.out, folder, settings, readings)[places] for folder, places in own.items()}
     skipped = [cell.folder for group in cells.values() for cell in group if finished(cell)]
     remember_corpora(config.out, config.corpora)
     readings.keep()
@@ -89,9 +102,7 @@ def train(
     workers = where.count(config.workers, Share(device, config.threads or 1))
     jobs = _jobs(missing, workers)
     if not jobs:
-        return TrainResult(
-            config.out, [], skipped, f"{config.out} holds all {len(skipped)} SAEs already: nothing to do."
-        )
+        return _result(config, settings, part, [], skipped)
     for folder in dict(jobs):
         Corpus(folder).refuse_damaged()
     where.refuse_unseen(config.out, *dict(jobs))
@@ -102,11 +113,42 @@ def train(
         in_turn(lambda job: _train_group(config, settings, *job, device, model, report), jobs)
     else:
         _spread(config, settings, jobs, min(workers, len(jobs)), device, report)
-    trained = [cell.folder for group in missing.values() for cell in group]
-    note = f"{len(trained)} SAEs trained on {settings.tokens:,} tokens each" + (
-        f", {len(skipped)} were there already." if skipped else "."
-    )
-    return TrainResult(config.out, trained, skipped, note)
+    return _result(config, settings, part, [cell.folder for group in missing.values() for cell in group], skipped)
+
+
+def _own_cells(corpora: Sequence[Path], each: int, part: Part | None) -> dict[Path, slice]:
+    """Which of the cells of each corpus are a part's; corpora without any are left out: each is another forward pass."""
+    run = part.run_of(len(corpora) * each) if part else range(len(corpora) * each)
+    found = {}
+    for place, folder in enumerate(corpora):
+        first, last = max(run.start - place * each, 0), min(run.stop - place * each, each)
+        if first < last:
+            found[folder] = slice(first, last)
+    return found
+
+
+def _result(
+    config: TrainConfig, settings: Settings, part: Part | None, trained: list[Path], skipped: list[Path]
+) -> TrainResult:
+    """What is said of a training, or of a part of one."""
+    every = [
+        cell_folder(config.out, folder.resolve().name, settings, shape, seed)
+        for folder in config.corpora
+        for shape in settings.shapes
+        for seed in settings.seeds
+    ]
+    left = sum(not (folder / CONFIG).exists() for folder in every) if part else 0
+    of = f" of part {part}" if part else ""
+    if trained:
+        there = f", {len(skipped)} were there already." if skipped else "."
+        note = f"{len(trained)} SAEs{of} trained on {settings.tokens:,} tokens each{there}"
+    elif skipped:
+        note = f"{config.out} holds all {len(skipped)} SAEs{of} already: nothing to do."
+    else:
+        note = f"Part {part} has no SAE to train: there are {len(every)}."
+    if part:
+        note += f" {left or 'None'} of the {len(every)} of all parts {'is' if left == 1 else 'are'} still missing."
+    return TrainResult(config.out, trained, skipped, note, left)
 
 
 def grid(out: Path, folder: Path, settings: Settings, readings: Readings) -> list[Cell]:
@@ -216,9 +258,9 @@ def _train_group(
         TrainingPass(config, settings, rows, group, device, model, checkpoint).run(report)
 
     with ExitStack() as locks:
-        for shape in dict.fromkeys(cell.folder.parent for cell in cells):
-            locks.enter_context(folder_lock(shape))
-            remove_temporaries(shape)
+        for cell in cells:
+            locks.enter_context(folder_lock(cell.folder))
+            remove_temporaries(cell.folder)
         locks.enter_context(open_checkpoints(cells))
         rows, readings = stream_rows(corpus, settings.model, "train", settings.stream), Readings(config.out)
         cells = _reading(cells, _prefix_sha256(corpus, settings, readings, rows))

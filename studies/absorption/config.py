@@ -99,6 +99,7 @@ STUDY = Study(
     " whose latents mean nothing has none of it: it is compared without verdicts, beside the controls and main_f1.",
     config=AbsorptionConfig,
     cost=_cost,
+    shares_out="SAEs",
     optional=True,
     check=check,
     sizes={"tokens": WORDS},

@@ -10,6 +10,7 @@ import torch
 from faithful.base.digest import digest
 from faithful.base.files import write_tensors
 from faithful.base.records import check_archive, read_cache, write_record
+from faithful.executor.parts import end_part, own
 from faithful.store.saes import TrainedSae
 
 Kept = TypeVar("Kept", bound=Mapping[str, Any])
@@ -76,6 +77,10 @@ class ResultCache:
             checkpoint.unlink(missing_ok=True)
         return _read_tensors(path)
 
+    def has(self, *key: Any, label: str = "") -> bool:
+        """Whether a result is kept, read or not."""
+        return self._path(key, ".json", label).exists()
+
     def has_tensors(self, *key: Any) -> bool:
         """Whether a result of tensors is kept."""
         return self._path(key, ".pt").exists()
@@ -91,12 +96,18 @@ class ResultCache:
     def figures(
         self, saes: Sequence[TrainedSae], measure: Callable[[list[TrainedSae]], Iterable[Kept]]
     ) -> dict[str, Kept]:
-        """Results of SAEs by their hashes, those that are missing measured together and kept one by one."""
+        """Results of SAEs by their hashes, those that are missing measured together and kept one by one.
+
+        Raises:
+            PartDone: those of a part of the SAEs are kept; SAEs of one seed, which began alike, lie together in it.
+        """
+        every, saes = saes, own(saes, order=lambda sae: -1 if sae.seed is None else sae.seed)
         kept = {sae.sha256: self.get(sae.sha256) for sae in saes}
         missing = list({sae.sha256: sae for sae in saes if kept[sae.sha256] is None}.values())
         done = {name: cast(Kept, found) for name, found in kept.items() if found is not None}
         for sae, found in zip(missing, measure(missing) if missing else [], strict=True):
             done[sae.sha256] = self.put(found, sae.sha256)
+        end_part(len(saes), self.reused, lambda: sum(not self.has(sae.sha256) for sae in every))
         return done
 
     def lacking(self, saes: Iterable[TrainedSae], read: str) -> list[TrainedSae]:

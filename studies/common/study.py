@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_args, get_type_hints
 
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter
+from faithful.base.quantities import Part
 from faithful.base.records import fit, read_record, write_record
+from faithful.executor.parts import PartDone, as_part
 from faithful.executor.where import current_place
 from studies.common.forecast import Size, StudyCost, Work
 from studies.common.tables import Table, control_tables
@@ -45,6 +47,7 @@ class Study:
         meaning: what its figures mean, for the report.
         config: its configuration.
         cost: what it takes with a configuration.
+        shares_out: what its parts share out, in the plural; empty where it has no parts.
         headline: what its verdicts are about; None where it has none.
         sizes: settings that are left to the device, and what they are then.
         captions: of its figures, by the names of their files.
@@ -70,6 +73,7 @@ class Study:
     meaning: str
     config: type[Any]
     cost: Callable[[Any, Work], StudyCost]
+    shares_out: str = ""
     headline: Headline | None = None
     sizes: Mapping[str, Size] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
@@ -132,6 +136,25 @@ class Study:
                 if before.get(path) == drawn:
                     path.unlink(missing_ok=True)
         return done
+
+    def run_part(self, config: Any, part: Part, report: Reporter) -> PartDone:
+        """Do a part and keep what comes of it, without results; others may do theirs in the same folder at the same time.
+
+        Args:
+            config: of the study's class.
+            part: which one.
+            report: progress.
+
+        Raises:
+            FaithfulError: see `run`; the folder's locks do not reach other machines.
+        """
+        current_place().refuse_unseen(config.out)
+        try:
+            with as_part(part, config.out):
+                self.load()(config, report)
+        except PartDone as done:
+            return done
+        raise TypeError(f"study {self.name} shares out {self.shares_out}, and asks for none with `own`")
 
     def configure(self, out: Path, stated: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """What to tell it: what is stated; the rest as the study in a folder was told, if of the same SAEs or corpora.

@@ -105,6 +105,7 @@ STUDY = Study(
     " foreign latents fire strongly (above a share of their own high quantile) on the former and hardly on the latter.",
     config=FakesConfig,
     cost=_cost,
+    shares_out="SAEs",
     headline=HEADLINE,
     check=_check,
     verdicts=_foreign_verdicts,

@@ -63,6 +63,7 @@ STUDY = Study(
     " less that the probes of the other classes lose.",
     config=InterventionsConfig,
     cost=_cost,
+    shares_out="SAEs",
     check=refuse,
     optional=True,
     captions={"scores": f"{MARK}: SCR (full) and TPP (dashed) over the latents taken out, mean over SAEs"},

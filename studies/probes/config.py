@@ -101,6 +101,7 @@ STUDY = Study(
     config=ProbesConfig,
     after=("seeds",),
     cost=_cost,
+    shares_out="probes",
     headline=HEADLINE,
     check=_check,
     sizes={"tokens": panel_tokens, "train_size": train_examples, "test_size": held_out_examples},

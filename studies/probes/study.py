@@ -16,8 +16,9 @@ import numpy as np
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
-from faithful.base.progress import Progress, Reporter, counted, remark, silent
+from faithful.base.progress import Progress, Reporter, counted, remark, remarks_of, silent
 from faithful.executor.jobs import Crew
+from faithful.executor.parts import end_part, own
 from faithful.models.presets import tiny_path
 from faithful.store.corpus import Corpus
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
@@ -137,11 +138,12 @@ class _Probes:
         """Probe what is not finished, and summarise."""
         if warning := probes_leave_open(self.found, [len(data.test.y) for data in self.data.values()]):
             self.report(remark(warning))
-        self.words = self._words()
         bench = Bench(self.found, self.every, self.panel, self.data, self.plans, self.config.pooling)
         with study_crew(Bench.do, bench, self.found, self.config.workers) as crew:
             for names in self._same_texts():
                 self._probe(names, bench, crew)
+        end_part(len(self.cells), self._cache.reused, self._left)
+        self.words = self._words()
         self.overlap = self._overlaps()
         self.marked = [name for name in self.data if self._baseline(name)["accuracy"] > CEILING]
         self.unmarked = [name for name in self.data if name not in self.marked]
@@ -246,7 +248,7 @@ class _Probes:
 
     def _probe(self, names: Sequence[str], bench: Bench, crew: Crew) -> None:
         """Take finished cells of some tasks as they are, and make the others from one forward pass."""
-        places: list[int | None] = [None, *range(len(self.every))]
+        places = own([None, *range(len(self.every))])
         missing = []
         for name in names:
             for place in places:
@@ -262,23 +264,26 @@ class _Probes:
         title = "+".join(names)
         if crew.inherits:
             self.found.truncated  # noqa: B018 (loaded here once)
-        if crew.inherits:
             bench.load(wanted)
         rows = text_rows(texts, self.embedded.encoder, self.found.spec.bos_id)
         pooled = pool_features(
             rows,
             self.saes[0].d_in,
             [self.every[place].d_sae for place in wanted],
-            lambda batches: crew.each([(wanted, batch) for batch in batches], silent),
+            lambda batches: crew.each([(wanted, batch) for batch in batches], remarks_of(self.report)),
             counted(self.report, f"features {title}", "contexts"),
         )
         jobs = [(name, self._inputs(pooled, place, wanted, rows, bench)) for name, place in missing]
-        for done, (at, entries) in enumerate(crew.each(jobs, silent)):
+        for done, (at, entries) in enumerate(crew.each(jobs, remarks_of(self.report))):
             self._cache.put({"entries": entries}, *self._key(*missing[at]), label=missing[at][0])
             self.cells[missing[at]] = entries
             self.report(Progress(f"probes {title}", done + 1, len(missing), "fits"))
         for one in product(names, places):  # in the order of an undisturbed study, whichever was done first
             self.cells[one] = self.cells.pop(one)
+
+    def _left(self) -> int:
+        places = [None, *range(len(self.every))]
+        return sum(not self._cache.has(*self._key(*one), label=one[0]) for one in product(self.data, places))
 
     def _inputs(
         self, pooled: Pooled, place: int | None, wanted: Sequence[int], rows: Sequence[np.ndarray], bench: Bench

@@ -54,6 +54,7 @@ STUDY = Study(
     " and on foreign text.",
     config=ReconstructionConfig,
     cost=_cost,
+    shares_out="SAEs",
     headline=HEADLINE,
     sizes={"tokens": panel_tokens},
     captions={

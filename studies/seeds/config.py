@@ -78,6 +78,7 @@ STUDY = Study(
     " the share of pairs with a cosine above 0.7. Floors are what chance alone gives.",
     config=SeedsConfig,
     cost=_cost,
+    shares_out="pairs of SAEs",
     headline=HEADLINE,
     sizes={"tokens": panel_tokens},
     captions={

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from faithful.base.digest import digest
-from faithful.base.progress import Reporter, counted, silent
+from faithful.base.progress import Reporter, counted, remarks_of, silent
+from faithful.executor.parts import end_part, own
 from faithful.store.saes import TrainedSae, by_corpus
 from studies.common.cache import ResultCache
 from studies.common.codes import CodedText, Codes, InTurn, code_text
@@ -102,7 +103,7 @@ class Matcher:
         self._latents = ResultCache(folder / LATENTS)
 
     def match_all(
-        self, pairs: Sequence[SaePair], shown: Iterable[TrainedSae], workers: int | None, report: Reporter = silent
+        self, pairs: Sequence[SaePair], shown: Sequence[TrainedSae], workers: int | None, report: Reporter = silent
     ) -> dict[SaePair, Pair]:
         """Every pair matched, in the order given, from the folder what is there already.
 
@@ -111,23 +112,31 @@ class Matcher:
             shown: SAEs to code the panel with for their latents' examples.
             workers: processes that share the work, a pair each at a time.
             report: progress.
+
+        Raises:
+            PartDone: those of a part of the pairs are kept.
         """
         has_panel = self.panel is not None
+        every, pairs, shown = pairs, own(pairs), own(shown)
         uncoded = dict.fromkeys(pair for pair in pairs if has_panel and self._cache.get(*self._on_text(pair)) is None)
         missing = [pair for pair in pairs if pair in uncoded or not self._cache.has_tensors(*_hashes(pair))]
         self.reused = len(pairs) - len(missing)
         wanted = dict.fromkeys([*(sae for pair in uncoded for sae in pair), *shown]) if has_panel else {}
-        every = dict.fromkeys(sae for pair in pairs for sae in pair) if has_panel else {}
-        unseen = [sae for sae in every if not self._latents.has_tensors(sae.sha256, self._text)]
+        seen = dict.fromkeys(sae for pair in pairs for sae in pair) if has_panel else {}
+        unseen = [sae for sae in seen if not self._latents.has_tensors(sae.sha256, self._text)]
         lacking = tuple(dict.fromkeys([*self.codes.lacking(wanted, CODES), *unseen]))
         with study_crew(Matcher.do, self, self.found, workers) as crew:
             if lacking and crew.inherits:
                 self.found.truncated  # noqa: B018 (loaded here once)
             crew.run(jobs_of([(CODES, lacking)], crew.count), report)
             tally = counted(report, "pairs", "pairs")
-            for done, _ in enumerate(crew.each([(PAIRS, pair) for pair in missing], silent)):
+            for done, _ in enumerate(crew.each([(PAIRS, pair) for pair in missing], remarks_of(report))):
                 tally(self.reused + done + 1, len(pairs))
+        end_part(len(pairs), self.reused, lambda: sum(not self._is_kept(pair) for pair in every))
         return {pair: self._pair(pair) for pair in pairs}
+
+    def _is_kept(self, pair: SaePair) -> bool:
+        return self._cache.has_tensors(*_hashes(pair)) and (self.panel is None or self._cache.has(*self._on_text(pair)))
 
     def do(self, job: Job, report: Reporter) -> None:
         """Code the panel with some SAEs, or match a pair, and keep what comes of it."""

@@ -54,6 +54,7 @@ STUDY = Study(
     " corpus is contrasted at every k and at its own best one.",
     config=SparsityConfig,
     cost=_cost,
+    shares_out="SAEs",
     optional=True,
     sizes={"tokens": panel_tokens, "noise_tokens": NOISE},
     captions={

@@ -14,6 +14,7 @@ from torch import Tensor
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter
 from faithful.executor.jobs import Crew, in_turn
+from faithful.executor.parts import end_part, own
 from faithful.executor.where import share_of
 from faithful.sae.autoencoder import Autoencoder
 from faithful.sae.stack import Stack
@@ -94,11 +95,17 @@ class Bench:
         return list(combinations(sorted(self.config.seeds), 2))
 
     def run(self, jobs: Sequence[Job], report: Reporter) -> int:
-        """Do the jobs that are not done, and say how many were."""
-        left = [job for job in jobs if self._missing(job) or not self._has_pairs(job) or not self._oracle(job)]
+        """Do the jobs that are not done, and say how many were.
+
+        Raises:
+            PartDone: those of a part are done.
+        """
+        every, jobs = jobs, own(jobs)
+        left = [job for job in jobs if self._lacks(job)]
         share = share_of("cpu", self.config.workers, threads=1)
         with Crew(Bench.work, self, self.config.workers, share, "study") as crew:
             crew.run(left, report)
+        end_part(len(jobs), len(jobs) - len(left), lambda: sum(map(self._lacks, every)))
         return len(jobs) - len(left)
 
     @one_thread()
@@ -185,6 +192,9 @@ class Bench:
 
     def _has_pairs(self, job: Job) -> bool:
         return all(self.pair(job, *pair) for pair in self.pairs)
+
+    def _lacks(self, job: Job) -> bool:
+        return bool(self._missing(job)) or not self._has_pairs(job) or not self._oracle(job)
 
     def _kept(self, job: Job, seed: int) -> Any:
         def lost(checkpoint: object) -> Any:

@@ -104,6 +104,7 @@ STUDY = Study(
     " Agreement of two seeds is evidence so far as true_shared is above true_unshared.",
     config=SyntheticConfig,
     cost=_cost,
+    shares_out="trainings",
     headline=JUDGED[0],
     captions={
         "recovery": "True features found, and what is left unexplained",

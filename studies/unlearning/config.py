@@ -125,6 +125,7 @@ STUDY = Study(
     " as SAEBench reports it, stands beside. unlearned is the accuracy lost on forget questions less that on the rest.",
     config=UnlearningConfig,
     cost=_cost,
+    shares_out="SAEs",
     headline=HEADLINE,
     check=refuse,
     sizes=SIZES,

@@ -1,5 +1,6 @@
 """Writes that are whole or absent, and a lock that ends with its holder."""
 
+import contextlib
 import errno
 import io
 import json
@@ -21,6 +22,8 @@ from faithful.base.files import (
     append_line,
     drop_links,
     folder_lock,
+    locked_together,
+    refuse_local_locks,
     remove_temporaries,
     sha256_file,
     write_atomically,
@@ -454,6 +457,50 @@ def test_a_shared_lock_lets_in_what_is_called_below_it_and_nobody_else(tmp_path:
         assert not other.submit(refused).result()
         with folder_lock(tmp_path):
             assert refused()
+
+
+def test_parts_hold_a_folder_together_and_keep_out_who_does_all(tmp_path: Path) -> None:
+    def refused(in_part: bool) -> bool:
+        with contextlib.ExitStack() as held, contextlib.suppress(FaithfulError):
+            if in_part:
+                held.enter_context(locked_together(tmp_path))
+            held.enter_context(folder_lock(tmp_path))
+            return False
+        return True
+
+    with locked_together(tmp_path), folder_lock(tmp_path), ThreadPoolExecutor(1) as other:
+        assert not other.submit(refused, True).result()
+        assert other.submit(refused, False).result()
+    with locked_together(tmp_path / "below"), folder_lock(tmp_path):
+        assert refused(False)
+    with folder_lock(tmp_path):
+        assert refused(True)
+
+
+@pytest.mark.parametrize(
+    ("mount", "refused"),
+    [
+        ("rw,relatime shared:1 - nfs4 server:/x rw,vers=4.2,local_lock=none", ""),
+        ("rw,relatime shared:1 - nfs server:/x rw,vers=3,nolock,local_lock=all", "local_lock=all"),
+        ("rw,relatime - lustre server:/x rw,localflock", "localflock"),
+        ("rw,relatime - ext4 /dev/sda rw", ""),
+    ],
+)
+def test_locks_of_one_machine_are_refused_for_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mount: str, refused: str
+) -> None:
+    home = tmp_path / "my home"
+    above, below = "1 0 0:1 / / rw - ext4 /dev/root rw,nolock", f"3 1 0:3 / {tmp_path}/other rw - x y nolock"
+    table = f"{above}\n2 1 0:2 / {str(home).replace(' ', chr(92) + '040')} {mount}\n{below}\n"
+    read = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda self, **more: table if str(self) == "/proc/self/mountinfo" else read(self, **more)
+    )
+    if not refused:
+        refuse_local_locks(home / "saes")
+        return
+    with pytest.raises(FaithfulError, match=f"mounted with {refused}, so that its locks bind .*; mount {home} without"):
+        refuse_local_locks(home / "saes")
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])

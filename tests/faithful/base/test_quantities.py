@@ -161,6 +161,8 @@ def test_seconds_as_shown(value: float, text: str) -> None:
 
 def test_parts_are_numbered_from_0() -> None:
     assert parse_part(" 3/16") == Part(3, 16) and str(Part(3, 16)) == "3/16"
+    runs = [Part(number, 4).run_of(10) for number in range(4)]
+    assert [place for run in runs for place in run] == list(range(10)) and {len(run) for run in runs} == {2, 3}
 
 
 @pytest.mark.parametrize(

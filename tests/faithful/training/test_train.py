@@ -1,7 +1,9 @@
 """`faithful train`: the contract as written, independence of cells, resume, refusals, files that SAELens reads."""
 
 import json
+import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,17 +19,21 @@ from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress
+from faithful.base.quantities import Part
 from faithful.cli import app
 from faithful.cli.output.training_tables import LiveTable
 from faithful.formats.files import load_sae
 from faithful.models.spec import ModelSpec
+from faithful.options.line import command_line
 from faithful.store import corpus as store
+from faithful.store.corpora_of_saes import noted_corpora
 from faithful.store.corpus import Corpus, read_manifest
 from faithful.store.readings import NAME
 from faithful.training import corpus_pass as module
 from faithful.training import train as training
+from faithful.training.card import write_saes_card
 from faithful.training.cell import Cell
-from faithful.training.forecast import plan_training
+from faithful.training.forecast import part_seconds, plan_training
 from faithful.training.train import train
 from generation.sampling.distribution import Sampling
 from tests.documented import undocumented
@@ -64,6 +70,78 @@ def test_every_figure_has_its_line_in_the_documentation(trained: Path) -> None:
     record = json.loads((cell / "cfg.json").read_text())["metadata"]["faithful"]
     assert undocumented("Training", record["evaluation"]) == []
     assert undocumented("Training", json.loads((cell / "train.jsonl").read_text().splitlines()[-1])) == []
+
+
+def test_parts_of_a_grid_give_its_bytes_whatever_is_there(
+    trained: Path, corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = configured(corpora, tmp_path / "saes")
+    none = train(told, part=Part(0, 5))
+    assert none.trained == [] and none.note == (
+        "Part 0/5 has no SAE to train: there are 2. 2 of the 2 of all parts are still missing."
+    )
+    second = train(told, part=Part(1, 2))
+    assert [path.name for path in second.trained] == ["seed-1"] and second.left == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "load_model", lambda *_: pytest.fail("a model was loaded"))
+        again = train(told, part=Part(1, 2))
+    assert again.trained == [] and "all 1 SAEs of part 1/2 already" in again.note
+    first = train(told, part=Part(0, 2))
+    assert [path.name for path in first.trained] == ["seed-0"]
+    assert first.note.endswith("None of the 2 of all parts are still missing.") and not first.left
+    assert train(told).trained == []
+    for seed in (0, 1):
+        for name in ("sae_weights.safetensors", "sparsity.safetensors"):
+            place = f"{SHAPE}/seed-{seed}/{name}"
+            assert (told.out / place).read_bytes() == (trained / place).read_bytes()
+
+
+def test_a_part_hashes_no_corpus_that_it_does_not_train_on(
+    trained: Path, corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = configured(corpora, Path(shutil.copytree(trained, tmp_path / "saes")), corpora=tuple(corpora.values()))
+    (both.out / NAME).unlink()
+    own = [training._own_cells(both.corpora, 2, Part(number, 3)) for number in range(3)]
+    assert own == [{corpora["own"]: slice(0, 1)}, {corpora["own"]: slice(1, 2)}, {corpora["cool"]: slice(0, 2)}]
+    hashed: list[str] = []
+    monkeypatch.setattr(training, "_prefix_sha256", lambda folder, *_: str(hashed.append(folder.name)))
+    with pytest.raises(FaithfulError, match="another now"):
+        train(both, part=Part(0, 2))
+    assert hashed == ["own"]
+
+
+def test_the_longest_part_has_a_forward_pass_of_each_of_its_corpora(corpora: dict[str, Path], tmp_path: Path) -> None:
+    plan = plan_training(configured(corpora, tmp_path, corpora=tuple(corpora.values()), seeds=range(6)))
+    one = plan.seconds / 2
+    assert part_seconds(plan, 1) == pytest.approx(plan.seconds)
+    assert part_seconds(plan, 2) == pytest.approx(one)
+    forward = plan.forward_flops / (plan.forward_flops + plan.sae_flops)
+    assert part_seconds(plan, 4) == pytest.approx(one * (forward + (1 - forward) / 2))
+    assert part_seconds(plan, 100) == part_seconds(plan, 12) == pytest.approx(one * (forward + (1 - forward) / 6))
+
+
+def test_the_command_prints_the_line_for_all_parts(corpora: dict[str, Path], tmp_path: Path) -> None:
+    def said(*words: str) -> str:
+        told = shlex.split(command_line(configured(corpora, tmp_path / "saes")))[1:]
+        return CliRunner().invoke(app, [*told, *words]).stderr
+
+    line = next(line for line in said("--part", "0/4", "--dry-run").splitlines() if line.startswith("sbatch"))
+    assert line.startswith("sbatch --array=0-3 --time=11 --wrap 'faithful train --corpus ")
+    assert line.endswith("--part $SLURM_ARRAY_TASK_ID/4'") and not (tmp_path / "saes").exists()
+    assert "--gpus=1 " in said("--part", "0/4", "--dry-run", "--assume", "h100")
+    assert "no part 17/16: parts are numbered from 0" in said("--part", "17/16").replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_two_parts_of_a_grid_at_once_in_one_folder(trained: Path, corpora: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "saes"
+    line = [sys.executable, "-m", *shlex.split(command_line(configured(corpora, out)))]
+    both = [subprocess.Popen([*line, "--part", f"{number}/2"]) for number in (0, 1)]
+    assert [one.wait() for one in both] == [0, 0]
+    assert all(equal(out / SHAPE / f"seed-{seed}", trained / SHAPE / f"seed-{seed}") for seed in (0, 1))
+    card = (out / "README.md").read_text()
+    assert write_saes_card(out).read_text() == card, "the part that ended last has seen both"
+    assert list(noted_corpora(out)) == ["own"]
 
 
 def test_the_same_again_does_nothing(trained: Path, corpora: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
