@@ -39,7 +39,7 @@ OF_SAES: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "reconstruction": (ReconstructionConfig, {"ks": (1,)}),
     "fakes": (FakesConfig, {"noise_tokens": 400}),
     "seeds": (SeedsConfig, {"gaussian_seeds": 0, "examples": 1}),
-    "probes": (ProbesConfig, {"train_size": 64, "test_size": 64, "ks": (1,), "curve_points": 1}),
+    "probes": (ProbesConfig, {"tasks": ("novel",), "train_size": 64, "test_size": 64, "ks": (1,), "curve_points": 1}),
 }
 
 
