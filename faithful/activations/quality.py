@@ -49,36 +49,31 @@ class Quality:
         # Σ‖h − ĥ‖², Σ ‖ĥ‖/‖h‖, Σ cos(h, ĥ), number of ĥ = 0
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)
 
-    def update(self, h: Tensor, h_hat: Tensor, codes: Codes) -> None:
-        """Add a batch.
+    def update(self, h: Tensor, h_hat: Tensor, codes: Codes, *others: "Quality") -> None:
+        """Add a batch, to others of the SAE too: what is added is computed once.
 
         Args:
             h: activations [n, d_in].
             h_hat: reconstructions [n, d_in].
             codes: dense [n, d_sae], or values and indices, both [n, k], as `torch.topk` gives them.
+            others: sums over other batches.
         """
-        for first in range(0, len(h), CHUNK):
-            self._add(h[first : first + CHUNK].double(), h_hat[first : first + CHUNK].double())
-        self.tokens += len(h)
         if isinstance(codes, Tensor):
-            self._fired += (codes > 0).sum(0)
+            fired = (codes > 0).sum(0)
         else:
             values, indices = codes
-            self._fired += torch.bincount(indices[values > 0], minlength=len(self._fired))
-
-    def _add(self, h: Tensor, h_hat: Tensor) -> None:
-        self._sum += h.sum(0)
-        self._square += h.square().sum(0)
-        norm, norm_hat = h.norm(dim=1), h_hat.norm(dim=1)
-        product = (norm * norm_hat).clamp(min=TINY)
-        self._sums += torch.stack(
-            [
-                (h - h_hat).square().sum(),
-                (norm_hat / norm.clamp(min=TINY)).sum(),
-                ((h * h_hat).sum(1) / product).sum(),
-                (norm_hat == 0).sum().double(),
-            ]
-        )
+            fired = torch.bincount(indices[values > 0], minlength=len(self._fired))
+        added = [
+            _sums(h[first : first + CHUNK].double(), h_hat[first : first + CHUNK].double())
+            for first in range(0, len(h), CHUNK)
+        ]
+        for one in (self, *others):
+            one.tokens += len(h)
+            one._fired += fired
+            for total, squares, sums in added:
+                one._sum += total
+                one._square += squares
+                one._sums += sums
 
     @property
     def mean(self) -> Tensor:
@@ -109,6 +104,19 @@ class Quality:
             "never_fired": int((self._fired == 0).sum()),
             "tokens": self.tokens,
         }
+
+
+def _sums(h: Tensor, h_hat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a batch, float64, adds to `_sum`, `_square` and `_sums` of `Quality`."""
+    norm, norm_hat = h.norm(dim=1), h_hat.norm(dim=1)
+    product = (norm * norm_hat).clamp(min=TINY)
+    sums = [
+        (h - h_hat).square().sum(),
+        (norm_hat / norm.clamp(min=TINY)).sum(),
+        ((h * h_hat).sum(1) / product).sum(),
+        (norm_hat == 0).sum().double(),
+    ]
+    return h.sum(0), h.square().sum(0), torch.stack(sums)
 
 
 @dataclass(frozen=True)

@@ -200,8 +200,7 @@ class Bench:
                         for one, part, whole in zip(reduced[sae], parts[sae], wholes[sae], strict=True):
                             codes = one.of(*full)
                             h_hat = one.decode(codes)
-                            part.update(h, h_hat, codes)
-                            whole.update(h, h_hat, codes)
+                            part.update(h, h_hat, codes, whole)
                 report(Progress(f"reconstruction of {name}", first + len(chunk), len(rows), "contexts"))
             for sae in left:
                 both = {"part": parts[sae], "panel": wholes[sae]}

@@ -88,7 +88,8 @@ def answered(
     """Which questions the model answers rightly, as it is and under each clamp.
 
     h becomes h + Σ (c_j − f_j) w_j over the clamped latents j that fire: what the SAE does not explain stays. Special tokens
-    keep their activation. Contexts in which none of a setting's latents fires are not read again.
+    keep their activation. Contexts in which none of a setting's latents fires are not read again, nor is anything for a
+    setting that changes the same codes as one before.
 
     Args:
         model: the whole causal LM.
@@ -112,8 +113,14 @@ def answered(
         h = splice.activations.float()
         for name, (sae, clamps) in saes.items():
             values, latents = sae.encode_sparse(h)
+            before: list[tuple[Tensor, np.ndarray]] = []
             for place, clamp in enumerate(clamps):
-                under[name][place] += _clamped(splice, asked, batch, sae, (h, values, latents), clamp, plain)
+                change = _change(values, latents, sae.d_sae, clamp)
+                found = next((of for other, of in before if torch.equal(other, change)), None)
+                if found is None:
+                    found = _clamped(splice, asked, batch, sae, (h, change, latents), plain)
+                    before.append((change, found))
+                under[name][place] += found
     return asked.right(clean), {
         name: np.array([asked.right(one) for one in scores]).reshape(len(scores), -1) for name, scores in under.items()
     }
@@ -143,21 +150,28 @@ def _of_choices(asked: Asked, batch: _Batch, log_p: Tensor, choices: int) -> np.
     return np.bincount(asked.choice[batch.entries], weighted, minlength=choices)
 
 
+def _change(values: Tensor, latents: Tensor, d_sae: int, clamp: Clamp) -> Tensor:
+    """What a clamp adds to the codes `values` of `latents`, both [at, k']."""
+    target = torch.full((d_sae,), torch.nan, device=values.device)
+    target[torch.from_numpy(clamp.latents).to(values.device)] = torch.from_numpy(clamp.values).to(values.device)
+    wanted = target[latents]
+    return torch.where((values > 0) & ~wanted.isnan(), wanted - values, 0.0)
+
+
 def _clamped(
     splice: Splice,
     asked: Asked,
     batch: _Batch,
     sae: Autoencoder,
     read: tuple[Tensor, Tensor, Tensor],
-    clamp: Clamp,
     plain: np.ndarray,
 ) -> np.ndarray:
-    """The same under a clamp; contexts that it does not touch keep what they had."""
-    h, values, latents = read
-    target = torch.full((sae.d_sae,), torch.nan, device=h.device)
-    target[torch.from_numpy(clamp.latents).to(h.device)] = torch.from_numpy(clamp.values).to(h.device)
-    wanted = target[latents]
-    change = torch.where((values > 0) & ~wanted.isnan(), wanted - values, 0.0)
+    """What a batch adds with the codes of some latents changed; contexts in which none is keep what they had.
+
+    Args:
+        read: activations [at, d_in], the change of the codes [at, k'], their latents [at, k'].
+    """
+    h, change, latents = read
     touched = torch.zeros(len(batch.ids), dtype=torch.bool, device=h.device)
     touched[batch.owner[(change != 0).any(1)]] = True
     if not touched.any():

@@ -82,6 +82,17 @@ def test_figures_do_not_depend_on_batches() -> None:
     assert whole.result()["tokens"] == N
 
 
+def test_a_batch_that_is_added_to_several_sums_is_in_each_what_it_is_alone() -> None:
+    """To the bit, though one of them has read something before."""
+    h, f = data(), codes()
+    begun, alone = (measured(data(2), h, f) for _ in range(2))
+    part = Quality(D, M)
+    part.update(h, 0.5 * h, f, begun)
+    alone.update(h, 0.5 * h, f)
+    assert part.result() == measured(h, 0.5 * h, f).result() and begun.result() == alone.result()
+    assert begun.tokens == 2 * N and torch.equal(begun.density, alone.density)
+
+
 def test_reconstructions_of_zero_are_counted_and_give_no_nan() -> None:
     h = data()
     some = h.clone()

@@ -79,3 +79,19 @@ def test_rows_that_are_not_touched_are_what_a_whole_pass_gives(word: str) -> Non
     normed = torch.nn.functional.layer_norm(h, (16,))
     log_p = (normed @ model.lm_head.weight.T).log_softmax(-1)[asked.row, asked.position, asked.target].detach().numpy()
     assert under[""][0].tolist() == asked.right(log_p.astype(float)).tolist()
+
+
+def test_settings_that_change_the_same_codes_are_read_once() -> None:
+    """Latent 9 never fires on what is asked: with it or without, the same is read; another value is another reading."""
+    model, asked, seen = planted_model(), planted_asked("secret", 0), list[int]()
+    alone, other = (Clamp(np.array([0]), np.array([value], np.float32)) for value in (-3.0, -1.0))
+    sae = planted_sae()
+    sae.b_enc[9] = -100
+    more = Clamp(np.array([9, 0]), np.array([-3.0, -3.0], np.float32))
+    _, apart = answered(
+        model, HOOK, asked, ORDINARY, {name: (sae, [one]) for name, one in enumerate((alone, more, other))}
+    )
+    model.register_forward_pre_hook(lambda _, __, kwargs: seen.append(len(kwargs["input_ids"])), with_kwargs=True)
+    _, under = answered(model, HOOK, asked, ORDINARY, {"": (sae, [alone, more, other, alone])})
+    assert under[""].tolist() == [apart[place][0].tolist() for place in (0, 1, 2, 0)]
+    assert len(seen) == 2 + 2, "the clean pass, whether layers can be skipped, and two settings"
