@@ -14,7 +14,8 @@ Of the tensors that a model does not use these change nothing that it says of te
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,15 @@ def load_checkpoint(source: str, revision: str | None, **options: Any) -> Any:
     refuse_adapter(source, revision)
     auto: Any = AutoModelForCausalLM
     try:
-        model, info = auto.from_pretrained(
-            source,
-            revision=revision,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **options,
-        )
+        with _without_bars():
+            model, info = auto.from_pretrained(
+                source,
+                revision=revision,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **options,
+            )
     except Exception as error:
         raise FaithfulError(f"Cannot load the weights of {source}: {_why(error)}.") from error
     missing = sorted(info["missing_keys"])
@@ -82,6 +84,19 @@ def load_checkpoint(source: str, revision: str | None, **options: Any) -> Any:
             " without them."
         )
     return model
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without transformers' bar for loading weights, unless it was put away before; what is fetched shows its own."""
+    from transformers.utils import logging
+
+    shown = logging._tqdm_active
+    logging._tqdm_active = False
+    try:
+        yield
+    finally:
+        logging._tqdm_active = shown
 
 
 def refuse_adapter(source: str, revision: str | None) -> None:
