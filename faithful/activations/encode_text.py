@@ -42,9 +42,10 @@ def encode_text(sae: Autoencoder, text: str, spec: ModelSpec, model: Any = None)
 
     Args:
         sae: from `load_sae`.
-        text: tokenised as it stands, without special tokens; the model reads BOS before it, as in training.
+        text: tokenised as it stands, without special tokens; the model reads BOS before it where the SAE's contexts
+            have one.
         spec: the model that the SAE was trained on, from `resolve_model`.
-        model: the loaded model, to save loading it again; its device is where it all runs.
+        model: the loaded model, to save loading it again. It and the SAE run where each is; the result is on the CPU.
 
     Raises:
         FaithfulError: an empty text, one longer than the model's or the SAE's contexts, an SAE that names no hook of ours or
@@ -55,11 +56,10 @@ def encode_text(sae: Autoencoder, text: str, spec: ModelSpec, model: Any = None)
         raise FaithfulError(f"The SAE names no place that is read here (it says {sae.hook_name!r}); name another SAE.")
     tokenizer = load_tokenizer(spec.files, spec.hub_revision())
     ids = tokenizer.encode(text, add_special_tokens=False)
-    limit = min(filter(None, (spec.positions, sae.metadata.get("context_size"))), default=len(ids) + 1) - 1
-    if not 0 < len(ids) <= limit:
-        raise FaithfulError(
-            f"The text has {len(ids):,} tokens; give one of 1 to {limit:,}, as the SAE's contexts hold."
-        )
+    limits = [most - 1 for most in (spec.positions, sae.metadata.get("context_size")) if most]
+    if not ids or any(len(ids) > most for most in limits):
+        most = f", at most {min(limits):,}, as the model's and the SAE's contexts hold" if limits else ""
+        raise FaithfulError(f"The text has {len(ids):,} tokens; give one of 1 or more{most}.")
     truncated = TruncatedModel(load_model(spec) if model is None else model, hook)
     if truncated.d_in != sae.d_in:
         raise FaithfulError(
@@ -69,5 +69,5 @@ def encode_text(sae: Autoencoder, text: str, spec: ModelSpec, model: Any = None)
     rows = torch.cat([torch.tensor([spec.bos_id]), token_ids])[None].to(truncated.device)
     hidden = truncated(rows)[0, 1:].cpu()
     with torch.no_grad():
-        codes = sae.encode(hidden)
+        codes = sae.encode(hidden.to(sae.W_dec.device)).cpu()
     return EncodedText([tokenizer.decode([one]) for one in ids], token_ids, hidden, codes)

@@ -16,8 +16,8 @@ from typing import Any, TextIO, cast
 
 STOPPED = "Stopped. What is finished is kept; run the same command again to go on."
 SHOW_CURSOR = "\x1b[?25h"
-LEAST_ADDRESS_SPACE = 2 << 30
-"""Bytes that the libraries need to load at all: 1.0 GiB with threads for two cores, and more with each core."""
+ADDRESSES, DATA, PER_CORE = 1_300 << 20, 320 << 20, 84 << 20
+"""Bytes of addresses and of data that all libraries take while they load, and what OpenBLAS takes more for each core."""
 UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
@@ -167,21 +167,24 @@ def run(start: Callable[[], Any]) -> None:
 
 
 def refuse_little_memory() -> None:
-    """End with a sentence where a limit lets the libraries not load: under one, OpenBLAS waits for memory for ever and polars
-    crashes, while they are imported, so that nobody could say it then.
+    """End with a sentence where a limit does not let the libraries load: below one OpenBLAS may wait for memory for ever, and
+    polars crash, while they are imported, so that nobody could say it then. Help and version load none.
 
     Raises:
         SystemExit: with code 2.
     """
+    if {"-h", "--help", "--version"} & set(sys.argv):
+        return
     with contextlib.suppress(ImportError):  # there are no such limits on Windows
         import resource
 
-        for limit, flag in ((resource.RLIMIT_AS, "-v"), (resource.RLIMIT_DATA, "-d")):
+        for limit, flag, fixed in ((resource.RLIMIT_AS, "-v", ADDRESSES), (resource.RLIMIT_DATA, "-d", DATA)):
+            needed = fixed + PER_CORE * min(os.cpu_count() or 1, 64)
             allowed = resource.getrlimit(limit)[0]
-            if allowed != resource.RLIM_INFINITY and allowed < LEAST_ADDRESS_SPACE:
+            if allowed != resource.RLIM_INFINITY and allowed < needed:
                 sys.stderr.write(
                     f"Error: This process may have {allowed >> 20:,} MiB of memory (ulimit {flag}), and the libraries need"
-                    f" {LEAST_ADDRESS_SPACE >> 20:,} to load; lift the limit.\n"
+                    f" about {needed >> 20:,} to load; lift the limit.\n"
                 )
                 raise SystemExit(2)
 

@@ -91,7 +91,7 @@ def _without_bars() -> Iterator[None]:
     """Without transformers' bar for loading weights, unless it was put away before; what is fetched shows its own."""
     from transformers.utils import logging
 
-    shown = logging._tqdm_active
+    shown = getattr(logging, "_tqdm_active", True)
     logging._tqdm_active = False
     try:
         yield

@@ -140,7 +140,7 @@ class TrainingPass:
         found = [_with_report(metrics[stack][place], stack.report(place)) for stack, place in self.places]
         tokens = self.stream.counts.tokens
         if self._look(tokens):
-            found = [cast(StepFigures, row | held) for row, held in zip(found, self.watched, strict=True)]
+            found = [_with_report(row, held) for row, held in zip(found, self.watched, strict=True)]
         for cell, rows, row in zip(self.cells, self.rows, found, strict=True):
             if cell.sha256 in self.diverged:
                 continue
@@ -161,7 +161,9 @@ class TrainingPass:
         before = max((rows[-1]["tokens"] for rows in self.rows if rows), default=0)
         if self.held_out is None or not self.held_out.is_due(before, tokens):
             return False
-        self.watched = [self.held_out.measure(stack.sae(place)) for stack, place in self.places]
+        for at, ((stack, place), cell) in enumerate(zip(self.places, self.cells, strict=True)):
+            if cell.sha256 not in self.diverged:
+                self.watched[at] = self.held_out.measure(stack.sae(place))
         return True
 
     def _write_logs(self) -> None:
@@ -248,7 +250,7 @@ class TrainingPass:
         ]
 
 
-def _with_report(metrics: StepFigures, report: Mapping[str, float]) -> StepFigures:
-    """The figures of a cell with those of its variant, None for what is not defined."""
+def _with_report(metrics: StepFigures, report: Mapping[str, Any]) -> StepFigures:
+    """The figures of a cell with those of its variant or of held-out text, None for what is not defined."""
     own = {name: value if math.isfinite(value) else None for name, value in report.items()}
     return cast(StepFigures, {**own, **metrics})

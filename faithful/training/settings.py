@@ -113,7 +113,7 @@ def _batch_and_buffer(config: TrainConfig, before: InheritedSettings, tokens: in
 
 def _refuse_impossible(config: TrainConfig) -> None:
     """Refuse numbers that count or measure nothing."""
-    for name in ("tokens", "context", "batch", "buffer", "eval_tokens", "workers", "threads"):
+    for name in ("tokens", "context", "batch", "buffer", "eval_tokens", "eval_every", "workers", "threads"):
         value = getattr(config, name)
         if value is not None and value < 1:
             raise FaithfulError(f"--{name.replace('_', '-')} must be at least 1.")

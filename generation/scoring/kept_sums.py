@@ -62,8 +62,12 @@ def forget_sums(corpus: Path, since: float = float("inf")) -> None:
         corpus: the corpus' folder.
         since: what was kept later than this time belongs to a scoring that goes on, and stays.
     """
-    with contextlib.suppress(OSError):
-        for kept in (corpus / FOLDER).iterdir():
-            if kept.stat().st_mtime <= since:
+    folder = corpus / FOLDER
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for kept in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if not kept.is_symlink() and kept.stat().st_mtime <= since:
                 shutil.rmtree(kept, ignore_errors=True)
-        (corpus / FOLDER).rmdir()
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -15,8 +15,8 @@ COLUMNS = 3
 
 
 def draw_training(saes: Sequence[TrainedSae], path: Path) -> bool:
-    """Loss and dead latents along training, a row per shape, a thin line per SAE, dashed on held-out text where that was
-    looked at; False where no SAE has a log."""
+    """Loss and dead latents along training, a row per shape, a thin line per SAE, dashed on held-out text (variance
+    unexplained, latents that never fire there) where that was looked at; False where no SAE has a log."""
     logs = [(sae, points) for sae in saes if len(points := [p for p in training_log(sae) if "step" in p]) > 1]
     if not logs:
         return False
@@ -24,9 +24,9 @@ def draw_training(saes: Sequence[TrainedSae], path: Path) -> bool:
     shapes = list(dict.fromkeys(sae.shape_folder for sae, _ in logs))
     figure, grid = new_figure(0.6 + 2.1 * len(shapes), len(shapes), 2)
     for shape, axes in zip(shapes, np.reshape(grid, (-1, 2)), strict=True):
-        for one, metric, title in (
-            (axes[0], "fvu", "share of variance unexplained"),
-            (axes[1], "dead_in_training", "latents dead in training"),
+        for one, metric, looked, title in (
+            (axes[0], "fvu", "held_out_fvu", "share of variance unexplained"),
+            (axes[1], "dead_in_training", "held_out_never_fired", "latents dead in training"),
         ):
             labelled: set[str] = set()
             for sae, points in logs:
@@ -36,7 +36,7 @@ def draw_training(saes: Sequence[TrainedSae], path: Path) -> bool:
                 label = None if sae.corpus in labelled else sae.corpus
                 labelled.add(sae.corpus)
                 one.plot(*zip(*known, strict=True), color=hue[sae.corpus], linewidth=0.9, alpha=0.75, label=label)
-                held_out = [(p["step"], p[f"held_out_{metric}"]) for p in points if f"held_out_{metric}" in p]
+                held_out = [(p["step"], p[looked]) for p in points if p.get(looked) is not None]
                 if held_out:
                     one.plot(
                         *zip(*held_out, strict=True), color=hue[sae.corpus], linewidth=0.9, linestyle="--", marker="."

@@ -1,5 +1,6 @@
 """What training shows: a live table while it runs, and the quality of what it made."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def hardly_trained(folders: list[Path]) -> list[str]:
 
 class LiveTable:
     """A rich table of a training's `Progress`: a row per cell of every training under way, those last heard of on top.
+    Behind a stroke stands what held-out text gave (`--eval-every`).
 
     Rates are those since a cell was first heard of, so that a resumed one does not count what was done before.
     """
@@ -62,9 +64,9 @@ class LiveTable:
         for cell in point.cells:
             speed, eta = self._pace(point, cell["cell"], now)
             figures = (
-                f"{cell['fvu']:.4f}" + (f" ({cell['held_out_fvu']:.4f} held out)" if "held_out_fvu" in cell else ""),
-                f"{cell['l0']:.1f}",
-                f"{cell['dead_in_training']:,}",
+                _both(cell, "fvu", "held_out_fvu", ".4f"),
+                _both(cell, "l0", "held_out_l0", ".1f"),
+                _both(cell, "dead_in_training", "held_out_never_fired", ",d"),
                 f"{cell['loss']:.4f}",
             )
             rows[point.step, cell["cell"]] = (speed, *figures, eta)
@@ -85,3 +87,9 @@ class LiveTable:
             return "–", "–"
         rate = (point.done - before) / (now - began)
         return format_count(rate), format_seconds(max(0, point.total - point.done) / rate)
+
+
+def _both(cell: Mapping[str, Any], name: str, held_out: str, form: str) -> str:
+    """A figure of the training, and behind a stroke its like on held-out text where that was looked at."""
+    found = cell.get(held_out)
+    return format(cell[name], form) + (f" / {format(found, form)}" if found is not None else "")

@@ -53,8 +53,8 @@ def test_what_does_not_fit_is_refused(tiny: tuple[ModelSpec, Any]) -> None:
         (sae(hook_name="somewhere"), TEXT, "names no place"),
         (sae(d_in=8), TEXT, "reads 8 dimensions and tiny has 256"),
         (sae(), "", "has 0 tokens"),
-        (sae(), "x = 1\n" * 100, "of 1 to 127"),
-        (sae(context_size=8), TEXT, "of 1 to 7"),
+        (sae(), "x = 1\n" * 100, "at most 127"),
+        (sae(context_size=8), TEXT, "at most 7"),
     ):
         with pytest.raises(FaithfulError, match=said):
             faithful.encode_text(wrong, text, *tiny)

@@ -99,10 +99,11 @@ def test_where_nothing_can_be_kept_it_is_scored_all_the_same(own: Path, monkeypa
     assert certify(CertifyConfig(own, tokens=1000, device="cpu"))["stored"]
     (own / FOLDER).unlink()
     elsewhere = own.parent / "elsewhere"
-    elsewhere.mkdir()
+    (elsewhere / "precious").mkdir(parents=True)
+    (elsewhere / "precious" / "file").write_text("a")
     (own / FOLDER).symlink_to(elsewhere)
     certify(CertifyConfig(own, tokens=1000, device="cpu"))
-    assert not list(elsewhere.iterdir())
+    assert [path.name for path in elsewhere.rglob("*")] == ["precious", "file"]
 
 
 def test_what_is_kept_of_a_finished_scoring_goes_and_that_of_one_that_goes_on_stays(tmp_path: Path) -> None:
