@@ -45,6 +45,12 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert set(PAGES) <= found
 
 
+def test_every_page_of_the_docs_is_in_the_contents_of_the_site() -> None:
+    contents = re.findall(r"(?m)^ +- ([\w-]+\.md)$", (TOP / "mkdocs.yml").read_text(encoding="utf-8"))
+    made_when_it_is_built = {"index.md", "contributing.md", "changelog.md", "commands.md", "python.md"}
+    assert sorted(contents) == sorted({page.name for page in PAGES[2:]} | made_when_it_is_built)
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning_and_asks_nobody_for_anything(tmp_path: Path) -> None:
     """MkDocs is strict here: a page outside the contents, a link or an anchor that leads nowhere ends it."""
