@@ -95,7 +95,9 @@ class Crew:
         self._hand_out(waiting, busy)
         quiet_until = time.monotonic() + ROOM_SECONDS
         while busy or (waiting and self.workers):
-            if time.monotonic() > quiet_until and not any(worker.node for worker in self.workers):
+            if any(worker.node for worker in self.workers):
+                quiet_until = max(quiet_until, time.monotonic() + ROOM_SECONDS)
+            elif time.monotonic() > quiet_until:
                 quiet_until = math.inf
                 report(remark(f"No node has room for a {self.name} process yet; it begins when others make some."))
             for worker, kind, content in self.executor.events(1.0):

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -170,6 +171,30 @@ def test_that_there_is_no_room_is_said_once(monkeypatch: pytest.MonkeyPatch) -> 
         assert crew.run(["a", "b"], hear) == ["A", "B"]
         assert crew.run(["c"], hear) == ["C"]
     assert said == ["No node has room for a study process yet; it begins when others make some."]
+
+
+def test_a_worker_that_replaces_one_is_waited_for_before_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a minute after the start: the first worker dies, and the second has no node for a few seconds."""
+    seconds, said, workers = [0.0], list[Progress](), list[Unplaced]()
+    monkeypatch.setattr("faithful.executor.jobs.time", SimpleNamespace(monotonic=lambda: seconds[0]))
+
+    class Scripted(LocalExecutor):
+        replaces = True
+
+        def start(self, *_: Any) -> Any:
+            workers.append(Unplaced())
+            workers[-1].node = "" if workers[1:] else "one"
+            return workers[-1]
+
+        def events(self, _: float) -> Any:
+            seconds[0] += 1
+            told = {1: ("ready", None), 30: ("died", -9), 35: ("ready", None), 36: ("done", (0, "A"))}
+            if seconds[0] in told:
+                yield (workers[-1], *told[int(seconds[0])])
+
+    with Crew(upper, None, 2, FORKED, "study", Scripted()) as crew:
+        assert crew.run(["a"], said.append) == ["A"]
+    assert len(workers) == 2 and not said
 
 
 def upper(shared: Any, job: str, tell: Any) -> str:
