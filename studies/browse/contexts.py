@@ -72,7 +72,7 @@ def read_text(
 
 
 class Firings:
-    """All firings of one SAE on a text, latent by latent, each in the order of the text; 20 bytes a firing, twice that while
+    """All firings of one SAE on a text, latent by latent, each in the order of the text; 12 bytes a firing, 60 while
     they are sorted.
 
     Contexts say of each firing around their strongest token how many tokens it lies after the first one shown (one of

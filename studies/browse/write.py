@@ -67,7 +67,7 @@ def write_pages(config: BrowseConfig, report: Reporter = silent) -> Done:
     """Write the pages of a run's SAEs.
 
     The model reads the held-out text and as many random tokens once for all SAEs; activations lie in files meanwhile, 4 bytes
-    × tokens × d_in. In memory is one SAE, 40 bytes per firing of it on the text, and its data. The pages are made beside
+    × tokens × d_in. In memory is one SAE, and at most 60 bytes for each of its firings. The pages are made beside
     their folder and take its place when they are whole.
 
     Raises:
