@@ -21,6 +21,7 @@ from studies.probes.summary import Entry, OnTask, TaskFound, WordsFound
 from studies.probes.tasks.examples import TaskData
 from studies.probes.tasks.levels import FINE
 from studies.statistics.estimates import Figures, estimate
+from studies.statistics.latents import LATENTS, write_latents
 from studies.statistics.records import Figure
 from studies.statistics.resampled import Resampled, resample_counts
 from studies.statistics.stable import share_of_stable
@@ -151,13 +152,17 @@ def stable_weight(entries: Sequence[Entry], size: int, stable: np.ndarray) -> fl
     return share_of_stable(unpack_weights(found["weights"]), stable) if found and "weights" in found else None
 
 
-def latent_weights(
-    cells: Mapping[tuple[str, int | None], list[Entry]], plans: Mapping[str, Plan], saes: Sequence[TrainedSae]
-) -> dict[str, dict[str, np.ndarray]]:
-    """By an SAE's hash and by task, what share of the full probe's weight each latent has, float64 [d_sae]; nan where cells
-    of an earlier version do not say.
+def write_weights(
+    folder: Path,
+    cells: Mapping[tuple[str, int | None], list[Entry]],
+    plans: Mapping[str, Plan],
+    saes: Sequence[TrainedSae],
+) -> None:
+    """Leave by task what share of the full probe's weight each latent of an SAE has; nan where cells of an earlier version
+    do not say.
 
     Args:
+        folder: of the study.
         cells: entries of `probe_cell` by (task, place of the SAE).
         plans: how each task was probed.
         saes: at their places.
@@ -167,7 +172,7 @@ def latent_weights(
         entry = entry_of(cells[name, place], "f", FULL, size=plan.sizes[-1])
         weights = unpack_weights(entry["weights"]) if "weights" in entry else np.full(sae.d_sae, np.nan)
         found.setdefault(sae.sha256, {})[name] = weights / (weights.sum() or 1.0)
-    return found
+    write_latents(folder / LATENTS, found)
 
 
 def stable_weights(

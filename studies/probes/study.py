@@ -42,12 +42,12 @@ from studies.probes.scores import (
     START,
     ProbeScores,
     entry_of,
-    latent_weights,
     mean_of,
     name_of,
     stable_weight,
     stable_weights,
     task_found,
+    write_weights,
 )
 from studies.probes.silence import SILENCE, SILENCES
 from studies.probes.summary import Entry, ProbesSizes, ProbesStatistics, ProbesSummary, WordsFound
@@ -60,7 +60,6 @@ from studies.probes.tasks.task import embedded_names, hub_names
 from studies.probes.words import FORMAT as WORDS_FORMAT
 from studies.probes.words import as_read, words_floor
 from studies.statistics.estimates import Figures, estimate
-from studies.statistics.latents import LATENTS, write_latents
 from studies.statistics.parts import Parts
 from studies.statistics.records import Beside
 from studies.statistics.stable import read_stable
@@ -89,7 +88,7 @@ def study_probes(config: ProbesConfig, report: Reporter = silent) -> Done:
     with folder_lock(config.out):
         summary = study.run()
         write_results(config.out, summary, study.rows())
-        write_latents(config.out / LATENTS, latent_weights(study.cells, study.plans, study.saes))
+        write_weights(config.out, study.cells, study.plans, study.saes)
         probe_figures.draw(summary, config.out / "figures")
     return Done(config.out, summary, summary["reused"])
 
@@ -147,8 +146,7 @@ class _Probes:
         self.overlap = self._overlaps()
         self.marked = [name for name in self.data if self._baseline(name)["accuracy"] > CEILING]
         self.unmarked = [name for name in self.data if name not in self.marked]
-        shapes = ordered_shapes(self.saes)
-        first = next(iter(shapes))
+        first, *_ = shapes = ordered_shapes(self.saes)
         found = {name: self._shape(saes, name == first) for name, saes in shapes.items()}
         return {
             **self.found.heading("probes", self.config.seed),
@@ -260,12 +258,11 @@ class _Probes:
         if not missing:
             return
         wanted = sorted({place for _, place in missing if place is not None})
-        texts = self.data[names[0]].texts
         title = "+".join(names)
         if crew.inherits:
             self.found.truncated  # noqa: B018 (loaded here once)
             bench.load(wanted)
-        rows = text_rows(texts, self.embedded.encoder, self.found.spec.bos_id)
+        rows = text_rows(self.data[names[0]].texts, self.embedded.encoder, self.found.spec.bos_id)
         pooled = pool_features(
             rows,
             self.saes[0].d_in,
@@ -361,8 +358,8 @@ class _Probes:
     def _starts(self) -> list[ControlSae]:
         """The untrained starts that are probed too: of the first seeds of each corpus' SAEs of the first shape."""
         first = next(iter(ordered_shapes(self.saes).values())) if self.panel else []
-        found = control_saes(first, self.config.controls, self.config.seed)
-        return [one for one in found if one.control == UNTRAINED]
+        controls = control_saes(first, self.config.controls, self.config.seed)
+        return [one for one in controls if one.control == UNTRAINED]
 
     def _sizes(self) -> ProbesSizes:
         config = self.config
