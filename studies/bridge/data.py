@@ -1,5 +1,6 @@
 """What is handed to the environment: the model as a folder, held-out text as rows of tokens, labelled texts as a file."""
 
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from studies.common.inputs import StudyInput
 TRAPS = ("llama", "gemma", "bert", "t5", "wav2vec2")
 """Words in a path that TransformerLens takes for a model's kind."""
 MOST_ROWS = 16
+MODEL_CONFIG = "config.json"
 
 
 def absorption_layer(hook: Hook) -> int:
@@ -82,9 +84,18 @@ def model_folder(found: StudyInput) -> Iterator[str]:
         files = {file.name: file for place in (spec.files, spec.weights) for file in Path(place).resolve().iterdir()}
         for name, file in files.items():
             (folder / name).symlink_to(file)
+        _name_positions(folder / MODEL_CONFIG)
         yield str(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _name_positions(path: Path) -> None:
+    """Give the config of a GPT-2 of newer transformers the old name of its positions, which TransformerLens asks for."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if "n_positions" in config and "n_ctx" not in config:
+        path.unlink()
+        write_json(path, config | {"n_ctx": config["n_positions"]})
 
 
 def write_rows(rows: list[np.ndarray], folder: Path) -> None:

@@ -1,6 +1,8 @@
 """What is handed to the environment."""
 
+import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,6 +52,16 @@ def test_the_models_files_under_a_name_that_says_nothing(monkeypatch: pytest.Mon
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "llama"))
     with pytest.raises(FaithfulError, match="set TMPDIR"), model_folder(found(spec=spec)):
         pass
+
+
+def test_a_gpt2_of_newer_transformers_has_its_positions_under_the_old_name_too(
+    family_folder: Callable[[str], Path],
+) -> None:
+    """Its own config stays as it is."""
+    spec = resolve_model(str(family_folder("gpt2")))
+    with model_folder(found(spec=spec)) as folder:
+        assert json.loads((Path(folder) / "config.json").read_text())["n_ctx"] == spec.positions == 128
+    assert "n_ctx" not in json.loads((family_folder("gpt2") / "config.json").read_text())
 
 
 def test_absorption_reads_what_leaves_a_layer() -> None:

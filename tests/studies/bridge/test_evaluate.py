@@ -19,12 +19,18 @@ from studies.bridge.evaluate import evaluate_sae_probes, evaluate_saebench
 from studies.common.config import StudyConfig
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel
+from studies.probes.config import ProbesConfig
+from studies.probes.study import study_probes
 from studies.reconstruction.config import ReconstructionConfig
 from studies.reconstruction.study import study_reconstruction
 from tests.documented import undocumented
+from tests.studies.bridge.recording import CONTEXT, KS, TASKS, write_small
 from tests.studies.bridge.stub import jobs_of, write_stub
 
 REAL = Path(os.environ.get("FAITHFUL_SAEBENCH", PYTHON))
+with_saebench = pytest.mark.skipif(
+    not REAL.is_file(), reason=f"no environment of SAEBench at {REAL}: `make` does not install it"
+)
 
 
 @pytest.fixture
@@ -146,7 +152,7 @@ def test_sae_probes_reads_what_the_model_has_room_for(config: SaeBenchConfig, tm
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not REAL.is_file(), reason=f"no environment of SAEBench at {REAL}: `make` does not install it")
+@with_saebench
 def test_core_is_what_study_reconstruction_says_of_the_same_rows(
     config: SaeBenchConfig, run: Path, tmp_path: Path
 ) -> None:
@@ -164,3 +170,22 @@ def test_core_is_what_study_reconstruction_says_of_the_same_rows(
             (value,) = table.filter((pl.col("seed") == seed) & (pl.col("metric") == mine))["value"]
             (other,) = (row.value for row in done.rows if (row.seed, row.metric) == (seed, theirs))
             assert value == pytest.approx(other, abs=1e-6)
+
+
+@pytest.mark.slow
+@with_saebench
+def test_sparse_probing_is_what_study_probes_says_of_the_same_tasks(tmp_path: Path) -> None:
+    write_small(tmp_path / "sae")
+    told: dict[str, Any] = {
+        "saes": (tmp_path / "sae",), "device": "cpu", "context": CONTEXT, "tasks": TASKS, "ks": KS, "train_size": 256,
+        "test_size": 400,
+    }  # fmt: skip
+    evaluated = SaeBenchConfig(out=tmp_path / "theirs", python=REAL, evals=("sparse_probing",), **told)
+    theirs = {(row.metric, row.parameter): row.value for row in evaluate_saebench(evaluated).rows}
+    study_probes(ProbesConfig(out=tmp_path / "ours", methods=("ours", "saebench"), curve_points=1, **told))
+    ours = pl.read_parquet(tmp_path / "ours" / "results.parquet")
+    for task in TASKS:
+        found = ours.filter(pl.col("metric") == f"saebench_accuracy:{task}:f")
+        assert sorted(found["parameter"]) == list(KS)
+        for k, value in found.select("parameter", "value").rows():
+            assert value == pytest.approx(theirs[f"sparse_probing:sae_top:{task}", k], abs=2e-3), (task, k)
