@@ -39,7 +39,7 @@ OF_SAES: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "reconstruction": (ReconstructionConfig, {"ks": (1,)}),
     "fakes": (FakesConfig, {"noise_tokens": 400}),
     "seeds": (SeedsConfig, {"gaussian_seeds": 0, "examples": 1}),
-    "probes": (ProbesConfig, {"tasks": ("novel",), "train_size": 64, "test_size": 64, "ks": (1,), "curve_points": 1}),
+    "probes": (ProbesConfig, {"train_size": 64, "test_size": 64, "ks": (1,), "curve_points": 1}),
 }
 
 
@@ -50,6 +50,12 @@ def configured(name: str, run: Path, out: Path) -> Any:
             seeds=(0, 1), planted=(), steps=20, batch=128, d_in=16, tokens=1000,
         )  # fmt: skip
     kind, told = OF_SAES[name]
+    if name == "probes":
+        task = out.with_name("task.csv")
+        task.write_text(
+            "text,label\n" + "".join(f"{'XXXX' if at % 2 else 'zzzz'} {at},{at % 2}\n" for at in range(160))
+        )
+        told = told | {"tasks": (f"{task}:text:label",)}
     corpora = (run / "corpora" / "own", run / "corpora" / "cool")
     return kind((run / "saes",), out, corpora=corpora, tokens=400, device="cpu", **told)
 
