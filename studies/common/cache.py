@@ -44,15 +44,18 @@ class ResultCache:
         Raises:
             FaithfulError: its file is damaged.
         """
-        kept = read_cache(self._path(key, ".json", label))
+        path = self._path(key, ".json", label)
+        kept = read_cache(path)
         self.reused += kept is not None
+        if kept is not None:  # who wrote it may have been killed before its passes were gone
+            _remove_passes(path)
         return kept
 
     def put(self, values: Kept, *key: Any, label: str = "") -> Kept:
         """Keep a result, and give it back."""
         path = self._path(key, ".json", label)
         write_record(path, values)
-        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+        _remove_passes(path)
         return values
 
     def once(self, compute: Callable[[], Kept], *key: Any, label: str = "") -> Kept:
@@ -71,10 +74,10 @@ class ResultCache:
             FaithfulError: its file is damaged.
         """
         path = self._path(key, ".pt")
+        checkpoint = path.with_suffix(".checkpoint")
         if not path.exists():
-            checkpoint = path.with_suffix(".checkpoint")
             write_tensors(path, compute(checkpoint))
-            checkpoint.unlink(missing_ok=True)
+        checkpoint.unlink(missing_ok=True)
         return _read_tensors(path)
 
     def has(self, *key: Any, label: str = "") -> bool:
@@ -136,6 +139,10 @@ class ResultCache:
 
     def _pass(self, sae: TrainedSae, read: str) -> Path:
         return self._path([sae.sha256], "") / f"{read}.pt"
+
+
+def _remove_passes(path: Path) -> None:
+    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
 
 
 def _read_tensors(path: Path) -> Any:

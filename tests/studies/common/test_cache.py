@@ -83,3 +83,21 @@ def test_tensors_are_computed_once_and_their_checkpoint_goes(tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(FaithfulError, match="is damaged"):
         cache.tensors(lambda _: None, "k")
+
+
+def test_what_a_killed_process_left_beside_a_whole_result_goes_when_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be killed after it wrote the result, before it removed what the result was made of."""
+    cache, one = ResultCache(tmp_path, "text"), sae("a")
+    cache.keep(one, "noise", {"sums": torch.arange(3)})
+    with monkeypatch.context() as killed:
+        killed.setattr("studies.common.cache._remove_passes", lambda _: None)
+        cache.put({"value": 1}, "a")
+    cache.tensors(lambda checkpoint: checkpoint.write_text("half"), "k")
+    (tensors,) = tmp_path.glob("*.pt")
+    tensors.with_suffix(".checkpoint").write_text("half")
+    assert len(list(tmp_path.iterdir())) == 4
+    assert cache.get("a") == {"value": 1}
+    cache.tensors(lambda _: None, "k")
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".pt"]
