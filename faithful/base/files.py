@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import resource
 import secrets
 import stat
 import threading
@@ -24,6 +25,9 @@ TEMPORARY = ".tmp"
 NAME_LENGTH = 40
 """How much of a file's name its temporary file's name holds, so that the second is allowed where the first is."""
 LINKS = (errno.ELOOP, errno.EMLINK)
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
+FILES_BESIDE = 512
+"""How many files a process opens beside those that it says it will."""
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 KEPT_HERE = {"nolock", "local_lock=all", "local_lock=flock", "localflock"}
 """Options of a mount with which locks bind the processes of one machine alone (NFS, Lustre)."""
@@ -233,7 +237,8 @@ def refuse_local_locks(folder: Path) -> None:
 
 @contextmanager
 def locked_together(folder: Path) -> Iterator[None]:
-    """Meanwhile this thread locks the folder together with others that do so here: they do parts of one work."""
+    """Meanwhile this thread locks the folder together with others that do so here: they do parts of one work, and name no
+    process in the lock."""
     mine = (threading.get_ident(), folder.resolve())
     _together.add(mine)
     try:
@@ -257,7 +262,7 @@ def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
     if mine in _shared_below:
         yield
         return
-    path = folder / ".lock"
+    path, is_shared = folder / ".lock", mine in _together
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open_own(path)
@@ -265,16 +270,19 @@ def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
         raise _cannot_lock(folder, error) from error
     with file:
         try:
-            lock_file(file, path, (fcntl.LOCK_SH if mine in _together else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            lock_file(file, path, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             _locks.add(file)
             file.truncate(0)
-            file.write(str(os.getpid()).encode())
+            if not is_shared:  # of those that hold it together none could be named that is sure to be there still
+                file.write(str(os.getpid()).encode())
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().decode(errors="replace").strip() or "unknown"
-            raise FaithfulError(
-                f"Another process (pid {holder}) is writing {folder}; wait until it ends or choose another --out."
-            ) from None
+            holder = file.read().decode(errors="replace").strip()
+            if is_shared or holder:
+                said = f"Another process (pid {holder or 'unknown'}) is writing {folder}; wait until it ends"
+            else:
+                said = f"Parts of this work are being done in {folder}; wait until they end"
+            raise FaithfulError(f"{said} or choose another --out.") from None
         except OSError as error:
             raise _cannot_lock(folder, error) from error
         if shared_below:
@@ -284,6 +292,16 @@ def folder_lock(folder: Path, *, shared_below: bool = False) -> Iterator[None]:
         finally:
             _shared_below.discard(mine)
             _locks.discard(file)
+
+
+def allow_files(count: int) -> None:
+    """Let this process open so many files beside the usual ones, as far as its hard limit goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + FILES_BESIDE
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _close_locks() -> None:
@@ -309,11 +327,13 @@ def _without_locks(path: Path, reason: str) -> FaithfulError:
 
 def _cannot_write(path: Path, error: OSError) -> FaithfulError:
     what = "delete it" if error.errno in LINKS else "free space or fix the folder"
+    if error.errno in TOO_MANY:
+        what = "let a process open more files (ulimit -n)"
     return FaithfulError(f"Cannot write {path}: {reason_of(error)}; {what}, then run again.")
 
 
 def _cannot_lock(folder: Path, error: OSError) -> FaithfulError:
-    if error.errno in LINKS:
+    if error.errno in (*LINKS, *TOO_MANY):
         return _cannot_write(folder / ".lock", error)
     return FaithfulError(
         f"Cannot write to {folder}: {reason_of(error)}; free space or choose another folder with --out."

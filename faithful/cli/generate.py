@@ -16,6 +16,7 @@ from faithful.cli.shared import (
     RayAddress,
     Where,
     array_line,
+    on_executor,
     refuse_assumptions,
     refuse_executor,
     working,
@@ -57,7 +58,7 @@ def generate(
     if not (dry_run or as_json):
         say(f"Reading {config.model or 'tiny'} and starting its engine …")
     if dry_run:
-        _dry_run(config, assume, as_json, wish)
+        _dry_run(config, assume, as_json, wish, on_executor(executor, ray))
         return
     from generation.own.generate import generate as run_generate
 
@@ -113,13 +114,14 @@ def _show(result: Any, as_json: bool, part: Any = None) -> None:
     say(f"Next: {following(result.folder, command_line(StatsConfig, folder=result.folder))}")
 
 
-def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any) -> None:
+def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any, where: str) -> None:
     from faithful.base.quantities import format_bytes, format_count, format_seconds
     from generation.own.dry_run import dry_run
 
     plan = dry_run(config, assume, part)
+    line = _array_line(config, part, plan, where) if part and not config.out else ""
     if as_json:
-        print_json(plan.to_dict())
+        print_json({**plan.to_dict(), **({"sbatch": line} if line else {})})
         return
     flight = f"{plan.concurrency} per worker (limited by the cache)" if plan.fits else "none: it does not fit"
     rows = [
@@ -140,17 +142,16 @@ def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any) -> None:
     if plan.note:
         say(plan.note)
     if part:
-        say(_array_line(config, part, plan))
+        alone = "With --out each part needs a folder of its own; without it --dry-run prints the line for all of them."
+        say(line or alone)
 
 
-def _array_line(config: Any, part: Any, plan: Any) -> str:
-    """The line for SLURM of all parts, of the commit that a branch of the Hub stands at; a sentence where there is none."""
-    if config.out:
-        return "With --out each part needs a folder of its own; without it --dry-run prints the line for all of them."
+def _array_line(config: Any, part: Any, plan: Any, where: str) -> str:
+    """The line for SLURM of all parts, of the commit that a branch of the Hub stands at."""
     if config.revision and not plan.revision.startswith("sha256:"):
         config = replace(config, revision=plan.revision)
     gpus = plan.workers * (config.tensor_parallel or 1) if plan.device != "cpu" else 0
-    return array_line(command_line(config), part.place, gpus, plan.seconds)
+    return array_line(command_line(config) + where, part.place, gpus, plan.seconds)
 
 
 def _summary(folder: Path) -> None:

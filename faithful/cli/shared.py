@@ -59,6 +59,12 @@ def working(executor: str, address: str | None) -> Iterator[None]:
         yield
 
 
+def on_executor(executor: str, address: str | None) -> str:
+    """What a command line says of the executor that it was told; nothing of the usual one."""
+    where = f" --ray {shlex.quote(address)}" if address else ""
+    return "" if executor == "local" else f" --executor {executor}{where}"
+
+
 def array_line(command: str, part: Any, gpus: int, seconds: float | None = None) -> str:
     """The line for SLURM that does all parts.
 

@@ -10,7 +10,18 @@ from typer.core import TyperGroup
 
 from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following, next_step
-from faithful.cli.shared import DryRun, Json, Part, RayAddress, Run, Where, array_line, refuse_executor, working
+from faithful.cli.shared import (
+    DryRun,
+    Json,
+    Part,
+    RayAddress,
+    Run,
+    Where,
+    array_line,
+    on_executor,
+    refuse_executor,
+    working,
+)
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
@@ -83,7 +94,7 @@ def _of_saes(study: "Study") -> Any:
             values["corpora"] = tuple(one for folder in values["corpora"] for one in corpora_in(folder))
         out = values.pop("out", None) or _folder(values["saes"], run, study.name)
         if place:
-            _do_part(study, out, values, place, as_json, None if dry_run else working(executor, ray))
+            _do_part(study, out, values, place, as_json, dry_run, executor, ray)
             return
         with working(executor, ray):
             _do(study, out, values, as_json, full=full, after=command_line(ReportConfig))
@@ -124,7 +135,7 @@ def _of_nothing(study: "Study") -> Any:
         of_run = home / "studies" / study.name
         out = values.pop("out", None) or of_run
         if place:
-            _do_part(study, out, values, place, as_json, None if dry_run else working(executor, ray))
+            _do_part(study, out, values, place, as_json, dry_run, executor, ray)
             return
         is_there = out.resolve() == of_run.resolve()
         after = command_line(ReportConfig, run=home) if is_there else ""
@@ -266,23 +277,32 @@ def _part_of(study: "Study", part: str | None, dry_run: bool) -> Any:
 
 
 def _do_part(
-    study: "Study", out: Path, stated: Mapping[str, object], part: Any, as_json: bool, where: Any | None
+    study: "Study",
+    out: Path,
+    stated: Mapping[str, object],
+    part: Any,
+    as_json: bool,
+    dry_run: bool,
+    executor: str,
+    ray: str | None,
 ) -> None:
-    """Do a part of a study and say what is left; without a place to do it print the line for all parts."""
+    """Do a part of a study and say what is left; of a dry run the line for all parts."""
     from faithful.base.devices import known_device
 
     wish = _wish(study, out, stated)
-    if where is None:
+    whole = command_line(wish) + on_executor(executor, ray)
+    if dry_run:
         on_gpu = known_device(getattr(wish, "device", "cpu")) != "cpu"
-        say(array_line(command_line(wish), part, (wish.workers or 1) if on_gpu else 0))
+        line = array_line(whole, part, (wish.workers or 1) if on_gpu else 0)
+        print_json({"sbatch": line}) if as_json else say(line)
         return
-    with where, progress(quiet=as_json) as report:
+    with working(executor, ray), progress(quiet=as_json) as report:
         done = study.run_part(wish, part, report)
     if as_json:
         print_json({"folder": str(out), "part": str(part), "done": done.done, "reused": done.reused, "left": done.left})
     what, left = study.shares_out, done.left or "no"
     say(f"Part {part}: {done.done} {what}, {done.reused} of them done before; {left} {what} are left to other parts.")
-    say(f"The results, once all are done: {command_line(wish)}")
+    say(f"The results, once all are done: {whole}")
 
 
 def _folder(sources: tuple[str, ...], run: str | None, name: str) -> Path:

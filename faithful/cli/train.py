@@ -20,6 +20,7 @@ from faithful.cli.shared import (
     Run,
     Where,
     array_line,
+    on_executor,
     refuse_assumptions,
     refuse_executor,
     working,
@@ -56,14 +57,16 @@ def train(
     corpora = [one for folder in named for one in corpora_in(folder)] if named else folders_of(run)
     config = stated.build(corpora=tuple(corpora), out=stated.values.get("out") or _saes_folder(corpora[0], run))
     if dry_run:
-        _dry_run(config, assume, as_json, place)
+        _dry_run(config, assume, as_json, place, on_executor(executor, ray))
         return
-    from faithful.training.forecast import plan_line
+    from faithful.base.quantities import format_seconds
+    from faithful.training.forecast import part_seconds, plan_line
     from faithful.training.train import train as run_train
 
     def announce(plan: Any) -> None:
         if not as_json:
-            say(f"Part {place} of this: {plan_line(plan)}" if place else plan_line(plan))
+            part_of = f"Part {place}, about {format_seconds(part_seconds(plan, place))} of this: " if place else ""
+            say(part_of + plan_line(plan))
 
     with working(executor, ray), _table(as_json) as report:
         result = run_train(config, report, announce, place)
@@ -102,18 +105,21 @@ def _card(out: Path) -> str:
         return f"No card was written: {error}"
 
 
-def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any) -> None:
+def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any, where: str) -> None:
     from faithful.base.devices import known_device
-    from faithful.training.forecast import part_seconds, plan_rows, plan_training
+    from faithful.training.forecast import longest_part, part_seconds, plan_rows, plan_training
 
-    plan = plan_training(config, assume)
+    plan, line = plan_training(config, assume), {}
+    if part:
+        gpus = (config.workers or 1) if assume or known_device(config.device) != "cpu" else 0
+        line["sbatch"] = array_line(command_line(config) + where, part, gpus, longest_part(plan, part.of))
+        line["part_seconds"] = part_seconds(plan, part)
     if as_json:
-        print_json(plan.to_dict())
+        print_json({**plan.to_dict(), **line})
         return
     print_table("Dry run: nothing was written", plan_rows(plan))
     if part:
-        gpus = (config.workers or 1) if assume or known_device(config.device) != "cpu" else 0
-        say(array_line(command_line(config), part, gpus, part_seconds(plan, part.of)))
+        say(line["sbatch"])
 
 
 def _saes_folder(corpus: Path, run: str | None) -> Path:

@@ -47,6 +47,11 @@ def as_part(part: Part, out: Path) -> Iterator[None]:
         _part.reset(before)
 
 
+def is_part() -> bool:
+    """Whether a part is being done."""
+    return _part.get() is not None
+
+
 def own(jobs: Sequence[T], order: Callable[[T], int] = lambda _: 0) -> list[T]:
     """Those of some jobs that this process is to do, in the order given: all of them, of a part some that lie together where
     they are sorted by `order`."""

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any, TypedDict
 
 from faithful.base.errors import FaithfulError
-from faithful.base.files import write_text
+from faithful.base.files import folder_lock, locked_together, write_text
 from faithful.base.records import turn
 from faithful.hub.card_file import markdown_table
 from faithful.hub.licences import licence_paragraph
@@ -98,11 +98,13 @@ def write_saes_card(folder: Path) -> Path:
     """Write or renew README.md beside a grid of SAEs; what people wrote outside its markers is kept.
 
     Raises:
-        FaithfulError: SAEs of several models, or a README.md whose markers or metadata are broken.
+        FaithfulError: SAEs of several models, a README.md whose markers or metadata are broken, or the SAEs are being
+            published.
     """
     from faithful.hub.card_file import make_card
 
-    with turn(folder / NAME):  # of the parts of a grid that end at the same time the last one sees all SAEs
+    # Held together as by who trains, it keeps out who publishes; of parts that end at once the last turn sees all SAEs.
+    with locked_together(folder), folder_lock(folder), turn(folder / NAME):
         cells = read_grid(folder)
         model = model_facts(cells, corpora_beside(folder))
         text = render_saes(folder.as_posix(), cells, model, f"SAEs of {model['name'].split('/')[-1]}", folder)

@@ -141,14 +141,18 @@ def forecast(settings: Settings, usable: dict[Path, Plan], device: str, assume: 
     )
 
 
-def part_seconds(plan: TrainPlan, of: int) -> float:
-    """Of the longest of so many parts: each corpus that it has cells of is a forward pass of its own."""
-    each = plan.cells // len(plan.corpora)
-    found = 0.0
-    for run in (Part(number, of).run_of(plan.cells) for number in range(min(of, plan.cells))):
-        passes = (run.stop - 1) // each - run.start // each + 1
-        found = max(found, passes * plan.forward_flops + len(run) / each * plan.sae_flops)
-    return plan.seconds * found / (len(plan.corpora) * (plan.forward_flops + plan.sae_flops))
+def part_seconds(plan: TrainPlan, part: Part) -> float:
+    """Of one part: each corpus that it has cells of is a forward pass of its own."""
+    each, run = plan.cells // len(plan.corpora), part.run_of(plan.cells)
+    passes = (run.stop - 1) // each - run.start // each + 1 if run else 0
+    flops = passes * plan.forward_flops + len(run) / each * plan.sae_flops
+    return plan.seconds * flops / (len(plan.corpora) * (plan.forward_flops + plan.sae_flops))
+
+
+def longest_part(plan: TrainPlan, of: int) -> float:
+    """Seconds of the longest of so many parts; of more parts than cells each has one cell or none."""
+    most = min(of, plan.cells)
+    return max(part_seconds(plan, Part(number, most)) for number in range(most))
 
 
 def forward_flops(model: Any, settings: Settings) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from faithful.activations.stream import stream_rows
-from faithful.base.files import folder_lock, refuse_local_locks, remove_temporaries
+from faithful.base.files import allow_files, folder_lock, locked_together, refuse_local_locks, remove_temporaries
 from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import Part
 from faithful.executor.jobs import in_turn, run_jobs
@@ -81,8 +81,8 @@ def train(
         part: which part of the grid to train; None for all of it.
 
     Raises:
-        FaithfulError: a device that is not there, bad settings (see `settle`), a cell trained otherwise; when all else is
-            done, losses that were not finite, busy folders, workers that died.
+        FaithfulError: a device that is not there, bad settings (see `settle`), a cell trained otherwise, SAEs that are being
+            published; when all else is done, losses that were not finite, busy folders, workers that died.
     """
     where = current_place()
     device = where.check_device(config.device)
@@ -108,11 +108,12 @@ def train(
     where.refuse_unseen(config.out, *dict(jobs))
     if announce:
         announce(forecast(settings, usable, device))
-    if workers == 1 and where.is_here:
-        model = load_model(settings.model, device)
-        in_turn(lambda job: _train_group(config, settings, *job, device, model, report), jobs)
-    else:
-        _spread(config, settings, jobs, min(workers, len(jobs)), device, report)
+    with locked_together(config.out), folder_lock(config.out):  # as other trainings may, and who publishes may not
+        if workers == 1 and where.is_here:
+            model = load_model(settings.model, device)
+            in_turn(lambda job: _train_group(config, settings, *job, device, model, report), jobs)
+        else:
+            _spread(config, settings, jobs, min(workers, len(jobs)), device, report)
     return _result(config, settings, part, [cell.folder for group in missing.values() for cell in group], skipped)
 
 
@@ -141,9 +142,10 @@ def _result(
     of = f" of part {part}" if part else ""
     if trained:
         there = f", {len(skipped)} were there already." if skipped else "."
-        note = f"{len(trained)} SAEs{of} trained on {settings.tokens:,} tokens each{there}"
+        note = f"{len(trained)} SAE{'s' if trained[1:] else ''}{of} trained on {settings.tokens:,} tokens each{there}"
     elif skipped:
-        note = f"{config.out} holds all {len(skipped)} SAEs{of} already: nothing to do."
+        held = f"all {len(skipped)} SAEs" if skipped[1:] else "the one SAE"
+        note = f"{config.out} holds {held}{of} already: nothing to do."
     else:
         note = f"Part {part} has no SAE to train: there are {len(every)}."
     if part:
@@ -257,6 +259,7 @@ def _train_group(
         group, checkpoint = part
         TrainingPass(config, settings, rows, group, device, model, checkpoint).run(report)
 
+    allow_files(len(cells))
     with ExitStack() as locks:
         for cell in cells:
             locks.enter_context(folder_lock(cell.folder))

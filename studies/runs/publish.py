@@ -9,7 +9,6 @@ from faithful.hub.plan import Bundle
 from faithful.hub.publish import Publication, publish_bundles
 from faithful.hub.repository import Repository
 from faithful.store.places import corpora_of, studies_of
-from faithful.store.saes import is_hidden, sae_folders
 from studies.runs.bundles import corpus_bundle, grid_folder, run_bundles, saes_bundle
 
 
@@ -36,7 +35,7 @@ def publish_saes(config: PublishConfig, report: Reporter = silent, *, dry_run: b
     return publish_bundles(
         config,
         lambda: [saes_bundle(config.path, config.name)],
-        lambda: _shapes(grid_folder(config.path)),
+        lambda: [grid_folder(config.path)],
         report,
         dry_run,
     )
@@ -59,12 +58,6 @@ def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bo
         return [bundle for bundle in (found.dataset, found.model) if bundle]
 
     def locked() -> list[Path]:
-        return [config.path, *corpora_of(config.path), *_shapes(config.path / "saes"), *studies_of(config.path)]
+        return [config.path, *corpora_of(config.path), config.path / "saes", *studies_of(config.path)]
 
     return publish_bundles(config, bundles, locked, report, dry_run)
-
-
-def _shapes(saes: Path) -> list[Path]:
-    """The folders that training locks: each holds, or is to hold, the SAEs of one corpus and shape."""
-    shapes = {folder.parent for folder in sae_folders(saes)}
-    return sorted(shapes | {path.parent for path in saes.rglob(".lock") if not is_hidden(path.parent, saes)})

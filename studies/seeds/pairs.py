@@ -12,7 +12,7 @@ import torch
 
 from faithful.base.digest import digest
 from faithful.base.progress import Reporter, counted, remarks_of, silent
-from faithful.executor.parts import end_part, own
+from faithful.executor.parts import end_part, is_part, own
 from faithful.store.saes import TrainedSae, by_corpus
 from studies.common.cache import ResultCache
 from studies.common.codes import CodedText, Codes, InTurn, code_text
@@ -109,7 +109,7 @@ class Matcher:
 
         Args:
             pairs: to match.
-            shown: SAEs to code the panel with for their latents' examples.
+            shown: SAEs to code the panel with for their latents' examples; not in a part, which shows none.
             workers: processes that share the work, a pair each at a time.
             report: progress.
 
@@ -117,7 +117,7 @@ class Matcher:
             PartDone: those of a part of the pairs are kept.
         """
         has_panel = self.panel is not None
-        every, pairs, shown = pairs, own(pairs), own(shown)
+        every, pairs, shown = pairs, own(pairs), [] if is_part() else shown
         uncoded = dict.fromkeys(pair for pair in pairs if has_panel and self._cache.get(*self._on_text(pair)) is None)
         missing = [pair for pair in pairs if pair in uncoded or not self._cache.has_tensors(*_hashes(pair))]
         self.reused = len(pairs) - len(missing)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import resource
 import secrets
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import (
+    allow_files,
     append_line,
     drop_links,
     folder_lock,
@@ -475,6 +477,37 @@ def test_parts_hold_a_folder_together_and_keep_out_who_does_all(tmp_path: Path) 
         assert refused(False)
     with folder_lock(tmp_path):
         assert refused(True)
+
+
+def test_of_a_folder_that_parts_hold_no_process_is_named(tmp_path: Path) -> None:
+    """Each would overwrite the number of the one before, and outlive it or not."""
+
+    def said() -> str:
+        with pytest.raises(FaithfulError) as caught, folder_lock(tmp_path):
+            pass
+        return str(caught.value)
+
+    with folder_lock(tmp_path):
+        pass
+    with ThreadPoolExecutor(1) as other, locked_together(tmp_path), folder_lock(tmp_path), folder_lock(tmp_path):
+        assert (tmp_path / ".lock").read_bytes() == b""
+        assert other.submit(said).result() == (
+            f"Parts of this work are being done in {tmp_path}; wait until they end or choose another --out."
+        )
+
+
+def test_too_many_open_files_are_allowed_or_said(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        with pytest.raises(FaithfulError, match=r"Too many open files; let a process open more files \(ulimit -n\)"):
+            folder_lock(tmp_path).__enter__()
+        allow_files(300)
+        assert 300 < resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= hard
+        with folder_lock(tmp_path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize(

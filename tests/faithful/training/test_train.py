@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import Result
 from rich.console import Console
 from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock, locked_together
 from faithful.base.progress import Progress
 from faithful.base.quantities import Part
 from faithful.cli import app
@@ -33,7 +36,7 @@ from faithful.training import corpus_pass as module
 from faithful.training import train as training
 from faithful.training.card import write_saes_card
 from faithful.training.cell import Cell
-from faithful.training.forecast import part_seconds, plan_training
+from faithful.training.forecast import longest_part, part_seconds, plan_training
 from faithful.training.train import train
 from generation.sampling.distribution import Sampling
 from tests.documented import undocumented
@@ -82,10 +85,11 @@ def test_parts_of_a_grid_give_its_bytes_whatever_is_there(
     )
     second = train(told, part=Part(1, 2))
     assert [path.name for path in second.trained] == ["seed-1"] and second.left == 1
+    assert second.note.startswith("1 SAE of part 1/2 trained on ")
     with monkeypatch.context() as patched:
         patched.setattr(training, "load_model", lambda *_: pytest.fail("a model was loaded"))
         again = train(told, part=Part(1, 2))
-    assert again.trained == [] and "all 1 SAEs of part 1/2 already" in again.note
+    assert again.trained == [] and "holds the one SAE of part 1/2 already" in again.note
     first = train(told, part=Part(0, 2))
     assert [path.name for path in first.trained] == ["seed-0"]
     assert first.note.endswith("None of the 2 of all parts are still missing.") and not first.left
@@ -94,6 +98,32 @@ def test_parts_of_a_grid_give_its_bytes_whatever_is_there(
         for name in ("sae_weights.safetensors", "sparsity.safetensors"):
             place = f"{SHAPE}/seed-{seed}/{name}"
             assert (told.out / place).read_bytes() == (trained / place).read_bytes()
+
+
+def test_what_is_published_is_not_trained_on_and_the_other_way_round(
+    trained: Path, corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Publishing locks the folder of the SAEs; a training that begins a cell, or its card, would change what is sent."""
+    told = configured(corpora, tmp_path / "saes")
+
+    def publish() -> None:
+        with folder_lock(told.out):
+            pass
+
+    def load(*_: object) -> None:
+        with ThreadPoolExecutor(1) as other, pytest.raises(FaithfulError, match="Parts of this work are being done"):
+            other.submit(publish).result()
+        raise FaithfulError("That was all.")
+
+    monkeypatch.setattr(training, "load_model", load)
+    with folder_lock(told.out):
+        for part in (None, Part(0, 2)):
+            with pytest.raises(FaithfulError, match="Another process"):
+                train(told, part=part)
+    with locked_together(told.out), folder_lock(told.out), pytest.raises(FaithfulError, match="That was all"):
+        train(told, part=Part(0, 2))
+    with folder_lock(trained), pytest.raises(FaithfulError, match="Another process"):
+        write_saes_card(trained)
 
 
 def test_a_part_hashes_no_corpus_that_it_does_not_train_on(
@@ -113,21 +143,29 @@ def test_a_part_hashes_no_corpus_that_it_does_not_train_on(
 def test_the_longest_part_has_a_forward_pass_of_each_of_its_corpora(corpora: dict[str, Path], tmp_path: Path) -> None:
     plan = plan_training(configured(corpora, tmp_path, corpora=tuple(corpora.values()), seeds=range(6)))
     one = plan.seconds / 2
-    assert part_seconds(plan, 1) == pytest.approx(plan.seconds)
-    assert part_seconds(plan, 2) == pytest.approx(one)
+    assert longest_part(plan, 1) == part_seconds(plan, Part(0, 1)) == pytest.approx(plan.seconds)
+    assert longest_part(plan, 2) == pytest.approx(one)
     forward = plan.forward_flops / (plan.forward_flops + plan.sae_flops)
-    assert part_seconds(plan, 4) == pytest.approx(one * (forward + (1 - forward) / 2))
-    assert part_seconds(plan, 100) == part_seconds(plan, 12) == pytest.approx(one * (forward + (1 - forward) / 6))
+    assert longest_part(plan, 4) == pytest.approx(one * (forward + (1 - forward) / 2))
+    assert part_seconds(plan, Part(0, 150)) == 0.0, "of more parts than SAEs the first have none"
+    for of in (12, 13, 100, 150, 10**9 - 1):
+        assert longest_part(plan, of) == pytest.approx(one * (forward + (1 - forward) / 6))
 
 
 def test_the_command_prints_the_line_for_all_parts(corpora: dict[str, Path], tmp_path: Path) -> None:
-    def said(*words: str) -> str:
+    def run(*words: str) -> Result:
         told = shlex.split(command_line(configured(corpora, tmp_path / "saes")))[1:]
-        return CliRunner().invoke(app, [*told, *words]).stderr
+        return CliRunner().invoke(app, [*told, *words])
+
+    def said(*words: str) -> str:
+        return run(*words).stderr
 
     line = next(line for line in said("--part", "0/4", "--dry-run").splitlines() if line.startswith("sbatch"))
     assert line.startswith("sbatch --array=0-3 --time=11 --wrap 'faithful train --corpus ")
     assert line.endswith("--part $SLURM_ARRAY_TASK_ID/4'") and not (tmp_path / "saes").exists()
+    given = json.loads(run("--part", "0/4", "--dry-run", "--json", "--executor", "ray", "--ray", "head:6379").stdout)
+    assert given["sbatch"].endswith(" --executor ray --ray head:6379 --part $SLURM_ARRAY_TASK_ID/4'")
+    assert given["part_seconds"] == 0 < given["seconds"], "there are two SAEs"
     assert "--gpus=1 " in said("--part", "0/4", "--dry-run", "--assume", "h100")
     assert "no part 17/16: parts are numbered from 0" in said("--part", "17/16").replace("\n", " ")
 

@@ -1,5 +1,6 @@
 """A study in parts: each keeps its results, nobody waits, and the whole one finds them all."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,13 +17,16 @@ from faithful.base.progress import silent
 from faithful.base.quantities import Part
 from faithful.cli import app
 from faithful.executor.parts import as_part
+from studies.absorption.config import AbsorptionConfig
 from studies.catalog import KNOWN
 from studies.fakes.config import FakesConfig
+from studies.interventions.config import InterventionsConfig
 from studies.probes.config import ProbesConfig
 from studies.reconstruction.config import ReconstructionConfig
 from studies.seeds.config import SeedsConfig
 from studies.sparsity.config import SparsityConfig
 from studies.synthetic.config import SyntheticConfig
+from studies.unlearning.config import UnlearningConfig
 
 HOLDER = """
 import sys
@@ -60,6 +64,39 @@ def configured(name: str, run: Path, out: Path) -> Any:
     return kind((run / "saes",), out, corpora=corpora, tokens=400, device="cpu", **told)
 
 
+def without_own(name: str, run: Path, folder: Path) -> Any:
+    """A study's configuration; what it reads beside the run is written into a folder."""
+
+    def rows(file: str, *lines: dict[str, Any]) -> Path:
+        path = folder / file
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        return path
+
+    saes, out = (run / "saes",), folder / "out"
+    if name == "absorption":
+        words = [{"text": f"x = {n}", "parent": "ab"[n % 2], "child": "cd"[n % 3 % 2]} for n in range(40)]
+        return AbsorptionConfig(
+            saes, out, labels=(rows("words.jsonl", *words),), without_letters=True, folds=2, device="cpu"
+        )
+    if name == "interventions":
+        pairs = [{"text": f"boat {n}", "a": n % 2, "b": n // 2 % 2} for n in range(200)]
+        place = f"{rows('pairs.jsonl', *pairs)}:text:a:b"
+        return InterventionsConfig(saes, out, device="cpu", pair=place, train_size=16, test_size=16, latents=(2,))
+    if name == "unlearning":
+        asked = [
+            rows(
+                f"{side}.jsonl",
+                *({"question": f"{side} {n}", "choices": ["a", "b"], "answer": n % 2} for n in range(24)),
+            )
+            for side in ("forget", "retain")
+        ]
+        return UnlearningConfig(
+            saes, out, forget="own", retain="cool", forget_questions=str(asked[0]), retain_questions=str(asked[1]),
+            tokens=400, device="cpu",
+        )  # fmt: skip
+    return configured(name, run, out)
+
+
 def results(folder: Path) -> pl.DataFrame:
     return pl.read_parquet(folder / "results.parquet")
 
@@ -80,6 +117,13 @@ def test_parts_keep_what_the_whole_study_finds(name: str, run: Path, tmp_path: P
     assert results(found.folder).equals(results(alone.folder))
 
 
+@pytest.mark.parametrize("name", [name for name, study in KNOWN.items() if study.shares_out])
+def test_every_study_that_says_so_shares_out(name: str, run: Path, tmp_path: Path) -> None:
+    """The first of far too many parts has nothing of its own, and ends where the others' work would begin."""
+    done = KNOWN[name].run_part(without_own(name, run, tmp_path), Part(0, 10**6), silent)
+    assert (done.done, done.reused) == (0, 0) and done.left > 0
+
+
 def test_of_a_part_that_is_missing_the_whole_study_does_the_rest(run: Path, tmp_path: Path) -> None:
     told = configured("sparsity", run, tmp_path / "out")
     assert KNOWN["sparsity"].run_part(told, Part(2, 3), silent).left == 4
@@ -96,7 +140,7 @@ def test_parts_let_each_other_in_and_keep_out_who_does_all(run: Path, tmp_path: 
         [sys.executable, "-c", HOLDER, str(told.out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout and other.stdout.readline() == "\n"
-        with pytest.raises(FaithfulError, match=f"Another process .pid {other.pid}"):
+        with pytest.raises(FaithfulError, match=f"Parts of this work are being done in {told.out}; wait"):
             study.run(told, silent)
         other.communicate("\n")
 
@@ -108,6 +152,9 @@ def test_the_command_refuses_bad_parts_and_prints_the_line_for_all(run: Path, tm
     assert "no part 17/16: parts are numbered from 0" in said("fakes", "--part", "17/16")
     assert "study variants has no parts" in said("variants", "--part", "0/2")
     assert "add --part 0/16" in said("fakes", "--dry-run")
+    words = ["study", "fakes", str(run / "saes"), "--part", "0/4", "--dry-run", "--json", "--executor", "ray"]
+    given = json.loads(CliRunner().invoke(app, words).stdout)
+    assert given["sbatch"].endswith(" --executor ray --part $SLURM_ARRAY_TASK_ID/4'")
     line = said("fakes", "--part", "0/4", "--dry-run", "--device", "cpu", "--seed", "3")
     assert line.startswith(f"sbatch --array=0-3 --wrap 'faithful study fakes {run / 'saes'} "), line
     assert line.endswith("--device cpu --seed 3 --part $SLURM_ARRAY_TASK_ID/4'\n") and not (tmp_path / "o").exists()
