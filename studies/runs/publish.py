@@ -8,6 +8,7 @@ from faithful.hub.config import PublishConfig
 from faithful.hub.plan import Bundle
 from faithful.hub.publish import Publication, publish_bundles
 from faithful.hub.repository import Repository
+from faithful.store.corpora_of_saes import NAME
 from faithful.store.places import corpora_of, studies_of
 from studies.runs.bundles import corpus_bundle, grid_folder, run_bundles, saes_bundle
 
@@ -35,7 +36,7 @@ def publish_saes(config: PublishConfig, report: Reporter = silent, *, dry_run: b
     return publish_bundles(
         config,
         lambda: [saes_bundle(config.path, config.name)],
-        lambda: [grid_folder(config.path)],
+        lambda: _grids(grid_folder(config.path)),
         report,
         dry_run,
     )
@@ -58,6 +59,12 @@ def publish_run(config: PublishConfig, report: Reporter = silent, *, dry_run: bo
         return [bundle for bundle in (found.dataset, found.model) if bundle]
 
     def locked() -> list[Path]:
-        return [config.path, *corpora_of(config.path), config.path / "saes", *studies_of(config.path)]
+        return [config.path, *corpora_of(config.path), *_grids(config.path / "saes"), *studies_of(config.path)]
 
     return publish_bundles(config, bundles, locked, report, dry_run)
+
+
+def _grids(saes: Path) -> list[Path]:
+    """A folder of SAEs, and those that training locks: in it, or above it where it is a part of a grid."""
+    above = [place for place in saes.resolve().parents[:3] if (place / NAME).is_file()]
+    return sorted({saes, *above, *(path.parent for path in saes.rglob(NAME))})

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock, locked_together
 from faithful.hub.config import PublishConfig
 from studies.runs.publish import publish_run, publish_saes
 from tests.faithful.hub.named import NAME, PLACE
@@ -51,4 +53,13 @@ class TestMeanwhile:
             ) as raised:
                 publish_run(PublishConfig(run, NAME, accept_licence=True))
         assert "--out" not in str(raised.value)
+        assert not hub.log
+
+    def test_a_part_of_a_grid_is_not_published_while_the_grid_is_trained_on(self, hub: Hub, tmp_path: Path) -> None:
+        saes = whole_run(tmp_path / "run") / "saes"
+        (saes / "corpora.json").write_text("{}")
+        with ThreadPoolExecutor(1) as other, locked_together(saes), folder_lock(saes):
+            for folder in (saes, saes / "own", tmp_path):
+                with pytest.raises(FaithfulError, match=rf"another process is writing {saes}; publish it when"):
+                    other.submit(publish_saes, PublishConfig(folder, NAME)).result()
         assert not hub.log

@@ -13,7 +13,8 @@ import torch
 from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
-from faithful.base.progress import Progress
+from faithful.base.progress import Progress, silent
+from faithful.base.quantities import Part
 from faithful.cli import app
 from faithful.formats.exports import export_sparsify
 from faithful.formats.files import load_sae, save_sae
@@ -25,7 +26,7 @@ from studies.common.controls import PERMUTED, UNTRAINED
 from studies.seeds import floors as seeds_floors
 from studies.seeds import pairs as seeds_pairs
 from studies.seeds.chance import AT_CHANCE
-from studies.seeds.config import SeedsConfig
+from studies.seeds.config import STUDY, SeedsConfig
 from studies.seeds.matching import (
     CURVE,
 )
@@ -55,6 +56,17 @@ def test_the_summary_is_the_contract(studied: tuple[Path, dict[str, Any]]) -> No
     assert sorted(path.name for path in (out / "figures").iterdir()) == [
         "across_corpora.svg", "matched_cosines.svg", "reappearance.svg", "sfr_curves.svg",
     ]  # fmt: skip
+
+
+def test_a_part_that_is_submitted_again_when_all_is_done_reads_nothing(
+    studied: tuple[Path, dict[str, Any]], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The examples, for which SAEs code the panel though every pair is kept, are the whole study's."""
+    out = Path(shutil.copytree(studied[0], tmp_path / "seeds"))
+    monkeypatch.setattr(seeds_pairs, "code_text", lambda *_: pytest.fail("the panel was read"))
+    told = SeedsConfig(saes=(run / "saes",), out=out, tokens=1500, device="cpu")
+    done = STUDY.run_part(told, Part(0, 2), silent)
+    assert 0 < done.done == done.reused and done.left == 0 and not (out / "codes").exists()
 
 
 def test_floors_and_rows_in_another_order_stand_beside(studied: tuple[Path, dict[str, Any]]) -> None:
