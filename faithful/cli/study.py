@@ -294,7 +294,10 @@ def _do_part(
     if dry_run:
         on_gpu = known_device(getattr(wish, "device", "cpu")) != "cpu"
         line = array_line(whole, part, (wish.workers or 1) if on_gpu else 0)
-        print_json({"sbatch": line}) if as_json else say(line)
+        if as_json:
+            print_json({"sbatch": line})
+        else:
+            say(line)
         return
     with working(executor, ray), progress(quiet=as_json) as report:
         done = study.run_part(wish, part, report)

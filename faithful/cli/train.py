@@ -109,7 +109,8 @@ def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any, where: s
     from faithful.base.devices import known_device
     from faithful.training.forecast import longest_part, part_seconds, plan_rows, plan_training
 
-    plan, line = plan_training(config, assume), {}
+    plan = plan_training(config, assume)
+    line: dict[str, Any] = {}
     if part:
         gpus = (config.workers or 1) if assume or known_device(config.device) != "cpu" else 0
         line["sbatch"] = array_line(command_line(config) + where, part, gpus, longest_part(plan, part.of))
