@@ -7,7 +7,7 @@ const page = document.getElementById("page");
 const ROWS = 50;
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const LEVELS = 4095;
-const MANY = 300000;
+const MANY = 20000;
 const COLUMNS = [
   ["density", "on text", percent, "Share of the tokens of text on which it fires"],
   ["noise", "on noise", percent, "Share of random tokens on which it fires"],
@@ -19,6 +19,7 @@ const COLUMNS = [
 ];
 const state = { sae: "", query: "", sort: "density", descending: true, first: 0 };
 let strings = new Map();
+let asked = 0;
 
 function loaded(name, value) {
   data.set(name, value);
@@ -132,12 +133,13 @@ function list() {
   if (focused) document.getElementById(focused)?.focus();
 }
 
-async function showList() {
+async function showList(mine) {
   const run = data.get("run");
   const all = run.saes.reduce((sum, sae) => sum + sae.latents, 0) <= MANY;
   if (!all && state.sae === "") state.sae = "0";
   await Promise.all(run.saes.map((_, sae) => sae).filter((sae) => all || sae === Number(state.sae)).map((sae) => load(String(sae))));
-  const choose = async (event) => { state.sae = event.target.value; state.first = 0; await load(state.sae === "" ? "run" : state.sae); list(); };
+  if (mine !== asked) return;
+  const choose = (event) => { state.sae = event.target.value; state.first = 0; show(); };
   const search = (event) => { state.query = event.target.value; state.first = 0; list(); };
   const options = run.saes.map((sae, place) => make("option", { value: place, selected: state.sae === String(place) }, `${sae.name}, ${sae.shape}`));
   document.title = `Every latent of ${run.name}`;
@@ -221,11 +223,11 @@ async function partner([sae, latent, cosine]) {
   const here = latent < run.saes[sae].latents;
   const about = make("p", { class: "soft" }, `cosine ${number(cosine)}`);
   if (!here) return make("div", { class: "card" }, make("h3", {}, title(sae, latent)), about);
-  const [of, chunk] = await Promise.all([load(String(sae)), load(`${sae}-${Math.floor(latent / run.chunk)}`)]);
-  const record = chunk[latent % run.chunk];
-  about.append(`, fires on ${percent(of.density[latent])} of text, ${percent(of.noise[latent])} of noise`);
+  const record = (await load(`${sae}-${Math.floor(latent / run.chunk)}`))[latent % run.chunk];
+  const [text, noise] = [record.text, record.noise].map((counts, side) => counts.reduce((sum, count) => sum + count, 0) / run.tokens[side]);
+  about.append(`, fires on ${percent(text)} of text, ${percent(noise)} of noise`);
   return make("div", { class: "card" }, make("h3", {}, link(sae, latent)), about,
-    make("p", {}, ...of.raised[latent].map(token)), ...record.top.slice(0, 3).map((one) => context(record, one)));
+    make("p", {}, ...(record.up ? record.up[0].slice(0, 3) : []).map(token)), ...record.top.slice(0, 3).map((one) => context(record, one)));
 }
 
 async function partners(sae, record) {
@@ -237,10 +239,10 @@ async function partners(sae, record) {
   const names = [own, ...new Set(run.saes.map((one) => one.corpus).filter((name) => name !== own))];
   return [make("h2", {}, "Its partners in other SAEs"),
     make("p", { class: "soft" }, "The latent of each other SAE that the optimal matching of decoder rows gives it; SAEs that began with the same weights are not compared."),
-    ...names.filter((name) => of(name).length).flatMap((name) => [make("h3", {}, name === own ? `${name}, other seeds` : name), make("div", { class: "columns" }, ...of(name))])];
+    ...names.filter((name) => of(name).length).flatMap((name) => [make("h3", {}, name === own ? `${name}, its other SAEs` : name), make("div", { class: "columns" }, ...of(name))])];
 }
 
-async function showLatent(sae, latent) {
+async function showLatent(sae, latent, mine) {
   const run = data.get("run");
   const [chunk] = await Promise.all([load(`${sae}-${Math.floor(latent / run.chunk)}`), load(String(sae))]);
   const record = chunk[latent % run.chunk];
@@ -248,7 +250,7 @@ async function showLatent(sae, latent) {
   const beside = [latent - 1, latent + 1].map((other, at) => (other < 0 || other >= run.saes[sae].latents ? null : link(sae, other, at ? "next" : "previous")));
   const fifths = record.fifths.map((of, at) => of.length ? make("div", {}, make("h3", {}, ["strongest fifth", "second", "third", "fourth", "weakest fifth"][at]), ...of.map((one) => context(record, one))) : null);
   const others = await partners(sae, record);
-  if (location.hash !== `#${sae}/${latent}`) return;
+  if (mine !== asked) return;
   document.title = name;
   page.replaceChildren(make("p", { class: "controls" }, make("a", { href: "#" }, "all latents"), ...beside), make("h1", {}, name),
     make("p", { class: "soft" }, run.saes[sae].shape), make("div", { class: "columns" }, facts(sae, latent, record), histogram(record, name)),
@@ -263,12 +265,13 @@ async function showLatent(sae, latent) {
 }
 
 async function show() {
+  const mine = ++asked;
   try {
     const [run, text] = await Promise.all([load("run"), load("text")]);
     if (!strings.size) strings = new Map(text.ids.map((id, at) => [id, text.strings[at]]));
     const [sae, latent] = location.hash.slice(1).split("/").map(Number);
-    if (location.hash.length > 1 && latent >= 0 && latent < run.saes[sae]?.latents) await showLatent(sae, latent);
-    else await showList();
+    if (location.hash.length > 1 && latent >= 0 && latent < run.saes[sae]?.latents) await showLatent(sae, latent, mine);
+    else await showList(mine);
   } catch (error) {
     page.replaceChildren(make("p", { class: "warn" }, String(error.message)));
   }

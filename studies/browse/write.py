@@ -20,7 +20,7 @@ from faithful.base.files import folder_lock, write_text
 from faithful.base.progress import Progress, Reporter, counted, remark, silent
 from faithful.base.quantities import check_stated
 from faithful.base.records import read_record, write_record
-from faithful.store.saes import TrainedSae
+from faithful.store.saes import TrainedSae, find_saes
 from studies.browse.config import BrowseConfig
 from studies.browse.contexts import AFTER, BEFORE, Firings, ReadText, read_text
 from studies.browse.effects import Unembedding
@@ -34,6 +34,8 @@ MARK, PAGE = "browse.json", "index.html"
 ASSETS = {PAGE: "browse.html", "page.js": "browse.js", "page.css": "browse.css"}
 PAGES, BEFORE_IT = "pages", "before"
 CHUNK = 64
+OF_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""Files that programs that show folders leave there."""
 SPACE = (
     "---\ntitle: {name}\nsdk: static\napp_file: index.html\n---\n\nOpen `index.html`. Written by `faithful browse`.\n"
 )
@@ -67,7 +69,7 @@ def write_pages(config: BrowseConfig, report: Reporter = silent) -> Done:
     """Write the pages of a run's SAEs.
 
     The model reads the held-out text and as many random tokens once for all SAEs; activations lie in files meanwhile, 4 bytes
-    × tokens × d_in. In memory is one SAE, and at most 60 bytes for each of its firings. The pages are made beside
+    × tokens × d_in. In memory are the model, one SAE, and at most 60 bytes for each of its firings. The pages are made beside
     their folder and take its place when they are whole.
 
     Raises:
@@ -75,15 +77,20 @@ def write_pages(config: BrowseConfig, report: Reporter = silent) -> Done:
             and `load_panel` refuse.
     """
     check_stated(config)
-    out = config.out or config.run / "browse"
-    refuse_foreign(out)
-    told = PanelConfig((config.run / "saes",), out, tokens=config.tokens, device=config.device, seed=config.seed)
-    found = resolve_input(told)
-    saes = chosen(found.saes, config.saes)
+    wished = config.out or config.run / "browse"
+    refuse_foreign(wished)
+    out = wished.resolve()
+    if not (config.run / "saes").is_dir():
+        raise FaithfulError(f"{config.run} holds no SAEs; train some with `faithful train`, or name another run.")
+    every = find_saes([config.run / "saes"])
+    saes = chosen(every, config.saes)
+    places = tuple(sae.folder for sae in saes)
+    found = resolve_input(PanelConfig(places, out, tokens=config.tokens, device=config.device, seed=config.seed))
     panel = load_panel(found, config.tokens)
-    studied = Studied(config.run, found.saes)
+    studied = Studied(config.run, [sae for sae in every if (sae.hook, sae.d_in) == (saes[0].hook, saes[0].d_in)])
     building = out.with_name(f".{out.name}.new")
     with folder_lock(building):
+        _put_back(building / BEFORE_IT, out)
         try:
             for left in (PAGES, BEFORE_IT):
                 shutil.rmtree(building / left, ignore_errors=True)
@@ -94,8 +101,15 @@ def write_pages(config: BrowseConfig, report: Reporter = silent) -> Done:
                 out.rename(building / BEFORE_IT)
             pages.folder.rename(out)
         finally:
+            _put_back(building / BEFORE_IT, out)
             shutil.rmtree(building, ignore_errors=True)
-    return Done(out, len(saes), sum(pages.counts), pages.bytes, studied.missing)
+    return Done(wished, len(saes), sum(pages.counts), pages.bytes, studied.missing)
+
+
+def _put_back(before: Path, out: Path) -> None:
+    """Give the pages that were there their place again, where new ones were to take it and did not."""
+    if before.exists() and not out.exists():
+        before.rename(out)
 
 
 def refuse_foreign(out: Path) -> None:
@@ -109,7 +123,7 @@ def refuse_foreign(out: Path) -> None:
     files = read_record(out / MARK, dict)["files"] if (out / MARK).is_file() else []
     known = {MARK, *files}
     there = [path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir() or path.is_symlink()]
-    foreign = sorted(set(there) - known)
+    foreign = sorted(name for name in set(there) - known if name.rpartition("/")[2] not in OF_DESKTOPS)
     if out.is_symlink() or not out.is_dir() or foreign:
         what = f"{out} holds {foreign[0]}, which" if foreign else f"{out}"
         raise FaithfulError(f"{what} was not written by `faithful browse`; move it away, or choose another --out.")
@@ -128,6 +142,19 @@ def chosen(saes: Sequence[TrainedSae], names: Sequence[str]) -> list[TrainedSae]
                 f"No SAE is called {name}; name a corpus ({known}), or one of it as {saes[0].corpus}/seed-0."
             )
     return [sae for sae in saes if not names or set(names) & _called(sae)]
+
+
+def name_of(sae: TrainedSae, among: Sequence[TrainedSae]) -> str:
+    """Its corpus and seed, and its shape where others are called the same."""
+    return sae.name if sum(one.name == sae.name for one in among) == 1 else f"{sae.name}, {sae.shape}"
+
+
+def string_of(tokenizer: Any, token_id: int) -> str:
+    """What a token reads as by itself, with the space that begins it; its name where it is a part of a character."""
+    text, name = str(tokenizer.decode([token_id])), str(tokenizer.convert_ids_to_tokens(token_id))
+    if "\ufffd" in text:
+        return name
+    return f" {text}" if name.startswith("\u2581") and not text.startswith(" ") else text
 
 
 def _called(sae: TrainedSae) -> set[str]:
@@ -206,7 +233,9 @@ class _Pages:
         effects = None
         if unembedding is not None:
             rows = sae.W_dec[: self.counts[place]].float()
-            effects = unembedding.effects(rows, torch.from_numpy(self.panel.ordinary))
+            has_string = np.zeros(len(self.panel.ordinary), dtype=bool)
+            has_string[self.found.spec.string_ids()] = True
+            effects = unembedding.effects(rows, torch.from_numpy(self.panel.ordinary & has_string))
         places = {one: at for at, one in enumerate(self.saes)}
         return SaeFound(self.panel.rows, *firings, effects, self.studied.of(self.saes[place]), places)
 
@@ -215,14 +244,14 @@ class _Pages:
         ids = sorted(self._ids.union(*rows))
         return {
             "ids": ids,
-            "strings": [self.found.tokenizer.decode([one]) for one in ids],
+            "strings": [string_of(self.found.tokenizer, one) for one in ids],
             "rows": rows,
             "parts": self.panel.part_of_rows().tolist(),
         }
 
     def _run(self, tokens: Sequence[int]) -> dict[str, Any]:
         saes = [
-            {"name": sae.name, "corpus": sae.corpus, "shape": sae.shape, "latents": count}
+            {"name": name_of(sae, self.saes), "corpus": sae.corpus, "shape": sae.shape, "latents": count}
             for sae, count in zip(self.saes, self.counts, strict=True)
         ]
         return {

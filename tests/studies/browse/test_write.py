@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from faithful.models.tokenizer import load_tokenizer
 from faithful.store.saes import find_saes
 from studies.browse.config import BrowseConfig
 from studies.browse.studied import Studied
-from studies.browse.write import MARK, Done, chosen, refuse_foreign, write_pages
+from studies.browse.write import MARK, Done, chosen, refuse_foreign, string_of, write_pages
 from studies.common.config import PanelConfig
 from studies.common.inputs import resolve_input
 from tests.command import lasting_bytes
@@ -60,7 +61,7 @@ def test_tokens_of_contexts_are_those_of_the_text(pages: Done, studied_run: Path
     found = resolve_input(PanelConfig((studied_run / "saes",), pages.folder, device="cpu"))
     tokenizer = load_tokenizer(found.spec.files, found.spec.hub_revision())
     strings = dict(zip(text["ids"], text["strings"], strict=True))
-    assert all(strings[one] == tokenizer.decode([one]) for one in text["ids"][::7])
+    assert all(strings[one] == string_of(tokenizer, one) for one in text["ids"][::7])
     every = [one for record in records for one in record["top"]]
     assert every and all(0 < at < len(text["rows"][row]) for row, at, _ in every)
     assert len(text["parts"]) == len(text["rows"]) and set(text["parts"]) == {0, 1}
@@ -111,10 +112,10 @@ def test_saes_that_are_not_there_are_refused_by_name(studied_run: Path, tmp_path
     with pytest.raises(FaithfulError, match="No SAE is called web; name a corpus \\(cool, own\\)"):
         chosen(saes, ("web",))
     empty = tmp_path / "empty"
-    (empty / "saes").mkdir(parents=True)
+    empty.mkdir(parents=True)
     with pytest.raises(FaithfulError, match="holds no SAEs"):
         write_pages(BrowseConfig(empty))
-    assert [path.name for path in empty.iterdir()] == ["saes"]
+    assert not list(empty.iterdir())
 
 
 def test_text_stands_in_data_alone(pages: Done) -> None:
@@ -127,3 +128,31 @@ def test_text_stands_in_data_alone(pages: Done) -> None:
     assert all(
         np.isfinite(json.loads(json.dumps(read(pages.folder, str(place))["density"]))).all() for place in range(6)
     )
+
+
+def test_a_token_reads_as_in_its_text() -> None:
+    """SentencePiece drops the space before a token that stands alone; a part of a character has no string."""
+    names = {1: "\u2581cat", 2: "s", 3: "\u00c3", 4: "\u0120dog"}
+    texts = {1: "cat", 2: "s", 3: "\ufffd", 4: " dog"}
+    tokenizer = SimpleNamespace(decode=lambda ids: texts[ids[0]], convert_ids_to_tokens=names.__getitem__)
+    assert [string_of(tokenizer, one) for one in names] == [" cat", "s", "\u00c3", " dog"]
+
+
+def test_pages_that_were_to_be_replaced_come_back_when_that_fails(
+    pages: Done, studied_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(pages.folder, tmp_path / "browse"))
+    (out / ".DS_Store").write_text("of a desktop")
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.name == "pages":
+            raise OSError("no room")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="no room"):
+        write_pages(BrowseConfig(studied_run, out, latents=2, saes=("own/seed-0",), tokens=500, device="cpu"))
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["browse"]
