@@ -95,10 +95,9 @@ class Firings:
         found: list[tuple[np.ndarray, ...]] = []
         with torch.no_grad():
             for places, h in text.pieces(sae.d_in):
-                values, latents = (one.cpu() for one in sae.encode_sparse(h.to(device)))
-                token, slot = (values > 0).nonzero(as_tuple=True)
-                one = values[token, slot].float().numpy(), latents[token, slot].int().numpy(), places[token.numpy()]
-                found.append(one)
+                codes, of = (one.cpu() for one in sae.encode_sparse(h.to(device)))
+                token, slot = (codes > 0).nonzero(as_tuple=True)
+                found.append((codes[token, slot].float().numpy(), of[token, slot].int().numpy(), places[token.numpy()]))
         values, latents, where = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = np.argsort(latents.astype(np.int64) * self.tokens + where, kind="stable")
         self.values, self.places = values[order], where[order]

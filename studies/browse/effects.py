@@ -78,8 +78,9 @@ def _final_norm(model: Any, head: Module | None) -> Module | None:
 
     norms = [one for one in model.get_submodule(path.rpartition(".")[0]).children() if one not in inside]
     hooks = [module.register_forward_hook(keep) for module in (*norms, layers[-1], head)]
+    device: Any = head.weight.device
     try:
-        model(input_ids=torch.arange(1, FEW_TOKENS, device=head.weight.device)[None], use_cache=False)
+        model(input_ids=torch.arange(1, FEW_TOKENS, device=device)[None], use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()

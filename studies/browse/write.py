@@ -229,7 +229,7 @@ class _Pages:
     def _sae(self, place: int, read: Sequence[ReadText], unembedding: Unembedding | None) -> SaeFound:
         """Everything of one SAE, which is in memory here alone."""
         sae = self.saes[place].load().to(device=self.found.device)
-        firings = [Firings(text, sae, self.found.device) for text in read]
+        on_text, on_noise = (Firings(text, sae, self.found.device) for text in read)
         effects = None
         if unembedding is not None:
             rows = sae.W_dec[: self.counts[place]].float()
@@ -237,7 +237,7 @@ class _Pages:
             has_string[self.found.spec.string_ids()] = True
             effects = unembedding.effects(rows, torch.from_numpy(self.panel.ordinary & has_string))
         places = {one: at for at, one in enumerate(self.saes)}
-        return SaeFound(self.panel.rows, *firings, effects, self.studied.of(self.saes[place]), places)
+        return SaeFound(self.panel.rows, on_text, on_noise, effects, self.studied.of(self.saes[place]), places)
 
     def _text(self) -> dict[str, Any]:
         rows = [row.tolist() for row in self.panel.rows]

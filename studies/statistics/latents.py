@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def write_latents(path: Path, figures: Mapping[str, Mapping[str, np.ndarray]]) -
 
     names = list(next(iter(figures.values()), {}))
     columns = {name: [of[name].tolist() for of in figures.values()] for name in names}
-    schema = {"sae": pl.String, **{name: pl.List(pl.Float64) for name in names}}
+    schema: dict[str, Any] = {"sae": pl.String, **{name: pl.List(pl.Float64) for name in names}}
     table = pl.DataFrame({"sae": list(figures), **columns}, schema=schema)
     write_atomically(path, lambda temporary: table.write_parquet(temporary))
 
