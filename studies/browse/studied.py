@@ -69,7 +69,10 @@ class Studied:
 
     def __init__(self, run: Path, saes: Sequence[TrainedSae]) -> None:
         self.run, self.saes = run, saes
-        self._fakes, self._weights = (read_latents(run / "studies" / name / LATENTS) for name in ("fakes", "probes"))
+        self._fakes, self._weights = (
+            read_latents(run / "studies" / one.COMMAND.removeprefix("study ") / LATENTS)
+            for one in (FakesConfig, ProbesConfig)
+        )
         self._pairs = ResultCache(run / "studies" / "seeds" / PAIRS, VERSION)
 
     @cached_property
