@@ -77,9 +77,9 @@ def test_the_study_leaves_what_it_promises(shell: Shell, study: dict[str, Any]) 
     assert set(pl.read_parquet(folder / "results.parquet")["corpus"]) == set(MAKING)
     assert {path.stem for path in (folder / "figures").glob("*.svg")} >= {
         "faithfulness",
-        "tests",
         "diversity",
         "lengths",
+        "sweep",
     }
 
 
