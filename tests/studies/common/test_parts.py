@@ -57,7 +57,7 @@ def configured(name: str, run: Path, out: Path) -> Any:
     if name == "probes":
         task = out.with_name("task.csv")
         task.write_text(
-            "text,label\n" + "".join(f"{'XXXX' if at % 2 else 'zzzz'} {at},{at % 2}\n" for at in range(160))
+            "text,label\n" + "".join(f"{'north' if at % 2 else 'south'} {at},{at % 2}\n" for at in range(160))
         )
         told = told | {"tasks": (f"{task}:text:label",)}
     corpora = (run / "corpora" / "own", run / "corpora" / "cool")
