@@ -106,6 +106,20 @@ def has_logic(path: Path) -> bool:
     return any(not all(isinstance(step, said) for step in function.body) for function in functions)
 
 
+def test_parquet_is_read_in_row_groups_without_its_columns_being_fetched_ahead() -> None:
+    """`ParquetFile` fetches the chosen columns of a whole file before the first batch unless it is told not to."""
+    calls = [
+        (path, call)
+        for path in SOURCES
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("ParquetFile")
+    ]
+    assert calls
+    for path, call in calls:
+        told = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        assert told.get("pre_buffer") == "False", f"{path}:{call.lineno}"
+
+
 def test_every_module_that_has_logic_has_a_test_of_its_name() -> None:
     """In the mirrored place."""
     modules = {str(path.relative_to(ROOT)) for path in SOURCES if path.name[:2] != "__" and has_logic(path)}

@@ -172,7 +172,7 @@ class Corpus:
             if not is_intact(self.folder, shard):
                 raise self._unreadable(shard)
             try:
-                for batch in pq.ParquetFile(path).iter_batches(batch_size=ROW_GROUP, columns=columns):
+                for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=ROW_GROUP, columns=columns):
                     if "token_ids" in batch.schema.names:
                         vocab_size = self.manifest.identity["model"]["vocab_size"]
                         refuse_outside(batch.column("token_ids").flatten(), vocab_size, str(path))
@@ -385,7 +385,7 @@ def _sha256(path: Path, state: tuple[int, ...]) -> str:
 def _sizes(path: Path, state: tuple[int, ...]) -> tuple[int, int]:
     """Rows and tokens of a shard."""
     try:
-        lengths = pq.ParquetFile(path).read(["n_tokens"])["n_tokens"]
+        lengths = pq.ParquetFile(path, pre_buffer=False).read(["n_tokens"])["n_tokens"]
     except (OSError, KeyError, pa.ArrowException):
         return (-1, -1)
     return len(lengths), sum(chunk.sum().as_py() or 0 for chunk in lengths.chunks)

@@ -75,11 +75,9 @@ class Tables:
 
     def rows(self, file: int, skip: int = 0) -> Iterator[Mapping[str, Any]]:
         """Rows of a file after the first `skip`."""
-        import pyarrow.parquet as pq
-
         with self.paths[file].open("rb") as content:
             if self.builder == "parquet":
-                yield from self._from(pq.ParquetFile(content).iter_batches(_BATCH, columns=self._wanted()), skip)
+                yield from self._from(self._batches(content), skip)
             else:
                 with _arrow_batches(content) as batches:
                     yield from self._from(batches, skip)
@@ -105,14 +103,15 @@ class Tables:
         return found
 
     def _row_group(self, path: Path, group: int, skip: int) -> Iterator[Mapping[str, object]]:
+        with path.open("rb") as content:
+            yield from self._from(self._batches(content, [group]), skip)
+
+    def _batches(self, content: Any, groups: list[int] | None = None) -> Iterator[Any]:
+        """Of Parquet, the chosen columns of row groups, or of all, of which one at a time is held."""
         import pyarrow.parquet as pq
 
-        with path.open("rb") as content:
-            batches = pq.ParquetFile(content).iter_batches(_BATCH, row_groups=[group], columns=self._wanted())
-            yield from self._from(batches, skip)
-
-    def _wanted(self) -> list[str] | None:
-        return None if self.chosen is None else list(self.chosen)
+        columns = None if self.chosen is None else list(self.chosen)
+        return pq.ParquetFile(content, pre_buffer=False).iter_batches(_BATCH, row_groups=groups, columns=columns)
 
     def _from(self, batches: Iterator[Any], skip: int) -> Iterator[Mapping[str, object]]:
         for batch in batches:

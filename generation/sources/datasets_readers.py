@@ -110,7 +110,7 @@ class Stream:
 
         features = self._dataset.features
         with _opened(file) as content:
-            parquet = pq.ParquetFile(content, metadata=metadata, buffer_size=_BUFFER)
+            parquet = pq.ParquetFile(content, metadata=metadata, buffer_size=_BUFFER, pre_buffer=False)
             for batch in parquet.iter_batches(_TABLE, row_groups=[group], columns=list(features)):
                 if skip < batch.num_rows:
                     table = table_cast(pa.Table.from_batches([batch.slice(skip)]), features.arrow_schema)

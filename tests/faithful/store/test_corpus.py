@@ -247,27 +247,31 @@ def test_flat_tokens_of_a_slice_start_at_zero() -> None:
 
 
 def test_batches_hold_one_row_group_at_most(tmp_path: Path) -> None:
-    """Reading a corpus 2.5 row groups long: no batch is larger than one, so memory does not grow with the file."""
-    count = 2 * ROW_GROUP + ROW_GROUP // 2
+    """Reading a corpus 32.5 row groups long: no batch is larger than one, and memory does not grow with the file."""
+    count = 32 * ROW_GROUP + ROW_GROUP // 2
     build_corpus(tmp_path / "own", {"train": 0, "test": 1})
-    one = Document(0, 0, [5], "length")
-    table = to_table([replace(one, index=index) for index in range(count)], [""] * count, 300)
+    group = to_table([Document(0, 0, [5], "length")] * ROW_GROUP, [""] * ROW_GROUP, 300)
+    table = pa.concat_tables([group] * 33).slice(0, count)
+    index = table.schema.get_field_index("index")
+    table = table.set_column(index, table.schema.field(index), pa.array(range(count), table.schema.field(index).type))
     manifest = read_manifest(tmp_path / "own")
     manifest.shards["train"] = [write_shard(tmp_path / "own", "train", 0, table, {})]
     write_manifest(tmp_path / "own", manifest)
-    del table
+    del table, group
     file = pq.ParquetFile(tmp_path / "own" / "data" / "part-00000.parquet")
-    assert [file.metadata.row_group(i).num_rows for i in range(3)] == [ROW_GROUP, ROW_GROUP, ROW_GROUP // 2]
-    batches = Corpus(tmp_path / "own").batches("train", ["index"])
-    before = pa.total_allocated_bytes()
-    first = next(batches)
-    assert first.num_rows <= ROW_GROUP
-    assert first.schema.names == ["index"]
-    assert pa.total_allocated_bytes() - before < 8 * ROW_GROUP * 4
-    rest = list(batches)
-    assert max(batch.num_rows for batch in rest) <= ROW_GROUP
-    indices = np.concatenate([batch.column("index").to_numpy() for batch in [first, *rest]])
-    assert indices.tolist() == list(range(count))
+    assert [file.metadata.row_group(i).num_rows for i in range(33)] == [ROW_GROUP] * 32 + [ROW_GROUP // 2]
+    peaks = []
+    for _ in range(3):
+        before, peak, indices = pa.total_allocated_bytes(), 0, []
+        for batch in Corpus(tmp_path / "own").batches("train", ["index"]):
+            assert batch.num_rows <= ROW_GROUP
+            assert batch.schema.names == ["index"]
+            peak = max(peak, pa.total_allocated_bytes() - before)
+            indices.append(batch.column("index").to_numpy().copy())
+        assert np.concatenate(indices).tolist() == list(range(count))
+        peaks.append(peak)
+    # Of three readings the least: Arrow's pool also counts what other threads of the process come to hold meanwhile.
+    assert min(peaks) < 4 * 8 * ROW_GROUP
 
 
 CONFIGS = """---
