@@ -19,6 +19,10 @@ class BrowseConfig:
     """Folder of the pages; default RUN/browse."""
     saes: Annotated[tuple[str, ...], names("--sae")] = ()
     """SAEs of a corpus, as own, or one of them, as own/seed-0; repeat it. Default: all."""
+    corpora: Annotated[tuple[Path, ...], names("--corpus")] = ()
+    """Corpus whose held-out text is read, or a run; repeat it. Default: those trained on, where they are still found."""
+    model: str | None = None
+    """Preset name, Hub id, folder or GGUF file; default: the corpora's."""
     latents: Count | None = None
     """The first so many latents of each SAE; default all."""
     tokens: Count | None = None

@@ -30,7 +30,8 @@ class Effects(NamedTuple):
 
 class Unembedding:
     """The final norm of a causal LM and what makes logits of it, both linear in the direction: for a decoder row w,
-    U (norm(w) − norm(0)), which is what w adds to the logits where the residual stream has the size of w.
+    U (norm(w) − norm(0)), which is what w adds to the logits where the residual stream has the size of w. What some models
+    do to logits afterwards, a soft cap or a factor, is left out: the order of tokens is the same with it.
 
     Args:
         model: the whole causal LM.
@@ -40,17 +41,17 @@ class Unembedding:
     """
 
     def __init__(self, model: Any) -> None:
-        self.head = model.get_output_embeddings()
-        self.norm = _final_norm(model, self.head)
+        head = model.get_output_embeddings()
+        self.norm = _final_norm(model, head)
+        self.weight: Tensor = head.weight.detach().float()
 
     @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
         """Effects of decoder rows [n, d_in] on all logits, float32 [n, vocab]."""
-        weight = self.head.weight
-        rows = rows.to(weight.device)
+        rows = rows.to(self.weight.device)
         if self.norm is not None:
             rows = self.norm(rows) - self.norm(torch.zeros_like(rows[:1]))
-        return rows @ weight.float().T
+        return rows @ self.weight.T
 
     def effects(self, rows: Tensor, ordinary: Tensor) -> Effects:
         """The strongest effects of decoder rows [n, d_in], special tokens (False in bool [vocab]) left out; on the CPU."""

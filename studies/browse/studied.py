@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from faithful.base.records import read_record
 from faithful.options.line import command_line
 from faithful.store.saes import TrainedSae
 from studies.common.cache import ResultCache
+from studies.common.results import SUMMARY
 from studies.fakes.config import FakesConfig
 from studies.probes.config import ProbesConfig
+from studies.probes.summary import ProbesSummary
 from studies.seeds.config import SeedsConfig
 from studies.seeds.matching import THRESHOLD
-from studies.seeds.pairs import PAIRS, VERSION
+from studies.seeds.pairs import PAIRS, VERSION, of_one_init
 from studies.statistics.latents import LATENTS, read_latents
 
 COLUMNS = {
@@ -46,7 +49,7 @@ class OfSae:
     Attributes:
         columns: figures by name, each [d_sae]: the share of the other seeds of its corpus in which a latent reappears
             (`stable`), the largest cosine with a partner (`best`), whether it is `fake`, its share of the weight of a probe,
-            mean over tasks (`weight`); those that are known.
+            mean over the tasks that the study's own means are over (`weight`); those that are known.
         partners: in every other SAE that `study seeds` compared it with: in those of the same start it did not.
         weights: by task, each latent's share of the weight of the full probe, [d_sae].
     """
@@ -81,15 +84,27 @@ class Studied:
         return list(next(iter(self._weights.values()), {}))
 
     @cached_property
+    def _averaged(self) -> list[str]:
+        """Tasks of the probes that are not at their ceiling."""
+        summary = self.run / "studies" / "probes" / SUMMARY
+        unmarked = read_record(summary, ProbesSummary)["unmarked"] if summary.exists() else []
+        return [task for task in unmarked if task in self.tasks]
+
+    @cached_property
     def missing(self) -> list[tuple[str, str]]:
         """What no study said of every SAE, and the command that adds it."""
-        matched = {sae.sha256 for sae in self.saes if any(self._has(sae, other) for other in self.saes)}
+        matched = {sae.sha256 for sae in self.saes if self._is_matched(sae)}
         known = {"stable": matched, "fake": self._fakes, "weight": self._weights}
         return [
             (what, command_line(config, saes=(self.run,)))
             for name, (what, config) in COLUMNS.items()
             if any(sae.sha256 not in known[name] for sae in self.saes)
         ]
+
+    def _is_matched(self, sae: TrainedSae) -> bool:
+        """Whether an SAE has partners, or never has any, since all others began as it did."""
+        others = [other for other in self.saes if other is not sae and not of_one_init(sae, other)]
+        return not others or any(self._has(sae, other) for other in others)
 
     def of(self, sae: TrainedSae) -> OfSae:
         """What they left of one SAE."""
@@ -103,7 +118,7 @@ class Studied:
         if fakes:
             columns["fake"] = fakes["fake"]
         if weights:
-            columns["weight"] = np.mean(list(weights.values()), axis=0)
+            columns["weight"] = np.mean([weights[task] for task in self._averaged or weights], axis=0)
         return OfSae(columns, partners, weights)
 
     def _has(self, one: TrainedSae, other: TrainedSae) -> bool:

@@ -85,7 +85,15 @@ def write_pages(config: BrowseConfig, report: Reporter = silent) -> Done:
     every = find_saes([config.run / "saes"])
     saes = chosen(every, config.saes)
     places = tuple(sae.folder for sae in saes)
-    found = resolve_input(PanelConfig(places, out, tokens=config.tokens, device=config.device, seed=config.seed))
+    found = resolve_input(
+        PanelConfig(
+            places, out, corpora=config.corpora, model=config.model, tokens=config.tokens, device=config.device,
+            seed=config.seed,
+        )
+    )  # fmt: skip
+    if found.missing_corpora:
+        gone = ", ".join(found.missing_corpora)
+        report(remark(f"Not read: held-out text of {gone}, which is not where it was; name it with --corpus."))
     panel = load_panel(found, config.tokens)
     studied = Studied(config.run, [sae for sae in every if (sae.hook, sae.d_in) == (saes[0].hook, saes[0].d_in)])
     building = out.with_name(f".{out.name}.new")

@@ -158,8 +158,7 @@ def write_weights(
     plans: Mapping[str, Plan],
     saes: Sequence[TrainedSae],
 ) -> None:
-    """Leave by task what share of the full probe's weight each latent of an SAE has; nan where cells of an earlier version
-    do not say.
+    """Leave by task what share of the full probe's weight each latent of an SAE has.
 
     Args:
         folder: of the study.
@@ -170,7 +169,7 @@ def write_weights(
     found: dict[str, dict[str, np.ndarray]] = {}
     for (name, plan), (place, sae) in product(plans.items(), enumerate(saes)):
         entry = entry_of(cells[name, place], "f", FULL, size=plan.sizes[-1])
-        weights = unpack_weights(entry["weights"]) if "weights" in entry else np.full(sae.d_sae, np.nan)
+        weights = unpack_weights(entry["weights"])
         found.setdefault(sae.sha256, {})[name] = weights / (weights.sum() or 1.0)
     write_latents(folder / LATENTS, found)
 

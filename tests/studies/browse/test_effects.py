@@ -59,7 +59,7 @@ def test_every_family_has_a_final_norm(family: str, family_model: Model) -> None
     _, model = family_model(family)
     unembedding = Unembedding(model)
     assert unembedding.norm is not None
-    assert torch.isfinite(unembedding.logits(torch.ones(1, unembedding.head.weight.shape[1]))).all()
+    assert torch.isfinite(unembedding.logits(torch.ones(1, unembedding.weight.shape[1]))).all()
 
 
 def test_a_model_without_an_unembedding_is_refused() -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from faithful.base.records import write_record
 from faithful.store.saes import find_saes
 from studies.browse.studied import Studied
+from studies.common.results import SUMMARY
 from studies.seeds.matching import match
 from studies.statistics.latents import LATENTS, write_latents
 from studies.statistics.stable import read_stable
@@ -57,6 +59,13 @@ def test_fakes_and_probe_weights_are_read_and_what_lacks_is_named(studied_run: P
     found = studied.of(saes[0])
     assert studied.missing == [] and studied.tasks == ["a", "b"]
     assert found.columns["fake"].sum() == width // 2 and found.columns["weight"] == pytest.approx(np.full(width, 0.5))
+    write_record(run / "studies" / "probes" / SUMMARY, {"unmarked": ["b"]})
+    weight = Studied(run, saes).of(saes[0]).columns["weight"]
+    assert not weight.any(), "the mean is over tasks that are not at their ceiling"
     shutil.rmtree(run / "studies" / "seeds")
+    alone = [sae for sae in saes if sae.seed == saes[0].seed]
+    assert len(alone) > 1 and not Studied(run, alone).missing, (
+        "what began alike is never matched: no command would add it"
+    )
     assert [line for _, line in Studied(run, saes).missing] == [f"faithful study seeds {run}"]
     assert Studied(run, saes).of(saes[0]).columns.keys() == {"fake", "weight"}

@@ -156,3 +156,15 @@ def test_pages_that_were_to_be_replaced_come_back_when_that_fails(
         write_pages(BrowseConfig(studied_run, out, latents=2, saes=("own/seed-0",), tokens=500, device="cpu"))
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["browse"]
+
+
+def test_text_that_is_gone_is_named_and_can_be_named_elsewhere(studied_run: Path, tmp_path: Path) -> None:
+    run, elsewhere = tmp_path / "moved", tmp_path / "cool"
+    shutil.copytree(studied_run, run)
+    (run / "corpora" / "cool").rename(elsewhere)
+    said: list[str] = []
+    done = write_pages(BrowseConfig(run, **FEW), lambda progress: said.append(str(progress)))
+    assert read(done.folder, "run")["parts"] == ["own"]
+    assert any("held-out text of cool, which is not where it was" in one for one in said)
+    done = write_pages(BrowseConfig(run, corpora=(elsewhere,), **FEW))
+    assert read(done.folder, "run")["parts"] == ["cool"]
