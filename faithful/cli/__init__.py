@@ -19,7 +19,7 @@ PANELS = {
     "Start": ("run", "doctor", "models"),
     "Corpora": ("generate", "corpus"),
     "SAEs": ("train", "study", "evaluate"),
-    "Results": ("report", "browse", "publish"),
+    "Results": ("report", "browse", "export", "publish"),
 }
 """Under which headings the help lists the commands."""
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""`faithful publish …`."""
+"""`faithful publish …` and `faithful export …`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,20 +6,25 @@ from typing import Annotated, Any
 
 import typer
 
-from faithful.cli.adapter import Explained, configured
-from faithful.cli.shared import Json
+from faithful.cli.adapter import Explained, Stated, configured
+from faithful.cli.shared import DryRun, Json
 from faithful.cli.show import command, print_json, print_table, print_text, progress, say
 from faithful.hub.config import PublishConfig, PublishCorpusConfig, PublishSaesConfig
 from faithful.options.line import command_line
 from generation.configs.add import AddConfig
+from studies.runs.neuronpedia.config import ExportNeuronpediaConfig, PublishNeuronpediaConfig
 
-app = typer.Typer(help="Publish corpora, SAEs and runs on the Hugging Face Hub.", no_args_is_help=True)
+app = typer.Typer(
+    help="Publish corpora, SAEs and runs on the Hugging Face Hub, and latents at Neuronpedia.", no_args_is_help=True
+)
+exports = typer.Typer(help="Write files of latents for others' tools.", no_args_is_help=True)
 
 Dry = Annotated[bool, typer.Option("--dry-run", help="List files, bytes, commits and the card; send nothing.")]
 
 
 def register(parent: typer.Typer) -> None:
     """Add the commands."""
+    parent.add_typer(exports, name="export")
     parent.add_typer(app, name="publish")
 
 
@@ -54,6 +59,61 @@ def run(config: PublishConfig, dry_run: Dry = False, as_json: Json = False) -> N
 
     folder = config.path if config.path.is_dir() else run_folder(str(config.path))
     _run(publish_run, replace(config, path=folder), dry_run, as_json, _study_of(config.name))
+
+
+@exports.command("neuronpedia", cls=Explained)
+@command
+@configured
+def export_neuronpedia(stated: Stated[ExportNeuronpediaConfig], as_json: Json = False) -> None:
+    """Write the upload records of Neuronpedia for a run's latents, from the pages of `faithful browse`."""
+    from faithful.base.quantities import format_bytes
+    from faithful.store.places import current_run
+    from studies.runs.neuronpedia import export
+
+    config = stated.build(run=current_run(stated.values.get("run")))
+    with progress(quiet=as_json) as report:
+        done = export.export_neuronpedia(config, report)
+    if as_json:
+        print_json(vars(done))
+        return
+    say(f"{done.latents:,} latents in {done.requests:,} requests, {format_bytes(done.bytes)}: {done.folder}")
+    say(f"The model is called {done.model} there; state --model-id where Neuronpedia calls it otherwise.")
+    following = PublishNeuronpediaConfig(config.run, config.out)
+    say(f"Next: {command_line(following, dry_run=True)}")
+
+
+@app.command("neuronpedia", cls=Explained)
+@command
+@configured
+def publish_neuronpedia(
+    stated: Stated[PublishNeuronpediaConfig], dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """Send the upload records of a run's latents to Neuronpedia; what was accepted is never sent again."""
+    from faithful.base.quantities import format_bytes
+    from faithful.store.places import current_run
+    from studies.runs.neuronpedia import send
+
+    config = stated.build(run=current_run(stated.values.get("run")))
+    with progress(quiet=as_json or dry_run) as report:
+        done = send.publish_neuronpedia(config, report, dry_run=dry_run)
+    if as_json:
+        print_json({"model": done.model, "sets": [vars(one) for one in done.sets], "conditions": done.conditions})
+        return
+    if dry_run:
+        rows = [
+            (one.source, f"{one.latents:,}", f"{one.requests:,}", format_bytes(one.bytes), f"{one.before:,}")
+            for one in done.sets
+        ]
+        print_table(f"Latents of {done.model}", rows, ("source", "latents", "requests", "bytes", "sent before"))
+        for found in done.conditions:
+            licence = found["licence"] or "unknown"
+            say(f"Needs --accept-licence: {found['corpus']}: {found['origin']}, licence {licence}. {found['terms']}")
+        say("Nothing was sent. Next: the same command without --dry-run")
+        return
+    for one in done.sets:
+        there = one.requests - one.sent
+        before = f", {there:,} were there" if there else ""
+        say(f"{one.sent:,} requests sent{before}: {one.page}")
 
 
 def _study_of(saes: str) -> str:

@@ -20,6 +20,7 @@ from faithful.base.files import folder_lock, write_text
 from faithful.base.progress import Progress, Reporter, counted, remark, silent
 from faithful.base.quantities import check_stated
 from faithful.base.records import read_record, write_record
+from faithful.hooks.hook_points import decoder_layers
 from faithful.store.saes import TrainedSae, find_saes
 from studies.browse.config import BrowseConfig
 from studies.browse.contexts import AFTER, BEFORE, Firings, ReadText, read_text
@@ -259,11 +260,15 @@ class _Pages:
 
     def _run(self, tokens: Sequence[int]) -> dict[str, Any]:
         saes = [
-            {"name": name_of(sae, self.saes), "corpus": sae.corpus, "shape": sae.shape, "latents": count}
+            {
+                "name": name_of(sae, self.saes), "corpus": sae.corpus, "shape": sae.shape, "latents": count,
+                "sha256": sae.sha256,
+            }
             for sae, count in zip(self.saes, self.counts, strict=True)
-        ]
+        ]  # fmt: skip
         return {
             "name": self.config.run.resolve().name, "model": self.found.spec.name, "hook": self.found.hook.name,
+            "layers": len(decoder_layers(self.found.model)[1]),
             "parts": list(self.panel.parts), "tokens": tokens, "saes": saes, "chunk": CHUNK,
             "before": BEFORE, "after": AFTER, "missing": self.studied.missing,
             "tasks": self.studied.tasks,

@@ -29,6 +29,7 @@ from studies.interventions.config import InterventionsConfig
 from studies.probes.config import ProbesConfig
 from studies.reconstruction.config import ReconstructionConfig
 from studies.report.config import ReportConfig, RunConfig
+from studies.runs.neuronpedia.config import ExportNeuronpediaConfig, PublishNeuronpediaConfig
 from studies.runs.recipe_file import load_recipe
 from studies.seeds.config import SeedsConfig
 from studies.sparsity.config import SparsityConfig
@@ -171,6 +172,14 @@ COMMANDS: dict[str, list[Any]] = {
     "studies.browse.write.write_pages": [
         BrowseConfig(OUT),
         BrowseConfig(OUT, A, ("own", "a b/seed-0"), 64, 9000, "cpu", 3),
+    ],
+    "studies.runs.neuronpedia.export.export_neuronpedia": [
+        ExportNeuronpediaConfig(OUT),
+        ExportNeuronpediaConfig(OUT, A, ("own", "a b/seed-0"), B, "gpt2-small", "me", 64),
+    ],
+    "studies.runs.neuronpedia.send.publish_neuronpedia": [
+        PublishNeuronpediaConfig(OUT),
+        PublishNeuronpediaConfig(OUT, A, "http://localhost:3000", True, True),
     ],
     "studies.report.write.write_report": [ReportConfig(OUT), ReportConfig(OUT, A, True, True)],
 }  # fmt: skip

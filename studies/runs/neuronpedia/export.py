@@ -1,0 +1,173 @@
+"""`faithful export neuronpedia`: each file is the body of one request that uploads a batch of latents."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faithful.base.digest import digest
+from faithful.base.errors import FaithfulError
+from faithful.base.files import folder_lock, sha256_file, write_text
+from faithful.base.progress import Progress, Reporter, silent
+from faithful.base.quantities import check_stated
+from faithful.base.records import read_cache, write_record
+from faithful.hub.plan import Condition
+from faithful.options.line import command_line
+from faithful.store.corpora_of_saes import trained_corpora
+from faithful.store.corpus import MANIFEST, Corpus
+from faithful.store.saes import TrainedSae, find_saes
+from studies.browse.config import BrowseConfig
+from studies.browse.reading import Pages
+from studies.browse.write import chosen
+from studies.runs.neuronpedia.config import MOST_LATENTS, ExportNeuronpediaConfig
+from studies.runs.neuronpedia.files import SOURCE, UPLOAD, Batch, Source, SourceSet
+from studies.runs.neuronpedia.records import feature, hook_of, model_id, set_names
+from studies.runs.terms import GONE, conditions_of
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        folder: of the records.
+        model: the model's id at Neuronpedia.
+        sets: names of the source sets, one for each SAE.
+        latents, requests, bytes: of all of them.
+        conditions: how many terms must be accepted before they are sent.
+    """
+
+    folder: Path
+    model: str
+    sets: list[str]
+    latents: int
+    requests: int
+    bytes: int
+    conditions: int
+
+
+def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silent) -> Export:
+    """Write the upload records of a run's SAEs from the pages that show them.
+
+    Nothing is computed: contexts, fifths, effects and densities are those of `faithful browse`. In memory are the contexts
+    and one batch of latents. SAEs whose records are whole are passed over.
+
+    Raises:
+        FaithfulError: no SAEs, no pages, pages that show other SAEs, more latents a request than the client takes, two SAEs
+            of one name.
+    """
+    check_stated(config)
+    if not 1 <= config.batch <= MOST_LATENTS:
+        raise FaithfulError(f"--batch is from 1 to {MOST_LATENTS}: the client takes no more latents in a request.")
+    if not (config.run / "saes").is_dir():
+        raise FaithfulError(f"{config.run} holds no SAEs; train some with `faithful train`, or name another run.")
+    saes = chosen(find_saes([config.run / "saes"]), config.saes)
+    pages = Pages(config.pages or config.run / "browse", _browse(config))
+    places = _places(pages, saes, config)
+    name = config.model_id or model_id(pages.run["model"])
+    sets = _sets(list(places), config)
+    conditions = _conditions(config.run, pages.run["parts"])
+    out = config.out or config.run / "neuronpedia"
+    sources, latents, total = [], 0, sum(pages.run["saes"][place]["latents"] for place in places.values())
+    with folder_lock(out):
+        for of, place in zip(sets, places.values(), strict=True):
+            sources.append(_write_set(out / of["name"], of, place, pages, name, config.batch))
+            latents += sum(one["latents"] for one in sources[-1]["batches"])
+            report(Progress("latents", latents, total, "latents"))
+        model = {"id": name, "layers": pages.run["layers"], "displayName": _last(pages.run["model"])}
+        write_record(
+            out / UPLOAD, {"model": model, "sets": sets, "conditions": [vars(condition) for condition in conditions]}
+        )
+    batches = [batch for source in sources for batch in source["batches"]]
+    size = sum(batch["bytes"] for batch in batches)
+    return Export(out, name, [of["name"] for of in sets], latents, len(batches), size, len(conditions))
+
+
+def _browse(config: ExportNeuronpediaConfig) -> str:
+    """The command that makes the pages."""
+    return command_line(BrowseConfig(config.run, config.pages, config.saes))
+
+
+def _places(pages: Pages, saes: list[TrainedSae], config: ExportNeuronpediaConfig) -> dict[TrainedSae, int]:
+    """The SAEs to export, each with its place on the pages; where none is named, those that the pages show."""
+    if config.saes:
+        return {sae: pages.place(sae) for sae in saes}
+    called = {(one["corpus"], one["shape"], one["name"]) for one in pages.run["saes"]}
+    shown = [sae for sae in saes if sae.sha256 in {one["sha256"] for one in pages.run["saes"]}]
+    if len(shown) < len(called):
+        raise FaithfulError(
+            f"The pages in {pages.folder} show SAEs that {config.run} no longer has; make them again with `{pages.again}`."
+        )
+    return {sae: pages.place(sae) for sae in shown}
+
+
+def _sets(saes: list[TrainedSae], config: ExportNeuronpediaConfig) -> list[SourceSet]:
+    """A source set for each SAE, which has one at its layer alone."""
+    names = set_names(saes, config.name or config.run.resolve().name)
+    return [
+        {
+            "name": name,
+            "source": f"{hook_of(sae).layer}-{name}",
+            "description": f"SAE trained on the corpus {sae.corpus}, seed {sae.seed}: {sae.shape}",
+        }
+        for name, sae in zip(names, saes, strict=True)
+    ]
+
+
+def _conditions(run: Path, parts: Iterable[str]) -> list[Condition]:
+    """Terms of the corpora whose text the pages quote."""
+    places, found = trained_corpora(run / "saes"), []
+    for name in parts:
+        folder = places.get(name)
+        if folder is None or not (folder / MANIFEST).is_file():
+            found.append(Condition(name, name, None, GONE))
+        else:
+            found += conditions_of(Corpus(folder))
+    return found
+
+
+def _write_set(folder: Path, of: SourceSet, place: int, pages: Pages, model: str, size: int) -> Source:
+    """The files of one SAE; nothing where they are there, made of the same."""
+    key = digest([model, of["source"], size, pages.sha256(place)])
+    before = read_cache(folder / SOURCE, Source)
+    if before and before["key"] == key and all(_is_there(folder, batch) for batch in before["batches"]):
+        return before
+    densities = pages.densities(place)
+    batches: list[Batch] = []
+    for part in _batched(pages.records(place), size):
+        features = [feature(pages, latent, record, densities[latent]) for latent, record in part]
+        path = folder / f"{len(batches):05}.json"
+        body = {"modelId": model, "source": of["source"], "features": features}
+        write_text(path, json.dumps(body, separators=(",", ":"), allow_nan=False) + "\n")
+        batches.append(
+            {
+                "file": path.name, "first": part[0][0], "last": part[-1][0], "latents": len(part),
+                "bytes": path.stat().st_size, "sha256": sha256_file(path),
+            }
+        )  # fmt: skip
+    source: Source = {"key": key, "batches": batches}
+    write_record(folder / SOURCE, source)
+    for left in {one["file"] for one in before["batches"]} - {one["file"] for one in batches} if before else ():
+        (folder / left).unlink(missing_ok=True)
+    return source
+
+
+def _is_there(folder: Path, batch: Batch) -> bool:
+    path = folder / batch["file"]
+    return path.is_file() and sha256_file(path) == batch["sha256"]
+
+
+def _batched(records: Iterator[tuple[int, dict[str, Any]]], size: int) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+    part: list[tuple[int, dict[str, Any]]] = []
+    for one in records:
+        part.append(one)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _last(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2]

@@ -1,0 +1,112 @@
+"""What is uploaded of a latent, in the words of Neuronpedia's client, and what its SAE is called there."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from faithful.base.errors import FaithfulError
+from faithful.hooks.hook import Hook
+from faithful.store.saes import TrainedSae
+from studies.browse.contexts import Context
+from studies.browse.reading import Pages, Shown
+
+KINDS = {"resid_pre": "res", "resid_post": "res", "attn_out": "att", "mlp_out": "mlp"}
+"""How hooks are called in the names of source sets."""
+
+
+def feature(pages: Pages, latent: int, record: Mapping[str, Any], density: float) -> dict[str, Any]:
+    """A latent as one of the `features` of a request.
+
+    Its strongest contexts come without a quantile; those of each fifth with the largest and the smallest of their peaks,
+    which are those of the whole fifth, and the fifth's share of all contexts in which the latent fires.
+
+    Args:
+        pages: of its SAE.
+        latent: its index.
+        record: what the pages have of it.
+        density: share of tokens on which it fires.
+    """
+
+    def shown(contexts: Sequence[Context]) -> list[Shown]:
+        return [pages.shown(one, record["max"]) for one in contexts]
+
+    found = [_activation(one) for one in shown(record["top"])]
+    every = sum(map(len, record["fifths"]))
+    for part in map(shown, record["fifths"]):
+        if part:
+            peaks = [one.largest for one in part]
+            found += [_activation(one, max(peaks), min(peaks), round(len(part) / every, 4)) for one in part]
+    return {
+        "index": latent,
+        "density": density,
+        "activations": found,
+        "explanations": [],
+        "topLogits": _logits(pages, record.get("up")),
+        "bottomLogits": _logits(pages, record.get("down")),
+    }
+
+
+def model_id(name: str) -> str:
+    """The id of a model by its name here: the last part of it."""
+    return slug(name.rstrip("/").rpartition("/")[2]) or "model"
+
+
+def set_names(saes: Sequence[TrainedSae], prefix: str) -> list[str]:
+    """Names of their source sets, one SAE each: as `demo-own-res-512-s0`, and with the shape where several were called so.
+
+    Raises:
+        FaithfulError: an SAE whose layer is not known, or two that cannot be told apart.
+    """
+    for sae in saes:
+        hook_of(sae)
+    plain = [f"{KINDS.get(hook_of(sae).kind, hook_of(sae).module)}-{sae.d_sae}" for sae in saes]
+    found = [_named(prefix, sae, middle) for sae, middle in zip(saes, plain, strict=True)]
+    often = Counter(found)
+    found = [_named(prefix, sae, sae.shape) if often[name] > 1 else name for sae, name in zip(saes, found, strict=True)]
+    if again := [name for name, count in Counter(found).items() if count > 1]:
+        raise FaithfulError(f"Two SAEs would both be called {again[0]}; name one of them with --sae.")
+    return found
+
+
+def hook_of(sae: TrainedSae) -> Hook:
+    """What an SAE reads.
+
+    Raises:
+        FaithfulError: it is not known.
+    """
+    if sae.hook is None:
+        raise FaithfulError(f"The layer that {sae.source} reads is not known; leave it out with --sae.")
+    return sae.hook
+
+
+def slug(text: str) -> str:
+    """A name of small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")
+
+
+def _named(prefix: str, sae: TrainedSae, middle: str) -> str:
+    seed = "" if sae.seed is None else f"s{sae.seed}"
+    return "-".join(part for part in map(_plain, (prefix, sae.corpus, middle, seed)) if part)
+
+
+def _plain(text: str) -> str:
+    return slug(text).replace(".", "-")
+
+
+def _activation(
+    shown: Shown, most: float | None = None, least: float | None = None, share: float | None = None
+) -> dict[str, Any]:
+    return {
+        "tokens": shown.tokens,
+        "values": shown.values,
+        "quantileMax": most,
+        "quantileMin": least,
+        "quantileFraction": share,
+    }
+
+
+def _logits(pages: Pages, effects: Sequence[Any] | None) -> list[dict[str, Any]] | None:
+    if effects is None:
+        return None
+    return [{"token": pages.strings[one], "value": value} for one, value in zip(*effects, strict=True)]

@@ -1,0 +1,127 @@
+"""A run with pages, its upload records, and a server that takes them as Neuronpedia does."""
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from studies.browse.config import BrowseConfig
+from studies.browse.write import write_pages
+from studies.runs.neuronpedia.client import KEY
+from studies.runs.neuronpedia.config import ExportNeuronpediaConfig
+from studies.runs.neuronpedia.export import Export, export_neuronpedia
+
+
+@pytest.fixture(scope="session")
+def paged_run(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of which two SAEs have pages, 70 latents each; never change it."""
+    folder = tmp_path_factory.mktemp("paged") / "runs" / "My tries"
+    folder.mkdir(parents=True)
+    for name in ("saes", "corpora"):
+        (folder / name).symlink_to(run / name)
+    write_pages(BrowseConfig(folder, saes=("own/seed-0", "cool/seed-1"), latents=70, tokens=300, device="cpu"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def written(paged_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Its upload records, three requests an SAE; never change them."""
+    out = tmp_path_factory.mktemp("records") / "neuronpedia"
+    return export_neuronpedia(ExportNeuronpediaConfig(paged_run, out, batch=32))
+
+
+class Server(ThreadingHTTPServer):
+    """Neuronpedia as far as uploads see it.
+
+    Attributes:
+        asked: method, path, key and body of every request.
+        models, sets: that were made there.
+        features: by source, the bodies of the latents.
+        fails: how the next uploads end: with a status, or `lost` when they are taken and the answer does not come.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, str, str | None, Any]] = []
+        self.models: set[str] = set()
+        self.sets: dict[str, dict[str, Any]] = {}
+        self.features: dict[str, list[Any]] = {}
+        self.fails: list[Any] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def uploads(self) -> list[Any]:
+        """Bodies of the uploads that were asked for."""
+        return [body for method, path, _, body in self.asked if path == "/api/feature/upload-batch"]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self.server.asked.append(("GET", self.path, self.headers["X-Api-Key"], None))
+        kind, *place = self.path.removeprefix("/api/").split("/")
+        if kind == "source-set":
+            found = self.server.sets.get("/".join(place))
+        else:
+            found = next((one for one in self.server.features.get(place[1], []) if str(one["index"]) == place[2]), None)
+        self.answer(404 if found is None else 200, found or {})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append(("POST", self.path, self.headers["X-Api-Key"], body))
+        if self.headers["X-Api-Key"] != "the key":
+            self.answer(401, {})
+        elif self.path == "/api/model/new":
+            self.server.models.add(body["id"])
+            self.answer(200, {"id": body["id"], "layers": body["layers"], "displayName": "", "website": None})
+        elif self.path == "/api/source-set/new":
+            made = {"name": body["name"], "modelId": body["modelId"], "description": "", "urls": [], "sources": []}
+            self.server.sets[f"{body['modelId']}/{body['name']}"] = made
+            self.answer(200, made)
+        elif self.path == "/api/feature/upload-batch":
+            self.upload(body)
+
+    def upload(self, body: Any) -> None:
+        fails = self.server.fails.pop(0) if self.server.fails else None
+        if isinstance(fails, int):
+            self.answer(fails, {"message": "no"})
+            return
+        self.server.features.setdefault(body["source"], []).extend(body["features"])
+        if fails == "lost":
+            self.close_connection = True
+            return
+        self.answer(200, {"success": True})
+
+    def answer(self, status: int, value: Any) -> None:
+        content = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """One that knows `the key`, which is set."""
+    pytest.importorskip("neuronpedia")
+    monkeypatch.setenv(KEY, "the key")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with Server() as made:
+        Thread(target=made.serve_forever, daemon=True).start()
+        yield made
+        made.shutdown()

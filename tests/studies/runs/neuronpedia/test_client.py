@@ -1,0 +1,55 @@
+"""Neuronpedia's client, which is an extra: what lacks is said in a sentence, and the records are as the client has them."""
+
+import sys
+from typing import Any
+
+import pytest
+
+from faithful.base.errors import FaithfulError
+from studies.runs.neuronpedia.client import KEY, Neuronpedia
+from studies.runs.neuronpedia.config import MOST_LATENTS
+from tests.studies.runs.neuronpedia.conftest import Server
+
+
+def test_without_the_client_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "neuronpedia", None)
+    with pytest.raises(
+        FaithfulError, match=r"not installed; install it with `pip install 'faithful-sae\[neuronpedia\]'`"
+    ):
+        Neuronpedia()
+
+
+def test_without_a_key_or_an_address_it_says_what_to_set(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FaithfulError, match="'localhost' is no address; write it as http://localhost:3000"):
+        Neuronpedia("localhost")
+    assert Neuronpedia(f"{server.address}/").address == server.address
+    assert Neuronpedia().address.startswith("https://")
+    monkeypatch.delenv(KEY)
+    with pytest.raises(FaithfulError, match=f"{KEY} is not set"):
+        Neuronpedia(server.address)
+
+
+def test_a_key_that_is_not_known_and_a_server_that_is_not_there(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(KEY, "another")
+    with pytest.raises(FaithfulError, match="does not know the key"):
+        Neuronpedia(server.address).make_model("x", 2, "X")
+    with pytest.raises(
+        FaithfulError, match=r"http://127.0.0.1:9 does not answer, asked for m/s/3; .*goes on from here"
+    ):
+        Neuronpedia("http://127.0.0.1:9").has_feature("m", "s", 3)
+    assert capsys.readouterr().out == "", "the client prints every request"
+
+
+def test_limits_are_the_clients(server: Server) -> None:
+    from neuronpedia.requests import feature_request
+
+    assert feature_request.MAX_FEATURES_PER_BATCH == MOST_LATENTS
+    one: Any = {"density": 0.5, "activations": [], "explanations": [], "topLogits": None, "bottomLogits": None}
+    place = Neuronpedia(server.address)
+    place.upload({"modelId": "m", "source": "1-s", "features": [one | {"index": at} for at in range(MOST_LATENTS)]})
+    assert place.has_feature("m", "1-s", 127) and not place.has_feature("m", "1-s", 128)
+    explained = one | {"index": 128, "explanations": [{"text": "dogs", "methodName": None, "modelName": "x"}]}
+    place.upload({"modelId": "m", "source": "1-s", "features": [explained]})
+    assert server.uploads[-1]["features"] == [explained]

@@ -1,0 +1,111 @@
+"""Upload records: what the pages show, whole, and not made twice."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faithful.base.errors import FaithfulError
+from faithful.base.records import read_record
+from studies.browse.contexts import Firings
+from studies.runs.neuronpedia import export
+from studies.runs.neuronpedia.config import ExportNeuronpediaConfig
+from studies.runs.neuronpedia.export import Export, export_neuronpedia
+from studies.runs.neuronpedia.files import SOURCE, UPLOAD, Upload
+from tests.command import lasting_bytes
+from tests.studies.browse.conftest import read
+
+
+def bodies(folder: Path) -> list[Any]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("0*.json"))]
+
+
+def test_every_latent_that_the_pages_show_is_in_one_request(written: Export, paged_run: Path) -> None:
+    assert written.sets == ["my-tries-cool-res-96-s1", "my-tries-own-res-96-s0"]
+    assert (written.latents, written.requests, written.model, written.conditions) == (140, 6, "tiny-gpt2", 2)
+    upload = read_record(written.folder / UPLOAD, Upload)
+    assert upload["model"] == {"id": "tiny-gpt2", "layers": 2, "displayName": "tiny-gpt2"}
+    for place, of in enumerate(upload["sets"]):
+        found = bodies(written.folder / of["name"])
+        assert of["source"] == f"1-{of['name']}" and "resid_pre.1-f96-k4" in of["description"]
+        assert {(one["modelId"], one["source"]) for one in found} == {("tiny-gpt2", of["source"])}
+        assert [len(one["features"]) for one in found] == [32, 32, 6]
+        features = [one for body in found for one in body["features"]]
+        assert [one["index"] for one in features] == list(range(70))
+        assert [one["density"] for one in features] == read(paged_run / "browse", str(place))["density"]
+    sizes = [path.stat().st_size for path in written.folder.rglob("0*.json")]
+    assert written.bytes == sum(sizes)
+
+
+def test_contexts_carry_their_activations_and_fifths_their_bounds(written: Export, paged_run: Path) -> None:
+    records, text = read(paged_run / "browse", "1-0"), read(paged_run / "browse", "text")
+    strings = dict(zip(text["ids"], text["strings"], strict=True))
+    features = bodies(written.folder / written.sets[1])[0]["features"]
+    fired = [(feature, record) for feature, record in zip(features, records, strict=False) if record["top"]]
+    assert len(fired) > 5
+    for feature, record in fired:
+        top, *others = feature["activations"][: len(record["top"])], feature["activations"][len(record["top"]) :]
+        for one, (row, middle, _) in zip(top, record["top"], strict=True):
+            assert len(one["tokens"]) == len(one["values"]) <= 26
+            strongest = int(np.argmax(one["values"]))
+            assert one["tokens"][strongest] == strings[text["rows"][row][middle]]
+            assert one["quantileMax"] is one["quantileMin"] is one["quantileFraction"] is None
+        assert max(top[0]["values"]) == pytest.approx(record["max"], rel=1e-3)
+        bounds = [(one["quantileMax"], one["quantileMin"]) for one in others[0]]
+        assert bounds == sorted(bounds, reverse=True)
+        assert all(low <= max(one["values"]) <= high for one, (high, low) in zip(others[0], bounds, strict=True))
+        shares = {one["quantileMax"]: one["quantileFraction"] for one in others[0]}
+        assert sum(shares.values()) == pytest.approx(1, abs=0.01)
+        assert feature["topLogits"] == [
+            {"token": strings[one], "value": value} for one, value in zip(*record["up"], strict=True)
+        ]
+    silent = [feature for feature, record in zip(features, records, strict=False) if not record["top"]]
+    assert all(one["density"] == 0 and one["activations"] == [] for one in silent)
+
+
+def test_written_again_nothing_changes_and_what_is_whole_is_passed_over(
+    written: Export, paged_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(written.folder, tmp_path / "neuronpedia"))
+    before = lasting_bytes(out)
+    (out / written.sets[0] / "00001.json").unlink()
+    (out / written.sets[1] / SOURCE).unlink()
+    made: list[str] = []
+    write = export.write_text
+    monkeypatch.setattr(export, "write_text", lambda path, text: (made.append(path.parent.name), write(path, text)))
+    config = ExportNeuronpediaConfig(paged_run, out, batch=32)
+    assert export_neuronpedia(config).bytes == written.bytes
+    assert lasting_bytes(out) == before and set(made) == set(written.sets)
+    made.clear()
+    export_neuronpedia(config)
+    assert made == []
+    export_neuronpedia(ExportNeuronpediaConfig(paged_run, out, saes=("own/seed-0",), batch=70, name="x"))
+    assert made == ["x-own-res-96-s0"]
+    assert [of["name"] for of in read_record(out / UPLOAD, Upload)["sets"]] == made
+
+
+def test_nothing_is_computed(paged_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Firings, "__init__", None)
+    monkeypatch.setattr("studies.common.inputs.load_model", None)
+    assert export_neuronpedia(ExportNeuronpediaConfig(paged_run, tmp_path / "out")).requests == 2
+
+
+def test_what_the_pages_do_not_show_is_refused(paged_run: Path, tmp_path: Path) -> None:
+    for config, said in (
+        (
+            ExportNeuronpediaConfig(paged_run, saes=("own/seed-1",)),
+            "do not show .*seed-1 as it is now; make them again",
+        ),
+        (
+            ExportNeuronpediaConfig(paged_run, pages=tmp_path),
+            "holds no pages of latents; make them with `faithful browse",
+        ),
+        (ExportNeuronpediaConfig(paged_run, batch=129), "--batch is from 1 to 128"),
+        (ExportNeuronpediaConfig(tmp_path), "holds no SAEs"),
+    ):
+        with pytest.raises(FaithfulError, match=said):
+            export_neuronpedia(config)
+    assert not (paged_run / "neuronpedia").exists()

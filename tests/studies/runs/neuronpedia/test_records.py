@@ -1,0 +1,43 @@
+"""Names at Neuronpedia."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faithful.base.errors import FaithfulError
+from faithful.hooks.hook import Hook
+from faithful.store.saes import TrainedSae, read_sae
+from studies.runs.neuronpedia.records import model_id, set_names, slug
+from tests.studies.random_saes import write_recorded
+
+
+def recorded(saes: Path, corpus: str, seed: int, **more: Any) -> TrainedSae:
+    return read_sae(write_recorded(saes, corpus, seed, 16, 32, **more), saes)
+
+
+def test_sets_are_called_by_run_corpus_hook_width_and_seed(tmp_path: Path) -> None:
+    saes = [recorded(tmp_path, "own", 0), recorded(tmp_path, "The web_2", 3)]
+    assert set_names(saes, "demo") == ["demo-own-res-32-s0", "demo-the-web-2-res-32-s3"]
+
+
+def test_where_that_is_not_enough_their_shape_tells_them_apart(tmp_path: Path) -> None:
+    saes = [recorded(tmp_path, "own", 0, k=k) for k in (4, 8)]
+    names = set_names([*saes, recorded(tmp_path, "own", 1)], "demo")
+    assert names == ["demo-own-resid-pre-1-f32-k4-s0", "demo-own-resid-pre-1-f32-k8-s0", "demo-own-res-32-s1"]
+    with pytest.raises(FaithfulError, match="Two SAEs would both be called demo-own-resid"):
+        set_names([saes[0], saes[0]], "demo")
+
+
+def test_an_sae_of_no_known_layer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sae = recorded(tmp_path, "own", 0)
+    monkeypatch.setattr(TrainedSae, "hook", property(lambda self: None))
+    with pytest.raises(FaithfulError, match=r"layer that .* reads is not known"):
+        set_names([sae], "demo")
+    monkeypatch.setattr(TrainedSae, "hook", property(lambda self: Hook(3, "mlp_out")))
+    assert set_names([sae], "demo") == ["demo-own-mlp-32-s0"]
+
+
+def test_names_are_of_small_letters_digits_and_hyphens() -> None:
+    assert [slug(text) for text in ("A  b_c", "-é-x.", "")] == ["a-b-c", "x", ""]
+    assert [model_id(name) for name in ("google/Gemma-2-2b", "models/x.1/", "?")] == ["gemma-2-2b", "x.1", "model"]
