@@ -24,6 +24,8 @@ class ExportNeuronpediaConfig:
     """SAEs of a corpus, as own, or one of them, as own/seed-0; repeat it. Default: all that the pages show."""
     pages: Path | None = None
     """Pages of `faithful browse`; default RUN/browse."""
+    corpora: Annotated[tuple[Path, ...], names("--corpus")] = ()
+    """Corpus that the pages were made with, where `faithful browse` was told one, or a run, for its terms; repeat it."""
     model_id: str | None = None
     """The model's id at Neuronpedia; default: the last part of its name."""
     name: str | None = None

@@ -16,6 +16,7 @@ from faithful.hub.plan import Condition
 from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import trained_corpora
 from faithful.store.corpus import MANIFEST, Corpus
+from faithful.store.places import corpora_in
 from faithful.store.saes import TrainedSae, find_saes
 from studies.browse.config import BrowseConfig
 from studies.browse.reading import Pages
@@ -67,7 +68,7 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
     places = _places(pages, saes, config)
     name = config.model_id or model_id(pages.run["model"])
     sets = _sets(list(places), config)
-    conditions = _conditions(config.run, pages.run["parts"])
+    conditions = _conditions(config, pages.run["parts"])
     out = config.out or config.run / "neuronpedia"
     sources, latents, total = [], 0, sum(pages.run["saes"][place]["latents"] for place in places.values())
     with folder_lock(out):
@@ -86,7 +87,7 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
 
 def _browse(config: ExportNeuronpediaConfig) -> str:
     """The command that makes the pages."""
-    return command_line(BrowseConfig(config.run, config.pages, config.saes))
+    return command_line(BrowseConfig(config.run, config.pages, config.saes, config.corpora))
 
 
 def _places(pages: Pages, saes: list[TrainedSae], config: ExportNeuronpediaConfig) -> dict[TrainedSae, int]:
@@ -115,9 +116,10 @@ def _sets(saes: list[TrainedSae], config: ExportNeuronpediaConfig) -> list[Sourc
     ]
 
 
-def _conditions(run: Path, parts: Iterable[str]) -> list[Condition]:
-    """Terms of the corpora whose text the pages quote."""
-    places, found = trained_corpora(run / "saes"), []
+def _conditions(config: ExportNeuronpediaConfig, parts: Iterable[str]) -> list[Condition]:
+    """Terms of the corpora whose text the pages quote; of one that is not found, that they are not known."""
+    told = {place.resolve().name: place for path in config.corpora for place in corpora_in(path)}
+    places, found = told or trained_corpora(config.run / "saes"), []
     for name in parts:
         folder = places.get(name)
         if folder is None or not (folder / MANIFEST).is_file():

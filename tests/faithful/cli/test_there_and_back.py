@@ -171,11 +171,11 @@ COMMANDS: dict[str, list[Any]] = {
     "studies.runs.publish.publish_saes": [PublishSaesConfig(A, "me/it", True, "v2", True)],
     "studies.browse.write.write_pages": [
         BrowseConfig(OUT),
-        BrowseConfig(OUT, A, ("own", "a b/seed-0"), 64, 9000, "cpu", 3),
+        BrowseConfig(OUT, A, ("own", "a b/seed-0"), (A, B), "tiny", 64, 9000, "cpu", 3),
     ],
     "studies.runs.neuronpedia.export.export_neuronpedia": [
         ExportNeuronpediaConfig(OUT),
-        ExportNeuronpediaConfig(OUT, A, ("own", "a b/seed-0"), B, "gpt2-small", "me", 64),
+        ExportNeuronpediaConfig(OUT, A, ("own", "a b/seed-0"), B, (B, A), "gpt2-small", "me", 64),
     ],
     "studies.runs.neuronpedia.send.publish_neuronpedia": [
         PublishNeuronpediaConfig(OUT),

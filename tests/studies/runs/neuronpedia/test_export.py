@@ -109,3 +109,15 @@ def test_what_the_pages_do_not_show_is_refused(paged_run: Path, tmp_path: Path) 
         with pytest.raises(FaithfulError, match=said):
             export_neuronpedia(config)
     assert not (paged_run / "neuronpedia").exists()
+
+
+def test_terms_are_those_of_the_corpora_that_are_named(paged_run: Path, tmp_path: Path) -> None:
+    def terms(*corpora: Path) -> dict[str, str]:
+        export_neuronpedia(ExportNeuronpediaConfig(paged_run, tmp_path / "out", corpora=corpora))
+        return {one["corpus"]: one["terms"] for one in read_record(tmp_path / "out" / UPLOAD, Upload)["conditions"]}
+
+    known = terms()
+    assert known.keys() == {"own", "cool"} and not any("no longer here" in said for said in known.values())
+    assert terms(paged_run) == known
+    without = terms(paged_run / "corpora" / "own")
+    assert without["own"] == known["own"] and "no longer here" in without["cool"]
