@@ -227,6 +227,8 @@ def _do(
         say(
             f"Not in the panel: held-out text of {', '.join(missing)}, which is not where it was; name it with --corpus."
         )
+    for sentence in summary.get("loads", ()):
+        say(sentence)
     if as_json:
         if after is not None:
             print_json(summary)

@@ -25,6 +25,7 @@ class Identity(TypedDict, total=False):
     model: str
     revision: str
     dtype: str
+    load: Literal["8bit", "4bit"]
     bos_id: Count
     hook: str
     corpus: str

@@ -36,7 +36,7 @@ class TruncatedModel:
 
     def __init__(self, model: Any, hook: Hook) -> None:
         self.hook = hook
-        weights = next(model.parameters())
+        weights = next(one for one in model.parameters() if one.is_floating_point())  # quantised ones are whole numbers
         self.device, self.dtype = weights.device, weights.dtype
         if self.device.type == "meta":
             hook.check_layer(model)

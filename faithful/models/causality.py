@@ -55,7 +55,7 @@ def refuse_future(model: Any, source: str, vocab_size: int) -> None:
     ids = torch.randint(vocab_size, (1, TOKENS), generator=generator)
     changed = ids.clone()
     changed[0, TOKENS // 2 :] = (ids[0, TOKENS // 2 :] + 1 + torch.arange(TOKENS // 2)) % vocab_size
-    weights = next(model.parameters())
+    weights = next(one for one in model.parameters() if one.is_floating_point())
     try:
         with torch.inference_mode():
             before, after = (

@@ -8,7 +8,7 @@ from faithful.models.checkpoint import load_checkpoint, refuse_adapter
 from faithful.models.files import load_config
 from faithful.models.presets import Shape
 from faithful.models.shape import read_shape
-from faithful.models.spec import ModelSpec, check_unchanged
+from faithful.models.spec import ModelSpec, check_unchanged, require_quantising
 
 
 def load_model(spec: ModelSpec, device: str | None = None) -> Any:
@@ -16,14 +16,16 @@ def load_model(spec: ModelSpec, device: str | None = None) -> Any:
 
     Attention runs through SDPA, but eagerly where the config caps attention logits, which SDPA would ignore, and in
     families without SDPA. Every weight is used, and no earlier logit depends on a later token: both are checked here.
+    With `spec.load` the linear layers but the output are quantised while they are read (`quantising`).
 
     Raises:
         FaithfulError: the weights are missing, incomplete, more than the model uses or unreachable; an adapter; a model
-            that is not causal.
+            that is not causal; what quantises is not installed.
     """
     import torch
 
     check_unchanged(spec)
+    device = device or default_device()
     config = load_config(spec.files, spec.hub_revision())
     refuse_other_tasks(config, spec.source)
     model = load_checkpoint(
@@ -31,10 +33,38 @@ def load_model(spec: ModelSpec, device: str | None = None) -> Any:
         spec.hub_revision(),
         dtype=getattr(torch, spec.dtype),
         attn_implementation=_attention(config),
+        **(quantising(spec.load, spec.dtype, device) if spec.load else {}),
     )
-    model = model.to(device or default_device()).eval()
+    model = (model if spec.load else model.to(device)).eval()
     refuse_future(model, spec.source, min(spec.vocab_size, spec.mapped))
     return model
+
+
+def quantising(load: str, dtype: str, device: str) -> dict[str, Any]:
+    """Options of `from_pretrained` that quantise with bitsandbytes: `4bit` weights in NF4, `8bit` weights and what enters
+    them in int8.
+
+    Each token is quantised by itself: LLM.int8()'s columns of outliers, found in all that is computed together, are off
+    (threshold 0), for by them a token's logits would depend on later tokens and on other texts.
+
+    Args:
+        load: `8bit` or `4bit`.
+        dtype: of everything else.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        FaithfulError: bitsandbytes or accelerate is not installed.
+    """
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    require_quantising(load)
+    config: Any = BitsAndBytesConfig
+    if load == "8bit":
+        how = config(load_in_8bit=True, llm_int8_threshold=0.0)
+    else:
+        how = config(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=getattr(torch, dtype))
+    return {"quantization_config": how, "device_map": {"": "cpu" if device == "cpu" else 0}}
 
 
 def check_weights(spec: ModelSpec) -> None:

@@ -12,6 +12,8 @@ DEFAULT_TOKENS = 50_000_000
 MOST_TOKENS = 150_000_000
 DEFAULT_CONTEXT = 512
 STATE_BYTES = 4
+QUANTISED_BYTES = {"8bit": 1.0, "4bit": 0.5625}
+"""Of a quantised weight, its share of the scales included: in 4 bits one for 64."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Shape:
         """Bytes that one token occupies in the key–value cache."""
         values = 2 * self.layers * self.kv_heads * self.head_dim if self.cached is None else self.cached
         return values * bytes_per_value
+
+    def weight_bytes(self, bytes_per_value: int, load: str | None = None) -> int:
+        """Bytes of the weights; quantised (`ModelSpec.load`) all but embedding and output, which are counted as two."""
+        kept = min(self.params, 2 * self.vocab * self.d_model) if load else self.params
+        return kept * bytes_per_value + round((self.params - kept) * (QUANTISED_BYTES[load] if load else 0))
 
     def row_bytes(self, bytes_per_value: int, tokens: float) -> int:
         """Bytes that a sample of `tokens` occupies in the cache; states are kept in float32 whatever the model's type."""

@@ -3,7 +3,8 @@
 Everything here works on Hub ids, on local folders and on preset names; nothing runs a repository's own code.
 """
 
-from dataclasses import dataclass
+import importlib.util
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from faithful.models.special_ids import SpecialIds, stated_ids
 from faithful.models.tokenizer import load_tokenizer, strings_of, tokenizer_hash
 
 DTYPES = ("float32", "bfloat16", "float16")
+LOADS = ("full", "8bit", "4bit")
 SAMPLING_FIELDS = (
     "do_sample", "temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty", "presence_penalty",
     "frequency_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens", "max_length", "max_new_tokens",
@@ -48,6 +50,8 @@ class ModelSpec:
         language: Hub language tag, None when unknown.
         family: licence family of the preset, else the model type.
         holes: runs [first, end) of ids below `mapped` that the tokenizer has no string for; most have none.
+        load: `8bit` or `4bit` where the weights are quantised as they are loaded, which makes it another model; None as they
+            are.
     """
 
     name: str
@@ -66,6 +70,12 @@ class ModelSpec:
     language: str | None
     family: str
     holes: tuple[tuple[int, int], ...] = ()
+    load: str | None = None
+
+    @property
+    def precision(self) -> str:
+        """What its numbers are: `dtype`, and how it was quantised: `bfloat16`, `bfloat16, 4bit`."""
+        return f"{self.dtype}, {self.load}" if self.load else self.dtype
 
     @property
     def preset(self) -> Preset | None:
@@ -132,7 +142,13 @@ class ModelSpec:
 
 
 def resolve_model(
-    model: str, *, revision: str | None = None, dtype: str | None = None, bos: int | None = None, device: str = "cpu"
+    model: str,
+    *,
+    revision: str | None = None,
+    dtype: str | None = None,
+    bos: int | None = None,
+    device: str = "cpu",
+    load: str | None = None,
 ) -> ModelSpec:
     """Find a model, pin its revision, and read everything that decides what it samples.
 
@@ -145,10 +161,14 @@ def resolve_model(
         dtype: one of DTYPES; None is float32 on a CPU, elsewhere the preset's or the checkpoint's own type.
         bos: token id to start from.
         device: `cpu` or `cuda`: decides the default dtype only.
+        load: one of LOADS; None is `full`.
 
     Raises:
-        FaithfulError: unknown, gated or unreachable model, not a causal LM we can load, no BOS, a bad dtype.
+        FaithfulError: unknown, gated or unreachable model, not a causal LM we can load, no BOS, a bad dtype; see `with_load`.
     """
+    if load is not None:
+        check_load(load)
+        return with_load(resolve_model(model, revision=revision, dtype=dtype, bos=bos, device=device), load)
     preset = find_preset(model)
     file = None if preset else gguf_file(model)
     if file is not None:
@@ -229,6 +249,47 @@ def _vocabulary(config: Any, tokenizer: Any, stated: SpecialIds, bos: int | None
         "positions": _positions(text_config),
         "tokenizer_sha256": tokenizer_hash(tokenizer),
     }
+
+
+def with_load(spec: ModelSpec, load: str | None) -> ModelSpec:
+    """The same model, loaded as asked for; None leaves it as it is.
+
+    Raises:
+        FaithfulError: `load` is none of LOADS; bitsandbytes or accelerate is not here; the weights are quantised already.
+    """
+    if load is None:
+        return spec
+    spec = replace(spec, load=check_load(load))
+    if spec.load:
+        require_quantising(spec.load)
+        kept = getattr(load_config(spec.files, spec.hub_revision()), "quantization_config", None)
+        if kept is not None:
+            raise FaithfulError(f"The weights of {spec.source} are quantised already; leave --load {load} out.")
+    return spec
+
+
+def check_load(name: str) -> str | None:
+    """How weights are loaded; None for `full`, as they are.
+
+    Raises:
+        FaithfulError: it is none of LOADS.
+    """
+    if name not in LOADS:
+        raise FaithfulError(f"'{name}' is no way to load a model; choose full, 8bit or 4bit.")
+    return None if name == "full" else name
+
+
+def require_quantising(load: str) -> None:
+    """Make sure that weights can be quantised here.
+
+    Raises:
+        FaithfulError: a package for it is not installed.
+    """
+    missing = [name for name in ("bitsandbytes", "accelerate") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise FaithfulError(
+            f"--load {load} needs {' and '.join(missing)}; install it with `pip install 'faithful-sae[quantised]'`."
+        )
 
 
 def is_source(model: str, source: str) -> bool:

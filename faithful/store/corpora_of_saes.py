@@ -8,6 +8,7 @@ from typing import Any
 from faithful.base.errors import FaithfulError
 from faithful.base.records import read_record, update_record
 from faithful.base.shapes import Name
+from faithful.models.spec import ModelSpec
 from faithful.store.corpus import MANIFEST, Corpus
 
 NAME = "corpora.json"
@@ -36,6 +37,19 @@ def bos_of(corpora: Iterable[Corpus]) -> int | None:
         places = " and ".join(f"{corpus.folder} with token {bos}" for bos, corpus in sorted(first.items())[:2])
         raise FaithfulError(f"The corpora begin with different tokens (BOS): {places}; use corpora of one --bos.")
     return next(iter(first), None)
+
+
+def loaded_otherwise(corpus: Corpus, spec: ModelSpec) -> str | None:
+    """A sentence where a corpus was sampled from the model quantised otherwise than it is loaded now: from another one."""
+    kind, model = corpus.manifest.kind, corpus.manifest.provenance["model"]
+    load = model.get("load")
+    is_sampled = kind == "own" or (kind == "derived" and load is not None)
+    if not is_sampled or load == spec.load or corpus.manifest.identity["model"]["revision"] != spec.revision:
+        return None
+    return (
+        f"{corpus.name} was sampled from {spec.name} in {load or 'full'}, and the model here is {spec.load or 'full'}: its"
+        " text is another model's."
+    )
 
 
 def _is_sampled(kind: str, provenance: Mapping[str, Any]) -> bool:

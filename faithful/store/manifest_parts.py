@@ -44,6 +44,7 @@ class ModelPart(TypedDict, total=False):
     mapped: Count
     positions: Count
     holes: list[list[Count]]
+    load: Literal["8bit", "4bit"] | None
     tokenizer_sha256: str
     generation_config: dict[str, Any]
     licence: str | None
@@ -318,6 +319,7 @@ class Certificate(TypedDict, total=False):
     as_declared: bool
     seed: Seed
     dtype: str
+    load: str
     pit_edges: list[float]
     pit_counts: list[Count]
     against_drawn: dict[str, float | Interval]

@@ -24,8 +24,9 @@ from faithful.training.identity import in_words
 from faithful.training.variants import typed_settings
 
 SETTINGS = (
-    ("revision", "model revision"), ("dtype", "model dtype"), ("hook", "hook"), ("context", "context, BOS included"),
-    ("layout", "layout"), ("tokens", "stored tokens per corpus"), ("epochs", "epochs"), ("batch", "activations per step"),
+    ("revision", "model revision"), ("dtype", "model dtype"), ("load", "model quantised to"), ("hook", "hook"),
+    ("context", "context, BOS included"), ("layout", "layout"), ("tokens", "stored tokens per corpus"),
+    ("epochs", "epochs"), ("batch", "activations per step"),
     ("buffer", "activations in the mixing buffer"), ("lr", "learning rate"), ("data_seed", "seed of the data order"),
     ("drop_outliers", "activations with outlying norms left out"),
 )  # fmt: skip
@@ -215,6 +216,7 @@ def trained_by(cells: Sequence[TrainedSae], model: ModelFacts) -> TrainConfig | 
         variant=names,
         settings=settings,
         **{name: shared[name] for name in RECORDED},
+        load=shared.get("load"),
     )
 
 

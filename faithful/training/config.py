@@ -1,6 +1,6 @@
 """What `faithful train` is told, and what follows from it once model and corpora are known."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -70,6 +70,11 @@ class TrainConfig:
     """Leave out activations with more than 10 × the median norm."""
     dtype: str | None = None
     """Type the model runs in; default: float32 on a CPU, else the preset's."""
+    load: str | None = field(default=None, kw_only=True)
+    """full, 8bit or 4bit; default: as the model's own corpus was sampled.
+
+    A model that is quantised is another one: its SAEs, and their card, say so.
+    """
     device: str | None = None
     """cpu or cuda; default: what the machine has."""
     eval_tokens: Count | None = None

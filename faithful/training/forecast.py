@@ -15,7 +15,7 @@ from faithful.base.gpus import forecast_gpu, known_gpu
 from faithful.base.quantities import Part, format_bytes, format_count, format_seconds
 from faithful.hooks.hook_points import decoder_layers
 from faithful.hooks.truncated import TruncatedModel, refuse_several_streams
-from faithful.models.load import empty_model
+from faithful.models.load import empty_model, shape_of
 from faithful.sae.config import StackConfig
 from faithful.sae.variant import DEFAULT
 from faithful.store.shape import short_name
@@ -184,7 +184,9 @@ def _memory(
     fitting = LOGITS_PER_FORWARD.get(device, LOGITS_PER_FORWARD["cpu"]) // logits
     scored = max(1, min(fitting, EVAL_TOKENS.get(device, EVAL_TOKENS["cpu"]) // settings.context))
     return Memory(
-        model=sum(weight.numel() * weight.element_size() for weight in model.parameters()),
+        model=shape_of(spec).weight_bytes(size, spec.load)
+        if spec.load
+        else sum(weight.numel() * weight.element_size() for weight in model.parameters()),
         tokens=2 * id_bytes * read + DOCUMENT_BYTES * max(plan.rows for plan in usable.values()),
         buffer=min(settings.buffer, settings.tokens) * d_in * size,
         forward=truncated.forward_bytes(contexts, settings.context),

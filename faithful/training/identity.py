@@ -48,6 +48,7 @@ def cell_identity(settings: Settings, corpus: str, prefix_sha256: str, shape: Sh
         "gemm_dtype": how.gemm_dtype or "float32",
         "objective": None,
         "schedule": None,
+        **({"load": model.load} if model.load else {}),
         **variant_identity(shape.variant),
     }
 

@@ -10,7 +10,7 @@ from faithful.base.quantities import check_stated
 from faithful.hooks.hook import Hook
 from faithful.models.load import shape_of
 from faithful.models.presets import sae_defaults
-from faithful.models.spec import ModelSpec, resolve_model
+from faithful.models.spec import ModelSpec, resolve_model, with_load
 from faithful.sae.variant import Variant
 from faithful.store.corpora_of_saes import bos_of
 from faithful.store.corpus import Corpus
@@ -159,6 +159,11 @@ def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec
                 f" the old model back, or train on the present one with --model {source}."
             )
         spec = resolve(revision=recorded["revision"])
+    if spec.revision == recorded["revision"]:
+        load = config.load or recorded.get("load")
+    else:
+        load = config.load
+    spec = with_load(spec, load)
     for corpus in corpora:
         made_for = corpus.manifest.identity["model"]
         if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:

@@ -17,7 +17,7 @@ from faithful.executor.protocol import Share
 from faithful.executor.where import current_place, share_of
 from faithful.formats.files import CONFIG
 from faithful.models.load import load_model
-from faithful.store.corpora_of_saes import remember_corpora
+from faithful.store.corpora_of_saes import loaded_otherwise, remember_corpora
 from faithful.store.corpus import Corpus
 from faithful.store.readings import Readings
 from faithful.store.shape import Shape
@@ -150,7 +150,8 @@ def _result(
         note = f"Part {part} has no SAE to train: there are {len(every)}."
     if part:
         note += f" {left or 'None'} of the {len(every)} of all parts {'is' if left == 1 else 'are'} still missing."
-    return TrainResult(config.out, trained, skipped, note, left)
+    others = [loaded_otherwise(Corpus(folder), settings.model) for folder in config.corpora]
+    return TrainResult(config.out, trained, skipped, " ".join([note, *filter(None, others)]), left)
 
 
 def grid(out: Path, folder: Path, settings: Settings, readings: Readings) -> list[Cell]:

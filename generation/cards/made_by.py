@@ -60,6 +60,7 @@ def _own(manifest: Manifest) -> GenerateConfig:
         **{name: value for name, value in sampling.items() if value != getattr(default, name)},
         revision=_revision(manifest),
         dtype=manifest.identity["model"]["dtype"],
+        load=manifest.identity["model"].get("load"),
         bos=_bos(manifest),
         engine=engine["name"],
         device="cpu" if engine["device"] == "cpu" else "cuda",

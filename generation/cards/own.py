@@ -136,6 +136,11 @@ def sampling_rows(manifest: Manifest, sampling: Sampling) -> list[tuple[str, str
     return [
         ("model", f"{model['name']} at `{model['revision']}`"),
         ("dtype", model["dtype"]),
+        *(
+            [("weights", f"quantised to {model['load']} by bitsandbytes (`--load {model['load']}`)")]
+            if model.get("load")
+            else []
+        ),
         ("start token (BOS)", f"id {model['bos_id']}, from {manifest.provenance['model']['bos_from']}"),
         ("end-of-text ids", ", ".join(map(str, model["eos_ids"])) or "none"),
         *declared_rows(sampling),

@@ -13,7 +13,7 @@ from faithful.base.files import folder_lock, log_work
 from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.models.load import load_model
-from faithful.models.spec import check_dtype
+from faithful.models.spec import check_dtype, with_load
 from faithful.store.corpus import Corpus, Manifest, read_manifest, write_manifest
 from faithful.store.manifest_parts import Certificate
 from generation.certificate.conclude import NO_CERTIFICATE
@@ -71,6 +71,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     spec = spec_of(manifest)
     if config.dtype:
         spec = replace(spec, dtype=check_dtype(config.dtype))
+    spec = with_load(spec, config.load)
     limit = None if config.everything else config.tokens or DEFAULT_TOKENS[device]
     part = choose_part(corpus, config.split, limit, report)
     model = model if model is not None else load_model(spec, device)
@@ -104,11 +105,13 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         "seed": config.seed,
         "dtype": spec.dtype,
     }
+    if spec.load:
+        result["load"] = spec.load
     usual = as_declared or (not declares and not config.overrides())
     if (
         usual
         and config.split == "train"
-        and spec.dtype == spec_of(manifest).dtype
+        and spec.precision == spec_of(manifest).precision
         and os.access(config.folder, os.W_OK)
     ):
         not_stored = _store(config.folder, manifest, result, time.time() - began)

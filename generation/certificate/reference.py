@@ -49,7 +49,7 @@ def is_reference(manifest: Manifest, spec: ModelSpec) -> bool:
     if manifest.kind != "own" or not manifest.tokens("test"):
         return False
     model = manifest.identity["model"]
-    same = (model["revision"], model["bos_id"]) == (spec.revision, spec.bos_id)
+    same = (model["revision"], model["bos_id"], model.get("load")) == (spec.revision, spec.bos_id, spec.load)
     return same and sampling_of(manifest).is_model
 
 

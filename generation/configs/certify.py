@@ -1,6 +1,6 @@
 """What `faithful corpus certify` is told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -35,6 +35,8 @@ class CertifyConfig:
     """cpu or cuda; default: what the machine has."""
     dtype: str | None = None
     """Type of the scoring pass; default: the corpus'."""
+    load: str | None = field(default=None, kw_only=True)
+    """full, 8bit or 4bit: the model that scores; default: as the corpus was sampled."""
     seed: Annotated[int, BY_CODE_ALONE] = 0
     """Of the randomised transform and the bootstrap."""
 

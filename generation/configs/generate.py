@@ -54,6 +54,11 @@ class GenerateConfig:
     """Hub revision of the model; resolved to a commit."""
     dtype: Annotated[str | None, ENGINE] = None
     """float32, bfloat16 or float16."""
+    load: Annotated[str | None, ENGINE] = None
+    """full (default), 8bit or 4bit; a model that is quantised is another one.
+
+    The corpus, its certificate and its card are of the quantised model then, and say so.
+    """
     bos: int | None = None
     """Id of the start token, where the model names none."""
     engine: Annotated[str | None, ENGINE] = None

@@ -236,6 +236,7 @@ def _open(derivation: Derivation) -> Manifest:
             shard_rows = recorded.identity.get("shard_rows", shard_rows)
     model = first.identity["model"].copy()
     model.pop("dtype", None)
+    model.pop("load", None)
     identity: Identity = {"model": model, "derivation": parts, "shard_rows": shard_rows}
     provenance: Provenance = {
         "model": first.provenance["model"],

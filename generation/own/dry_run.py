@@ -7,7 +7,7 @@ from faithful.base.gpus import known_gpu
 from faithful.base.quantities import check_stated, format_bytes
 from faithful.models.load import shape_of
 from faithful.models.presets import Preset, find_preset
-from faithful.models.spec import ModelSpec, check_dtype
+from faithful.models.spec import ModelSpec, check_dtype, check_load
 from faithful.store.corpus import Manifest
 from generation.own.forecast import USABLE_MEMORY, Forecast, device_memory, make_forecast
 from generation.own.part import PartWish
@@ -97,6 +97,7 @@ def _of_corpus(
         held_out=missing["test"],
         workers=config.workers,
         assume=assume,
+        load=spec.load,
     )
     return plan, settings
 
@@ -122,6 +123,7 @@ def _of_preset(
         held_out=wanted["test"],
         workers=config.workers,
         assume=assume,
+        load=check_load(config.load) if config.load else None,
     )
     return plan, settings
 
@@ -133,7 +135,8 @@ def _share(wanted: dict[str, int], part: PartWish | None) -> dict[str, int]:
 
 def _assumed(config: GenerateConfig) -> EngineSettings:
     """Engine settings on a GPU that is not here: vLLM's, unless the other engine is stated."""
-    name = "transformers" if config.engine == "transformers" else "vllm"
+    load = check_load(config.load) if config.load else None
+    name = "transformers" if config.engine == "transformers" or load else "vllm"
     return EngineSettings(
         name,
         "cuda",

@@ -63,17 +63,19 @@ def has_vllm() -> bool:
     return importlib.util.find_spec("vllm") is not None
 
 
-def choose_engine(name: str, device: str) -> str:
-    """The engine to use: `auto` is vLLM where a GPU and vLLM are present, else transformers.
+def choose_engine(name: str, device: str, load: str | None = None) -> str:
+    """The engine to use: `auto` is vLLM where a GPU and vLLM are present and nothing is quantised, else transformers.
 
     Raises:
-        FaithfulError: unknown name, or vLLM asked for and not installed.
+        FaithfulError: unknown name, vLLM asked for and not installed, or for a model that is quantised as it is loaded.
     """
     if name == "auto":
-        return "vllm" if device == "cuda" and has_vllm() else "transformers"
+        return "vllm" if device == "cuda" and has_vllm() and not load else "transformers"
     if name not in ENGINES:
         *others, last = ENGINES
         raise FaithfulError(f"'{name}' is not an engine; choose {', '.join(['auto', *others])} or {last}.")
+    if name == "vllm" and load:
+        raise FaithfulError(f"--load {load} quantises a model for transformers; use --engine transformers.")
     if name == "vllm" and not has_vllm():
         raise FaithfulError("vLLM is not installed; install it with `pip install 'faithful-sae[vllm]'`.")
     return name

@@ -77,7 +77,7 @@ def default_workers(spec: ModelSpec, settings: EngineSettings, tokens: int, max_
     if settings.device == "cuda":
         each = settings.tensor_parallel
         return max(1, where.gpus() // each) if where.is_here else where.count(None, Share("cuda", gpus=each))
-    per_worker = worker_memory(shape_of(spec), spec.dtype, settings, max_tokens + 1)
+    per_worker = worker_memory(shape_of(spec), spec.dtype, settings, max_tokens + 1, spec.load)
     fitting = max(1, int(0.8 * available_memory() // per_worker))
     shards = math.ceil(tokens / (settings.shard_rows * 0.6 * max_tokens))
     if not where.is_here:
@@ -85,13 +85,13 @@ def default_workers(spec: ModelSpec, settings: EngineSettings, tokens: int, max_
     return max(1, min(len(os.sched_getaffinity(0)), fitting, shards))
 
 
-def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: int) -> int:
+def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: int, load: str | None = None) -> int:
     """Bytes of one worker: weights, key–value buffers (twice the window in our engine), logits, and the libraries."""
     size = BYTES[dtype]
     columns = 2 * longest if settings.name == "transformers" else longest
     cache = shape.row_bytes(size, columns) * settings.slots
     logits = 6 * 4 * settings.slots * shape.vocab
-    return shape.params * size + cache + logits + ENGINES[settings.name].base_bytes
+    return shape.weight_bytes(size, load) + cache + logits + ENGINES[settings.name].base_bytes
 
 
 def make_forecast(
@@ -106,6 +106,7 @@ def make_forecast(
     held_out: int,
     workers: int | None,
     assume: str | None = None,
+    load: str | None = None,
 ) -> Forecast:
     """Forecast a generation from the model's shape alone, for the GPU here or the one that `assume` names.
 
@@ -113,7 +114,7 @@ def make_forecast(
     On a CPU it is bound by arithmetic: 2 FLOP per parameter and token.
     """
     size = BYTES[dtype]
-    weights, kv = shape.params * size, shape.kv_bytes_per_token(size)
+    weights, kv = shape.weight_bytes(size, load), shape.kv_bytes_per_token(size)
     row = shape.row_bytes(size, sampling.max_tokens + 1)
     mean = sampling.max_tokens if sampling.mode == "streams" else 0.6 * sampling.max_tokens
     samples = round((train + held_out) / mean) + 1
@@ -123,7 +124,7 @@ def make_forecast(
     gpu = forecast_gpu(assume) if cuda else None
     room = max(0, USABLE_MEMORY * memory - weights)
     concurrency = min(settings.slots, max(1, int(room // max(1, row))))
-    per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1)
+    per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1, load)
     fitting = max(1, int(0.8 * memory // per_worker))
     count = workers or (_gpu_count(assume, cards) if cuda else min(len(os.sched_getaffinity(0)), fitting))
     if gpu:
@@ -134,7 +135,7 @@ def make_forecast(
     return Forecast(
         model=model,
         revision=revision,
-        dtype=dtype,
+        dtype=f"{dtype}, {load}" if load else dtype,
         engine=settings.name,
         device=_called(gpu) if gpu else "cpu",
         train_tokens=train,

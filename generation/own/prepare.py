@@ -9,7 +9,7 @@ from faithful.base.errors import FaithfulError
 from faithful.executor.where import current_place
 from faithful.models.load import shape_of
 from faithful.models.presets import DEFAULT_CONTEXT, Shape, find_preset
-from faithful.models.spec import ModelSpec, resolve_model
+from faithful.models.spec import ModelSpec, check_load, resolve_model
 from faithful.store.corpus import Manifest
 from faithful.store.manifest_parts import Provenance
 from faithful.store.places import run_folder, run_name
@@ -49,7 +49,8 @@ def corpus_folder(config: GenerateConfig, positions: int | None = None, part: Pa
     model = config.model or "tiny"
     longest = default_max_tokens(model, positions)
     sampling = Sampling(max_tokens=longest).with_changes(**config.sampling_changes())
-    name = "own" + sampling.suffix(longest) + (f"-s{config.seed}" if config.seed else "")
+    load = check_load(config.load) if config.load else None
+    name = "own" + (f"-{load}" if load else "") + sampling.suffix(longest) + (f"-s{config.seed}" if config.seed else "")
     run = run_folder(config.run) if config.run else run_folder(run_name(model))
     return run / "parts" / f"{name}-{part.place.number}-of-{part.place.of}" if part else run / "corpora" / name
 
@@ -85,7 +86,8 @@ def prepare(config: GenerateConfig, part: PartWish | None = None) -> tuple[Path,
     }
     if config.revision:
         provenance["revision_asked"] = config.revision
-    engine = engine_identity(engine_settings(config, shape_of(spec), spec.dtype, sampling.max_tokens))
+    settings = engine_settings(config, shape_of(spec), spec.dtype, sampling.max_tokens)
+    engine = engine_identity(settings, spec.load)
     manifest = Manifest(
         name=folder.resolve().name,
         kind="own",
@@ -122,7 +124,8 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
     The transformers engine's batch is halved until its key-value buffers fit beside the weights; vLLM manages its own.
     """
     device = drawing_device(config)
-    name = choose_engine(config.engine or "auto", device)
+    load = check_load(config.load) if config.load else None
+    name = choose_engine(config.engine or "auto", device, load)
     on_cpu = device == "cpu"
     deterministic = config.deterministic if config.deterministic is not None else on_cpu and name == "transformers"
     slots = config.batch if config.batch is not None else (64 if on_cpu and name == "transformers" else 256)
@@ -133,7 +136,7 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
     if config.batch or name == "vllm":
         return settings
     memory = device_memory(device)
-    while settings.slots > 1 and worker_memory(shape, dtype, settings, max_tokens + 1) > 0.85 * memory:
+    while settings.slots > 1 and worker_memory(shape, dtype, settings, max_tokens + 1, load) > 0.85 * memory:
         settings = replace(settings, slots=settings.slots // 2)
     return settings
 
@@ -160,7 +163,8 @@ def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettin
             slots=config.batch or settings.slots,
             tensor_parallel=config.tensor_parallel or settings.tensor_parallel,
         )
-    settings = replace(settings, name=choose_engine(settings.name, settings.device))
+    load = manifest.identity["model"].get("load")
+    settings = replace(settings, name=choose_engine(settings.name, settings.device, load))
     _refuse_parallel(settings)
     return settings
 
@@ -193,6 +197,7 @@ def _resolve(config: GenerateConfig) -> ModelSpec:
         dtype=config.dtype,
         bos=config.bos,
         device=drawing_device(config),
+        load=config.load,
     )
 
 
@@ -209,6 +214,7 @@ def refuse_differences(config: GenerateConfig, folder: Path, manifest: Manifest)
         **identity["sampling"],
         "seed": identity["seed"],
         "dtype": identity["model"]["dtype"],
+        "load": identity["model"].get("load") or "full",
         "bos": identity["model"]["bos_id"],
         "engine": engine["name"],
         "device": settings_from(engine).device,

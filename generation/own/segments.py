@@ -21,7 +21,7 @@ def settle_engine(config: GenerateConfig, manifest: Manifest) -> tuple[EngineSet
             no node with the CPUs of one.
     """
     settings = drawing_settings(config, manifest)
-    engine = engine_identity(settings)
+    engine = engine_identity(settings, manifest.identity["model"].get("load"))
     last = manifest.segments[-1]["engine"]
     same = check_engine(last, engine, config.accept_engine_change) and engine["slots"] == last["slots"]
     if settings.device == "cuda":

@@ -49,7 +49,7 @@ def kept_sums(corpus: Path | None, scorer: Scorer, decides: Any) -> KeptSums:
     if corpus is None:
         return KeptSums(None, None)
     spec, sampling = scorer.spec, scorer.sampling
-    model = [spec.revision, spec.tokenizer_sha256, spec.dtype, spec.bos_id, list(spec.eos_ids)]
+    model = [spec.revision, spec.tokenizer_sha256, spec.precision, spec.bos_id, list(spec.eos_ids)]
     versions = [metadata.version(name) for name in ("torch", "transformers", "numpy")]
     how = [sampling.to_dict(), scorer.delta, scorer.ties, scorer.device.type]
     cut = [CHUNK, CHUNK_TOKENS[scorer.device.type]]

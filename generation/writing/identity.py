@@ -20,7 +20,7 @@ FOREIGN: Final = "foreign"
 
 
 def model_identity(spec: ModelSpec) -> ModelPart:
-    """The part of a model that decides the bytes: no paths, no licence; `holes` only where there are any."""
+    """The part of a model that decides the bytes: no paths, no licence; `holes` and `load` only where there are any."""
     part: ModelPart = {
         "name": spec.name,
         "revision": spec.revision,
@@ -32,13 +32,18 @@ def model_identity(spec: ModelSpec) -> ModelPart:
         "positions": spec.positions,
         "tokenizer_sha256": spec.tokenizer_sha256,
     }
-    return part | {"holes": [list(run) for run in spec.holes]} if spec.holes else part
+    if spec.holes:
+        part["holes"] = [list(run) for run in spec.holes]
+    if spec.load:
+        part["load"] = spec.load
+    return part
 
 
 def tokenizer_identity(spec: ModelSpec) -> ModelPart:
     """The part of a model that decides the bytes of a corpus which it only tokenises."""
     part = model_identity(spec)
     del part["dtype"]
+    part.pop("load", None)
     return part
 
 
@@ -46,11 +51,13 @@ def model_provenance(spec: ModelSpec) -> ModelPart:
     """What is known of the model beyond its identity. A preset's own path is left out: it differs between machines."""
     part = cast(ModelPart, asdict(spec) | {"source": spec.asked})
     del part["eos_ids"], part["holes"]
+    if not spec.load:
+        del part["load"]  # as models were recorded before any was quantised
     return part
 
 
-def engine_identity(settings: EngineSettings) -> EnginePart:
-    """Engine, versions and device kind of this machine under the given settings."""
+def engine_identity(settings: EngineSettings, load: str | None = None) -> EnginePart:
+    """Engine, versions and device kind of this machine under the given settings; that of what quantises where `load` does."""
     import torch
 
     from generation.sampling.transformers_engine import cpu_instruction_set
@@ -59,7 +66,8 @@ def engine_identity(settings: EngineSettings) -> EnginePart:
         device = {"device": "cpu", "instructions": cpu_instruction_set()}
     else:
         device = {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU here"}
-    modules = dict.fromkeys((settings.name, "transformers", "tokenizers", "numpy", "pyarrow"))
+    quantises = ("bitsandbytes",) if load else ()
+    modules = dict.fromkeys((settings.name, "transformers", "tokenizers", "numpy", "pyarrow", *quantises))
     versions = {name: module_version(name) for name in modules} | {"torch": torch.__version__}
     stated = asdict(settings)
     if settings.tensor_parallel == 1:
@@ -137,6 +145,7 @@ def spec_of(manifest: Manifest) -> ModelSpec:
     values["source"] = preset.source if preset else values["source"]
     values["eos_ids"] = tuple(values["eos_ids"])
     values["holes"] = tuple((first, end) for first, end in values.get("holes", ()))
+    values["load"] = values.get("load")
     return ModelSpec(**{field.name: values[field.name] for field in fields(ModelSpec)})
 
 

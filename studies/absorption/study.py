@@ -105,7 +105,7 @@ class Bench:
         self._probed: dict[str, Probed] = {}
         spec = found.spec
         labels = [[task.name, list(task.names), task.parents.tolist(), list(task.children)] for task in tasks]
-        identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, config.seed, config.folds, labels]
+        identity = [FORMAT, spec.revision, spec.precision, found.hook.name, config.seed, config.folds, labels]
         rows = [row.tobytes() for task in tasks for row in task.rows]
         told = digest(identity, *rows)
         self._cache, self._scores = (ResultCache(config.out / "cells", told, of) for of in ("SAEs", "probes"))

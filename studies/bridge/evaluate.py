@@ -144,11 +144,15 @@ def _input(
 
 
 def _identity(found: StudyInput) -> list[Any]:
-    return [found.spec.revision, found.spec.dtype, found.hook.name, found.context]
+    return [found.spec.revision, found.spec.precision, found.hook.name, found.context]
 
 
 def _job(found: StudyInput, folder: str) -> dict[str, Any]:
     spec = found.spec
+    if spec.load:
+        raise FaithfulError(
+            f"What evaluates loads the model itself, as it is, and these SAEs are of it in {spec.load}; leave them out."
+        )
     name = re.sub(r"[^\w.-]+", "-", spec.name) if folder else spec.source
     return {"model": name, "folder": folder, "device": found.device, "dtype": spec.dtype, "context": found.context}
 

@@ -1,6 +1,6 @@
 """What each study is told. Nothing heavy is imported here: `--help` shows it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +40,8 @@ class StudyConfig(SaesConfig):
     """cpu or cuda; default: what the machine has."""
     dtype: str | None = None
     """Type the model runs in."""
+    load: str | None = field(default=None, kw_only=True)
+    """full, 8bit or 4bit: the model that reads the text; default: as the SAEs were trained."""
     seed: int = 0
     """Of every random choice of the study."""
     workers: int | None = None

@@ -14,10 +14,10 @@ from faithful.hooks.hook import KINDS, MODULE, Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.load import load_model, shape_of
 from faithful.models.presets import DEFAULT_CONTEXT, find_preset
-from faithful.models.spec import ModelSpec, check_dtype, is_source, resolve_model
+from faithful.models.spec import ModelSpec, check_dtype, is_source, resolve_model, with_load
 from faithful.models.tokenizer import load_tokenizer
 from faithful.options.line import command_line
-from faithful.store.corpora_of_saes import bos_of, trained_corpora
+from faithful.store.corpora_of_saes import bos_of, loaded_otherwise, trained_corpora
 from faithful.store.corpus import MANIFEST, Corpus
 from faithful.store.places import corpora_in, saes_in
 from faithful.store.saes import TrainedSae, find_saes
@@ -48,6 +48,7 @@ class StudyInput:
         controls: corpora of the panel made of the own one alone, by name: the corpus whose lengths such a part has, the own
             one where its documents were shuffled.
         of_own: corpora of the panel that hold text of the own one: itself, and what was made of it, alone or with others.
+        loads: what to say of SAEs and corpora that are of the model quantised otherwise than it reads the text.
     """
 
     saes: tuple[TrainedSae, ...]
@@ -62,6 +63,7 @@ class StudyInput:
     missing_corpora: tuple[str, ...] = ()
     controls: dict[str, str] = field(default_factory=dict)
     of_own: frozenset[str] = frozenset()
+    loads: tuple[str, ...] = ()
 
     @cached_property
     def model(self) -> Any:
@@ -86,12 +88,13 @@ class StudyInput:
         """What summary.json of every study begins with."""
         return {
             "study": study,
-            "model": {"name": self.spec.name, "revision": self.spec.revision, "dtype": self.spec.dtype},
+            "model": {"name": self.spec.name, "revision": self.spec.revision, "dtype": self.spec.precision},
             "hook": self.hook.name,
             "own": self.own,
             "controls": self.controls,
             "missing_corpora": list(self.missing_corpora),
             "seed": seed,
+            **({"loads": list(self.loads)} if self.loads else {}),
         }
 
     def leaves_open(self, headline: Headline, reach: float, wanted: str) -> str | None:
@@ -175,6 +178,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         missing_corpora=missing,
         controls=_controls(corpora, own),
         of_own=frozenset(name for name, corpus in corpora.items() if own is not None and own in _made_of(name, corpus)),
+        loads=_loads(saes, corpora, spec),
     )
     if model is not None:
         found.__dict__["model"] = model
@@ -247,6 +251,7 @@ def _model(config: StudyConfig, saes: Sequence[TrainedSae], corpora: dict[str, C
     bos = bos_of(corpora.values())
     if bos is None:
         bos = next((one["bos_id"] for one in trained if "bos_id" in one), None)
+    load = config.load or next((one.get("load") or "full" for one in trained), None)
     made = {(model_called(one["model"]), one["revision"]) for one in trained if "revision" in one}
     manifests = sorted((corpus.manifest for corpus in corpora.values()), key=lambda found: found.kind != "own")
     if manifests:
@@ -254,14 +259,15 @@ def _model(config: StudyConfig, saes: Sequence[TrainedSae], corpora: dict[str, C
         is_theirs = {revision for _, revision in made} <= {spec.revision}
         if config.model is None or (_is_called(config.model, spec) and is_theirs):
             dtype = config.dtype or next((one["dtype"] for one in trained), spec.dtype)
-            return replace(spec, dtype=check_dtype(dtype), bos_id=spec.bos_id if bos is None else bos)
+            spec = replace(spec, dtype=check_dtype(dtype), bos_id=spec.bos_id if bos is None else bos)
+            return with_load(spec, load)
     names = [model_called(config.model)] if config.model else sorted({model_called(sae.model) for sae in saes})
     if len(names) != 1 or not names[0]:
         what = f"name {', '.join(names)}" if any(names) else "name no model"
         raise FaithfulError(f"The SAEs {what}; say which model reads the text with --model.")
     commits = [commit for name, commit in made if name == names[0] and not commit.startswith("sha256:")]
     revision = commits[0] if len(commits) == 1 else None
-    return resolve_model(names[0], revision=revision, dtype=config.dtype, bos=bos, device=device)
+    return resolve_model(names[0], revision=revision, dtype=config.dtype, bos=bos, device=device, load=load)
 
 
 def _is_called(model: str, spec: ModelSpec) -> bool:
@@ -278,6 +284,11 @@ def _refuse_other_models(config: StudyConfig, saes: Sequence[TrainedSae], spec: 
     reads = _known(spec.source)
     for sae in saes:
         made = sae.record.get("identity", {})
+        if made.get("load") != spec.load and not config.load:
+            raise FaithfulError(
+                f"The SAEs are of {spec.name} loaded in different ways ({sae.source} in {made.get('load') or 'full'}); name"
+                " SAEs of one, or say with --load what reads the text."
+            )
         if "revision" in made:
             is_other, name = made["revision"] != spec.revision, f"{made['model']} ({made['revision'][:19]})"
         else:
@@ -332,6 +343,16 @@ def _refuse_widths(saes: Sequence[TrainedSae], spec: ModelSpec) -> None:
             )
 
 
+def _loads(saes: Sequence[TrainedSae], corpora: dict[str, Corpus], spec: ModelSpec) -> tuple[str, ...]:
+    """A sentence for each corpus, and one for SAEs, of the model quantised otherwise than it reads the text."""
+    trained = {one.get("load") for one in (sae.record.get("identity") for sae in saes) if one}
+    others = " and ".join(sorted(load or "full" for load in trained - {spec.load}))
+    reads = spec.load or "full"
+    of_saes = f"SAEs were trained on {spec.name} in {others}, and {reads} reads the text: to them another model."
+    found = [loaded_otherwise(corpus, spec) for corpus in corpora.values()]
+    return (*filter(None, found), *((of_saes,) if others else ()))
+
+
 def _own(config: StudyConfig, saes: Sequence[TrainedSae], corpora: dict[str, Corpus], spec: ModelSpec) -> str | None:
     """The model's own T 1 corpus: as named, else among the panel's corpora, else the one called `own`."""
     names = {sae.corpus for sae in saes}
@@ -341,6 +362,8 @@ def _own(config: StudyConfig, saes: Sequence[TrainedSae], corpora: dict[str, Cor
         return config.own
     for name, corpus in corpora.items():
         manifest = corpus.manifest
-        if manifest.kind == "own" and name in names and sampling_of(manifest).is_model:
+        same = manifest.identity["model"].get("load") == spec.load
+        if manifest.kind == "own" and name in names and sampling_of(manifest).is_model and same:
             return name
-    return "own" if "own" in names else None
+    is_another = "own" in corpora and loaded_otherwise(corpora["own"], spec)
+    return "own" if "own" in names and not is_another else None

@@ -85,6 +85,7 @@ class Summary(Statistics, total=False):
     own: str | None
     controls: dict[str, str]
     missing_corpora: list[str]
+    loads: list[str]
     seed: Count
     shape: str
     sizes: dict[str, Any]

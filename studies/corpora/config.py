@@ -1,7 +1,7 @@
 """What `faithful study corpora` is told, and its record."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -38,6 +38,8 @@ class CorporaConfig:
     """cpu or cuda; default: what the machine has."""
     dtype: str | None = None
     """Type of the scoring pass; default: the model's on this device."""
+    load: str | None = field(default=None, kw_only=True)
+    """full, 8bit or 4bit: the model that scores; default: as the own corpus was sampled."""
     seed: int = 0
     """Of the bootstraps and the randomised transform."""
 

@@ -57,7 +57,7 @@ class Bench:
         files = [[shard.sha256 for shard in folder.manifest.shards[split]] for folder, split in (
             (corpus, "train"), (Corpus(self.own), "train"), (Corpus(self.own), "test"),
         )]  # fmt: skip
-        spec = (self.spec.revision, self.spec.dtype, self.spec.bos_id)
+        spec = (self.spec.revision, self.spec.precision, self.spec.bos_id)
         version = 5 if corpus.manifest.kind == FOREIGN else 4
         parts = [
             version,
@@ -138,6 +138,7 @@ class Bench:
 def _declared_sampling(manifest: Manifest, spec: ModelSpec) -> Sampling | None:
     """The sampling that a corpus of samples of this very model declares, None for any other text."""
     model = manifest.identity["model"]
-    if not declares_sampling(manifest) or (model["revision"], model["bos_id"]) != (spec.revision, spec.bos_id):
+    asked = (spec.revision, spec.bos_id, spec.load)
+    if not declares_sampling(manifest) or (model["revision"], model["bos_id"], model.get("load")) != asked:
         return None
     return sampling_of(manifest)

@@ -16,7 +16,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent, within
 from faithful.base.quantities import check_stated
-from faithful.models.spec import ModelSpec, resolve_model
+from faithful.models.spec import ModelSpec, resolve_model, with_load
 from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import bos_of
 from faithful.store.corpus import Corpus
@@ -78,7 +78,7 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> Done:
             cells.append(bench.cell(corpus, report_one))
         summary: CorporaSummary = {
             "study": "corpora",
-            "model": {"name": spec.name, "revision": spec.revision, "dtype": spec.dtype},
+            "model": {"name": spec.name, "revision": spec.revision, "dtype": spec.precision},
             "reference": own.resolve().name,
             "tokens_scored": tokens,
             "diversity_tokens": budget,
@@ -117,6 +117,7 @@ def _model(config: CorporaConfig, corpora: list[Corpus], device: str) -> ModelSp
         own = [corpus for corpus in corpora if corpus.manifest.kind == "own"]
         spec = spec_of((own or corpora)[0].manifest)
         spec = replace(spec, dtype=config.dtype) if config.dtype else spec
+    spec = with_load(spec, config.load)
     for corpus in corpora:
         model = corpus.manifest.identity["model"]
         if model["tokenizer_sha256"] != spec.tokenizer_sha256:
@@ -162,6 +163,7 @@ def _sweep(config: CorporaConfig, own: Path, spec: ModelSpec, budget: int, repor
             mode=sampling.mode,
             bos=spec.bos_id if recorded["bos_from"] == "--bos" else None,
             dtype=base.identity["model"]["dtype"],
+            load=spec.load,
             device=config.device,
             certify_tokens=0,
             **values,  # type: ignore[arg-type]

@@ -77,7 +77,7 @@ class FakeCounts:
     ) -> None:
         self.found, self.panel, self.noise, self.seed, self.rule = found, panel, noise, seed, rule
         spec = found.spec
-        identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, seed, panel.sha256, vars(rule)]
+        identity = [FORMAT, spec.revision, spec.precision, found.hook.name, seed, panel.sha256, vars(rule)]
         self._cells = ResultCache(folder, digest(identity, *(row.tobytes() for row in noise)))
         self._resampled = {TEXT, NOISE, *(f"{TEXT} of {name}" for name in panel.parts)}
         self._loaded: dict[TrainedSae, Autoencoder] = {}

@@ -150,7 +150,7 @@ class Bench:
         rows = [[row.tolist() for row in self.rows[name]] for name in self.rows]
         parts = [[one.train.tolist(), one.test.tolist(), one.y.tolist()] for one in (*of[0].labels.parts, *of[1].parts)]
         self._cells = ResultCache(
-            self.out / "cells", FORMAT, spec.revision, spec.dtype, self.found.hook.name, rows, parts,
+            self.out / "cells", FORMAT, spec.revision, spec.precision, self.found.hook.name, rows, parts,
             list(self.counts), self.seed,
         )  # fmt: skip
         with study_crew(Bench.do, self, self.found, workers) as crew:

@@ -300,7 +300,7 @@ class _Probes:
         config, spec = self.config, self.found.spec
         return [
             None if place is None else self.every[place].sha256, self.data[name].sha256, spec.revision,
-            spec.dtype, self.found.hook.name, self.found.context, config.pooling, config.folds, config.curve_points,
+            spec.precision, self.found.hook.name, self.found.context, config.pooling, config.folds, config.curve_points,
             sorted(config.ks), config.seed, *([sorted(config.methods)] if config.methods != (OURS,) else []),
             *([self.panel.sha256] if self.panel and place is not None and place >= len(self.saes) else []),
         ]  # fmt: skip

@@ -59,7 +59,7 @@ class Bench:
 
     def __init__(self, config: ReconstructionConfig, found: StudyInput, panel: Panel) -> None:
         self.config, self.found, self.panel = config, found, panel
-        identity = [FORMAT, list(config.ks), found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
+        identity = [FORMAT, list(config.ks), found.spec.revision, found.spec.precision, found.hook.name, panel.sha256]
         self._cells = ResultCache(config.out / "cells", *identity)
         self._loaded: dict[TrainedSae, list[_Reduced]] = {}
         first = next(iter(ordered_shapes(found.saes).values()))

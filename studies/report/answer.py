@@ -122,6 +122,7 @@ def answer(run: RunFound) -> Answer:
     gone = dict.fromkeys(name for study in run.studies.values() for name in study.summary.get("missing_corpora", ()))
     if gone:
         remarks.append(f"Not in the panel, since their text was not where it had been: {listed(gone)}.")
+    remarks += dict.fromkeys(one for study in run.studies.values() for one in study.summary.get("loads", ()))
     missing = [] if run.of_truths else [name for name in STUDIES if name not in run.studies]
     if missing:
         remarks.append(f"Not studied in this run: {', '.join(missing)}.")

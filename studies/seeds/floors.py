@@ -56,7 +56,9 @@ class FloorMaker:
         self.config, self.found, self.panel, self.report = config, found, panel, report
         self._cache = ResultCache(config.out / "floors", VERSION, config.seed)
         self._moments: dict[str, Moments] = {}
-        self._text = None if panel is None else [found.spec.revision, found.spec.dtype, found.hook.name, panel.sha256]
+        self._text = (
+            None if panel is None else [found.spec.revision, found.spec.precision, found.hook.name, panel.sha256]
+        )
 
     def __getstate__(self) -> object:
         """To be pickled: workers have progress of their own."""

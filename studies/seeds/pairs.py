@@ -94,7 +94,7 @@ class Matcher:
         self.found, self.panel = found, panel
         self.reused = 0
         spec = found.spec
-        text = hashlib.sha256(f"{spec.revision}/{spec.dtype}/{found.hook.name}".encode())
+        text = hashlib.sha256(f"{spec.revision}/{spec.precision}/{found.hook.name}".encode())
         for row in panel.rows if panel else []:
             text.update(len(row).to_bytes(4, "little") + row.tobytes())
         self._text = text.hexdigest()

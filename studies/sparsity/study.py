@@ -57,7 +57,7 @@ def study_sparsity(config: SparsityConfig, report: Reporter = silent) -> Done:
     noise = noise_rows(found.spec, wanted // (found.context - 1), found.context, config.seed)
     with folder_lock(config.out):
         spec = found.spec
-        identity = [FORMAT, spec.revision, spec.dtype, found.hook.name, panel.sha256, config.seed, len(noise)]
+        identity = [FORMAT, spec.revision, spec.precision, found.hook.name, panel.sha256, config.seed, len(noise)]
         cache = ResultCache(config.out / "cells", *identity)
         cells = Bench(found, panel, noise, cache).cells(config.workers, report)
         groups = ordered_shapes(found.saes)

@@ -96,7 +96,7 @@ class Bench:
         )
         spec = found.spec
         self._cells = ResultCache(
-            config.out / "cells", FORMAT, spec.revision, spec.dtype, found.hook.name, panel.sha256, texts,
+            config.out / "cells", FORMAT, spec.revision, spec.precision, found.hook.name, panel.sha256, texts,
             [list(one) for one in self.settings], config.allowed, config.seed,
         )  # fmt: skip
 

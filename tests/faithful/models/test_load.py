@@ -1,14 +1,19 @@
 """Models loaded: dtype, attention, shape."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from faithful.hooks.hook import Hook
+from faithful.hooks.truncated import TruncatedModel
+from faithful.models import load
 from faithful.models.load import load_model, shape_of
-from faithful.models.spec import resolve_model
+from faithful.models.spec import ModelSpec, resolve_model
 from tests.families import FAMILIES, copy_family
 
 Folder = Callable[[str], Path]
@@ -55,3 +60,54 @@ def test_shape(family: str, family_folder: Folder) -> None:
 def test_shape_of_a_folder_named_like_a_preset(family_folder: Folder, tmp_path: Path) -> None:
     folder = copy_family(family_folder("gpt2"), tmp_path / "gpt2")
     assert shape_of(resolve_model(str(folder))).layers == 2
+
+
+def _told(monkeypatch: pytest.MonkeyPatch, spec: ModelSpec, device: str) -> dict[str, Any]:
+    """The options of `from_pretrained` that a model is loaded with; the model itself is `spec`'s as it is."""
+    told: dict[str, Any] = {}
+    plain = load.load_checkpoint
+
+    def watch(source: str, revision: str | None, **options: Any) -> Any:
+        told.update(options)
+        return plain(source, revision, dtype=torch.float32)
+
+    monkeypatch.setattr(load, "load_checkpoint", watch)
+    monkeypatch.setattr(load, "require_quantising", lambda _: None)
+    load_model(spec, device)
+    return told
+
+
+@pytest.mark.parametrize("how", ["8bit", "4bit"])
+def test_what_quantises_is_told_so_and_takes_each_token_by_itself(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Columns of outliers, found in all that is computed together, would make a token depend on later ones."""
+    told = _told(monkeypatch, replace(resolve_model("tiny"), dtype="bfloat16", load=how), "cpu")
+    config = told["quantization_config"]
+    assert (config.load_in_8bit, config.load_in_4bit) == (how == "8bit", how == "4bit")
+    assert told["device_map"] == {"": "cpu"} and told["dtype"] == torch.bfloat16
+    if how == "8bit":
+        assert config.llm_int8_threshold == 0
+    else:
+        assert (config.bnb_4bit_quant_type, config.bnb_4bit_compute_dtype) == ("nf4", torch.bfloat16)
+    assert load.quantising(how, "float16", "cuda")["device_map"] == {"": 0}
+
+
+def test_a_model_as_it_is_is_loaded_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _told(monkeypatch, resolve_model("tiny"), "cpu").keys() == {"dtype", "attn_implementation"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["8bit", "4bit"])
+def test_a_quantised_model_is_causal_and_a_row_the_same_in_any_batch(how: str) -> None:
+    pytest.importorskip("bitsandbytes", reason="pip install 'faithful-sae[quantised]'")
+    spec = resolve_model("tiny", load=how)
+    model, plain = load_model(spec, "cpu"), load_model(resolve_model("tiny"), "cpu")
+    weights = {parameter.dtype for parameter in model.parameters()}
+    assert weights == {torch.float32, torch.int8 if how == "8bit" else torch.uint8}
+    ids = torch.randint(4, spec.vocab_size, (4, 32), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logits, alone, before = model(ids).logits, model(ids[:1]).logits, model(ids[:, :16]).logits
+        away = (logits - plain(ids).logits).abs().mean()
+    assert torch.allclose(logits[:1], alone, atol=1e-4) and torch.allclose(logits[:, :16], before, atol=1e-4)
+    assert away > 0.01, "another model"
+    read = TruncatedModel(model, Hook(2, "mlp_out"))
+    assert read(ids).dtype == torch.float32 and read.dtype == torch.float32

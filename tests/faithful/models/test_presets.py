@@ -184,3 +184,11 @@ def test_shapes_are_consistent(name: str) -> None:
     assert 0 < preset.layer < preset.shape.layers
     assert preset.shape.params > preset.shape.vocab * preset.shape.d_model
     assert preset.dtype in ("float32", "float16", "bfloat16")
+
+
+def test_quantised_weights_take_less_and_embedding_and_output_as_much() -> None:
+    shape = find_preset("pythia-2.8b").shape  # type: ignore[union-attr]
+    full, eight, four = (shape.weight_bytes(2, load) for load in (None, "8bit", "4bit"))
+    assert full == 2 * shape.params
+    kept = 2 * shape.vocab * shape.d_model
+    assert eight == shape.params + kept and kept * 2 < four < eight

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
 from faithful.base.errors import FaithfulError
+from faithful.models import spec as spec_module
 from faithful.models.load import empty_model, load_model
-from faithful.models.spec import resolve_model
+from faithful.models.spec import resolve_model, with_load
 from faithful.models.tokenizer import load_tokenizer
 from tests.families import FAMILIES, build_family, build_without_bos, copy_family, edit_weights
 
@@ -258,3 +260,23 @@ def test_a_model_whose_files_the_hub_keeps_is_a_sentence(
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args, **kwargs: None)
     assert refused("some/model") == says
+
+
+def test_how_weights_are_loaded_is_asked_before_anything_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(spec_module.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(FaithfulError, match=r"^'5bit' is no way to load a model; choose full, 8bit or 4bit\.$"):
+        resolve_model("tiny", load="5bit")
+    with pytest.raises(
+        FaithfulError, match=r"--load 4bit needs bitsandbytes and accelerate; .*faithful-sae\[quantised\]"
+    ):
+        resolve_model("tiny", load="4bit")
+    plain = resolve_model("tiny")
+    assert resolve_model("tiny", load="full") == plain and plain.precision == "float32"
+    monkeypatch.setattr(spec_module.importlib.util, "find_spec", lambda name: name)
+    quantised = with_load(plain, "8bit")
+    assert quantised == replace(plain, load="8bit") and quantised.precision == "float32, 8bit"
+    assert with_load(quantised, None) == quantised and with_load(quantised, "full") == plain
+    already = SimpleNamespace(quantization_config={"quant_method": "mxfp4"})
+    monkeypatch.setattr(spec_module, "load_config", lambda *_: already)
+    with pytest.raises(FaithfulError, match=r"quantised already; leave --load 4bit out\."):
+        with_load(plain, "4bit")

@@ -45,3 +45,12 @@ def test_the_cache_of_vllm_on_a_cpu_holds_all_samples_in_flight() -> None:
     gib = cpu_cache_gib(smollm2, 256, 64 * 2**30)
     assert gib == 3 and gib * 2**30 // smollm2 - 1 >= 256
     assert cpu_cache_gib(smollm2, 256, 8 * 2**30) == 2
+
+
+def test_a_model_that_is_quantised_is_run_by_transformers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "has_vllm", lambda: True)
+    assert choose_engine("auto", "cuda") == "vllm" and choose_engine("auto", "cuda", "4bit") == "transformers"
+    with pytest.raises(
+        FaithfulError, match=r"--load 4bit quantises a model for transformers; use --engine transformers\."
+    ):
+        choose_engine("vllm", "cuda", "4bit")

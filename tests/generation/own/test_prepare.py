@@ -1,5 +1,6 @@
 """What a run of `generate` settles before it starts: its folder, its sampling, its engine."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
+from faithful.models import spec as spec_module
+from faithful.store.corpus import Shard
+from generation.certificate.reference import is_reference
 from generation.configs.generate import GenerateConfig
 from generation.own import engines
 from generation.own.prepare import (
@@ -15,8 +19,11 @@ from generation.own.prepare import (
     drawing_settings,
     prepare,
     refuse_bad_counts,
+    refuse_differences,
     stated_sampling,
 )
+
+HELD_OUT = {"train": [], "test": [Shard("test/part-00000.parquet", 0, 1, 5, 1, "0" * 64, {})]}
 
 
 @pytest.mark.parametrize("positions", [0, 128])
@@ -63,7 +70,7 @@ def test_an_engine_that_is_found_out_is_refused_like_a_stated_one(monkeypatch: p
         "shard_rows": 8,
         "deterministic": False,
     }
-    manifest: Any = SimpleNamespace(segments=[{"engine": recorded}])
+    manifest: Any = SimpleNamespace(segments=[{"engine": recorded}], identity={"model": {}})
     config = GenerateConfig(device="cuda", tensor_parallel=2, accept_engine_change=True)
     monkeypatch.setattr(engines, "has_vllm", lambda: True)
     found = drawing_settings(config, manifest)
@@ -78,3 +85,22 @@ def test_a_model_is_spread_over_gpus_by_vllm_alone(stated: dict[str, str], tmp_p
     wish: dict[str, Any] = {"device": "cpu", "tensor_parallel": 2} | stated
     with pytest.raises(FaithfulError, match="--tensor-parallel spreads a model over GPUs with vLLM"):
         prepare(GenerateConfig(model="tiny", out=tmp_path, **wish))
+
+
+def test_a_quantised_model_is_another_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert corpus_folder(GenerateConfig(model="gpt2", load="4bit", temperature=0.7)).name == "own-4bit-t0.7"
+    assert corpus_folder(GenerateConfig(model="gpt2", load="full")).name == "own"
+    monkeypatch.setattr(spec_module, "require_quantising", lambda _: None)
+    config = GenerateConfig(load="4bit", out=tmp_path / "own-4bit", device="cpu")
+    folder, manifest, spec = prepare(config)
+    assert spec.load == "4bit" and manifest.identity["model"]["load"] == "4bit"
+    refuse_differences(config, folder, manifest)
+    refuse_differences(replace(config, load=None), folder, manifest)
+    for load in ("8bit", "full"):
+        with pytest.raises(FaithfulError, match=f"made otherwise: load {load} asked for, 4bit in the corpus"):
+            refuse_differences(replace(config, load=load), folder, manifest)
+    _, plain, _ = prepare(GenerateConfig(out=tmp_path / "own", device="cpu"))
+    with pytest.raises(FaithfulError, match="load 4bit asked for, full in the corpus"):
+        refuse_differences(config, folder, plain)
+    assert is_reference(replace(manifest, shards=HELD_OUT), spec)
+    assert not is_reference(replace(manifest, shards=HELD_OUT), replace(spec, load=None))

@@ -6,8 +6,19 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
+from faithful.models.spec import resolve_model
+from faithful.store.corpus import Manifest
 from generation.sampling.engine import EngineSettings
-from generation.writing.identity import check_engine, engine_identity, promise, settings_from
+from generation.writing.identity import (
+    check_engine,
+    engine_identity,
+    model_identity,
+    model_provenance,
+    promise,
+    settings_from,
+    spec_of,
+    tokenizer_identity,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,3 +46,19 @@ def test_the_gpus_of_a_worker_are_recorded_where_there_are_several() -> None:
     assert settings_from(engine_identity(spread)) == spread
     with pytest.raises(FaithfulError, match="tensor_parallel None → 2"):
         check_engine(engine_identity(settings), engine_identity(spread), accept=False)
+
+
+def test_how_weights_are_loaded_is_recorded_where_they_are_quantised() -> None:
+    """Corpora of models as they are keep the identity, and the provenance, that they had before there was another way."""
+    plain = resolve_model("tiny")
+    quantised = replace(plain, load="4bit")
+    assert "load" not in model_identity(plain) and "load" not in model_provenance(plain)
+    assert model_identity(quantised) == model_identity(plain) | {"load": "4bit"}
+    assert "load" not in tokenizer_identity(quantised)
+    for spec in (plain, quantised):
+        manifest = Manifest("x", "own", {"model": model_identity(spec)}, {"model": model_provenance(spec)}, {})
+        assert spec_of(manifest) == replace(spec, source=spec_of(manifest).source)
+    settings = EngineSettings("transformers", "cpu", 1, 8, 24, deterministic=True)
+    assert engine_identity(settings, "4bit")["versions"].keys() - engine_identity(settings)["versions"] == {
+        "bitsandbytes"
+    }

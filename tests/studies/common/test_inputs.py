@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 from faithful.base.errors import FaithfulError
 from faithful.cli import app
 from faithful.hooks.hook import Hook
+from faithful.models import spec as spec_module
 from faithful.models.spec import ModelSpec
 from faithful.store.corpora_of_saes import remember_corpora
+from faithful.store.corpus import read_manifest, write_manifest
 from generation.configs.derive import ShuffleConfig, SubsampleConfig
 from generation.derived.shuffle import shuffle
 from generation.derived.subsample import subsample
@@ -259,3 +261,25 @@ def test_the_hook_of_an_sae_trained_with_sae_lens_on_a_hugging_face_model_is_rea
     plain = write_plain(run / "plain", d_in, 16, **named)
     assert resolved(run, plain, corpora=(run / "corpora" / "own",)).hook == Hook(0, "resid_post")
     assert resolved(run, run / "saes", plain).hook == Hook(1, "resid_pre")
+
+
+def test_text_and_saes_of_the_model_quantised_otherwise_are_said_to_be_another_models(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resolved(run).own == "own" and "loads" not in resolved(run).heading("fakes", 0)
+    folder = run / "corpora" / "own"
+    manifest = read_manifest(folder)
+    manifest.identity["model"]["load"] = manifest.provenance["model"]["load"] = "4bit"
+    write_manifest(folder, manifest)
+    found = resolved(run)
+    assert found.spec.load is None and found.own is None, "the SAEs are of the model as it is"
+    (said,) = found.heading("fakes", 0)["loads"]
+    assert said.startswith("own was sampled from") and "in 4bit, and the model here is full" in said
+    monkeypatch.setattr(spec_module, "require_quantising", lambda _: None)
+    other = resolved(run, load="4bit")
+    assert (other.spec.load, other.own) == ("4bit", "own")
+    assert (
+        other.loads[-1]
+        == f"SAEs were trained on {other.spec.name} in full, and 4bit reads the text: to them another model."
+    )
+    assert other.heading("fakes", 0)["model"]["dtype"] == "float32, 4bit"
