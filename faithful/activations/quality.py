@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from faithful.hooks.hook import Hook
-from faithful.hooks.hook_points import HookPoint, decoder_layers
+from faithful.hooks.hook_points import HookPoint, decoder_layers, forward_as
 from faithful.hooks.padding import length_buckets, pad
 
 Codes = Tensor | tuple[Tensor, Tensor]
@@ -254,7 +254,7 @@ class Splice:
             self._entering = hidden
 
         def keep(hidden: Tensor) -> None:
-            self.activations = hidden[at]
+            self.activations = hidden.to(at.device)[at]
 
         def look(_: Any, __: Any, output: Any) -> None:
             self._tuples = isinstance(output, tuple)
@@ -282,12 +282,14 @@ class Splice:
 
         def put(hidden: Tensor) -> Tensor:
             new = hidden.clone()
-            new[at] = replacement.to(new.dtype)
+            new[at.to(new.device)] = replacement.to(new)
             return new
 
         with ExitStack() as stack:
             if self._skips:
-                self._start_at_the_hook(stack, self._entering if rows is None else self._entering[rows])
+                self._start_at_the_hook(
+                    stack, self._entering if rows is None else self._entering[rows.to(self._entering.device)]
+                )
             stack.callback(self.place.on(put).remove)
             return self._log_p(ids, at, scored)
 
@@ -321,13 +323,10 @@ class Splice:
         def hand_on(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
             return (hidden_states,) if self._tuples else hidden_states
 
-        for layer in self._below:
-            layer.forward = hand_on
-        try:
-            yield
-        finally:
+        with ExitStack() as stack:
             for layer in self._below:
-                del layer.forward
+                stack.enter_context(forward_as(layer, hand_on))
+            yield
 
 
 def _scored_batches(

@@ -1,5 +1,6 @@
 """Where work is handed out to: workers of this machine, or whatever a `with at(place)` around the work says."""
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -125,6 +126,24 @@ def share_of(device: str, workers: int | None, threads: int | None = None, *, in
         FaithfulError: there are fewer GPUs.
     """
     return current_place().share(device, workers, threads, inherits=inherits)
+
+
+def refuse_unsharded(device: str, workers: int | None) -> None:
+    """Refuse to spread a model over the GPUs where there are not several, or other processes shall have some.
+
+    Raises:
+        FaithfulError: another machine's GPUs, fewer than two, several workers; accelerate is not installed.
+    """
+    there = current_place().gpus() if device == "cuda" else 0
+    if not current_place().is_here:
+        raise FaithfulError("--shard-model spreads a model over the GPUs of this machine; leave --executor ray out.")
+    if there < 2:
+        found = "there is one" if there else "this work has none"
+        raise FaithfulError(f"--shard-model spreads a model over several GPUs, and {found}; leave it out.")
+    if (workers or 1) > 1:
+        raise FaithfulError(f"--shard-model gives one process all {there} GPUs; leave --workers out.")
+    if importlib.util.find_spec("accelerate") is None:
+        raise FaithfulError("--shard-model needs accelerate; install it with `pip install 'faithful-sae[sharded]'`.")
 
 
 def refuse_missing_gpus(workers: int | None, each: int = 1) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypedDict, cast
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.records import SEAL, read_record, seal_of
-from faithful.base.shapes import Between, Count, Name, NotNegative, Positive, Sha256, Share
+from faithful.base.shapes import Between, Count, Matches, Name, NotNegative, Positive, Sha256, Share
 
 RECORD = "faithful"
 MEND = "download or train the SAE again"
@@ -25,7 +25,7 @@ class Identity(TypedDict, total=False):
     model: str
     revision: str
     dtype: str
-    load: Literal["8bit", "4bit"]
+    load: Annotated[str, Matches("[48]bit", "8bit or 4bit")]
     bos_id: Count
     hook: str
     corpus: str

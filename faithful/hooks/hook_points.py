@@ -1,7 +1,7 @@
 """Places in a causal LM: modules whose input or output is read or replaced, and what passes there on a few tokens."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,19 @@ class HookPoint:
             activation = activation - activation.mean(-1, keepdim=True)
         new = change(activation)
         return new if new is None or self.factor == 1 else new / self.factor
+
+
+@contextlib.contextmanager
+def forward_as(module: Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let a module compute something else meanwhile; what accelerate put in its place before comes back."""
+    before = vars(module).get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if before is not None:
+            module.forward = before
 
 
 @dataclass
@@ -164,13 +177,14 @@ def _watched(model: Any, layers: ModuleList, number: int) -> tuple[dict[str, Any
     counts: dict[str, int] = {}
     layer = layers[number]
     is_last = number + 1 == len(layers)
+    device = next(model.parameters()).device
 
     def enter(_: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        seen["before"] = _copy(args[0] if args else kwargs.get("hidden_states"))
+        seen["before"] = _copy(args[0] if args else kwargs.get("hidden_states"), device)
 
     def give(name: str) -> Callable[..., None]:
         def keep(_: Module, __: Any, output: Any) -> None:
-            tensor = _copy(output[0] if isinstance(output, tuple | list) and output else output)
+            tensor = _copy(output[0] if isinstance(output, tuple | list) and output else output, device)
             counts[name] = counts.get(name, 0) + 1
             if name == "":
                 seen["after"] = tensor
@@ -180,10 +194,9 @@ def _watched(model: Any, layers: ModuleList, number: int) -> tuple[dict[str, Any
         return keep
 
     def follow(_: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        seen["following"] = _copy(args[0] if args else kwargs.get("hidden_states"))
+        seen["following"] = _copy(args[0] if args else kwargs.get("hidden_states"), device)
         raise Reached
 
-    device = next(model.parameters()).device
     vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
     ids = torch.arange(1, FEW_TOKENS + 1, device=device)[None] * max(1, vocabulary // (FEW_TOKENS + 1))
     with contextlib.ExitStack() as stack:
@@ -205,5 +218,6 @@ def _watched(model: Any, layers: ModuleList, number: int) -> tuple[dict[str, Any
     return seen, outputs, counts
 
 
-def _copy(value: Any) -> Tensor | None:
-    return value.detach().clone() if isinstance(value, Tensor) else None
+def _copy(value: Any, device: torch.device) -> Tensor | None:
+    """A copy on the model's first device: a layer of a model that is spread over several may have another."""
+    return value.detach().to(device, copy=True) if isinstance(value, Tensor) else None

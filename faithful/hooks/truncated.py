@@ -9,7 +9,7 @@ from torch.nn.functional import gelu, pad
 
 from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
-from faithful.hooks.hook_points import Reached
+from faithful.hooks.hook_points import Reached, forward_as
 
 STREAMS = ("altup_num_inputs", "hc_mult", "hc_count")
 
@@ -27,7 +27,7 @@ class TruncatedModel:
 
     Attributes:
         d_in: width of the activation.
-        device, dtype: of the model.
+        device, dtype: of the model; of one that is spread over several GPUs, the first, where activations go.
         path: module and side of the hook, for provenance.
 
     Raises:
@@ -86,8 +86,7 @@ class TruncatedModel:
         with contextlib.ExitStack() as stack:
             stack.callback(self.place.on(stop).remove)
             for module in self._gelus:
-                module.forward = _gelu
-                stack.callback(delattr, module, "forward")
+                stack.enter_context(forward_as(module, _gelu))
             with contextlib.suppress(Reached):
                 self.base(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         if not taken:
@@ -100,7 +99,7 @@ class TruncatedModel:
                 f" {list(input_ids.shape)} tokens (several residual streams, or another layout); SAEs cannot be trained on"
                 " or studied with this model."
             )
-        return hidden
+        return hidden.to(self.device)
 
     def forward_bytes(self, rows: int, context: int) -> int:
         """About how many bytes a forward pass of `rows` contexts needs at its peak."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from faithful.base.devices import default_device
+from faithful.base.errors import FaithfulError
 from faithful.models.causality import refuse_future, refuse_other_tasks
 from faithful.models.checkpoint import load_checkpoint, refuse_adapter
 from faithful.models.files import load_config
@@ -10,17 +11,21 @@ from faithful.models.presets import Shape
 from faithful.models.shape import read_shape
 from faithful.models.spec import ModelSpec, check_unchanged, require_quantising
 
+SHARDED = "balanced"
+"""The `device_map` of a model that is spread: about as much on each GPU."""
+
 
 def load_model(spec: ModelSpec, device: str | None = None) -> Any:
     """The causal LM in evaluation mode on `device` (by default the GPU where there is one), in `spec.dtype`.
 
     Attention runs through SDPA, but eagerly where the config caps attention logits, which SDPA would ignore, and in
     families without SDPA. Every weight is used, and no earlier logit depends on a later token: both are checked here.
-    With `spec.load` the linear layers but the output are quantised while they are read (`quantising`).
+    With `spec.load` the linear layers but the output are quantised while they are read (`quantising`); with `spec.sharded`
+    the layers are spread over the GPUs that torch sees, what enters the model and its logits being on the first.
 
     Raises:
         FaithfulError: the weights are missing, incomplete, more than the model uses or unreachable; an adapter; a model
-            that is not causal; what quantises is not installed.
+            that is not causal; what quantises is not installed; layers that the GPUs together have no room for.
     """
     import torch
 
@@ -33,11 +38,28 @@ def load_model(spec: ModelSpec, device: str | None = None) -> Any:
         spec.hub_revision(),
         dtype=getattr(torch, spec.dtype),
         attn_implementation=_attention(config),
-        **(quantising(spec.load, spec.dtype, device) if spec.load else {}),
+        **(quantising(spec.load, spec.dtype, device) if spec.load else {})
+        | ({"device_map": SHARDED} if spec.sharded else {}),
     )
-    model = (model if spec.load else model.to(device)).eval()
+    if spec.sharded:
+        refuse_offloaded(model, spec.name)
+    model = (model if spec.load or spec.sharded else model.to(device)).eval()
     refuse_future(model, spec.source, min(spec.vocab_size, spec.mapped))
     return model
+
+
+def refuse_offloaded(model: Any, name: str) -> None:
+    """Refuse a model of which accelerate left layers outside the GPUs, where every pass would fetch them anew.
+
+    Raises:
+        FaithfulError: there are such layers.
+    """
+    outside = sum(place in ("cpu", "disk") for place in model.hf_device_map.values())
+    if outside:
+        raise FaithfulError(
+            f"The GPUs together have no room for {name}: {outside} of its {len(model.hf_device_map)} parts would lie outside"
+            " them; use --dtype bfloat16, --load 8bit or 4bit, or more GPUs."
+        )
 
 
 def quantising(load: str, dtype: str, device: str) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class ModelSpec:
         holes: runs [first, end) of ids below `mapped` that the tokenizer has no string for; most have none.
         load: `8bit` or `4bit` where the weights are quantised as they are loaded, which makes it another model; None as they
             are.
+        sharded: whether its layers are spread over all GPUs that torch sees: how it runs, not what it is, and never recorded.
     """
 
     name: str
@@ -71,6 +72,7 @@ class ModelSpec:
     family: str
     holes: tuple[tuple[int, int], ...] = ()
     load: str | None = None
+    sharded: bool = False
 
     @property
     def precision(self) -> str:

@@ -27,6 +27,7 @@ class Pair:
 
 Interval = Annotated[list[float], Pair()]
 Seed = Annotated[int, Between(0)]
+Load = Annotated[str, Matches("[48]bit", "8bit or 4bit")]
 Option = str | list[str] | None
 
 
@@ -44,7 +45,7 @@ class ModelPart(TypedDict, total=False):
     mapped: Count
     positions: Count
     holes: list[list[Count]]
-    load: Literal["8bit", "4bit"] | None
+    load: Load
     tokenizer_sha256: str
     generation_config: dict[str, Any]
     licence: str | None
@@ -319,7 +320,7 @@ class Certificate(TypedDict, total=False):
     as_declared: bool
     seed: Seed
     dtype: str
-    load: str
+    load: Load
     pit_edges: list[float]
     pit_counts: list[Count]
     against_drawn: dict[str, float | Interval]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock, locked_together, write_text
@@ -38,13 +38,15 @@ FIGURES = (
 
 
 class ModelFacts(TypedDict):
-    """What is known of a model; `hub` is its Hub id, None for a local one."""
+    """What is known of a model; `hub` is its Hub id, None for a local one; `loads` are its corpora that were sampled with its
+    weights loaded as `ModelSpec.load` says (`full` for None), by name."""
 
     name: str
     hub: str | None
     revision: str
     licence: str | None
     family: str
+    loads: NotRequired[dict[str, str]]
 
 
 def model_facts(cells: Sequence[TrainedSae], corpora: dict[str, Manifest]) -> ModelFacts:
@@ -54,9 +56,12 @@ def model_facts(cells: Sequence[TrainedSae], corpora: dict[str, Manifest]) -> Mo
         raise FaithfulError(f"The SAEs are of several models ({', '.join(names)}); publish each model's by themselves.")
     name = names[0]
     known: ModelPart = {}
-    for manifest in corpora.values():
+    loads = {}
+    for corpus, manifest in corpora.items():
         if manifest.provenance.get("model", {}).get("name") == name:
             known = manifest.provenance["model"]
+            if manifest.kind == "own":
+                loads[corpus] = known.get("load") or "full"
     preset = find_preset(name)
     source = str(known.get("source") or (preset.source if preset else name))
     revision = str(next((cell.identity["revision"] for cell in cells if cell.identity.get("revision")), ""))
@@ -67,6 +72,7 @@ def model_facts(cells: Sequence[TrainedSae], corpora: dict[str, Manifest]) -> Mo
         "revision": revision,
         "licence": known.get("licence") or (preset.licence if preset else None),
         "family": known.get("family") or (preset.family if preset else ""),
+        "loads": loads,
     }
 
 
@@ -132,6 +138,9 @@ def render_saes(
 
     shared, trained = _shared(cells), trained_by(cells, model)
     hooks = list(dict.fromkeys(str(cell.metadata.get("hook_name")) for cell in cells))
+    corpora = list(dict.fromkeys(cell.corpus for cell in cells))
+    load = shared.get("load") or "full"
+    others = [f"{one} ({how})" for one, how in model.get("loads", {}).items() if one in corpora and how != load]
     return render_template(
         "saes.md.jinja",
         title=title,
@@ -139,7 +148,8 @@ def render_saes(
         kind=kinds_of(cells),
         model=model["name"],
         hooks=", ".join(f"`{hook}`" for hook in hooks),
-        corpora=list(dict.fromkeys(cell.corpus for cell in cells)),
+        corpora=corpora,
+        load=shared.get("load"),
         seeds=len({cell.identity.get("init_seed") for cell in cells}),
         repo=name,
         load_saelens=f'SAE.load_from_disk("{there}")' if where else f"SAE.from_pretrained({on_hub})",
@@ -152,6 +162,7 @@ def render_saes(
         settings=[
             ("model", model["name"]),
             *((label, _value(shared[key])) for key, label in SETTINGS if key in shared),
+            *([("text of another model, of this one loaded otherwise", ", ".join(others))] if others else []),
             *((f"variant {name}", in_words(values)) for name, values in _variants(cells) if name != DEFAULT),
         ],
         command=trained and folded(trained),

@@ -27,6 +27,8 @@ from faithful.training.evaluate import Evaluation
 from faithful.training.identity import in_words
 from faithful.training.watch import Watched
 
+ABSENT = {"load": "full"}
+"""What an identity means that lacks a key."""
 NOT_TRAINED = "the training left no trace, so no SAE was written"
 
 
@@ -92,7 +94,7 @@ def finished(cell: Cell) -> bool:
     if not trained:
         raise FaithfulError(f"{cell.folder} holds an SAE that `faithful train` did not write; choose another --out.")
     changed = [
-        f"{name.replace('_', ' ')} {_said(wished.get(name))} asked for, {_said(trained.get(name))} there"
+        f"{name.replace('_', ' ')} {_said(name, wished)} asked for, {_said(name, trained)} there"
         for name in dict.fromkeys([*wished, *trained])
         if wished.get(name) != trained.get(name) and name != "prefix_sha256"
     ]
@@ -103,7 +105,8 @@ def finished(cell: Cell) -> bool:
     return (cell.folder / WEIGHTS).exists()
 
 
-def _said(value: object) -> str:
+def _said(name: str, identity: Mapping[str, object]) -> str:
+    value = identity.get(name, ABSENT.get(name))
     return in_words(value) if isinstance(value, dict) else str(value)
 
 

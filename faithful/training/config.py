@@ -75,6 +75,8 @@ class TrainConfig:
 
     A model that is quantised is another one: its SAEs, and their card, say so.
     """
+    shard_model: bool = field(default=False, kw_only=True)
+    """Spread the model's layers over all GPUs of this machine, for one that does not fit on one; in one process."""
     device: str | None = None
     """cpu or cuda; default: what the machine has."""
     eval_tokens: Count | None = None

@@ -1,6 +1,7 @@
 """What a wish to train comes down to: model, hook, corpora, grid of cells and budget, checked before work starts."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,7 @@ def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec
         load = config.load or recorded.get("load")
     else:
         load = config.load
-    spec = with_load(spec, load)
+    spec = replace(with_load(spec, load), sharded=config.shard_model)
     for corpus in corpora:
         made_for = corpus.manifest.identity["model"]
         if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:

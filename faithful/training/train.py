@@ -14,7 +14,7 @@ from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import Part
 from faithful.executor.jobs import in_turn, run_jobs
 from faithful.executor.protocol import Share
-from faithful.executor.where import current_place, share_of
+from faithful.executor.where import current_place, refuse_unsharded, share_of
 from faithful.formats.files import CONFIG
 from faithful.models.load import load_model
 from faithful.store.corpora_of_saes import loaded_otherwise, remember_corpora
@@ -87,6 +87,8 @@ def train(
     where = current_place()
     device = where.check_device(config.device)
     require_logger(config.log)
+    if config.shard_model:
+        refuse_unsharded(device, config.workers)
     if part:
         refuse_local_locks(config.out)
     readings = Readings(config.out)

@@ -12,6 +12,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock, log_work
 from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
+from faithful.executor.where import refuse_unsharded
 from faithful.models.load import load_model
 from faithful.models.spec import check_dtype, with_load
 from faithful.store.corpus import Corpus, Manifest, read_manifest, write_manifest
@@ -51,6 +52,8 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     """
     check_stated(config)
     device = check_device(config.device)
+    if config.shard_model:
+        refuse_unsharded(device, None)
     corpus = Corpus(config.folder)
     manifest = corpus.manifest
     if config.split not in manifest.shards:
@@ -71,7 +74,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     spec = spec_of(manifest)
     if config.dtype:
         spec = replace(spec, dtype=check_dtype(config.dtype))
-    spec = with_load(spec, config.load)
+    spec = replace(with_load(spec, config.load), sharded=config.shard_model)
     limit = None if config.everything else config.tokens or DEFAULT_TOKENS[device]
     part = choose_part(corpus, config.split, limit, report)
     model = model if model is not None else load_model(spec, device)

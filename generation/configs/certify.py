@@ -37,6 +37,8 @@ class CertifyConfig:
     """Type of the scoring pass; default: the corpus'."""
     load: str | None = field(default=None, kw_only=True)
     """full, 8bit or 4bit: the model that scores; default: as the corpus was sampled."""
+    shard_model: bool = field(default=False, kw_only=True)
+    """Spread the model's layers over all GPUs of this machine, for one that does not fit on one; in one process."""
     seed: Annotated[int, BY_CODE_ALONE] = 0
     """Of the randomised transform and the bootstrap."""
 

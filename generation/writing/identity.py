@@ -50,7 +50,7 @@ def tokenizer_identity(spec: ModelSpec) -> ModelPart:
 def model_provenance(spec: ModelSpec) -> ModelPart:
     """What is known of the model beyond its identity. A preset's own path is left out: it differs between machines."""
     part = cast(ModelPart, asdict(spec) | {"source": spec.asked})
-    del part["eos_ids"], part["holes"]
+    del part["eos_ids"], part["holes"], part["sharded"]  # type: ignore[typeddict-item]
     if not spec.load:
         del part["load"]  # as models were recorded before any was quantised
     return part
@@ -145,7 +145,7 @@ def spec_of(manifest: Manifest) -> ModelSpec:
     values["source"] = preset.source if preset else values["source"]
     values["eos_ids"] = tuple(values["eos_ids"])
     values["holes"] = tuple((first, end) for first, end in values.get("holes", ()))
-    values["load"] = values.get("load")
+    values["load"], values["sharded"] = values.get("load"), False
     return ModelSpec(**{field.name: values[field.name] for field in fields(ModelSpec)})
 
 

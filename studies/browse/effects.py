@@ -97,5 +97,8 @@ def _final_norm(model: Any, head: Module | None) -> Module | None:
 
 def _same(one: Any, other: Any) -> bool:
     return (
-        isinstance(one, Tensor) and isinstance(other, Tensor) and one.shape == other.shape and torch.equal(one, other)
+        isinstance(one, Tensor)
+        and isinstance(other, Tensor)
+        and one.shape == other.shape
+        and torch.equal(one, other.to(one.device))
     )

@@ -42,6 +42,8 @@ class StudyConfig(SaesConfig):
     """Type the model runs in."""
     load: str | None = field(default=None, kw_only=True)
     """full, 8bit or 4bit: the model that reads the text; default: as the SAEs were trained."""
+    shard_model: bool = field(default=False, kw_only=True)
+    """Spread the model's layers over all GPUs of this machine, for one that does not fit on one; in one process."""
     seed: int = 0
     """Of every random choice of the study."""
     workers: int | None = None

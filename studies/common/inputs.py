@@ -9,7 +9,7 @@ from typing import Any
 from faithful.base.devices import check_device
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import check_stated
-from faithful.executor.where import share_of
+from faithful.executor.where import refuse_unsharded, share_of
 from faithful.hooks.hook import KINDS, MODULE, Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.load import load_model, shape_of
@@ -147,10 +147,12 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     if config.workers is not None and config.workers < 1:
         raise FaithfulError("--workers is at least 1.")
     share_of(device, config.workers)
+    if config.shard_model:
+        refuse_unsharded(device, config.workers)
     config = _without_runs(config)
     saes = find_saes(config.saes)
     corpora, missing = _corpora(config, saes)
-    spec = _model(config, saes, corpora, device)
+    spec = replace(_model(config, saes, corpora, device), sharded=config.shard_model)
     for corpus in corpora.values():
         made_for = corpus.manifest.identity["model"]
         if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:

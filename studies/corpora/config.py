@@ -40,6 +40,8 @@ class CorporaConfig:
     """Type of the scoring pass; default: the model's on this device."""
     load: str | None = field(default=None, kw_only=True)
     """full, 8bit or 4bit: the model that scores; default: as the own corpus was sampled."""
+    shard_model: bool = field(default=False, kw_only=True)
+    """Spread the model's layers over all GPUs of this machine, for one that does not fit on one; in one process."""
     seed: int = 0
     """Of the bootstraps and the randomised transform."""
 

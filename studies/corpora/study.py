@@ -16,6 +16,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent, within
 from faithful.base.quantities import check_stated
+from faithful.executor.where import refuse_unsharded
 from faithful.models.spec import ModelSpec, resolve_model, with_load
 from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import bos_of
@@ -58,6 +59,8 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> Done:
     """
     check_stated(config)
     device = check_device(config.device)
+    if config.shard_model:
+        refuse_unsharded(device, None)
     if config.seed < 0:
         raise FaithfulError("--seed must not be negative.")
     config = replace(config, folders=tuple(one for folder in config.folders for one in corpora_in(folder)))
@@ -117,7 +120,7 @@ def _model(config: CorporaConfig, corpora: list[Corpus], device: str) -> ModelSp
         own = [corpus for corpus in corpora if corpus.manifest.kind == "own"]
         spec = spec_of((own or corpora)[0].manifest)
         spec = replace(spec, dtype=config.dtype) if config.dtype else spec
-    spec = with_load(spec, config.load)
+    spec = replace(with_load(spec, config.load), sharded=config.shard_model)
     for corpus in corpora:
         model = corpus.manifest.identity["model"]
         if model["tokenizer_sha256"] != spec.tokenizer_sha256:

@@ -44,7 +44,7 @@ COMMANDS: dict[str, list[Any]] = {
         GenerateConfig("pythia-2.8b", 30_000, 0 or None, OUT, "x", 7, 0.7, 0.9, 5, 0.01, 1.1, 64, "streams", True, True),
         GenerateConfig(
             revision="main", dtype="bfloat16", bos=0, engine="vllm", device="cuda", threads=2, batch=3, shard_rows=4,
-            deterministic=False, tensor_parallel=2, workers=5, accept_engine_change=True, certify_tokens=0,
+            deterministic=False, tensor_parallel=2, load="4bit", workers=5, accept_engine_change=True, certify_tokens=0,
         ),
         GenerateConfig(mask_unmapped=False, deterministic=True, certify_tokens=1000, held_out=5, top_k=-1),
     ],
@@ -72,6 +72,7 @@ COMMANDS: dict[str, list[Any]] = {
     "generation.derived.subsample.subsample": [SubsampleConfig(A, tokens=5), SubsampleConfig(A, 5, B, 3, OUT, 5)],
     "generation.certificate.certify.certify": [
         CertifyConfig(A),
+        CertifyConfig(A, load="8bit", shard_model=True),
         CertifyConfig(A, "test", 5000, True, 0.5, 0.9, 4, 0.1, 1.2, "cpu", "float32"),
     ],
     "generation.cards.describe.statistics_of": [StatsConfig(A), StatsConfig(Path("-x"))],
@@ -83,11 +84,12 @@ COMMANDS: dict[str, list[Any]] = {
             7, True, "bfloat16", "cuda", 8, 500, 2, 3, True, 0.5, "wandb", ("topk", "other"),
             ("other.a=1,2", "other.b=c d"),
         ),
-        TrainConfig((B,), OUT, epochs=1.5),
+        TrainConfig((B,), OUT, epochs=1.5, load="full", shard_model=True),
         TrainConfig((Path("-x"), B), Path("-y"), "-m", settings=("-p.q=-1",)),
     ],
     "studies.corpora.study.study_corpora": [
         CorporaConfig((A,), OUT),
+        CorporaConfig((A,), OUT, load="8bit", shard_model=True),
         CorporaConfig((A, B), OUT, "tiny", A, 5000, 600, (0.7, 1.0), (0.9,), "cpu", "float32", 3),
     ],
     "studies.absorption.study.study_absorption": [
@@ -106,7 +108,7 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.seeds.study.study_seeds": [
         SeedsConfig(("-x", "b"), Path("-y"), (Path("-c"),), "-m", own="-o"),
-        SeedsConfig(("some/one",), OUT),
+        SeedsConfig(("some/one",), OUT, load="4bit", shard_model=True),
         SeedsConfig(
             ("some/one", "b b/c"), OUT, (A, B), "tiny", "own", 5000, 64, "packed", "cpu", "float32", 3, 2, 4,
             gaussian_seeds=0, gaussian_steps=7, examples=0,

@@ -8,7 +8,7 @@ import torch
 from faithful.base.errors import FaithfulError
 from faithful.executor.local import LocalExecutor
 from faithful.executor.protocol import Share
-from faithful.executor.where import Here, at, current_place, refuse_missing_gpus, share_of
+from faithful.executor.where import Here, at, current_place, refuse_missing_gpus, refuse_unsharded, share_of
 
 
 class Far(Here):
@@ -51,3 +51,20 @@ def test_workers_times_their_gpus_must_fit() -> None:
             refuse_missing_gpus(4, each=2)
         with pytest.raises(FaithfulError, match=r"--workers 1 with --tensor-parallel 8 .*most --tensor-parallel 6"):
             refuse_missing_gpus(None, each=8)
+
+
+def test_a_model_is_spread_over_several_gpus_of_this_machine_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for device, gpus, said in (("cpu", 8, "this work has none"), ("cuda", 0, "has none"), ("cuda", 1, "there is one")):
+        monkeypatch.setattr(Here, "gpus", lambda _, each=1, there=gpus: there)
+        with pytest.raises(
+            FaithfulError, match=f"^--shard-model spreads a model over several GPUs, and .*{said}; leave it out"
+        ):
+            refuse_unsharded(device, None)
+    monkeypatch.setattr(Here, "gpus", lambda _, each=1: 2)
+    with pytest.raises(FaithfulError, match=r"gives one process all 2 GPUs; leave --workers out\."):
+        refuse_unsharded("cuda", 2)
+    refuse_unsharded("cuda", None)
+    refuse_unsharded("cuda", 1)
+    monkeypatch.setattr(Here, "is_here", False)
+    with pytest.raises(FaithfulError, match="GPUs of this machine; leave --executor ray out"):
+        refuse_unsharded("cuda", None)

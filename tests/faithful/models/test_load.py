@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from faithful.activations.quality import Splice
+from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models import load
@@ -111,3 +114,58 @@ def test_a_quantised_model_is_causal_and_a_row_the_same_in_any_batch(how: str) -
     assert away > 0.01, "another model"
     read = TruncatedModel(model, Hook(2, "mlp_out"))
     assert read(ids).dtype == torch.float32 and read.dtype == torch.float32
+
+
+@pytest.fixture
+def spread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[ModelSpec], Any]:
+    """Loads a model spread by accelerate as `--shard-model` spreads it, over what a CPU has: memory and disk."""
+    plain = load.load_checkpoint
+
+    def over(spec: ModelSpec) -> Any:
+        layers = range(shape_of(spec).layers)
+        places = {f"transformer.h.{number}": "disk" if number % 2 else "cpu" for number in layers}
+        ends = ("transformer.wte", "transformer.wpe", "transformer.ln_f", "lm_head")
+        monkeypatch.setattr(load, "SHARDED", dict.fromkeys(ends, "cpu") | places)
+        monkeypatch.setattr(load, "refuse_offloaded", lambda *_: None)
+        monkeypatch.setattr(
+            load, "load_checkpoint", lambda *given, **told: plain(*given, **told, offload_folder=str(tmp_path))
+        )
+        return load_model(replace(spec, sharded=True), "cpu")
+
+    return over
+
+
+def test_a_spread_model_gives_the_same_activations_to_the_bit(spread: Callable[[ModelSpec], Any]) -> None:
+    spec = resolve_model("tiny")
+    whole, model = load_model(spec, "cpu"), spread(spec)
+    assert {"meta", "cpu"} == {parameter.device.type for parameter in model.parameters()}, "it is spread"
+    ids = torch.randint(4, spec.vocab_size, (3, 40), generator=torch.Generator().manual_seed(0))
+    at = torch.zeros(3, 40, dtype=torch.bool)
+    at[:, 1:-1] = True
+    for kind in ("resid_pre", "resid_post", "attn_out", "mlp_out"):
+        hook = Hook(3, kind)
+        mine, theirs = TruncatedModel(model, hook), TruncatedModel(whole, hook)
+        for _ in range(2):  # a pass leaves the model as it was
+            assert torch.equal(mine(ids), theirs(ids)) and mine.path == theirs.path
+        spliced, plain = Splice(model, hook), Splice(whole, hook)
+        assert torch.equal(spliced.clean(ids, at), plain.clean(ids, at))
+        assert torch.equal(spliced.activations, plain.activations)
+        zeros = torch.zeros_like(plain.activations)
+        for _ in range(2):
+            assert torch.equal(spliced.replaced(ids, at, zeros), plain.replaced(ids, at, zeros))
+    with torch.inference_mode():
+        assert torch.equal(model(ids).logits, whole(ids).logits)
+
+
+def test_what_is_told_of_a_spread_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "refuse_offloaded", lambda *_: None)
+    spec = replace(resolve_model("tiny"), sharded=True)
+    assert _told(monkeypatch, spec, "cuda")["device_map"] == "balanced"
+    told = _told(monkeypatch, replace(spec, load="8bit"), "cuda")
+    assert told["device_map"] == "balanced" and told["quantization_config"].load_in_8bit
+
+
+def test_a_model_that_the_gpus_have_no_room_for_is_refused() -> None:
+    load.refuse_offloaded(SimpleNamespace(hf_device_map={"h.0": 0, "h.1": 1}), "big")
+    with pytest.raises(FaithfulError, match=r"no room for big: 1 of its 2 parts would lie outside them; use --dtype"):
+        load.refuse_offloaded(SimpleNamespace(hf_device_map={"h.0": 0, "h.1": "cpu"}), "big")

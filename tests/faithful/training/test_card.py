@@ -1,5 +1,6 @@
 """The card beside a grid of SAEs: figures by corpus, snippets that run, what people wrote is kept."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import torch
 
 import faithful
 from faithful.models.spec import ModelSpec
-from faithful.training.card import write_saes_card
+from faithful.store.corpus import read_manifest, write_manifest
+from faithful.store.saes import corpora_beside, read_grid
+from faithful.training.card import model_facts, render_saes, write_saes_card
 from faithful.training.config import TrainConfig
 from faithful.training.train import train
 from generation.sampling.distribution import Sampling
@@ -61,3 +64,21 @@ def test_what_people_wrote_is_kept(saes: Path) -> None:
     again = write_saes_card(saes).read_text(encoding="utf-8")
     assert "licence_note: ask me" in again and again.rstrip().endswith("My own words.")
     assert again.count("## How to load the SAEs") == 1
+
+
+def test_it_says_which_corpus_is_of_the_model_loaded_otherwise(
+    saes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(saes.parent, tmp_path / "grid")
+    before = write_saes_card(copy / "saes").read_text(encoding="utf-8")
+    manifest = read_manifest(copy / "corpora" / "own")
+    manifest.provenance["model"]["load"] = "4bit"
+    write_manifest(copy / "corpora" / "own", manifest)
+    text = write_saes_card(copy / "saes").read_text(encoding="utf-8")
+    assert "loaded otherwise | own (4bit)" in text and "loaded otherwise" not in before
+    cells = read_grid(copy / "saes")
+    for cell in cells:
+        cell.identity["load"] = "4bit"
+    quantised = render_saes("x", cells, model_facts(cells, corpora_beside(copy / "saes")), "SAEs")
+    assert "quantised to 4bit at" in quantised and "| model quantised to | `4bit` |" in quantised
+    assert "loaded otherwise | cool (full)" in quantised and "--load 4bit" in quantised

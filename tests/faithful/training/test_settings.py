@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from faithful.base.errors import FaithfulError
+from faithful.models import spec as spec_module
 from faithful.models.spec import ModelSpec, resolve_model
-from faithful.store.corpora_of_saes import bos_of
-from faithful.store.corpus import read_manifest, write_manifest
+from faithful.store.corpora_of_saes import bos_of, loaded_otherwise
+from faithful.store.corpus import Corpus, read_manifest, write_manifest
 from faithful.training.settings import settle
 from faithful.training.train import train
 from generation.sampling.distribution import Sampling
@@ -123,3 +124,29 @@ def edit_provenance(folder: Path, **values: Any) -> None:
     """Set keys of a corpus' provenance, which no hash guards."""
     manifest = read_manifest(folder)
     write_manifest(folder, replace(manifest, provenance=manifest.provenance | values))
+
+
+def test_the_model_is_loaded_as_its_own_corpus_was_sampled_unless_it_is_said(
+    corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spec_module, "require_quantising", lambda _: None)
+    made = {"own": shutil.copytree(corpora["own"], tmp_path / "own")}
+    assert settle(configured(made, tmp_path / "saes"), "cpu")[0].model.load is None
+    manifest = read_manifest(made["own"])
+    manifest.identity["model"]["load"] = manifest.provenance["model"]["load"] = "4bit"
+    write_manifest(made["own"], manifest)
+    model = settle(configured(made, tmp_path / "saes"), "cpu")[0].model
+    assert model.load == "4bit" and loaded_otherwise(Corpus(made["own"]), model) is None
+    for stated, load in (("full", None), ("8bit", "8bit")):
+        model = settle(configured(made, tmp_path / "saes", load=stated), "cpu")[0].model
+        assert model.load == load
+        said = loaded_otherwise(Corpus(made["own"]), model) or ""
+        assert said.startswith("own was sampled from") and f"in 4bit, and the model here is {stated}:" in said
+
+
+def test_a_model_is_spread_as_asked_for_and_before_anything_is_read(corpora: dict[str, Path], tmp_path: Path) -> None:
+    config = configured(corpora, tmp_path / "saes", shard_model=True)
+    assert settle(config, "cpu")[0].model.sharded
+    with pytest.raises(FaithfulError, match="--shard-model spreads a model over several GPUs, and this work has none"):
+        train(config)
+    assert not (tmp_path / "saes").exists()

@@ -201,3 +201,16 @@ def test_how_many_samples_a_second_tokenisation_would_change(copy: Path, rate: f
     write_manifest(copy, manifest)
     write_card(copy)
     assert said in parts(copy)[1]
+
+
+def test_a_card_says_that_the_model_was_quantised(copy: Path) -> None:
+    plain = change_model(copy)
+    assert "quantised" not in plain and made_by(read_manifest(copy)).load is None
+    manifest = read_manifest(copy)
+    manifest.identity["model"]["load"] = "8bit"
+    write_manifest(copy, manifest)
+    body = change_model(copy, load="8bit")
+    assert "sampled with its weights quantised to 8bit (bitsandbytes)" in body
+    assert "| weights | quantised to 8bit by bitsandbytes (`--load 8bit`) |" in body and "--load 8bit" in folded(
+        made_by(manifest)
+    )

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from faithful.base.errors import FaithfulError
+from faithful.models import spec as spec_module
+from faithful.models.load import load_model
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus, read_manifest, write_manifest
 from generation.cards.describe import statistics_of
 from generation.certificate.certify import certify
 from generation.certificate.conclude import NO_CERTIFICATE
 from generation.configs.certify import CertifyConfig
+from generation.writing.identity import spec_of
 from tests.documented import undocumented
 from tests.own import write_external
 
@@ -131,3 +134,22 @@ def test_what_is_made_of_texts_of_samples_is_not_condemned(own: Path, family_mod
     write_manifest(folder, manifest)
     result = certify(CertifyConfig(folder, everything=True, device="cpu"))
     assert result["verdict"] == "text re-tokenised: not decidable" and "texts of texts" in result["reason"]
+
+
+def test_another_way_to_load_the_model_scores_and_is_not_stored(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = certify(CertifyConfig(own, tokens=1000, device="cpu"))
+    assert plain["stored"] and "load" not in plain
+    for load in ("8bit", "nobits"):
+        with pytest.raises(
+            FaithfulError, match="bitsandbytes" if load == "8bit" else "'nobits' is no way to load a model"
+        ):
+            monkeypatch.setattr(spec_module.importlib.util, "find_spec", lambda _: None)
+            certify(CertifyConfig(own, tokens=1000, device="cpu", load=load))
+    monkeypatch.setattr(spec_module, "require_quantising", lambda _: None)
+    other = certify(
+        CertifyConfig(own, tokens=1000, device="cpu", load="8bit"), model=load_model(spec_of(read_manifest(own)), "cpu")
+    )
+    assert other["load"] == "8bit" and "stored" not in other
+    assert "load" not in read_manifest(own).certificate
+    with pytest.raises(FaithfulError, match="--shard-model"):
+        certify(CertifyConfig(own, device="cpu", shard_model=True))

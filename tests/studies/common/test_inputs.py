@@ -266,6 +266,8 @@ def test_the_hook_of_an_sae_trained_with_sae_lens_on_a_hugging_face_model_is_rea
 def test_text_and_saes_of_the_model_quantised_otherwise_are_said_to_be_another_models(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with pytest.raises(FaithfulError, match="--shard-model spreads a model over several GPUs"):
+        resolved(run, shard_model=True)
     assert resolved(run).own == "own" and "loads" not in resolved(run).heading("fakes", 0)
     folder = run / "corpora" / "own"
     manifest = read_manifest(folder)
