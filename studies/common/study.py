@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 DEFAULTS = "delete it to begin with the defaults"
-WORKERS = "workers"
-"""The field that decides how a study works, and no figure: it is not kept."""
+HOW = {"workers", "shard_model"}
+"""Fields that decide how a study works, and no figure: they are not kept."""
 
 
 def _nothing(summary: Mapping[str, Any]) -> list[Any]:
@@ -130,7 +130,7 @@ class Study:
         before = _figures(config.out)
         done = function(config, report)
         with folder_lock(config.out):
-            told = {one.name: _plain(getattr(config, one.name)) for one in fields(config) if one.name != WORKERS}
+            told = {one.name: _plain(getattr(config, one.name)) for one in fields(config) if one.name not in HOW}
             write_record(config.out / SETTINGS, told)
             for path, drawn in _figures(config.out).items():
                 if before.get(path) == drawn:
@@ -175,7 +175,7 @@ class Study:
             recorded = {}
         kept = {}
         for setting in fields(self.config):
-            if setting.name in {"out", WORKERS, *stated} or setting.name not in recorded or setting.default is MISSING:
+            if setting.name in {"out", *HOW, *stated} or setting.name not in recorded or setting.default is MISSING:
                 continue
             fit(recorded[setting.name], hints[setting.name], str(out / SETTINGS), DEFAULTS, setting.name)
             value = _restored(hints[setting.name], recorded[setting.name])

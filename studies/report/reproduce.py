@@ -12,6 +12,7 @@ from faithful.options.line import command_line, folded
 from generation.cards.made_by import made_by
 from generation.configs.derive import MixConfig
 from studies.catalog import KNOWN
+from studies.common.study import HOW
 from studies.common.tables import Table
 from studies.corpora.config import CorporaConfig
 from studies.report.config import ReportConfig, RunConfig
@@ -19,7 +20,7 @@ from studies.report.found import CorpusFound, RunFound, StudyFound
 from studies.report.parts import model_line, words
 
 INSIDE = ("corpora", "saes")
-NO_SIZES = {"saes", "out", "folders", "corpora", "model", "own", "device", "dtype", "seed", "workers"}
+NO_SIZES = {"saes", "out", "folders", "corpora", "model", "own", "device", "dtype", "load", "seed", *HOW}
 
 
 def sizes_table(run: RunFound) -> Table:

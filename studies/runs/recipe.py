@@ -32,6 +32,7 @@ from generation.external.add import add
 from generation.own.generate import generate
 from generation.sources.resolve import find_entry, resolve_source
 from studies.catalog import find_study
+from studies.common.study import HOW
 from studies.report.config import ReportConfig
 from studies.report.write import write_report
 from studies.runs.recipe_file import LEAST_SEEDS, CorpusPlan, Recipe, to_toml
@@ -350,8 +351,10 @@ def _refuse_other_recipe(recipe: Recipe, folder: Path) -> None:
 def _plain(value: Any, folder: Path) -> Any:
     """A configuration as JSON, paths inside the run relative to it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        named = [field.name for field in dataclasses.fields(value) if field.name != "workers"]  # decides no figure
-        return {name: _plain(getattr(value, name), folder) for name in named}
+        told = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.name not in HOW}
+        if told.get("load", "full") is None:
+            del told["load"]  # as steps were recorded before there was a choice
+        return {name: _plain(one, folder) for name, one in told.items()}
     if isinstance(value, tuple | list):
         return [_plain(one, folder) for one in value]
     if isinstance(value, Path):

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,6 @@ COMMANDS: dict[str, list[Any]] = {
     "generation.derived.subsample.subsample": [SubsampleConfig(A, tokens=5), SubsampleConfig(A, 5, B, 3, OUT, 5)],
     "generation.certificate.certify.certify": [
         CertifyConfig(A),
-        CertifyConfig(A, load="8bit", shard_model=True),
         CertifyConfig(A, "test", 5000, True, 0.5, 0.9, 4, 0.1, 1.2, "cpu", "float32"),
     ],
     "generation.cards.describe.statistics_of": [StatsConfig(A), StatsConfig(Path("-x"))],
@@ -84,12 +84,11 @@ COMMANDS: dict[str, list[Any]] = {
             7, True, "bfloat16", "cuda", 8, 500, 2, 3, True, 0.5, "wandb", ("topk", "other"),
             ("other.a=1,2", "other.b=c d"),
         ),
-        TrainConfig((B,), OUT, epochs=1.5, load="full", shard_model=True),
+        TrainConfig((B,), OUT, epochs=1.5),
         TrainConfig((Path("-x"), B), Path("-y"), "-m", settings=("-p.q=-1",)),
     ],
     "studies.corpora.study.study_corpora": [
         CorporaConfig((A,), OUT),
-        CorporaConfig((A,), OUT, load="8bit", shard_model=True),
         CorporaConfig((A, B), OUT, "tiny", A, 5000, 600, (0.7, 1.0), (0.9,), "cpu", "float32", 3),
     ],
     "studies.absorption.study.study_absorption": [
@@ -108,7 +107,7 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.seeds.study.study_seeds": [
         SeedsConfig(("-x", "b"), Path("-y"), (Path("-c"),), "-m", own="-o"),
-        SeedsConfig(("some/one",), OUT, load="4bit", shard_model=True),
+        SeedsConfig(("some/one",), OUT),
         SeedsConfig(
             ("some/one", "b b/c"), OUT, (A, B), "tiny", "own", 5000, 64, "packed", "cpu", "float32", 3, 2, 4,
             gaussian_seeds=0, gaussian_steps=7, examples=0,
@@ -185,6 +184,9 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.report.write.write_report": [ReportConfig(OUT), ReportConfig(OUT, A, True, True)],
 }  # fmt: skip
+for _some in COMMANDS.values():
+    if hasattr(_some[0], "shard_model"):
+        _some.append(replace(_some[0], load="8bit", shard_model=True))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.store.corpus import Document, Manifest, read_manifest, to_table, write_manifest, write_shard
 from faithful.store.saes import read_grid
+from faithful.training.config import TrainConfig
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
+from generation.configs.generate import GenerateConfig
 from generation.derived.dedup import dedup
 from generation.derived.mix import mix
 from generation.derived.shuffle import shuffle
@@ -21,7 +23,7 @@ from generation.derived.subsample import subsample
 from generation.sources.resolve import resolve_source
 from generation.sources.rows import Rows
 from studies.runs.forecast import costs
-from studies.runs.recipe import Step, done_steps, run_recipe, step_keys, steps_of
+from studies.runs.recipe import Step, _plain, done_steps, run_recipe, step_keys, steps_of
 from studies.runs.recipe_file import CorpusPlan, load_recipe, parse_recipe, to_toml
 
 Folder = Callable[[str], Path]
@@ -301,3 +303,10 @@ def test_a_card_that_cannot_be_written_stops_no_run(tmp_path: Path, monkeypatch:
     notes: list[str] = []
     step.call(step.config, lambda point: notes.append(point.note))
     assert len(notes) == 1 and notes[0].startswith("No card was written: ")
+
+
+def test_steps_told_before_models_could_be_loaded_otherwise_are_the_same_now() -> None:
+    """A record without `load` is one of the model as it is; how a model is spread over GPUs decides no figure."""
+    for config in (GenerateConfig(), TrainConfig((Path("a"),), Path("b"), shard_model=True)):
+        assert not _plain(config, Path("run")).keys() & {"load", "shard_model", "workers"}
+    assert _plain(GenerateConfig(load="4bit"), Path("run"))["load"] == "4bit"
