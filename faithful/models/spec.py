@@ -253,6 +253,11 @@ def _vocabulary(config: Any, tokenizer: Any, stated: SpecialIds, bos: int | None
     }
 
 
+def in_words(load: str | None) -> str:
+    """How weights are loaded: `as it is`, or `quantised to 4bit`."""
+    return f"quantised to {load}" if load else "as it is"
+
+
 def with_load(spec: ModelSpec, load: str | None) -> ModelSpec:
     """The same model, loaded as asked for; None leaves it as it is.
 

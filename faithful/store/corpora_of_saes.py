@@ -8,7 +8,7 @@ from typing import Any
 from faithful.base.errors import FaithfulError
 from faithful.base.records import read_record, update_record
 from faithful.base.shapes import Name
-from faithful.models.spec import ModelSpec
+from faithful.models.spec import ModelSpec, in_words
 from faithful.store.corpus import MANIFEST, Corpus
 
 NAME = "corpora.json"
@@ -47,8 +47,8 @@ def loaded_otherwise(corpus: Corpus, spec: ModelSpec) -> str | None:
     if not is_sampled or load == spec.load or corpus.manifest.identity["model"]["revision"] != spec.revision:
         return None
     return (
-        f"{corpus.name} was sampled from {spec.name} in {load or 'full'}, and the model here is {spec.load or 'full'}: its"
-        " text is another model's."
+        f"{corpus.name} was sampled from {spec.name} {in_words(load)}, and {spec.name} {in_words(spec.load)} reads it: to"
+        " that, its text is another model's."
     )
 
 

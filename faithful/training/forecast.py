@@ -16,6 +16,7 @@ from faithful.base.quantities import Part, format_bytes, format_count, format_se
 from faithful.hooks.hook_points import decoder_layers
 from faithful.hooks.truncated import TruncatedModel, refuse_several_streams
 from faithful.models.load import empty_model, shape_of
+from faithful.models.spec import in_words
 from faithful.sae.config import StackConfig
 from faithful.sae.variant import DEFAULT
 from faithful.store.shape import short_name
@@ -121,7 +122,7 @@ def forecast(settings: Settings, usable: dict[Path, Plan], device: str, assume: 
     forward = forward_flops(model, settings)
     sae = float(sum(stack.flops(1) for stack in stacks))
     return TrainPlan(
-        model=settings.model.name,
+        model=settings.model.name + (f" {in_words(settings.model.load)}" if settings.model.load else ""),
         hook=settings.hook.name,
         corpora=[folder.resolve().name for folder in usable],
         cells=len(usable) * seeds * len(settings.shapes),

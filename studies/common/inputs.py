@@ -14,7 +14,7 @@ from faithful.hooks.hook import KINDS, MODULE, Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.load import load_model, shape_of
 from faithful.models.presets import DEFAULT_CONTEXT, find_preset
-from faithful.models.spec import ModelSpec, check_dtype, is_source, resolve_model, with_load
+from faithful.models.spec import ModelSpec, check_dtype, in_words, is_source, resolve_model, with_load
 from faithful.models.tokenizer import load_tokenizer
 from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import bos_of, loaded_otherwise, trained_corpora
@@ -348,9 +348,9 @@ def _refuse_widths(saes: Sequence[TrainedSae], spec: ModelSpec) -> None:
 def _loads(saes: Sequence[TrainedSae], corpora: dict[str, Corpus], spec: ModelSpec) -> tuple[str, ...]:
     """A sentence for each corpus, and one for SAEs, of the model quantised otherwise than it reads the text."""
     trained = {one.get("load") for one in (sae.record.get("identity") for sae in saes) if one}
-    others = " and ".join(sorted(load or "full" for load in trained - {spec.load}))
-    reads = spec.load or "full"
-    of_saes = f"SAEs were trained on {spec.name} in {others}, and {reads} reads the text: to them another model."
+    others = " and ".join(sorted(in_words(load) for load in trained - {spec.load}))
+    here = f"{spec.name} {in_words(spec.load)}"
+    of_saes = f"SAEs were trained on {spec.name} {others}, and {here} reads the text: to them another model."
     found = [loaded_otherwise(corpus, spec) for corpus in corpora.values()]
     return (*filter(None, found), *((of_saes,) if others else ()))
 

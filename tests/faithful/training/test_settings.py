@@ -12,7 +12,7 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.models import spec as spec_module
-from faithful.models.spec import ModelSpec, resolve_model
+from faithful.models.spec import ModelSpec, in_words, resolve_model
 from faithful.store.corpora_of_saes import bos_of, loaded_otherwise
 from faithful.store.corpus import Corpus, read_manifest, write_manifest
 from faithful.training.settings import settle
@@ -141,7 +141,8 @@ def test_the_model_is_loaded_as_its_own_corpus_was_sampled_unless_it_is_said(
         model = settle(configured(made, tmp_path / "saes", load=stated), "cpu")[0].model
         assert model.load == load
         said = loaded_otherwise(Corpus(made["own"]), model) or ""
-        assert said.startswith("own was sampled from") and f"in 4bit, and the model here is {stated}:" in said
+        assert said.startswith("own was sampled from") and "quantised to 4bit, and" in said
+        assert f"{in_words(load)} reads it: to that, its text is another model's." in said
 
 
 def test_a_model_is_spread_as_asked_for_and_before_anything_is_read(corpora: dict[str, Path], tmp_path: Path) -> None:

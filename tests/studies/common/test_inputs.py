@@ -276,12 +276,12 @@ def test_text_and_saes_of_the_model_quantised_otherwise_are_said_to_be_another_m
     found = resolved(run)
     assert found.spec.load is None and found.own is None, "the SAEs are of the model as it is"
     (said,) = found.heading("fakes", 0)["loads"]
-    assert said.startswith("own was sampled from") and "in 4bit, and the model here is full" in said
+    assert said.startswith("own was sampled from") and "quantised to 4bit, and" in said and "as it is reads it" in said
     monkeypatch.setattr(spec_module, "require_quantising", lambda _: None)
     other = resolved(run, load="4bit")
     assert (other.spec.load, other.own) == ("4bit", "own")
-    assert (
-        other.loads[-1]
-        == f"SAEs were trained on {other.spec.name} in full, and 4bit reads the text: to them another model."
+    name = other.spec.name
+    assert other.loads[-1] == (
+        f"SAEs were trained on {name} as it is, and {name} quantised to 4bit reads the text: to them another model."
     )
     assert other.heading("fakes", 0)["model"]["dtype"] == "float32, 4bit"
