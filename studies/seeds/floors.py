@@ -19,7 +19,7 @@ from faithful.sae.topk import TopKSAE
 from faithful.store.saes import TrainedSae
 from faithful.training.identity import ALGORITHM
 from studies.common.cache import ResultCache
-from studies.common.codes import Codes, InTurn, Moments, code_text, moments_of, pooled
+from studies.common.codes import InTurn, Moments, code_text, moments_of, pooled
 from studies.common.controls import untrained_sae
 from studies.common.inputs import StudyInput
 from studies.common.panel import Panel
@@ -28,7 +28,15 @@ from studies.seeds.assignment import Rows
 from studies.seeds.chance import FLOORS
 from studies.seeds.config import SeedsConfig
 from studies.seeds.gaussian import gaussian_saes, recorded_config
-from studies.seeds.matching import Directions, assign_alive, covariance_rows, match, panel_figures, random_rows
+from studies.seeds.matching import (
+    Directions,
+    OnPanel,
+    assign_alive,
+    covariance_rows,
+    match,
+    panel_figures,
+    random_rows,
+)
 from studies.seeds.pairs import mean_of
 from studies.seeds.summary import Floors
 from studies.statistics.records import Measures
@@ -149,10 +157,11 @@ class FloorMaker:
         """The same over all pairs of SAEs, those on the panel included."""
 
         def measure() -> Measures:
-            codes = None
+            seen = None
             if self.panel is not None:
-                codes = code_text(self.found.truncated, InTurn(saes), self.panel.rows, self.panel.ordinary).codes
-            return self._figures([self._directions(load) for load in saes], codes)
+                coded = code_text(self.found.truncated, InTurn(saes), self.panel.rows, self.panel.ordinary)
+                seen = [OnPanel.of(codes) for codes in coded.codes]
+            return self._figures([self._directions(load) for load in saes], seen)
 
         return self._cache.once(measure, [self._text, [(sae.sha256(), sae.k) for sae in (load() for load in saes)]])
 
@@ -163,16 +172,16 @@ class FloorMaker:
         device = self.found.device
         return Directions(lambda: load().W_dec.to(device), lambda: load().W_enc.to(device).T)
 
-    def _figures(self, directions: Sequence[Directions], codes: Sequence[Codes] | None = None) -> Measures:
+    def _figures(self, directions: Sequence[Directions], seen: Sequence[OnPanel] | None = None) -> Measures:
         """Mean figures over all pairs, `sfr_curve` point by point; `assignment_gap` is the largest one."""
         found, gaps = [], []
         for i, j in combinations(range(len(directions)), 2):
             one = match(directions[i], directions[j])
             figures = one.figures()
-            if codes is not None:
+            if seen is not None:
                 decoders = directions[i].decoder, directions[j].decoder
-                alive = assign_alive(decoders, (codes[i].density, codes[j].density))
-                figures |= panel_figures(one.partners, alive, (codes[i], codes[j]), decoders, self.config.seed)
+                alive = assign_alive(decoders, (seen[i].density, seen[j].density))
+                figures |= panel_figures(one.partners, alive, (seen[i], seen[j]), decoders, self.config.seed)
             found.append(figures)
             gaps.append(one.assignment.proof.gap)
         means = {metric: mean_of([one[metric] for one in found]) for metric in found[0] if metric != "sfr_curve"}

@@ -1,6 +1,7 @@
 """How alike two SAEs are, by their directions and their codes on the panel (docs/metrics.md, "Study seeds")."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ THRESHOLD = 0.7
 CURVE = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 VARIANCE_KEPT = 0.9
 PIECE, PAIRS_PER_PIECE, MOST_TOKENS = 4096, 2048, 2**16
+NARROW = 2048
 ROUNDING = 1e-12
 
 
@@ -108,6 +110,51 @@ def match(one: Directions, other: Directions) -> Match:
     return Match(found, cosines, encoders)
 
 
+@dataclass(frozen=True)
+class OnPanel:
+    """What an SAE does on the panel, and what is made of its codes once, however many others it is matched with.
+
+    Attributes:
+        codes: on all tokens.
+        density: share of them on which each latent fires, float64 [d_sae].
+        covariance: of the codes, float64 [d_sae, d_sae], on at most `MOST_TOKENS` tokens; None where the SAE is so wide that
+            this takes more than the sums of some latents, token by token.
+    """
+
+    codes: Codes
+    density: np.ndarray
+    covariance: Tensor | None
+
+    @classmethod
+    def of(cls, codes: Codes, narrow: int = NARROW) -> "OnPanel":
+        """That of codes; `narrow`: the most latents whose covariance is computed."""
+        if codes.d_sae > narrow:
+            return cls(codes, codes.density, None)
+        matrix = _columns(_some(codes))
+        mean = np.asarray(matrix.mean(0)).ravel()
+        covariance = (matrix.T @ matrix).toarray() / matrix.shape[0] - np.outer(mean, mean)
+        return cls(codes, codes.density, torch.from_numpy(covariance))
+
+    def covariances(self, rows: Rows, choices: Sequence[np.ndarray]) -> list[Tensor]:
+        """Covariance of Σ f_i w_i over each choice of latents, bool [d_sae], with the decoder that `rows` reads; float64
+        [d_in, d_in] on its device."""
+        decoder = rows()
+        if self.covariance is None:
+            codes = _some(self.codes)
+            return [_token_by_token(codes, decoder, chosen) for chosen in choices]
+        found = []
+        for chosen in map(torch.from_numpy, choices):
+            w = decoder[chosen].double()
+            found.append(w.T @ (self.covariance[chosen][:, chosen].to(w.device) @ w))
+        return found
+
+
+def _some(codes: Codes) -> Codes:
+    """Codes on at most `MOST_TOKENS` tokens, evenly taken."""
+    every = -(-len(codes.values) // MOST_TOKENS)
+    return replace(codes, values=codes.values[::every], latents=codes.latents[::every])
+
+
 def assign_alive(decoders: tuple[Rows, Rows], densities: tuple[np.ndarray, np.ndarray]) -> Assignment | None:
     """The assignment among latents that fire on the panel; None where none does.
 
@@ -137,14 +184,14 @@ def density_figures(
 
 
 def panel_figures(
-    found: Partners, alive: Assignment | None, codes: tuple[Codes, Codes], decoders: tuple[Rows, Rows], seed: int
+    found: Partners, alive: Assignment | None, seen: tuple[OnPanel, OnPanel], decoders: tuple[Rows, Rows], seed: int
 ) -> dict[str, float | None]:
     """What the pair does on the panel.
 
     Args:
         found: the pair, matched.
         alive: see `assign_alive`.
-        codes: of both on the same tokens.
+        seen: of both, on the same tokens.
         decoders: of both, see `Directions`.
         seed: of the latents drawn for `unmatched_random`.
 
@@ -157,12 +204,12 @@ def panel_figures(
         where all latents are shared, and of at most 65,536 tokens, evenly taken from the panel's.
     """
     rows, columns, _ = found
-    dense = [_columns(code) for code in codes]
+    dense = [_columns(side.codes) for side in seen]
     r = _correlations(dense[0], dense[1], rows, columns)
-    result = density_figures(found, alive, (codes[0].density, codes[1].density))
+    result = density_figures(found, alive, (seen[0].density, seen[1].density))
     result["activation_correlation"] = float(np.nanmean(r)) if np.isfinite(r).any() else None
     rng = np.random.default_rng(seed)
-    left = [np.ones(code.d_sae, bool) for code in codes]
+    left = [np.ones(side.codes.d_sae, bool) for side in seen]
     left[0][rows[found.shared]] = False
     left[1][columns[found.shared]] = False
     explained: list[float | None] = []
@@ -171,8 +218,8 @@ def panel_figures(
         drawn = [np.zeros(len(one), bool) for one in left]
         for some, one in zip(drawn, left, strict=True):
             some[rng.choice(len(one), int(one.sum()), replace=False)] = True
-        unmatched = [_covariance(*side) for side in zip(codes, decoders, left, strict=True)]
-        others = [_covariance(*side) for side in zip(codes, decoders, drawn, strict=True)]
+        sides = zip(seen, decoders, left, drawn, strict=True)
+        unmatched, others = zip(*(side.covariances(read, some) for side, read, *some in sides), strict=True)
         explained = [_share(unmatched[a], unmatched[1 - a]) for a in (0, 1)]
         random = [_share(unmatched[a], others[1 - a]) for a in (0, 1)]
     for name, values in (("unmatched_explained", explained), ("unmatched_random", random)):
@@ -227,26 +274,23 @@ def _correlations(one: Any, other: Any, rows: np.ndarray, columns: np.ndarray) -
     return np.where(varies[0] & varies[1], r, np.nan)
 
 
-def _covariance(codes: Codes, rows: Rows, chosen: np.ndarray) -> Tensor:
-    """Covariance of Σ f_i w_i over the chosen latents, float64 [d_in, d_in], summed over pieces of tokens.
+def _token_by_token(codes: Codes, decoder: Tensor, chosen: np.ndarray) -> Tensor:
+    """The covariance of one choice from the sums themselves, in pieces of tokens.
 
     Products are float32, twice as fast, of sums from which the mean of the first piece is taken: the covariance is the
     same, and codes, which are never negative, lose no digits to their mean.
     """
-    decoder = rows()
     wanted = torch.from_numpy(chosen)
-    every = -(-len(codes.values) // MOST_TOKENS)
-    values, latents = codes.values[::every], codes.latents[::every].long()
     total = torch.zeros(decoder.shape[1], dtype=torch.float64, device=decoder.device)
     products = torch.zeros(len(total), len(total), dtype=torch.float64, device=decoder.device)
     shift = None
-    for some, of in zip(values.split(PIECE), latents.split(PIECE), strict=True):
+    for some, of in zip(codes.values.split(PIECE), codes.latents.long().split(PIECE), strict=True):
         u = decode((some * wanted[of]).to(decoder), of.to(decoder.device), decoder)
         shift = u.mean(0) if shift is None else shift
         u -= shift
         total += u.sum(0)
         products += u.T @ u
-    return products / len(values) - torch.outer(total, total) / len(values) ** 2
+    return products / len(codes.values) - torch.outer(total, total) / len(codes.values) ** 2
 
 
 def _share(of_a: Tensor, of_b: Tensor) -> float | None:

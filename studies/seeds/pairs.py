@@ -21,11 +21,11 @@ from studies.common.panel import Panel
 from studies.common.workers import Job, jobs_of, study_crew
 from studies.seeds.assignment import Assignment
 from studies.seeds.latents import Explained, from_start
-from studies.seeds.matching import Directions, Partners, assign_alive, match, panel_figures
+from studies.seeds.matching import Directions, OnPanel, Partners, assign_alive, match, panel_figures
 from studies.seeds.summary import Assignments
 from studies.statistics.records import Measures
 
-VERSION, START = 3, 2
+VERSION, CODES_VERSION, START = 3, 4, 2
 CODES, PAIRS, LATENTS = "codes", "pairs", "latents"
 
 Solved = dict[str, tuple[str, float]]
@@ -99,7 +99,7 @@ class Matcher:
             text.update(len(row).to_bytes(4, "little") + row.tobytes())
         self._text = text.hexdigest()
         self._cache = ResultCache(folder / "pairs", VERSION)
-        self.codes = ResultCache(folder / "codes", VERSION, self._text)
+        self.codes = ResultCache(folder / "codes", CODES_VERSION, self._text)
         self._latents = ResultCache(folder / LATENTS)
 
     def match_all(
@@ -149,8 +149,11 @@ class Matcher:
             coded = code_text(self.found.truncated, loads, self.panel.rows, self.panel.ordinary, tally, explained)
             tokens = {"owners": torch.from_numpy(coded.owners), "positions": torch.from_numpy(coded.positions)}
             for place, (sae, codes) in enumerate(zip(saes, coded.codes, strict=True)):
-                self.codes.keep(sae, CODES, tokens | vars(codes))
-                self._keep_latents(sae, density=torch.from_numpy(codes.density), explained=explained.of(place))
+                seen = OnPanel.of(codes)
+                density = torch.from_numpy(seen.density)
+                kept = {"density": density, "covariance": seen.covariance}
+                self.codes.keep(sae, CODES, tokens | vars(codes) | kept)
+                self._keep_latents(sae, density=density, explained=explained.of(place))
         else:
             one, other = saes
             self._pair((one, other))
@@ -170,12 +173,13 @@ class Matcher:
         """The panel with the codes of SAEs that were shown or matched."""
         assert self.panel is not None
         tokens = self.codes.kept(saes[0], CODES)
-        every = [self._codes(sae) for sae in saes]
+        every = [self._seen(sae).codes for sae in saes]
         return CodedText(self.panel.rows, tokens["owners"].numpy(), tokens["positions"].numpy(), every)
 
-    def _codes(self, sae: TrainedSae) -> Codes:
+    def _seen(self, sae: TrainedSae) -> OnPanel:
         kept = self.codes.kept(sae, CODES)
-        return Codes(kept["values"], kept["latents"], kept["d_sae"])
+        codes = Codes(kept["values"], kept["latents"], kept["d_sae"])
+        return OnPanel(codes, kept["density"].numpy(), kept["covariance"])
 
     def _on_text(self, pair: SaePair) -> tuple[str, ...]:
         """Key of what a pair does on the panel."""
@@ -205,7 +209,7 @@ class Matcher:
         return {"figures": found.figures(), "columns": columns, "cosines": cosines, "solved": solved}
 
     def _on_panel(self, pair: Pair) -> Measures:
-        a, b = self._codes(pair.one), self._codes(pair.other)
+        a, b = self._seen(pair.one), self._seen(pair.other)
         decoders = self._directions(pair.one).decoder, self._directions(pair.other).decoder
         alive = assign_alive(decoders, (a.density, b.density))
         seed = int(digest([VERSION, *self._on_text((pair.one, pair.other))])[:12], 16)

@@ -22,7 +22,7 @@ from studies.seeds import floors as seeds_floors
 from studies.seeds.config import SeedsConfig
 from studies.seeds.floors import FloorMaker
 from studies.seeds.gaussian import gaussian_saes, recorded_config
-from studies.seeds.matching import CURVE, assign_alive, match, panel_figures
+from studies.seeds.matching import CURVE, OnPanel, assign_alive, match, panel_figures
 from studies.seeds.study import study_seeds
 from studies.seeds.tables import seeds_tables
 from tests.studies.seeds.made import directions
@@ -65,7 +65,10 @@ def figures_of(saes: Sequence[Autoencoder], found: StudyInput, panel: Panel) -> 
         one = match(*(directions(saes[place].W_dec, saes[place].W_enc.T) for place in (i, j)))
         decoders = directions(saes[i].W_dec).decoder, directions(saes[j].W_dec).decoder
         alive = assign_alive(decoders, (coded[i].density, coded[j].density))
-        figures.append(one.figures() | panel_figures(one.partners, alive, (coded[i], coded[j]), decoders, seed=0))
+        figures.append(
+            one.figures()
+            | panel_figures(one.partners, alive, (OnPanel.of(coded[i]), OnPanel.of(coded[j])), decoders, seed=0)
+        )
     return {metric: np.mean([one[metric] for one in figures], axis=0).tolist() for metric in figures[0]}
 
 

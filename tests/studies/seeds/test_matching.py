@@ -8,6 +8,7 @@ from torch import Tensor
 from studies.common.codes import Codes
 from studies.seeds.matching import (
     CURVE,
+    OnPanel,
     assign_alive,
     covariance_rows,
     density_figures,
@@ -116,7 +117,9 @@ def test_correlation_and_rotated_bases_on_the_panel() -> None:
     of_a = np.hstack([shared, plane, rest])
     of_b = np.hstack([shared + 0.1 * rng.random((500, 4)), np.abs(plane @ turn.T), rest])
     found = match(directions(a), directions(b))
-    figures = panel_figures(found.partners, None, (codes(of_a), codes(of_b)), (lambda: a, lambda: b), seed=0)
+    figures = panel_figures(
+        found.partners, None, (OnPanel.of(codes(of_a)), OnPanel.of(codes(of_b))), (lambda: a, lambda: b), seed=0
+    )
     pairs = zip(found.assignment.rows, found.assignment.columns, strict=True)
     r = [np.corrcoef(of_a[:, i], of_b[:, j])[0, 1] for i, j in pairs]
     assert figures["activation_correlation"] == pytest.approx(np.mean(r))
@@ -132,6 +135,31 @@ def test_a_latent_that_does_not_vary_has_no_correlation() -> None:
     values[:, 1] = 0.1
     other = np.hstack([values[:, :1], values[:, 1:2], 1 - values[:, 2:]])
     latents = torch.arange(3).expand(997, -1).int()
-    codes = tuple(Codes(torch.from_numpy(side).float(), latents, 3) for side in (values, other))
-    figures = panel_figures(found.partners, None, (codes[0], codes[1]), (lambda: rows, lambda: rows), seed=0)
+    seen = tuple(OnPanel.of(Codes(torch.from_numpy(side).float(), latents, 3)) for side in (values, other))
+    figures = panel_figures(found.partners, None, (seen[0], seen[1]), (lambda: rows, lambda: rows), seed=0)
     assert figures["activation_correlation"] == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("narrow", [0, 40])
+def test_covariances_of_chosen_latents_are_those_of_their_sums(narrow: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Token by token and from the codes' covariance alike; the codes' mean is large beside their spread."""
+    monkeypatch.setattr("studies.seeds.matching.PIECE", 100)
+    rng, decoder = np.random.default_rng(0), rows(40, 8, 1)
+    values = np.where(rng.random((1000, 40)) < 0.9, 50 + rng.random((1000, 40)), 0).astype(np.float32)
+    values[:100] = 0
+    chosen, none = rng.random(40) < 0.5, np.zeros(40, bool)
+    found, empty = OnPanel.of(codes(values), narrow).covariances(lambda: decoder, (chosen, none))
+    u = values[:, chosen].astype(float) @ decoder.double().numpy()[chosen]
+    np.testing.assert_allclose(found.numpy(), np.cov(u.T, bias=True), rtol=1e-5, atol=1e-5 * np.var(u))
+    assert not empty.any()
+
+
+def test_of_many_tokens_some_are_taken_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, decoder = np.random.default_rng(0), rows(40, 8, 1)
+    values = rng.random((1000, 40)).astype(np.float32)
+    every = np.ones(40, bool)
+    wanted = OnPanel.of(codes(values[::3])).covariances(lambda: decoder, (every,))[0]
+    monkeypatch.setattr("studies.seeds.matching.MOST_TOKENS", 400)
+    for narrow in (0, 40):
+        found = OnPanel.of(codes(values), narrow).covariances(lambda: decoder, (every,))[0]
+        np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-4, atol=1e-6)

@@ -49,7 +49,7 @@ def saes(tmp_path_factory: pytest.TempPathFactory) -> list[TrainedSae]:
 
 
 def matcher(folder: Path) -> Matcher:
-    spec = SimpleNamespace(revision="r", dtype="float32")
+    spec = SimpleNamespace(revision="r", precision="float32")
     found: Any = SimpleNamespace(spec=spec, hook=SimpleNamespace(name="resid_pre.1"), device="cpu")
     return Matcher(found, None, folder)
 

@@ -30,7 +30,7 @@ def test_firing_is_counted_on_each_side_and_measured_on_what_is_to_go() -> None:
 
 def test_other_answers_are_other_cells(tmp_path: Path) -> None:
     """The same contexts and choices, with another one right."""
-    found: Any = SimpleNamespace(spec=SimpleNamespace(revision="", dtype=""), hook=SimpleNamespace(name=""))
+    found: Any = SimpleNamespace(spec=SimpleNamespace(revision="", precision=""), hook=SimpleNamespace(name=""))
     panel: Any = SimpleNamespace(sha256="")
     asked = planted_asked("secret", 0)
 
