@@ -17,9 +17,9 @@ def test_sparse_probes_are_scikit_learns_and_probes_find_what_is_there() -> None
     scores = sparse_scores(codes, is_of, train)
     for parent in range(2):
         theirs = LogisticRegression(class_weight="balanced", max_iter=500, tol=1e-10)
-        theirs.fit(codes[train, parent].numpy(), is_of[train, parent].numpy())
-        expected = theirs.decision_function(codes[:, parent].numpy())
-        assert scores[:, parent].numpy() == pytest.approx(expected, abs=1e-3)
+        features = codes[:, parent].double().numpy()  # on float32 theirs ends where a step rounds to nothing
+        theirs.fit(features[train], is_of[train, parent].numpy())
+        assert scores[:, parent].numpy() == pytest.approx(theirs.decision_function(features), abs=1e-4)
         assert f1(scores > 0, is_of)[parent] == pytest.approx(f1_score(is_of[:, parent], scores[:, parent] > 0))
     x = torch.randn(400, 6, generator=generator) + 5
     of = torch.stack([x[:, 0] > 5, x[:, 0] <= 5], 1)

@@ -22,7 +22,7 @@ def test_overlaps_are_those_of_the_whole_product(monkeypatch: pytest.MonkeyPatch
     in_chunks = overlap(rows)
     for name, value in expected.items():
         assert whole[name] == pytest.approx(float(value), abs=1e-6) and in_chunks[name] == pytest.approx(
-            whole[name], abs=1e-9
+            whole[name], abs=1e-6
         )
     assert whole["coherence_over_welch"] == whole["coherence"] / math.sqrt(42 / (8 * 49))
 
