@@ -12,7 +12,7 @@ import torch
 from faithful.activations.stream import StreamState
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
-from faithful.base.files import open_own, reason_of, remove_temporaries, write_tensors
+from faithful.base.files import lock_file, open_own, reason_of, remove_temporaries, write_tensors
 from faithful.base.records import check_archive
 from faithful.base.shapes import Count, check
 from faithful.sae.stack import StackState, select_cells
@@ -73,18 +73,17 @@ def open_checkpoints(cells: list[Cell]) -> Iterator[None]:
         FaithfulError: the folder cannot be written.
     """
     folder = _corpus_folder(cells) / FOLDER
+    path = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open_own(folder / ".lock")
+        lock = open_own(path)
     except OSError as error:
-        raise FaithfulError(
-            f"Cannot write {folder / '.lock'}: {reason_of(error)}; mend that, then run again."
-        ) from error
+        raise FaithfulError(f"Cannot write {path}: {reason_of(error)}; mend that, then run again.") from error
     with lock as file:
         with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(file, path, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove_temporaries(folder)
-        fcntl.flock(file, fcntl.LOCK_SH)
+        lock_file(file, path, fcntl.LOCK_SH)
         yield
 
 
