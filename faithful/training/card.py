@@ -213,6 +213,8 @@ def trained_by(cells: Sequence[TrainedSae], model: ModelFacts) -> TrainConfig | 
     names, settings = _grid_of(variants)
     if prod(map(len, lists.values())) * len(variants) != len(cells) or settings is None:
         return None
+    # Without --load the model is loaded as its own corpus was sampled.
+    is_otherwise = any(model.get("loads", {}).get(corpus, "full") != "full" for corpus in lists["corpus"])
     return TrainConfig(
         corpora=tuple(map(Path, lists["corpus"])),
         out=Path("saes"),
@@ -227,7 +229,7 @@ def trained_by(cells: Sequence[TrainedSae], model: ModelFacts) -> TrainConfig | 
         variant=names,
         settings=settings,
         **{name: shared[name] for name in RECORDED},
-        load=shared.get("load"),
+        load=shared.get("load") or ("full" if is_otherwise else None),
     )
 
 

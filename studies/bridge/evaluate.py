@@ -135,12 +135,17 @@ def _input(
     tokens: int | None = None,
     context: int | None = None,
 ) -> StudyInput:
-    return resolve_input(
+    found = resolve_input(
         StudyConfig(
             config.saes, config.out, corpora, config.model, tokens=tokens, context=context, layout="packed",
             device=config.device, dtype=dtype,
         )
     )  # fmt: skip
+    if found.spec.load:
+        raise FaithfulError(
+            f"What evaluates loads the model itself, as it is, and these SAEs are of it in {found.spec.load}; leave them out."
+        )
+    return found
 
 
 def _identity(found: StudyInput) -> list[Any]:
@@ -149,10 +154,6 @@ def _identity(found: StudyInput) -> list[Any]:
 
 def _job(found: StudyInput, folder: str) -> dict[str, Any]:
     spec = found.spec
-    if spec.load:
-        raise FaithfulError(
-            f"What evaluates loads the model itself, as it is, and these SAEs are of it in {spec.load}; leave them out."
-        )
     name = re.sub(r"[^\w.-]+", "-", spec.name) if folder else spec.source
     return {"model": name, "folder": folder, "device": found.device, "dtype": spec.dtype, "context": found.context}
 

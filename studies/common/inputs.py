@@ -247,13 +247,14 @@ def _made_of(name: str, corpus: Corpus) -> set[str]:
 def _model(config: StudyConfig, saes: Sequence[TrainedSae], corpora: dict[str, Corpus], device: str) -> ModelSpec:
     """The model named, else that of the corpora (the own one's first), else that of the SAEs; of the BOS of the corpora.
 
-    A model that is named is taken in the revision that the SAEs were made with, where they say so.
+    A model that is named is taken in the revision that the SAEs were made with, where they say so. It is loaded as it was for
+    the first SAE that says so; SAEs from elsewhere are taken to be of the model as it is, whatever the corpora are of.
     """
     trained = [sae.record["identity"] for sae in saes if sae.record]
     bos = bos_of(corpora.values())
     if bos is None:
         bos = next((one["bos_id"] for one in trained if "bos_id" in one), None)
-    load = config.load or next((one.get("load") or "full" for one in trained), None)
+    load = config.load or next((one.get("load") or "full" for one in trained), "full")
     made = {(model_called(one["model"]), one["revision"]) for one in trained if "revision" in one}
     manifests = sorted((corpus.manifest for corpus in corpora.values()), key=lambda found: found.kind != "own")
     if manifests:
@@ -286,11 +287,6 @@ def _refuse_other_models(config: StudyConfig, saes: Sequence[TrainedSae], spec: 
     reads = _known(spec.source)
     for sae in saes:
         made = sae.record.get("identity", {})
-        if made.get("load") != spec.load and not config.load:
-            raise FaithfulError(
-                f"The SAEs are of {spec.name} loaded in different ways ({sae.source} in {made.get('load') or 'full'}); name"
-                " SAEs of one, or say with --load what reads the text."
-            )
         if "revision" in made:
             is_other, name = made["revision"] != spec.revision, f"{made['model']} ({made['revision'][:19]})"
         else:
@@ -300,6 +296,11 @@ def _refuse_other_models(config: StudyConfig, saes: Sequence[TrainedSae], spec: 
             raise FaithfulError(
                 f"{sae.source} is of {name} and {spec.name} ({spec.revision[:19]}) would read the text; name SAEs of"
                 f" {spec.name}, or with --model and --corpus the model and the corpora that they are of."
+            )
+        if "revision" in made and made.get("load") != spec.load and not config.load:
+            raise FaithfulError(
+                f"The SAEs are of {spec.name} loaded in different ways ({sae.source} in {made.get('load') or 'full'}); name"
+                " SAEs of one, or say with --load what reads the text."
             )
 
 

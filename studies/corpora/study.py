@@ -155,7 +155,8 @@ def _sweep(config: CorporaConfig, own: Path, spec: ModelSpec, budget: int, repor
             folders.append(own)
             continue
         seed = base.identity["seed"]
-        folder = own.resolve().parent / ("own" + sampling.suffix(sampling.max_tokens) + (f"-s{seed}" if seed else ""))
+        name = "own" + (f"-{spec.load}" if spec.load else "") + sampling.suffix(sampling.max_tokens)
+        folder = own.resolve().parent / (name + (f"-s{seed}" if seed else ""))
         wish = GenerateConfig(
             model=recorded["source"],
             revision=None if spec.is_local else spec.revision,
@@ -166,7 +167,7 @@ def _sweep(config: CorporaConfig, own: Path, spec: ModelSpec, budget: int, repor
             mode=sampling.mode,
             bos=spec.bos_id if recorded["bos_from"] == "--bos" else None,
             dtype=base.identity["model"]["dtype"],
-            load=spec.load,
+            load=spec.load or "full",
             device=config.device,
             certify_tokens=0,
             **values,  # type: ignore[arg-type]

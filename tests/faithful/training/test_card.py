@@ -76,6 +76,7 @@ def test_it_says_which_corpus_is_of_the_model_loaded_otherwise(
     write_manifest(copy / "corpora" / "own", manifest)
     text = write_saes_card(copy / "saes").read_text(encoding="utf-8")
     assert "loaded otherwise | own (4bit)" in text and "loaded otherwise" not in before
+    assert "--load full" in text and "--load" not in before, "without it the model would be loaded as own was sampled"
     cells = read_grid(copy / "saes")
     for cell in cells:
         cell.identity["load"] = "4bit"

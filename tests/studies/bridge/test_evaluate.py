@@ -49,6 +49,15 @@ def config(tmp_path: Path, run: Path) -> SaeBenchConfig:
     )  # fmt: skip
 
 
+def test_saes_of_the_quantised_model_are_refused_before_a_text_is_read(
+    config: SaeBenchConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = resolve_input(StudyConfig(config.saes, config.out, config.corpora, device="cpu"))
+    monkeypatch.setattr(evaluate, "resolve_input", lambda _: replace(found, spec=replace(found.spec, load="4bit")))
+    with pytest.raises(FaithfulError, match="as it is, and these SAEs are of it in 4bit; leave them out"):
+        evaluate_saebench(replace(config, tasks=("there-is-no-such-task.csv",)))
+
+
 def test_what_is_handed_over_and_what_comes_back(config: SaeBenchConfig, tmp_path: Path, run: Path) -> None:
     done = evaluate_saebench(config)
     found = resolve_input(StudyConfig(config.saes, config.out, config.corpora, layout="packed", device="cpu"))

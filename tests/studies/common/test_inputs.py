@@ -275,6 +275,9 @@ def test_text_and_saes_of_the_model_quantised_otherwise_are_said_to_be_another_m
     write_manifest(folder, manifest)
     found = resolved(run)
     assert found.spec.load is None and found.own is None, "the SAEs are of the model as it is"
+    width = json.loads(next((run / "saes").rglob("cfg.json")).read_text())["d_in"]
+    elsewhere = resolved(run, write_plain(run / "plain", width, 16), corpora=(folder,))
+    assert elsewhere.spec.load is None and elsewhere.loads == found.loads, "SAEs of others are, too"
     (said,) = found.heading("fakes", 0)["loads"]
     assert said.startswith("own was sampled from") and "quantised to 4bit, and" in said and "as it is reads it" in said
     monkeypatch.setattr(spec_module, "require_quantising", lambda _: None)

@@ -188,6 +188,22 @@ def test_a_sweep_states_a_bos_only_where_generate_was_told_one(
     assert [(wish.out, wish.bos, wish.temperature) for wish in wishes] == [(own.parent / "own-t0.5", None, 0.5)]
 
 
+def test_a_sweep_of_the_quantised_model_is_another_ones(
+    run: Path, family_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wishes = []
+
+    def note(wish: GenerateConfig, _: Any) -> CorpusResult:
+        wishes.append((wish.out, wish.load))
+        return CorpusResult(wish.out or run, read_manifest(run / "corpora" / "own"), False, "")
+
+    monkeypatch.setattr(study, "generate", note)
+    own, (spec, _) = run / "corpora" / "own", family_model("gpt2")
+    for load in (None, "4bit"):
+        study._sweep(configured(run, temperatures=(0.5,)), own, replace(spec, load=load), 300, silent)
+    assert wishes == [(own.parent / "own-t0.5", "full"), (own.parent / "own-4bit-t0.5", "4bit")]
+
+
 def test_a_figure_stands_beside_the_tokens_it_was_computed_on(done: Done) -> None:
     cell = cells(done)["own"]
     cell = cell | {"figures": cell["figures"] | {"unigram_tokens": 77}}
