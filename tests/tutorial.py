@@ -6,8 +6,6 @@ and a line of `…` alone for any lines.
 """
 
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 
 from tests.shell import Shell
@@ -16,6 +14,10 @@ RUN = "<!-- run by tests/test_tutorials.py -->"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ONE_STREAM = "os.dup2(1, 2); sys.stdout.reconfigure(write_through=True)"
 """What a command does first, so that its two streams are one, as on a terminal."""
+
+
+AS_A_SCRIPT = "exec(compile({code!r}, 'block.py', 'exec'), {{'__name__': '__main__'}}); sys.exit()"
+"""Python in place of a command, in a process of its own that has imported already what most of it asks for."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +52,19 @@ def steps(text: str) -> list[Step]:
 
 
 def run(step: Step, shell: Shell) -> str:
-    """Run a step in the folder of the shell and return what it printed.
+    """Run a step in the folder of the shell and return what it printed; Python is run there as a script, in a fork, too.
 
     Raises:
         AssertionError: It did not end with 0.
     """
     if step.language == "python":
-        script = shell.folder / "block.py"
-        script.write_text(step.code, encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, script.name], cwd=shell.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            check=False, timeout=300,
-        )  # fmt: skip
-        ended = [(done.returncode, done.stdout)]
+        ended = [shell("faithful", f"{ONE_STREAM}; {AS_A_SCRIPT.format(code=step.code)}")]
     else:
         lines = [line.partition(" #")[0] for line in step.code.splitlines()]
-        ended = [(command.code, command.stdout) for command in (shell(line, ONE_STREAM) for line in lines)]
-    for code, printed in ended:
-        assert code == 0, f"{step.code}\nended with {code}:\n{printed}"
-    return "".join(printed for _, printed in ended)
+        ended = [shell(line, ONE_STREAM) for line in lines]
+    for done in ended:
+        assert done.code == 0, f"{step.code}\nended with {done.code}:\n{done.stdout}"
+    return "".join(done.stdout for done in ended)
 
 
 def matches(expected: str, printed: str) -> bool:
