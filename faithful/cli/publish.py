@@ -77,6 +77,8 @@ def export_neuronpedia(stated: Stated[ExportNeuronpediaConfig], as_json: Json = 
         print_json(vars(done))
         return
     say(f"{done.latents:,} latents in {done.requests:,} requests, {format_bytes(done.bytes)}: {done.folder}")
+    if done.silent:
+        say(f"{done.silent:,} latents are left out, as the text has no context of them.")
     say(f"The model is called {done.model} there; state --model-id where Neuronpedia calls it otherwise.")
     following = PublishNeuronpediaConfig(config.run, config.out)
     say(f"Next: {command_line(following, dry_run=True)}")
@@ -105,6 +107,8 @@ def publish_neuronpedia(
             for one in done.sets
         ]
         print_table(f"Latents of {done.model}", rows, ("source", "latents", "requests", "bytes", "sent before"))
+        if silent := sum(one.silent for one in done.sets):
+            say(f"{silent:,} latents are left out, as the text has no context of them.")
         for found in done.conditions:
             licence = found["licence"] or "unknown"
             say(f"Needs --accept-licence: {found['corpus']}: {found['origin']}, licence {licence}. {found['terms']}")

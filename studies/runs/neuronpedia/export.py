@@ -23,8 +23,11 @@ from studies.browse.reading import Pages
 from studies.browse.write import chosen
 from studies.runs.neuronpedia.config import MOST_LATENTS, ExportNeuronpediaConfig
 from studies.runs.neuronpedia.files import SOURCE, UPLOAD, Batch, Source, SourceSet
-from studies.runs.neuronpedia.records import feature, hook_of, model_id, set_names
+from studies.runs.neuronpedia.records import feature, hook_of, is_silent, model_id, set_names
 from studies.runs.terms import GONE, conditions_of
+
+WORDING = 2
+"""Of the records: another one makes them anew."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Export:
         model: the model's id at Neuronpedia.
         sets: names of the source sets, one for each SAE.
         latents, requests, bytes: of all of them.
+        silent: latents that are left out, as the text has no context of them.
         conditions: how many terms must be accepted before they are sent.
     """
 
@@ -45,6 +49,7 @@ class Export:
     latents: int
     requests: int
     bytes: int
+    silent: int
     conditions: int
 
 
@@ -70,19 +75,20 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
     sets = _sets(list(places), config)
     conditions = _conditions(config, pages.run["parts"])
     out = config.out or config.run / "neuronpedia"
-    sources, latents, total = [], 0, sum(pages.run["saes"][place]["latents"] for place in places.values())
+    sources, done, total = [], 0, sum(pages.run["saes"][place]["latents"] for place in places.values())
     with folder_lock(out):
         for of, place in zip(sets, places.values(), strict=True):
             sources.append(_write_set(out / of["name"], of, place, pages, name, config.batch))
-            latents += sum(one["latents"] for one in sources[-1]["batches"])
-            report(Progress("latents", latents, total, "latents"))
+            done += pages.run["saes"][place]["latents"]
+            report(Progress("latents", done, total, "latents"))
         model = {"id": name, "layers": pages.run["layers"], "displayName": _last(pages.run["model"])}
         write_record(
             out / UPLOAD, {"model": model, "sets": sets, "conditions": [vars(condition) for condition in conditions]}
         )
     batches = [batch for source in sources for batch in source["batches"]]
     size = sum(batch["bytes"] for batch in batches)
-    return Export(out, name, [of["name"] for of in sets], latents, len(batches), size, len(conditions))
+    latents, silent = sum(batch["latents"] for batch in batches), sum(source["silent"] for source in sources)
+    return Export(out, name, [of["name"] for of in sets], latents, len(batches), size, silent, len(conditions))
 
 
 def _browse(config: ExportNeuronpediaConfig) -> str:
@@ -131,13 +137,13 @@ def _conditions(config: ExportNeuronpediaConfig, parts: Iterable[str]) -> list[C
 
 def _write_set(folder: Path, of: SourceSet, place: int, pages: Pages, model: str, size: int) -> Source:
     """The files of one SAE; nothing where they are there, made of the same."""
-    key = digest([model, of["source"], size, pages.sha256(place)])
+    key = digest([WORDING, model, of["source"], size, pages.sha256(place)])
     before = read_cache(folder / SOURCE, Source)
     if before and before["key"] == key and all(_is_there(folder, batch) for batch in before["batches"]):
         return before
     densities = pages.densities(place)
     batches: list[Batch] = []
-    for part in _batched(pages.records(place), size):
+    for part in _batched((one for one in pages.records(place) if not is_silent(one[1])), size):
         features = [feature(pages, latent, record, densities[latent]) for latent, record in part]
         path = folder / f"{len(batches):05}.json"
         body = {"modelId": model, "source": of["source"], "features": features}
@@ -148,7 +154,8 @@ def _write_set(folder: Path, of: SourceSet, place: int, pages: Pages, model: str
                 "bytes": path.stat().st_size, "sha256": sha256_file(path),
             }
         )  # fmt: skip
-    source: Source = {"key": key, "batches": batches}
+    silent = pages.run["saes"][place]["latents"] - sum(batch["latents"] for batch in batches)
+    source: Source = {"key": key, "silent": silent, "batches": batches}
     write_record(folder / SOURCE, source)
     for left in {one["file"] for one in before["batches"]} - {one["file"] for one in batches} if before else ():
         (folder / left).unlink(missing_ok=True)

@@ -57,19 +57,21 @@ class Batch(TypedDict):
 
 
 class Source(TypedDict):
-    """`source.json` of a source set, written when all its files are there; `key` hashes what they were made of."""
+    """`source.json` of a source set, written when all its files are there; `key` hashes what they were made of, `silent`
+    counts the latents that are left out, as the text has no context of them."""
 
     key: str
+    silent: Count
     batches: list[Batch]
 
 
 class Sent(TypedDict):
-    """What a server has of a source set: whether it was made there, the hash of each file that was accepted, and the file
-    that was being sent last, of which it is not known whether it was accepted."""
+    """What a server has of a source set: whether it was made there, the hash of each file that was accepted, and that
+    of the file that was being sent last, of which it is not known whether it was accepted."""
 
     made: bool
     accepted: dict[str, str]
-    sending: str | None
+    sending: dict[str, str] | None
 
 
 def read_upload(folder: Path, again: str) -> Upload:

@@ -13,13 +13,21 @@ from studies.browse.reading import Pages, Shown
 
 KINDS = {"resid_pre": "res", "resid_post": "res", "attn_out": "att", "mlp_out": "mlp"}
 """How hooks are called in the names of source sets."""
+NUL, NOTHING = "␀", "∅"
+"""What is sent for the character that the server's database cannot hold, and for a token without any, which it refuses."""
+
+
+def is_silent(record: Mapping[str, Any]) -> bool:
+    """Whether no context of a latent was found: the server takes no latents without one."""
+    return not record["top"] and not any(record["fifths"])
 
 
 def feature(pages: Pages, latent: int, record: Mapping[str, Any], density: float) -> dict[str, Any]:
     """A latent as one of the `features` of a request.
 
     Its strongest contexts come without a quantile; those of each fifth with the largest and the smallest of their peaks,
-    which are those of the whole fifth, and the fifth's share of all contexts in which the latent fires.
+    which are those of the whole fifth, and the share of the contexts shown that are of it: about a fifth, and exact where
+    the latent fires in up to 25.
 
     Args:
         pages: of its SAE.
@@ -94,11 +102,15 @@ def _plain(text: str) -> str:
     return slug(text).replace(".", "-")
 
 
+def _token(text: str) -> str:
+    return text.replace("\0", NUL) or NOTHING
+
+
 def _activation(
     shown: Shown, most: float | None = None, least: float | None = None, share: float | None = None
 ) -> dict[str, Any]:
     return {
-        "tokens": shown.tokens,
+        "tokens": [_token(one) for one in shown.tokens],
         "values": shown.values,
         "quantileMax": most,
         "quantileMin": least,
@@ -109,4 +121,4 @@ def _activation(
 def _logits(pages: Pages, effects: Sequence[Any] | None) -> list[dict[str, Any]] | None:
     if effects is None:
         return None
-    return [{"token": pages.strings[one], "value": value} for one, value in zip(*effects, strict=True)]
+    return [{"token": _token(pages.strings[one]), "value": value} for one, value in zip(*effects, strict=True)]

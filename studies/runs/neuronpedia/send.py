@@ -36,6 +36,7 @@ class SetState:
     Attributes:
         name, source: at Neuronpedia.
         latents, requests, bytes: of it.
+        silent: latents that are left out, as the text has no context of them.
         before: requests that were known to be accepted before; of a dry run, by any server.
         sent: requests of this one.
         page: where to look at it; '' of a dry run.
@@ -46,6 +47,7 @@ class SetState:
     latents: int
     requests: int
     bytes: int
+    silent: int
     before: int
     sent: int = 0
     page: str = ""
@@ -130,19 +132,19 @@ def _state(folder: Path, of: SourceSet, again: str, address: str | None) -> SetS
     """A source set before anything is sent: to one server, or where none is named to any.
 
     Raises:
-        FaithfulError: a file that was accepted is another now.
+        FaithfulError: a file that was accepted, or was being sent last, is another now.
     """
     source, sent = read_source(folder, again), read_sent(folder)
     present = {one["file"]: one["sha256"] for one in source["batches"]}
     of_server = [one for server, one in sent.items() if address in (None, server)]
-    if address and any(present.get(file) != sha256 for one in of_server for file, sha256 in one["accepted"].items()):
+    known = [named for one in of_server for named in (one["accepted"] | (one["sending"] or {})).items()]
+    if address and any(present.get(file) != sha256 for file, sha256 in known):
         raise FaithfulError(
             f"{address} has {of['name']} with other records, which would be sent twice; export these under another --name."
         )
-    return SetState(
-        of["name"], of["source"], sum(one["latents"] for one in source["batches"]), len(present),
-        sum(one["bytes"] for one in source["batches"]), max((len(one["accepted"]) for one in of_server), default=0),
-    )  # fmt: skip
+    latents, size = (sum(one[of_each] for one in source["batches"]) for of_each in ("latents", "bytes"))
+    before = max((len(one["accepted"]) for one in of_server), default=0)
+    return SetState(of["name"], of["source"], latents, len(present), size, source["silent"], before)
 
 
 class _Set:
@@ -164,17 +166,17 @@ class _Set:
             self.sent["made"] = True
         for batch in left:
             body = read_body(self.folder, batch, self.again)
-            is_there = self.sent["sending"] == batch["file"] and self.place.has_feature(
+            is_there = batch["file"] in (self.sent["sending"] or {}) and self.place.has_feature(
                 self.model, self.of["source"], batch["last"]
             )
             if not is_there:
-                self._note(batch["file"])
+                self._note({batch["file"]: batch["sha256"]})
                 self.place.upload(body)
                 self.count += 1
             self.sent["accepted"][batch["file"]] = batch["sha256"]
             self._note(None)
             yield
 
-    def _note(self, sending: str | None) -> None:
+    def _note(self, sending: dict[str, str] | None) -> None:
         self.sent["sending"] = sending
         write_sent(self.folder, self.every)

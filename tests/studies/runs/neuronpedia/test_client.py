@@ -46,7 +46,9 @@ def test_limits_are_the_clients(server: Server) -> None:
     from neuronpedia.requests import feature_request
 
     assert feature_request.MAX_FEATURES_PER_BATCH == MOST_LATENTS
-    one: Any = {"density": 0.5, "activations": [], "explanations": [], "topLogits": None, "bottomLogits": None}
+    server.sets = {"m/s": {}}
+    shown: Any = {"tokens": ["a"], "values": [1.0], "quantileMax": None, "quantileMin": None, "quantileFraction": None}
+    one: Any = {"density": 0.5, "activations": [shown], "explanations": [], "topLogits": None, "bottomLogits": None}
     place = Neuronpedia(server.address)
     place.upload({"modelId": "m", "source": "1-s", "features": [one | {"index": at} for at in range(MOST_LATENTS)]})
     assert place.has_feature("m", "1-s", 127) and not place.has_feature("m", "1-s", 128)

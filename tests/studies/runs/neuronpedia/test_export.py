@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from studies.browse.contexts import Firings
 from studies.runs.neuronpedia import export
 from studies.runs.neuronpedia.config import ExportNeuronpediaConfig
 from studies.runs.neuronpedia.export import Export, export_neuronpedia
-from studies.runs.neuronpedia.files import SOURCE, UPLOAD, Upload
+from studies.runs.neuronpedia.files import SOURCE, UPLOAD, Source, Upload
 from tests.command import lasting_bytes
 from tests.studies.browse.conftest import read
 
@@ -23,35 +24,50 @@ def bodies(folder: Path) -> list[Any]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("0*.json"))]
 
 
-def test_every_latent_that_the_pages_show_is_in_one_request(written: Export, paged_run: Path) -> None:
+def records(run: Path, place: int) -> Iterator[Any]:
+    """What the pages have of the 70 latents of an SAE, 64 in a file."""
+    for chunk in range(2):
+        yield from read(run / "browse", f"{place}-{chunk}")
+
+
+def test_every_latent_that_fires_is_in_one_request(written: Export, paged_run: Path) -> None:
     assert written.sets == ["my-tries-cool-res-96-s1", "my-tries-own-res-96-s0"]
-    assert (written.latents, written.requests, written.model, written.conditions) == (140, 6, "tiny-gpt2", 2)
+    assert (written.requests, written.model, written.conditions) == (6, "tiny-gpt2", 2)
+    assert written.silent > 10 and written.latents + written.silent == 140
     upload = read_record(written.folder / UPLOAD, Upload)
     assert upload["model"] == {"id": "tiny-gpt2", "layers": 2, "displayName": "tiny-gpt2"}
     for place, of in enumerate(upload["sets"]):
         found = bodies(written.folder / of["name"])
         assert of["source"] == f"1-{of['name']}" and "resid_pre.1-f96-k4" in of["description"]
         assert {(one["modelId"], one["source"]) for one in found} == {("tiny-gpt2", of["source"])}
-        assert [len(one["features"]) for one in found] == [32, 32, 6]
+        assert [len(one["features"]) for one in found][:2] == [20, 20]
         features = [one for body in found for one in body["features"]]
-        assert [one["index"] for one in features] == list(range(70))
-        assert [one["density"] for one in features] == read(paged_run / "browse", str(place))["density"]
+        fired = [at for at, one in enumerate(records(paged_run, place)) if one["top"]]
+        assert [one["index"] for one in features] == fired
+        densities = read(paged_run / "browse", str(place))["density"]
+        assert [one["density"] for one in features] == [densities[at] for at in fired]
+        assert all(one["activations"] for one in features), "the server takes no latent without one"
+        named = read_record(written.folder / of["name"] / SOURCE, Source)
+        assert [(one["first"], one["last"]) for one in named["batches"]] == [
+            (one["features"][0]["index"], one["features"][-1]["index"]) for one in found
+        ]
+        assert named["silent"] == 70 - len(fired)
     sizes = [path.stat().st_size for path in written.folder.rglob("0*.json")]
     assert written.bytes == sum(sizes)
 
 
 def test_contexts_carry_their_activations_and_fifths_their_bounds(written: Export, paged_run: Path) -> None:
-    records, text = read(paged_run / "browse", "1-0"), read(paged_run / "browse", "text")
+    text = read(paged_run / "browse", "text")
     strings = dict(zip(text["ids"], text["strings"], strict=True))
     features = bodies(written.folder / written.sets[1])[0]["features"]
-    fired = [(feature, record) for feature, record in zip(features, records, strict=False) if record["top"]]
-    assert len(fired) > 5
+    every = list(records(paged_run, 1))
+    fired = [(feature, every[feature["index"]]) for feature in features]
     for feature, record in fired:
         top, *others = feature["activations"][: len(record["top"])], feature["activations"][len(record["top"]) :]
         for one, (row, middle, _) in zip(top, record["top"], strict=True):
             assert len(one["tokens"]) == len(one["values"]) <= 26
             strongest = int(np.argmax(one["values"]))
-            assert one["tokens"][strongest] == strings[text["rows"][row][middle]]
+            assert one["tokens"][strongest] == strings[text["rows"][row][middle]].replace("\0", "␀")
             assert one["quantileMax"] is one["quantileMin"] is one["quantileFraction"] is None
         assert max(top[0]["values"]) == pytest.approx(record["max"], rel=1e-3)
         bounds = [(one["quantileMax"], one["quantileMin"]) for one in others[0]]
@@ -59,11 +75,11 @@ def test_contexts_carry_their_activations_and_fifths_their_bounds(written: Expor
         assert all(low <= max(one["values"]) <= high for one, (high, low) in zip(others[0], bounds, strict=True))
         shares = {one["quantileMax"]: one["quantileFraction"] for one in others[0]}
         assert sum(shares.values()) == pytest.approx(1, abs=0.01)
-        assert feature["topLogits"] == [
-            {"token": strings[one], "value": value} for one, value in zip(*record["up"], strict=True)
-        ]
-    silent = [feature for feature, record in zip(features, records, strict=False) if not record["top"]]
-    assert all(one["density"] == 0 and one["activations"] == [] for one in silent)
+        for side, name in (("topLogits", "up"), ("bottomLogits", "down")):
+            assert feature[side] == [
+                {"token": strings[one].replace("\0", "␀"), "value": value}
+                for one, value in zip(*record[name], strict=True)
+            ]
 
 
 def test_written_again_nothing_changes_and_what_is_whole_is_passed_over(
@@ -76,7 +92,7 @@ def test_written_again_nothing_changes_and_what_is_whole_is_passed_over(
     made: list[str] = []
     write = export.write_text
     monkeypatch.setattr(export, "write_text", lambda path, text: (made.append(path.parent.name), write(path, text)))
-    config = ExportNeuronpediaConfig(paged_run, out, batch=32)
+    config = ExportNeuronpediaConfig(paged_run, out, batch=20)
     assert export_neuronpedia(config).bytes == written.bytes
     assert lasting_bytes(out) == before and set(made) == set(written.sets)
     made.clear()

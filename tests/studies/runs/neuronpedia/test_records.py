@@ -8,12 +8,35 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
 from faithful.store.saes import TrainedSae, read_sae
-from studies.runs.neuronpedia.records import model_id, set_names, slug
+from studies.browse.reading import Pages, Shown
+from studies.runs.neuronpedia.records import feature, is_silent, model_id, set_names, slug
 from tests.studies.random_saes import write_recorded
 
 
 def recorded(saes: Path, corpus: str, seed: int, **more: Any) -> TrainedSae:
     return read_sae(write_recorded(saes, corpus, seed, 16, 32, **more), saes)
+
+
+class TwoTokens(Pages):
+    """Pages of one context of two tokens, of which the server takes neither as it is."""
+
+    def __init__(self) -> None:
+        self.strings = {0: "a\0b", 1: ""}
+
+    def shown(self, context: Any, largest: float) -> Shown:
+        return Shown(0, ["a\0b", ""], [1.0, 0.0])
+
+
+def test_tokens_that_the_server_does_not_take_are_replaced() -> None:
+    record = {"max": 1.0, "top": [(0, 1, "")], "fifths": [], "up": [[0, 1], [0.5, 0.25]], "down": [[1], [-1.0]]}
+    made = feature(TwoTokens(), 3, record, 0.1)
+    assert made["activations"][0]["tokens"] == ["a␀b", "∅"]
+    assert made["topLogits"] == [{"token": "a␀b", "value": 0.5}, {"token": "∅", "value": 0.25}]
+    assert made["bottomLogits"] == [{"token": "∅", "value": -1.0}]
+
+
+def test_a_latent_without_contexts_is_silent() -> None:
+    assert is_silent({"top": [], "fifths": [[], []]}) and not is_silent({"top": [(0, 1, "")], "fifths": []})
 
 
 def test_sets_are_called_by_run_corpus_hook_width_and_seed(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
+from faithful.base.records import read_record
 from studies.runs.neuronpedia import send
 from studies.runs.neuronpedia.client import KEY, Neuronpedia
 from studies.runs.neuronpedia.config import ExportNeuronpediaConfig, PublishNeuronpediaConfig
 from studies.runs.neuronpedia.export import Export, export_neuronpedia
+from studies.runs.neuronpedia.files import SOURCE, Source
 from studies.runs.neuronpedia.send import Sending, publish_neuronpedia
 from tests.command import lasting_bytes
 from tests.studies.runs.neuronpedia.conftest import Server
@@ -27,11 +29,16 @@ def publish(run: Path, records: Path, server: Server, **more: Any) -> Sending:
     return publish_neuronpedia(config)
 
 
+def batches(records: Path, name: str = "my-tries-cool-res-96-s1") -> list[Any]:
+    return read_record(records / name / SOURCE, Source)["batches"]
+
+
 def of_files(records: Path) -> list[Any]:
     return [json.loads(path.read_text()) for path in sorted(records.glob("*/0*.json"))]
 
 
 def test_requests_are_the_clients_and_their_bodies_the_files(paged_run: Path, records: Path, server: Server) -> None:
+    server.models.clear()
     done = publish(paged_run, records, server, new_model=True)
     sets = ["my-tries-cool-res-96-s1", "my-tries-own-res-96-s0"]
     assert {key for _, _, key, _ in server.asked} == {"the key"}
@@ -52,6 +59,7 @@ def test_requests_are_the_clients_and_their_bodies_the_files(paged_run: Path, re
 
 
 def test_what_was_accepted_is_not_sent_again(paged_run: Path, records: Path, server: Server) -> None:
+    server.models.clear()
     publish(paged_run, records, server, new_model=True)
     before, asked = lasting_bytes(records), len(server.asked)
     done = publish(paged_run, records, server, new_model=True)
@@ -73,12 +81,14 @@ def test_an_upload_that_failed_goes_on_and_sends_nothing_twice(
     with pytest.raises(FaithfulError, match=said.get(fails, "did not take latents of 1-my-tries.*goes on from here")):
         publish(paged_run, records, server)
     taken = len(server.features["1-my-tries-cool-res-96-s1"])
-    assert taken == (64 if fails == "lost" else 32)
+    assert taken == (40 if fails == "lost" else 20)
     done = publish(paged_run, records, server)
     assert [one.before for one in done.sets] == [1, 0]
-    assert ("GET", "/api/feature/tiny-gpt2/1-my-tries-cool-res-96-s1/63") in [one[:2] for one in server.asked]
-    for source in ("1-my-tries-cool-res-96-s1", "1-my-tries-own-res-96-s0"):
-        assert [one["index"] for one in server.features[source]] == list(range(70))
+    last = batches(records)[1]["last"]
+    assert ("GET", f"/api/feature/tiny-gpt2/1-my-tries-cool-res-96-s1/{last}") in [one[:2] for one in server.asked]
+    assert [one for found in server.features.values() for one in found] == [
+        one for body in of_files(records) for one in body["features"]
+    ]
 
 
 @pytest.mark.parametrize("at", range(1, 14))
@@ -99,7 +109,7 @@ def test_killed_at_any_note_it_goes_on(
         publish(paged_run, records, server)
     publish(paged_run, records, server)
     every = [(source, one["index"]) for source, found in server.features.items() for one in found]
-    assert len(every) == len(set(every)) == 140
+    assert len(every) == len(set(every)) == sum(len(body["features"]) for body in of_files(records))
     assert sum(path == "/api/source-set/new" for _, path, _, _ in server.asked) == 2
 
 
@@ -108,7 +118,10 @@ def test_terms_come_first_and_a_dry_run_sends_nothing(paged_run: Path, records: 
     with pytest.raises(FaithfulError, match=r"Nothing was sent: .*\[own: .*add --accept-licence when they are met"):
         publish_neuronpedia(config)
     plan = publish_neuronpedia(config, dry_run=True)
-    assert [(one.latents, one.requests, one.before) for one in plan.sets] == [(70, 3, 0), (70, 3, 0)]
+    assert [(one.latents, one.requests, one.before) for one in plan.sets] == [
+        (sum(one["latents"] for one in batches(records, state.name)), 3, 0) for state in plan.sets
+    ]
+    assert [one.latents + one.silent for one in plan.sets] == [70, 70]
     assert {one["corpus"] for one in plan.conditions} == {"own", "cool"} and server.asked == []
 
 
@@ -120,7 +133,20 @@ def test_other_records_of_the_same_names_are_refused(paged_run: Path, records: P
         publish(paged_run, records, server)
     assert len(server.asked) == asked
     export_neuronpedia(ExportNeuronpediaConfig(paged_run, records, batch=64, name="again"))
-    assert [one.sent for one in publish(paged_run, records, server).sets] == [2, 2]
+    assert [one.sent for one in publish(paged_run, records, server).sets] == [1, 1]
+
+
+def test_other_records_than_those_whose_answer_was_lost_are_refused(
+    paged_run: Path, records: Path, server: Server
+) -> None:
+    """Their last latent is another, by which they would not be found."""
+    server.fails = ["lost"]
+    with pytest.raises(FaithfulError, match="does not answer"):
+        publish(paged_run, records, server)
+    export_neuronpedia(ExportNeuronpediaConfig(paged_run, records, batch=64))
+    with pytest.raises(FaithfulError, match="with other records, which would be sent twice"):
+        publish(paged_run, records, server)
+    assert len(server.uploads) == 1
 
 
 def test_a_damaged_file_is_not_sent(paged_run: Path, records: Path, server: Server) -> None:
