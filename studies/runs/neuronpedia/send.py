@@ -142,7 +142,7 @@ def _state(folder: Path, of: SourceSet, again: str, address: str | None) -> SetS
         raise FaithfulError(
             f"{address} has {of['name']} with other records, which would be sent twice; export these under another --name."
         )
-    latents, size = (sum(one[of_each] for one in source["batches"]) for of_each in ("latents", "bytes"))
+    latents, size = (sum(one["latents"] for one in source["batches"]), sum(one["bytes"] for one in source["batches"]))
     before = max((len(one["accepted"]) for one in of_server), default=0)
     return SetState(of["name"], of["source"], latents, len(present), size, source["silent"], before)
 
