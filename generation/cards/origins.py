@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from importlib import resources
 
+from faithful.models.spec import in_words
 from faithful.store.corpus import Manifest
 from faithful.store.manifest_parts import Identity, Kind, ModelPart, Provenance, SourcePart
 from generation.sources.resolve import catalog
@@ -53,21 +54,22 @@ def _origins(kind: Kind, identity: Identity, provenance: Provenance) -> list[Ori
         ]
     if kind == "own":
         model = provenance["model"]
-        return [_of_model(model.get("name") or identity["model"]["name"], model.get("licence"))]
+        return [_of_model(model.get("name") or identity["model"]["name"], model.get("licence"), model.get("load"))]
     source = _of_source(identity.get("source", {}), provenance.get("source", {}))
     return [_sampled(source, provenance["model"])] if kind == FOREIGN else [source]
 
 
-def _of_model(name: str, licence: str | None) -> Origin:
+def _of_model(name: str, licence: str | None, load: str | None = None) -> Origin:
+    how = f" {in_words(load)}" if load else ""
     stated = f"The licence of the model is `{licence}`" if licence else "The licence of the model is not known here"
     return Origin(
         name=name,
         kind=MODEL,
-        about=f"samples of {name}",
+        about=f"samples of {name}{how}",
         licence=licence,
         repo=None,
         synthetic=True,
-        story=f"Sampled from the language model {name}, from its start token alone.",
+        story=f"Sampled from the language model {name}{how}, from its start token alone.",
         terms=f"{stated}: check what it says of the model's outputs.",
     )
 

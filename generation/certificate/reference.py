@@ -100,7 +100,7 @@ def score_reference(
     if not is_reference(corpus.manifest, spec):
         raise FaithfulError(
             f"{folder} is not sampled from {spec.name} at T 1 with nothing truncated, so it cannot be the reference;"
-            f" make one with `{command_line(GenerateConfig, model=spec.asked)}`."
+            f" make one with `{command_line(GenerateConfig, model=spec.asked, load=spec.load)}`."
         )
     scorer = Scorer(model, spec, Sampling())
     limit = limit or REFERENCE_TOKENS[scorer.device.type]

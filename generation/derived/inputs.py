@@ -39,10 +39,11 @@ class Input:
         """What is known of it in short, for a provenance: size, model, and what else its manifest says of its making."""
         manifest = self.corpus.manifest
         model = manifest.identity["model"] | manifest.provenance["model"]
+        said = ("name", "revision", "licence", *(("load",) if model.get("load") else ()))
         part = {
             "name": self.name,
             "kind": manifest.kind,
-            "model": {name: model.get(name) for name in ("name", "revision", "licence")},
+            "model": {name: model.get(name) for name in said},
             "documents": {split: manifest.rows(split) for split in SPLITS},
             "tokens": {split: manifest.tokens(split) for split in SPLITS},
             "identity": {name: value for name, value in manifest.identity.items() if name not in ("model", "engine")},

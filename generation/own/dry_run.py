@@ -9,6 +9,7 @@ from faithful.models.load import shape_of
 from faithful.models.presets import Preset, find_preset
 from faithful.models.spec import ModelSpec, check_dtype, check_load
 from faithful.store.corpus import Manifest
+from generation.own.engines import refuse_quantised
 from generation.own.forecast import USABLE_MEMORY, Forecast, device_memory, make_forecast
 from generation.own.part import PartWish
 from generation.own.prepare import (
@@ -18,6 +19,7 @@ from generation.own.prepare import (
     engine_settings,
     prepare,
     refuse_bad_counts,
+    refuse_parallel,
     stated_sampling,
 )
 from generation.own.segments import settle_engine
@@ -83,7 +85,7 @@ def _of_corpus(
     missing = {split: max(0, wanted[split] - manifest.tokens(split)) for split in wanted}
     settings = settings_from(manifest.segments[-1]["engine"])
     if assume:
-        settings = _assumed(config)
+        settings = _assumed(config, spec.load)
     elif any(manifest.shards.values()) and any(missing.values()):
         settings, _ = settle_engine(config, manifest)
     plan = make_forecast(
@@ -109,7 +111,8 @@ def _of_preset(
     sampling = stated_sampling(config, preset.name, preset.shape.positions)
     dtype = config.dtype or ("float32" if known_device(config.device) == "cpu" else preset.dtype)
     check_dtype(dtype)
-    settings = _assumed(config) if assume else engine_settings(config, preset.shape, dtype, sampling.max_tokens)
+    load = check_load(config.load) if config.load else None
+    settings = _assumed(config, load) if assume else engine_settings(config, preset.shape, dtype, sampling.max_tokens)
     train = config.tokens or preset.tokens
     wanted = _share({"train": train, "test": config.held_out or held_out_budget(train)}, part)
     plan = make_forecast(
@@ -123,7 +126,7 @@ def _of_preset(
         held_out=wanted["test"],
         workers=config.workers,
         assume=assume,
-        load=check_load(config.load) if config.load else None,
+        load=load,
     )
     return plan, settings
 
@@ -133,11 +136,15 @@ def _share(wanted: dict[str, int], part: PartWish | None) -> dict[str, int]:
     return {split: -(-tokens // (part.place.of if part else 1)) for split, tokens in wanted.items()}
 
 
-def _assumed(config: GenerateConfig) -> EngineSettings:
-    """Engine settings on a GPU that is not here: vLLM's, unless the other engine is stated."""
-    load = check_load(config.load) if config.load else None
+def _assumed(config: GenerateConfig, load: str | None) -> EngineSettings:
+    """Engine settings on a GPU that is not here: vLLM's, unless the other engine is stated or the model is quantised.
+
+    Raises:
+        FaithfulError: vLLM for a quantised model, a model spread over GPUs by the other engine.
+    """
+    refuse_quantised(config.engine or "auto", load)
     name = "transformers" if config.engine == "transformers" or load else "vllm"
-    return EngineSettings(
+    settings = EngineSettings(
         name,
         "cuda",
         config.threads or 1,
@@ -146,6 +153,8 @@ def _assumed(config: GenerateConfig) -> EngineSettings:
         False,
         config.tensor_parallel or 1,
     )
+    refuse_parallel(settings)
+    return settings
 
 
 def _no_room(plan: Forecast, settings: EngineSettings, assume: str | None) -> str:
@@ -155,7 +164,7 @@ def _no_room(plan: Forecast, settings: EngineSettings, assume: str | None) -> st
     return (
         f"It does not fit: one sample at a time takes {format_bytes(plan.memory_bytes)} with the weights, and of the"
         f" memory {format_bytes(USABLE_MEMORY * device_memory(settings.device, assume))} can be used; use a smaller model"
-        + (", --dtype bfloat16" if plan.dtype == "float32" else "")
+        + (", --dtype bfloat16" if plan.dtype.startswith("float32") else "")
         + " or a machine with more memory. The time is that of one with enough."
     )
 

@@ -63,6 +63,16 @@ def has_vllm() -> bool:
     return importlib.util.find_spec("vllm") is not None
 
 
+def refuse_quantised(name: str, load: str | None) -> None:
+    """Refuse an engine that does not quantise.
+
+    Raises:
+        FaithfulError: it is vLLM, and the model is quantised as it is loaded.
+    """
+    if name == "vllm" and load:
+        raise FaithfulError(f"--load {load} quantises a model for transformers; use --engine transformers.")
+
+
 def choose_engine(name: str, device: str, load: str | None = None) -> str:
     """The engine to use: `auto` is vLLM where a GPU and vLLM are present and nothing is quantised, else transformers.
 
@@ -74,8 +84,7 @@ def choose_engine(name: str, device: str, load: str | None = None) -> str:
     if name not in ENGINES:
         *others, last = ENGINES
         raise FaithfulError(f"'{name}' is not an engine; choose {', '.join(['auto', *others])} or {last}.")
-    if name == "vllm" and load:
-        raise FaithfulError(f"--load {load} quantises a model for transformers; use --engine transformers.")
+    refuse_quantised(name, load)
     if name == "vllm" and not has_vllm():
         raise FaithfulError("vLLM is not installed; install it with `pip install 'faithful-sae[vllm]'`.")
     return name

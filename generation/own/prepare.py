@@ -132,7 +132,7 @@ def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens
     shard_rows = config.shard_rows if config.shard_rows is not None else (512 if on_cpu else 4096)
     threads = config.threads if config.threads is not None else 1
     settings = EngineSettings(name, device, threads, slots, shard_rows, deterministic, config.tensor_parallel or 1)
-    _refuse_parallel(settings)
+    refuse_parallel(settings)
     if config.batch or name == "vllm":
         return settings
     memory = device_memory(device)
@@ -165,11 +165,16 @@ def drawing_settings(config: GenerateConfig, manifest: Manifest) -> EngineSettin
         )
     load = manifest.identity["model"].get("load")
     settings = replace(settings, name=choose_engine(settings.name, settings.device, load))
-    _refuse_parallel(settings)
+    refuse_parallel(settings)
     return settings
 
 
-def _refuse_parallel(settings: EngineSettings) -> None:
+def refuse_parallel(settings: EngineSettings) -> None:
+    """Refuse to spread a model over GPUs with another engine than vLLM.
+
+    Raises:
+        FaithfulError: it is to be.
+    """
     if settings.tensor_parallel > 1 and (settings.name, settings.device) != ("vllm", "cuda"):
         raise FaithfulError("--tensor-parallel spreads a model over GPUs with vLLM; use --engine vllm --device cuda.")
 

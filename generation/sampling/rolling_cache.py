@@ -56,6 +56,7 @@ class RollingLayer(DynamicLayer):
     def keep_rows(self, rows: Tensor) -> None:
         """Keep the given rows only."""
         if self.is_initialized:
+            rows = rows.to(self.key_buffer.device)  # a spread model's layers lie on several GPUs
             self.key_buffer, self.value_buffer = self.key_buffer[rows], self.value_buffer[rows]
 
 

@@ -271,7 +271,7 @@ class _Pages:
             "layers": len(decoder_layers(self.found.model)[1]),
             "parts": list(self.panel.parts), "tokens": tokens, "saes": saes, "chunk": CHUNK,
             "before": BEFORE, "after": AFTER, "missing": self.studied.missing,
-            "tasks": self.studied.tasks,
+            "tasks": self.studied.tasks, **({"load": self.found.spec.load} if self.found.spec.load else {}),
         }  # fmt: skip
 
     def _data(self, name: str, value: Any) -> None:

@@ -159,7 +159,17 @@ def permuted_model(model: Any, seed: int) -> Any:
                 flat = parameter.data.flatten()
                 order = torch.randperm(len(flat), generator=generator).to(flat.device)
                 parameter.data = flat[order].view_as(parameter)
+        for module in other.modules():
+            _reload(module)
     return other
+
+
+def _reload(module: Any) -> None:
+    """Give a layer in 8 bit its weight again: bitsandbytes keeps it beside the parameter too, and computes with that."""
+    weight = getattr(module, "weight", None)
+    for keeper in (weight, getattr(module, "state", None)):
+        if getattr(keeper, "CB", None) is not None:
+            keeper.CB = weight.data  # type: ignore[union-attr]
 
 
 def beside(

@@ -25,7 +25,7 @@ def draw(cells: list[CorpusCell], folder: Path) -> None:
     _faithfulness(cells, hue, folder / "faithfulness.svg")
     _curves(cells, hue, folder / "diversity.svg")
     _lengths(cells, hue, folder / "lengths.svg")
-    own = [cell for cell in cells if cell["kind"] == "own"]
+    own = [cell for cell in cells if _is_own(cell)]
     if len(own) > 1:
         _sweep(own, folder / "sweep.svg")
 
@@ -39,7 +39,7 @@ def _faithfulness(cells: list[CorpusCell], hue: dict[str, str], path: Path) -> N
     figure, axes = new_figure(5.0)
     points, bars = [], []
     for cell, marker in zip(cells, cycle(MARKERS), strict=False):
-        colour, is_own = hue[cell["name"]], cell["kind"] == "own" and _only(cell, "")
+        colour, is_own = hue[cell["name"]], _is_own(cell) and _only(cell, "")
         x, y = cell["as_model"]["surprise_gap"], cell["figures"]["excess_ce"]
         across, along = cell["as_model"]["ci95"] or (x, x), cell["figures"]["excess_ce_ci95"] or (y, y)
         axes.plot(x, y, marker, color=colour, markersize=8, markeredgecolor="white", markeredgewidth=0.6)
@@ -141,6 +141,11 @@ def _sweep(own: list[CorpusCell], path: Path) -> None:
         one.grid(linewidth=0.3)
     axes[0].legend(frameon=False, fontsize=8)
     save(figure, path)
+
+
+def _is_own(cell: CorpusCell) -> bool:
+    """Whether a corpus was sampled from the very model that scores it, whatever the settings."""
+    return cell["kind"] == "own" and "loaded_otherwise" not in cell
 
 
 def _only(cell: CorpusCell, name: str) -> bool:

@@ -10,6 +10,7 @@ from faithful.base.progress import Reporter
 from faithful.models.load import load_model
 from faithful.models.spec import ModelSpec
 from faithful.models.tokenizer import load_tokenizer
+from faithful.store.corpora_of_saes import loaded_otherwise
 from faithful.store.corpus import Corpus, Manifest
 from faithful.store.manifest_parts import Certificate
 from generation.certificate.conclude import NO_CERTIFICATE
@@ -86,7 +87,8 @@ class Bench:
         result = self._certificate(part, manifest, Sampling(), report, as_declared=is_own, bands=bands)
         figures = model_figures(part.documents, bands.result(), self._reference, self.spec, self.config.seed)
         text = budget_statistics(corpus, self._tokenizer, self.spec, self.budget, report=report)
-        return {
+        otherwise = loaded_otherwise(corpus, self.spec)
+        cell: CorpusCell = {
             "key": key,
             "name": corpus.name,
             "kind": manifest.kind,
@@ -98,6 +100,9 @@ class Bench:
             "text": dict(text),
             "seconds": round(time.monotonic() - began, 2),
         }
+        if otherwise:
+            cell["loaded_otherwise"] = otherwise
+        return cell
 
     def _certificate(
         self,

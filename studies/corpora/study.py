@@ -19,8 +19,9 @@ from faithful.base.quantities import check_stated
 from faithful.executor.where import refuse_unsharded
 from faithful.models.spec import ModelSpec, resolve_model, with_load
 from faithful.options.line import command_line
-from faithful.store.corpora_of_saes import bos_of
+from faithful.store.corpora_of_saes import bos_of, loaded_otherwise
 from faithful.store.corpus import Corpus
+from faithful.store.manifest_parts import ModelPart
 from faithful.store.places import corpora_in
 from generation.certificate.certify import DEFAULT_TOKENS
 from generation.certificate.reference import find_reference
@@ -91,6 +92,9 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> Done:
             "contrasts": [],
             "cells": {cell["name"]: cell for cell in cells},
         }
+        loads = [said for said in (loaded_otherwise(corpus, spec) for corpus in corpora) if said]
+        if loads:
+            summary["loads"] = loads
         write_results(config.out, summary, _rows(cells, budget))
         corpora_figures.draw(cells, config.out / "figures")
     return Done(config.out, summary, len(bench.reused), tuple(bench.reused))
@@ -113,14 +117,17 @@ def _model(config: CorporaConfig, corpora: list[Corpus], device: str) -> ModelSp
     """The model to score with, checked to have made the ids of every corpus."""
     if not corpora:
         raise FaithfulError("There is no corpus to study; name some, or make one with `faithful generate`.")
+    own = [Corpus(config.own)] if config.own else [corpus for corpus in corpora if corpus.manifest.kind == "own"]
     if config.model:
         bos = bos_of([Corpus(config.own)] if config.own else corpora)
         spec = resolve_model(config.model, dtype=config.dtype, bos=bos, device=device)
     else:
-        own = [corpus for corpus in corpora if corpus.manifest.kind == "own"]
         spec = spec_of((own or corpora)[0].manifest)
         spec = replace(spec, dtype=config.dtype) if config.dtype else spec
-    spec = replace(with_load(spec, config.load), sharded=config.shard_model)
+    recorded = next((one.manifest.identity["model"] for one in own), ModelPart())
+    is_theirs = recorded.get("revision") == spec.revision
+    load = config.load or (recorded.get("load") if is_theirs else None)
+    spec = replace(with_load(spec, load), sharded=config.shard_model)
     for corpus in corpora:
         model = corpus.manifest.identity["model"]
         if model["tokenizer_sha256"] != spec.tokenizer_sha256:
@@ -138,7 +145,7 @@ def _own(folders: Sequence[Path], spec: ModelSpec) -> Path:
             return found
     raise FaithfulError(
         f"The corpora are held against {spec.name}'s own text at T 1, and none is among or beside them;"
-        f" make one with `{command_line(GenerateConfig, model=spec.asked)}`, or name it with --own."
+        f" make one with `{command_line(GenerateConfig, model=spec.asked, load=spec.load)}`, or name it with --own."
     )
 
 

@@ -1,6 +1,6 @@
 """What `faithful study corpora` leaves in its summary.json, beside what every study does, and keeps of each corpus."""
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from faithful.store.manifest_parts import Certificate
 from studies.common.results import Summary
@@ -9,7 +9,7 @@ from studies.statistics.records import Measures
 
 class CorpusCell(TypedDict):
     """A corpus: what the certificate's tests say of it as the model's own text and as it was declared, its distance from the
-    model, and what its first tokens are like."""
+    model, and what its first tokens are like; `loaded_otherwise` says so of text of the model quantised otherwise."""
 
     key: str
     name: str
@@ -21,6 +21,7 @@ class CorpusCell(TypedDict):
     figures: Measures
     text: Measures
     seconds: float
+    loaded_otherwise: NotRequired[str]
 
 
 class CorporaSummary(Summary, total=False):

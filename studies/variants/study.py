@@ -48,7 +48,7 @@ def study_variants(config: VariantsConfig, report: Reporter) -> Done:
     """
     saes = [sae for sae in find_saes(config.saes) if sae.identity and sae.seed is not None]
     groups = _groups(saes)
-    own = _own(config, [group.corpus for group in groups])
+    own = _own(config, [group.corpus for group in groups], {sae.identity.get("load") for sae in saes})
     with folder_lock(config.out):
         read, left_out = read_figures(saes, _studies(config))
         family = next(group for group in groups if group.corpus == own)
@@ -127,16 +127,19 @@ def _studies(config: VariantsConfig) -> Path:
     return next((run / "studies" for run in runs if (run / "studies").is_dir()), config.out.parent)
 
 
-def _own(config: VariantsConfig, corpora: Sequence[str]) -> str:
-    """The corpus whose contrasts are the family: as stated, else the model's own, the one called `own`, the first."""
+def _own(config: VariantsConfig, corpora: Sequence[str], loads: set[str | None]) -> str:
+    """The corpus whose contrasts are the family: as stated, else the own one of the model as it was loaded for the SAEs
+    (`loads`), the one called `own`, the first."""
     if config.own is not None and config.own not in corpora:
         raise FaithfulError(
             f"No variants were trained on '{config.own}'; choose {' or '.join(dict.fromkeys(corpora))}."
         )
     places = [Path(source) for source in config.saes if Path(source).is_dir()]
     beside = {name: one for place in places for name, one in corpora_beside(place).items()}
-    known = [name for name, one in beside.items() if one.kind == "own" and sampling_of(one).is_model]
-    return config.own or next((corpus for corpus in (*known, "own") if corpus in corpora), corpora[0])
+    sampled = {name: one for name, one in beside.items() if one.kind == "own"}
+    others = {name for name, one in sampled.items() if one.identity["model"].get("load") not in loads}
+    known = [name for name, one in sampled.items() if sampling_of(one).is_model]
+    return config.own or next((one for one in (*known, "own") if one in corpora and one not in others), corpora[0])
 
 
 def _comparisons(group: Group, read: Read, is_family: bool, same: Sequence[str]) -> list[tuple[Headline, Comparison]]:

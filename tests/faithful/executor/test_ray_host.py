@@ -78,3 +78,9 @@ def test_what_is_packed_is_run() -> None:
 def tell_sum(link: Any, one: int, other: int) -> None:
     """Says a sum."""
     link.say("sum", one + other)
+
+
+def test_what_quantises_and_spreads_a_model_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_host.metadata, "version", lambda name: f"1.2+{name}")
+    versions = look(None, ())["versions"]
+    assert versions["bitsandbytes"] == versions["accelerate"] == "1.2"

@@ -35,6 +35,15 @@ def test_all_corpora_get_the_same_number_of_tokens(corpora: dict[str, Path], tmp
     assert abs(steps[0] - steps[1]) <= 1
 
 
+def test_a_plan_that_spreads_a_model_is_refused_as_the_training_would_be(
+    corpora: dict[str, Path], tmp_path: Path
+) -> None:
+    config = configured(corpora, tmp_path, shard_model=True)
+    with pytest.raises(FaithfulError, match="--shard-model spreads a model over several GPUs, and this work has none"):
+        plan_training(config)
+    assert plan_training(config, "h200").cells, "what that machine has is not known here"
+
+
 def test_epochs_and_what_lies_beyond_the_context(corpora: dict[str, Path], tmp_path: Path) -> None:
     one = plan_training(configured(corpora, tmp_path, tokens=None, epochs=2.0))
     assert one.tokens == pytest.approx(2 * 7000, rel=0.02)

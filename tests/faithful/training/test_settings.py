@@ -17,6 +17,8 @@ from faithful.store.corpora_of_saes import bos_of, loaded_otherwise
 from faithful.store.corpus import Corpus, read_manifest, write_manifest
 from faithful.training.settings import settle
 from faithful.training.train import train
+from generation.configs.derive import ShuffleConfig
+from generation.derived.shuffle import shuffle
 from generation.sampling.distribution import Sampling
 from tests.faithful.training.grids import configured
 from tests.families import build_without_bos, copy_family
@@ -143,6 +145,10 @@ def test_the_model_is_loaded_as_its_own_corpus_was_sampled_unless_it_is_said(
         said = loaded_otherwise(Corpus(made["own"]), model) or ""
         assert said.startswith("own was sampled from") and "quantised to 4bit, and" in said
         assert f"{in_words(load)} reads it: to that, its text is another model's." in said
+    mixed = {"own": shuffle(ShuffleConfig(made["own"], out=tmp_path / "shuffled")).folder}
+    assert settle(configured(mixed, tmp_path / "saes"), "cpu")[0].model.load == "4bit", "what it is made of counts"
+    plain = settle(configured(mixed, tmp_path / "saes", load="full"), "cpu")[0].model
+    assert (loaded_otherwise(Corpus(mixed["own"]), plain) or "").startswith("shuffled holds text sampled from")
 
 
 def test_a_model_is_spread_as_asked_for_and_before_anything_is_read(corpora: dict[str, Path], tmp_path: Path) -> None:

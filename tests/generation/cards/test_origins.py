@@ -43,3 +43,10 @@ def test_a_derived_corpus_has_those_of_the_inputs_it_uses_each_once() -> None:
     used = [{"name": name} for name in ("own", "own#2", "web")]
     found = origins(manifest("derived", {"derivation": {"inputs": used}}, {"inputs": inputs}))
     assert [origin.name for origin in found] == ["tiny", "web"]
+
+
+def test_a_quantised_model_is_named_as_one() -> None:
+    (plain,) = origins(manifest("own", {}, OWN))
+    (quantised,) = origins(manifest("own", {}, {"model": OWN["model"] | {"load": "4bit"}}))
+    assert "quantised" not in plain.about + plain.story
+    assert quantised.about == "samples of tiny quantised to 4bit" and "tiny quantised to 4bit, from" in quantised.story

@@ -85,3 +85,10 @@ def test_counts_in_names_are_exact(count: int, short: str) -> None:
 def test_what_is_derived_goes_beside_its_input() -> None:
     assert sibling(Path("runs/a/own"), "new") == Path("runs/a/new")
     assert sibling(Path(), "new") == Path.cwd().parent / "new"
+
+
+def test_what_is_known_of_an_input_names_how_its_model_was_quantised(prose: Path) -> None:
+    (entry,) = open_inputs((prose,))
+    assert entry.summary()["model"].keys() == {"name", "revision", "licence"}
+    entry.corpus.manifest.provenance["model"]["load"] = "4bit"
+    assert entry.summary()["model"]["load"] == "4bit"

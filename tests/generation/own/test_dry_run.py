@@ -1,5 +1,6 @@
 """A dry run says what would be done, refuses what would be refused, and leaves no trace."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,12 @@ def test_a_model_that_is_too_large_does_not_fit(monkeypatch: pytest.MonkeyPatch,
     assert shown.exit_code == 0 and "none: it does not fit" in shown.stdout
     assert dry_run(GenerateConfig(model="pythia-2.8b", device="cpu", dtype="bfloat16")).fits
     assert "fit" not in dry_run(GenerateConfig(model="gpt2", device="cpu")).note
+
+
+def test_a_plan_for_a_gpu_that_is_not_here_is_refused_as_the_run_would_be(tmp_path: Path) -> None:
+    wish = GenerateConfig(model="pythia-2.8b", load="4bit", out=tmp_path / "own")
+    assert dry_run(wish, "h200").engine == "transformers"
+    with pytest.raises(FaithfulError, match="--load 4bit quantises a model for transformers; use --engine"):
+        dry_run(replace(wish, engine="vllm"), "h200")
+    with pytest.raises(FaithfulError, match="--tensor-parallel spreads a model over GPUs with vLLM"):
+        dry_run(replace(wish, tensor_parallel=4), "h200")

@@ -37,3 +37,18 @@ def test_rows_that_are_kept_stay_themselves() -> None:
     new = column(3)[[2, 0]]
     keys, _ = cache.rolling[0].update(new, new)
     assert keys[:, 0, :, 0].tolist() == [[2.0, 102.0, 202.0, 302.0], [0.0, 100.0, 200.0, 300.0]]
+
+
+def test_rows_are_named_on_the_layers_own_device() -> None:
+    cache, asked = RollingCache(layers=1, window=4), []
+
+    class Elsewhere:
+        """Rows on the first GPU of a model that is spread over several."""
+
+        def to(self, device: torch.device) -> torch.Tensor:
+            asked.append(device)
+            return torch.tensor([1])
+
+    cache.rolling[0].update(column(0), column(0))
+    cache.keep_rows(Elsewhere())  # type: ignore[arg-type]
+    assert asked == [torch.device("cpu")] and len(cache.rolling[0].key_buffer) == 1

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.models.tokenizer import load_tokenizer
 from faithful.store.saes import find_saes
+from studies.browse import write
 from studies.browse.config import BrowseConfig
 from studies.browse.studied import Studied
 from studies.browse.write import MARK, Done, chosen, refuse_foreign, string_of, write_pages
@@ -168,3 +170,11 @@ def test_text_that_is_gone_is_named_and_can_be_named_elsewhere(studied_run: Path
     assert any("held-out text of cool, which is not where it was" in one for one in said)
     done = write_pages(BrowseConfig(run, corpora=(elsewhere,), **FEW))
     assert read(done.folder, "run")["parts"] == ["cool"]
+
+
+def test_pages_of_the_quantised_model_say_so(monkeypatch: pytest.MonkeyPatch, pages: Done) -> None:
+    assert "load" not in read(pages.folder, "run")
+    monkeypatch.setattr(write, "decoder_layers", lambda _: ("", []))
+    inside = MagicMock(saes=(), counts=[], panel=SimpleNamespace(parts={}))
+    inside.found.spec.load = "4bit"
+    assert write._Pages._run(inside, [1, 1])["load"] == "4bit"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,6 +39,18 @@ def test_permuted_weights_keep_their_entries(family_model: Model) -> None:
         assert torch.equal(before.flatten().sort().values, after.flatten().sort().values)
         assert torch.equal(before, after) == (before.dim() == 1 or before.unique().numel() == 1), name
     assert other.get_input_embeddings().weight is other.get_output_embeddings().weight
+
+
+def test_a_layer_in_8_bit_computes_with_its_permuted_weight() -> None:
+    """As bitsandbytes has it: int8 beside the parameter, before the first pass and after it."""
+    before, after = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+    after.state = SimpleNamespace(CB=after.weight.data.clone())
+    before.state, before.weight.CB = SimpleNamespace(CB=None), before.weight.data.clone()
+    first, second = permuted_model(torch.nn.Sequential(before, after), seed=0)
+    assert torch.equal(second.state.CB, second.weight.data) and not torch.equal(second.state.CB, after.state.CB)
+    assert first.state.CB is None
+    if hasattr(first.weight, "CB"):  # a plain parameter's copy loses what bitsandbytes' keeps
+        assert torch.equal(first.weight.CB, first.weight.data)
 
 
 def test_no_row_of_a_permuted_decoder_stays_and_codes_do() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from studies.common.drawing import colours
-from studies.corpora.figures import _faithfulness
+from studies.corpora.figures import _faithfulness, _is_own
 
 SVG = "{http://www.w3.org/2000/svg}"
 USUAL = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
@@ -56,3 +56,8 @@ def test_corpora_are_told_apart_without_colours(tmp_path: Path) -> None:
     defined = [one.find(f"{SVG}path") for one in root.iter(f"{SVG}defs")]
     shapes = {path.get("d") for path in defined if path is not None and "stroke: #ffffff" in path.get("style", "")}
     assert len(shapes) == 6
+
+
+def test_text_of_the_model_quantised_otherwise_is_not_its_own() -> None:
+    own = cell("own", 0.0, 0.0, kind="own")
+    assert _is_own(own) and not _is_own(own | {"loaded_otherwise": "own-4bit was sampled from …"})

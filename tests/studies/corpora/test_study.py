@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import silent
 from faithful.cli import app
+from faithful.models import spec as spec_module
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Corpus, read_manifest
 from generation.configs.generate import GenerateConfig
@@ -250,3 +251,18 @@ def test_refusals(run: Path, tmp_path: Path, family_model: Model) -> None:
         study_corpora(configured(run, folders=(foreign,)))
     with pytest.raises(FaithfulError, match="not sampled from"):
         study_corpora(configured(run, own=run / "corpora" / "noise", out=tmp_path / "other"))
+
+
+def test_a_model_that_is_named_is_loaded_as_its_own_corpus_was_sampled(
+    tmp_path: Path, family_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spec_module, "require_quantising", lambda _: None)
+    spec, model = family_model("gpt2")
+    own = Corpus(write_own(tmp_path / "own", spec, model, Sampling(max_tokens=9), {"train": 60, "test": 60}))
+    config = configured(tmp_path, folders=(own.folder,), model=spec.source)
+    assert study._model(config, [own], "cpu").load is None
+    own.manifest.identity["model"]["load"] = "4bit"
+    quantised = study._model(config, [own], "cpu")
+    assert quantised.load == "4bit" and study._model(replace(config, load="full"), [own], "cpu").load is None
+    with pytest.raises(FaithfulError, match=r"make one with `faithful generate .*--load 4bit`"):
+        study._own([own.folder], quantised)

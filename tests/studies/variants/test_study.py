@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.store.saes import find_saes
+from generation.sampling.distribution import Sampling
 from studies.common.results import Row
+from studies.variants import study
 from studies.variants.config import STUDY, VariantsConfig
 from studies.variants.study import SHUT, study_variants
 from tests.studies.variants.known import SEEDS, SETTINGS, studied, table, written
@@ -59,6 +62,18 @@ def test_what_cannot_be_compared_is_one_sentence(by_hand: Path, tmp_path: Path) 
         studied(by_hand, own="other")
     with pytest.raises(FaithfulError, match=r"no variant beside TopK .* --variant topk,NAME"):
         study_variants(VariantsConfig((by_hand / "saes" / "own" / "anneal",), by_hand / "studies" / "variants"), print)
+
+
+def test_text_of_the_model_quantised_otherwise_is_not_taken_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own(load: str | None) -> SimpleNamespace:
+        model = {"load": load} if load else {}
+        return SimpleNamespace(kind="own", identity={"model": model, "sampling": Sampling(max_tokens=9).to_dict()})
+
+    monkeypatch.setattr(study, "corpora_beside", lambda _: {"own-4bit": own("4bit"), "own": own(None)})
+    config, names = VariantsConfig((tmp_path,), tmp_path / "out"), ["cool", "own", "own-4bit"]
+    assert study._own(config, names, {None}) == "own" and study._own(config, names, {"4bit"}) == "own-4bit"
 
 
 def test_tables_of_the_run_are_read_wherever_the_study_goes(by_hand: Path, tmp_path: Path) -> None:
