@@ -66,7 +66,7 @@ def _sampled_loads(
         yield model.get("load")
     used = {entry["name"] for entry in identity.get("derivation", {}).get("inputs", ())}
     for part in provenance.get("inputs", ()):
-        if part["name"] in used:
+        if part.get("name") in used:
             inside = {**part.get("provenance", {}), "model": part["model"]}
             yield from _sampled_loads(part["kind"], part["identity"], inside, revision)
 

@@ -17,7 +17,7 @@ from faithful.base.progress import silent
 from faithful.cli import app
 from faithful.models import spec as spec_module
 from faithful.models.spec import ModelSpec
-from faithful.store.corpus import Corpus, read_manifest
+from faithful.store.corpus import Corpus, read_manifest, write_manifest
 from generation.configs.generate import GenerateConfig
 from generation.own.prepare import prepare
 from generation.sampling.distribution import Sampling
@@ -266,3 +266,20 @@ def test_a_model_that_is_named_is_loaded_as_its_own_corpus_was_sampled(
     assert quantised.load == "4bit" and study._model(replace(config, load="full"), [own], "cpu").load is None
     with pytest.raises(FaithfulError, match=r"make one with `faithful generate .*--load 4bit`"):
         study._own([own.folder], quantised)
+
+
+def test_text_of_the_model_quantised_otherwise_is_said_to_be_another_models(
+    tmp_path: Path, family_model: Model
+) -> None:
+    spec, model = family_model("gpt2")
+    own = write_own(tmp_path / "own", spec, model, Sampling(max_tokens=LONGEST), {"train": 500, "test": 300})
+    other = write_own(tmp_path / "own-4bit", spec, model, Sampling(max_tokens=LONGEST), {"train": 500, "test": 50}, 1)
+    manifest = read_manifest(other)
+    manifest.identity["model"]["load"] = manifest.provenance["model"]["load"] = "4bit"
+    write_manifest(other, manifest)
+    done = study_corpora(configured(tmp_path, folders=(own, other), out=tmp_path / "study", tokens=300))
+    (said,) = done.summary["loads"]
+    assert said.startswith("own-4bit was sampled from") and done.summary["reference"] == "own"
+    found = cells(done)
+    assert found["own-4bit"]["loaded_otherwise"] == said and "loaded_otherwise" not in found["own"]
+    assert not (done.folder / "figures" / "sweep.svg").exists()
