@@ -77,6 +77,8 @@ def export_neuronpedia(stated: Stated[ExportNeuronpediaConfig], as_json: Json = 
         print_json(vars(done))
         return
     say(f"{done.latents:,} latents in {done.requests:,} requests, {format_bytes(done.bytes)}: {done.folder}")
+    for note in done.partly:
+        say(note)
     if done.silent:
         say(f"{done.silent:,} latents are left out, as the text has no context of them.")
     say(f"The model is called {done.model} there; state --model-id where Neuronpedia calls it otherwise.")
@@ -99,7 +101,14 @@ def publish_neuronpedia(
     with progress(quiet=as_json or dry_run) as report:
         done = send.publish_neuronpedia(config, report, dry_run=dry_run)
     if as_json:
-        print_json({"model": done.model, "sets": [vars(one) for one in done.sets], "conditions": done.conditions})
+        print_json(
+            {
+                "model": done.model,
+                "makes": done.makes,
+                "sets": [vars(one) for one in done.sets],
+                "conditions": done.conditions,
+            }
+        )
         return
     if dry_run:
         rows = [
@@ -107,6 +116,10 @@ def publish_neuronpedia(
             for one in done.sets
         ]
         print_table(f"Latents of {done.model}", rows, ("source", "latents", "requests", "bytes", "sent before"))
+        for what in ([f"model {done.model}"] if done.makes else []) + [
+            f"source set {one.name}, where it is not there" for one in done.sets if one.makes
+        ]:
+            say(f"Makes the {what}.")
         if silent := sum(one.silent for one in done.sets):
             say(f"{silent:,} latents are left out, as the text has no context of them.")
         for found in done.conditions:

@@ -15,6 +15,24 @@ INSTALL = "pip install 'faithful-sae[neuronpedia]'"
 PATIENCE = 120.0
 """Seconds that a server may be silent; the client itself would wait for ever."""
 ABSENT = "Resource not found"
+EXISTS = "already exists"
+PUBLIC = "https://neuronpedia.org"
+GO_ON = "the same command goes on from here"
+
+
+class RefusedError(FaithfulError):
+    """The server has understood a request and did not take it: nothing of it is there."""
+
+
+def address_of(server: str | None) -> str:
+    """The address of a server as it is noted, the public one's where none is told.
+
+    Raises:
+        FaithfulError: it is none.
+    """
+    if server is not None and not server.startswith(("http://", "https://")):
+        raise FaithfulError(f"'{server}' is no address; write it as http://localhost:3000.")
+    return (server or PUBLIC).rstrip("/").removesuffix("/api")
 
 
 class Neuronpedia:
@@ -32,29 +50,34 @@ class Neuronpedia:
 
     def __init__(self, server: str | None = None) -> None:
         try:
-            from neuronpedia.requests.base_request import NPRequest
+            import neuronpedia.requests.base_request  # noqa: F401
         except ImportError:
             raise FaithfulError(f"The client of Neuronpedia is not installed; install it with `{INSTALL}`.") from None
-        if server is not None and not server.startswith(("http://", "https://")):
-            raise FaithfulError(f"'{server}' is no address; write it as http://localhost:3000.")
+        self.address = address_of(server)
         if not os.environ.get(KEY):
             raise FaithfulError(f"{KEY} is not set; set it to the key of your account at Neuronpedia.")
-        self.address = (server or NPRequest.BASE_URL.removesuffix("/api")).rstrip("/")
+        self._answer: Any = None
 
     def make_model(self, name: str, layers: int, shown: str) -> None:
-        """Make a model there."""
+        """Make a model there.
+
+        Raises:
+            RefusedError: with `EXISTS` where there is one of this id.
+        """
         from neuronpedia.requests.model_request import ModelRequest
 
-        with self._spoken(f"the model {name} (if it is there already, leave --new-model out)"):
+        with self._spoken(f"the model {name}"):
             self._told(ModelRequest()).new(name, layers, shown)
 
-    def make_set(self, model: str, name: str, description: str) -> None:
-        """Make a source set there, with a source for each layer, where there is none of its name."""
+    def make_set(self, model: str, name: str, description: str) -> bool:
+        """Make a source set there, with a source for each layer; False where there is one of its name."""
         from neuronpedia.requests.source_set_request import SourceSetRequest
 
-        if not self._has(SourceSetRequest(), f"{model}/{name}", "name", name):
-            with self._spoken(f"the source set {name}"):
-                self._told(SourceSetRequest()).new(name, model, description)
+        if self._has(SourceSetRequest(), f"{model}/{name}", "name", name):
+            return False
+        with self._spoken(f"the source set {name}"):
+            self._told(SourceSetRequest()).new(name, model, description)
+        return True
 
     def has_feature(self, model: str, source: str, index: int) -> bool:
         """Whether a latent is there."""
@@ -71,8 +94,8 @@ class Neuronpedia:
         from neuronpedia.requests.feature_request import FeatureRequest
 
         model, source = body["modelId"], body["source"]
+        features = [_feature(model, source, one) for one in body["features"]]
         with self._spoken(f"latents of {source}"):
-            features = [_feature(model, source, one) for one in body["features"]]
             self._told(FeatureRequest()).upload_batch(model, source, features)
 
     def _has(self, request: Any, place: str, key: str, value: str) -> bool:
@@ -89,9 +112,14 @@ class Neuronpedia:
         return isinstance(found, dict) and str(found.get(key)) == value
 
     def _told(self, request: Any) -> Any:
-        """A request of the client's to this server, which does not wait for ever."""
+        """A request of the client's to this server, which does not wait for ever and keeps the answer."""
+
+        def keep(answer: Any, **_: Any) -> None:
+            self._answer = answer
+
+        self._answer = None
         request.BASE_URL = f"{self.address}/api"
-        request.send_request = partial(request.send_request, timeout=PATIENCE)
+        request.send_request = partial(request.send_request, timeout=PATIENCE, hooks={"response": keep})
         return request
 
     @contextmanager
@@ -105,20 +133,31 @@ class Neuronpedia:
             with redirect_stdout(StringIO()):
                 yield
         except NPUnauthorizedError:
-            raise FaithfulError(f"{self.address} does not know the key in {KEY}; take it from your account.") from None
+            raise RefusedError(f"{self.address} does not know the key in {KEY}; take it from your account.") from None
         except NPRateLimitError:
-            raise FaithfulError(
+            raise RefusedError(
                 f"{self.address} takes no more requests for now (its rate limit); run the same command later: it goes on"
                 " from here."
             ) from None
         except (NotReached, Timeout):
-            raise FaithfulError(
-                f"{self.address} does not answer, asked for {what}; the same command goes on from here."
-            ) from None
-        except (NPInvalidResponseError, RequestException) as error:
-            raise FaithfulError(
-                f"{self.address} did not take {what}: {first_line(error)}; the same command goes on from here."
-            ) from None
+            raise FaithfulError(f"{self.address} does not answer, asked for {what}; {GO_ON}.") from None
+        except (NPInvalidResponseError, RequestException, KeyError, TypeError) as error:
+            raise self._sentence(what, error) from None
+
+    def _sentence(self, what: str, error: Exception) -> FaithfulError:
+        """What the server answered, where that is not what the client expects."""
+        status = self._answer.status_code if self._answer is not None else 0
+        if not status:
+            return FaithfulError(f"{self.address} did not take {what}: {first_line(error)}; {GO_ON}.")
+        said = " ".join(self._answer.text.split())[:200] or "nothing"
+        if status >= 500:
+            return FaithfulError(f"{self.address} did not take {what}: status {status}, {said}; {GO_ON}.")
+        if status >= 400:
+            return RefusedError(f"{self.address} refuses {what}: status {status}, {said}.")
+        return FaithfulError(
+            f"{self.address} does not answer as Neuronpedia does, asked for {what}: status {status}, {said}; is it the"
+            " address of one?"
+        )
 
 
 def _feature(model: str, source: str, body: Mapping[str, Any]) -> Any:

@@ -23,7 +23,15 @@ from studies.browse.reading import Pages
 from studies.browse.write import chosen
 from studies.runs.neuronpedia.config import MOST_LATENTS, ExportNeuronpediaConfig
 from studies.runs.neuronpedia.files import SOURCE, UPLOAD, Batch, Source, SourceSet
-from studies.runs.neuronpedia.records import feature, hook_of, is_silent, model_id, set_names
+from studies.runs.neuronpedia.records import (
+    check_model_id,
+    check_set_name,
+    feature,
+    hook_of,
+    is_silent,
+    model_id,
+    set_names,
+)
 from studies.runs.terms import GONE, conditions_of
 
 WORDING = 2
@@ -41,6 +49,7 @@ class Export:
         latents, requests, bytes: of all of them.
         silent: latents that are left out, as the text has no context of them.
         conditions: how many terms must be accepted before they are sent.
+        partly: what the pages show of each SAE that they show in part.
     """
 
     folder: Path
@@ -51,6 +60,7 @@ class Export:
     bytes: int
     silent: int
     conditions: int
+    partly: tuple[str, ...] = ()
 
 
 def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silent) -> Export:
@@ -72,6 +82,7 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
     pages = Pages(config.pages or config.run / "browse", _browse(config))
     places = _places(pages, saes, config)
     name = config.model_id or model_id(pages.run["model"])
+    check_model_id(name)
     sets = _sets(list(places), config)
     conditions = _conditions(config, pages.run["parts"])
     out = config.out or config.run / "neuronpedia"
@@ -81,19 +92,27 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
             sources.append(_write_set(out / of["name"], of, place, pages, name, config.batch))
             done += pages.run["saes"][place]["latents"]
             report(Progress("latents", done, total, "latents"))
-        model = {"id": name, "layers": pages.run["layers"], "displayName": _last(pages.run["model"])}
+        model = {"id": name, "layers": pages.run["layers"], "displayName": _last(pages.run["model"])[:64]}
         write_record(
-            out / UPLOAD, {"model": model, "sets": sets, "conditions": [vars(condition) for condition in conditions]}
+            out / UPLOAD,
+            {"command": command_line(config), "model": model, "sets": sets}
+            | {"conditions": [vars(condition) for condition in conditions]},
         )
     batches = [batch for source in sources for batch in source["batches"]]
     size = sum(batch["bytes"] for batch in batches)
+    shown = {sae: pages.run["saes"][place]["latents"] for sae, place in places.items()}
+    partly = tuple(
+        f"The pages show {count:,} of {sae.d_sae:,} latents of {of['name']}."
+        for of, (sae, count) in zip(sets, shown.items(), strict=True)
+        if count < sae.d_sae
+    )
     latents, silent = sum(batch["latents"] for batch in batches), sum(source["silent"] for source in sources)
-    return Export(out, name, [of["name"] for of in sets], latents, len(batches), size, silent, len(conditions))
+    return Export(out, name, [of["name"] for of in sets], latents, len(batches), size, silent, len(conditions), partly)
 
 
 def _browse(config: ExportNeuronpediaConfig) -> str:
     """The command that makes the pages."""
-    return command_line(BrowseConfig(config.run, config.pages, config.saes, config.corpora))
+    return command_line(BrowseConfig(config.run, config.pages, corpora=config.corpora))
 
 
 def _places(pages: Pages, saes: list[TrainedSae], config: ExportNeuronpediaConfig) -> dict[TrainedSae, int]:
@@ -112,11 +131,13 @@ def _places(pages: Pages, saes: list[TrainedSae], config: ExportNeuronpediaConfi
 def _sets(saes: list[TrainedSae], config: ExportNeuronpediaConfig) -> list[SourceSet]:
     """A source set for each SAE, which has one at its layer alone."""
     names = set_names(saes, config.name or config.run.resolve().name)
+    for name in names:
+        check_set_name(name)
     return [
         {
             "name": name,
             "source": f"{hook_of(sae).layer}-{name}",
-            "description": f"SAE trained on the corpus {sae.corpus}, seed {sae.seed}: {sae.shape}",
+            "description": f"SAE trained on the corpus {sae.corpus}, seed {sae.seed}: {sae.shape}"[:128],
         }
         for name, sae in zip(names, saes, strict=True)
     ]

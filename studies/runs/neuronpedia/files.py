@@ -38,8 +38,9 @@ class SourceSet(TypedDict):
 
 
 class Upload(TypedDict):
-    """`upload.json`: everything that is to be sent."""
+    """`upload.json`: everything that is to be sent, and the command that wrote it."""
 
+    command: Text
     model: Model
     sets: list[SourceSet]
     conditions: list[Terms]
@@ -66,8 +67,9 @@ class Source(TypedDict):
 
 
 class Sent(TypedDict):
-    """What a server has of a source set: whether it was made there, the hash of each file that was accepted, and that
-    of the file that was being sent last, of which it is not known whether it was accepted."""
+    """What a model on a server has of a source set: whether it was made by us, who then need not look what is there, the
+    hash of each file that was accepted, and that of the file that was being sent last, of which it is not known whether it
+    was accepted."""
 
     made: bool
     accepted: dict[str, str]
@@ -108,7 +110,7 @@ def read_body(folder: Path, batch: Batch, again: str) -> dict[str, Any]:
 
 
 def read_sent(folder: Path) -> dict[str, Sent]:
-    """What each server has of a source set, by its address.
+    """What each model on each server has of a source set, by the model's address.
 
     Raises:
         FaithfulError: the record is damaged.

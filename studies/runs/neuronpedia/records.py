@@ -77,6 +77,27 @@ def set_names(saes: Sequence[TrainedSae], prefix: str) -> list[str]:
     return found
 
 
+def check_model_id(name: str) -> None:
+    """Hold a model's id to Neuronpedia's rules.
+
+    Raises:
+        FaithfulError: it does not keep them.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9.-]{0,30}[a-z0-9]", name) or "--" in name or ".." in name:
+        raise FaithfulError(
+            f"'{name}' cannot be a model's id at Neuronpedia: 2 to 32 small letters, digits, single hyphens and dots, from a"
+            " letter to a letter or digit; state --model-id."
+        )
+
+
+def check_set_name(name: str) -> None:
+    """The same for the name of a source set."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]*[a-z0-9]", name) or "--" in name:
+        raise FaithfulError(
+            f"'{name}' cannot be the name of a source set at Neuronpedia, which begins with a letter; state --name."
+        )
+
+
 def hook_of(sae: TrainedSae) -> Hook:
     """What an SAE reads.
 
@@ -90,7 +111,7 @@ def hook_of(sae: TrainedSae) -> Hook:
 
 def slug(text: str) -> str:
     """A name of small letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")
+    return re.sub(r"\.+", ".", re.sub(r"[^a-z0-9.]+", "-", text.lower())).strip("-.")
 
 
 def _named(prefix: str, sae: TrainedSae, middle: str) -> str:
@@ -99,7 +120,7 @@ def _named(prefix: str, sae: TrainedSae, middle: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return slug(text).replace(".", "-")
+    return re.sub(r"-+", "-", slug(text).replace(".", "-"))
 
 
 def _token(text: str) -> str:

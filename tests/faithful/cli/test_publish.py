@@ -94,14 +94,14 @@ def test_records_of_neuronpedia_are_counted_and_sent_next(monkeypatch: pytest.Mo
 def test_what_neuronpedia_was_sent_is_said_with_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs/tried").mkdir(parents=True)
     terms: Any = {"corpus": "web", "origin": "a web", "licence": None, "terms": "Name it."}
-    state = SetState("a", "1-a", 512, 4, 2**20, 7, 1, 3, "http://x/tiny/1-a")
+    state = SetState("a", "1-a", 512, 4, 2**20, 7, 1, True, 3, "http://x/tiny/1-a")
     monkeypatch.setattr(
         "studies.runs.neuronpedia.send.publish_neuronpedia",
         lambda config, report, dry_run: Sending("tiny", [state], [terms]),
     )
     plan = call("publish", "neuronpedia", "tried", "--dry-run")
     assert "1-a\t512\t4\t1.0 MiB\t1" in plan.stdout
-    assert "7 latents are left out" in plan.stderr
+    assert "7 latents are left out" in plan.stderr and "Makes the source set a, where it is" in plan.stderr
     assert "Needs --accept-licence: web: a web, licence unknown. Name it." in plan.stderr
     assert call("publish", "neuronpedia", "tried").stderr == "3 requests sent, 1 were there: http://x/tiny/1-a\n"
     assert json.loads(call("publish", "neuronpedia", "tried", "--json").stdout)["sets"][0]["sent"] == 3

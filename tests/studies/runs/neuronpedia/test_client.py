@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
-from studies.runs.neuronpedia.client import KEY, Neuronpedia
+from studies.runs.neuronpedia.client import KEY, PUBLIC, Neuronpedia, RefusedError
 from studies.runs.neuronpedia.config import MOST_LATENTS
-from tests.studies.runs.neuronpedia.conftest import Server
+from tests.studies.runs.neuronpedia.conftest import Handler, Server
 
 
 def test_without_the_client_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,10 +20,13 @@ def test_without_the_client_it_says_how_to_install_it(monkeypatch: pytest.Monkey
 
 
 def test_without_a_key_or_an_address_it_says_what_to_set(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    from neuronpedia.requests.base_request import NPRequest
+
     with pytest.raises(FaithfulError, match="'localhost' is no address; write it as http://localhost:3000"):
         Neuronpedia("localhost")
     assert Neuronpedia(f"{server.address}/").address == server.address
-    assert Neuronpedia().address.startswith("https://")
+    assert Neuronpedia(f"{server.address}/api/").address == server.address
+    assert Neuronpedia().address == PUBLIC == NPRequest.BASE_URL.removesuffix("/api")
     monkeypatch.delenv(KEY)
     with pytest.raises(FaithfulError, match=f"{KEY} is not set"):
         Neuronpedia(server.address)
@@ -40,6 +43,24 @@ def test_a_key_that_is_not_known_and_a_server_that_is_not_there(
     ):
         Neuronpedia("http://127.0.0.1:9").has_feature("m", "s", 3)
     assert capsys.readouterr().out == "", "the client prints every request"
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "said"),
+    [
+        (413, b"<html>too large", r"refuses the model x: status 413, <html>too large\.$"),
+        (400, b'{"error": "layers"}', r'refuses the model x: status 400, .*layers"}\.$'),
+        (200, b'{"ok": true}', "does not answer as Neuronpedia does, .*is it the address of one?"),
+        (502, b"bad gateway", "did not take the model x: status 502, bad gateway; .*goes on from here"),
+    ],
+)
+def test_an_answer_that_is_not_expected_is_shown(
+    status: int, content: bytes, said: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handler, "do_POST", lambda self: self.answer(status, content))
+    with pytest.raises(FaithfulError, match=said) as raised:
+        Neuronpedia(server.address).make_model("x", 2, "X")
+    assert isinstance(raised.value, RefusedError) == (400 <= status < 500)
 
 
 def test_limits_are_the_clients(server: Server) -> None:

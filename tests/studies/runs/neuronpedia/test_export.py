@@ -52,6 +52,8 @@ def test_every_latent_that_fires_is_in_one_request(written: Export, paged_run: P
             (one["features"][0]["index"], one["features"][-1]["index"]) for one in found
         ]
         assert named["silent"] == 70 - len(fired)
+    assert written.partly == tuple(f"The pages show 70 of 96 latents of {name}." for name in written.sets)
+    assert "--batch 20" in upload["command"]
     sizes = [path.stat().st_size for path in written.folder.rglob("0*.json")]
     assert written.bytes == sum(sizes)
 
@@ -94,7 +96,9 @@ def test_written_again_nothing_changes_and_what_is_whole_is_passed_over(
     monkeypatch.setattr(export, "write_text", lambda path, text: (made.append(path.parent.name), write(path, text)))
     config = ExportNeuronpediaConfig(paged_run, out, batch=20)
     assert export_neuronpedia(config).bytes == written.bytes
-    assert lasting_bytes(out) == before and set(made) == set(written.sets)
+    after = lasting_bytes(out)
+    assert "neuronpedia" in after.pop(UPLOAD).decode() and before.pop(UPLOAD), "it names the folder, which is another"
+    assert after == before and set(made) == set(written.sets)
     made.clear()
     export_neuronpedia(config)
     assert made == []
@@ -120,6 +124,8 @@ def test_what_the_pages_do_not_show_is_refused(paged_run: Path, tmp_path: Path) 
             "holds no pages of latents; make them with `faithful browse",
         ),
         (ExportNeuronpediaConfig(paged_run, batch=129), "--batch is from 1 to 128"),
+        (ExportNeuronpediaConfig(paged_run, name="2026"), "state --name"),
+        (ExportNeuronpediaConfig(paged_run, model_id="GPT2"), "state --model-id"),
         (ExportNeuronpediaConfig(tmp_path), "holds no SAEs"),
     ):
         with pytest.raises(FaithfulError, match=said):

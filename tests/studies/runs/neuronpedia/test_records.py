@@ -9,7 +9,15 @@ from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
 from faithful.store.saes import TrainedSae, read_sae
 from studies.browse.reading import Pages, Shown
-from studies.runs.neuronpedia.records import feature, is_silent, model_id, set_names, slug
+from studies.runs.neuronpedia.records import (
+    check_model_id,
+    check_set_name,
+    feature,
+    is_silent,
+    model_id,
+    set_names,
+    slug,
+)
 from tests.studies.random_saes import write_recorded
 
 
@@ -64,3 +72,15 @@ def test_an_sae_of_no_known_layer_is_refused(tmp_path: Path, monkeypatch: pytest
 def test_names_are_of_small_letters_digits_and_hyphens() -> None:
     assert [slug(text) for text in ("A  b_c", "-é-x.", "")] == ["a-b-c", "x", ""]
     assert [model_id(name) for name in ("google/Gemma-2-2b", "models/x.1/", "?")] == ["gemma-2-2b", "x.1", "model"]
+    assert slug("a..b") == "a.b"
+
+
+def test_names_keep_the_servers_rules(tmp_path: Path) -> None:
+    assert set_names([recorded(tmp_path, "own", 0)], "x. y") == ["x-y-own-res-32-s0"]
+    for name in ("gpt2-small", "x.1"):
+        check_model_id(name)
+    for name in ("GPT2", "2-b", "x", "a--b", "a..b", "a" * 33, "a-"):
+        with pytest.raises(FaithfulError, match="state --model-id"):
+            check_model_id(name)
+    with pytest.raises(FaithfulError, match="begins with a letter; state --name"):
+        check_set_name("2026-try-own")

@@ -85,7 +85,10 @@ def test_an_upload_that_failed_goes_on_and_sends_nothing_twice(
     done = publish(paged_run, records, server)
     assert [one.before for one in done.sets] == [1, 0]
     last = batches(records)[1]["last"]
-    assert ("GET", f"/api/feature/tiny-gpt2/1-my-tries-cool-res-96-s1/{last}") in [one[:2] for one in server.asked]
+    asks = fails in ("lost", 500)
+    assert asks == (
+        ("GET", f"/api/feature/tiny-gpt2/1-my-tries-cool-res-96-s1/{last}") in [one[:2] for one in server.asked]
+    )
     assert [one for found in server.features.values() for one in found] == [
         one for body in of_files(records) for one in body["features"]
     ]
@@ -152,9 +155,57 @@ def test_other_records_than_those_whose_answer_was_lost_are_refused(
 def test_a_damaged_file_is_not_sent(paged_run: Path, records: Path, server: Server) -> None:
     path = records / "my-tries-cool-res-96-s1" / "00001.json"
     path.write_text(path.read_text().replace('"density":', '"density":1'))
-    with pytest.raises(FaithfulError, match=r"00001\.json was edited or damaged; write it again with `faithful export"):
+    with pytest.raises(
+        FaithfulError, match=r"00001\.json was edited or damaged; write it again with `faithful export.* --batch 20`"
+    ):
         publish(paged_run, records, server)
     assert len(server.uploads) == 1
+    with pytest.raises(FaithfulError, match=r"00001\.json was edited or damaged"):
+        publish_neuronpedia(PublishNeuronpediaConfig(paged_run, records, server.address), dry_run=True)
+
+
+def test_sent_from_another_folder_nothing_is_sent_twice(
+    paged_run: Path, records: Path, written: Export, server: Server, tmp_path: Path
+) -> None:
+    publish(paged_run, records, server)
+    other = Path(shutil.copytree(written.folder, tmp_path / "other"))
+    assert [one.sent for one in publish(paged_run, other, server).sets] == [0, 0]
+    assert len(server.uploads) == 6
+    export_neuronpedia(ExportNeuronpediaConfig(paged_run, tmp_path / "third", batch=128))
+    server.features = {source: found[:20] for source, found in server.features.items()}
+    with pytest.raises(FaithfulError, match=r"that were sent otherwise; .*another --name"):
+        publish(paged_run, tmp_path / "third", server)
+
+
+def test_a_set_is_made_under_each_model(paged_run: Path, records: Path, server: Server) -> None:
+    publish(paged_run, records, server)
+    export_neuronpedia(ExportNeuronpediaConfig(paged_run, records, batch=20, model_id="other"))
+    publish(paged_run, records, server, new_model=True)
+    assert {name.partition("/")[0] for name in server.sets} == {"tiny-gpt2", "other"} and len(server.sets) == 4
+
+
+def test_a_model_that_is_there_is_ours_only_where_we_were_making_it(
+    paged_run: Path, records: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        with pytest.raises(FaithfulError, match=r"has a model tiny-gpt2 already; .*leave --new-model out"):
+            publish(paged_run, records, server, new_model=True)
+    server.models.clear()
+    make = Neuronpedia.make_model
+
+    def killed(*given: Any) -> None:
+        make(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Neuronpedia, "make_model", killed)
+    with pytest.raises(KeyboardInterrupt):
+        publish(paged_run, records, server, new_model=True)
+    monkeypatch.setattr(Neuronpedia, "make_model", make)
+    plan = publish_neuronpedia(
+        PublishNeuronpediaConfig(paged_run, records, server.address, new_model=True), dry_run=True
+    )
+    assert plan.makes and all(one.makes for one in plan.sets)
+    assert [one.sent for one in publish(paged_run, records, server, new_model=True).sets] == [3, 3]
 
 
 def test_a_set_that_is_there_is_not_made_again(paged_run: Path, records: Path, server: Server) -> None:
