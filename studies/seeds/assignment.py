@@ -110,7 +110,7 @@ def assign_read(one: Rows, other: Rows, candidates: int = CANDIDATES) -> Assignm
     sides = _unit(one()), _unit(other())
     is_swapped = len(sides[0]) > len(sides[1])
     cosines = _Cosines(*(sides[::-1] if is_swapped else sides))
-    with _threads_for(cosines.shape[0] * cosines.shape[1]):
+    with threads_for(cosines.shape[0] * cosines.shape[1]):
         found = _Search(cosines, candidates).run()
     return _swapped(found) if is_swapped else found
 
@@ -123,15 +123,15 @@ def prove(one: Tensor, other: Tensor, found: Assignment) -> Proof:
     """
     if len(one) > len(other):
         one, other, found = other, one, _swapped(found)
-    with _threads_for(len(one) * len(other)):
+    with threads_for(len(one) * len(other)):
         cosines = _Cosines(_unit(one), _unit(other))
         matched = cosines.values(found.rows * len(other) + found.columns)
         return _scan(cosines, found.row_potentials, found.column_potentials, found.columns, matched)[1]
 
 
 @contextmanager
-def _threads_for(pairs: int) -> Iterator[None]:
-    """One torch thread for few pairs, else as many as there are."""
+def threads_for(pairs: int) -> Iterator[None]:
+    """One torch thread for few pairs or entries of a matrix, else as many as there are."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if pairs <= SMALL_PAIRS else before)
     try:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faithful.sae.sparse import decode
 from studies.common.codes import Codes
-from studies.seeds.assignment import Assignment, Rows, assign_read
+from studies.seeds.assignment import Assignment, Rows, assign_read, threads_for
 from studies.statistics.records import Measures
 
 THRESHOLD = 0.7
@@ -220,8 +220,9 @@ def panel_figures(
             some[rng.choice(len(one), int(one.sum()), replace=False)] = True
         sides = zip(seen, decoders, left, drawn, strict=True)
         unmatched, others = zip(*(side.covariances(read, some) for side, read, *some in sides), strict=True)
-        explained = [_share(unmatched[a], unmatched[1 - a]) for a in (0, 1)]
-        random = [_share(unmatched[a], others[1 - a]) for a in (0, 1)]
+        with threads_for(unmatched[0].numel()):  # eigenvectors of small matrices depend on how many threads find them
+            explained = [_share(unmatched[a], unmatched[1 - a]) for a in (0, 1)]
+            random = [_share(unmatched[a], others[1 - a]) for a in (0, 1)]
     for name, values in (("unmatched_explained", explained), ("unmatched_random", random)):
         known = [value for value in values if value is not None]
         result[name] = float(np.mean(known)) if known else None
