@@ -15,6 +15,7 @@ const COLUMNS = [
   ["stable", "reappears", percent, "Share of the other seeds in which its partner has a cosine above 0.7"],
   ["best", "best cosine", number, "Largest cosine with a partner in another SAE"],
   ["fake", "fake", yes, "Fires on random tokens, hardly on text"],
+  ["detection", "explained", number, "How well the explanation tells where it fires: 0.5 by chance, at most 1"],
   ["weight", "probe weight", percent, "Its share of the weight of a probe, mean over tasks"],
 ];
 const state = { sae: "", query: "", sort: "density", descending: true, first: 0 };
@@ -53,6 +54,7 @@ function number(value) { return value === null || value === undefined ? "–" : 
 function percent(value) { return value === null || value === undefined ? "–" : `${number(100 * value)} %`; }
 function yes(value) { return value === null || value === undefined ? "–" : value ? "fake" : "no"; }
 function string(id) { return strings.get(id) ?? `#${id}`; }
+function explanation(list, latent) { return list.explanations?.[latent] ?? ""; }
 function token(id) { return make("span", { class: "token" }, string(id).replace(/\n/g, "↵")); }
 function title(sae, latent) { return `${data.get("run").saes[sae].name}, latent ${latent}`; }
 function link(sae, latent, text) { return make("a", { href: `#${sae}/${latent}` }, text ?? title(sae, latent)); }
@@ -77,7 +79,8 @@ function matches() {
     const values = list[state.sort];
     for (let latent = 0; latent < sae.latents; latent++) {
       const fits = !query || String(latent) === query
-        || list.tokens[latent].some((id) => ids.has(id)) || list.raised[latent].some((id) => ids.has(id));
+        || list.tokens[latent].some((id) => ids.has(id)) || list.raised[latent].some((id) => ids.has(id))
+        || explanation(list, latent).toLowerCase().includes(wanted);
       if (fits) found.push([place, latent, values ? values[latent] : null]);
     }
   });
@@ -218,6 +221,11 @@ function facts(sae, latent, record) {
   return make("dl", {}, ...found);
 }
 
+function said(sae, latent) {
+  const text = explanation(data.get(String(sae)), latent);
+  return text ? make("p", {}, make("strong", {}, "Explanation: "), text) : null;
+}
+
 async function partner([sae, latent, cosine]) {
   const run = data.get("run");
   const here = latent < run.saes[sae].latents;
@@ -253,7 +261,7 @@ async function showLatent(sae, latent, mine) {
   if (mine !== asked) return;
   document.title = name;
   page.replaceChildren(make("p", { class: "controls" }, make("a", { href: "#" }, "all latents"), ...beside), make("h1", {}, name),
-    make("p", { class: "soft" }, run.saes[sae].shape), make("div", { class: "columns" }, facts(sae, latent, record), histogram(record, name)),
+    make("p", { class: "soft" }, run.saes[sae].shape), said(sae, latent), make("div", { class: "columns" }, facts(sae, latent, record), histogram(record, name)),
     make("h2", {}, "Where it is strongest"),
     ...(record.top.length ? record.top.map((one) => context(record, one)) : [make("p", {}, "It fires nowhere on this text.")]),
     ...(record.up ? [make("h2", {}, "What it adds to the logits"), make("p", { class: "soft" }, "Its decoder row through the final norm and the unembedding."),

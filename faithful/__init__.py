@@ -68,6 +68,8 @@ _HOMES = {
     "study_sparsity": "studies.sparsity.study",
     "SyntheticConfig": "studies.synthetic.config",
     "study_synthetic": "studies.synthetic.study",
+    "ExplanationsConfig": "studies.explanations.config",
+    "study_explanations": "studies.explanations.study",
     "UnlearningConfig": "studies.unlearning.config",
     "study_unlearning": "studies.unlearning.study",
     "VariantsConfig": "studies.variants.config",
@@ -105,6 +107,8 @@ if TYPE_CHECKING:
     from studies.absorption.study import study_absorption
     from studies.corpora.config import CorporaConfig
     from studies.corpora.study import study_corpora
+    from studies.explanations.config import ExplanationsConfig
+    from studies.explanations.study import study_explanations
     from studies.fakes.config import FakesConfig
     from studies.fakes.study import study_fakes
     from studies.interventions.config import InterventionsConfig
@@ -137,6 +141,7 @@ __all__ = [
     "Corpus",
     "DedupConfig",
     "EncodedText",
+    "ExplanationsConfig",
     "ExportConfig",
     "FaithfulError",
     "FakesConfig",
@@ -180,6 +185,7 @@ __all__ = [
     "shuffle",
     "study_absorption",
     "study_corpora",
+    "study_explanations",
     "study_fakes",
     "study_interventions",
     "study_probes",

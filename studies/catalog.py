@@ -16,6 +16,7 @@ FOLDERS = (
     "studies.sparsity",
     "studies.unlearning",
     "studies.interventions",
+    "studies.explanations",
     "studies.variants",
 )
 """In the order in which they are done and shown; the record of each is `STUDY` in its `config.py`."""

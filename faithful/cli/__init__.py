@@ -18,7 +18,7 @@ def _version(wanted: bool) -> None:
 PANELS = {
     "Start": ("run", "doctor", "models"),
     "Corpora": ("generate", "corpus"),
-    "SAEs": ("train", "study", "evaluate"),
+    "SAEs": ("train", "study", "evaluate", "explain"),
     "Results": ("report", "browse", "export", "publish"),
 }
 """Under which headings the help lists the commands."""

@@ -26,6 +26,7 @@ from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
 from studies.bridge.config import SaeBenchConfig, SaeProbesConfig
+from studies.explanations.config import STUDY as EXPLAIN
 from studies.report.config import ReportConfig
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def register(parent: typer.Typer) -> None:
     app = typer.Typer(cls=Studies, help="Compare corpora, and the SAEs trained on them.", no_args_is_help=True)
     parent.add_typer(app, name="study")
     parent.add_typer(outside, name="evaluate")
+    parent.command("explain", cls=Explained, help=_help(EXPLAIN))(
+        command(configured(_of_saes(EXPLAIN), EXPLAIN.config))
+    )
 
 
 def _commands() -> typer.Typer:
@@ -67,10 +71,13 @@ def _commands() -> typer.Typer:
     app = typer.Typer()
     for study in KNOWN.values():
         of = _of_nothing if not study.of_run else _of_saes if study.of_saes else _of_corpora
-        text = f"{study.question}\n\n{KEPT}"
-        app.command(study.name, cls=Explained, help=text)(command(configured(of(study), study.config)))
+        app.command(study.name, cls=Explained, help=_help(study))(command(configured(of(study), study.config)))
     app.command("all", help="Every study of the current run, and its report.")(command(everything))
     return app
+
+
+def _help(study: "Study") -> str:
+    return f"{study.question}\n\n{KEPT}"
 
 
 def _of_saes(study: "Study") -> Any:

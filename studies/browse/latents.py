@@ -65,12 +65,14 @@ class SaeFound:
         strongest = dict.fromkeys(int(self.rows[row][at]) for row, at, _ in record["top"])
         return list(strongest)[:FEW], record["up"][0][:FEW] if "up" in record else []
 
-    def lists(self, words: Sequence[tuple[list[int], list[int]]]) -> dict[str, list[Any]]:
-        """Columns of the list, of as many latents as there are `words`."""
+    def lists(self, words: Sequence[tuple[list[int], list[int]]]) -> dict[str, Any]:
+        """Columns of the list, of as many latents as there are `words`; and explanations, of those that have one."""
         figures = {"density": self.text.density, "noise": self.noise.density, "max": self.text.largest}
-        found: dict[str, list[Any]] = {
+        found: dict[str, Any] = {
             name: [short(value) for value in of[: len(words)]] for name, of in (figures | self.studied.columns).items()
         }
+        if said := {latent: text for latent, text in self.studied.explanations.items() if latent < len(words)}:
+            found["explanations"] = said
         return found | {"tokens": [strongest for strongest, _ in words], "raised": [raised for _, raised in words]}
 
 

@@ -118,7 +118,7 @@ class Pages:
 
     def densities(self, place: int) -> list[float]:
         """Share of tokens of text on which each latent of an SAE fires."""
-        found: list[float] = self._data(str(place), dict[str, list])["density"]
+        found: list[float] = self._data(str(place), dict[str, Any])["density"]
         return found
 
     def records(self, place: int) -> Iterator[tuple[int, dict[str, Any]]]:

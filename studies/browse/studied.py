@@ -12,6 +12,8 @@ from faithful.options.line import command_line
 from faithful.store.saes import TrainedSae
 from studies.common.cache import ResultCache
 from studies.common.results import SUMMARY
+from studies.explanations.config import STUDY as EXPLANATIONS_STUDY
+from studies.explanations.kept import EXPLANATIONS, read_explanations
 from studies.fakes.config import FakesConfig
 from studies.probes.config import ProbesConfig
 from studies.probes.summary import ProbesSummary
@@ -52,11 +54,13 @@ class OfSae:
             mean over the tasks that the study's own means are over (`weight`); those that are known.
         partners: in every other SAE that `study seeds` compared it with: in those of the same start it did not.
         weights: by task, each latent's share of the weight of the full probe, [d_sae].
+        explanations: what a model said of some latents; how well it tells where they fire is the column `detection`.
     """
 
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     partners: list[Partners] = field(default_factory=list)
     weights: dict[str, np.ndarray] = field(default_factory=dict)
+    explanations: dict[int, str] = field(default_factory=dict)
 
 
 class Studied:
@@ -76,6 +80,7 @@ class Studied:
             read_latents(run / "studies" / one.COMMAND.removeprefix("study ") / LATENTS)
             for one in (FakesConfig, ProbesConfig)
         )
+        self._explained = read_explanations(run / "studies" / EXPLANATIONS_STUDY.name / EXPLANATIONS)
         self._pairs = ResultCache(run / "studies" / "seeds" / PAIRS, VERSION)
 
     @cached_property
@@ -119,7 +124,11 @@ class Studied:
             columns["fake"] = fakes["fake"]
         if weights:
             columns["weight"] = np.mean([weights[task] for task in self._averaged or weights], axis=0)
-        return OfSae(columns, partners, weights)
+        explained = self._explained.get(sae.sha256, {})
+        if explained:
+            columns["detection"] = np.full(sae.d_sae, np.nan)
+            columns["detection"][list(explained)] = [detection for _, detection in explained.values()]
+        return OfSae(columns, partners, weights, {latent: text for latent, (text, _) in explained.items()})
 
     def _has(self, one: TrainedSae, other: TrainedSae) -> bool:
         return self._pairs.has_tensors(one.sha256, other.sha256) or self._pairs.has_tensors(other.sha256, one.sha256)

@@ -21,6 +21,7 @@ from faithful.base.progress import Progress, Reporter, counted, remark, silent
 from faithful.base.quantities import check_stated
 from faithful.base.records import read_record, write_record
 from faithful.hooks.hook_points import decoder_layers
+from faithful.models.tokenizer import string_of
 from faithful.store.saes import TrainedSae, find_saes
 from studies.browse.config import BrowseConfig
 from studies.browse.contexts import AFTER, BEFORE, Firings, ReadText, read_text
@@ -156,14 +157,6 @@ def chosen(saes: Sequence[TrainedSae], names: Sequence[str]) -> list[TrainedSae]
 def name_of(sae: TrainedSae, among: Sequence[TrainedSae]) -> str:
     """Its corpus and seed, and its shape where others are called the same."""
     return sae.name if sum(one.name == sae.name for one in among) == 1 else f"{sae.name}, {sae.shape}"
-
-
-def string_of(tokenizer: Any, token_id: int) -> str:
-    """What a token reads as by itself, with the space that begins it; its name where it is a part of a character."""
-    text, name = str(tokenizer.decode([token_id])), str(tokenizer.convert_ids_to_tokens(token_id))
-    if "\ufffd" in text:
-        return name
-    return f" {text}" if name.startswith("\u2581") and not text.startswith(" ") else text
 
 
 def _called(sae: TrainedSae) -> set[str]:

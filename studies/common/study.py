@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 DEFAULTS = "delete it to begin with the defaults"
-HOW = {"workers", "shard_model"}
+HOW = {"workers", "shard_model", "endpoint", "requests"}
 """Fields that decide how a study works, and no figure: they are not kept."""
 
 

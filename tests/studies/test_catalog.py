@@ -47,7 +47,7 @@ quantile = 0.9
 def test_every_line_is_a_folder_with_its_record() -> None:
     assert [f"studies.{name}" for name in KNOWN] == list(FOLDERS)
     assert KNOWN.keys() - STUDIES.keys() == {
-        "synthetic", "absorption", "sparsity", "unlearning", "interventions", "variants",
+        "synthetic", "absorption", "sparsity", "unlearning", "interventions", "explanations", "variants",
     }  # fmt: skip
     for study in KNOWN.values():
         folder = ROOT / "studies" / study.name

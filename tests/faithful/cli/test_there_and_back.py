@@ -25,6 +25,7 @@ from studies.absorption.config import AbsorptionConfig
 from studies.bridge.config import SaeBenchConfig, SaeProbesConfig
 from studies.browse.config import BrowseConfig
 from studies.corpora.config import CorporaConfig
+from studies.explanations.config import ExplanationsConfig
 from studies.fakes.config import FakesConfig
 from studies.interventions.config import InterventionsConfig
 from studies.probes.config import ProbesConfig
@@ -124,6 +125,13 @@ COMMANDS: dict[str, list[Any]] = {
         ProbesConfig(
             ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4,
             ("sst2", "a b.csv:text:label"), "a text", "the label", "max", 5, 6, 2, (1, 2, 3, 9), 7, 1, ("ours", "saebench"),
+        ),
+    ],
+    "studies.explanations.study.study_explanations": [
+        ExplanationsConfig(("some/one",), OUT),
+        ExplanationsConfig(
+            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4, "https://x/v1", "some/model",
+            7, 4, 6, 64, 2,
         ),
     ],
     "studies.unlearning.study.study_unlearning": [

@@ -79,3 +79,21 @@ def test_a_latent_has_its_contexts_effects_and_partners(folder: Path) -> None:
     assert EVIL not in page and 'role="img"' in page
     clicked = opened(folder, f"#0/{fires}", "document.querySelector('.card a').click()")
     assert re.search(r"<h1>cool seed 1, latent \d+</h1>", clicked)
+
+
+def test_an_explanation_is_shown_and_searched(folder: Path) -> None:
+    fires = next(latent for latent, one in enumerate(read(folder, "0-0")) if len(one["top"]) > 5)
+    path = folder / "data" / "0.js"
+    before = path.read_text()
+    detection: list[float | None] = [None] * 96
+    detection[fires] = 0.875
+    said = {"explanations": {str(fires): f"Names of harbours {EVIL}"}, "detection": detection}
+    try:
+        path.write_text(f'loaded("0",{json.dumps(read(folder, "0") | said)});\n')
+        search = "const q=document.getElementById('query');q.value='HARBOURS';q.dispatchEvent(new Event('input'))"
+        assert "1–1 of 1 latents" in opened(folder, "", search)
+        page = opened(folder, f"#0/{fires}")
+        assert f"Explanation: </strong>Names of harbours {html.escape(EVIL, quote=False)}" in page and ">0.875<" in page
+        assert "Explanation: " not in opened(folder, f"#0/{fires + 1}")
+    finally:
+        path.write_text(before)

@@ -4,12 +4,15 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+from faithful.base.errors import FaithfulError
 from faithful.base.records import write_record
 from faithful.store.saes import find_saes
 from studies.browse.studied import Studied
 from studies.common.results import SUMMARY
+from studies.explanations.kept import EXPLANATIONS, read_explanations
 from studies.seeds.matching import match
 from studies.statistics.latents import LATENTS, write_latents
 from studies.statistics.stable import read_stable
@@ -69,3 +72,23 @@ def test_fakes_and_probe_weights_are_read_and_what_lacks_is_named(studied_run: P
     )
     assert [line for _, line in Studied(run, saes).missing] == [f"faithful study seeds {run}"]
     assert Studied(run, saes).of(saes[0]).columns.keys() == {"fake", "weight"}
+
+
+def test_explanations_are_read_with_their_detection(studied_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "tried"
+    shutil.copytree(studied_run, run)
+    saes = find_saes([run / "saes"])
+    path = run / "studies" / "explanations" / EXPLANATIONS
+    path.parent.mkdir()
+    rows = {"sha256": saes[0].sha256, "latent": [7, 3], "explanation": ["names", "towns"], "detection": [0.75, 0.5]}
+    pl.DataFrame(rows).write_parquet(path)
+    studied = Studied(run, saes)
+    found = studied.of(saes[0])
+    assert found.explanations == {7: "names", 3: "towns"}
+    assert (
+        found.columns["detection"][[3, 7]].tolist() == [0.5, 0.75] and np.isnan(found.columns["detection"]).sum() == 94
+    )
+    assert studied.of(saes[1]).explanations == {} and "detection" not in studied.of(saes[1]).columns
+    path.write_bytes(b"PAR1")
+    with pytest.raises(FaithfulError, match=r"Cannot read .*explanations\.parquet"):
+        read_explanations(path)

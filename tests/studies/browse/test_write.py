@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.models.tokenizer import load_tokenizer
+from faithful.models.tokenizer import load_tokenizer, string_of
 from faithful.store.saes import find_saes
 from studies.browse import write
 from studies.browse.config import BrowseConfig
 from studies.browse.studied import Studied
-from studies.browse.write import MARK, Done, chosen, refuse_foreign, string_of, write_pages
+from studies.browse.write import MARK, Done, chosen, refuse_foreign, write_pages
 from studies.common.config import PanelConfig
 from studies.common.inputs import resolve_input
 from tests.command import lasting_bytes
