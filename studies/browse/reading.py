@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
@@ -42,6 +42,7 @@ class RunPage(TypedDict):
     chunk: Positive
     before: Count
     after: Count
+    load: NotRequired[str]
 
 
 class TextPage(TypedDict):

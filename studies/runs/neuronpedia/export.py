@@ -19,7 +19,7 @@ from faithful.store.corpus import MANIFEST, Corpus
 from faithful.store.places import corpora_in
 from faithful.store.saes import TrainedSae, find_saes
 from studies.browse.config import BrowseConfig
-from studies.browse.reading import Pages
+from studies.browse.reading import Pages, RunPage
 from studies.browse.write import chosen
 from studies.runs.neuronpedia.config import MOST_LATENTS, ExportNeuronpediaConfig
 from studies.runs.neuronpedia.files import SOURCE, UPLOAD, Batch, Source, SourceSet
@@ -71,7 +71,7 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
 
     Raises:
         FaithfulError: no SAEs, no pages, pages that show other SAEs, more latents a request than the client takes, two SAEs
-            of one name.
+            of one name, a quantised model without an id of its own.
     """
     check_stated(config)
     if not 1 <= config.batch <= MOST_LATENTS:
@@ -81,7 +81,7 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
     saes = chosen(find_saes([config.run / "saes"]), config.saes)
     pages = Pages(config.pages or config.run / "browse", _browse(config))
     places = _places(pages, saes, config)
-    name = config.model_id or model_id(pages.run["model"])
+    name = config.model_id or _own_id(pages.run)
     check_model_id(name)
     sets = _sets(list(places), config)
     conditions = _conditions(config, pages.run["parts"])
@@ -126,6 +126,20 @@ def _places(pages: Pages, saes: list[TrainedSae], config: ExportNeuronpediaConfi
             f"The pages in {pages.folder} show SAEs that {config.run} no longer has; make them again with `{pages.again}`."
         )
     return {sae: pages.place(sae) for sae in shown}
+
+
+def _own_id(run: RunPage) -> str:
+    """The id of the model by its name.
+
+    Raises:
+        FaithfulError: it was quantised: there the name stands for the model as it is, whose latents these are not.
+    """
+    if load := run.get("load"):
+        raise FaithfulError(
+            f"The pages are of {run['model']} quantised to {load}, which is another model than the one of this name at"
+            " Neuronpedia; state an id for it with --model-id."
+        )
+    return model_id(run["model"])
 
 
 def _sets(saes: list[TrainedSae], config: ExportNeuronpediaConfig) -> list[SourceSet]:

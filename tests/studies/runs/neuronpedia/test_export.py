@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,17 @@ def test_what_the_pages_do_not_show_is_refused(paged_run: Path, tmp_path: Path) 
         with pytest.raises(FaithfulError, match=said):
             export_neuronpedia(config)
     assert not (paged_run / "neuronpedia").exists()
+
+
+def test_a_quantised_model_needs_an_id_of_its_own(paged_run: Path, tmp_path: Path) -> None:
+    pages = tmp_path / "pages"
+    shutil.copytree(paged_run / "browse", pages)
+    of_run = pages / "data" / "run.js"
+    of_run.write_text(of_run.read_text().replace('"before":', '"load":"4bit","before":'))
+    config = ExportNeuronpediaConfig(paged_run, tmp_path / "out", pages=pages)
+    with pytest.raises(FaithfulError, match=r"quantised to 4bit, which is another model .* with --model-id"):
+        export_neuronpedia(config)
+    assert export_neuronpedia(replace(config, model_id="mine-4bit")).model == "mine-4bit"
 
 
 def test_terms_are_those_of_the_corpora_that_are_named(paged_run: Path, tmp_path: Path) -> None:
