@@ -10,6 +10,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+VLLM = """
+import os
+os.environ.update(
+    VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_NO_USAGE_STATS="1", VLLM_LOGGING_LEVEL="ERROR", VLLM_CPU_KVCACHE_SPACE="1",
+    VLLM_CPU_OMP_THREADS_BIND="nobind", OMP_NUM_THREADS="1",
+)
+import vllm, vllm.v1.engine.llm_engine, vllm.v1.worker.cpu_worker
+"""
+"""To be done before the first command: an engine's own import, with what its environment must say by then."""
 SERVER = """
 import json, os, sys
 
@@ -22,6 +31,7 @@ if __name__ == "__main__":
     forking = multiprocessing.get_context("fork")
     multiprocessing.get_context = lambda method=None: forking
     from faithful.__main__ import main
+    exec(BEFORE)
     for line in sys.stdin:
         folder, arguments, change = json.loads(line)
         pid = os.fork()
@@ -46,13 +56,13 @@ class Done:
 
 
 class Shell:
-    """Runs commands in `folder`, one after the other; a context manager."""
+    """Runs commands in `folder`, one after the other; a context manager. `before` is done once, before all of them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, before: str = "") -> None:
         self.folder = folder
         folder.mkdir()
         script = folder / "server.py"
-        script.write_text(SERVER)
+        script.write_text(SERVER.replace("BEFORE", repr(before)))
         self.process = subprocess.Popen(
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
