@@ -23,6 +23,7 @@ SERVER = """
 import json, os, sys
 
 if __name__ == "__main__":
+    sys.path.insert(0, ROOT)
     from faithful.cli.show import silence_libraries
     silence_libraries()
     import matplotlib.figure, polars, scipy.stats, transformers.models.gpt2.modeling_gpt2
@@ -62,7 +63,7 @@ class Shell:
         self.folder = folder
         folder.mkdir()
         script = folder / "server.py"
-        script.write_text(SERVER.replace("BEFORE", repr(before)))
+        script.write_text(SERVER.replace("BEFORE", repr(before)).replace("ROOT", repr(str(Path(__file__).parents[1]))))
         self.process = subprocess.Popen(
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -122,6 +122,12 @@ class _Interrupts:
         sys.__unraisablehook__(found)
 
 
+def is_stopped() -> bool:
+    """Whether Ctrl-C has come: what fails then fails of it, since compiled code may make any error of a KeyboardInterrupt."""
+    handler = signal.getsignal(signal.SIGINT)
+    return isinstance(handler, _Interrupts) and handler.seen
+
+
 def leave() -> None:
     """End the process at once, with a sentence and exit code 130."""
     with contextlib.suppress(OSError):
@@ -157,6 +163,10 @@ def run(start: Callable[[], Any]) -> None:
         code = end.code
     except KeyboardInterrupt:
         leave()
+    except Exception:
+        if is_stopped():
+            leave()
+        raise
     interrupts.seen = True  # nothing is left to be stopped: a Ctrl-C now may end it at once
     sys.stdout.flush()
     lost = getattr(sys.stdout, "lost", None)

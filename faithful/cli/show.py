@@ -14,7 +14,7 @@ import typer
 
 from faithful.base.errors import sentence_of
 from faithful.base.quantities import format_count, format_seconds
-from faithful.base.terminal import STOPPED, in_json, plain
+from faithful.base.terminal import STOPPED, in_json, is_stopped, plain
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,7 +33,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except Exception as error:
             sentence = sentence_of(error)
-            if sentence is None:
+            if sentence is None or is_stopped():
                 raise
             say(f"Error: {sentence}")
             raise typer.Exit(2) from None

@@ -234,8 +234,13 @@ run(start)
         "os.kill(os.getpid(), signal.SIGINT)",
         "\n    try:\n        os.kill(os.getpid(), signal.SIGINT)\n    finally:\n        os.kill(os.getpid(), signal.SIGINT)",
         "\n    class A:\n        def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n    A()",
+        "\n    try: os.kill(os.getpid(), signal.SIGINT)\n    except KeyboardInterrupt: raise ValueError('matrix') from None",
+        "\n    from faithful.base.errors import FaithfulError\n    from faithful.cli.show import command\n    def work():\n"
+        "        try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "        except KeyboardInterrupt: raise FaithfulError('No answer.')\n"
+        "    command(work)()",
     ],
-    ids=["while a module loads", "at work", "twice", "in a destructor"],
+    ids=["while a module loads", "at work", "twice", "in a destructor", "made another error of", "made a sentence of"],
 )
 def test_ctrl_c_is_one_sentence(body: str) -> None:
     done = subprocess.run(

@@ -1,13 +1,13 @@
-"""Draw samples with the real vLLM engine in a process of its own and print them as JSON (not a test: tests run it)."""
+"""Draw samples with the real vLLM engine and print them as JSON: tests do it in a process of its own."""
 
 import json
-import sys
 from dataclasses import asdict, replace
 from typing import Any
 
 
-def main() -> None:
-    request: dict[str, Any] = json.loads(sys.argv[1])
+def draw(wish: str) -> None:
+    """Print the samples that are wished for."""
+    request: dict[str, Any] = json.loads(wish)
     from generation.sampling.engine import EngineSettings, Request
     from generation.sampling.vllm_engine import VllmEngine, sampling_params, set_environment
 
@@ -32,7 +32,3 @@ def main() -> None:
     fields = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
     stated = {name: getattr(params, name) for name in (*fields, "min_tokens", "max_tokens", "seed", "ignore_eos")}
     print("ANSWER" + json.dumps({"rows": answers, "params": stated}))  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from generation.scoring.scored_part import ScoredPart
 from generation.scoring.scorer import INSIDE, Scorer
 from tests.families import FAMILIES
 from tests.generation.certificate.own_text import score_part
+from tests.shell import VLLM, Shell
 
 pytestmark = [
     pytest.mark.engine,
@@ -37,11 +38,22 @@ MIN_P = Sampling(min_p=0.05, max_tokens=31)
 PENALTY = Sampling(repetition_penalty=1.3, max_tokens=31)
 STREAMS = Sampling(mode="streams", max_tokens=20)
 SAMPLINGS = (OWN, NUCLEUS, TOP_K, MIN_P, PENALTY, STREAMS)
+SAMPLE = """
+from tests.generation.sampling.sample_with_vllm import draw
+draw({!r})
+raise SystemExit
+"""
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
 
 
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with Shell(tmp_path_factory.mktemp("vllm") / "here", VLLM) as running:
+        yield running
+
+
 @pytest.fixture(scope="module", params=FAMILIES)
-def drawn(request: pytest.FixtureRequest, family_folder: Folder) -> tuple[str, dict[str, Any]]:
+def drawn(request: pytest.FixtureRequest, shell: Shell, family_folder: Folder) -> tuple[str, dict[str, Any]]:
     """Samples of one family under every sampling, each drawn in two orders."""
     wish = {
         "model": str(family_folder(request.param)),
@@ -49,10 +61,7 @@ def drawn(request: pytest.FixtureRequest, family_folder: Folder) -> tuple[str, d
         "count": COUNT,
         "samplings": [sampling.to_dict() for sampling in SAMPLINGS],
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.generation.sampling.sample_with_vllm", json.dumps(wish)],
-        capture_output=True, text=True, env=ENVIRONMENT, timeout=500, check=False,
-    )  # fmt: skip
+    done = shell("faithful", SAMPLE.format(json.dumps(wish)))
     lines = [line for line in done.stdout.splitlines() if line.startswith("ANSWER")]
     assert lines, done.stderr[-3000:]
     return request.param, json.loads(lines[0].removeprefix("ANSWER"))
@@ -141,16 +150,13 @@ def test_the_models_generation_config_changes_nothing(drawn: tuple[str, dict[str
     assert answer["params"]["seed"] == 11
 
 
-def test_the_command_samples_grows_and_certifies_with_vllm(tmp_path: Path, family_folder: Folder) -> None:
+def test_the_command_samples_grows_and_certifies_with_vllm(tmp_path: Path, shell: Shell, family_folder: Folder) -> None:
     out, twin = tmp_path / "own", tmp_path / "twin"
-    base = [sys.executable, "-m", "faithful", "generate", "--model", str(family_folder("llama")), "--engine", "vllm"]
-    base += ["--max-tokens", "31", "--held-out", "400", "--shard-rows", "64", "--batch", "32", "--workers", "1"]
+    base = f"faithful generate --model {family_folder('llama')} --engine vllm --max-tokens 31 --held-out 400"
+    base += " --shard-rows 64 --batch 32 --workers 1"
     for folder, tokens in ((out, 2000), (out, 4000), (twin, 4000)):
-        done = subprocess.run(
-            [*base, "--out", str(folder), "--tokens", str(tokens)],
-            capture_output=True, text=True, env=ENVIRONMENT, timeout=300, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        done = shell(f"{base} --out {folder} --tokens {tokens}")
+        assert done.code == 0, done.stderr
     manifest = read_manifest(out)
     assert manifest.identity["engine"]["promise"] == "distribution"
     assert manifest.certificate is not None
