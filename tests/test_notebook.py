@@ -12,6 +12,7 @@ NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebook.ipynb"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_cell_runs_after_those_before_it(tmp_path: Path) -> None:
     cells = [
         "".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"

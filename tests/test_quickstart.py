@@ -11,6 +11,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "quickstart.md"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_from_a_corpus_to_a_latent(tmp_path: Path) -> None:
     """After the command that it says stands before it, on fewer tokens."""
     code = re.search(r"From a corpus to a latent.*?```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

@@ -19,6 +19,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_a_tutorial_prints_what_it_says(page: Path, shell: Shell, tmp_path: Path) -> None:
     shell.folder = tmp_path
@@ -43,6 +44,7 @@ def test_a_block_that_nothing_is_run_for_is_refused(block: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_steps_share_a_folder_and_both_streams_are_what_was_printed(shell: Shell, tmp_path: Path) -> None:
     shell.folder = tmp_path
     run(Step("python", "open('kept', 'w').write('7')", None), shell)

@@ -55,6 +55,7 @@ def test_without_arguments_the_current_run_is_trained(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_lines_of_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     added = CliRunner().invoke(
@@ -90,6 +91,7 @@ def test_the_lines_of_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_sigkill_of_the_command_at_any_time_and_again_equals_the_whole(
     tmp_path: Path, family_folder: Callable[[str], Path], family_model: Model
 ) -> None:

@@ -34,7 +34,7 @@ from generation.configs.certify import CertifyConfig
 from generation.external.add import add
 
 pytestmark = pytest.mark.timeout(900)
-SAMPLES, LONGEST, END = 384, 127, 0
+SAMPLES, LONGEST, END = 256, 127, 0
 PLAIN: dict[str, Any] = {"top_k": 0}
 DRAWN: dict[str, tuple[int, dict[str, Any]]] = {
     "plain": (0, PLAIN),
