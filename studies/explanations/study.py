@@ -12,7 +12,7 @@ from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent
 from faithful.base.records import read_record
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
-from studies.common.controls import UNTRAINED, beside, frozen_shapes
+from studies.common.controls import PERMUTED, UNTRAINED, beside, frozen_shapes
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
@@ -107,6 +107,7 @@ class _Shape:
             "eligible": self._by_corpus([cell["eligible"] for cell in self.cells]),
         }
         of = {by: self._by_corpus([_share(one) for one in self.scores[by]]) for by in (SHUFFLED, UNTRAINED)}
+        of[PERMUTED] = self.explained  # its codes are those of the SAE
         self.statistics: ExplanationsStatistics = {
             **summarise(HEADLINE, figures, found.own, is_headline=is_headline, controls=found.controls),
             "beside": beside(HEADLINE.metric, self.explained, of),

@@ -37,6 +37,9 @@ ALIVE = "alive_share"
 """Of codes alone too; no study holds it against controls."""
 NO_QUALITY = {"fake_contrast", FOREIGN.metric}
 """Those that say of a text what it lacks: the truth has fake features where it lacks some."""
+OF_WORDS = "explained"
+"""Of codes alone too, and of what is easily said: a latent that fires on one word is explained more often than a true feature
+of several (0.71 and 0.46 here, by a program that names the words that it is shown)."""
 ON_SYNTHETIC_TRUTH = {one.metric for one in JUDGED}
 """tests/studies/synthetic/test_evaluate.py holds their order."""
 
@@ -45,7 +48,7 @@ def test_every_headline_is_looked_at() -> None:
     named = {study.headline.metric for study in KNOWN.values() if study.headline is not None}
     named |= {FOREIGN.metric, *MEASURED} - {*WITHOUT_VERDICT}
     named |= {one.metric for one in JUDGED}
-    assert named == {*APART, *TIED, ALIVE} | NO_QUALITY | ON_SYNTHETIC_TRUTH
+    assert named == {*APART, *TIED, ALIVE, OF_WORDS} | NO_QUALITY | ON_SYNTHETIC_TRUTH
 
 
 @pytest.fixture(scope="module")

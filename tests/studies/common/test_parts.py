@@ -19,6 +19,7 @@ from faithful.cli import app
 from faithful.executor.parts import as_part
 from studies.absorption.config import AbsorptionConfig
 from studies.catalog import KNOWN
+from studies.explanations.config import ExplanationsConfig
 from studies.fakes.config import FakesConfig
 from studies.interventions.config import InterventionsConfig
 from studies.probes.config import ProbesConfig
@@ -82,6 +83,8 @@ def without_own(name: str, run: Path, folder: Path) -> Any:
         pairs = [{"text": f"boat {n}", "a": n % 2, "b": n // 2 % 2} for n in range(200)]
         place = f"{rows('pairs.jsonl', *pairs)}:text:a:b"
         return InterventionsConfig(saes, out, device="cpu", pair=place, train_size=16, test_size=16, latents=(2,))
+    if name == "explanations":
+        return ExplanationsConfig(saes, out, tokens=400, device="cpu", explainer="nobody")
     if name == "unlearning":
         asked = [
             rows(

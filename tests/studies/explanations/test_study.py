@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import silent
-from studies.common.controls import UNTRAINED
+from studies.common.controls import PERMUTED, UNTRAINED
 from studies.explanations.bench import SHUFFLED, TRAINED
 from studies.explanations.config import STUDY, ExplanationsConfig
 from studies.explanations.kept import EXPLANATIONS
@@ -47,8 +47,9 @@ def test_every_latent_has_its_explanation_and_its_score(explained: Explained) ->
 def test_controls_stand_beside(explained: Explained) -> None:
     _, summary, _ = explained
     assert {(one["corpus"], one["control"]) for one in summary["beside"]} == {
-        (corpus, control) for corpus in ("own", "cool") for control in (SHUFFLED, UNTRAINED)
+        (corpus, control) for corpus in ("own", "cool") for control in (SHUFFLED, UNTRAINED, PERMUTED)
     }
+    assert {one["ahead"] for one in summary["beside"] if one["control"] == PERMUTED} == {0.0}
     assert {by: len(values) for by, values in summary["detections"]["own"].items()} == dict.fromkeys(
         (TRAINED, SHUFFLED, UNTRAINED), 18
     )
