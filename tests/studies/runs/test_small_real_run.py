@@ -17,18 +17,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 RECIPE = """model = "real:smollm2"
 seeds = "0,1"
-tokens = "4k"
+tokens = "2k"
 [corpora.own]
-held_out = "1k"
+held_out = "500"
 max_tokens = 127
-certify_tokens = "4k"
+certify_tokens = "2k"
 [corpora.wiki]
 add = "real:wiki"
-held_out = "1k"
+held_out = "500"
 context = 128
 [corpora.lawsuits]
 add = "real:lawsuits"
-held_out = "1k"
+held_out = "500"
 context = 128
 [train]
 layer = 15
@@ -37,10 +37,10 @@ k = 32
 lr = 3e-3
 context = 128
 batch = 64
-eval_tokens = "1k"
+eval_tokens = "500"
 [studies.corpora]
-tokens = "4k"
-budget = "4k"
+tokens = "2k"
+budget = "2k"
 [studies.probes]
 tokens = "1k"
 tasks = ["real:film"]
