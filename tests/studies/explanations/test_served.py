@@ -91,5 +91,9 @@ def test_the_command_asks_a_server_of_vllm(address: str, run: Path, tmp_path: Pa
     summary = json.loads(done.stdout)
     assert summary["explainer"] == "random-chat" and summary["corpora"]["own"]["explained"]["value"] == 0
     sizes = summary["sizes"]
-    assert sizes["explanations"] == 3 * 2 * 2 and sizes["answers"] == 3 * 2 * 3 * 2
-    assert sizes["read"] > 10_000 and 0 < sizes["written"] <= 16 * (12 + 36)
+    assert sizes["explanations"] == 3 * 2 * 2 and sizes["unread"] == sizes["answers"], (
+        "it says nothing that can be read"
+    )
+    judged = 3 * 2 * 3 * 2 - sizes["answers"]  # what was cut off after 16 tokens is judged by nobody
+    assert judged % 2 == 0 and (judged == 0) == (sizes["unexplained"] == 0)
+    assert sizes["read"] > 2_000 and 0 < sizes["written"] <= 16 * (12 + 36)
