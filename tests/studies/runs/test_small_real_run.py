@@ -19,6 +19,7 @@ RECIPE = """model = "real:smollm2"
 seeds = "0,1"
 tokens = "2k"
 [corpora.own]
+batch = 24
 held_out = "500"
 max_tokens = 127
 certify_tokens = "2k"
