@@ -70,7 +70,8 @@ class Asking:
     def _judge(self, question: Question) -> Judgement:
         windows, found = question.windows, Judgement(said=[], answers=0, unread=0, read=0, written=0)
         if not question.sentence:
-            return found | Judgement(said=[0] * len(windows), answers=0, unread=0, read=0, written=0)
+            found["said"] = [0] * len(windows)
+            return found
         for first in range(0, len(windows), AT_ONCE):
             some = windows[first : first + AT_ONCE]
             answer = self._ask(judging(question.sentence, some))
