@@ -99,7 +99,7 @@ class Bench:
             with study_crew(Bench.do, self, self.found, workers) as crew:  # gone before the first question
                 crew.run(jobs_of([(EVIDENCE, lacking)], crew.count), report)
             kept = [self._evidence.kept(sae, EVIDENCE) for sae in saes]
-            if not any(of[TRAINED] for of in kept):
+            if not any(map(self._has_latents, [*saes, *self.found.saes])):
                 raise FaithfulError(
                     f"No latent fires in {self.config.shown + self.config.judged} contexts of the held-out text and is silent"
                     f" in {self.config.judged} others; give more --tokens."
@@ -107,6 +107,10 @@ class Bench:
             return self._explained(kept, report)
 
         return self._cells.figures(self.found.saes, measure)
+
+    def _has_latents(self, sae: TrainedSae) -> bool:
+        """Whether an SAE that was read has latents that can be explained."""
+        return not self._evidence.lacking([sae], EVIDENCE) and bool(self._evidence.kept(sae, EVIDENCE)[TRAINED])
 
     def do(self, job: Job, report: Reporter) -> None:
         """Read the text for some SAEs and their starts, and keep what their latents are explained by and judged on."""

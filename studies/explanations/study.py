@@ -183,6 +183,8 @@ def _examples(
     first = {sae.corpus: sae for sae in reversed(saes)}
     for corpus in names:
         sae, latents = first[corpus], cells[first[corpus].sha256]["trained"]
+        if not latents:
+            continue
         order = sorted(zip(scores_of(latents, TRAINED), latents, strict=True), key=lambda one: -one[0].detection)
         chosen = order[:EXAMPLES] + order[max(EXAMPLES, len(order) - EXAMPLES) :]
         rows: list[Any] = [

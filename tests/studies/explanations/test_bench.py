@@ -1,5 +1,6 @@
 """What is done once: texts are read, and each question is asked, whatever else the study is told."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
+from faithful.base.files import write_tensors
+from studies.common.controls import UNTRAINED
+from studies.explanations.bench import TRAINED
 from studies.explanations.config import ExplanationsConfig
 from studies.explanations.study import study_explanations
 from tests.studies.explanations.oracle import Server, serving
@@ -42,6 +46,21 @@ def test_a_text_without_enough_contexts_is_refused(explained: Explained, tmp_pat
         with pytest.raises(FaithfulError, match="No latent fires in 1006 contexts"):
             study_explanations(replace(config, endpoint=server.address, out=tmp_path / "out", shown=1000))
         assert server.asked == []
+
+
+def test_an_sae_without_latents_to_explain_stops_no_others(explained: Explained, tmp_path: Path) -> None:
+    config, _, whole = explained
+    out = tmp_path / "out"
+    shutil.copytree(config.out, out)
+    shutil.rmtree(out / "cells")
+    write_tensors(next((out / "evidence").rglob("*.pt")), {TRAINED: [], UNTRAINED: [], "eligible": 0.0})
+    with serving(Server(whole.answering)) as server:
+        told = replace(config, endpoint=server.address, out=out)
+        summary = study_explanations(told).summary
+        assert sum(len(of["trained"]) for of in summary["detections"].values()) == 5 * 6
+        (empty,) = [path for path in (out / "cells").glob("*.json") if not json.loads(path.read_text())["trained"]]
+        empty.unlink()
+        assert study_explanations(told).summary == summary | {"reused": 5}
 
 
 def test_another_explainer_reads_no_text_again(
