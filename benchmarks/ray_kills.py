@@ -28,7 +28,7 @@ from generation.configs.generate import GenerateConfig
 from generation.own.generate import generate
 from studies.fakes.config import STUDY, FakesConfig
 from tests.command import data_bytes
-from tests.ray_nodes import Killer, add_node, hosts, local_cluster, orphans
+from tests.ray_nodes import Killer, add_node, hosts, kill_a_host, local_cluster, orphans
 
 DRIVER = """
 import sys
@@ -101,6 +101,12 @@ def weights(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("sae_weights.safetensors"))}
 
 
+def strike_later(cluster: Any) -> bool:
+    """Kill an actor once it had time to be in the middle of something."""
+    time.sleep(20)
+    return kill_a_host(cluster)
+
+
 def main() -> None:
     """Draw, train and study, locally and on the cluster."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -130,7 +136,7 @@ def main() -> None:
             if place == "near":
                 STUDY.run(told, lambda _: None)
                 continue
-            busy = Killer(lambda: bool(hosts(cluster)), lambda: (time.sleep(20), hosts(cluster)[-1].kill()), 2)
+            busy = Killer(lambda: strike_later(cluster), 2)
             with busy, on_ray(cluster.address):
                 train(grid(home / "near" / "own", home / "far" / "saes", stated.cells))
                 STUDY.run(told, lambda _: None)

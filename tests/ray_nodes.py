@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,23 @@ def hosts(cluster: Any) -> list[Any]:
     return found
 
 
+def kill_a_host(cluster: Any) -> bool:
+    """SIGKILL the last host that has a worker's process; whether there was one, which may end by itself just then."""
+    import psutil
+
+    with contextlib.suppress(IndexError, psutil.NoSuchProcess):
+        hosts(cluster)[-1].kill()
+        return True
+    return False
+
+
+def wait_for_no_hosts(cluster: Any, seconds: float = 60) -> None:
+    """Until those that were told to end, or lost their driver, are gone; at most so long."""
+    deadline = time.monotonic() + seconds
+    while hosts(cluster) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
 def orphans() -> dict[int, str]:
     """Processes whose parents are gone, and that a worker may have been."""
     import psutil
@@ -68,18 +86,17 @@ def orphans() -> dict[int, str]:
 
 
 class Killer(Thread):
-    """Does something to a cluster each time that a condition holds, up to so often."""
+    """Strikes at a cluster, up to so often, each time that there is something to strike."""
 
-    def __init__(self, condition: Callable[[], bool], act: Callable[[], Any], times: int = 1) -> None:
+    def __init__(self, strike: Callable[[], bool], times: int = 1) -> None:
+        """``strike`` says whether it struck: what it was for may be gone before it is reached, and is then tried again."""
         super().__init__(daemon=True)
-        self.condition, self.act, self.times = condition, act, times
+        self.strike, self.times = strike, times
         self.stopped, self.done = Event(), 0
 
     def run(self) -> None:
         while self.done < self.times and not self.stopped.wait(0.1):
-            if self.condition():
-                self.act()
-                self.done += 1
+            self.done += self.strike()
 
     def __enter__(self) -> "Killer":
         self.start()

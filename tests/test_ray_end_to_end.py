@@ -1,7 +1,7 @@
 """A real Ray cluster on this machine, a head and further raylets: the same bytes as one local run, whatever is killed."""
 
+import contextlib
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +14,7 @@ import pytest
 from faithful.base.progress import Progress
 from faithful.store.corpus import read_manifest
 from tests.command import data_bytes
-from tests.ray_nodes import Killer, add_node, hosts, local_cluster, orphans
+from tests.ray_nodes import Killer, add_node, hosts, kill_a_host, local_cluster, orphans, wait_for_no_hosts
 
 pytest.importorskip("ray")
 psutil: Any = pytest.importorskip("psutil")
@@ -87,14 +87,21 @@ def test_actors_and_a_raylet_are_lost_and_the_bytes_are_the_same(cluster: Any, l
     extra = add_node(cluster)
     killed: list[int] = []
 
-    def kill() -> None:
-        victim = hosts(cluster)[0]
-        killed.append(victim.children()[0].pid)
-        victim.send_signal(signal.SIGKILL)
+    def kill() -> bool:
+        with contextlib.suppress(IndexError, psutil.NoSuchProcess):  # none is there, or it ends just then
+            victim = hosts(cluster)[0]
+            worker = victim.children()[0].pid
+            victim.kill()
+            killed.append(worker)
+        return bool(killed)
+
+    def remove() -> bool:
+        cluster.remove_node(extra, allow_graceful=False)
+        return True
 
     with (
-        Killer(lambda: shards(out) >= 2 and len(hosts(cluster)) > 0, kill) as actor,
-        Killer(lambda: shards(out) >= 5, lambda: cluster.remove_node(extra, allow_graceful=False)) as raylet,
+        Killer(lambda: shards(out) >= 2 and kill()) as actor,
+        Killer(lambda: shards(out) >= 5 and remove()) as raylet,
         on_ray(cluster.address),
     ):
         generate(wish(out), told.append)
@@ -103,6 +110,7 @@ def test_actors_and_a_raylet_are_lost_and_the_bytes_are_the_same(cluster: Any, l
     assert data_bytes(out) == data_bytes(local / "own")
     assert read_manifest(out).identity == read_manifest(local / "own").identity
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in killed)
+    wait_for_no_hosts(cluster)
     assert hosts(cluster) == []
     assert orphans().keys() <= before.keys()
 
@@ -118,9 +126,7 @@ def test_a_driver_killed_and_started_again_loses_and_doubles_nothing(cluster: An
             time.sleep(0.05)
         driver.kill()
     assert 2 <= shards(out) < shards(local / "own")
-    deadline = time.monotonic() + 60
-    while hosts(cluster) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_for_no_hosts(cluster)
     assert hosts(cluster) == []
     with on_ray(cluster.address):
         generate(wish(out))
@@ -136,13 +142,11 @@ def test_a_grid_and_a_study_are_the_same(cluster: Any, local: Path, tmp_path: Pa
     saes = tmp_path / "saes"
     study = {"corpora": (local / "own",), "tokens": 500, "noise_tokens": 2000, "device": "cpu"}
 
-    def kill() -> None:
-        hosts(cluster)[0].kill()
-
     with on_ray(cluster.address):
-        with Killer(lambda: bool(hosts(cluster)), kill) as trainer:  # while its worker loads torch, at the latest
+        with Killer(lambda: kill_a_host(cluster)) as trainer:  # while its worker loads torch, at the latest
             train(grid(tmp_path / "own", saes))
-        with Killer(lambda: bool(hosts(cluster)), kill) as student:
+        wait_for_no_hosts(cluster)  # those of the grid, which the next one is not to strike
+        with Killer(lambda: kill_a_host(cluster)) as student:
             STUDY.run(FakesConfig(saes=(local / "saes",), out=tmp_path / "far", **study), lambda _: None)
     assert trainer.done
     assert student.done
