@@ -4,7 +4,8 @@ python -m benchmarks.bench_driver [--engines 64,256,1024] [--tokens 10000000]   
 
 The engines are simulated in the driver's own process: they answer at once and draw nothing, and the processor time that
 they take themselves is not counted. What is measured is the driver's own: reading messages, its schedule, and writing
-shards (text, Parquet, checksums, manifest), on one thread. An engine gives 10k tokens/s, so that n of them ask for n × 10k/s.
+the shards that workers have made, on one thread. An engine gives 10k tokens/s, so that n of them ask for n × 10k/s. How
+fast a worker makes a shard (text, sums, Parquet, checksum) on a thread beside its engine is said first.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,15 @@ from benchmarks.shared import machine
 from faithful.executor.protocol import Event, Main, Share
 from faithful.executor.where import Here, at
 from faithful.models.spec import ModelSpec, resolve_model
-from faithful.models.tokenizer import load_tokenizer
-from faithful.store.corpus import Document, Shard
+from faithful.store.corpus import shard_path
+from faithful.store.shard_files import EncodedShard
 from generation.own.coordinator import draw_all
+from generation.own.hand import Hand, Place
 from generation.own.schedule import SplitSchedule
 from generation.own.workers import MESSAGE_SAMPLES, Range
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings, Request, Sample
-from generation.writing.shards import write_documents
+from generation.sampling.seeds import sample_seed
 
 ENGINE_RATE, LONGEST = 10_000, 511
 
@@ -45,12 +48,30 @@ class Engines:
 
     replaces = True
 
-    def __init__(self, spec: ModelSpec, seconds: list[float]) -> None:
+    def __init__(self, spec: ModelSpec, rows: int, seconds: list[float]) -> None:
+        self.hand, self.seconds = Hand(spec), seconds
         generator = np.random.default_rng(0)
         self.ids = generator.integers(10, spec.vocab_size, 2 * LONGEST).tolist()
         self.log_p = generator.normal(-3.0, 1.0, 2 * LONGEST).tolist()
-        self.seconds = seconds
+        samples = [self.sample(Request(i, sample_seed(0, "train", i))) for i in range(rows)]
+        self.make(("train", 0), 0, samples[:1])
+        began = time.process_time()
+        self.model = self.make(("train", 0), 0, samples)
+        self.making = time.process_time() - began
         self.turn: list[Simulated] = []
+
+    def make(self, place: Place, number: int, samples: list[Sample]) -> EncodedShard:
+        """A shard, really made."""
+        self.hand.begin(place, number, samples)
+        self.hand.make(place, len(samples))
+        ((_, made),) = self.hand.made(wait=True)
+        return made
+
+    def sample(self, request: Request) -> Sample:
+        """One that is made up, as `length_of` has it."""
+        first = request.seed % LONGEST
+        span = slice(first, first + length_of(request))
+        return Sample(request.index, request.seed, self.ids[span], "length", self.log_p[span], None)
 
     def __enter__(self) -> "Engines":
         return self
@@ -74,23 +95,44 @@ class Engines:
                 yield worker, kind, content
 
 
+def length_of(request: Request) -> int:
+    """Tokens of a sample: a fifth of the longest to all of it."""
+    return LONGEST // 5 + request.seed % (4 * LONGEST // 5)
+
+
 class Simulated:
-    """An engine that has drawn what it is asked for."""
+    """An engine that has drawn what it is asked for; every shard that it makes has the bytes of the same one."""
 
     def __init__(self, engines: Engines) -> None:
-        self.engines, self.node = engines, "here"
+        self.engines, self.node, self.times = engines, "here", 0
         self.work: deque[tuple[Range, tuple[Request, ...]]] = deque()
-        self.said = deque([("want", None)])
+        self.ranges: dict[Place, Range] = {}
+        self.said: deque[tuple[str, Any]] = deque([("want", 0)])
 
     def tell(self, kind: str, content: Any = None) -> bool:
         """Take a range, or drop all on `cancel`."""
         if kind == "range":
             requests = content.requests
+            self.ranges[content.place] = content
             parts = [requests[i : i + MESSAGE_SAMPLES] for i in range(0, len(requests), MESSAGE_SAMPLES)]
             self.work.extend((content, part) for part in parts)
         elif kind == "cancel":
             self.work.clear()
-            self.said.append(("want", None))
+            self.times += 1
+            self.said.append(("want", self.times))
+        elif kind == "make":
+            place, rows = content
+            work = self.ranges.pop(place)
+            tokens = sum(length_of(request) for request in work.requests[:rows])
+            known = self.engines.model
+            shard = replace(
+                known.shard,
+                file=shard_path(work.split, work.number),
+                first=work.requests[0].index,
+                rows=rows,
+                tokens=tokens,
+            )
+            self.said.append(("shard", (place, EncodedShard(shard, known.content))))
         return True
 
     def message(self) -> bytes | None:
@@ -101,14 +143,10 @@ class Simulated:
             return None
         work, part = self.work.popleft()
         if not self.work:
-            self.said.append(("want", None))
-        return pickle.dumps(("samples", (work.split, work.shard, [self._sample(request) for request in part])))
-
-    def _sample(self, request: Request) -> Sample:
-        first, length = request.seed % LONGEST, LONGEST // 5 + request.seed % (4 * LONGEST // 5)
-        span = slice(first, first + length)
-        ids, log_p = self.engines.ids[span], self.engines.log_p[span]
-        return Sample(request.index, request.seed, ids, "length", log_p, None)
+            self.said.append(("want", self.times))
+        return pickle.dumps(
+            ("drawn", (self.times, work.place, {request.index: length_of(request) for request in part}))
+        )
 
 
 class There(Here):
@@ -125,37 +163,36 @@ class There(Here):
 def measure(engines: int, tokens: int, rows: int) -> None:
     """Draw and commit a corpus with so many engines; say what the driver took for it."""
     spec = resolve_model("tiny")
-    tokenizer = load_tokenizer(spec.files, spec.hub_revision())
     settings = EngineSettings("vllm", "cuda", 1, 256, rows, deterministic=False)
     schedule = SplitSchedule("train", "train", 0, tokens, settings, [], [], [], 0.6 * LONGEST)
-    simulated, writing = [0.0], [0.0]
-    most = [0]
+    simulated, writing, most = [0.0], [0.0], [0]
+    executor = Engines(spec, rows, simulated)
+    made_at = executor.model.shard.tokens / executor.making
     with tempfile.TemporaryDirectory() as folder:
 
-        def commit(split: str, number: int, samples: list[Sample]) -> None:
+        def commit(split: str, place: int, made: EncodedShard, rows: int) -> None:
             began = time.process_time()
-            documents = [Document(s.index, s.seed, s.token_ids, s.finish_reason, s.logprob_p, None) for s in samples]
-            shard: Shard = write_documents(Path(folder), split, number, documents, spec, tokenizer)
-            schedule.commit(number, shard)
+            schedule.commit(place, made.write(Path(folder)))
             writing[0] += time.process_time() - began
 
         def report(point: Any) -> None:
-            most[0] = max(most[0], sum(len(s.token_ids) for have in schedule.open.values() for s in have.values()))
+            most[0] = max(most[0], sum(len(made.content) for made in schedule.made.values()))
 
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         began, wall = time.process_time(), time.perf_counter()
-        with at(There(Engines(spec, simulated))):
+        with at(There(executor)):
             draw_all([schedule], spec, Sampling(max_tokens=LONGEST), settings, engines, commit, report)
         took = time.process_time() - began - simulated[0]
         wall = time.perf_counter() - wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     drawn, committed = schedule.seen_tokens, schedule.committed_tokens
     print(
-        f"{engines:5,} engines, shards of {rows} samples: they want {engines * ENGINE_RATE / 1e6:5.2f}M tokens/s: the"
+        f"{engines:5,} engines, shards of {rows:,} samples, each made at {made_at / 1e6:.2f}M tokens/s by its"
+        f" worker: they want {engines * ENGINE_RATE / 1e6:5.2f}M tokens/s: the"
         f" driver commits {committed / took / 1e6:.2f}M/s of its processor time ({took:.1f} s of {wall:.1f} s; writing shards"
-        f" {writing[0] / took:.0%}), enough for {committed / took / ENGINE_RATE:.0f} engines; {committed:,} tokens"
-        f" committed of {drawn:,} drawn, at most {most[0]:,} in hand; peak memory {peak / 2**10:,.0f} MiB"
-        f" ({(peak - before) / 2**10:,.0f} MiB more than before)",
+        f" {writing[0] / took:.0%}), enough for {committed / took / ENGINE_RATE:,.0f} engines; {committed:,} tokens"
+        f" committed of {drawn:,} drawn, at most {most[0] / 2**20:.0f} MiB of shards in hand; peak memory"
+        f" {peak / 2**10:,.0f} MiB ({(peak - before) / 2**10:,.0f} MiB more than before)",
         flush=True,
     )
 

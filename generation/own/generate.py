@@ -1,5 +1,6 @@
 """`faithful generate`: make, extend or complete the corpus that a model samples from itself."""
 
+import io
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from faithful.models.load import check_weights
 from faithful.models.spec import ModelSpec, check_unchanged
 from faithful.models.tokenizer import load_tokenizer
 from faithful.store.corpus import Document, Manifest, from_table, intact_shards, write_manifest
+from faithful.store.shard_files import EncodedShard
 from generation.cards.describe import describe
 from generation.configs.generate import GenerateConfig
 from generation.own.coordinator import draw_all
@@ -25,11 +27,11 @@ from generation.own.recovery import restore_last_shard
 from generation.own.schedule import SplitSchedule
 from generation.own.segments import note_repair, open_segment, settle_engine
 from generation.sampling.distribution import Sampling
-from generation.sampling.engine import EngineSettings, Sample
+from generation.sampling.engine import EngineSettings
 from generation.sampling.seeds import EVAL, TRAIN
 from generation.writing.identity import promise, sampling_of, settings_from, spec_of
 from generation.writing.job import CorpusJob, CorpusResult, run_job
-from generation.writing.shards import write_documents
+from generation.writing.shards import encode_documents
 from generation.writing.splits import budgets, largest_requested, more_than
 
 DOMAINS = {"train": TRAIN, "test": EVAL}
@@ -100,14 +102,13 @@ class _Generation(CorpusJob):
             changed = True
         return changed
 
-    def commit(self, split: str, number: int, samples: list[Sample]) -> None:
-        """Write a whole shard and note it in the manifest and in its schedule."""
+    def commit(self, split: str, number: int, made: EncodedShard, rows: int) -> None:
+        """Write the first rows of a shard and note it in the manifest and in its schedule."""
         schedule = self.schedules[split]
-        documents = [
-            Document(s.index, s.seed, s.token_ids, s.finish_reason, s.logprob_p or None, s.logprob_q) for s in samples
-        ]
-        name = schedule.shard_number(number)
-        shard = write_documents(self.folder, split, name, documents, self.spec, self.tokenizer)
+        if rows < made.shard.rows:  # the tokens wanted end inside it, which nobody knew when it was made
+            documents = from_table(pq.read_table(io.BytesIO(made.content)))[:rows]
+            made = encode_documents(split, schedule.shard_number(number), documents, self.spec, self.tokenizer)
+        shard = made.write(self.folder)
         if self.keep_bytes and number in schedule.repairs and schedule.shards[number].sha256 != shard.sha256:
             raise FaithfulError(
                 f"{self.folder / shard.file} was made again and differs from its checksum: this machine does not repeat"

@@ -80,7 +80,7 @@ class PartSchedule(SplitSchedule):
         super().__init__(split, domain, seed, -(-wanted // wish.place.of), *others)
 
     def reached(self, shards: int, tokens: float) -> bool:
-        """Whether the shard after so many is not wanted; none is cut where tokens are enough."""
+        """Whether the shard after so many is not wanted."""
         if not self.target:
             return True
         number = self.shard_number(shards)
@@ -90,6 +90,10 @@ class PartSchedule(SplitSchedule):
         if shards > len(self.shards):  # Planned ahead by the mean: cautiously it may be that no number is enough.
             return (at_least(rows, seen, 0) if seen else rows * self.mean_tokens) >= self.wanted
         return bool(seen) and at_least(rows, seen) >= self.wanted
+
+    def is_cut_at(self, tokens: float) -> bool:
+        """Never: whoever joins the parts cuts."""
+        return False
 
     def shard_number(self, place: int) -> int:
         """Number in the corpus."""

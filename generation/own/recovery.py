@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faithful.store.corpus import Shard, from_table, intact_shards, to_table, write_shard
+from faithful.store.corpus import Shard, from_table, intact_shards, to_table
+from faithful.store.shard_files import write_shard
 
 
 def restore_last_shard(folder: Path, split: str, shards: list[Shard], vocab_size: int) -> bool:

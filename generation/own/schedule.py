@@ -1,10 +1,18 @@
 """Which samples are still to be drawn for one split, and when a shard is whole.
 
 Shard j covers the samples [jK, (j+1)K). A split is the shortest prefix of samples that holds the tokens asked for, so
-the last shard is usually cut. New shards are committed in order; damaged ones are replaced where they stand.
+the last shard is usually cut. The samples stay with the worker that draws them: here their lengths are known, which say
+when it can make the shard, and of how many rows. New shards are committed in order; damaged ones are replaced where they
+stand.
 """
 
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
 from faithful.store.corpus import Document, Shard
+from faithful.store.shard_files import EncodedShard
 from generation.own.workers import Range
 from generation.sampling.engine import EngineSettings, Request, Sample
 from generation.sampling.seeds import sample_seed
@@ -45,10 +53,14 @@ class SplitSchedule:
         # meanwhile, for a split that grows must be a prefix without holes at every instant.
         self.repairs = {number: committed[number].rows for number in damaged}
         self.target = 0 if damaged else target
-        # Samples in hand by shard and index: those that stay if a worker dies (`kept`), all of them (`open`). `waiting`
-        # are the numbers of shards to draw before new ones are begun.
-        self.kept: dict[int, dict[int, Sample]] = {}
-        self.open: dict[int, dict[int, Sample]] = {}
+        # By shard: the lengths of its samples, -1 for those that nobody has (`open`); the rows that whoever has them was
+        # asked to make it of (`asked`); what was made (`made`). `grown` are those to look at again, `waiting` those to draw
+        # before new ones are begun, `kept` the rows of one that are there already.
+        self.open: dict[int, npt.NDArray[np.int32]] = {}
+        self.grown: set[int] = set()
+        self.asked: dict[int, int] = {}
+        self.made: dict[int, EncodedShard] = {}
+        self.kept: dict[int, tuple[Sample, ...]] = {}
         self.waiting: list[int] = list(damaged)
         self.mean_tokens = mean_tokens
         self.seen_rows = self.seen_tokens = 0
@@ -58,11 +70,9 @@ class SplitSchedule:
         if self.committed_tokens < self.target and committed and committed[-1].rows < settings.shard_rows:
             self.shards.pop()
             self.waiting.append(len(self.shards))
-            self.kept[len(self.shards)] = {
-                d.index: Sample(d.index, d.seed, d.token_ids, d.finish_reason, d.logprob_p or [], d.logprob_q)
-                for d in kept
-            }
-            self._reopen(len(self.shards))
+            self.kept[len(self.shards)] = tuple(
+                Sample(d.index, d.seed, d.token_ids, d.finish_reason, d.logprob_p or [], d.logprob_q) for d in kept
+            )
         self.next_new = len(self.shards) + len(self.waiting)
 
     @property
@@ -77,6 +87,10 @@ class SplitSchedule:
 
     def reached(self, shards: int, tokens: float) -> bool:
         """Whether so many shards, and so many tokens, are enough."""
+        return self.is_cut_at(tokens)
+
+    def is_cut_at(self, tokens: float) -> bool:
+        """Whether the split ends with the row that makes its tokens so many."""
         return tokens >= self.target
 
     def shard_number(self, place: int) -> int:
@@ -85,7 +99,7 @@ class SplitSchedule:
 
     def next_range(self) -> Range | None:
         """The next shard to draw, None while enough is under way."""
-        if self.done:
+        if self.done or (not self.repairs and self.is_cut_at(self._ahead()[1])):
             return None
         if not self.waiting:
             expected = self.committed_tokens + len(self.open) * self.settings.shard_rows * self.mean_tokens
@@ -93,75 +107,115 @@ class SplitSchedule:
                 return None
             self.waiting.append(self.next_new)
             self.next_new += 1
-        number = self.waiting.pop(0)
-        have = self.open.setdefault(number, {})
-        first = self.shard_number(number) * self.settings.shard_rows
-        rows = self.settings.shard_rows
-        if number in self.repairs and not self.settings.deterministic:
-            rows = self.repairs[number]
-        wanted = (index for index in range(first, first + rows) if index not in have)
-        return Range(self.split, number, tuple(Request(i, sample_seed(self.seed, self.domain, i)) for i in wanted))
+        place = self.waiting.pop(0)
+        number, rows = self.shard_number(place), self.settings.shard_rows
+        if place in self.repairs and not self.settings.deterministic:
+            rows = self.repairs[place]
+        first, kept = number * self.settings.shard_rows, self.kept.get(place, ())
+        self.open[place] = np.full(rows, -1, np.int32)
+        self._note(place, {sample.index: len(sample.token_ids) for sample in kept})
+        wanted = (first + int(row) for row in np.flatnonzero(self.open[place] < 0))
+        requests = tuple(Request(i, sample_seed(self.seed, self.domain, i)) for i in wanted)
+        return Range(self.split, place, number, requests, kept)
 
-    def give_back(self, number: int) -> None:
-        """A worker died: its shard waits again, without the rows of a run that must be whole; rows kept stay."""
-        if number in self.open:
-            if self.settings.deterministic:
-                self._reopen(number)
-            self.waiting.insert(0, number)
+    def give_back(self, place: int) -> None:
+        """Whoever drew a shard has it no more: it waits again, and is begun anew with the rows that are kept."""
+        if place in self.open and place not in self.made:
+            del self.open[place]
+            self.asked.pop(place, None)
+            self.waiting.insert(0, place)
 
-    def _reopen(self, number: int) -> None:
-        """Begin a shard anew, with the rows of it that stay."""
-        self.open[number] = dict(self.kept.get(number, {}))
-
-    def add(self, number: int, samples: list[Sample]) -> None:
-        """Take samples of an open shard; those of a shard no longer wanted are dropped."""
-        if number in self.open:
-            self.open[number].update((sample.index, sample) for sample in samples)
-            self.seen_rows += len(samples)
-            self.seen_tokens += sum(len(sample.token_ids) for sample in samples)
+    def add(self, place: int, lengths: Mapping[int, int]) -> None:
+        """Take the lengths of samples of an open shard, by their indices; those of a shard no longer wanted are dropped."""
+        if place in self.open:
+            self._note(place, lengths)
+            self.seen_rows += len(lengths)
+            self.seen_tokens += sum(lengths.values())
             if self.seen_rows >= 32:
                 self.mean_tokens = self.seen_tokens / self.seen_rows
 
-    def whole(self) -> tuple[int, list[Sample]] | None:
-        """A shard that can be committed now, with its rows in order, else None."""
-        for number, rows in self.repairs.items():
-            ordered = self._prefix(number, rows)
-            if len(ordered) == rows:
-                return number, ordered
-        number, tokens = len(self.shards), self.committed_tokens
-        if self.reached(number, tokens):
-            return None
-        ordered = self._prefix(number, self.settings.shard_rows)
-        for place, sample in enumerate(ordered, start=1):
-            tokens += len(sample.token_ids)
-            if self.reached(number, tokens):
-                return number, ordered[:place]
-        return (number, ordered) if len(ordered) == self.settings.shard_rows else None
+    def to_make(self) -> tuple[int, int] | None:
+        """Another shard that can be made now, and of how many rows: a whole one in any order, the last where it is cut."""
+        while self.grown:
+            place = self.grown.pop()
+            wanted = self.repairs.get(place, self.settings.shard_rows)
+            if place in self.open and place not in self.asked and self._leading(place) >= wanted:
+                self.asked[place] = wanted
+                return place, wanted
+        place, tokens = self._ahead()
+        if place in self.open and place not in self.asked and (rows := self._cut(place, tokens)):
+            self.asked[place] = rows
+            return place, rows
+        return None
 
-    def commit(self, number: int, shard: Shard) -> None:
+    def take(self, place: int, made: EncodedShard) -> None:
+        """Take a shard that was made; one no longer wanted is dropped."""
+        if place in self.asked:
+            self.made[place] = made
+
+    def whole(self) -> tuple[int, EncodedShard, int] | None:
+        """A shard that can be committed now, and how many of its rows, else None."""
+        for place, rows in self.repairs.items():
+            if place in self.made:
+                return place, self.made[place], rows
+        place, tokens = len(self.shards), self.committed_tokens
+        if place not in self.made or self.reached(place, tokens):
+            return None
+        return place, self.made[place], self._cut(place, tokens) or self.asked[place]
+
+    def commit(self, place: int, shard: Shard) -> None:
         """Note a written shard; once the target is reached, drop what was planned beyond it."""
-        self.open.pop(number)
-        if number in self.repairs:
-            del self.repairs[number]
-            self.shards[number] = shard
+        for known in (self.open, self.asked, self.made):
+            known.pop(place, None)
+        if place in self.repairs:
+            del self.repairs[place]
+            self.shards[place] = shard
         else:
             self.shards.append(shard)
-        if number in self.waiting:
-            self.waiting.remove(number)
+        if place in self.waiting:
+            self.waiting.remove(place)
         if self.done:
-            self.open.clear()
             self.waiting.clear()
+            self.open, self.asked, self.made = {}, {}, {}
 
-    def _prefix(self, number: int, rows: int) -> list[Sample]:
-        samples, first = self.open.get(number, {}), self.shard_number(number) * self.settings.shard_rows
-        ordered: list[Sample] = []
-        for index in range(first, first + rows):
-            if index not in samples:
-                break
-            ordered.append(samples[index])
-        return ordered
+    def _note(self, place: int, lengths: Mapping[int, int]) -> None:
+        first = self.shard_number(place) * self.settings.shard_rows
+        for index, tokens in lengths.items():
+            self.open[place][index - first] = tokens
+        self.grown.add(place)
+
+    def _leading(self, place: int) -> int:
+        """How many rows of an open shard are there without a hole."""
+        missing = self.open[place] < 0
+        return int(missing.argmax()) if missing.any() else len(missing)
+
+    def _ahead(self) -> tuple[int, int]:
+        """The first shard that is not made, and the tokens before it: what is not made may yet come out otherwise."""
+        place, tokens = len(self.shards), self.committed_tokens
+        while place in self.made:
+            tokens += int(self.open[place][: self.asked[place]].sum())
+            place += 1
+        return place, tokens
+
+    def _cut(self, place: int, tokens: int) -> int | None:
+        """Rows of an open shard at which the split ends, where so many tokens come before it and those rows are there."""
+        lengths = self.open[place][: self._leading(place)]
+        if not self.is_cut_at(tokens + int(lengths.sum())):
+            return None
+        for row, total in enumerate((tokens + lengths.cumsum(dtype=np.int64)).tolist(), start=1):
+            if self.is_cut_at(total):
+                return row
+        return None
 
     def tokens_now(self) -> int:
-        """Tokens committed and in hand, for a progress bar."""
-        in_hand = sum(len(s.token_ids) for rows in self.open.values() for s in rows.values())
-        return min(self.target, self.committed_tokens + in_hand) if self.target else in_hand
+        """Tokens committed and in hand that are wanted, for a progress bar.
+
+        Of what a later shard has that is as much as those before it leave over, should they come out as long as expected.
+        """
+        done, ends = self.committed_tokens if self.target else 0, float(self.committed_tokens)
+        for place in sorted(self.open):
+            lengths = self.open[place]
+            have = int(lengths[lengths > 0].sum())
+            done += min(have, max(0, int(self.target - ends))) if self.target else have
+            ends += max(have, len(lengths) * self.mean_tokens)
+        return min(self.target, done) if self.target else done

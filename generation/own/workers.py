@@ -1,4 +1,5 @@
-"""Workers that draw: each holds an engine, takes ranges of samples from the coordinator and streams samples back.
+"""Workers that draw: each holds an engine, takes ranges of samples from the coordinator, says how long each is that it has
+drawn, and makes a shard of them when it is told to.
 
 The environment of a worker is set before its interpreter starts: what it imports first, and when, does not matter.
 """
@@ -6,13 +7,14 @@ The environment of a worker is set before its interpreter starts: what it import
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from faithful.base.errors import FaithfulError
 from faithful.executor.protocol import Executor, Link, Share, Worker
 from generation.own.engines import ENGINES
+from generation.own.hand import Hand, Place
 from generation.sampling.engine import EngineSettings, Request, Sample
 
 if TYPE_CHECKING:
@@ -29,24 +31,42 @@ class Range:
 
     Attributes:
         split: `train` or `test`.
-        shard: shard number.
+        shard: its place among those that are made here.
+        number: its number in the corpus.
         requests: the samples, in index order.
+        kept: samples of the shard that are there already.
     """
 
     split: str
     shard: int
+    number: int
     requests: tuple[Request, ...]
+    kept: tuple[Sample, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """Where the samples belong."""
+        return self.split, self.shard
 
 
 class Drawer:
-    """A worker as the coordinator knows it; `owed` holds the sample indices it has yet to deliver, by shard, `in_flight` the
-    tokens drawn of samples that are not whole yet, as last heard, `delivered` those of samples that have arrived."""
+    """A worker as the coordinator knows it.
+
+    Attributes:
+        owed: indices of the samples it has yet to draw, by shard.
+        making: shards that it makes.
+        in_flight: tokens drawn of samples that are not whole yet, as last heard.
+        delivered: tokens of samples that are whole.
+        turn: how often it was told to drop everything. What it says of its work names the turn, for what it said before it
+            heard of the next one holds no more.
+    """
 
     def __init__(self, number: int, worker: Worker) -> None:
         self.number, self.worker = number, worker
-        self.owed: dict[tuple[str, int], set[int]] = {}
+        self.owed: dict[Place, set[int]] = {}
+        self.making: set[Place] = set()
         self.idle = False
-        self.in_flight = self.delivered = 0
+        self.in_flight = self.delivered = self.turn = 0
         self.ready_at: float | None = None
 
     def row(self, now: float) -> dict[str, Any]:
@@ -58,29 +78,39 @@ class Drawer:
 
     def assign(self, work: Range) -> None:
         """Hand over a range."""
-        self.owed[work.split, work.shard] = {request.index for request in work.requests}
+        self.owed[work.place] = {request.index for request in work.requests}
         self.idle = False
         self.worker.tell("range", work)
 
-    def deliver(self, split: str, shard: int, samples: list[Sample]) -> None:
-        """Strike off what has arrived."""
-        tokens = sum(len(sample.token_ids) for sample in samples)
+    def deliver(self, turn: int, place: Place, lengths: Mapping[int, int]) -> bool:
+        """Strike off what is drawn; whether the worker still has it."""
+        if turn != self.turn or place not in self.owed:
+            return False
+        tokens = sum(lengths.values())
         self.delivered += tokens
         self.in_flight = max(0, self.in_flight - tokens)
-        owed = self.owed.get((split, shard), set())
-        owed.difference_update(sample.index for sample in samples)
-        if not owed:
-            self.owed.pop((split, shard), None)
+        self.owed[place].difference_update(lengths)
+        return True
+
+    def make(self, place: Place, rows: int) -> bool:
+        """Have a shard made of the first so many rows; whether the worker still draws others of it, which nobody wants."""
+        self.making.add(place)
+        self.worker.tell("make", (place, rows))
+        return bool(self.owed.pop(place))
 
     def decline(self) -> None:
         """Answer `more`: nothing now."""
         self.worker.tell("nothing")
 
-    def cancel(self) -> None:
-        """Drop everything it is working on."""
+    def cancel(self) -> list[Place]:
+        """Drop everything it is drawing, which is returned; what it makes it makes to the end."""
+        dropped = list(self.owed)
         self.owed.clear()
+        self.idle = False
         self.in_flight = 0
+        self.turn += 1
         self.worker.tell("cancel")
+        return dropped
 
 
 def start_drawer(
@@ -88,8 +118,9 @@ def start_drawer(
 ) -> Drawer:
     """A worker that draws; on a GPU machine it uses the GPU of its number, or its share of them.
 
-    It says `ready`; `step` (tokens of the samples in flight); `want` (work, when there is some), `more` (work or `decline`,
-    at once), `samples` (split, shard and a list of Sample), and last `failed` or `died`, as the executor has it.
+    It says `ready`; `step` (tokens of the samples in flight); `want` (its turn: work, when there is some), `more` (its turn:
+    work or `decline`, at once), `drawn` (its turn, a place and the lengths of samples by their indices), `shard` (a place and
+    the EncodedShard that it was told to `make`), and last `failed` or `died`, as the executor has it.
 
     Args:
         executor: where.
@@ -106,39 +137,51 @@ def start_drawer(
 class _Requests:
     """What the worker is told. `want` is answered when there is work, `more` at once."""
 
-    def __init__(self, link: Link) -> None:
-        self.link = link
+    def __init__(self, link: Link, hand: Hand) -> None:
+        self.link, self.hand = link, hand
         self.queue: deque[Range | None] = deque()
         self.cancelled = self.stopped = False
+        self.turn = 0
         self.said_step = 0.0
 
     def say(self, kind: str, content: Any = None) -> None:
         self.link.say(kind, content)
 
     def step(self, tokens: int) -> None:
-        """Say how far the samples in flight are, now and then."""
+        """Between two steps of the engine: hear what is wanted, and say now and then how far the samples in flight are."""
+        self.poll()
         now = time.monotonic()
         if now - self.said_step >= STEP_SECONDS:
             self.said_step = now
             self.say("step", tokens)
 
     def poll(self) -> None:
-        """Read what has arrived."""
+        """Read what has arrived, say what is made."""
         while self.link.has_mail():
             self._take(*self.link.hear())
+        self._say_made(wait=False)
 
     def next(self) -> Range | None:
         """Wait for a range; None when there is nothing now, or on cancel and stop."""
         while not self.queue and not self.stopped and not self.cancelled:
+            self._say_made(wait=not self.link.has_mail())
             self._take(*self.link.hear())
         return self.queue.popleft() if self.queue and not self.stopped else None
 
-    def _take(self, kind: str, content: Range | None) -> None:
+    def _say_made(self, *, wait: bool) -> None:
+        for made in self.hand.made(wait=wait):
+            self.say("shard", made)
+
+    def _take(self, kind: str, content: Any) -> None:
         if kind == "stop":
             self.stopped = True
         elif kind == "cancel":
             self.queue.clear()
+            self.hand.drop()
+            self.turn += 1
             self.cancelled = True
+        elif kind == "make":
+            self.hand.make(*content)
         else:
             self.queue.append(content)
 
@@ -148,7 +191,7 @@ def draw(line: Link, spec: "ModelSpec", sampling: "Sampling", settings: EngineSe
     try:
         engine = ENGINES[settings.name].build(spec, sampling, settings)
         line.say("ready")
-        link = _Requests(line)
+        link = _Requests(line, Hand(spec))
         while not link.stopped:
             link.cancelled = False
             _serve(engine, link, settings.deterministic)
@@ -165,35 +208,38 @@ def draw(line: Link, spec: "ModelSpec", sampling: "Sampling", settings: EngineSe
 
 def _serve(engine: Any, link: _Requests, drain: bool) -> None:
     """Ask for work and do it: one range (`drain`), or a rolling stream that crosses the borders of ranges."""
-    owner: dict[int, tuple[str, int]] = {}
-    outbox: dict[tuple[str, int], list[Sample]] = {}
+    owner: dict[int, Place] = {}
+    outbox: dict[Place, dict[int, int]] = {}
 
     def requests(work: Range | None) -> Iterator[Request]:
         while work is not None:
+            link.hand.begin(work.place, work.number, work.kept)
             for place, request in enumerate(work.requests):
                 if not drain and place == len(work.requests) // 2:
-                    link.say("more")
-                owner[request.seed] = (work.split, work.shard)
+                    link.say("more", link.turn)
+                owner[request.seed] = work.place
                 yield request
             work = None if drain else link.next()
 
     def flush() -> None:
-        for (split, shard), samples in outbox.items():
-            link.say("samples", (split, shard, samples))
+        for drawn in outbox.items():
+            link.say("drawn", (link.turn, *drawn))
         outbox.clear()
 
     engine.told = link.step
-    link.say("want")
+    link.say("want", link.turn)
     first = link.next()
     if first is None:
         return
     running = engine.run(requests(first))
     for sample in running:
-        outbox.setdefault(owner.pop(sample.seed), []).append(sample)
-        if sum(map(len, outbox.values())) >= MESSAGE_SAMPLES:
-            flush()
         link.poll()
         if link.cancelled or link.stopped:
             running.close()
             return
+        place = owner.pop(sample.seed)
+        link.hand.take(place, sample)
+        outbox.setdefault(place, {})[sample.index] = len(sample.token_ids)
+        if sum(map(len, outbox.values())) >= MESSAGE_SAMPLES:
+            flush()
     flush()

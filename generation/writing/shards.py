@@ -13,8 +13,8 @@ from faithful.store.corpus import (
     intact_shards,
     to_table,
     write_manifest,
-    write_shard,
 )
+from faithful.store.shard_files import EncodedShard, encode_shard
 from generation.writing.statistics import shard_statistics, without_closing
 
 SHARD_ROWS = 4096
@@ -26,13 +26,20 @@ def decode(tokenizer: Any, bodies: list[list[int]], mapped: int) -> list[str]:
     return tokenizer.batch_decode(known, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
+def encode_documents(
+    split: str, number: int, documents: list[Document], spec: ModelSpec, tokenizer: Any
+) -> EncodedShard:
+    """Decode documents and take their sums, as shard `number` of a split."""
+    texts = decode(tokenizer, [without_closing(d.token_ids, spec.eos_ids) for d in documents], spec.mapped)
+    statistics = shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped, spec.holes)
+    return encode_shard(split, number, to_table(documents, texts, spec.vocab_size), statistics)
+
+
 def write_documents(
     folder: Path, split: str, number: int, documents: list[Document], spec: ModelSpec, tokenizer: Any
 ) -> Shard:
-    """Decode documents, take their sums and write them as shard `number` of a split."""
-    texts = decode(tokenizer, [without_closing(d.token_ids, spec.eos_ids) for d in documents], spec.mapped)
-    statistics = shard_statistics(documents, texts, tokenizer, spec.eos_ids, spec.mapped, spec.holes)
-    return write_shard(folder, split, number, to_table(documents, texts, spec.vocab_size), statistics)
+    """Encode documents as a shard and write it into a corpus."""
+    return encode_documents(split, number, documents, spec, tokenizer).write(folder)
 
 
 class CorpusWriter:

@@ -14,7 +14,8 @@ from faithful.models.files import folder_revision
 from faithful.models.presets import tiny_path
 from faithful.models.spec import ModelSpec
 from faithful.sae.topk import TopKSAE
-from faithful.store.corpus import Document, Manifest, to_table, write_manifest, write_shard
+from faithful.store.corpus import Document, Manifest, to_table, write_manifest
+from faithful.store.shard_files import write_shard
 from generation.cards.card import write_card
 from generation.sampling.distribution import Sampling
 from generation.sources.source import Source

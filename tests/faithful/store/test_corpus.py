@@ -28,8 +28,8 @@ from faithful.store.corpus import (
     schema,
     to_table,
     write_manifest,
-    write_shard,
 )
+from faithful.store.shard_files import write_shard
 
 BOS, EOS = 0, 1
 

@@ -1,6 +1,6 @@
 """Parts of a corpus of the embedded model, drawn in this process by the real engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,16 @@ from faithful.base.quantities import parse_part
 from faithful.models.load import load_model
 from faithful.models.spec import ModelSpec
 from generation.configs.generate import GenerateConfig
+from generation.own.coordinator import Commit
 from generation.own.generate import generate
+from generation.own.hand import Hand
 from generation.own.part import PartWish
 from generation.own.schedule import SplitSchedule
+from generation.own.workers import Range
 from generation.sampling.distribution import Sampling
-from generation.sampling.engine import EngineSettings
+from generation.sampling.engine import EngineSettings, Sample
 from generation.sampling.transformers_engine import TransformersEngine
 
-Commit = Callable[[str, int, list[Any]], None]
 _models: dict[str, Any] = {}
 
 
@@ -30,11 +32,27 @@ def draw_here(
 ) -> None:
     """Takes the place of `draw_all`, without processes."""
     model = _models.get(spec.name) or _models.setdefault(spec.name, load_model(spec, "cpu"))
+    engine = TransformersEngine(model, spec, sampling, settings.slots)
+    draw_with(lambda work: engine.run(iter(work.requests)), schedules, spec, commit)
+
+
+def draw_with(
+    draw: Callable[[Range], Iterable[Sample]], schedules: list[SplitSchedule], spec: ModelSpec, commit: Commit
+) -> None:
+    """What coordinator and workers do, in turn: a range is drawn, what is whole is made and committed."""
+    hand = Hand(spec)
     for schedule in schedules:
         while not schedule.done:
             if work := schedule.next_range():
-                engine = TransformersEngine(model, spec, sampling, settings.slots)
-                schedule.add(work.shard, sorted(engine.run(iter(work.requests)), key=lambda sample: sample.index))
+                hand.begin(work.place, work.number, work.kept)
+                samples = list(draw(work))
+                for sample in samples:
+                    hand.take(work.place, sample)
+                schedule.add(work.shard, {sample.index: len(sample.token_ids) for sample in samples})
+            while told := schedule.to_make():
+                hand.make((schedule.split, told[0]), told[1])
+            for (_, shard), made in hand.made(wait=True):
+                schedule.take(shard, made)
             while whole := schedule.whole():
                 commit(schedule.split, *whole)
 

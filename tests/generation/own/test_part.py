@@ -12,12 +12,13 @@ from faithful.base.errors import FaithfulError
 from faithful.base.quantities import Part
 from faithful.store.corpus import PART, Shard
 from faithful.store.corpus_part import read_part
+from faithful.store.shard_files import EncodedShard
 from generation.own import generate as generating
 from generation.own.generate import generate
 from generation.own.part import PartSchedule, PartWish, at_least
 from generation.sampling.engine import EngineSettings
 from tests.generation.own.parts import config, draw_here, make_part
-from tests.generation.own.test_schedule import ROWS, length, prefix, sample
+from tests.generation.own.test_schedule import ROWS, length, prefix
 
 SETTINGS = EngineSettings("transformers", "cpu", 1, 8, ROWS, True)
 
@@ -28,16 +29,19 @@ def shard_of(number: int) -> Shard:
     return Shard(f"data/part-{number:05d}.parquet", number * ROWS, ROWS, sum(lengths), 1, "s", {"lengths": counts})
 
 
-def drawn(place: Part, wanted: int, told: int | None = None, seen: tuple[Shard, ...] = ()) -> list[int]:
+def drawn(place: Part, wanted: int, shards: int | None = None, seen: tuple[Shard, ...] = ()) -> list[int]:
     """Numbers of the shards that a part makes."""
-    schedule = PartSchedule("train", PartWish(place), wanted, told, seen, "train", 7, SETTINGS, [], [], [], 6.0)
+    schedule = PartSchedule("train", PartWish(place), wanted, shards, seen, "train", 7, SETTINGS, [], [], [], 6.0)
     while not schedule.done:
         if work := schedule.next_range():
             assert [request.index // ROWS for request in work.requests] == [schedule.shard_number(work.shard)] * ROWS
-            schedule.add(work.shard, [sample(request.index) for request in work.requests])
+            schedule.add(work.shard, {request.index: length(request.index) for request in work.requests})
+        while told := schedule.to_make():
+            assert told[1] == ROWS, "shards of parts are not cut"
+            schedule.take(told[0], EncodedShard(shard_of(schedule.shard_number(told[0])), b""))
         while whole := schedule.whole():
-            assert len(whole[1]) == ROWS, "shards of parts are not cut"
-            schedule.commit(whole[0], shard_of(schedule.shard_number(whole[0])))
+            assert whole[2] == ROWS, "shards of parts are not cut"
+            schedule.commit(whole[0], whole[1].shard)
     return [shard.first // ROWS for shard in schedule.shards]
 
 

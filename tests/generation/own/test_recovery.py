@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from faithful.store.corpus import Shard, intact_shards, to_table, write_shard
+from faithful.store.corpus import Shard, intact_shards, to_table
+from faithful.store.shard_files import write_shard
 from generation.own.recovery import restore_last_shard
 from tests.faithful.store.test_corpus import some_documents
 

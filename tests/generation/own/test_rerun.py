@@ -16,6 +16,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.cli.generate import _summary
 from faithful.executor import where
+from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Document, from_table, intact_shards, read_manifest, write_manifest
 from generation.configs.generate import GenerateConfig
 from generation.own import generate as generating
@@ -24,10 +25,12 @@ from generation.own.dry_run import dry_run
 from generation.own.generate import generate
 from generation.own.recovery import restore_last_shard
 from generation.own.schedule import SplitSchedule
+from generation.own.workers import Range
 from generation.sampling.engine import Request, Sample
 from generation.sampling.seeds import sample_seed
 from generation.writing.job import CorpusResult
 from generation.writing.shards import write_documents
+from tests.generation.own.parts import draw_with
 
 ROWS = 24
 
@@ -50,15 +53,12 @@ class Engine:
         ids = [(request.seed + self.version) % 97 + 3] * count
         return Sample(request.index, request.seed, ids, "length", [-1.0 - self.version] * count, None)
 
-    def draw_all(self, schedules: list[SplitSchedule], *arguments: Any) -> None:
-        commit = arguments[4]
-        for schedule in schedules:
-            while not schedule.done:
-                if work := schedule.next_range():
-                    self.asked[schedule.split].update(request.index for request in work.requests)
-                    schedule.add(work.shard, [self.row(request) for request in work.requests])
-                while whole := schedule.whole():
-                    commit(schedule.split, *whole)
+    def draw(self, work: Range) -> list[Sample]:
+        self.asked[work.split].update(request.index for request in work.requests)
+        return [self.row(request) for request in work.requests]
+
+    def draw_all(self, schedules: list[SplitSchedule], spec: ModelSpec, *arguments: Any) -> None:
+        draw_with(self.draw, schedules, spec, arguments[3])
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """The schedule as pure logic: whatever the order, the deaths and the repairs, the result is the direct prefix."""
 
 import itertools
+import pickle
 import random
 from dataclasses import dataclass, field
 
 import pytest
 
 from faithful.store.corpus import Document, Shard
+from faithful.store.shard_files import EncodedShard
 from generation.own.schedule import SplitSchedule
 from generation.own.workers import Range
 from generation.sampling.engine import EngineSettings, Sample
@@ -43,6 +45,17 @@ def shard_of(number: int, samples: list[Sample]) -> Shard:
     return Shard(f"data/part-{number:05d}.parquet", samples[0].index, len(samples), tokens, 1, "sha", {})
 
 
+def made_of(number: int, samples: list[Sample]) -> EncodedShard:
+    """A shard whose file is not looked at."""
+    return EncodedShard(shard_of(number, samples), pickle.dumps(samples))
+
+
+def rows_of(made: EncodedShard) -> list[Sample]:
+    """Its samples."""
+    found: list[Sample] = pickle.loads(made.content)
+    return found
+
+
 def committed_for(target: int) -> dict[int, list[Sample]]:
     """The shards of a corpus made directly."""
     shards: dict[int, list[Sample]] = {}
@@ -53,9 +66,17 @@ def committed_for(target: int) -> dict[int, list[Sample]]:
 
 @dataclass
 class Worker:
-    """A worker that delivers its ranges sample by sample, in an order of its own."""
+    """A worker that draws its ranges sample by sample, in an order of its own, and makes shards some time after it is told.
+
+    Attributes:
+        owed: ranges, and the indices of each that it has yet to draw.
+        hand: samples by shard, those included that are kept.
+        making: shards and their rows.
+    """
 
     owed: list[tuple[Range, list[int]]] = field(default_factory=list)
+    hand: dict[int, dict[int, Sample]] = field(default_factory=dict)
+    making: list[tuple[int, list[Sample]]] = field(default_factory=list)
 
 
 class World:
@@ -109,9 +130,9 @@ class World:
     def step(self) -> None:
         worker = self.draw.choice(self.crew)
         if self.draw.random() < self.deaths:
-            for work, _ in worker.owed:
-                self.schedule.give_back(work.shard)
-            worker.owed = []
+            for shard in [*worker.hand, *(number for number, _ in worker.making)]:
+                self.schedule.give_back(shard)
+            worker.owed, worker.hand, worker.making = [], {}, []
         elif len(worker.owed) < self.ahead:
             self.assign(worker)
         if worker.owed:
@@ -120,14 +141,34 @@ class World:
             batch, left[:] = left[:size], left[size:]
             if not left:
                 worker.owed = [entry for entry in worker.owed if entry[0] is not work]
-            self.schedule.add(work.shard, [sample(index, self.version) for index in batch])
-        while whole := self.schedule.whole():
-            number, rows = whole
-            self.disk[number] = rows
-            self.schedule.commit(number, shard_of(number, rows))
+            worker.hand[work.shard] |= {index: sample(index, self.version) for index in batch}
+            self.schedule.add(work.shard, {index: length(index, self.version) for index in batch})
+        while told := self.schedule.to_make():
+            self.make(*told)
+        if worker.making and self.draw.random() < 0.7:
+            number, rows = worker.making.pop(0)
+            self.schedule.take(number, made_of(number, rows))
+        self.commit()
         for other in self.crew:
             other.owed = [entry for entry in other.owed if entry[0].shard in self.schedule.open]
+            other.hand = {shard: rows for shard, rows in other.hand.items() if shard in self.schedule.open}
         self.most_open = max(self.most_open, len(self.schedule.open))
+
+    def make(self, number: int, rows: int) -> None:
+        """Tell the worker that has a shard to make it, and to draw no more of it."""
+        holder = next(worker for worker in self.crew if number in worker.hand)
+        drawn = holder.hand.pop(number)
+        first = [drawn[index] for index in range(number * ROWS, number * ROWS + rows)]
+        holder.making.append((number, first))
+        holder.owed = [entry for entry in holder.owed if entry[0].shard != number]
+
+    def commit(self) -> None:
+        """Put on the disk what can be."""
+        while whole := self.schedule.whole():
+            number, made, rows = whole
+            kept = rows_of(made)[:rows]
+            self.disk[number] = kept
+            self.schedule.commit(number, shard_of(number, kept))
 
     def assign(self, worker: Worker) -> None:
         work = self.schedule.next_range()
@@ -144,6 +185,7 @@ class World:
         self.requested += indices
         self.draw.shuffle(indices)
         worker.owed.append((work, indices))
+        worker.hand[work.shard] = {row.index: row for row in work.kept}
 
     @property
     def result(self) -> list[Sample]:
@@ -269,16 +311,19 @@ def test_what_lies_beyond_the_cut_is_dropped() -> None:
     while (work := world.schedule.next_range()) is not None:
         ranges.append(work)
     for work in reversed(ranges):
-        world.schedule.add(work.shard, [sample(r.index) for r in work.requests])
-    while whole := world.schedule.whole():
-        number, rows = whole
-        world.disk[number] = rows
-        world.schedule.commit(number, shard_of(number, rows))
+        world.schedule.add(work.shard, {r.index: length(r.index) for r in work.requests})
+        assert world.schedule.to_make() == (work.shard, ROWS), "whole shards are made in any order"
+        assert world.schedule.to_make() is None
+        world.schedule.take(work.shard, made_of(work.shard, [sample(r.index) for r in work.requests]))
+    world.commit()
     assert world.result == direct(200)
     assert world.schedule.done
     assert world.schedule.open == {}
-    world.schedule.add(ranges[-1].shard, [sample(ranges[-1].requests[0].index)])
+    late = ranges[-1].requests[0].index
+    world.schedule.add(ranges[-1].shard, {late: length(late)})
+    world.schedule.take(ranges[-1].shard, made_of(ranges[-1].shard, [sample(late)]))
     assert world.schedule.open == {}
+    assert world.schedule.to_make() is None
     assert world.schedule.whole() is None
     assert world.schedule.next_range() is None
 
@@ -290,10 +335,29 @@ def test_the_last_shard_is_cut_as_soon_as_the_target_is_reached() -> None:
     work = world.schedule.next_range()
     assert work is not None
     assert len(work.requests) == ROWS
-    world.schedule.add(0, [sample(2), sample(0)])
-    assert world.schedule.whole() is None
-    world.schedule.add(0, [sample(1)])
-    assert world.schedule.whole() == (0, [sample(0), sample(1), sample(2)])
+    world.schedule.add(0, {2: length(2), 0: length(0)})
+    assert world.schedule.to_make() is None
+    world.schedule.add(0, {1: length(1)})
+    assert world.schedule.to_make() == (0, 3)
+    assert world.schedule.whole() is None, "it is not made yet"
+    made = made_of(0, [sample(0), sample(1), sample(2)])
+    world.schedule.take(0, made)
+    assert world.schedule.whole() == (0, made, 3)
+
+
+def test_a_shard_is_not_cut_while_one_before_it_may_come_out_otherwise() -> None:
+    """Its worker may die before it is made, and another engine may draw other lengths."""
+    target = sum(length(index) for index in range(ROWS + 3))
+    world = World(0, target)
+    first, second = world.schedule.next_range(), world.schedule.next_range()
+    assert first is not None
+    assert second is not None
+    world.schedule.add(0, {request.index: length(request.index) for request in first.requests})
+    world.schedule.add(1, {index: length(index) for index in range(ROWS, ROWS + 4)})
+    assert world.schedule.to_make() == (0, ROWS)
+    assert world.schedule.to_make() is None
+    world.schedule.take(0, made_of(0, [sample(request.index) for request in first.requests]))
+    assert world.schedule.to_make() == (1, 3)
 
 
 @pytest.mark.parametrize("wanted", [1, 300])
@@ -312,3 +376,15 @@ def test_progress_never_passes_the_target() -> None:
         seen.append(world.schedule.tokens_now())
     assert seen[-1] == max(seen) == 333
     assert seen[0] > 0 or len(seen) > 1
+
+
+def test_progress_does_not_count_what_an_earlier_shard_makes_superfluous() -> None:
+    """Of a later shard that is drawn first: the bar would be full while the first one is still drawn."""
+    world = World(0, 70)
+    first, second = world.schedule.next_range(), world.schedule.next_range()
+    assert first is not None
+    assert second is not None
+    world.schedule.add(1, {request.index: 10 for request in second.requests})
+    assert world.schedule.tokens_now() == 70 - ROWS * 6
+    world.schedule.add(0, {request.index: 7 for request in first.requests})
+    assert world.schedule.tokens_now() == 70

@@ -11,10 +11,10 @@ from unittest.mock import Mock
 import pytest
 
 from faithful.executor.local import LocalExecutor
-from generation.own.workers import Drawer, start_drawer
+from generation.own.workers import Drawer, Range, start_drawer
 from generation.sampling import vllm_engine
 from generation.sampling.distribution import Sampling
-from generation.sampling.engine import EngineSettings, Sample
+from generation.sampling.engine import EngineSettings, Request
 from generation.sampling.vllm_engine import VllmEngine
 
 
@@ -59,7 +59,10 @@ def test_what_a_worker_does_is_said() -> None:
     drawer.worker.node = "far"
     said.append(drawer.row(11.0))
     drawer.ready_at = 12.0
-    drawer.deliver("train", 0, [Sample(0, 0, [1] * 30, "stop", [], None)])
+    drawer.assign(Range("train", 0, 0, (Request(0, 0), Request(1, 1))))
+    assert drawer.deliver(0, ("train", 0), {0: 30})
+    assert not drawer.deliver(1, ("train", 0), {1: 30}), "said of another turn"
+    assert not drawer.deliver(0, ("train", 1), {1: 30}), "not its own"
     drawer.in_flight = 10
     said.append(drawer.row(14.0))
     drawer.idle = True

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.cli import app
-from faithful.store.corpus import Corpus, Document, Manifest, read_manifest, to_table, write_manifest, write_shard
+from faithful.store.corpus import Corpus, Document, Manifest, read_manifest, to_table, write_manifest
+from faithful.store.shard_files import write_shard
 from generation.cards import describe as describing
 from generation.writing import statistics
 from generation.writing.statistics import budget_statistics, corpus_statistics, merge, shard_statistics

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from faithful.models.spec import resolve_model
-from faithful.store.corpus import Document, Manifest, to_table, write_manifest, write_shard
+from faithful.store.corpus import Document, Manifest, to_table, write_manifest
+from faithful.store.shard_files import write_shard
 from generation.writing.identity import model_identity, model_provenance
 from studies.statistics.verdicts import summarise
 from tests.studies.headlines import HEADLINES

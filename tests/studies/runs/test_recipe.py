@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.store.corpus import Document, Manifest, read_manifest, to_table, write_manifest, write_shard
+from faithful.store.corpus import Document, Manifest, read_manifest, to_table, write_manifest
 from faithful.store.saes import read_grid
+from faithful.store.shard_files import write_shard
 from faithful.training.config import TrainConfig
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
 from generation.configs.generate import GenerateConfig
