@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 Folder = Callable[[str], Path]
 
-KILLS = 20
+KILLS = 12
+NONCE = re.compile(r"\.[0-9a-f]{12}(?=\.tmp)")
 LAUNCHER = """
 import os, signal, sys
 from pathlib import Path
@@ -112,8 +114,12 @@ class Launcher:
 
 
 def test_killed_at_every_commit_point_then_rerun(tmp_path: Path, family_folder: Folder) -> None:
-    """A run is killed at each of its points, and run again; what is there then must equal the whole."""
+    """A run is killed at each of its points, and run again; what is there then must equal the whole.
+
+    Points that leave the same files (a step of a commit may only wait for the disk) are gone on from once.
+    """
     whole, point, code = tmp_path / "whole" / "own", 0, -signal.SIGKILL
+    seen: set[frozenset[tuple[str, bytes]]] = set()
     arguments = command(family_folder("gpt2"), tmp_path, 500, "--held-out", "100", "--certify-tokens", "300")[3:]
     with Launcher(tmp_path / "launcher.py", arguments) as launcher:
         assert launcher.run(whole)[0] == 0, launcher.errors.read_text()
@@ -122,9 +128,14 @@ def test_killed_at_every_commit_point_then_rerun(tmp_path: Path, family_folder: 
             out = tmp_path / f"at-{point}" / "own"
             code, _ = launcher.run(out, point=point)
             assert code in (0, -signal.SIGKILL), launcher.errors.read_text()
-            assert launcher.run(out)[0] == 0, launcher.errors.read_text()
-            assert unequal(lasting_bytes(out), lasting_bytes(whole)) == [], point
+            left = frozenset((NONCE.sub("", name), content) for name, content in lasting_bytes(out).items())
+            if left not in seen:
+                assert launcher.run(out)[0] == 0, launcher.errors.read_text()
+                assert unequal(lasting_bytes(out), lasting_bytes(whole)) == [], point
+            seen.add(left)
+            shutil.rmtree(out.parent)
     assert point >= 20
+    assert len(seen) >= 10
 
 
 def test_killed_at_random_instants_then_rerun(tmp_path: Path, family_folder: Folder) -> None:
