@@ -64,7 +64,8 @@ class Engines:
         """A shard, really made."""
         self.hand.begin(place, number, samples)
         self.hand.make(place, len(samples))
-        ((_, made),) = self.hand.made(wait=True)
+        self.hand.wait(600)
+        ((_, made),) = self.hand.made()
         return made
 
     def sample(self, request: Request) -> Sample:

@@ -108,15 +108,19 @@ class Share:
         return self.inherits and self.device == "cpu" and self.threads == 1 and sys.platform == "linux"
 
     def environment(self, number: int) -> dict[str, str]:
-        """Environment variables that worker `number` is born with: its threads on a CPU, or its GPU."""
+        """Environment variables that worker `number` is born with: its threads on a CPU, or its GPU.
+
+        Tokenizers keep to one thread: each would else take every core that its neighbours work on.
+        """
+        values = {"TOKENIZERS_PARALLELISM": "false"}
         if self.device == "cpu":
             threads = str(self.threads)
             policy = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
-            return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": policy}
+            return values | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": policy}
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         there = visible.split(",") if visible else [str(i) for i in range((number + 1) * self.gpus)]
         first = number * self.gpus % len(there)
-        values = {"CUDA_VISIBLE_DEVICES": ",".join(there[first : first + self.gpus])}
+        values["CUDA_VISIBLE_DEVICES"] = ",".join(there[first : first + self.gpus])
         if self.deterministic:
             values["CUBLAS_WORKSPACE_CONFIG"] = os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         return values

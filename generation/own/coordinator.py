@@ -63,8 +63,8 @@ def draw_all(
                     by_split[split].take(shard, made)
                 elif kind == "ready":
                     worker.ready_at = time.monotonic()
-                elif kind == "step":
-                    worker.in_flight = content
+                elif kind == "step" and content[0] == worker.turn:
+                    worker.in_flight = content[1]
                 elif kind == "want":
                     worker.idle |= content == worker.turn
                 elif kind == "more" and content == worker.turn and not _assign(worker, schedules):

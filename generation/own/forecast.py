@@ -17,6 +17,7 @@ from generation.sampling.engine import EngineSettings
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 DISK_BYTES_PER_TOKEN = 9.0
+HELD_BYTES_PER_TOKEN = 90
 USABLE_MEMORY = 0.9
 CPU_FLOPS_PER_THREAD = 3e10
 
@@ -33,7 +34,7 @@ class Forecast:
         disk_bytes: size of the corpus.
         weight_bytes: the model in memory.
         kv_bytes_per_token: key–value cache per token.
-        memory_bytes: per worker: weights, cache at full batch, base.
+        memory_bytes: per worker: weights, cache at full batch, base; on a CPU the samples in hand.
         concurrency: samples in flight that the cache has room for, per worker, at least one.
         fits: whether the weights and one sample fit into the memory.
         workers: processes.
@@ -86,12 +87,14 @@ def default_workers(spec: ModelSpec, settings: EngineSettings, tokens: int, max_
 
 
 def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: int, load: str | None = None) -> int:
-    """Bytes of one worker: weights, key–value buffers (twice the window in our engine), logits, and the libraries."""
+    """Bytes of one worker: weights, key–value buffers (twice the window in our engine), logits, and the libraries; on a CPU
+    also the samples of a shard that is drawn and of one that is made."""
     size = BYTES[dtype]
     columns = 2 * longest if settings.name == "transformers" else longest
     cache = shape.row_bytes(size, columns) * settings.slots
     logits = 6 * 4 * settings.slots * shape.vocab
-    return shape.weight_bytes(size, load) + cache + logits + ENGINES[settings.name].base_bytes
+    in_hand = round(2 * 0.6 * settings.shard_rows * longest * HELD_BYTES_PER_TOKEN) if settings.device == "cpu" else 0
+    return shape.weight_bytes(size, load) + cache + logits + in_hand + ENGINES[settings.name].base_bytes
 
 
 def make_forecast(

@@ -102,21 +102,21 @@ class _Generation(CorpusJob):
             changed = True
         return changed
 
-    def commit(self, split: str, number: int, made: EncodedShard, rows: int) -> None:
+    def commit(self, split: str, place: int, made: EncodedShard, rows: int) -> None:
         """Write the first rows of a shard and note it in the manifest and in its schedule."""
         schedule = self.schedules[split]
         if rows < made.shard.rows:  # the tokens wanted end inside it, which nobody knew when it was made
             documents = from_table(pq.read_table(io.BytesIO(made.content)))[:rows]
-            made = encode_documents(split, schedule.shard_number(number), documents, self.spec, self.tokenizer)
-        shard = made.write(self.folder)
-        if self.keep_bytes and number in schedule.repairs and schedule.shards[number].sha256 != shard.sha256:
+            made = encode_documents(split, schedule.shard_number(place), documents, self.spec, self.tokenizer)
+        if self.keep_bytes and place in schedule.repairs and schedule.shards[place].sha256 != made.shard.sha256:
             raise FaithfulError(
-                f"{self.folder / shard.file} was made again and differs from its checksum: this machine does not repeat"
+                f"{self.folder / made.shard.file} was made again and differs from its checksum: this machine does not repeat"
                 " the corpus. Go on with --accept-engine-change, or restore the file from a backup."
             )
-        if number in schedule.repairs:
+        shard = made.write(self.folder)
+        if place in schedule.repairs:
             note_repair(self.manifest, split, shard)
-        schedule.commit(number, shard)
+        schedule.commit(place, shard)
         self.manifest.shards[split] = list(schedule.shards)
         self.manifest.certificate = self.manifest.statistics = None
         write_manifest(self.folder, self.manifest)

@@ -5,14 +5,13 @@ killed in between leaves a file that begins with the recorded rows. Serialised a
 and only then they are put back. The rows after them are known to nobody and are drawn again.
 """
 
-import tempfile
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faithful.store.corpus import Shard, from_table, intact_shards, to_table
-from faithful.store.shard_files import write_shard
+from faithful.store.shard_files import encode_shard
 
 
 def restore_last_shard(folder: Path, split: str, shards: list[Shard], vocab_size: int) -> bool:
@@ -34,8 +33,8 @@ def restore_last_shard(folder: Path, split: str, shards: list[Shard], vocab_size
         return False
     if table.num_rows < shard.rows:
         return False
-    with tempfile.TemporaryDirectory() as scratch:
-        if write_shard(Path(scratch), split, number, table, {}).sha256 != shard.sha256:
-            return False
-    write_shard(folder, split, number, table, {})
+    found = encode_shard(split, number, table, {})
+    if found.shard.sha256 != shard.sha256:
+        return False
+    found.write(folder)
     return True

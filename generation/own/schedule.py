@@ -6,7 +6,7 @@ when it can make the shard, and of how many rows. New shards are committed in or
 stand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -99,7 +99,7 @@ class SplitSchedule:
 
     def next_range(self) -> Range | None:
         """The next shard to draw, None while enough is under way."""
-        if self.done or (not self.repairs and self.is_cut_at(self._ahead()[1])):
+        if self.done or (not self.repairs and self.is_cut_at(self._before(self.asked)[1])):
             return None
         if not self.waiting:
             expected = self.committed_tokens + len(self.open) * self.settings.shard_rows * self.mean_tokens
@@ -120,10 +120,10 @@ class SplitSchedule:
 
     def give_back(self, place: int) -> None:
         """Whoever drew a shard has it no more: it waits again, and is begun anew with the rows that are kept."""
-        if place in self.open and place not in self.made:
+        if place in self.open:
             del self.open[place]
             self.asked.pop(place, None)
-            self.waiting.insert(0, place)
+            self.waiting = sorted([place, *self.waiting])
 
     def add(self, place: int, lengths: Mapping[int, int]) -> None:
         """Take the lengths of samples of an open shard, by their indices; those of a shard no longer wanted are dropped."""
@@ -142,7 +142,9 @@ class SplitSchedule:
             if place in self.open and place not in self.asked and self._leading(place) >= wanted:
                 self.asked[place] = wanted
                 return place, wanted
-        place, tokens = self._ahead()
+        # Only what is made is sure: a worker may die before it has made what it was asked for, and another engine may
+        # draw other lengths.
+        place, tokens = self._before(self.made)
         if place in self.open and place not in self.asked and (rows := self._cut(place, tokens)):
             self.asked[place] = rows
             return place, rows
@@ -172,8 +174,6 @@ class SplitSchedule:
             self.shards[place] = shard
         else:
             self.shards.append(shard)
-        if place in self.waiting:
-            self.waiting.remove(place)
         if self.done:
             self.waiting.clear()
             self.open, self.asked, self.made = {}, {}, {}
@@ -189,10 +189,10 @@ class SplitSchedule:
         missing = self.open[place] < 0
         return int(missing.argmax()) if missing.any() else len(missing)
 
-    def _ahead(self) -> tuple[int, int]:
-        """The first shard that is not made, and the tokens before it: what is not made may yet come out otherwise."""
+    def _before(self, known: Container[int]) -> tuple[int, int]:
+        """The first shard that is neither committed nor among those known, and the tokens before it."""
         place, tokens = len(self.shards), self.committed_tokens
-        while place in self.made:
+        while place in known:
             tokens += int(self.open[place][: self.asked[place]].sum())
             place += 1
         return place, tokens
@@ -213,6 +213,7 @@ class SplitSchedule:
         Of what a later shard has that is as much as those before it leave over, should they come out as long as expected.
         """
         done, ends = self.committed_tokens if self.target else 0, float(self.committed_tokens)
+        done += sum(len(sample.token_ids) for place in self.waiting for sample in self.kept.get(place, ()))
         for place in sorted(self.open):
             lengths = self.open[place]
             have = int(lengths[lengths > 0].sum())

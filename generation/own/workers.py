@@ -9,6 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from faithful.base.errors import FaithfulError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from generation.sampling.distribution import Sampling
 
 MESSAGE_SAMPLES = 16
-STEP_SECONDS = 0.2
+STEP_SECONDS, MAIL_SECONDS = 0.2, 0.02
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Drawer:
     """A worker as the coordinator knows it.
 
     Attributes:
-        owed: indices of the samples it has yet to draw, by shard.
+        owed: indices of the samples it has yet to draw, by shard; none where it has all and is not told yet to make it.
         making: shards that it makes.
         in_flight: tokens drawn of samples that are not whole yet, as last heard.
         delivered: tokens of samples that are whole.
@@ -118,9 +119,10 @@ def start_drawer(
 ) -> Drawer:
     """A worker that draws; on a GPU machine it uses the GPU of its number, or its share of them.
 
-    It says `ready`; `step` (tokens of the samples in flight); `want` (its turn: work, when there is some), `more` (its turn:
-    work or `decline`, at once), `drawn` (its turn, a place and the lengths of samples by their indices), `shard` (a place and
-    the EncodedShard that it was told to `make`), and last `failed` or `died`, as the executor has it.
+    It says `ready`; `step` (its turn, tokens of the samples in flight); `want` (its turn: work, when there is some), `more`
+    (its turn: work or `decline`, at once, unless the turn is over), `drawn` (its turn, a place and the lengths of samples by
+    their indices), `shard` (a place and the EncodedShard that it was told to `make`), and last `failed` or `died`, as the
+    executor has it.
 
     Args:
         executor: where.
@@ -144,32 +146,40 @@ class _Requests:
         self.turn = 0
         self.said_step = 0.0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether what is being drawn is wanted no more."""
+        return self.cancelled or self.stopped
+
     def say(self, kind: str, content: Any = None) -> None:
         self.link.say(kind, content)
 
-    def step(self, tokens: int) -> None:
+    def step(self, turn: int, tokens: int) -> None:
         """Between two steps of the engine: hear what is wanted, and say now and then how far the samples in flight are."""
         self.poll()
         now = time.monotonic()
         if now - self.said_step >= STEP_SECONDS:
             self.said_step = now
-            self.say("step", tokens)
+            self.say("step", (turn, tokens))
 
     def poll(self) -> None:
         """Read what has arrived, say what is made."""
         while self.link.has_mail():
             self._take(*self.link.hear())
-        self._say_made(wait=False)
+        self._say_made()
 
     def next(self) -> Range | None:
         """Wait for a range; None when there is nothing now, or on cancel and stop."""
-        while not self.queue and not self.stopped and not self.cancelled:
-            self._say_made(wait=not self.link.has_mail())
-            self._take(*self.link.hear())
-        return self.queue.popleft() if self.queue and not self.stopped else None
+        while not self.queue and not self.is_over:
+            self._say_made()
+            if self.hand.making and not self.link.has_mail():
+                self.hand.wait(MAIL_SECONDS)
+            else:
+                self._take(*self.link.hear())
+        return None if self.is_over else self.queue.popleft()
 
-    def _say_made(self, *, wait: bool) -> None:
-        for made in self.hand.made(wait=wait):
+    def _say_made(self) -> None:
+        for made in self.hand.made():
             self.say("shard", made)
 
     def _take(self, kind: str, content: Any) -> None:
@@ -208,33 +218,36 @@ def draw(line: Link, spec: "ModelSpec", sampling: "Sampling", settings: EngineSe
 
 def _serve(engine: Any, link: _Requests, drain: bool) -> None:
     """Ask for work and do it: one range (`drain`), or a rolling stream that crosses the borders of ranges."""
+    turn = link.turn  # of which all that is said below is: a cancel may be heard at any step
     owner: dict[int, Place] = {}
     outbox: dict[Place, dict[int, int]] = {}
 
     def requests(work: Range | None) -> Iterator[Request]:
-        while work is not None:
+        while work is not None and not link.is_over:
             link.hand.begin(work.place, work.number, work.kept)
             for place, request in enumerate(work.requests):
+                if link.is_over:
+                    return
                 if not drain and place == len(work.requests) // 2:
-                    link.say("more", link.turn)
+                    link.say("more", turn)
                 owner[request.seed] = work.place
                 yield request
             work = None if drain else link.next()
 
     def flush() -> None:
         for drawn in outbox.items():
-            link.say("drawn", (link.turn, *drawn))
+            link.say("drawn", (turn, *drawn))
         outbox.clear()
 
-    engine.told = link.step
-    link.say("want", link.turn)
+    engine.told = partial(link.step, turn)
+    link.say("want", turn)
     first = link.next()
     if first is None:
         return
     running = engine.run(requests(first))
     for sample in running:
         link.poll()
-        if link.cancelled or link.stopped:
+        if link.is_over:
             running.close()
             return
         place = owner.pop(sample.seed)

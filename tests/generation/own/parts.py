@@ -51,8 +51,10 @@ def draw_with(
                 schedule.add(work.shard, {sample.index: len(sample.token_ids) for sample in samples})
             while told := schedule.to_make():
                 hand.make((schedule.split, told[0]), told[1])
-            for (_, shard), made in hand.made(wait=True):
-                schedule.take(shard, made)
+            while hand.making:
+                hand.wait(60)
+                for (_, shard), made in hand.made():
+                    schedule.take(shard, made)
             while whole := schedule.whole():
                 commit(schedule.split, *whole)
 

@@ -340,6 +340,8 @@ def test_the_last_shard_is_cut_as_soon_as_the_target_is_reached() -> None:
     world.schedule.add(0, {1: length(1)})
     assert world.schedule.to_make() == (0, 3)
     assert world.schedule.whole() is None, "it is not made yet"
+    world.schedule.mean_tokens = 0.1
+    assert world.schedule.next_range() is None, "with what is being made there is enough"
     made = made_of(0, [sample(0), sample(1), sample(2)])
     world.schedule.take(0, made)
     assert world.schedule.whole() == (0, made, 3)

@@ -11,10 +11,12 @@ from unittest.mock import Mock
 import pytest
 
 from faithful.executor.local import LocalExecutor
-from generation.own.workers import Drawer, Range, start_drawer
+from faithful.models.spec import resolve_model
+from generation.own.hand import Hand
+from generation.own.workers import Drawer, Range, _Requests, _serve, start_drawer
 from generation.sampling import vllm_engine
 from generation.sampling.distribution import Sampling
-from generation.sampling.engine import EngineSettings, Request
+from generation.sampling.engine import EngineSettings, Request, Sample
 from generation.sampling.vllm_engine import VllmEngine
 
 
@@ -96,3 +98,49 @@ def test_a_model_over_several_gpus_is_told_vllm_and_has_them(monkeypatch: pytest
     start_drawer(executor, 1, spec, Sampling(max_tokens=31), settings)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     assert executor.start.call_args.args[1].environment(1)["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+
+class Told:
+    """A line on which things arrive at certain steps of the engine."""
+
+    def __init__(self, mail: list[tuple[str, Any]]) -> None:
+        self.mail, self.said = mail, list[tuple[str, Any]]()
+
+    def say(self, kind: str, content: Any = None) -> None:
+        self.said.append((kind, content))
+
+    def hear(self) -> tuple[str, Any]:
+        return self.mail.pop(0)
+
+    def has_mail(self) -> bool:
+        return bool(self.mail)
+
+
+@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize("drain", [True, False])
+def test_what_is_said_after_a_cancel_is_of_the_turn_before(at: int, drain: bool) -> None:
+    """Whichever step hears it: what was drawn is dropped by then, and more of it is not asked for."""
+    work = Range("train", 0, 0, tuple(Request(index, index) for index in range(6)))
+    line = Told([("range", work)])
+    link = _Requests(line, Hand(resolve_model("tiny")))
+
+    class Engine:
+        told: Any = None
+
+        def run(self, requests: Any) -> Any:
+            for step in range(6):
+                if step == at:
+                    line.mail.append(("cancel", None))
+                self.told(1)
+                request = next(requests, None)
+                if request is None:
+                    return
+                yield Sample(request.index, request.seed, [30], "length", [-1.0], None)
+
+    _serve(Engine(), link, drain)
+    assert link.cancelled and link.turn == 1 and link.hand.drawn == {}
+    assert {content[0] if kind == "drawn" else content for kind, content in line.said if kind != "step"} <= {0}
+    link.cancelled = False
+    line.mail.append(("stop", None))
+    _serve(Engine(), link, drain)
+    assert line.said[-1] == ("want", 1)

@@ -44,8 +44,8 @@ tokens = "2k"
 budget = "2k"
 [studies.probes]
 tokens = "1k"
-tasks = ["real:film"]
-train_size = 256
+tasks = ["real:questions"]
+train_size = 384
 test_size = 200
 ks = [10]
 curve_points = 1
@@ -92,5 +92,5 @@ def test_reconstruction_improves_with_tokens(run: Path) -> None:
 
 
 def test_probes_tell_more_than_words(run: Path) -> None:
-    task = summary(run, "probes")["tasks"]["film"]
+    task = summary(run, "probes")["tasks"]["questions"]
     assert task["majority"] < task["words"]["accuracy"] < task["baseline"]["accuracy"]
