@@ -49,16 +49,18 @@ class SplitSchedule:
     ) -> None:
         self.split, self.domain, self.seed, self.settings = split, domain, seed, settings
         self.shards = list(committed)
+        self.committed_tokens = sum(shard.tokens for shard in committed)
         # A damaged shard is replaced where it stands, so that the rows behind it keep their numbers; nothing grows
         # meanwhile, for a split that grows must be a prefix without holes at every instant.
         self.repairs = {number: committed[number].rows for number in damaged}
         self.target = 0 if damaged else target
         # By shard: the lengths of its samples, -1 for those that nobody has (`open`); the rows that whoever has them was
-        # asked to make it of (`asked`); what was made (`made`). `grown` are those to look at again, `waiting` those to draw
-        # before new ones are begun, `kept` the rows of one that are there already.
+        # asked to make it of (`asked`) and their tokens (`expected`); what was made (`made`). `grown` are those to look at
+        # again, `waiting` those to draw before new ones are begun, `kept` the rows of one that are there already.
         self.open: dict[int, npt.NDArray[np.int32]] = {}
         self.grown: set[int] = set()
         self.asked: dict[int, int] = {}
+        self.expected: dict[int, int] = {}
         self.made: dict[int, EncodedShard] = {}
         self.kept: dict[int, tuple[Sample, ...]] = {}
         self.waiting: list[int] = list(damaged)
@@ -68,17 +70,12 @@ class SplitSchedule:
         # promised all of it is drawn anew, since what is drawn together decides them; elsewhere its rows stay and only
         # the rest is drawn.
         if self.committed_tokens < self.target and committed and committed[-1].rows < settings.shard_rows:
-            self.shards.pop()
+            self.committed_tokens -= self.shards.pop().tokens
             self.waiting.append(len(self.shards))
             self.kept[len(self.shards)] = tuple(
                 Sample(d.index, d.seed, d.token_ids, d.finish_reason, d.logprob_p or [], d.logprob_q) for d in kept
             )
         self.next_new = len(self.shards) + len(self.waiting)
-
-    @property
-    def committed_tokens(self) -> int:
-        """Tokens in committed shards."""
-        return sum(shard.tokens for shard in self.shards)
 
     @property
     def done(self) -> bool:
@@ -140,15 +137,17 @@ class SplitSchedule:
             place = self.grown.pop()
             wanted = self.repairs.get(place, self.settings.shard_rows)
             if place in self.open and place not in self.asked and self._leading(place) >= wanted:
-                self.asked[place] = wanted
-                return place, wanted
+                return self._ask(place, wanted)
         # Only what is made is sure: a worker may die before it has made what it was asked for, and another engine may
         # draw other lengths.
         place, tokens = self._before(self.made)
         if place in self.open and place not in self.asked and (rows := self._cut(place, tokens)):
-            self.asked[place] = rows
-            return place, rows
+            return self._ask(place, rows)
         return None
+
+    def _ask(self, place: int, rows: int) -> tuple[int, int]:
+        self.asked[place], self.expected[place] = rows, int(self.open[place][:rows].sum())
+        return place, rows
 
     def take(self, place: int, made: EncodedShard) -> None:
         """Take a shard that was made; one no longer wanted is dropped."""
@@ -171,9 +170,11 @@ class SplitSchedule:
             known.pop(place, None)
         if place in self.repairs:
             del self.repairs[place]
+            self.committed_tokens -= self.shards[place].tokens
             self.shards[place] = shard
         else:
             self.shards.append(shard)
+        self.committed_tokens += shard.tokens
         if self.done:
             self.waiting.clear()
             self.open, self.asked, self.made = {}, {}, {}
@@ -193,7 +194,7 @@ class SplitSchedule:
         """The first shard that is neither committed nor among those known, and the tokens before it."""
         place, tokens = len(self.shards), self.committed_tokens
         while place in known:
-            tokens += int(self.open[place][: self.asked[place]].sum())
+            tokens += self.expected[place]
             place += 1
         return place, tokens
 

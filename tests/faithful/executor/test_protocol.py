@@ -18,5 +18,10 @@ def test_each_worker_on_a_gpu_machine_sees_a_gpu_of_its_own(monkeypatch: pytest.
 
 def test_each_worker_on_a_cpu_has_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    wanted = {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "OMP_WAIT_POLICY": "PASSIVE"}
+    wanted = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "3",
+        "MKL_NUM_THREADS": "3",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
     assert Share("cpu", 3).environment(1) == wanted
