@@ -1,7 +1,7 @@
 """The quality of an SAE (docs/metrics.md, "Training"): its reconstruction, and the model's loss with it in the way."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from inspect import signature
@@ -155,6 +155,7 @@ def splice_contexts(
     mean: Tensor,
     ordinary: np.ndarray,
     rows_per_forward: int | None = None,
+    told: Callable[[int], None] = lambda rows: None,
 ) -> list[Spliced]:
     """Next-token losses with h, ĥ, 0 and the mean activation at the hook, over the same tokens.
 
@@ -170,6 +171,7 @@ def splice_contexts(
         mean: mean activation over the evaluation set, [d_in].
         ordinary: bool [vocab], False for special ids.
         rows_per_forward: contexts per forward pass; None is what keeps logits within 2^25 on a CPU, 2^28 on a GPU.
+        told: hears after each forward pass how many contexts are done.
 
     Raises:
         FaithfulError: see `Hook.place`.
@@ -179,7 +181,7 @@ def splice_contexts(
     sums = torch.zeros(len(saes) + 3, 2, dtype=torch.float64, device=device)
     of_rows = torch.zeros(len(saes) + 3, 2, len(rows), dtype=torch.float64, device=device)
     tokens = torch.zeros(len(rows), dtype=torch.int64, device=device)
-    scored = 0
+    scored = done = 0
     batches = _scored_batches(rows, ordinary, rows_per_forward or rows_that_fit(model, rows), device)
     for places, ids, at in batches:
         if not hook.bos:
@@ -200,6 +202,8 @@ def splice_contexts(
                 kl = torch.sub(log_p, log_q, out=log_q).mul_(p).sum(-1).double()
                 _add(sums[place, 1], of_rows[place, 1], kl, owner)
         scored += len(targets)
+        done += len(places)
+        told(done)
     *with_sae, (zero, _), (middle, _), (clean, _) = (sums / max(scored, 1)).tolist()
     by_row = of_rows.cpu().numpy()
     shared = {"ce_clean": by_row[-1, 0], "ce_zero": by_row[-3, 0], "tokens": tokens.cpu().numpy()}

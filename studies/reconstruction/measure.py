@@ -121,11 +121,11 @@ class Bench:
             torch.from_numpy(mean),
             self.panel.ordinary,
             self._rows_at_once,
+            lambda done: report(Progress(f"cross-entropy on {text}", done, len(rows), "contexts")),
         )
         for sae, of_sae in reduced.items():
             mine, found = found[: len(of_sae)], found[len(of_sae) :]
             self._cells.keep(sae, f"losses on {text}", [_plain(one) for one in mine])
-        report(Progress(f"cross-entropy on {text}", len(rows), len(rows), "contexts"))
 
     def _load(self, saes: Sequence[TrainedSae]) -> list[list[_Reduced]]:
         """Of each SAE what it is with each k."""

@@ -104,6 +104,8 @@ def test_a_study_says_before_its_work_what_it_leaves_open(run: Path, tmp_path: P
     first, *rest = points
     assert first.note.startswith("Before the work: ") and "more than the margin of 0.005" in first.note
     assert all(point.total and point.unit == "contexts" for point in rest)
+    spliced = [(point.done, point.total) for point in rest if point.step.startswith("cross-entropy on own")]
+    assert spliced == sorted(spliced) and spliced[-1][0] == spliced[-1][1], "told as contexts are read, to the last"
     found = resolve_input(config)
     assert reconstruction_leaves_open(found, {"own": 2601, "cool": 9000}) is None
     assert "--tokens 6k would do" in (reconstruction_leaves_open(found, {"own": 2500, "cool": 9000}) or "")
