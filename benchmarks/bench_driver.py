@@ -28,12 +28,12 @@ from faithful.models.spec import ModelSpec, resolve_model
 from faithful.store.corpus import shard_path
 from faithful.store.shard_files import EncodedShard
 from generation.own.coordinator import draw_all
-from generation.own.hand import Hand, Place
 from generation.own.schedule import SplitSchedule
 from generation.own.workers import MESSAGE_SAMPLES, Range
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings, Request, Sample
 from generation.sampling.seeds import sample_seed
+from generation.writing.hand import Hand, Place
 
 ENGINE_RATE, LONGEST = 10_000, 511
 

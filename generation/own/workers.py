@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from faithful.base.errors import FaithfulError
 from faithful.executor.protocol import Executor, Link, Share, Worker
 from generation.own.engines import ENGINES
-from generation.own.hand import Hand, Place
 from generation.sampling.engine import EngineSettings, Request, Sample
+from generation.writing.hand import Hand, Place
 
 if TYPE_CHECKING:
     from faithful.models.spec import ModelSpec

@@ -10,13 +10,13 @@ from faithful.models.spec import ModelSpec
 from generation.configs.generate import GenerateConfig
 from generation.own.coordinator import Commit
 from generation.own.generate import generate
-from generation.own.hand import Hand
 from generation.own.part import PartWish
 from generation.own.schedule import SplitSchedule
 from generation.own.workers import Range
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings, Sample
 from generation.sampling.transformers_engine import TransformersEngine
+from generation.writing.hand import Hand
 
 _models: dict[str, Any] = {}
 

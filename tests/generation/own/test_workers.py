@@ -12,12 +12,12 @@ import pytest
 
 from faithful.executor.local import LocalExecutor
 from faithful.models.spec import resolve_model
-from generation.own.hand import Hand
 from generation.own.workers import Drawer, Range, _Requests, _serve, start_drawer
 from generation.sampling import vllm_engine
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings, Request, Sample
 from generation.sampling.vllm_engine import VllmEngine
+from generation.writing.hand import Hand
 
 
 class Spec:

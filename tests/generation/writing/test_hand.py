@@ -10,9 +10,9 @@ from faithful.models.spec import resolve_model
 from faithful.models.tokenizer import load_tokenizer
 from faithful.store.corpus import Document
 from faithful.store.shard_files import EncodedShard
-from generation.own import hand as hands
-from generation.own.hand import Hand
 from generation.sampling.engine import Sample
+from generation.writing import hand as hands
+from generation.writing.hand import Hand
 from generation.writing.shards import write_documents
 
 TRAIN = ("train", 2)
