@@ -204,6 +204,7 @@ def splice_contexts(
         scored += len(targets)
         done += len(places)
         told(done)
+    told(len(rows))  # those without a token to score, which are not read, included
     *with_sae, (zero, _), (middle, _), (clean, _) = (sums / max(scored, 1)).tolist()
     by_row = of_rows.cpu().numpy()
     shared = {"ce_clean": by_row[-1, 0], "ce_zero": by_row[-3, 0], "tokens": tokens.cpu().numpy()}
