@@ -222,8 +222,10 @@ function facts(sae, latent, record) {
 }
 
 function said(sae, latent) {
-  const text = explanation(data.get(String(sae)), latent);
-  return text ? make("p", {}, make("strong", {}, "Explanation: "), text) : null;
+  const list = data.get(String(sae));
+  const text = explanation(list, latent);
+  const doubt = list.explained?.includes(latent) ? null : make("span", { class: "soft" }, " (tells where it fires no better than chance)");
+  return text ? make("p", {}, make("strong", {}, "Explanation: "), text, doubt) : null;
 }
 
 async function partner([sae, latent, cosine]) {

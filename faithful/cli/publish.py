@@ -81,6 +81,9 @@ def export_neuronpedia(stated: Stated[ExportNeuronpediaConfig], as_json: Json = 
         say(note)
     if done.silent:
         say(f"{done.silent:,} latents are left out, as the text has no context of them.")
+    if done.explained or done.unproven:
+        without = f"; those of {done.unproven:,} tell no better than chance and are left out" if done.unproven else ""
+        say(f"{done.explained:,} latents have an explanation{without}.")
     say(f"The model is called {done.model} there; state --model-id where Neuronpedia calls it otherwise.")
     following = PublishNeuronpediaConfig(config.run, config.out)
     say(f"Next: {command_line(following, dry_run=True)}")

@@ -66,13 +66,15 @@ class SaeFound:
         return list(strongest)[:FEW], record["up"][0][:FEW] if "up" in record else []
 
     def lists(self, words: Sequence[tuple[list[int], list[int]]]) -> dict[str, Any]:
-        """Columns of the list, of as many latents as there are `words`; and explanations, of those that have one."""
+        """Columns of the list, of as many latents as there are `words`; and explanations, of those that have one, with
+        the latents of which they tell more than chance (`explained`)."""
         figures = {"density": self.text.density, "noise": self.noise.density, "max": self.text.largest}
         found: dict[str, Any] = {
             name: [short(value) for value in of[: len(words)]] for name, of in (figures | self.studied.columns).items()
         }
-        if said := {latent: text for latent, text in self.studied.explanations.items() if latent < len(words)}:
-            found["explanations"] = said
+        if said := {latent: one for latent, one in self.studied.explanations.items() if latent < len(words)}:
+            found["explanations"] = {latent: one.text for latent, one in said.items()}
+            found["explained"] = [latent for latent, one in said.items() if one.explained]
         return found | {"tokens": [strongest for strongest, _ in words], "raised": [raised for _, raised in words]}
 
 

@@ -19,6 +19,15 @@ from studies.browse.write import MARK
 CODES = {digit: place for place, digit in enumerate(DIGITS)}
 
 
+class ListPage(TypedDict):
+    """Of the list of an SAE's latents: the share of tokens of text on which each fires; where a model put some into words,
+    the explanations by latent, and the latents of which they tell more than chance."""
+
+    density: list[float]
+    explanations: NotRequired[dict[str, str]]
+    explained: NotRequired[list[Count]]
+
+
 class SaePage(TypedDict):
     """What pages say of an SAE: its name, corpus and shape, how many of its latents they show, and its hash."""
 
@@ -117,9 +126,11 @@ class Pages:
         """What each id that is shown reads as."""
         return dict(zip(self.text["ids"], self.text["strings"], strict=True))
 
-    def densities(self, place: int) -> list[float]:
-        """Share of tokens of text on which each latent of an SAE fires."""
-        found: list[float] = self._data(str(place), dict[str, Any])["density"]
+    def listed(self, place: int) -> ListPage:
+        """What the list of an SAE's latents says of each."""
+        found: ListPage = self._data(str(place), ListPage)
+        if ("explanations" in found) != ("explained" in found):
+            raise self._damaged(str(place), "it does not say which explanations tell more than chance")
         return found
 
     def records(self, place: int) -> Iterator[tuple[int, dict[str, Any]]]:

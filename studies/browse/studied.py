@@ -13,7 +13,7 @@ from faithful.store.saes import TrainedSae
 from studies.common.cache import ResultCache
 from studies.common.results import SUMMARY
 from studies.explanations.config import STUDY as EXPLANATIONS_STUDY
-from studies.explanations.kept import EXPLANATIONS, read_explanations
+from studies.explanations.kept import EXPLANATIONS, Explanation, read_explanations
 from studies.fakes.config import FakesConfig
 from studies.probes.config import ProbesConfig
 from studies.probes.summary import ProbesSummary
@@ -60,7 +60,7 @@ class OfSae:
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     partners: list[Partners] = field(default_factory=list)
     weights: dict[str, np.ndarray] = field(default_factory=dict)
-    explanations: dict[int, str] = field(default_factory=dict)
+    explanations: dict[int, Explanation] = field(default_factory=dict)
 
 
 class Studied:
@@ -127,8 +127,8 @@ class Studied:
         explained = self._explained.get(sae.sha256, {})
         if explained:
             columns["detection"] = np.full(sae.d_sae, np.nan)
-            columns["detection"][list(explained)] = [detection for _, detection in explained.values()]
-        return OfSae(columns, partners, weights, {latent: text for latent, (text, _) in explained.items()})
+            columns["detection"][list(explained)] = [one.detection for one in explained.values()]
+        return OfSae(columns, partners, weights, explained)
 
     def _has(self, one: TrainedSae, other: TrainedSae) -> bool:
         return self._pairs.has_tensors(one.sha256, other.sha256) or self._pairs.has_tensors(other.sha256, one.sha256)

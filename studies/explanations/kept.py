@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import write_atomically
@@ -11,6 +11,20 @@ from studies.explanations.bench import SHUFFLED, TRAINED, Explained, ExplainedCe
 from studies.explanations.score import Score, score
 
 EXPLANATIONS = "explanations.parquet"
+
+
+class Explanation(NamedTuple):
+    """What was said of a latent.
+
+    Attributes:
+        text: in words; '' where nothing was.
+        detection: how well it tells where the latent fires, 0.5 by chance.
+        explained: whether that is more than chance.
+    """
+
+    text: str
+    detection: float
+    explained: bool
 
 
 def scores_of(latents: Sequence[Explained], by: str) -> list[Score]:
@@ -45,8 +59,8 @@ def write_explanations(path: Path, saes: Sequence[TrainedSae], cells: Mapping[st
     write_atomically(path, lambda temporary: table.write_parquet(temporary))
 
 
-def read_explanations(path: Path) -> dict[str, dict[int, tuple[str, float]]]:
-    """By the hashes of SAEs and by latents, the explanation and its detection; nothing where there is no file.
+def read_explanations(path: Path) -> dict[str, dict[int, Explanation]]:
+    """Explanations by the hashes of SAEs and by latents; nothing where there is no file.
 
     Raises:
         FaithfulError: the file is damaged.
@@ -55,11 +69,11 @@ def read_explanations(path: Path) -> dict[str, dict[int, tuple[str, float]]]:
 
     if not path.exists():
         return {}
-    found: dict[str, dict[int, tuple[str, float]]] = {}
+    found: dict[str, dict[int, Explanation]] = {}
     try:
-        rows = pl.read_parquet(path, columns=["sha256", "latent", "explanation", "detection"])
-        for sae, latent, text, detection in rows.iter_rows():
-            found.setdefault(sae, {})[int(latent)] = (str(text), float(detection))
+        rows = pl.read_parquet(path, columns=["sha256", "latent", "explanation", "detection", "explained"])
+        for sae, latent, text, detection, explained in rows.iter_rows():
+            found.setdefault(sae, {})[int(latent)] = Explanation(str(text), float(detection), bool(explained))
     except (pl.exceptions.PolarsError, OSError, TypeError, ValueError) as error:
         raise FaithfulError(f"Cannot read {path}: {error}; run the study again.") from error
     return found

@@ -32,6 +32,12 @@ class ExportNeuronpediaConfig:
     """What the names of the source sets begin with; default: the run's name."""
     batch: Count = MOST_LATENTS
     """Latents of a request, at most 128."""
+    all_explanations: bool = False
+    """Also those of `faithful explain` that tell no better than chance where their latent fires."""
+    explanation_method: str | None = None
+    """What Neuronpedia calls the way in which latents were explained; default: not said."""
+    explanation_model: str | None = None
+    """What it calls the model that explained them; default: not said. It takes names that it knows."""
 
 
 @dataclass(frozen=True)

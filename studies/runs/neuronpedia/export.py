@@ -1,7 +1,7 @@
 """`faithful export neuronpedia`: each file is the body of one request that uploads a batch of latents."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from studies.runs.neuronpedia.files import SOURCE, UPLOAD, Batch, Source, Source
 from studies.runs.neuronpedia.records import (
     check_model_id,
     check_set_name,
+    explanations,
     feature,
     hook_of,
     is_silent,
@@ -34,7 +35,7 @@ from studies.runs.neuronpedia.records import (
 )
 from studies.runs.terms import GONE, conditions_of
 
-WORDING = 2
+WORDING = 3
 """Of the records: another one makes them anew."""
 
 
@@ -48,6 +49,8 @@ class Export:
         sets: names of the source sets, one for each SAE.
         latents, requests, bytes: of all of them.
         silent: latents that are left out, as the text has no context of them.
+        explained, unproven: latents with an explanation, and those whose explanation is left out, as it tells where they
+            fire no better than chance.
         conditions: how many terms must be accepted before they are sent.
         partly: what the pages show of each SAE that they show in part.
     """
@@ -59,6 +62,8 @@ class Export:
     requests: int
     bytes: int
     silent: int
+    explained: int
+    unproven: int
     conditions: int
     partly: tuple[str, ...] = ()
 
@@ -87,9 +92,15 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
     conditions = _conditions(config, pages.run["parts"])
     out = config.out or config.run / "neuronpedia"
     sources, done, total = [], 0, sum(pages.run["saes"][place]["latents"] for place in places.values())
+    explained, unproven = 0, 0
     with folder_lock(out):
         for of, place in zip(sets, places.values(), strict=True):
-            sources.append(_write_set(out / of["name"], of, place, pages, name, config.batch))
+            listed = pages.listed(place)
+            said = explanations(listed.get("explanations", {}), config.explanation_method, config.explanation_model)
+            told = said.keys() if config.all_explanations else said.keys() & listed.get("explained", [])
+            sent = {latent: said[latent] for latent in sorted(told)}
+            sources.append(_write_set(out / of["name"], of, place, pages, name, config.batch, sent))
+            explained, unproven = explained + len(sent), unproven + len(said) - len(sent)
             done += pages.run["saes"][place]["latents"]
             report(Progress("latents", done, total, "latents"))
         model = {"id": name, "layers": pages.run["layers"], "displayName": _last(pages.run["model"])[:64]}
@@ -107,7 +118,10 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
         if count < sae.d_sae
     )
     latents, silent = sum(batch["latents"] for batch in batches), sum(source["silent"] for source in sources)
-    return Export(out, name, [of["name"] for of in sets], latents, len(batches), size, silent, len(conditions), partly)
+    return Export(
+        out, name, [of["name"] for of in sets], latents, len(batches), size, silent, explained, unproven,
+        len(conditions), partly,
+    )  # fmt: skip
 
 
 def _browse(config: ExportNeuronpediaConfig) -> str:
@@ -170,16 +184,18 @@ def _conditions(config: ExportNeuronpediaConfig, parts: Iterable[str]) -> list[C
     return found
 
 
-def _write_set(folder: Path, of: SourceSet, place: int, pages: Pages, model: str, size: int) -> Source:
+def _write_set(
+    folder: Path, of: SourceSet, place: int, pages: Pages, model: str, size: int, said: Mapping[int, Any]
+) -> Source:
     """The files of one SAE; nothing where they are there, made of the same."""
-    key = digest([WORDING, model, of["source"], size, pages.sha256(place)])
+    key = digest([WORDING, model, of["source"], size, sorted(said.items()), pages.sha256(place)])
     before = read_cache(folder / SOURCE, Source)
     if before and before["key"] == key and all(_is_there(folder, batch) for batch in before["batches"]):
         return before
-    densities = pages.densities(place)
+    densities = pages.listed(place)["density"]
     batches: list[Batch] = []
     for part in _batched((one for one in pages.records(place) if not is_silent(one[1])), size):
-        features = [feature(pages, latent, record, densities[latent]) for latent, record in part]
+        features = [feature(pages, latent, record, densities[latent], said.get(latent)) for latent, record in part]
         path = folder / f"{len(batches):05}.json"
         body = {"modelId": model, "source": of["source"], "features": features}
         write_text(path, json.dumps(body, separators=(",", ":"), allow_nan=False) + "\n")

@@ -13,6 +13,7 @@ from studies.browse.reading import Pages, Shown
 
 KINDS = {"resid_pre": "res", "resid_post": "res", "attn_out": "att", "mlp_out": "mlp"}
 """How hooks are called in the names of source sets."""
+LONGEST_EXPLANATION = 512
 NUL, NOTHING = "␀", "∅"
 """What is sent for the character that the server's database cannot hold, and for a token without any, which it refuses."""
 
@@ -22,7 +23,20 @@ def is_silent(record: Mapping[str, Any]) -> bool:
     return not record["top"] and not any(record["fifths"])
 
 
-def feature(pages: Pages, latent: int, record: Mapping[str, Any], density: float) -> dict[str, Any]:
+def explanations(said: Mapping[str, str], method: str | None, model: str | None) -> dict[int, dict[str, Any]]:
+    """Explanations by latent as the server takes them, those that are not empty.
+
+    Args:
+        said: what the pages show.
+        method, model: what Neuronpedia calls how, and by whom, they were explained.
+    """
+    words = {int(latent): _shortened(" ".join(text.split())) for latent, text in said.items()}
+    return {latent: {"text": text, "methodName": method, "modelName": model} for latent, text in words.items() if text}
+
+
+def feature(
+    pages: Pages, latent: int, record: Mapping[str, Any], density: float, explanation: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """A latent as one of the `features` of a request.
 
     Its strongest contexts come without a quantile; those of each fifth with the largest and the smallest of their peaks,
@@ -34,6 +48,7 @@ def feature(pages: Pages, latent: int, record: Mapping[str, Any], density: float
         latent: its index.
         record: what the pages have of it.
         density: share of tokens on which it fires.
+        explanation: what it is said to stand for.
     """
 
     def shown(contexts: Sequence[Context]) -> list[Shown]:
@@ -49,7 +64,7 @@ def feature(pages: Pages, latent: int, record: Mapping[str, Any], density: float
         "index": latent,
         "density": density,
         "activations": found,
-        "explanations": [],
+        "explanations": [] if explanation is None else [explanation],
         "topLogits": _logits(pages, record.get("up")),
         "bottomLogits": _logits(pages, record.get("down")),
     }
@@ -121,6 +136,14 @@ def _named(prefix: str, sae: TrainedSae, middle: str) -> str:
 
 def _plain(text: str) -> str:
     return re.sub(r"-+", "-", slug(text).replace(".", "-"))
+
+
+def _shortened(text: str) -> str:
+    """A text as far as the server takes it, which counts what its language does: characters beyond U+FFFF twice."""
+    units = text.replace("\0", NUL).encode("utf-16-le")
+    if len(units) <= 2 * LONGEST_EXPLANATION:
+        return text.replace("\0", NUL)
+    return units[: 2 * (LONGEST_EXPLANATION - 1)].decode("utf-16-le", "ignore") + "…"
 
 
 def _token(text: str) -> str:

@@ -4,42 +4,27 @@ import html
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from studies.browse.write import Done
+from tests import browser
 from tests.studies.browse.conftest import read
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "<img src=x onerror=broken()><script>broken()</script>"
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="there is no browser here")]
-SPY = (
-    "<script>const wrong=[];window.addEventListener('error',e=>wrong.push(e.message),true);"
-    "window.addEventListener('unhandledrejection',e=>wrong.push(String(e.reason)));"
-    "document.addEventListener('securitypolicyviolation',e=>wrong.push(e.violatedDirective+' '+e.blockedURI));"
-    "setInterval(()=>document.documentElement.dataset.wrong=wrong.join('; '),50)</script>"
-)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(browser.BROWSER is None, reason="there is no browser here")]
 
 
 def opened(folder: Path, place: str, then: str = "") -> str:
     """What the page holds after it was opened at a place and a script was run in it."""
     page = folder / "index.html"
     before = page.read_text(encoding="utf-8")
-    allowed = before.replace("script-src 'self' file:", "script-src 'self' file: 'unsafe-inline'")
-    watched = allowed.replace("<head>", f"<head>{SPY}")
-    page.write_text(watched.replace("</body>", f"<script>setTimeout(()=>{{{then}}},2000)</script></body>"))
+    page.write_text(before.replace("script-src 'self' file:", "script-src 'self' file: 'unsafe-inline'"))
     try:
-        done = subprocess.run(
-            [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder.parent / 'profile'}",
-             "--virtual-time-budget=6000", "--dump-dom", f"{page.resolve().as_uri()}{place}"],
-            capture_output=True, text=True, timeout=280, check=True,
-        )  # fmt: skip
+        return browser.opened(page, place, then)
     finally:
         page.write_text(before)
-    assert re.search(r'data-wrong=""', done.stdout), re.findall(r'data-wrong="[^"]*"', done.stdout)
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +72,17 @@ def test_an_explanation_is_shown_and_searched(folder: Path) -> None:
     before = path.read_text()
     detection: list[float | None] = [None] * 96
     detection[fires] = 0.875
-    said = {"explanations": {str(fires): f"Names of harbours {EVIL}"}, "detection": detection}
+    said = {"explanations": {str(fires): f"Names of harbours {EVIL}"}, "detection": detection, "explained": [fires]}
+    doubt = "no better than chance"
     try:
         path.write_text(f'loaded("0",{json.dumps(read(folder, "0") | said)});\n')
         search = "const q=document.getElementById('query');q.value='HARBOURS';q.dispatchEvent(new Event('input'))"
         assert "1–1 of 1 latents" in opened(folder, "", search)
         page = opened(folder, f"#0/{fires}")
         assert f"Explanation: </strong>Names of harbours {html.escape(EVIL, quote=False)}" in page and ">0.875<" in page
+        assert doubt not in page
         assert "Explanation: " not in opened(folder, f"#0/{fires + 1}")
+        path.write_text(f'loaded("0",{json.dumps(read(folder, "0") | {"explained": []})});\n')
+        assert doubt in opened(folder, f"#0/{fires}")
     finally:
         path.write_text(before)

@@ -27,7 +27,7 @@ def test_what_was_written_is_read(pages: Done, studied_run: Path) -> None:
     latents = list(found.records(4))
     assert [latent for latent, _ in latents] == list(range(96))
     assert [one for _, one in latents] == read(pages.folder, "4-0") + read(pages.folder, "4-1")
-    assert found.densities(4) == read(pages.folder, "4")["density"]
+    assert found.listed(4)["density"] == read(pages.folder, "4")["density"]
     assert len({found.sha256(place) for place in range(6)}) == 6
 
 
@@ -61,6 +61,10 @@ def test_other_saes_and_earlier_or_damaged_pages_are_refused(copied: Path, studi
     chunk.write_text('loaded("0-1",[]);\n')
     with pytest.raises(FaithfulError, match="latents are missing"):
         list(Pages(copied, AGAIN).records(0))
+    listed = copied / "data" / "0.js"
+    listed.write_text(listed.read_text().replace('"density":', '"explanations":{"3":"towns"},"density":'))
+    with pytest.raises(FaithfulError, match="does not say which explanations tell more than chance"):
+        Pages(copied, AGAIN).listed(0)
     (copied / MARK).unlink()
     with pytest.raises(FaithfulError, match=f"holds no pages of latents; make them with `{AGAIN}`"):
         Pages(copied, AGAIN)

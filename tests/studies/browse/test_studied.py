@@ -81,10 +81,11 @@ def test_explanations_are_read_with_their_detection(studied_run: Path, tmp_path:
     path = run / "studies" / "explanations" / EXPLANATIONS
     path.parent.mkdir()
     rows = {"sha256": saes[0].sha256, "latent": [7, 3], "explanation": ["names", "towns"], "detection": [0.75, 0.5]}
+    rows["explained"] = [True, False]
     pl.DataFrame(rows).write_parquet(path)
     studied = Studied(run, saes)
     found = studied.of(saes[0])
-    assert found.explanations == {7: "names", 3: "towns"}
+    assert found.explanations == {7: ("names", 0.75, True), 3: ("towns", 0.5, False)}
     assert (
         found.columns["detection"][[3, 7]].tolist() == [0.5, 0.75] and np.isnan(found.columns["detection"]).sum() == 94
     )

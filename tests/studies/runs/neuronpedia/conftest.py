@@ -20,8 +20,12 @@ from studies.runs.neuronpedia.export import Export, export_neuronpedia
 @pytest.fixture(scope="session")
 def paged_run(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of which two SAEs have pages, 70 latents each; never change it."""
-    folder = tmp_path_factory.mktemp("paged") / "runs" / "My tries"
-    folder.mkdir(parents=True)
+    return paged(run, tmp_path_factory.mktemp("paged") / "runs" / "My tries")
+
+
+def paged(run: Path, folder: Path) -> Path:
+    """The same elsewhere, with what the studies in the folder left."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in ("saes", "corpora"):
         (folder / name).symlink_to(run / name)
     write_pages(BrowseConfig(folder, saes=("own/seed-0", "cool/seed-1"), latents=70, tokens=300, device="cpu"))
@@ -90,6 +94,7 @@ def refusal(server: Server, path: str, body: Any) -> str | None:
         activations = [one for feature in features for one in feature["activations"]]
         tokens = [token for one in activations for token in one["tokens"]]
         tokens += [one["token"] for feature in features for side in SIDES for one in feature[side] or ()]
+        said = [one for feature in features for one in feature["explanations"]]
         checks = {
             "source": f"{body['modelId']}/{body['source'].partition('-')[2]}" in server.sets,
             "features": 1 <= len(features) <= 128 and len({one["index"] for one in features}) == len(features),
@@ -97,6 +102,11 @@ def refusal(server: Server, path: str, body: Any) -> str | None:
             "activations": all(feature["activations"] for feature in features),
             "tokens": all(token and "\0" not in token for token in tokens),
             "values": all(1 <= len(one["values"]) == len(one["tokens"]) <= 1024 for one in activations),
+            "text": all(
+                1 <= len(one["text"].encode("utf-16-le")) <= 2 * 512 and "\0" not in one["text"] for one in said
+            ),
+            "Invalid Explanation Method Names": {one["methodName"] for one in said} <= {None, "oai_token-act-pair"},
+            "Invalid Explanation Model Names": {one["modelName"] for one in said} <= {None, "gpt-4o-mini"},
             "quantileFraction": all(0 <= (one["quantileFraction"] or 0) <= 1 for one in activations),
         }
     return next((name for name, is_well in checks.items() if not is_well), None)

@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.base.records import read_record
+from faithful.store.saes import find_saes
 from studies.browse.contexts import Firings
+from studies.explanations.kept import EXPLANATIONS
 from studies.runs.neuronpedia import export
-from studies.runs.neuronpedia.config import ExportNeuronpediaConfig
+from studies.runs.neuronpedia.config import ExportNeuronpediaConfig, PublishNeuronpediaConfig
 from studies.runs.neuronpedia.export import Export, export_neuronpedia
 from studies.runs.neuronpedia.files import SOURCE, UPLOAD, Source, Upload
+from studies.runs.neuronpedia.send import publish_neuronpedia
 from tests.command import lasting_bytes
 from tests.studies.browse.conftest import read
+from tests.studies.runs.neuronpedia.conftest import Server, paged
 
 
 def bodies(folder: Path) -> list[Any]:
@@ -143,6 +148,37 @@ def test_a_quantised_model_needs_an_id_of_its_own(paged_run: Path, tmp_path: Pat
     with pytest.raises(FaithfulError, match=r"quantised to 4bit, which is another model .* with --model-id"):
         export_neuronpedia(config)
     assert export_neuronpedia(replace(config, model_id="mine-4bit")).model == "mine-4bit"
+
+
+def test_explanations_go_along_where_they_tell_more_than_chance(
+    run: Path, paged_run: Path, tmp_path: Path, server: Server
+) -> None:
+    saes = {(one.corpus, one.seed): one for one in find_saes([run / "saes"])}
+    sae, other = saes["own", 0], saes["cool", 1]
+    first, second, third = [at for at, one in enumerate(records(paged_run, 1)) if one["top"]][:3]
+    said = tmp_path / "my-tries" / "studies" / "explanations" / EXPLANATIONS
+    said.parent.mkdir(parents=True)
+    table = {"sha256": [sae.sha256] * 3, "latent": [first, second, third], "explanation": ["towns", "ships", ""]}
+    more = {"detection": [0.9, 0.5, 0.5], "explained": [True, False, False]}
+    pl.DataFrame(table | more).write_parquet(said)
+    config = ExportNeuronpediaConfig(paged(run, tmp_path / "my-tries"), explanation_model="gpt-4o-mini")
+
+    def exported(**options: Any) -> tuple[Export, dict[int, Any]]:
+        done = export_neuronpedia(replace(config, **options))
+        (name,) = (name for name in done.sets if sae.corpus in name)
+        features = [one for body in bodies(done.folder / name) for one in body["features"]]
+        return done, {one["index"]: one["explanations"] for one in features if one["explanations"]}
+
+    explanation = {"text": "towns", "methodName": None, "modelName": "gpt-4o-mini"}
+    done, found = exported()
+    assert (done.explained, done.unproven, found) == (1, 1, {first: [explanation]})
+    publish_neuronpedia(PublishNeuronpediaConfig(config.run, server=server.address, accept_licence=True))
+    assert [one["explanations"] for one in server.features[f"1-{done.sets[1]}"]].count([explanation]) == 1
+    done, found = exported(all_explanations=True)
+    assert (done.explained, done.unproven) == (2, 0) and found.keys() == {first, second}
+    assert exported()[1].keys() == {first}, "records are those of the options"
+    pl.DataFrame(table | more).with_columns(sha256=pl.lit(other.sha256)).write_parquet(said)
+    assert exported()[1].keys() == {first}, "the pages are what is exported"
 
 
 def test_terms_are_those_of_the_corpora_that_are_named(paged_run: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from studies.browse.reading import Pages, Shown
 from studies.runs.neuronpedia.records import (
     check_model_id,
     check_set_name,
+    explanations,
     feature,
     is_silent,
     model_id,
@@ -37,10 +38,19 @@ class TwoTokens(Pages):
 
 def test_tokens_that_the_server_does_not_take_are_replaced() -> None:
     record = {"max": 1.0, "top": [(0, 1, "")], "fifths": [], "up": [[0, 1], [0.5, 0.25]], "down": [[1], [-1.0]]}
-    made = feature(TwoTokens(), 3, record, 0.1)
+    made = feature(TwoTokens(), 3, record, 0.1, None)
+    assert made["explanations"] == []
     assert made["activations"][0]["tokens"] == ["a␀b", "∅"]
     assert made["topLogits"] == [{"token": "a␀b", "value": 0.5}, {"token": "∅", "value": 0.25}]
     assert made["bottomLogits"] == [{"token": "∅", "value": -1.0}]
+
+
+def test_explanations_are_as_the_server_takes_them() -> None:
+    said = {"3": " names\n of  towns\0", "4": " \n", "5": "🌊" * 300, "6": "x" * 512}
+    made = explanations(said, None, "gpt-4o-mini")
+    assert made.keys() == {3, 5, 6} and made[6]["text"] == said["6"]
+    assert made[3] == {"text": "names of towns␀", "methodName": None, "modelName": "gpt-4o-mini"}
+    assert made[5]["text"] == "🌊" * 255 + "…", "as the server counts, 511 characters"
 
 
 def test_a_latent_without_contexts_is_silent() -> None:

@@ -1,0 +1,61 @@
+"""The report in a browser, on a phone and on paper."""
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import browser
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(browser.BROWSER is None, reason="there is no browser here")]
+LOOK = """
+document.querySelectorAll('details').forEach(one => one.open = OPEN);
+const wide = [...document.querySelectorAll('main *')].filter(one => one.getBoundingClientRect().right > innerWidth + 1
+  && !one.closest('.scroll') && !one.closest('pre') && !one.closest('svg'));
+const folded = [...document.querySelectorAll('details > :not(summary)')].filter(one => !one.getClientRects().length
+  || !one.checkVisibility({contentVisibilityAuto: true}));
+parent.postMessage(JSON.stringify({
+  wrong, window: innerWidth, page: document.documentElement.scrollWidth, wide: wide.map(one => one.outerHTML.slice(0, 80)),
+  folds: document.querySelectorAll('details').length, folded: folded.map(one => one.outerHTML.slice(0, 80)),
+  small: [...document.querySelectorAll('p, td, li')].filter(one => parseFloat(getComputedStyle(one).fontSize) < 9).length,
+  contents: getComputedStyle(document.querySelector('nav')).display,
+}), '*');
+"""
+PHONE, DESK = 390, 1200
+FRAME = (
+    '<!doctype html><html><head></head><body><iframe src="report.html" style="width:{}px;height:844px;border:0"></iframe>'
+    "<script>onmessage = (event) => {{ document.documentElement.dataset.seen = event.data }}</script></body></html>"
+)
+
+
+def seen(html: str, folder: Path, width: int, *, unfold: bool) -> dict[str, Any]:
+    """What a reader of the report sees in a frame of so many pixels: a window has 500 at least."""
+    allowed = html.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
+    look = f"<script>setTimeout(() => {{{LOOK.replace('OPEN', str(unfold).lower())}}}, 1000)</script>"
+    page = folder / "page" / "index.html"
+    page.parent.mkdir(parents=True)
+    (page.parent / "report.html").write_text(
+        allowed.replace("<head>", f"<head>{browser.SPY}").replace("</body>", f"{look}</body>")
+    )
+    page.write_text(FRAME.format(width))
+    (found,) = re.findall(r'data-seen="([^"]*)"', browser.opened(page))
+    look: dict[str, Any] = json.loads(unescape(found))
+    assert [one for one in look["wrong"] if one] == [], "but for pictures of its own that are none: they have no message"
+    return look
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_nothing_leaves_the_window(width: int, html: str, tmp_path: Path) -> None:
+    look = seen(html, tmp_path, width, unfold=True)
+    assert look["window"] == width and look["folds"] > 3
+    assert look["wide"] == [] and look["page"] <= width
+    assert look["folded"] == [] and look["small"] == 0
+
+
+def test_on_paper_every_fold_is_open(html: str, tmp_path: Path) -> None:
+    assert seen(html, tmp_path / "screen", DESK, unfold=False)["folded"] != []
+    look = seen(html.replace("@media print", "@media screen"), tmp_path / "paper", 760, unfold=False)
+    assert look["folded"] == [] and look["contents"] == "none"
