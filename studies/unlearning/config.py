@@ -32,9 +32,9 @@ class UnlearningConfig(PanelConfig):
     retain: str | None = None
     """Corpus of the panel whose knowledge is to stay; default prose where the panel has it."""
     forget_questions: str | None = None
-    """wmdp-bio, wmdp-cyber, wmdp-chem, mmlu:SUBJECT, stdlib, prose, or a file with question, choices, answer.
+    """wmdp-bio, wmdp-cyber, wmdp-chem, mmlu:SUBJECT, stdlib, prose, a corpus, or a file with question, choices, answer.
 
-    Default: those of the embedded text of the corpus' name.
+    Default: the corpus, of whose held-out passages is asked which word continues them.
     """
     retain_questions: str | None = None
     """The same of what is to stay."""

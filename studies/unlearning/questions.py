@@ -1,6 +1,7 @@
-"""Multiple-choice questions: from the Hub, from files, or made of the embedded text; drawn repeatably."""
+"""Multiple-choice questions: from the Hub, from files, or made of the embedded text or a corpus; drawn repeatably."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
+from faithful.store.corpus import Corpus
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.probes.tasks.rows import rows_of
 from studies.unlearning.config import EMBEDDED, LEAST
@@ -20,6 +22,8 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 HUB = {"wmdp": "cais/wmdp", "mmlu": "cais/mmlu"}
 CHOICES = 4
 PROMPT_TOKENS, LATEST = 24, 16
+PASSAGES_PER_QUESTION, LONGEST_PASSAGE = 4, 2000
+"""Of a corpus: held-out documents that are looked at for each question wanted, and their characters."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +63,30 @@ class Questions:
         return np.arange(len(self.items)) >= len(self.items) // 2
 
 
-def load_questions(place: str, count: int, seed: int, embedded: EmbeddedText) -> Questions:
+def load_questions(
+    place: str, count: int, seed: int, embedded: EmbeddedText, corpora: Mapping[str, Path] | None = None
+) -> Questions:
     """At most `count` questions of a set.
 
     Args:
-        place: `stdlib`, `prose`; `wmdp-bio` and its like, `mmlu:SUBJECT`; a file or folder (CSV, JSON lines, Parquet).
+        place: `stdlib`, `prose`; the name of a corpus; `wmdp-bio` and its like, `mmlu:SUBJECT`; a file or folder (CSV, JSON
+            lines, Parquet).
         count: at most.
         seed: of the draw.
         embedded: cuts the embedded text for the model.
+        corpora: folders by the names that are taken for theirs.
 
     Raises:
         FaithfulError: the set cannot be read, lacks a column, has questions without an answer or with a single choice, or
             fewer than eight.
     """
-    found = _continued(place, embedded) if place in EMBEDDED else list(_read(place))
+    corpora = corpora or {}
+    if place in EMBEDDED:
+        found = _continued(place, [one.shown for one in embedded.excerpts(place)], embedded)
+    elif place in corpora:
+        found = _continued(place, _passages(Corpus(corpora[place]), PASSAGES_PER_QUESTION * count), embedded)
+    else:
+        found = list(_read(place))
     distinct = {digest(asdict(one)): one for one in found}
     if len(distinct) < LEAST:
         raise FaithfulError(f"{place} holds {len(distinct)} questions, and unlearning needs at least {LEAST}.")
@@ -158,20 +172,36 @@ def _answer(value: Any, choices: Sequence[str]) -> int | None:
     return place if place == float(text) and 0 <= place < len(choices) else None
 
 
-def _continued(name: str, embedded: EmbeddedText) -> list[Question]:
+def _passages(corpus: Corpus, count: int) -> list[str]:
+    """Texts of held-out documents, the last of the split: the panel begins with the first."""
+    texts: deque[str] = deque(maxlen=count)
+    for batch in corpus.batches("test", ["text"]):
+        texts.extend((text or "")[:LONGEST_PASSAGE] for text in batch.column("text").to_pylist())
+    return list(texts)
+
+
+def _continued(name: str, passages: Sequence[str], embedded: EmbeddedText) -> list[Question]:
     """Which word continues a passage: of each held-out passage one question, the others' words as wrong choices.
 
     A word is a token of letters after a space, so that choices differ in one token each.
+
+    Raises:
+        FaithfulError: too few words to choose from.
     """
-    passages, cuts = embedded.excerpts(name), list[tuple[str, str]]()
-    encoded = embedded.encoder.backend.encode_batch([one.shown for one in passages], add_special_tokens=False)
+    cuts = list[tuple[str, str]]()
+    encoded = embedded.encoder.backend.encode_batch(passages, add_special_tokens=False)
     for passage, one in zip(passages, encoded, strict=True):
         for at in range(PROMPT_TOKENS, min(len(one.offsets), PROMPT_TOKENS + LATEST)):
             begin, end = one.offsets[at]
-            word = passage.shown[begin:end]
+            word = passage[begin:end]
             if len(word) > 2 and word[0] == " " and word[1:].isalpha():
-                cuts.append((passage.shown[one.offsets[at - PROMPT_TOKENS][0] : begin], word))
+                cuts.append((passage[one.offsets[at - PROMPT_TOKENS][0] : begin], word))
                 break
+    if len({word for _, word in cuts}) < CHOICES:
+        raise FaithfulError(
+            f"The held-out text of {name} has too few passages with a word after {PROMPT_TOKENS} tokens to make questions of;"
+            " name a file of questions."
+        )
     return [_among(cuts, at) for at in range(len(cuts))]
 
 

@@ -43,7 +43,9 @@ def study_unlearning(config: UnlearningConfig, report: Reporter = silent) -> Don
     count = config.questions or question_count(found.device, found.context)
     embedded = EmbeddedText(lambda: found.tokenizer, found.spec, found.context)
     places = _places(config, corpora)
-    questions = {side: load_questions(place, count, config.seed, embedded) for side, place in places.items()}
+    questions = {
+        side: load_questions(place, count, config.seed, embedded, found.corpora) for side, place in places.items()
+    }
 
     def encode(text: str) -> Sequence[int]:
         ids: list[int] = embedded.encoder.backend.encode(text, add_special_tokens=False).ids
@@ -106,19 +108,12 @@ def _corpora(config: UnlearningConfig, found: StudyInput) -> dict[str, str]:
 
 
 def _places(config: UnlearningConfig, corpora: dict[str, str]) -> dict[str, str]:
-    """The questions of each side.
+    """The questions of each side, by default those of the corpus.
 
     Raises:
-        FaithfulError: none are named and there are none of the corpus' name, or twice the same.
+        FaithfulError: twice the same.
     """
-    found = {}
-    for side, corpus in corpora.items():
-        place = getattr(config, f"{side}_questions") or (corpus if corpus in EMBEDDED else None)
-        if place is None:
-            raise FaithfulError(
-                f"There are no questions about {corpus} at hand; name a set or a file with --{side}-questions."
-            )
-        found[side] = place
+    found = {side: getattr(config, f"{side}_questions") or corpus for side, corpus in corpora.items()}
     if found["forget"] == found["retain"]:
         raise FaithfulError(f"The questions of both sides are {found['forget']}; name two sets of questions.")
     return found

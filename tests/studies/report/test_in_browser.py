@@ -43,7 +43,9 @@ def seen(html: str, folder: Path, width: int, *, unfold: bool) -> dict[str, Any]
     page.write_text(FRAME.format(width))
     (found,) = re.findall(r'data-seen="([^"]*)"', browser.opened(page))
     look: dict[str, Any] = json.loads(unescape(found))
-    assert [one for one in look["wrong"] if one] == [], "but for pictures of its own that are none: they have no message"
+    assert [one for one in look["wrong"] if one] == [], (
+        "but for pictures of its own that are none: they have no message"
+    )
     return look
 
 

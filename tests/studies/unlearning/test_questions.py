@@ -16,7 +16,8 @@ from faithful.models.spec import resolve_model
 from faithful.models.tokenizer import load_tokenizer
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.unlearning import questions
-from studies.unlearning.questions import Question, Questions, ask, load_questions, prompt
+from studies.unlearning.questions import CHOICES, Question, Questions, ask, load_questions, prompt
+from tests.own import write_external
 
 NO_TEXT: Any = None
 ROWS = [
@@ -125,9 +126,44 @@ def test_contexts_hold_what_scores_each_choice() -> None:
     assert [row.tolist() for row in long.rows] == [[1, *letters("gh ")]]
 
 
-def test_the_embedded_model_answers_questions_of_its_own_text_above_chance() -> None:
+@pytest.fixture(scope="module")
+def embedded() -> EmbeddedText:
+    """Passages of the embedded text for the embedded model."""
     spec = resolve_model("tiny")
-    embedded = EmbeddedText(lambda: load_tokenizer(spec.source, None), spec, 48)
+    return EmbeddedText(lambda: load_tokenizer(spec.source, None), spec, 48)
+
+
+def write_texts(folder: Path, texts: list[str], embedded: EmbeddedText) -> Path:
+    """A corpus whose held-out documents are these."""
+    encoded = embedded.encoder.backend.encode_batch(texts, add_special_tokens=False)
+    ids = [np.array(one.ids) for one in encoded]
+    return write_external(folder, resolve_model("tiny"), {"train": ids[:1], "test": ids})
+
+
+def test_a_corpus_is_asked_how_its_last_held_out_passages_go_on(tmp_path: Path, embedded: EmbeddedText) -> None:
+    texts = [one.shown for one in embedded.excerpts("prose")[:60]]
+    corpora = {"mine": write_texts(tmp_path / "mine", texts, embedded)}
+    found = load_questions("mine", 99, 0, embedded, corpora)
+    assert len(found.items) > 30 and found.chance == 1 / CHOICES
+    for one in found.items:
+        (text,) = (text for text in texts if one.text in text)
+        begin = text.index(one.text) + len(one.text)
+        assert text[begin:].startswith(one.choices[one.answer]) and len(set(one.choices)) == CHOICES
+    few = load_questions("mine", 10, 0, embedded, corpora)
+    assert len(few.items) == 10
+    assert all(any(one.text in text for text in texts[-40:]) for one in few.items), "the first are those of the panel"
+
+
+def test_a_corpus_without_words_makes_no_questions(tmp_path: Path, embedded: EmbeddedText) -> None:
+    same = " ".join(["the"] * 60)
+    for name, texts in (("short", ["It was."] * 20), ("same", [f"{number} {same}" for number in range(20)])):
+        corpora = {name: write_texts(tmp_path / name, texts, embedded)}
+        with pytest.raises(FaithfulError, match=f"held-out text of {name} has too few passages with a word"):
+            load_questions(name, 99, 0, embedded, corpora)
+
+
+def test_the_embedded_model_answers_questions_of_its_own_text_above_chance(embedded: EmbeddedText) -> None:
+    spec = resolve_model("tiny")
     found = load_questions("stdlib", 100, 0, embedded)
     assert found.sha256 == load_questions("stdlib", 100, 0, embedded).sha256 and found.chance == 0.25
     assert all(len(set(one.choices)) == 4 for one in found.items)

@@ -91,7 +91,7 @@ def test_again_takes_everything_as_it_is(unlearned: Unlearned, monkeypatch: pyte
     [
         ({"retain": "own"}, "both own"),
         ({"retain": "web"}, "There is no corpus web to retain"),
-        ({"retain_questions": None}, "no questions about cool"),
+        ({"forget_questions": "cool", "retain_questions": None}, "questions of both sides are cool"),
         ({"retain_questions": "nowhere.csv"}, "There is no file nowhere.csv"),
         ({"multipliers": (-1.0,)}, "no setting to clamp with in -1"),
         ({"answers": "guess"}, "no way to answer"),
