@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
+from types import ModuleType
 from typing import Any
 
 from faithful.base.terminal import open_streams
 
 PR_SET_PDEATHSIG = 1
+_STARTING = threading.Lock()
 
 
 def start_child(
@@ -25,9 +27,10 @@ def start_child(
 ) -> BaseProcess:
     """Start a process that calls a function of a module.
 
-    It begins anew and loads its modules; or it is `forked` off, with all that this process has loaded, as PyTorch's own
-    DataLoader forks its workers: like theirs, its work must keep to one CPU thread, since those of OpenMP do not outlive a
-    fork, and off a GPU that this process has used.
+    It begins anew and loads its modules, but not the script that was started as `__main__`: one without a guard would run
+    again in each of them, and that of a Ray actor loads Ray. Or it is `forked` off, with all that this process has loaded,
+    as PyTorch's own DataLoader forks its workers: like theirs, its work must keep to one CPU thread, since those of OpenMP
+    do not outlive a fork, and off a GPU that this process has used.
 
     It is born deaf to SIGINT, which a terminal sends to the whole group: whoever started it stops it. What it prints goes
     to stderr, so that it does not mix with the command's own answer. It dies with the process that started it, however
@@ -39,7 +42,7 @@ def start_child(
     context: Any = multiprocessing.get_context("fork" if forked else "spawn")
     call = _Call(function, args)
     process: BaseProcess = context.Process(target=_begin, args=(call,), daemon=False, name=name)
-    with _deaf_to_interrupts():
+    with _deaf_to_interrupts(), contextlib.nullcontext() if forked else _without_main():
         process.start()
     return process
 
@@ -100,6 +103,18 @@ def _deaf_to_interrupts() -> Iterator[None]:
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A process started meanwhile is not told of this one's main module."""
+    with _STARTING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 @contextmanager

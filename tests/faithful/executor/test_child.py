@@ -37,6 +37,19 @@ def work(pipe):
 def loads(pipe):
     raise AssertionError("its module never loads to the end")
 """
+UNGUARDED = """
+import sys
+sys.path.insert(0, {folder!r})
+from faithful.executor.child import start_child
+import said
+print("begun", flush=True)
+start_child(said.hello).join()
+print(sys.modules["__main__"].__file__, flush=True)
+"""
+SAID = """
+def hello():
+    print("hello", flush=True)
+"""
 LOADS_LONG = "\nif __import__('multiprocessing').parent_process():\n    time.sleep(1000)\n"
 
 
@@ -125,3 +138,11 @@ if __name__ == "__main__":
     done = subprocess.run([sys.executable, tmp_path / "parent.py"], capture_output=True, text=True, check=False)
     assert done.stdout == "answer\n"
     assert sorted(done.stderr.splitlines()) == ["by a library", "by a program"]
+
+
+def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
+    (tmp_path / "said.py").write_text(SAID)
+    script = tmp_path / "parent.py"
+    script.write_text(UNGUARDED.format(folder=str(tmp_path)))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert done.stdout.split() == ["begun", str(script)] and done.stderr.split() == ["hello"]
