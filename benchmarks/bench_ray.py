@@ -1,9 +1,10 @@
 """Two workers as processes of this machine and as actors of a Ray cluster on it: tokens/s once both draw, and the start.
 
-python -m benchmarks.bench_ray [--tokens 300000] [--rounds 3]      (a quarter of an hour on two idle cores)
+python -m benchmarks.bench_ray [--tokens 100000] [--rounds 3]      (ten minutes on two idle cores)
 
-The rate is that of the time in which both workers draw; the start is what passed before, for Ray with the start of its
-cluster. Which of the two comes first alternates, so that a busy machine is busy for both; its load is printed.
+The rate is that of the time in which both workers draw, the start what passed before. `local` is measured without a cluster
+and beside one that is idle, since the processes of a cluster's head cost what they cost whoever draws. The order turns
+round by round, so that a machine that others use is busy for all; its load is printed.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.shared import machine
-from faithful.executor.ray_cluster import on_ray
+from faithful.executor.ray_cluster import connected, on_ray
 from generation.configs.generate import GenerateConfig
 from generation.own.generate import generate
 from tests.command import data_bytes
@@ -41,25 +42,27 @@ def draw(out: Path, tokens: int, where: Any) -> tuple[float, float]:
 def main() -> None:
     """Measure both in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, default=300_000)
+    parser.add_argument("--tokens", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     stated = parser.parse_args()
     print(machine(), flush=True)
+    kinds = {"local": contextlib.nullcontext, "local beside a cluster": connected, "ray": on_ray}
+    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as name:
         for number in range(stated.rounds):
-            rates = {}
-            places = [("local", contextlib.nullcontext()), ("ray", on_ray())]
-            for kind, where in places if number % 2 == 0 else reversed(places):
-                start, rates[kind] = draw(Path(name) / kind / str(number), stated.tokens, where)
+            for kind, where in list(kinds.items())[:: 1 if number % 2 == 0 else -1]:
+                start, rate = draw(Path(name) / kind / str(number), stated.tokens, where())
+                rates[kind].append(rate)
                 load = os.getloadavg()[0]
-                print(
-                    f"{kind}: {start:.1f} s until both draw, then {rates[kind]:,.0f}/s (load {load:.1f})",
-                    flush=True,
-                )
-            same = data_bytes(Path(name) / "local" / str(number)) == data_bytes(Path(name) / "ray" / str(number))
-            print(
-                f"ray / local: {rates['ray'] / rates['local']:.3f}; {'the same' if same else 'OTHER'} bytes", flush=True
-            )
+                print(f"{kind}: {start:.1f} s until both draw, then {rate:,.0f}/s (load {load:.1f})", flush=True)
+            every = {str(data_bytes(Path(name) / kind / str(number))) for kind in kinds}
+            print("the same bytes" if len(every) == 1 else "OTHER bytes", flush=True)
+    for kind in list(kinds)[:-1]:
+        ratios = [ray / other for ray, other in zip(rates["ray"], rates[kind], strict=True)]
+        print(
+            f"ray / {kind}: {sum(rates['ray']) / sum(rates[kind]):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

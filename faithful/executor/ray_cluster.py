@@ -182,7 +182,7 @@ def differences(nodes: Sequence[RayNode]) -> list[str]:
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None = None) -> Iterator[None]:
     """Be connected to a cluster meanwhile, whatever its nodes are; see `on_ray`.
 
     Raises:
