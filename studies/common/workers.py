@@ -49,6 +49,8 @@ def measure_in_groups(
         size = -(-len(left) // (crew.count * each)) or 1
         jobs = [(kind, tuple(left[first : first + size])) for first in range(0, len(left), size)]
         done = 0
+        if jobs:
+            report(Progress(kind, done, len(left), "SAEs"))  # the first group may take minutes
         for place, _ in crew.each(jobs, remarks_of(report)):
             done += len(jobs[place][1])
             report(Progress(kind, done, len(left), "SAEs"))

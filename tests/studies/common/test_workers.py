@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from faithful.base.errors import FaithfulError
+from faithful.base.progress import Progress
 from faithful.base.records import SEAL
 from faithful.executor.protocol import Share
 from faithful.models.spec import ModelSpec
@@ -19,7 +20,8 @@ from studies.absorption import figures as absorption_figures
 from studies.absorption.config import AbsorptionConfig
 from studies.absorption.study import study_absorption
 from studies.common import codes, inputs
-from studies.common.workers import jobs_of
+from studies.common import workers as of_studies
+from studies.common.workers import jobs_of, measure_in_groups
 from studies.fakes import figures as fakes_figures
 from studies.fakes.config import FakesConfig
 from studies.fakes.study import study_fakes
@@ -157,6 +159,34 @@ def alone(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Study, An
             study(run, out, 1)
             found[study] = results(out)
     return found
+
+
+def test_groups_are_told_of_before_the_first_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Alone:
+        count = 1
+
+        def __init__(self) -> None:
+            self.jobs: list[Any] = []
+
+        def each(self, jobs: list[Any], report: Any) -> Any:
+            assert bool(told) == bool(jobs)
+            self.jobs += jobs
+            yield from ((place, None) for place in range(len(jobs)))
+
+    class Lacking:
+        def lacking(self, saes: Any, what: str) -> Any:
+            return list(saes)
+
+    told: list[Progress] = []
+    crew: Any = Alone()
+    cells: Any = Lacking()
+    saes: Any = list("abcde")
+    monkeypatch.setattr(of_studies, "has_untrained", lambda _: False)
+    measure_in_groups(crew, cells, [], "codes", 2, told.append)
+    assert told == []
+    measure_in_groups(crew, cells, saes, "codes", 2, told.append)
+    assert [(point.step, point.done, point.total) for point in told] == [("codes", done, 5) for done in (0, 2, 4, 5)]
+    assert crew.jobs == [("codes", ("a", "b")), ("codes", ("c", "d")), ("codes", ("e",))]
 
 
 @pytest.mark.parametrize("study", STUDIES)
