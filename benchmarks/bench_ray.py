@@ -1,8 +1,8 @@
-"""Two workers as processes of this machine and as actors of a Ray cluster on it: tokens/s once both draw, and the start.
+"""Workers as processes of this machine and as actors of a Ray cluster on it: tokens/s once all draw, and the start.
 
-python -m benchmarks.bench_ray [--tokens 100000] [--rounds 3]      (ten minutes on two idle cores)
+python -m benchmarks.bench_ray [--workers 2] [--tokens 100000] [--rounds 3]      (ten minutes on two idle cores)
 
-The rate is that of the time in which both workers draw, the start what passed before. `local` is measured without a cluster
+The rate is that of the time in which all workers draw, the start what passed before. `local` is measured without a cluster
 and beside one that is idle, since the processes of a cluster's head cost what they cost whoever draws. The order turns
 round by round, so that a machine that others use is busy for all; its load is printed.
 """
@@ -22,8 +22,8 @@ from generation.own.generate import generate
 from tests.command import data_bytes
 
 
-def draw(out: Path, tokens: int, where: Any) -> tuple[float, float]:
-    """Seconds until both workers draw, and tokens per second while they do."""
+def draw(out: Path, tokens: int, workers: int, where: Any) -> tuple[float, float]:
+    """Seconds until all workers draw, and tokens per second while they do."""
     began, points = time.perf_counter(), list[tuple[float, int]]()
 
     def report(point: Any) -> None:
@@ -31,7 +31,7 @@ def draw(out: Path, tokens: int, where: Any) -> tuple[float, float]:
             points.append((time.perf_counter(), point.done))
 
     wish = GenerateConfig(
-        model="tiny", out=out, tokens=tokens, workers=2, device="cpu", certify_tokens=0, shard_rows=64
+        model="tiny", out=out, tokens=tokens, workers=workers, device="cpu", certify_tokens=0, shard_rows=64
     )
     with where:
         generate(wish, report)
@@ -42,6 +42,7 @@ def draw(out: Path, tokens: int, where: Any) -> tuple[float, float]:
 def main() -> None:
     """Measure both in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     stated = parser.parse_args()
@@ -51,10 +52,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for number in range(stated.rounds):
             for kind, where in list(kinds.items())[:: 1 if number % 2 == 0 else -1]:
-                start, rate = draw(Path(name) / kind / str(number), stated.tokens, where())
+                start, rate = draw(Path(name) / kind / str(number), stated.tokens, stated.workers, where())
                 rates[kind].append(rate)
                 load = os.getloadavg()[0]
-                print(f"{kind}: {start:.1f} s until both draw, then {rate:,.0f}/s (load {load:.1f})", flush=True)
+                print(f"{kind}: {start:.1f} s until all draw, then {rate:,.0f}/s (load {load:.1f})", flush=True)
             every = {str(data_bytes(Path(name) / kind / str(number))) for kind in kinds}
             print("the same bytes" if len(every) == 1 else "OTHER bytes", flush=True)
     for kind in list(kinds)[:-1]:

@@ -224,7 +224,7 @@ function facts(sae, latent, record) {
 function said(sae, latent) {
   const list = data.get(String(sae));
   const text = explanation(list, latent);
-  const doubt = list.explained?.includes(latent) ? null : make("span", { class: "soft" }, " (tells where it fires no better than chance)");
+  const doubt = list.explained?.includes(latent) ? null : make("span", { class: "soft" }, " (not shown to tell where it fires better than chance: p ≥ 0.05)");
   return text ? make("p", {}, make("strong", {}, "Explanation: "), text, doubt) : null;
 }
 

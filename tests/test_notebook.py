@@ -19,7 +19,6 @@ def test_every_cell_runs_after_those_before_it(tmp_path: Path) -> None:
     ]
     installs = [cell for cell in cells if "%pip" in cell]
     (tmp_path / "cells.py").write_text("\n\n".join(cell for cell in cells if cell not in installs))
-    # As in Jupyter `__main__` has no file, which processes that are started would import.
     done = subprocess.run(
         [sys.executable, "-c", "exec(open('cells.py').read())"],
         cwd=tmp_path, capture_output=True, text=True, check=False, env=os.environ | {"MPLBACKEND": "agg"}, timeout=900,

@@ -77,13 +77,8 @@ def export_neuronpedia(stated: Stated[ExportNeuronpediaConfig], as_json: Json = 
         print_json(vars(done))
         return
     say(f"{done.latents:,} latents in {done.requests:,} requests, {format_bytes(done.bytes)}: {done.folder}")
-    for note in done.partly:
+    for note in [*done.notes, *_of_latents(done.silent, done.explained, done.unexplained)]:
         say(note)
-    if done.silent:
-        say(f"{done.silent:,} latents are left out, as the text has no context of them.")
-    if done.explained or done.unproven:
-        without = f"; those of {done.unproven:,} tell no better than chance and are left out" if done.unproven else ""
-        say(f"{done.explained:,} latents have an explanation{without}.")
     say(f"The model is called {done.model} there; state --model-id where Neuronpedia calls it otherwise.")
     following = PublishNeuronpediaConfig(config.run, config.out)
     say(f"Next: {command_line(following, dry_run=True)}")
@@ -123,8 +118,9 @@ def publish_neuronpedia(
             f"source set {one.name}, where it is not there" for one in done.sets if one.makes
         ]:
             say(f"Makes the {what}.")
-        if silent := sum(one.silent for one in done.sets):
-            say(f"{silent:,} latents are left out, as the text has no context of them.")
+        counts = ((one.silent, one.explained, one.unexplained) for one in done.sets)
+        for note in _of_latents(*map(sum, zip(*counts, strict=True))):
+            say(note)
         for found in done.conditions:
             licence = found["licence"] or "unknown"
             say(f"Needs --accept-licence: {found['corpus']}: {found['origin']}, licence {licence}. {found['terms']}")
@@ -134,6 +130,15 @@ def publish_neuronpedia(
         there = one.requests - one.sent
         before = f", {there:,} were there" if there else ""
         say(f"{one.sent:,} requests sent{before}: {one.page}")
+
+
+def _of_latents(silent: int, explained: int, unexplained: int) -> list[str]:
+    """What is not sent of latents, and which explanations are."""
+    found = [f"{silent:,} latents are left out, as the text has no context of them."] if silent else []
+    if explained or unexplained:
+        without = f"; those of {unexplained:,} are left out (--explanations)" if unexplained else ""
+        found.append(f"{explained:,} latents have an explanation{without}.")
+    return found
 
 
 def _study_of(saes: str) -> str:

@@ -25,7 +25,7 @@ _STARTING = threading.Lock()
 def start_child(
     function: Callable[..., None], *args: Any, name: str | None = None, forked: bool = False
 ) -> BaseProcess:
-    """Start a process that calls a function of a module.
+    """Start a process that calls a function of a module; it and its arguments are of modules that can be imported.
 
     It begins anew and loads its modules, but not the script that was started as `__main__`: one without a guard would run
     again in each of them, and that of a Ray actor loads Ray. Or it is `forked` off, with all that this process has loaded,
@@ -40,9 +40,10 @@ def start_child(
         OSError: the system gives no process.
     """
     context: Any = multiprocessing.get_context("fork" if forked else "spawn")
+    anew = context.get_start_method() != "fork"
     call = _Call(function, args)
     process: BaseProcess = context.Process(target=_begin, args=(call,), daemon=False, name=name)
-    with _deaf_to_interrupts(), contextlib.nullcontext() if forked else _without_main():
+    with _deaf_to_interrupts(), _without_main() if anew else contextlib.nullcontext():
         process.start()
     return process
 

@@ -12,7 +12,6 @@ import platform
 import socket
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -29,8 +28,6 @@ COMPARED = {
 }  # fmt: skip
 """Packages, and the distributions that each may come in."""
 STAGGER_SECONDS = 15.0
-GATHER_SECONDS = 0.5
-"""Between two answers of a host at least: each costs some milliseconds of a processor on both sides, whatever is in it."""
 
 
 class Host:
@@ -48,7 +45,6 @@ class Host:
         with contextlib.suppress(OSError):
             os.chdir(home)
         self.turn = _Turn()
-        self.answered = -GATHER_SECONDS
         self.executor = LocalExecutor(name)
         self.worker = self.executor.start(number, share, run_packed, packed)
 
@@ -61,17 +57,10 @@ class Host:
         self.worker.post(packed)
 
     def hear(self, seconds: float) -> list[bytes]:
-        """What the worker has said since, waiting at most `seconds` for the first of it; last that it died.
-
-        What comes after a while is passed on at once, what comes often is gathered.
-        """
+        """What the worker has said since, waiting at most `seconds` for the first of it; last that it died."""
         said = [packed for _, packed in self.executor.letters(seconds)]
         if said:
             self.turn.end()
-            if (early := self.answered + GATHER_SECONDS - time.monotonic()) > 0:
-                time.sleep(early)
-                said += [packed for _, packed in self.executor.letters(0)]
-            self.answered = time.monotonic()
         return said
 
 

@@ -130,7 +130,10 @@ class Pages:
         """What the list of an SAE's latents says of each."""
         found: ListPage = self._data(str(place), ListPage)
         if ("explanations" in found) != ("explained" in found):
-            raise self._damaged(str(place), "it does not say which explanations tell more than chance")
+            raise FaithfulError(
+                f"The pages in {self.folder} are of an earlier version and do not say which explanations tell more than"
+                f" chance; make them again with `{self.again}`."
+            )
         return found
 
     def records(self, place: int) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -34,7 +34,7 @@ class UnlearningConfig(PanelConfig):
     forget_questions: str | None = None
     """wmdp-bio, wmdp-cyber, wmdp-chem, mmlu:SUBJECT, stdlib, prose, a corpus, or a file with question, choices, answer.
 
-    Default: the corpus, of whose held-out passages is asked which word continues them.
+    Default: the corpus, of whose held-out passages is asked which word continues them (stdlib, prose: of the embedded text).
     """
     retain_questions: str | None = None
     """The same of what is to stay."""

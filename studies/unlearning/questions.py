@@ -89,7 +89,9 @@ def load_questions(
         found = list(_read(place))
     distinct = {digest(asdict(one)): one for one in found}
     if len(distinct) < LEAST:
-        raise FaithfulError(f"{place} holds {len(distinct)} questions, and unlearning needs at least {LEAST}.")
+        raise FaithfulError(
+            f"{place} holds {len(distinct)} questions, and unlearning needs at least {LEAST}; name a set that has more."
+        )
     order = sorted(distinct, key=lambda name: digest([seed, name]))
     return Questions(place, tuple(distinct[name] for name in order[:count]))
 

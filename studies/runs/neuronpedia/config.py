@@ -8,6 +8,8 @@ from faithful.options.marks import ARGUMENT, MAY_BE_MISSING, Count, Place, Typed
 
 MOST_LATENTS = 128
 """What the client takes in one request."""
+EXPLAINED, ALL, NONE = "explained", "all", "none"
+"""Which explanations go along."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,10 @@ class ExportNeuronpediaConfig:
     """What the names of the source sets begin with; default: the run's name."""
     batch: Count = MOST_LATENTS
     """Latents of a request, at most 128."""
-    all_explanations: bool = False
-    """Also those of `faithful explain` that tell no better than chance where their latent fires."""
+    explanations: str = EXPLAINED
+    """Which of `faithful explain` go along: explained (those that tell where their latent fires, p < 0.05), all or none."""
     explanation_method: str | None = None
-    """What Neuronpedia calls the way in which latents were explained; default: not said."""
-    explanation_model: str | None = None
-    """What it calls the model that explained them; default: not said. It takes names that it knows."""
+    """What Neuronpedia calls the way in which latents were explained, of the names that it knows; default: not said."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`faithful export neuronpedia`: each file is the body of one request that uploads a batch of latents."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from faithful.store.saes import TrainedSae, find_saes
 from studies.browse.config import BrowseConfig
 from studies.browse.reading import Pages, RunPage
 from studies.browse.write import chosen
-from studies.runs.neuronpedia.config import MOST_LATENTS, ExportNeuronpediaConfig
+from studies.explanations.config import STUDY as EXPLANATIONS_STUDY
+from studies.explanations.kept import EXPLANATIONS
+from studies.runs.neuronpedia.config import ALL, EXPLAINED, MOST_LATENTS, NONE, ExportNeuronpediaConfig
 from studies.runs.neuronpedia.files import SOURCE, UPLOAD, Batch, Source, SourceSet
 from studies.runs.neuronpedia.records import (
     check_model_id,
@@ -35,7 +37,7 @@ from studies.runs.neuronpedia.records import (
 )
 from studies.runs.terms import GONE, conditions_of
 
-WORDING = 3
+WORDING = 2
 """Of the records: another one makes them anew."""
 
 
@@ -49,10 +51,9 @@ class Export:
         sets: names of the source sets, one for each SAE.
         latents, requests, bytes: of all of them.
         silent: latents that are left out, as the text has no context of them.
-        explained, unproven: latents with an explanation, and those whose explanation is left out, as it tells where they
-            fire no better than chance.
+        explained, unexplained: of the others, those with an explanation, and those whose explanation is left out.
         conditions: how many terms must be accepted before they are sent.
-        partly: what the pages show of each SAE that they show in part.
+        notes: what the pages show in part, or not yet.
     """
 
     folder: Path
@@ -63,9 +64,9 @@ class Export:
     bytes: int
     silent: int
     explained: int
-    unproven: int
+    unexplained: int
     conditions: int
-    partly: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silent) -> Export:
@@ -75,12 +76,14 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
     and one batch of latents. SAEs whose records are whole are passed over.
 
     Raises:
-        FaithfulError: no SAEs, no pages, pages that show other SAEs, more latents a request than the client takes, two SAEs
-            of one name, a quantised model without an id of its own.
+        FaithfulError: no SAEs, no pages, pages that show other SAEs, a kind of explanations that there is not, more latents
+            a request than the client takes, two SAEs of one name, a quantised model without an id of its own.
     """
     check_stated(config)
     if not 1 <= config.batch <= MOST_LATENTS:
         raise FaithfulError(f"--batch is from 1 to {MOST_LATENTS}: the client takes no more latents in a request.")
+    if config.explanations not in (EXPLAINED, ALL, NONE):
+        raise FaithfulError(f"--explanations {config.explanations} is none of {EXPLAINED}, {ALL} and {NONE}.")
     if not (config.run / "saes").is_dir():
         raise FaithfulError(f"{config.run} holds no SAEs; train some with `faithful train`, or name another run.")
     saes = chosen(find_saes([config.run / "saes"]), config.saes)
@@ -92,15 +95,9 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
     conditions = _conditions(config, pages.run["parts"])
     out = config.out or config.run / "neuronpedia"
     sources, done, total = [], 0, sum(pages.run["saes"][place]["latents"] for place in places.values())
-    explained, unproven = 0, 0
     with folder_lock(out):
         for of, place in zip(sets, places.values(), strict=True):
-            listed = pages.listed(place)
-            said = explanations(listed.get("explanations", {}), config.explanation_method, config.explanation_model)
-            told = said.keys() if config.all_explanations else said.keys() & listed.get("explained", [])
-            sent = {latent: said[latent] for latent in sorted(told)}
-            sources.append(_write_set(out / of["name"], of, place, pages, name, config.batch, sent))
-            explained, unproven = explained + len(sent), unproven + len(said) - len(sent)
+            sources.append(_write_set(out / of["name"], of, place, pages, name, config))
             done += pages.run["saes"][place]["latents"]
             report(Progress("latents", done, total, "latents"))
         model = {"id": name, "layers": pages.run["layers"], "displayName": _last(pages.run["model"])[:64]}
@@ -112,15 +109,19 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
     batches = [batch for source in sources for batch in source["batches"]]
     size = sum(batch["bytes"] for batch in batches)
     shown = {sae: pages.run["saes"][place]["latents"] for sae, place in places.items()}
-    partly = tuple(
+    notes = [
         f"The pages show {count:,} of {sae.d_sae:,} latents of {of['name']}."
         for of, (sae, count) in zip(sets, shown.items(), strict=True)
         if count < sae.d_sae
-    )
+    ]
+    if _explained_since(config.run, pages, places.values()):
+        notes.append(f"The pages show no explanations yet; `{pages.again}` takes up those of `faithful explain`.")
     latents, silent = sum(batch["latents"] for batch in batches), sum(source["silent"] for source in sources)
+    explained = sum(source.get("explained", 0) for source in sources)
+    unexplained = sum(source.get("unexplained", 0) for source in sources)
     return Export(
-        out, name, [of["name"] for of in sets], latents, len(batches), size, silent, explained, unproven,
-        len(conditions), partly,
+        out, name, [of["name"] for of in sets], latents, len(batches), size, silent, explained, unexplained,
+        len(conditions), tuple(notes),
     )  # fmt: skip
 
 
@@ -185,17 +186,25 @@ def _conditions(config: ExportNeuronpediaConfig, parts: Iterable[str]) -> list[C
 
 
 def _write_set(
-    folder: Path, of: SourceSet, place: int, pages: Pages, model: str, size: int, said: Mapping[int, Any]
+    folder: Path, of: SourceSet, place: int, pages: Pages, model: str, config: ExportNeuronpediaConfig
 ) -> Source:
     """The files of one SAE; nothing where they are there, made of the same."""
-    key = digest([WORDING, model, of["source"], size, sorted(said.items()), pages.sha256(place)])
+    listed = pages.listed(place)
+    said = explanations(listed.get("explanations", {}), config.explanation_method)
+    chosen = {EXPLAINED: said.keys() & listed.get("explained", []), ALL: said.keys(), NONE: set()}[config.explanations]
+    sent = {latent: said[latent] for latent in sorted(chosen)}
+    key = digest([WORDING, model, of["source"], config.batch, sorted(sent.items()), pages.sha256(place)])
     before = read_cache(folder / SOURCE, Source)
     if before and before["key"] == key and all(_is_there(folder, batch) for batch in before["batches"]):
         return before
-    densities = pages.listed(place)["density"]
+    explained = unexplained = 0
     batches: list[Batch] = []
-    for part in _batched((one for one in pages.records(place) if not is_silent(one[1])), size):
-        features = [feature(pages, latent, record, densities[latent], said.get(latent)) for latent, record in part]
+    for part in _batched((one for one in pages.records(place) if not is_silent(one[1])), config.batch):
+        features = [
+            feature(pages, latent, record, listed["density"][latent], sent.get(latent)) for latent, record in part
+        ]
+        explained += sum(latent in sent for latent, _ in part)
+        unexplained += sum(latent in said and latent not in sent for latent, _ in part)
         path = folder / f"{len(batches):05}.json"
         body = {"modelId": model, "source": of["source"], "features": features}
         write_text(path, json.dumps(body, separators=(",", ":"), allow_nan=False) + "\n")
@@ -206,11 +215,19 @@ def _write_set(
             }
         )  # fmt: skip
     silent = pages.run["saes"][place]["latents"] - sum(batch["latents"] for batch in batches)
-    source: Source = {"key": key, "silent": silent, "batches": batches}
+    source: Source = {
+        "key": key, "silent": silent, "explained": explained, "unexplained": unexplained, "batches": batches,
+    }  # fmt: skip
     write_record(folder / SOURCE, source)
     for left in {one["file"] for one in before["batches"]} - {one["file"] for one in batches} if before else ():
         (folder / left).unlink(missing_ok=True)
     return source
+
+
+def _explained_since(run: Path, pages: Pages, places: Iterable[int]) -> bool:
+    """Whether latents of a run were explained of which the pages say nothing."""
+    there = run / "studies" / EXPLANATIONS_STUDY.name / EXPLANATIONS
+    return there.is_file() and not any("explanations" in pages.listed(place) for place in places)
 
 
 def _is_there(folder: Path, batch: Batch) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
@@ -59,10 +59,13 @@ class Batch(TypedDict):
 
 class Source(TypedDict):
     """`source.json` of a source set, written when all its files are there; `key` hashes what they were made of, `silent`
-    counts the latents that are left out, as the text has no context of them."""
+    counts the latents that are left out, as the text has no context of them; of those that are not, `explained` those with
+    an explanation, and `unexplained` those whose explanation is left out."""
 
     key: str
     silent: Count
+    explained: NotRequired[Count]
+    unexplained: NotRequired[Count]
     batches: list[Batch]
 
 

@@ -23,15 +23,17 @@ def is_silent(record: Mapping[str, Any]) -> bool:
     return not record["top"] and not any(record["fifths"])
 
 
-def explanations(said: Mapping[str, str], method: str | None, model: str | None) -> dict[int, dict[str, Any]]:
+def explanations(said: Mapping[str, str], method: str | None) -> dict[int, dict[str, Any]]:
     """Explanations by latent as the server takes them, those that are not empty.
+
+    Who explained is not said: the server's code hands it to its database by a name that this has not.
 
     Args:
         said: what the pages show.
-        method, model: what Neuronpedia calls how, and by whom, they were explained.
+        method: what Neuronpedia calls the way in which they were explained.
     """
     words = {int(latent): _shortened(" ".join(text.split())) for latent, text in said.items()}
-    return {latent: {"text": text, "methodName": method, "modelName": model} for latent, text in words.items() if text}
+    return {latent: {"text": text, "methodName": method, "modelName": None} for latent, text in words.items() if text}
 
 
 def feature(

@@ -41,6 +41,7 @@ class SetState:
         name, source: at Neuronpedia.
         latents, requests, bytes: of it.
         silent: latents that are left out, as the text has no context of them.
+        explained, unexplained: of the others, those with an explanation, and those whose explanation is left out.
         before: requests that were known to be accepted before.
         makes: whether the source set is to be made, where it is not there.
         sent: requests of this one.
@@ -53,6 +54,8 @@ class SetState:
     requests: int
     bytes: int
     silent: int
+    explained: int
+    unexplained: int
     before: int
     makes: bool = False
     sent: int = 0
@@ -188,7 +191,10 @@ def _state(folder: Path, of: SourceSet, upload: Upload, address: str) -> SetStat
         )
     latents, size = (sum(one["latents"] for one in source["batches"]), sum(one["bytes"] for one in source["batches"]))
     before, makes = len(sent["accepted"]), not sent["made"] and len(sent["accepted"]) < len(present)
-    return SetState(of["name"], of["source"], latents, len(present), size, source["silent"], before, makes)
+    return SetState(
+        of["name"], of["source"], latents, len(present), size, source["silent"], source.get("explained", 0),
+        source.get("unexplained", 0), before, makes,
+    )  # fmt: skip
 
 
 class _Set:

@@ -80,12 +80,15 @@ def test_a_run_goes_by_its_name_or_by_its_folder(told: list[Any]) -> None:
 
 def test_records_of_neuronpedia_are_counted_and_sent_next(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs/tried").mkdir(parents=True)
-    done = Export(Path("runs/tried/neuronpedia"), "tiny", ["a", "b"], 1024, 8, 2**20, 7, 1)
+    done = Export(
+        Path("runs/tried/neuronpedia"), "tiny", ["a", "b"], 1024, 8, 2**20, 7, 30, 2, 1, ("The pages show some.",)
+    )
     monkeypatch.setattr("studies.runs.neuronpedia.export.export_neuronpedia", lambda config, report: done)
     shown = call("export", "neuronpedia", "tried")
     assert shown.exit_code == 0 and shown.stdout == ""
     assert "1,024 latents in 8 requests, 1.0 MiB: runs/tried/neuronpedia" in shown.stderr
-    assert "7 latents are left out" in shown.stderr
+    assert "7 latents are left out" in shown.stderr and "The pages show some.\n" in shown.stderr
+    assert "30 latents have an explanation; those of 2 are left out (--explanations)." in shown.stderr
     assert "The model is called tiny there; state --model-id" in shown.stderr
     assert shown.stderr.endswith("Next: faithful publish neuronpedia runs/tried --dry-run\n")
     assert json.loads(call("export", "neuronpedia", "tried", "--json").stdout)["requests"] == 8
@@ -94,7 +97,7 @@ def test_records_of_neuronpedia_are_counted_and_sent_next(monkeypatch: pytest.Mo
 def test_what_neuronpedia_was_sent_is_said_with_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs/tried").mkdir(parents=True)
     terms: Any = {"corpus": "web", "origin": "a web", "licence": None, "terms": "Name it."}
-    state = SetState("a", "1-a", 512, 4, 2**20, 7, 1, True, 3, "http://x/tiny/1-a")
+    state = SetState("a", "1-a", 512, 4, 2**20, 7, 3, 0, 1, True, 3, "http://x/tiny/1-a")
     monkeypatch.setattr(
         "studies.runs.neuronpedia.send.publish_neuronpedia",
         lambda config, report, dry_run: Sending("tiny", [state], [terms]),
@@ -102,6 +105,7 @@ def test_what_neuronpedia_was_sent_is_said_with_where_to_look(monkeypatch: pytes
     plan = call("publish", "neuronpedia", "tried", "--dry-run")
     assert "1-a\t512\t4\t1.0 MiB\t1" in plan.stdout
     assert "7 latents are left out" in plan.stderr and "Makes the source set a, where it is" in plan.stderr
+    assert "3 latents have an explanation.\n" in plan.stderr
     assert "Needs --accept-licence: web: a web, licence unknown. Name it." in plan.stderr
     assert call("publish", "neuronpedia", "tried").stderr == "3 requests sent, 1 were there: http://x/tiny/1-a\n"
     assert json.loads(call("publish", "neuronpedia", "tried", "--json").stdout)["sets"][0]["sent"] == 3

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,26 +38,6 @@ def test_a_host_passes_on_what_is_said_both_ways(tmp_path: Path) -> None:
         assert heard(away)[0] == ("given", (5, str(tmp_path)))
     finally:
         os.chdir(before)
-
-
-def chat(link: Any, often: int) -> None:
-    """Says many things, a moment apart."""
-    for number in range(often):
-        link.say("said", number)
-        time.sleep(0.02)
-
-
-def test_what_comes_often_is_passed_on_together(tmp_path: Path) -> None:
-    before, answers = Path.cwd(), []
-    try:
-        host = Host(0, Share("cpu"), "worker", str(tmp_path), pickle.dumps((chat, (40,))))
-        while not answers or b"died" not in answers[-1][-1]:
-            answers.append(host.hear(60.0))
-    finally:
-        os.chdir(before)
-    said = [pickle.loads(packed) for answer in answers for packed in answer]
-    assert said == [*(("said", number) for number in range(40)), ("died", 0)]
-    assert len(answers) <= 20
 
 
 def test_workers_of_a_node_begin_one_after_the_other(monkeypatch: Any) -> None:

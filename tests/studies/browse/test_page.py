@@ -73,7 +73,7 @@ def test_an_explanation_is_shown_and_searched(folder: Path) -> None:
     detection: list[float | None] = [None] * 96
     detection[fires] = 0.875
     said = {"explanations": {str(fires): f"Names of harbours {EVIL}"}, "detection": detection, "explained": [fires]}
-    doubt = "no better than chance"
+    doubt = "not shown to tell where it fires"
     try:
         path.write_text(f'loaded("0",{json.dumps(read(folder, "0") | said)});\n')
         search = "const q=document.getElementById('query');q.value='HARBOURS';q.dispatchEvent(new Event('input'))"

@@ -63,7 +63,7 @@ def test_other_saes_and_earlier_or_damaged_pages_are_refused(copied: Path, studi
         list(Pages(copied, AGAIN).records(0))
     listed = copied / "data" / "0.js"
     listed.write_text(listed.read_text().replace('"density":', '"explanations":{"3":"towns"},"density":'))
-    with pytest.raises(FaithfulError, match="does not say which explanations tell more than chance"):
+    with pytest.raises(FaithfulError, match="earlier version and do not say which explanations tell more"):
         Pages(copied, AGAIN).listed(0)
     (copied / MARK).unlink()
     with pytest.raises(FaithfulError, match=f"holds no pages of latents; make them with `{AGAIN}`"):

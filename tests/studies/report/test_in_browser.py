@@ -34,11 +34,11 @@ FRAME = (
 def seen(html: str, folder: Path, width: int, *, unfold: bool) -> dict[str, Any]:
     """What a reader of the report sees in a frame of so many pixels: a window has 500 at least."""
     allowed = html.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
-    look = f"<script>setTimeout(() => {{{LOOK.replace('OPEN', str(unfold).lower())}}}, 1000)</script>"
+    script = f"<script>setTimeout(() => {{{LOOK.replace('OPEN', str(unfold).lower())}}}, 1000)</script>"
     page = folder / "page" / "index.html"
     page.parent.mkdir(parents=True)
     (page.parent / "report.html").write_text(
-        allowed.replace("<head>", f"<head>{browser.SPY}").replace("</body>", f"{look}</body>")
+        allowed.replace("<head>", f"<head>{browser.SPY}").replace("</body>", f"{script}</body>")
     )
     page.write_text(FRAME.format(width))
     (found,) = re.findall(r'data-seen="([^"]*)"', browser.opened(page))

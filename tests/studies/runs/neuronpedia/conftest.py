@@ -106,7 +106,7 @@ def refusal(server: Server, path: str, body: Any) -> str | None:
                 1 <= len(one["text"].encode("utf-16-le")) <= 2 * 512 and "\0" not in one["text"] for one in said
             ),
             "Invalid Explanation Method Names": {one["methodName"] for one in said} <= {None, "oai_token-act-pair"},
-            "Invalid Explanation Model Names": {one["modelName"] for one in said} <= {None, "gpt-4o-mini"},
+            "Failed to create features": all(one["modelName"] is None for one in said),
             "quantileFraction": all(0 <= (one["quantileFraction"] or 0) <= 1 for one in activations),
         }
     return next((name for name, is_well in checks.items() if not is_well), None)

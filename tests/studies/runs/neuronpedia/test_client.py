@@ -73,6 +73,9 @@ def test_limits_are_the_clients(server: Server) -> None:
     place = Neuronpedia(server.address)
     place.upload({"modelId": "m", "source": "1-s", "features": [one | {"index": at} for at in range(MOST_LATENTS)]})
     assert place.has_feature("m", "1-s", 127) and not place.has_feature("m", "1-s", 128)
-    explained = one | {"index": 128, "explanations": [{"text": "dogs", "methodName": None, "modelName": "gpt-4o-mini"}]}
+    explained = one | {
+        "index": 128,
+        "explanations": [{"text": "dogs", "methodName": "oai_token-act-pair", "modelName": None}],
+    }
     place.upload({"modelId": "m", "source": "1-s", "features": [explained]})
     assert server.uploads[-1]["features"] == [explained]

@@ -58,7 +58,7 @@ def test_every_latent_that_fires_is_in_one_request(written: Export, paged_run: P
             (one["features"][0]["index"], one["features"][-1]["index"]) for one in found
         ]
         assert named["silent"] == 70 - len(fired)
-    assert written.partly == tuple(f"The pages show 70 of 96 latents of {name}." for name in written.sets)
+    assert written.notes == tuple(f"The pages show 70 of 96 latents of {name}." for name in written.sets)
     assert "--batch 20" in upload["command"]
     sizes = [path.stat().st_size for path in written.folder.rglob("0*.json")]
     assert written.bytes == sum(sizes)
@@ -155,13 +155,14 @@ def test_explanations_go_along_where_they_tell_more_than_chance(
 ) -> None:
     saes = {(one.corpus, one.seed): one for one in find_saes([run / "saes"])}
     sae, other = saes["own", 0], saes["cool", 1]
-    first, second, third = [at for at, one in enumerate(records(paged_run, 1)) if one["top"]][:3]
+    fires = [bool(one["top"]) for one in records(paged_run, 1)]
+    first, second, third = [at for at, fired in enumerate(fires) if fired][:3]
     said = tmp_path / "my-tries" / "studies" / "explanations" / EXPLANATIONS
     said.parent.mkdir(parents=True)
-    table = {"sha256": [sae.sha256] * 3, "latent": [first, second, third], "explanation": ["towns", "ships", ""]}
-    more = {"detection": [0.9, 0.5, 0.5], "explained": [True, False, False]}
+    table = {"latent": [first, second, third, fires.index(False)], "explanation": ["towns", "ships", "", "silent"]}
+    more = {"detection": [0.9, 0.5, 0.5, 0.9], "explained": [True, False, False, True], "sha256": [sae.sha256] * 4}
     pl.DataFrame(table | more).write_parquet(said)
-    config = ExportNeuronpediaConfig(paged(run, tmp_path / "my-tries"), explanation_model="gpt-4o-mini")
+    config = ExportNeuronpediaConfig(paged(run, tmp_path / "my-tries"), explanation_method="oai_token-act-pair")
 
     def exported(**options: Any) -> tuple[Export, dict[int, Any]]:
         done = export_neuronpedia(replace(config, **options))
@@ -169,16 +170,36 @@ def test_explanations_go_along_where_they_tell_more_than_chance(
         features = [one for body in bodies(done.folder / name) for one in body["features"]]
         return done, {one["index"]: one["explanations"] for one in features if one["explanations"]}
 
-    explanation = {"text": "towns", "methodName": None, "modelName": "gpt-4o-mini"}
+    explanation = {"text": "towns", "methodName": "oai_token-act-pair", "modelName": None}
     done, found = exported()
-    assert (done.explained, done.unproven, found) == (1, 1, {first: [explanation]})
-    publish_neuronpedia(PublishNeuronpediaConfig(config.run, server=server.address, accept_licence=True))
+    assert (done.explained, done.unexplained, found) == (1, 1, {first: [explanation]}), "of those that are sent"
+    sending = PublishNeuronpediaConfig(config.run, server=server.address, accept_licence=True)
+    assert [(one.explained, one.unexplained) for one in publish_neuronpedia(sending, dry_run=True).sets] == [
+        (0, 0),
+        (1, 1),
+    ]
+    publish_neuronpedia(sending)
     assert [one["explanations"] for one in server.features[f"1-{done.sets[1]}"]].count([explanation]) == 1
-    done, found = exported(all_explanations=True)
-    assert (done.explained, done.unproven) == (2, 0) and found.keys() == {first, second}
+    done, found = exported(explanations="all")
+    assert (done.explained, done.unexplained) == (2, 0) and found.keys() == {first, second}
+    assert exported(explanations="none")[1] == {}
+    with pytest.raises(FaithfulError, match="--explanations some is none of explained, all and none"):
+        exported(explanations="some")
     assert exported()[1].keys() == {first}, "records are those of the options"
     pl.DataFrame(table | more).with_columns(sha256=pl.lit(other.sha256)).write_parquet(said)
     assert exported()[1].keys() == {first}, "the pages are what is exported"
+
+
+def test_explanations_that_the_pages_lack_are_told_of(paged_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my-tries"
+    folder.mkdir()
+    for name in ("saes", "corpora", "browse"):
+        (folder / name).symlink_to(paged_run / name)
+    said = folder / "studies" / "explanations" / EXPLANATIONS
+    said.parent.mkdir(parents=True)
+    said.touch()
+    notes = export_neuronpedia(ExportNeuronpediaConfig(folder)).notes
+    assert any("show no explanations yet; `faithful browse" in note for note in notes)
 
 
 def test_terms_are_those_of_the_corpora_that_are_named(paged_run: Path, tmp_path: Path) -> None:

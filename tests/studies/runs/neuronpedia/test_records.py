@@ -47,9 +47,9 @@ def test_tokens_that_the_server_does_not_take_are_replaced() -> None:
 
 def test_explanations_are_as_the_server_takes_them() -> None:
     said = {"3": " names\n of  towns\0", "4": " \n", "5": "🌊" * 300, "6": "x" * 512}
-    made = explanations(said, None, "gpt-4o-mini")
+    made = explanations(said, "by hand")
     assert made.keys() == {3, 5, 6} and made[6]["text"] == said["6"]
-    assert made[3] == {"text": "names of towns␀", "methodName": None, "modelName": "gpt-4o-mini"}
+    assert made[3] == {"text": "names of towns␀", "methodName": "by hand", "modelName": None}
     assert made[5]["text"] == "🌊" * 255 + "…", "as the server counts, 511 characters"
 
 
