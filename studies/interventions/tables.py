@@ -17,7 +17,7 @@ def interventions_tables(summary: InterventionsSummary) -> list[Table]:
     tables = [
         Table(
             f"{asked['pair']}: probes on the activations, and one that was trained where the two labels agree",
-            ("label", "accuracy", "of the fooled probe"),
+            ("label", "accuracy of the probe", "of the fooled probe"),
             rows,
         )
     ]

@@ -17,7 +17,7 @@ def unlearning_tables(summary: UnlearningSummary) -> list[Table]:
     tables = [
         Table(
             "What is asked, and what the model answers as it is",
-            ("side", "corpus", "questions", "count", "accuracy", "by chance"),
+            ("side", "corpus", "questions", "count", "right answers", "by chance"),
             sides,
         ),
         Table(
