@@ -184,7 +184,7 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.runs.neuronpedia.export.export_neuronpedia": [
         ExportNeuronpediaConfig(OUT),
-        ExportNeuronpediaConfig(OUT, A, ("own", "a b/seed-0"), B, (B, A), "gpt2-small", "me", 64),
+        ExportNeuronpediaConfig(OUT, A, ("own", "a b/seed-0"), B, (B, A), "gpt2-small", "me", 64, "all", "by hand"),
     ],
     "studies.runs.neuronpedia.send.publish_neuronpedia": [
         PublishNeuronpediaConfig(OUT),

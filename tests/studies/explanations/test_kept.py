@@ -17,7 +17,7 @@ def test_what_was_written_is_read(explained: tuple[ExplanationsConfig, dict[str,
     rows, found = pl.read_parquet(path), read_explanations(path)
     assert sum(map(len, found.values())) == len(rows) == 36
     for row in rows.to_dicts():
-        assert found[row["sha256"]][row["latent"]] == (row["explanation"], row["detection"])
+        assert found[row["sha256"]][row["latent"]] == (row["explanation"], row["detection"], row["explained"])
         assert row["explained"] == (row["p"] < 0.05)
     assert read_explanations(tmp_path / "none") == {}
 
