@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from generation.sampling.distribution import Sampling
 
 MESSAGE_SAMPLES = 16
-STEP_SECONDS, MAIL_SECONDS = 0.5, 0.02
+STEP_SECONDS, MAIL_SECONDS = 0.2, 0.02
 
 
 @dataclass(frozen=True)
