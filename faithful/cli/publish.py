@@ -136,7 +136,9 @@ def _of_latents(silent: int, explained: int, unexplained: int) -> list[str]:
     """What is not sent of latents, and which explanations are."""
     found = [f"{silent:,} latents are left out, as the text has no context of them."] if silent else []
     if explained or unexplained:
-        without = f"; those of {unexplained:,} are left out (--explanations)" if unexplained else ""
+        without = (
+            f"; those of {unexplained:,} are left out (export --explanations all sends them)" if unexplained else ""
+        )
         found.append(f"{explained:,} latents have an explanation{without}.")
     return found
 

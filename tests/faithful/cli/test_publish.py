@@ -88,7 +88,10 @@ def test_records_of_neuronpedia_are_counted_and_sent_next(monkeypatch: pytest.Mo
     assert shown.exit_code == 0 and shown.stdout == ""
     assert "1,024 latents in 8 requests, 1.0 MiB: runs/tried/neuronpedia" in shown.stderr
     assert "7 latents are left out" in shown.stderr and "The pages show some.\n" in shown.stderr
-    assert "30 latents have an explanation; those of 2 are left out (--explanations)." in shown.stderr
+    assert (
+        "30 latents have an explanation; those of 2 are left out (export --explanations all sends them)."
+        in shown.stderr
+    )
     assert "The model is called tiny there; state --model-id" in shown.stderr
     assert shown.stderr.endswith("Next: faithful publish neuronpedia runs/tried --dry-run\n")
     assert json.loads(call("export", "neuronpedia", "tried", "--json").stdout)["requests"] == 8
