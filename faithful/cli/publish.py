@@ -77,7 +77,7 @@ def export_neuronpedia(stated: Stated[ExportNeuronpediaConfig], as_json: Json = 
         print_json(vars(done))
         return
     say(f"{done.latents:,} latents in {done.requests:,} requests, {format_bytes(done.bytes)}: {done.folder}")
-    for note in [*done.notes, *_of_latents(done.silent, done.explained, done.unexplained)]:
+    for note in [*done.notes, *_of_latents(done.silent, done.explained, done.withheld)]:
         say(note)
     say(f"The model is called {done.model} there; state --model-id where Neuronpedia calls it otherwise.")
     following = PublishNeuronpediaConfig(config.run, config.out)
@@ -118,7 +118,7 @@ def publish_neuronpedia(
             f"source set {one.name}, where it is not there" for one in done.sets if one.makes
         ]:
             say(f"Makes the {what}.")
-        counts = ((one.silent, one.explained, one.unexplained) for one in done.sets)
+        counts = ((one.silent, one.explained, one.withheld) for one in done.sets)
         for note in _of_latents(*map(sum, zip(*counts, strict=True))):
             say(note)
         for found in done.conditions:
@@ -132,13 +132,11 @@ def publish_neuronpedia(
         say(f"{one.sent:,} requests sent{before}: {one.page}")
 
 
-def _of_latents(silent: int, explained: int, unexplained: int) -> list[str]:
+def _of_latents(silent: int, explained: int, withheld: int) -> list[str]:
     """What is not sent of latents, and which explanations are."""
     found = [f"{silent:,} latents are left out, as the text has no context of them."] if silent else []
-    if explained or unexplained:
-        without = (
-            f"; those of {unexplained:,} are left out (export --explanations all sends them)" if unexplained else ""
-        )
+    if explained or withheld:
+        without = f"; those of {withheld:,} are left out (export --explanations all sends them)" if withheld else ""
         found.append(f"{explained:,} latents have an explanation{without}.")
     return found
 

@@ -51,7 +51,7 @@ class Export:
         sets: names of the source sets, one for each SAE.
         latents, requests, bytes: of all of them.
         silent: latents that are left out, as the text has no context of them.
-        explained, unexplained: of the others, those with an explanation, and those whose explanation is left out.
+        explained, withheld: of the others, those with an explanation, and those whose explanation is left out.
         conditions: how many terms must be accepted before they are sent.
         notes: what the pages show in part, or not yet.
     """
@@ -64,7 +64,7 @@ class Export:
     bytes: int
     silent: int
     explained: int
-    unexplained: int
+    withheld: int
     conditions: int
     notes: tuple[str, ...] = ()
 
@@ -118,9 +118,9 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
         notes.append(f"The pages show no explanations yet; `{pages.again}` takes up those of `faithful explain`.")
     latents, silent = sum(batch["latents"] for batch in batches), sum(source["silent"] for source in sources)
     explained = sum(source.get("explained", 0) for source in sources)
-    unexplained = sum(source.get("unexplained", 0) for source in sources)
+    withheld = sum(source.get("withheld", 0) for source in sources)
     return Export(
-        out, name, [of["name"] for of in sets], latents, len(batches), size, silent, explained, unexplained,
+        out, name, [of["name"] for of in sets], latents, len(batches), size, silent, explained, withheld,
         len(conditions), tuple(notes),
     )  # fmt: skip
 
@@ -197,14 +197,14 @@ def _write_set(
     before = read_cache(folder / SOURCE, Source)
     if before and before["key"] == key and all(_is_there(folder, batch) for batch in before["batches"]):
         return before
-    explained = unexplained = 0
+    explained = withheld = 0
     batches: list[Batch] = []
     for part in _batched((one for one in pages.records(place) if not is_silent(one[1])), config.batch):
         features = [
             feature(pages, latent, record, listed["density"][latent], sent.get(latent)) for latent, record in part
         ]
         explained += sum(latent in sent for latent, _ in part)
-        unexplained += sum(latent in said and latent not in sent for latent, _ in part)
+        withheld += sum(latent in said and latent not in sent for latent, _ in part)
         path = folder / f"{len(batches):05}.json"
         body = {"modelId": model, "source": of["source"], "features": features}
         write_text(path, json.dumps(body, separators=(",", ":"), allow_nan=False) + "\n")
@@ -216,7 +216,7 @@ def _write_set(
         )  # fmt: skip
     silent = pages.run["saes"][place]["latents"] - sum(batch["latents"] for batch in batches)
     source: Source = {
-        "key": key, "silent": silent, "explained": explained, "unexplained": unexplained, "batches": batches,
+        "key": key, "silent": silent, "explained": explained, "withheld": withheld, "batches": batches,
     }  # fmt: skip
     write_record(folder / SOURCE, source)
     for left in {one["file"] for one in before["batches"]} - {one["file"] for one in batches} if before else ():

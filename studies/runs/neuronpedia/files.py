@@ -60,12 +60,12 @@ class Batch(TypedDict):
 class Source(TypedDict):
     """`source.json` of a source set, written when all its files are there; `key` hashes what they were made of, `silent`
     counts the latents that are left out, as the text has no context of them; of those that are not, `explained` those with
-    an explanation, and `unexplained` those whose explanation is left out."""
+    an explanation, and `withheld` those whose explanation is left out."""
 
     key: str
     silent: Count
     explained: NotRequired[Count]
-    unexplained: NotRequired[Count]
+    withheld: NotRequired[Count]
     batches: list[Batch]
 
 

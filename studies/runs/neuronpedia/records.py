@@ -142,9 +142,10 @@ def _plain(text: str) -> str:
 
 def _shortened(text: str) -> str:
     """A text as far as the server takes it, which counts what its language does: characters beyond U+FFFF twice."""
-    units = text.replace("\0", NUL).encode("utf-16-le")
+    text = text.replace("\0", NUL)
+    units = text.encode("utf-16-le")
     if len(units) <= 2 * LONGEST_EXPLANATION:
-        return text.replace("\0", NUL)
+        return text
     return units[: 2 * (LONGEST_EXPLANATION - 1)].decode("utf-16-le", "ignore") + "…"
 
 

@@ -41,7 +41,7 @@ class SetState:
         name, source: at Neuronpedia.
         latents, requests, bytes: of it.
         silent: latents that are left out, as the text has no context of them.
-        explained, unexplained: of the others, those with an explanation, and those whose explanation is left out.
+        explained, withheld: of the others, those with an explanation, and those whose explanation is left out.
         before: requests that were known to be accepted before.
         makes: whether the source set is to be made, where it is not there.
         sent: requests of this one.
@@ -55,7 +55,7 @@ class SetState:
     bytes: int
     silent: int
     explained: int
-    unexplained: int
+    withheld: int
     before: int
     makes: bool = False
     sent: int = 0
@@ -193,7 +193,7 @@ def _state(folder: Path, of: SourceSet, upload: Upload, address: str) -> SetStat
     before, makes = len(sent["accepted"]), not sent["made"] and len(sent["accepted"]) < len(present)
     return SetState(
         of["name"], of["source"], latents, len(present), size, source["silent"], source.get("explained", 0),
-        source.get("unexplained", 0), before, makes,
+        source.get("withheld", 0), before, makes,
     )  # fmt: skip
 
 

@@ -172,16 +172,16 @@ def test_explanations_go_along_where_they_tell_more_than_chance(
 
     explanation = {"text": "towns", "methodName": "oai_token-act-pair", "modelName": None}
     done, found = exported()
-    assert (done.explained, done.unexplained, found) == (1, 1, {first: [explanation]}), "of those that are sent"
+    assert (done.explained, done.withheld, found) == (1, 1, {first: [explanation]}), "of those that are sent"
     sending = PublishNeuronpediaConfig(config.run, server=server.address, accept_licence=True)
-    assert [(one.explained, one.unexplained) for one in publish_neuronpedia(sending, dry_run=True).sets] == [
+    assert [(one.explained, one.withheld) for one in publish_neuronpedia(sending, dry_run=True).sets] == [
         (0, 0),
         (1, 1),
     ]
     publish_neuronpedia(sending)
     assert [one["explanations"] for one in server.features[f"1-{done.sets[1]}"]].count([explanation]) == 1
     done, found = exported(explanations="all")
-    assert (done.explained, done.unexplained) == (2, 0) and found.keys() == {first, second}
+    assert (done.explained, done.withheld) == (2, 0) and found.keys() == {first, second}
     assert exported(explanations="none")[1] == {}
     with pytest.raises(FaithfulError, match="--explanations some is none of explained, all and none"):
         exported(explanations="some")
