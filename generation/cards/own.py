@@ -103,9 +103,10 @@ def _in_python(source: str) -> tuple[str, str]:
     """What loads a model with transformers, as an expression, and the import line that it needs."""
     if source == "tiny":
         return "from faithful.models.presets import tiny_path\n", "str(tiny_path())"
-    if source.startswith(PREFIX) or source.endswith(ENDING):
+    if source.startswith(PREFIX) or source.lower().endswith(ENDING):
         return "import faithful\n", f"faithful.resolve_model({json.dumps(source)}).weights"
-    return "", json.dumps(source)
+    preset = find_preset(source)
+    return "", json.dumps(preset.source if preset else source)
 
 
 def _sae_settings(model: str) -> dict[str, str]:

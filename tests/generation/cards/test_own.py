@@ -178,6 +178,22 @@ def test_the_command_names_what_a_reader_could_not_guess(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        ("tiny", "str(tiny_path())"),
+        ("gpt2", '"openai-community/gpt2"'),
+        ("pythia-1.4b", '"EleutherAI/pythia-1.4b"'),
+        ("some/model", '"some/model"'),
+        ("/models/gpt2", '"/models/gpt2"'),
+        ("real:pythia-1.4b", 'faithful.resolve_model("real:pythia-1.4b").weights'),
+        ("/models/A.GGUF", 'faithful.resolve_model("/models/A.GGUF").weights'),
+    ],
+)
+def test_other_trainers_are_given_what_transformers_loads(copy: Path, source: str, written: str) -> None:
+    assert change_model(copy, source=source).count(f"model_id = {written}\n") == 2
+
+
+@pytest.mark.parametrize(
     ("known", "said"),
     [
         ({"family": "llama", "licence": "llama3.1"}, "Built with Llama"),
