@@ -14,21 +14,24 @@ LARGEST = 2**63 - 1
 MOST_LISTED = 10_000
 LONGEST = 40
 _SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
+_WHOLE = r"(?:[0-9]+|[0-9]{1,3}(?:_[0-9]{3})+|[0-9]{1,3}(?:,[0-9]{3})+)"
 
 
 def parse_count(text: str | int) -> int:
-    """`20000`, `20_000`, `20k`, `1.5M`, `1e8` → a positive whole number.
+    """`20000`, `20_000`, `20,000`, `20k`, `1.5M`, `1e8` → a positive whole number. A comma is never a decimal point.
 
     Raises:
         FaithfulError: not a number, not whole, or not positive.
     """
     typed = _short(text)
-    match = re.fullmatch(r"\s*([0-9][0-9_,]*\.?[0-9]*(?:e\+?[0-9]{1,3})?)\s*([kmbgt]?)\s*", typed.lower())
+    match = re.fullmatch(rf"\s*({_WHOLE}\.?[0-9]*(?:e\+?[0-9]{{1,3}})?)\s*([kmbgt]?)\s*", typed.lower())
     if match:
         value = Decimal(match[1].replace("_", "").replace(",", "")) * _SUFFIX[match[2]]
         if 1 <= value < 10**15 and value == int(value):
             return int(value)
-    raise FaithfulError(f"'{typed}' is not a positive whole number below 10¹⁵; write it like 20000, 20k, 100M or 1e8.")
+    raise FaithfulError(
+        f"'{typed}' is not a positive whole number below 10¹⁵; write it like 20000, 20,000, 20k, 1.5M or 1e8."
+    )
 
 
 @dataclass(frozen=True)

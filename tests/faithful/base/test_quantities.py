@@ -28,6 +28,7 @@ from faithful.base.quantities import (
         ("100M", 10**8), ("1e8", 10**8), ("1E8", 10**8), ("1e+8", 10**8), ("2.5e3", 2500), ("1.5M", 1_500_000),
         ("2.3M", 2_300_000), ("1.1k", 1100), ("4.35M", 4_350_000), ("1.001G", 1_001_000_000), ("1b", 10**9),
         ("1T", 10**12), (" 7 k ", 7000), (20_000, 20_000), ("99999999999999", 99_999_999_999_999),
+        ("1,234,567", 1_234_567), ("1_234_567", 1_234_567), ("1,234.5k", 1_234_500), ("5.", 5),
     ],
 )  # fmt: skip
 def test_counts_that_are_understood(text: str | int, value: int) -> None:
@@ -59,12 +60,21 @@ def test_counts_that_are_understood(text: str | int, value: int) -> None:
         "9" * 5000,
         "²",
         "1" * 30 + "e0",
+        "1,5M",
+        "1,5",
+        "1,50M",
+        "1234,567",
+        "1,2345",
+        "1_5",
+        "1,000_000",
+        "1,",
+        "1,,000",
     ],
 )
 def test_counts_that_are_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(FaithfulError) as caught:
         parse_count(text)
-    assert "20k" in str(caught.value) and len(str(caught.value)) < 200
+    assert "1.5M" in str(caught.value) and len(str(caught.value)) < 200
     assert "\n" not in str(caught.value)
 
 
