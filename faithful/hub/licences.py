@@ -17,6 +17,13 @@ class _Paragraphs(TypedDict):
     families: dict[str, str]
 
 
+def stated_licence(card: Any) -> str | None:
+    """The licence tag of a card's metadata, several as `mit + apache-2.0`; None where it states none: never guessed."""
+    licence = getattr(card, "license", None)
+    tags = licence if isinstance(licence, list) else [licence]
+    return " + ".join(tags) if tags and all(isinstance(tag, str) and tag for tag in tags) else None
+
+
 def licence_paragraph(model: Mapping[str, Any]) -> str:
     """What is known of a model's licence, by its Hub tag, else by the model's name; of its training text, by its family.
 

@@ -5,14 +5,18 @@ Everything here works on Hub ids and on local folders; nothing runs a repository
 
 import hashlib
 import json
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from faithful.base.errors import FaithfulError, one_line
 from faithful.base.files import sha256_file
+from faithful.base.suggest import did_you_mean
+from faithful.hub.licences import stated_licence
 from faithful.hub.reachable import hub_problem
 from faithful.models.presets import find_preset, presets
+
+_told: set[tuple[str, str]] = set()
+"""Models and commits that the Hub told of: what it does not answer for is not known to be missing there."""
 
 
 def load_config(source: str, revision: str | None) -> Any:
@@ -43,7 +47,8 @@ def optional_file(source: str, name: str, revision: str | None) -> Path | None:
     """A file of the model's on this machine, None where the model has none (or, without a network or a login, the cache).
 
     Raises:
-        FaithfulError: the Hub does not answer for it, or does not give the model's files without a login.
+        FaithfulError: the Hub does not answer for it, though it told of the commit, or does not give the model's files
+            without a login.
     """
     if Path(source).is_dir():
         path = Path(source) / name
@@ -57,7 +62,7 @@ def optional_file(source: str, name: str, revision: str | None) -> Path | None:
     try:
         return Path(hf_hub_download(source, name, revision=revision))
     except LocalEntryNotFoundError as error:
-        if hub_problem():
+        if (source, revision) not in _told and hub_problem():
             return None
         raise FaithfulError(f"Cannot read {name} of {source}: {one_line(error)}.") from error
     except EntryNotFoundError:
@@ -103,57 +108,43 @@ def folder_revision(folder: Path) -> str:
     return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
 
 
-def hub_revision(repo: str, revision: str | None) -> str:
-    """Commit sha of a Hub revision; without a network the one in the local cache."""
+def hub_revision(repo: str, revision: str | None) -> tuple[str, str | None]:
+    """Commit sha of a Hub revision, and the licence tag that it states; without a network those of the local cache, no tag.
+
+    Raises:
+        FaithfulError: gated or missing, no such revision, neither the Hub nor the cache has it.
+    """
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     reason = hub_problem()
     if reason is None:
         try:
-            sha = HfApi().model_info(repo, revision=revision).sha
-            if sha:
-                return sha
+            info = HfApi().model_info(repo, revision=revision)
+            if info.sha:
+                _told.add((repo, info.sha))
+                return info.sha, stated_licence(info.card_data)
         except GatedRepoError:
             raise FaithfulError(_gated(repo)) from None
         except RepositoryNotFoundError:
             raise FaithfulError(
                 f"There is no model '{repo}' on the Hub (or it is private and you are not logged in);"
-                f" {_short_names(repo)}."
+                f" {_short_names(repo)}"
             ) from None
         except RevisionNotFoundError:
             raise FaithfulError(f"{repo} has no revision '{revision}'; check the name.") from None
-        except HfHubHTTPError as error:
-            reason = one_line(error)
-        except Exception as error:  # no route, name not resolved, time-out: each client library has its own type
+        except Exception as error:  # no answer, a fault of the server: each client library has its own type
             reason = one_line(error)
     try:
         path = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
-        return Path(path).name
+        return Path(path).name, None
     except Exception as error:
         raise FaithfulError(
             f"Cannot reach the Hub for '{repo}' ({reason}) and it is not in the local cache; connect, or give a folder"
-            + (f" ({_short_names(repo)})." if find_preset(repo) is None else ".")
+            + (f"; {_short_names(repo)}" if find_preset(repo) is None else ".")
         ) from error
 
 
 def _short_names(model: str) -> str:
-    """The short names that a name without a preset may stand for, and where they all are."""
-    close = get_close_matches(model.split("/")[-1].lower(), presets(), n=3)
-    meant = f"did you mean {' or '.join(close)}? " if close else ""
-    return meant + "`faithful models` lists the short names"
-
-
-def hub_licence(repo: str, revision: str | None) -> str | None:
-    """Licence tag of a Hub model, None when it states none or the Hub is out of reach: never guessed."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if hub_problem():
-        return None
-    try:
-        card = HfApi().model_info(repo, revision=revision).card_data
-    except (HfHubHTTPError, OSError):
-        return None
-    licence = getattr(card, "license", None)
-    return licence if isinstance(licence, str) else None
+    """Where the short names are, and the one that a name without a preset may stand for."""
+    return f"`faithful models` lists the short names.{did_you_mean(model.split('/')[-1], presets())}"

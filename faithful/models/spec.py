@@ -13,7 +13,7 @@ import numpy as np
 from faithful.base.errors import FaithfulError
 from faithful.models.causality import refuse_other_tasks
 from faithful.models.checkpoint import refuse_adapter
-from faithful.models.files import folder_name, folder_revision, hub_licence, hub_revision, load_config, stated_json
+from faithful.models.files import folder_name, folder_revision, hub_revision, load_config, stated_json
 from faithful.models.gguf import ENDING, dequantised, gguf_file, gguf_revision, plain_files
 from faithful.models.presets import DEFAULT_CONTEXT, Preset, find_preset
 from faithful.models.real import PREFIX
@@ -182,21 +182,20 @@ def resolve_model(
         raise FaithfulError(f"There is no model folder {source}; check the path.")
     if local and revision:
         raise FaithfulError(f"{source} is a folder and has no revisions; leave --revision out.")
-    commit = None if local else hub_revision(source, revision)
+    commit, licence = (None, None) if local else hub_revision(source, revision)
     refuse_adapter(source, commit)
     pinned = commit or folder_revision(folder)
     config = load_config(source, commit)
     refuse_other_tasks(config, source)
     tokenizer = load_tokenizer(source, commit)
     generation = stated_json(source, "generation_config.json", commit)
-    info = hub_licence(source, commit) if not local and not preset else None
     return ModelSpec(
         name=preset.name if preset else (folder_name(folder) if local else source),
         source=str(folder.resolve()) if local else source,
         revision=pinned,
         dtype=_dtype(dtype, preset, config, device),
         generation_config={k: generation[k] for k in SAMPLING_FIELDS if generation.get(k) is not None},
-        licence=preset.licence if preset else info,
+        licence=preset.licence if preset else licence,
         language=preset.language if preset else None,
         family=preset.family if preset else str(config.get_text_config().model_type),
         **_vocabulary(config, tokenizer, stated_ids(source, commit, config, tokenizer), bos, source),

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, cast
 
 from faithful.base.errors import FaithfulError
 from faithful.hub.errors import first_line, gated, is_gated, is_transient
+from faithful.hub.licences import stated_licence
 from faithful.hub.reachable import hub_problem
 from faithful.hub.set_files import refuse_foreign_files, refuse_other_files
 from generation.files.local_files import builder_ending
@@ -238,8 +239,7 @@ def hub_revision(repo: str, revision: str | None) -> tuple[str, str | None]:
         info = HfApi().dataset_info(repo, revision=revision)
     except Exception as error:
         raise _hub_fault(error, repo, None, revision) from error
-    licence = getattr(info.card_data, "license", None)
-    return str(info.sha), licence if isinstance(licence, str) else None
+    return str(info.sha), stated_licence(info.card_data)
 
 
 def reading_fault(error: Exception, what: str) -> Exception:

@@ -1,8 +1,28 @@
 """What a card says of a licence."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from faithful.hub.licences import licence_paragraph
+from faithful.hub.licences import licence_paragraph, stated_licence
+
+
+@pytest.mark.parametrize(
+    ("stated", "licence"),
+    [
+        ("mit", "mit"),
+        (["mit"], "mit"),
+        (["mit", "apache-2.0"], "mit + apache-2.0"),
+        (None, None),
+        ("", None),
+        ([], None),
+        ({"mit": 1}, None),
+        (["mit", None], None),
+    ],
+)
+def test_the_tag_of_a_card_may_be_several(stated: object, licence: str | None) -> None:
+    assert stated_licence(SimpleNamespace(license=stated)) == licence
+    assert stated_licence(None) is None
 
 
 @pytest.mark.parametrize(

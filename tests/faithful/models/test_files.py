@@ -6,9 +6,14 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub.errors import GatedRepoError
+from huggingface_hub import HfApi
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
 
-from faithful.models.files import optional_file
+from faithful.base.errors import FaithfulError
+from faithful.models import files
+from faithful.models.files import hub_revision, optional_file, stated_json
+
+COMMIT = "0" * 40
 
 
 def test_a_gated_model_in_the_cache_needs_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +30,35 @@ def test_a_gated_model_in_the_cache_needs_no_login(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
     assert optional_file("some/model", "adapter_config.json", "0" * 40) is None
     assert optional_file("some/model", "config.json", "0" * 40) == tmp_path / "config.json"
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_line_that_breaks_after_the_commit_is_no_lack_of_a_file(
+    is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the cache told the commit, what the cache lacks is taken for missing: there is nobody to ask."""
+
+    def download(*args: Any, **kwargs: Any) -> str:
+        raise LocalEntryNotFoundError("An error happened while trying to locate the file on the Hub.")
+
+    info = SimpleNamespace(sha=COMMIT, card_data=None)
+    answers = iter([None if is_told else "no route", *["no route"] * 9])
+    monkeypatch.setattr(files, "_told", set())
+    monkeypatch.setattr(files, "hub_problem", lambda: next(answers))
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: info)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: f"/cache/{COMMIT}")
+    assert hub_revision("some/model", None) == (COMMIT, None)
+    if is_told:
+        with pytest.raises(FaithfulError, match=r"^Cannot read generation_config\.json of some/model: .*\.$"):
+            stated_json("some/model", "generation_config.json", COMMIT)
+    else:
+        assert stated_json("some/model", "generation_config.json", COMMIT) == {}
+
+
+def test_the_licence_comes_with_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = SimpleNamespace(sha=COMMIT, card_data=SimpleNamespace(license=["mit", "apache-2.0"]))
+    monkeypatch.setattr(files, "hub_problem", lambda: None)
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: info)
+    assert hub_revision("some/model", None) == (COMMIT, "mit + apache-2.0")
