@@ -5,6 +5,7 @@ Everything here works on Hub ids and on local folders; nothing runs a repository
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,19 @@ def folder_revision(folder: Path) -> str:
     )
     if not any(path.name == "config.json" for path in files):
         raise FaithfulError(f"{folder} holds no config.json; give the folder of a Hugging Face causal LM.")
-    lines = "".join(f"{path.name} {sha256_file(path)}\n" for path in files)
+    lines = "".join(f"{path.name} {hash_once(path)}\n" for path in files)
     return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
+
+
+def hash_once(file: Path) -> str:
+    """SHA-256 of a file, read once per process while it stays what it is."""
+    stat = file.stat()
+    return _hash(file, (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
+
+
+@cache
+def _hash(file: Path, _stamp: tuple[int, ...]) -> str:
+    return sha256_file(file)
 
 
 def hub_revision(repo: str, revision: str | None) -> tuple[str, str | None]:

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,12 @@ from faithful.base.files import (
     open_own,
     reason_of,
     remove_temporaries,
-    sha256_file,
     write_atomically,
     write_text,
 )
 from faithful.base.records import read_record, write_record
 from faithful.models.checkpoint import load_checkpoint, named
-from faithful.models.files import folder_revision, read_model_json
+from faithful.models.files import folder_revision, hash_once, read_model_json
 from faithful.models.gguf_header import GgufHeader, read_header
 from faithful.models.gguf_rope import rope_parameters
 from faithful.models.real import PREFIX, real_model
@@ -71,15 +69,9 @@ def gguf_file(model: str) -> Path | None:
 def gguf_revision(file: Path) -> str:
     """`sha256:…` of a file, hashed once per process while it stays what it is."""
     try:
-        stat = file.stat()
+        return f"sha256:{hash_once(file)}"
     except OSError as error:
         raise FaithfulError(f"The model file {file} is gone ({reason_of(error)}); put it back.") from error
-    return f"sha256:{_hash(file, (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))}"
-
-
-@cache
-def _hash(file: Path, _stamp: tuple[int, ...]) -> str:
-    return sha256_file(file)
 
 
 def plain_files(file: Path) -> tuple[Path, GgufHeader]:

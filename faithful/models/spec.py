@@ -177,6 +177,8 @@ def resolve_model(
         return _resolve_gguf(model, file, revision=revision, dtype=dtype, bos=bos, device=device)
     source = preset.source if preset else model
     folder = Path(source)
+    if preset and not folder.is_absolute():
+        _refuse_shadowed(source)
     local = folder.is_dir()
     if not local and (source.startswith((".", "/", "~")) or source.count("/") > 1):
         raise FaithfulError(f"There is no model folder {source}; check the path.")
@@ -304,12 +306,13 @@ def is_source(model: str, source: str) -> bool:
 
 
 def check_unchanged(spec: ModelSpec) -> None:
-    """Make sure that a local model is still the one that was resolved.
+    """Make sure that a model is still the one that was resolved.
 
     Raises:
-        FaithfulError: its folder is gone, or files in it have changed since.
+        FaithfulError: the folder of a local one is gone, or files in it have changed since; a folder hides one of the Hub.
     """
     if not spec.is_local:
+        _refuse_shadowed(spec.source)
         return
     file = spec.file
     if file is None and not Path(spec.source).is_dir():
@@ -318,6 +321,15 @@ def check_unchanged(spec: ModelSpec) -> None:
         raise FaithfulError(
             f"The model in {spec.source} is not the one the corpus was made with ({spec.revision[:19]}…): its files have"
             " changed. Put the old model back, or start another corpus with --out."
+        )
+
+
+def _refuse_shadowed(source: str) -> None:
+    """Refuse a Hub id that is a folder here too: transformers would read the folder."""
+    if Path(source).is_dir():
+        raise FaithfulError(
+            f"{source} is a folder here, which hides the model of that name on the Hub; give ./{source} for the folder, or"
+            " run in another place for the Hub's."
         )
 
 

@@ -11,7 +11,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
 
 from faithful.base.errors import FaithfulError
 from faithful.models import files
-from faithful.models.files import hub_revision, optional_file, stated_json
+from faithful.models.files import folder_revision, hub_revision, optional_file, stated_json
 
 COMMIT = "0" * 40
 
@@ -62,3 +62,17 @@ def test_the_licence_comes_with_the_commit(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(files, "hub_problem", lambda: None)
     monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: info)
     assert hub_revision("some/model", None) == (COMMIT, "mit + apache-2.0")
+
+
+def test_a_folder_is_read_again_only_where_a_file_of_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(files, "sha256_file", lambda path: read.append(path.name) or path.read_text())
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_text("1")
+    first = folder_revision(tmp_path)
+    assert folder_revision(tmp_path) == first and read == ["config.json", "model.safetensors"]
+    (tmp_path / "model.safetensors").rename(tmp_path / "old")
+    (tmp_path / "model.safetensors").write_text("2")
+    assert folder_revision(tmp_path) != first and read[2:] == ["model.safetensors"]

@@ -15,7 +15,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from faithful.base.errors import FaithfulError
 from faithful.models import spec as spec_module
 from faithful.models.load import empty_model, load_model
-from faithful.models.spec import resolve_model, with_load
+from faithful.models.spec import check_unchanged, resolve_model, with_load
 from faithful.models.tokenizer import load_tokenizer
 from tests.families import FAMILIES, build_family, build_without_bos, copy_family, edit_weights
 
@@ -238,6 +238,21 @@ def test_a_folder_called_model_is_not_the_embedded_model(
     copy_family(family_folder("llama"), tmp_path / "model")
     monkeypatch.chdir(tmp_path)
     assert resolve_model("model").source == str((tmp_path / "model").resolve())
+
+
+@pytest.mark.parametrize("name", ["gpt2", "openai-community/gpt2", "./openai-community/gpt2"])
+def test_a_folder_called_like_a_model_of_the_hub_is_never_taken_for_it(
+    name: str, family_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copy_family(family_folder("gpt2"), tmp_path / "openai-community" / "gpt2")
+    monkeypatch.chdir(tmp_path)
+    if name.startswith("."):
+        spec = resolve_model(name)
+        assert (spec.name, spec.source, spec.preset) == ("local/gpt2", str(folder.resolve()), None)
+        with pytest.raises(FaithfulError, match="is a folder here"):
+            check_unchanged(replace(spec, source="openai-community/gpt2", revision="0" * 40))
+    else:
+        assert "give ./openai-community/gpt2 for the folder" in refused(name)
 
 
 @pytest.mark.parametrize(
