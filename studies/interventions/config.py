@@ -1,14 +1,19 @@
 """What `faithful study interventions` is told, and its record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from faithful.base.errors import FaithfulError
 from faithful.options.marks import SETTING, Count
+from generation.files.local_files import builder_of
 from studies.common.config import StudyConfig
 from studies.common.forecast import StudyCost, Work
 from studies.common.study import Study
+
+if TYPE_CHECKING:
+    from studies.probes.tasks.task import Task
 
 MARK = "Known not to measure quality"
 REASONS = (
@@ -16,6 +21,7 @@ REASONS = (
     " the true quality rose. SCR and TPP are here to be held against published figures; no verdict rests on them."
 )
 TOKENS_PER_TEXT = 64
+HINT = "name them as PLACE:TEXT:LABEL:OTHER"
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,10 @@ class InterventionsConfig(StudyConfig):
     COMMAND: ClassVar = "study interventions"
 
     pair: str | None = None
-    """A table with two binary labels, PLACE:TEXT:LABEL:OTHER; default: embedded code, of tests or not, commented or not."""
+    """A table with two binary labels, PLACE:TEXT:LABEL:OTHER; default: embedded code, of tests or not, commented or not.
+
+    A text that its rows label differently is left out.
+    """
     task: str | None = None
     """A task with three or more classes for TPP, as `study probes` names them; default: the four crossings of the pair."""
     train_size: Annotated[Count, SETTING] = 40
@@ -42,6 +51,46 @@ def refuse(config: InterventionsConfig) -> None:
         raise FaithfulError("There is no number of latents to take out; give at least one, each at least 1.")
     if config.train_size < 8 or config.test_size < 8:
         raise FaithfulError("train_size and test_size are at least 8 texts of each crossing of the two labels.")
+    if config.pair is not None:
+        place, _ = table_of(config.pair)
+        path = Path(place).expanduser()
+        if not path.exists() and (builder_of(path) or "/" not in place):
+            raise FaithfulError(f"There is no table {place}; name with --pair a file that is there, or a Hub set.")
+    if config.task is not None:
+        task = task_of(config.task)
+        refuse_few_classes(task, task.labels or None)
+
+
+def table_of(pair: str) -> tuple[str, list[str]]:
+    """The place of a pair's table and its three columns.
+
+    Raises:
+        FaithfulError: there are no three columns, or both labels are one.
+    """
+    place, *columns = pair.split(":")
+    if len(columns) != 3 or not all(columns) or columns[1] == columns[2]:
+        raise FaithfulError(f"'{pair}' does not name a text and two labels; {HINT}.")
+    return place, columns
+
+
+def task_of(wish: str) -> "Task":
+    """The one task that is named for TPP.
+
+    Raises:
+        FaithfulError: several are, and what `find_tasks` refuses.
+    """
+    from studies.probes.tasks.packaged import find_tasks
+
+    tasks = find_tasks(wish)
+    if len(tasks) != 1:
+        raise FaithfulError(f"'{wish}' stands for {len(tasks)} tasks; name one for TPP.")
+    return tasks[0]
+
+
+def refuse_few_classes(task: "Task", labels: Sequence[str] | None) -> None:
+    """Raise FaithfulError for a task of fewer classes than TPP needs; None where they are not known yet."""
+    if labels is not None and len(labels) < 3:
+        raise FaithfulError(f"{task.name} has {len(labels)} classes and TPP needs three; name another --task.")
 
 
 def _cost(config: InterventionsConfig, work: Work) -> StudyCost:

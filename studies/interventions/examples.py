@@ -1,5 +1,6 @@
 """Texts with two binary labels: of the embedded Python code, or of any table."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from faithful.base.errors import FaithfulError
+from studies.interventions.config import HINT, table_of
 from studies.probes.tasks.embedded import RULES, EmbeddedText
 from studies.probes.tasks.examples import Draw, is_for_test, priority, text_hash
 from studies.probes.tasks.rows import rows_of
 from studies.probes.tasks.task import find_task
 
 EMBEDDED_PAIR = ("tests", "comment")
-HINT = "name them as PLACE:TEXT:LABEL:OTHER"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class PairData:
 def load_pair(wish: str | None, train: int, test: int, seed: int, embedded: EmbeddedText) -> PairData:
     """Draw the texts of a pair, at most `train` and `test` of each crossing, twice as many where the labels agree.
 
+    A text comes once, and not at all where its rows have different labels.
+
     Raises:
         FaithfulError: a table that cannot be read, a label with other than two values, a crossing of few texts.
     """
@@ -68,9 +71,7 @@ def load_pair(wish: str | None, train: int, test: int, seed: int, embedded: Embe
             (find_task(EMBEDDED_PAIR[0]).labels[1], find_task(EMBEDDED_PAIR[1]).labels[1]),
         )
     else:
-        place, *columns = wish.split(":")
-        if len(columns) != 3 or not all(columns) or columns[1] == columns[2]:
-            raise FaithfulError(f"'{wish}' does not name a text and two labels; {HINT}.")
+        place, columns = table_of(wish)
         rows = rows_of(place, columns, HINT)
         found = [tuple(_plain(row[column]) for column in (columns[0], columns[0], *columns[1:])) for row in rows]
         name, labels = place, (columns[1], columns[2])
@@ -89,9 +90,11 @@ def _drawn(name: str, labels: tuple[str, str], found: Iterable[tuple[str, ...]],
             raise FaithfulError(
                 f"{name} has a text with one label and none in '{missing}'; fill it in, or leave the row out."
             )
-    distinct = {
-        text_hash(text): (text, group, values) for text, group, *values in found if text.strip() and all(values)
-    }
+    whole = [
+        (text_hash(text), text, group, tuple(values)) for text, group, *values in found if text.strip() and all(values)
+    ]
+    labelled = Counter(origin for origin, _ in {(origin, values) for origin, _, _, values in whole})
+    distinct = {origin: (text, group, values) for origin, text, group, values in whole if labelled[origin] == 1}
     classes = [sorted({values[at] for _, _, values in distinct.values()}) for at in range(2)]
     for label, of in zip(labels, classes, strict=True):
         if len(of) != 2:

@@ -27,7 +27,7 @@ from studies.common.panel import ordinary_ids
 from studies.common.results import Done, Row, write_results
 from studies.common.workers import Job, keep_start, kept_start, measure_in_groups, study_crew
 from studies.interventions import figures as interventions_figures
-from studies.interventions.config import InterventionsConfig, refuse
+from studies.interventions.config import InterventionsConfig, refuse, refuse_few_classes, task_of
 from studies.interventions.examples import PairData, load_pair
 from studies.interventions.measure import (
     Part,
@@ -41,15 +41,15 @@ from studies.interventions.measure import (
     spurious,
     trained,
 )
-from studies.interventions.summary import Asked, InterventionsStatistics, InterventionsSummary
+from studies.interventions.summary import Asked, InterventionsSummary
 from studies.probes.features import pool_batch, pool_features, text_rows
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.probes.tasks.examples import Draw
-from studies.probes.tasks.packaged import find_tasks
 from studies.probes.tasks.read import load_task
 from studies.statistics.estimates import estimate
+from studies.statistics.records import Statistics
 
-FORMAT = 2
+FORMAT = 3
 TOGETHER, ROWS_OF_MOMENTS = 18, 64
 TRAINED, RANDOM = "trained", "random latents"
 METRICS = ("scr", "tpp")
@@ -105,18 +105,21 @@ def _of_tpp(
     """Texts of TPP with their classes, and which are tested; the crossings of the pair where no task is named.
 
     Raises:
-        FaithfulError: a task of fewer than three classes, and what `load_task` refuses.
+        FaithfulError: a task of fewer than three classes, a class without a test text, and what `load_task` refuses.
     """
     if config.task is None:
         return pair.texts, pair.crossing, pair.is_test, f"{pair.name}, crossed"
-    tasks = find_tasks(config.task)
-    if len(tasks) != 1:
-        raise FaithfulError(f"'{config.task}' stands for {len(tasks)} tasks; name one for TPP.")
-    data = load_task(tasks[0], Draw(4 * config.train_size, 4 * config.test_size, config.seed, 2), embedded)
-    if len(data.labels) < 3:
-        raise FaithfulError(f"{tasks[0].name} has {len(data.labels)} classes and TPP needs three; name another --task.")
+    task = task_of(config.task)
+    data = load_task(task, Draw(4 * config.train_size, 4 * config.test_size, config.seed, 2), embedded)
+    refuse_few_classes(task, data.labels)
+    tested = np.bincount(data.test.y, minlength=len(data.labels))
+    if tested.min() == 0:
+        raise FaithfulError(
+            f"{task.name} has no test text of the class '{data.labels[tested.argmin()]}' and TPP asks about each; raise"
+            " test_size, or name another --task."
+        )
     sides = np.arange(len(data.texts)) >= len(data.train.y)
-    return data.texts, np.concatenate([data.train.y, data.test.y]), sides, tasks[0].name
+    return data.texts, np.concatenate([data.train.y, data.test.y]), sides, task.name
 
 
 class Bench:
@@ -141,8 +144,9 @@ class Bench:
 
     @cached_property
     def moments(self) -> Moments:
-        """Of the activations of some of the texts of SCR."""
-        return moments_of(self.found.truncated, self.rows["scr"][:ROWS_OF_MOMENTS], self.ordinary)
+        """Of the activations of some of the texts of SCR, of every crossing: they come sorted by it."""
+        rows = self.rows["scr"]
+        return moments_of(self.found.truncated, rows[:: -(-len(rows) // ROWS_OF_MOMENTS)], self.ordinary)
 
     def cells(self, of: tuple[Spurious, Trained], workers: int | None, report: Reporter) -> dict[str, Any]:
         """Of every SAE by its hash: `trained` and each control, by number of latents."""
@@ -213,7 +217,7 @@ def _statistics(
     shape: str,
     cells: Mapping[str, Any],
     counts: Sequence[int],
-) -> InterventionsStatistics:
+) -> Statistics:
     """Means over seeds by corpus, and the controls beside; nothing is contrasted."""
     saes = shapes[shape]
     names = [name for name in found.names if any(sae.corpus == name for sae in saes)]

@@ -18,11 +18,7 @@ class Asked(TypedDict):
     class_accuracies: list[float]
 
 
-class InterventionsStatistics(Statistics, total=False):
-    """Of the SAEs of one shape."""
-
-
-class InterventionsSummary(Summary, InterventionsStatistics, total=False):
+class InterventionsSummary(Summary, Statistics, total=False):
     """All of it."""
 
     asked: Asked

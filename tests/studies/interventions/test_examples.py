@@ -67,5 +67,11 @@ def test_three_values_missing_columns_and_empty_crossings_are_refused(tmp_path: 
     alike = [row for row in rows() if (row["job"] == "nurse") == (row["person"] == "a")]
     with pytest.raises(FaithfulError, match="has 0 training texts with job nurse and person b"):
         load_pair(table(tmp_path, alike), 12, 10, 0, NO_TEXT)
-    with pytest.raises(FaithfulError, match="does not name a text and two labels"):
-        load_pair("some.csv:text:label", 12, 10, 0, NO_TEXT)
+
+
+def test_a_text_with_different_labels_is_left_out(tmp_path: Path) -> None:
+    other = {"nurse": "professor", "professor": "nurse"}
+    contradicted = [row | {"text": f" {row['text']} ", "job": other[row["job"]]} for row in rows(40)]
+    found = load_pair(table(tmp_path, [*rows(), *contradicted]), 12, 10, 0, NO_TEXT)
+    assert not {row["text"] for row in rows(40)} & {text.strip() for text in found.texts}
+    assert found.texts == load_pair(table(tmp_path, rows()[40:]), 12, 10, 0, NO_TEXT).texts

@@ -1,19 +1,24 @@
 """The study of a small run: every figure, its controls, the mark, and no verdict."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from faithful.base.errors import FaithfulError
 from studies.interventions import study
 from studies.interventions.config import MARK, REASONS, STUDY, InterventionsConfig
-from studies.interventions.study import Bench, study_interventions
+from studies.interventions.examples import load_pair
+from studies.interventions.study import ROWS_OF_MOMENTS, Bench, study_interventions
 from studies.interventions.tables import interventions_tables
 from tests.documented import names_of_study, undocumented
 
+NO_TEXT: Any = None
 Intervened = tuple[InterventionsConfig, dict[str, Any]]
 
 
@@ -55,13 +60,27 @@ def test_again_takes_everything_as_it_is(intervened: Intervened, monkeypatch: py
     assert again.reused == 6 and again.summary["corpora"] == summary["corpora"]
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"latents": ()}, "no number of latents"),
-        ({"train_size": 4}, "at least 8 texts"),
-    ],
-)
-def test_refusals(intervened: Intervened, change: dict[str, Any], said: str, tmp_path: Path) -> None:
-    with pytest.raises(FaithfulError, match=said):
-        study_interventions(replace(intervened[0], out=tmp_path, **change))
+def test_the_untrained_start_is_centred_on_texts_of_every_crossing(
+    intervened: Intervened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = intervened[0]
+    pair = load_pair(config.pair, config.train_size, config.test_size, config.seed, NO_TEXT)
+    monkeypatch.setattr(study, "moments_of", lambda model, rows, ordinary: rows)
+    bench = SimpleNamespace(found=SimpleNamespace(truncated=None), rows={"scr": pair.crossing}, ordinary=None)
+    counts = np.bincount(Bench.moments.func(bench), minlength=4)  # type: ignore[attr-defined]
+    assert counts.min() >= 8 and counts.sum() <= ROWS_OF_MOMENTS
+
+
+def test_a_class_without_a_test_text_is_refused_before_the_work(intervened: Intervened, tmp_path: Path) -> None:
+    path = tmp_path / "three.jsonl"
+    rows = [{"text": f"text {n}", "label": "rare" if n < 2 else "ab"[n % 2]} for n in range(100)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    config = replace(intervened[0], out=tmp_path / "out", task=f"{path}:text:label", train_size=8, test_size=8, seed=1)
+    with pytest.raises(FaithfulError, match=r"no test text of the class 'rare' .* raise test_size"):
+        study_interventions(config)
+    assert not config.out.exists()
+
+
+def test_refusals(intervened: Intervened, tmp_path: Path) -> None:
+    with pytest.raises(FaithfulError, match="no number of latents"):
+        study_interventions(replace(intervened[0], out=tmp_path, latents=()))
