@@ -1,5 +1,6 @@
 """What `faithful study absorption` is told, and its record."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def check(config: AbsorptionConfig) -> None:
     """Refuse what cannot be measured.
 
     Raises:
-        FaithfulError: no task, a file that is not there, too few folds, fewer examples than none.
+        FaithfulError: no task, a file that is not there, two tasks of one name, too few folds, fewer examples than none.
     """
     from faithful.base.errors import FaithfulError
 
@@ -55,6 +56,12 @@ def check(config: AbsorptionConfig) -> None:
             raise FaithfulError(
                 f"There is no file {path} with labels; give one with the columns text, parent and child."
             )
+    names = Counter([LETTERS, *(path.stem for path in config.labels)])
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise FaithfulError(
+            f"Two tasks are called {twice[0]}: a file's task is called as the file, that of first letters {LETTERS}; rename"
+            " a file."
+        )
 
 
 def _cost(config: AbsorptionConfig, work: Work) -> StudyCost:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from faithful.base.errors import FaithfulError
+from generation.external.encoder import Encoder
 from generation.files.local_files import find_files
 from generation.files.templates import plain
 from generation.sources.rows import READERS
@@ -49,16 +50,11 @@ def find_tasks(config: AbsorptionConfig, found: StudyInput, most: int) -> list[L
     """The tasks of a study, each with at most so many texts.
 
     Raises:
-        FaithfulError: a file without the columns, with fewer than two parents that have texts enough, or of the name of
-            another task; more examples than a context holds.
+        FaithfulError: a file without the columns, or with fewer than two parents that have texts enough; more examples than
+            a context holds.
     """
     tasks = [letters(found, most, config.examples, config.folds, config.seed)] if not config.without_letters else []
-    for path in config.labels:
-        tasks.append(labelled(path, found, most, config.folds, config.seed))
-    twice = [name for name, count in Counter(task.name for task in tasks).items() if count > 1]
-    if twice:
-        raise FaithfulError(f"Two tasks are named {twice[0]}; a file's task is called as the file, so rename one.")
-    return tasks
+    return tasks + [labelled(path, found, most, config.folds, config.seed) for path in config.labels]
 
 
 def vocabulary(found: StudyInput) -> list[tuple[int, str]]:
@@ -107,16 +103,16 @@ def labelled(path: Path, found: StudyInput, most: int, folds: int, seed: int) ->
     missing = [name for name in COLUMNS if name not in reader.columns()]
     if missing:
         raise FaithfulError(f"{path} has no column {listed(missing)}; it wants text, parent and child.")
-    rows = [{name: plain(row[name]).strip() for name in COLUMNS} for row in reader.select(COLUMNS).rows(0)]
+    rows = [{name: plain(row.get(name)).strip() for name in COLUMNS} for row in reader.select(COLUMNS).rows(0)]
     for place, row in enumerate(rows):
         if not all(row.values()):
             raise FaithfulError(f"Row {place + 1} of {path} lacks a text or a label; fill it in, or take the row out.")
     order = np.random.default_rng([seed, 8]).permutation(len(rows))[:most]
     drawn = [rows[place] for place in sorted(order.tolist())]
     bos, ordinary = found.spec.bos_id, ordinary_ids(found.spec)
-    ids = [np.array(found.tokenizer(row["text"], add_special_tokens=False)["input_ids"], np.int64) for row in drawn]
+    ids = Encoder(found.tokenizer, found.spec, found.context).beginnings([row["text"] for row in drawn])
     read = [place for place, one in enumerate(ids) if len(one) < found.context and ordinary[one].any()]
-    contexts = [np.concatenate([[bos], ids[place]]) for place in read]
+    contexts = [np.concatenate([[bos], ids[place]]).astype(np.int64) for place in read]
     parents, children = ([drawn[place][name] for place in read] for name in ("parent", "child"))
     task = _dealt(path.stem, contexts, parents, children, folds)
     unread = len(drawn) - len(read)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from faithful.base.errors import FaithfulError
 from faithful.base.progress import silent
 from studies.absorption.config import STUDY, AbsorptionConfig
 from studies.absorption.measure import Probed, probe_texts
@@ -51,11 +50,6 @@ def test_where_nothing_is_strong_the_answer_is_the_probes_scores(saes: Path, tmp
     assert summary["contrasts"][0]["verdict"].startswith("cannot be decided: the probes find no parent")
     assert summary["beside"] == [] and not (tmp_path / "figures").exists()
     assert [table.title for table in STUDY.tables(summary)] == ["letters: F1 of probes on the activations"]
-
-
-def test_two_tasks_of_one_name_are_refused(saes: Path, labels: Path, tmp_path: Path) -> None:
-    with pytest.raises(FaithfulError, match="Two tasks are named capitals"):
-        study_absorption(AbsorptionConfig((saes,), tmp_path, labels=(labels, labels), tokens=50, folds=2, device="cpu"))
 
 
 def test_letters_with_too_few_words_are_no_answer_and_no_end(saes: Path, labels: Path, tmp_path: Path) -> None:

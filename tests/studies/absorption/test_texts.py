@@ -12,6 +12,7 @@ from studies.absorption.config import AbsorptionConfig
 from studies.absorption.study import last_activations, study_absorption
 from studies.absorption.texts import find_tasks, vocabulary
 from studies.common.inputs import resolve_input
+from studies.common.panel import ordinary_ids
 
 
 def test_words_stand_last_after_the_same_examples_and_the_draw_is_seeded(saes: Path, tmp_path: Path) -> None:
@@ -52,14 +53,26 @@ def test_texts_that_are_not_read_whole_are_left_out_and_counted(saes: Path, tmp_
         (saes,), tmp_path, labels=(tmp_path / "of.jsonl",), without_letters=True, folds=2, device="cpu"
     )
     found = resolve_input(config)
-    special = found.tokenizer.convert_ids_to_tokens(found.spec.bos_id)
     words = [word.strip() for _, word in vocabulary(found)[:24]]
     rows = [{"text": text, "parent": "pq"[place % 2], "child": "c"} for place, text in enumerate(words)]
-    rows += [{"text": text, "parent": "p", "child": "c"} for text in (special, "word " * 200)]
+    rows += [{"text": text, "parent": "p", "child": "c"} for text in ("word " * 200, "word " * 300)]
     config.labels[0].write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (task,) = find_tasks(config, found, 100)
     assert (len(task.rows), task.unread, task.names) == (24, 2, ("p", "q"))
     assert last_activations(found, task.rows, counted(silent, "texts", "contexts")).shape == (24, found.truncated.d_in)
+
+
+def test_the_string_of_a_special_token_is_text_as_any_other(saes: Path, tmp_path: Path) -> None:
+    config = AbsorptionConfig(
+        (saes,), tmp_path, labels=(tmp_path / "of.csv",), without_letters=True, folds=2, device="cpu"
+    )
+    found = resolve_input(config)
+    special = found.tokenizer.convert_ids_to_tokens(found.spec.bos_id)
+    lines = [f"{special} is {n} and {special},{'pq'[n % 2]},c" for n in range(8)]
+    config.labels[0].write_text("\n".join(["text,parent,child", *lines]) + "\n", encoding="utf-8")
+    (task,) = find_tasks(config, found, 100)
+    assert len(task.rows) == 8 and all(ordinary_ids(found.spec)[row[1:]].all() for row in task.rows)
+    assert found.tokenizer.decode(task.rows[0][1:].tolist()) == f"{special} is 0 and {special}"
 
 
 def test_examples_that_fill_the_context_are_refused(saes: Path, tmp_path: Path) -> None:
