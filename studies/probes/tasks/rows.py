@@ -11,7 +11,7 @@ from generation.sources.rows import open_source
 
 
 def rows_of(place: str, columns: Sequence[str], hint: str, **options: Any) -> list[Mapping[str, Any]]:
-    """All rows of a place.
+    """All rows of a place: the values of the columns, None where a row lacks one.
 
     Args:
         place: a file, a folder of files, or a set on the Hub.
@@ -32,7 +32,8 @@ def rows_of(place: str, columns: Sequence[str], hint: str, **options: Any) -> li
             if missing:
                 raise FaithfulError(f"{place} has no column '{missing[0]}'; it has {', '.join(available)}: {hint}.")
             chosen = reader.select(tuple(columns))
-            return [row for file in range(len(chosen.names)) for row in chosen.rows(file)]
+            rows = (row for file in range(len(chosen.names)) for row in chosen.rows(file))
+            return [{name: row.get(name) for name in columns} for row in rows]
         except Exception as error:
             raise reading_fault(error, place) from error
 
