@@ -134,19 +134,6 @@ class Spliced:
     contexts: dict[str, np.ndarray]
 
 
-def spliced_losses(
-    model: Any,
-    hook: Hook,
-    saes: Sequence[SAE],
-    rows: Sequence[np.ndarray],
-    mean: Tensor,
-    ordinary: np.ndarray,
-    rows_per_forward: int | None = None,
-) -> list[dict[str, float]]:
-    """`Spliced.losses` of each SAE; see `splice_contexts`."""
-    return [one.losses for one in splice_contexts(model, hook, saes, rows, mean, ordinary, rows_per_forward)]
-
-
 def splice_contexts(
     model: Any,
     hook: Hook,
@@ -171,7 +158,7 @@ def splice_contexts(
         mean: mean activation over the evaluation set, [d_in].
         ordinary: bool [vocab], False for special ids.
         rows_per_forward: contexts per forward pass; None is what keeps logits within 2^25 on a CPU, 2^28 on a GPU.
-        told: hears after each forward pass how many contexts are done.
+        told: hears how many contexts are done: of a batch a part, after each SAE.
 
     Raises:
         FaithfulError: see `Hook.place`.
@@ -201,9 +188,9 @@ def splice_contexts(
             if place < len(saes):
                 kl = torch.sub(log_p, log_q, out=log_q).mul_(p).sum(-1).double()
                 _add(sums[place, 1], of_rows[place, 1], kl, owner)
+            told(done + len(places) * (place + 1) // len(replacements))
         scored += len(targets)
         done += len(places)
-        told(done)
     told(len(rows))  # those without a token to score, which are not read, included
     *with_sae, (zero, _), (middle, _), (clean, _) = (sums / max(scored, 1)).tolist()
     by_row = of_rows.cpu().numpy()

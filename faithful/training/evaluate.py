@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from faithful.activations.quality import Quality, spliced_losses
+from faithful.activations.quality import Quality, splice_contexts
 from faithful.activations.stream import kept_activations
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Tally, uncounted
@@ -29,7 +29,7 @@ class Evaluation(NamedTuple):
     """What an SAE does on held-out text.
 
     Attributes:
-        figures: `Quality.result` with `spliced_losses`, None where a figure is not defined.
+        figures: `Quality.result` with `Spliced.losses`, None where a figure is not defined.
         density: float64 [d_sae], share of the activations that each latent fires on.
         hook_module: module whose output or input was read.
         weights_sha256: of the SAE that was measured.
@@ -42,7 +42,7 @@ class Evaluation(NamedTuple):
 
 
 class _Sparse:
-    """An SAE for `spliced_losses`, its codes kept sparse."""
+    """An SAE for `splice_contexts`, its codes kept sparse."""
 
     def __init__(self, sae: Autoencoder) -> None:
         self.sae = sae
@@ -101,11 +101,13 @@ def evaluate(
                 codes = sae.encode_sparse(h)
                 quality.update(h, sae.decode_sparse(*codes), codes)
         report(len(rows), 2 * count)
-    losses = spliced_losses(model, hook, [_Sparse(sae) for sae in saes], rows, qualities[0].mean, text.ordinary)
-    report(2 * count, 2 * count)
+    spliced = splice_contexts(
+        model, hook, [_Sparse(sae) for sae in saes], rows, qualities[0].mean, text.ordinary,
+        told=lambda done: report(count + done, 2 * count),
+    )  # fmt: skip
     return [
-        Evaluation(_finite(quality.result() | loss), quality.density, truncated.path, sae.sha256())
-        for sae, quality, loss in zip(saes, qualities, losses, strict=True)
+        Evaluation(_finite(quality.result() | with_sae.losses), quality.density, truncated.path, sae.sha256())
+        for sae, quality, with_sae in zip(saes, qualities, spliced, strict=True)
     ]
 
 

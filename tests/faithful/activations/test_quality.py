@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from faithful.activations.quality import Quality, spliced_losses
+from faithful.activations.quality import Quality, Spliced, splice_contexts
 from faithful.hooks.hook import KINDS, Hook
 from faithful.hooks.hook_points import decoder_layers
 from faithful.hooks.truncated import TruncatedModel
@@ -201,14 +201,24 @@ def cross_entropy(log_p: list[Tensor], rows: list[np.ndarray], ordinary: np.ndar
     return float(torch.cat(losses).mean())
 
 
+def losses(spliced: list[Spliced]) -> list[dict[str, float]]:
+    return [one.losses for one in spliced]
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_spliced_losses_equal_hooks_set_by_hand(family: str, family_model: Models, kind: str) -> None:
+def test_losses_with_saes_equal_hooks_set_by_hand(family: str, family_model: Models, kind: str) -> None:
     spec, model = family_model(family)
     rows, ordinary = contexts(spec)
     hook = Hook(1, kind)
     width = TruncatedModel(model, hook).d_in
     mean = torch.linspace(-1, 1, width)
-    first, second = spliced_losses(model, hook, [Scaled(), Identity()], rows, mean, ordinary, rows_per_forward=2)
+    told: list[int] = []
+    saes = [Scaled(), Identity()]
+    spliced = splice_contexts(model, hook, saes, rows, mean, ordinary, rows_per_forward=2, told=told.append)
+    first, second = losses(spliced)
+    assert told == sorted(told) and len(told) > 3 * len(saes) and told[-1] == len(rows), (
+        "after each SAE a part of a batch"
+    )
     clean = by_hand(model, hook, rows, ordinary, lambda h: h)
     sae = by_hand(model, hook, rows, ordinary, scaled)
     assert first["ce_clean"] == pytest.approx(cross_entropy(clean, rows, ordinary), abs=2e-5)
@@ -233,9 +243,8 @@ def test_reference_values_are_saes_too(family_model: Models) -> None:
     spec, model = family_model("llama")
     rows, ordinary = contexts(spec)
     mean = torch.ones(TruncatedModel(model, Hook(0, "resid_post")).d_in)
-    zero, middle = spliced_losses(
-        model, Hook(0, "resid_post"), [Constant(0 * mean), Constant(mean)], rows, mean, ordinary
-    )
+    constants = [Constant(0 * mean), Constant(mean)]
+    zero, middle = losses(splice_contexts(model, Hook(0, "resid_post"), constants, rows, mean, ordinary))
     assert zero["ce_sae"] == zero["ce_zero"] == middle["ce_zero"]
     assert zero["ce_recovered"] == 0
     assert middle["ce_sae"] == middle["ce_mean"] == zero["ce_mean"]
@@ -246,7 +255,8 @@ def test_contexts_per_forward_change_only_rounding(family_model: Models) -> None
     rows, ordinary = contexts(spec)
     mean = torch.zeros(TruncatedModel(model, Hook(1, "resid_pre")).d_in)
     one, all_of_them = (
-        spliced_losses(model, Hook(1, "resid_pre"), [Scaled()], rows, mean, ordinary, size)[0] for size in (1, None)
+        losses(splice_contexts(model, Hook(1, "resid_pre"), [Scaled()], rows, mean, ordinary, size))[0]
+        for size in (1, None)
     )
     assert one == pytest.approx(all_of_them, abs=2e-5)
 
@@ -268,7 +278,7 @@ def test_layers_below_the_hook_run_once_and_the_model_is_left_as_it_was(family_m
     handle = attention.register_forward_pre_hook(count)
     Hook(1, "resid_pre").place(model)
     to_find_the_place = calls[0]
-    spliced_losses(model, Hook(1, "resid_pre"), [Identity()] * 3, rows, mean, ordinary, rows_per_forward=10)
+    splice_contexts(model, Hook(1, "resid_pre"), [Identity()] * 3, rows, mean, ordinary, rows_per_forward=10)
     handle.remove()
     assert calls[0] - 2 * to_find_the_place == 1
     assert all("forward" not in module.__dict__ for module in model.modules())
@@ -282,7 +292,8 @@ def test_sixteen_bits_run_too(family_model: Models) -> None:
     rows, ordinary = contexts(spec)
     mean = torch.zeros(TruncatedModel(model, Hook(1, "resid_pre")).d_in)
     half = copy.deepcopy(model).bfloat16()
-    found = spliced_losses(half, Hook(1, "resid_pre"), [Identity(), Scaled()], rows, mean, ordinary)
-    exact = spliced_losses(model, Hook(1, "resid_pre"), [Identity(), Scaled()], rows, mean, ordinary)
+    saes = [Identity(), Scaled()]
+    found = losses(splice_contexts(half, Hook(1, "resid_pre"), saes, rows, mean, ordinary))
+    exact = losses(splice_contexts(model, Hook(1, "resid_pre"), saes, rows, mean, ordinary))
     assert found[0]["ce_sae"] == found[0]["ce_clean"]
     assert found[1]["ce_sae"] == pytest.approx(exact[1]["ce_sae"], abs=0.1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from faithful.activations.quality import spliced_losses
+from faithful.activations.quality import splice_contexts
 from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import ATTENTIONS, MODULE, Hook, ignores_mean, parse_hook
 from faithful.hooks.hook_points import decoder_layers
@@ -169,13 +169,14 @@ def test_losses_with_a_perfect_sae_are_the_models_own(family: str, family_model:
     rows = [row.numpy() for row in some_ids(spec, 4, 16)]
     for hook in (Hook(1, kind, centred=True), Hook(1, kind, bos=False)):
         mean = torch.zeros(TruncatedModel(model, hook).d_in)
-        (found,) = spliced_losses(model, hook, [Same()], rows, mean, ordinary)
-        assert found["ce_sae"] == pytest.approx(found["ce_clean"], abs=1e-5)
-        assert found["scored_tokens"] == 4 * 14
+        (found,) = splice_contexts(model, hook, [Same()], rows, mean, ordinary)
+        losses = found.losses
+        assert losses["ce_sae"] == pytest.approx(losses["ce_clean"], abs=1e-5)
+        assert losses["scored_tokens"] == 4 * 14
         ids = torch.from_numpy(np.stack(rows))[:, int(not hook.bos) :]
         with torch.no_grad():
             log_p = model(ids).logits.log_softmax(-1)
         first = int(hook.bos)
         targets, at = ids[:, 1:], slice(first, None)
         expected = -log_p[:, :-1].gather(-1, targets[..., None])[:, at].mean()
-        assert found["ce_clean"] == pytest.approx(float(expected), abs=1e-5)
+        assert losses["ce_clean"] == pytest.approx(float(expected), abs=1e-5)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from faithful.activations.quality import spliced_losses
+from faithful.activations.quality import splice_contexts
 from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
 from faithful.hooks.hook_points import decoder_layers
@@ -138,7 +138,8 @@ class Identity:
 def check_splice(model: Any, ids: Tensor) -> None:
     """The evaluation's passes, which start at the hook where they can, give what whole passes give."""
     hook, ordinary = Hook(1, "resid_post"), np.ones(VOCAB, dtype=bool)
-    (losses,) = spliced_losses(model, hook, [Identity()], list(ids.numpy()), torch.zeros(WIDTH), ordinary)
+    (found,) = splice_contexts(model, hook, [Identity()], list(ids.numpy()), torch.zeros(WIDTH), ordinary)
+    losses = found.losses
     assert abs(losses["ce_diff"]) < 1e-4
     with torch.inference_mode():
         handle = hook.place(model).on(cut)
