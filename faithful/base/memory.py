@@ -16,6 +16,15 @@ def available_memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def free_memory(device: str) -> int:
+    """Bytes that a device, `cpu` or `cuda`, can still give: of the GPU in use those that torch keeps for itself too."""
+    if device == "cpu":
+        return available_memory()
+    import torch
+
+    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+
+
 def trim_memory() -> None:
     """Return freed heap pages to the system, where the C library can (glibc).
 

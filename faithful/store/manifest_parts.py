@@ -140,6 +140,7 @@ class DerivationPart(TypedDict, total=False):
     """How a corpus was derived: the operation, its inputs, a corpus that was only looked at, and its parameters."""
 
     operation: str
+    version: int
     inputs: list[InputName]
     like: InputName
     weights: list[float]

@@ -41,7 +41,7 @@ def context_by_default(manifest: Manifest) -> int:
 
 def parameters(derivation: DerivationPart) -> dict[str, object]:
     """The parameters of a derivation that say something; a corpus that is only looked at by its name."""
-    found = {name: value for name, value in derivation.items() if name not in ("operation", "inputs")}
+    found = {name: value for name, value in derivation.items() if name not in ("operation", "version", "inputs")}
     if "like" in derivation:
         found["like"] = derivation["like"]["name"]
     return {name: value for name, value in found.items() if value is not None and value is not False}

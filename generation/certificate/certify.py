@@ -96,7 +96,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         result |= held_against_drawn(manifest, scored, result, part, model, spec, sampling, report)
     result |= undecided_with_text(manifest, result)
     own = find_reference(config.folder, spec)
-    if own is not None:
+    if own is not None and (own.resolve(), config.split) != (config.folder.resolve(), "test"):
         reference = score_reference(own, model, spec, report=report, keep=config.folder)
         result |= model_figures(part.documents, bands.result(), reference, spec, config.seed)
     result |= {

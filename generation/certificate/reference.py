@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,12 @@ def is_reference(manifest: Manifest, spec: ModelSpec) -> bool:
 
 
 def find_reference(folder: Path, spec: ModelSpec) -> Path | None:
-    """The corpus itself if it is a reference, else one beside it, `own` first."""
+    """The corpus itself if it is a reference, else one beside it that can be read, `own` first."""
     beside = sorted(path.parent for path in folder.resolve().parent.glob(f"*/{MANIFEST}"))
-    candidates = [folder, folder.resolve().parent / "own", *beside]
-    for path in candidates:
-        if (path / MANIFEST).exists() and is_reference(read_manifest(path), spec):
-            return path
+    for path in (folder, folder.resolve().parent / "own", *beside):
+        with suppress(FaithfulError):
+            if (path / MANIFEST).exists() and is_reference(read_manifest(path), spec):
+                return path
     return None
 
 

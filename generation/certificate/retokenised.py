@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from faithful.base.memory import free_memory
 from faithful.base.progress import Progress, Reporter, silent
+from faithful.models.load import shape_of
 from faithful.models.spec import ModelSpec
 from faithful.models.tokenizer import load_tokenizer
 from faithful.store.corpus import Manifest
@@ -24,8 +26,8 @@ from generation.certificate.score_part import Scored, score_evidence
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import Request
 from generation.sampling.seeds import sample_seed, uniforms
-from generation.sampling.transformers_engine import TransformersEngine
 from generation.scoring.scored_part import ScoredPart
+from generation.scoring.self_check import checked_engine
 from generation.sources.samples import ENDS_UNKNOWN, ROUND_TRIP
 from generation.writing.identity import drawn_in, retokenised_inputs
 from generation.writing.statistics import without_closing
@@ -112,7 +114,7 @@ def drawn_through_text(
         Token ids of each that has any, and the share of samples whose ids changed.
     """
     requests: Iterator[Request] = (Request(i, sample_seed(seed, "through text", i)) for i in range(count))
-    engine = TransformersEngine(model, spec, sampling, SLOTS[next(model.parameters()).device.type])
+    engine = checked_engine(model, spec, sampling, _slots(model, spec, sampling.max_tokens, count))
     samples = []
     for sample in engine.run(requests):
         samples.append(sample)
@@ -130,6 +132,13 @@ def drawn_through_text(
         closed = sample.finish_reason == "stop" and tells_end
         documents.append(np.array([*ids, *(sample.token_ids[len(body) :] if closed else [])][:longest], np.int64))
     return [document for document in documents if len(document)], changed / max(len(samples), 1)
+
+
+def _slots(model: Any, spec: ModelSpec, longest: int, count: int) -> int:
+    """Samples drawn together: as many as half of the free memory has twice the key-value buffers of."""
+    device = next(model.parameters()).device.type
+    each = shape_of(spec).row_bytes(model.dtype.itemsize, 2 * (longest + 1))
+    return max(1, min(SLOTS[device], count, free_memory(device) // 2 // each))
 
 
 def against_drawn(result: Certificate, theirs: Evidence, ours: Evidence, changed: float) -> Certificate:

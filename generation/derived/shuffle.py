@@ -14,6 +14,9 @@ from generation.sampling.seeds import sample_seed, uniforms
 from generation.writing.job import CorpusResult
 from generation.writing.statistics import without_closing
 
+VERSION = 2
+"""1 took its order from the sampler's own seeds, and sorted a document by the very uniforms that drew its tokens."""
+
 
 def shuffle(config: ShuffleConfig, report: Reporter = silent) -> CorpusResult:
     """Permute the tokens within each document; an end-of-text that closes it stays last. No log-probabilities are kept.
@@ -29,12 +32,17 @@ def shuffle(config: ShuffleConfig, report: Reporter = silent) -> CorpusResult:
         operation="shuffle",
         out=config.out or sibling(config.folder, f"{inputs[0].corpus.name}-{suffix}"),
         inputs=inputs,
-        parameters={"seed": config.seed},
+        parameters={"seed": config.seed, "version": VERSION},
         choose=lambda report: _choose(inputs[0]),
-        change=lambda split, document: shuffled(document, eos_ids, sample_seed(config.seed, split, document.index)),
+        change=lambda split, document: shuffled(document, eos_ids, order_seed(config.seed, split, document.index)),
         shard_rows=config.shard_rows,
     )
     return derive(derivation, report)
+
+
+def order_seed(seed: int, split: str, index: int) -> int:
+    """Seed of the order of a document's tokens."""
+    return sample_seed(seed, f"shuffle/{split}", index)
 
 
 def shuffled(document: Document, eos_ids: list[int], seed: int) -> Document:

@@ -9,7 +9,7 @@ from faithful.models.load import shape_of
 from faithful.models.presets import Preset, find_preset
 from faithful.models.spec import ModelSpec, check_dtype, check_load
 from faithful.store.corpus import Manifest
-from generation.own.engines import refuse_quantised
+from generation.own.engines import known_engine, refuse_quantised
 from generation.own.forecast import USABLE_MEMORY, Forecast, device_memory, make_forecast
 from generation.own.part import PartWish
 from generation.own.prepare import (
@@ -71,7 +71,7 @@ def dry_run(config: GenerateConfig, assume: str | None = None, part: PartWish | 
         note = f"{folder} already holds {there:,} tokens; the plan is for the rest." if there else ""
     else:
         plan, settings = _of_preset(config, preset, assume, part)
-        big = settings.device == "cpu" and preset.shape.params > 5e8
+        big = settings.device == "cpu" and not config.device and preset.shape.params > 5e8
         note = "There is no GPU here; --assume h100 says what one with vLLM would take." if big else ""
     note = f"{note} {_no_room(plan, settings, assume)}".strip()
     return DryRun(**asdict(plan), folder=str(folder), existing_tokens=there, preset=_settings(preset), note=note)
@@ -140,8 +140,9 @@ def _assumed(config: GenerateConfig, load: str | None) -> EngineSettings:
     """Engine settings on a GPU that is not here: vLLM's, unless the other engine is stated or the model is quantised.
 
     Raises:
-        FaithfulError: vLLM for a quantised model, a model spread over GPUs by the other engine.
+        FaithfulError: an engine that is none, vLLM for a quantised model, a model spread over GPUs by the other engine.
     """
+    known_engine(config.engine or "auto")
     refuse_quantised(config.engine or "auto", load)
     name = "transformers" if config.engine == "transformers" or load else "vllm"
     settings = EngineSettings(

@@ -43,7 +43,7 @@ def _transformers(spec: "ModelSpec", sampling: "Sampling", settings: "EngineSett
     import torch
 
     from faithful.models.load import load_model
-    from generation.own.self_check import checked_engine
+    from generation.scoring.self_check import checked_engine
 
     if settings.device == "cpu":
         torch.set_num_threads(settings.threads)
@@ -73,6 +73,17 @@ def refuse_quantised(name: str, load: str | None) -> None:
         raise FaithfulError(f"--load {load} quantises a model for transformers; use --engine transformers.")
 
 
+def known_engine(name: str) -> None:
+    """Refuse a name that is neither an engine nor `auto`.
+
+    Raises:
+        FaithfulError: it is neither.
+    """
+    if name not in ("auto", *ENGINES):
+        *others, last = ENGINES
+        raise FaithfulError(f"'{name}' is not an engine; choose {', '.join(['auto', *others])} or {last}.")
+
+
 def choose_engine(name: str, device: str, load: str | None = None) -> str:
     """The engine to use: `auto` is vLLM where a GPU and vLLM are present and nothing is quantised, else transformers.
 
@@ -81,9 +92,7 @@ def choose_engine(name: str, device: str, load: str | None = None) -> str:
     """
     if name == "auto":
         return "vllm" if device == "cuda" and has_vllm() and not load else "transformers"
-    if name not in ENGINES:
-        *others, last = ENGINES
-        raise FaithfulError(f"'{name}' is not an engine; choose {', '.join(['auto', *others])} or {last}.")
+    known_engine(name)
     refuse_quantised(name, load)
     if name == "vllm" and not has_vllm():
         raise FaithfulError("vLLM is not installed; install it with `pip install 'faithful-sae[vllm]'`.")

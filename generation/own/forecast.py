@@ -72,18 +72,26 @@ def bytes_on_disk(tokens: int, vocab_size: int) -> int:
 
 
 def default_workers(spec: ModelSpec, settings: EngineSettings, tokens: int, max_tokens: int) -> int:
-    """One process per GPU, or per so many as one wants; on CPUs one per core as far as there are shards to share out and, on
-    this machine, as memory goes."""
-    where = current_place()
-    if settings.device == "cuda":
-        each = settings.tensor_parallel
-        return max(1, where.gpus() // each) if where.is_here else where.count(None, Share("cuda", gpus=each))
+    """Processes that draw so many tokens of a model; see `worker_count`."""
     per_worker = worker_memory(shape_of(spec), spec.dtype, settings, max_tokens + 1, spec.load)
-    fitting = max(1, int(0.8 * available_memory() // per_worker))
-    shards = math.ceil(tokens / (settings.shard_rows * 0.6 * max_tokens))
-    if not where.is_here:
-        return min(shards, where.count(None, Share("cpu", settings.threads)))
-    return max(1, min(len(os.sched_getaffinity(0)), fitting, shards))
+    return worker_count(settings, per_worker, tokens, max_tokens)
+
+
+def worker_count(
+    settings: EngineSettings, per_worker: int, tokens: int, max_tokens: int, assume: str | None = None
+) -> int:
+    """One process per GPU, or per so many as one wants; on CPUs one per core, or per so many as it has threads, as far as
+    there are shards to share out and, on this machine, as memory goes; at least one."""
+    where, each = current_place(), settings.tensor_parallel
+    if settings.device == "cuda":
+        if assume:
+            return 1
+        return max(1, where.gpus() // each) if where.is_here else where.count(None, Share("cuda", gpus=each))
+    if where.is_here:
+        places = min(len(os.sched_getaffinity(0)) // settings.threads, int(0.8 * available_memory() // per_worker))
+    else:
+        places = where.count(None, Share("cpu", settings.threads))
+    return max(1, min(places, math.ceil(tokens / (settings.shard_rows * 0.6 * max_tokens))))
 
 
 def worker_memory(shape: Shape, dtype: str, settings: EngineSettings, longest: int, load: str | None = None) -> int:
@@ -128,8 +136,7 @@ def make_forecast(
     room = max(0, USABLE_MEMORY * memory - weights)
     concurrency = min(settings.slots, max(1, int(room // max(1, row))))
     per_worker = worker_memory(shape, dtype, replace(settings, slots=concurrency), sampling.max_tokens + 1, load)
-    fitting = max(1, int(0.8 * memory // per_worker))
-    count = workers or (_gpu_count(assume, cards) if cuda else min(len(os.sched_getaffinity(0)), fitting))
+    count = workers or worker_count(settings, per_worker, train + held_out, sampling.max_tokens, assume)
     if gpu:
         step_seconds = (weights + concurrency * shape.row_bytes(size, mean / 2)) / (0.6 * cards * gpu.bandwidth)
         rate = count * concurrency / step_seconds
@@ -169,9 +176,3 @@ def _called(gpu: Gpu) -> str:
     return (
         f"an assumed {gpu.name} ({gpu.bytes / 1e9:.0f} GB, {gpu.bandwidth / 1e12:.3g} TB/s)" if is_assumed else gpu.name
     )
-
-
-def _gpu_count(assume: str | None, each: int) -> int:
-    import torch
-
-    return 1 if assume else max(1, torch.cuda.device_count() // each)

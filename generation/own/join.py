@@ -22,7 +22,7 @@ from faithful.store.corpus_part import PartManifest, read_part
 from generation.cards.describe import describe
 from generation.cards.made_by import made_by
 from generation.configs.generate import GenerateConfig, JoinConfig
-from generation.own.part import DEVIATIONS, at_least
+from generation.own.part import DEVIATIONS, Lengths
 from generation.writing.identity import spec_of
 from generation.writing.job import CorpusJob, CorpusResult, run_job
 from generation.writing.recorded import flat, open_corpus, refuse_other_identity
@@ -176,12 +176,12 @@ class _Join(CorpusJob):
         The caution is dropped where so few samples are seen that it takes half of any number of tokens, or all.
         """
         rows, last = self.first.identity["engine"]["shard_rows"], max(found, default=-1)
-        seen = [shards[0][1] for shards in (of_train or found).values()]
-        is_vague = bool(seen) and at_least(FAR, seen) < at_least(FAR, seen, 0) / 2
+        seen = Lengths.of([shards[0][1] for shards in (of_train or found).values()])
+        is_vague = seen is not None and seen.at_least(FAR) < seen.at_least(FAR, 0) / 2
         deviations = 0 if is_vague else DEVIATIONS
         known = between = after = 0
         for number in count():
-            estimate = at_least(between, seen, 0) + at_least(after, seen, deviations) if seen else 0
+            estimate = seen.at_least(between, 0) + seen.at_least(after, deviations) if seen else 0
             if known + estimate >= wanted or (not seen and number):
                 return number
             if number in found:

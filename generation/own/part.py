@@ -6,6 +6,7 @@ too many than one too few. Its first one it always makes.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,7 @@ class PartSchedule(SplitSchedule):
         self, split: str, wish: PartWish, wanted: int, told: int | None, seen: Sequence[Shard], *common: Any
     ) -> None:
         self.place, self.wanted, self.told, self.seen = wish.place, wanted, told, seen
+        self._counted: tuple[int, Lengths | None] | None = None
         domain, seed, *others = common
         super().__init__(split, domain, seed, -(-wanted // wish.place.of), *others)
 
@@ -86,10 +88,16 @@ class PartSchedule(SplitSchedule):
         number = self.shard_number(shards)
         if self.told is not None:
             return number >= self.told
-        seen, rows = [*self.seen, *self.shards], number * self.settings.shard_rows
+        seen, rows = self._seen(), number * self.settings.shard_rows
         if shards > len(self.shards):  # Planned ahead by the mean: cautiously it may be that no number is enough.
-            return (at_least(rows, seen, 0) if seen else rows * self.mean_tokens) >= self.wanted
-        return bool(seen) and at_least(rows, seen) >= self.wanted
+            return (seen.at_least(rows, 0) if seen else rows * self.mean_tokens) >= self.wanted
+        return seen is not None and seen.at_least(rows) >= self.wanted
+
+    def _seen(self) -> "Lengths | None":
+        """The lengths of all samples that are seen, counted once for each shard that is added."""
+        if self._counted is None or self._counted[0] != len(self.shards):
+            self._counted = len(self.shards), Lengths.of([*self.seen, *self.shards])
+        return self._counted[1]
 
     def is_cut_at(self, tokens: float) -> bool:
         """Never: whoever joins the parts cuts."""
@@ -100,16 +108,29 @@ class PartSchedule(SplitSchedule):
         return self.place.number + place * self.place.of
 
 
-def at_least(rows: int, seen: Sequence[Shard], deviations: float = DEVIATIONS) -> float:
-    """Tokens that so many samples hold but for some standard deviations of their sum, judged by other samples.
+@dataclass(frozen=True)
+class Lengths:
+    """How long the samples of some shards are: how many there are, the mean and the variance of their tokens."""
 
-    The variance of the sum of m lengths, less m times the mean of n others, is σ² (m + m²/n).
-    """
-    counts: dict[int, int] = {}
-    for shard in seen:
-        for length, count in shard.statistics["lengths"].items():
-            counts[int(length)] = counts.get(int(length), 0) + count
-    drawn = sum(counts.values())
-    mean = sum(length * count for length, count in counts.items()) / drawn
-    variance = sum((length - mean) ** 2 * count for length, count in counts.items()) / drawn
-    return rows * mean - deviations * math.sqrt(variance * (rows + rows**2 / drawn))
+    samples: int
+    mean: float
+    variance: float
+
+    @classmethod
+    def of(cls, shards: Sequence[Shard]) -> "Lengths | None":
+        """Those of the samples of shards; None where there is none."""
+        counts: Counter[int] = Counter()
+        for shard in shards:
+            counts.update({int(length): count for length, count in shard.statistics["lengths"].items()})
+        samples = counts.total()
+        if not samples:
+            return None
+        mean = sum(length * count for length, count in counts.items()) / samples
+        return cls(samples, mean, sum((length - mean) ** 2 * count for length, count in counts.items()) / samples)
+
+    def at_least(self, rows: int, deviations: float = DEVIATIONS) -> float:
+        """Tokens that so many other samples hold but for some standard deviations of their sum.
+
+        The variance of the sum of m lengths, less m times the mean of n others, is σ² (m + m²/n).
+        """
+        return rows * self.mean - deviations * math.sqrt(self.variance * (rows + rows**2 / self.samples))

@@ -58,14 +58,15 @@ def corpus_folder(config: GenerateConfig, positions: int | None = None, part: Pa
 def prepare(config: GenerateConfig, part: PartWish | None = None) -> tuple[Path, Manifest, ModelSpec]:
     """Resolve everything before work starts: folder, manifest (existing or new) and model.
 
-    On an existing corpus only what is stated is compared, and the network is not asked.
+    On an existing corpus only what is stated is compared, and the network is not asked, unless its name hangs on how long
+    the model's contexts are: where --max-tokens is stated.
     """
     if part and config.accept_engine_change:
         raise FaithfulError("All parts of a corpus have one engine; leave out --accept-engine-change.")
     refuse_bad_counts(config)
     spec: ModelSpec | None = None
     positions = None
-    if config.out is None and config.model and find_preset(config.model) is None:
+    if config.out is None and config.model and config.max_tokens is not None and find_preset(config.model) is None:
         spec = _resolve(config)
         positions = spec.positions
     folder = corpus_folder(config, positions, part)
@@ -112,10 +113,11 @@ def corpus_to_go_on_with(folder: Path, part: PartWish | None = None) -> Manifest
 
 
 def refuse_bad_counts(config: GenerateConfig) -> None:
-    """Refuse numbers of processes, threads, samples in flight and samples per shard that are none."""
-    counts = (config.batch, config.shard_rows, config.threads, config.workers, config.tensor_parallel)
-    if any(count is not None and count < 1 for count in counts):
-        raise FaithfulError("--batch, --shard-rows, --threads, --workers and --tensor-parallel must be at least 1.")
+    """Refuse numbers of tokens, processes, threads, samples in flight and samples per shard that are none."""
+    names = ("tokens", "held_out", "batch", "shard_rows", "threads", "workers", "tensor_parallel")
+    for name in names:
+        if (count := getattr(config, name)) is not None and count < 1:
+            raise FaithfulError(f"--{name.replace('_', '-')} must be at least 1, not {count}.")
 
 
 def engine_settings(config: GenerateConfig, shape: Shape, dtype: str, max_tokens: int) -> EngineSettings:

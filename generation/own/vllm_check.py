@@ -6,6 +6,7 @@ process and both want the memory. vLLM then scores the same text.
 """
 
 import re
+import signal
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,15 +43,21 @@ def reference(spec: "ModelSpec", sampling: "Sampling", settings: "EngineSettings
     """A text and what transformers says of it; None where there is no memory for that.
 
     Raises:
-        FaithfulError: transformers cannot load, sample or score the model.
+        FaithfulError: transformers cannot load, sample or score the model, or breaks off.
     """
     ours, theirs = Pipe()
     process = start_child(_refer, theirs, spec, min(LONGEST[settings.device], sampling.max_tokens), settings)
     theirs.close()
     try:
         answer = ours.recv()
-    except EOFError:  # the system killed it: it took too much
-        return None
+    except EOFError:
+        process.join()
+        if process.exitcode == -signal.SIGKILL:  # by the system: it took too much
+            return None
+        raise FaithfulError(
+            f"The process that scores {spec.name} with transformers, to hold vLLM against it, broke off (exit code"
+            f" {process.exitcode}); use --engine transformers."
+        ) from None
     finally:
         process.join()
         ours.close()
@@ -86,12 +93,12 @@ def _refer(connection: Connection, spec: "ModelSpec", tokens: int, settings: "En
     import torch
 
     from faithful.models.load import load_model
-    from generation.own.self_check import checked_engine
     from generation.sampling.distribution import Sampling
     from generation.sampling.engine import Request
     from generation.sampling.seeds import sample_seed
     from generation.scoring.rounding import rounding_cap
     from generation.scoring.scorer import Scorer
+    from generation.scoring.self_check import checked_engine
 
     if settings.device == "cpu":
         torch.set_num_threads(settings.threads)

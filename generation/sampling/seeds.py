@@ -15,7 +15,11 @@ _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 def sample_seed(run_seed: int, domain: str, index: int) -> int:
-    """63-bit seed of a sample: BLAKE2b of (run seed, domain, index). Domains: `train`, `eval`."""
+    """63-bit seed of a sample: BLAKE2b of (run seed, domain, index).
+
+    Domains: `train` and `eval` are those of the samples of a corpus. What else draws has a domain of its own, so that it is
+    independent of them under the same run seed.
+    """
     digest = hashlib.blake2b(f"{run_seed}/{domain}/{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

@@ -106,6 +106,7 @@ class VllmEngine:
             # What does not fit is put off and computed again in parts, which vLLM cannot do with generators of a CPU.
             cache = int(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * GIB
             slots = max(1, min(slots, cache // cpu_row_bytes(spec, sampling) - 1))
+        longest = max(sampling.max_tokens + 1, 3)  # the text of `log_p` has two tokens at least, and vLLM adds one
         from vllm import LLM
 
         engine: Any = LLM
@@ -123,7 +124,7 @@ class VllmEngine:
                 seed=0,
                 generation_config="vllm",
                 logprobs_mode="raw_logprobs",
-                max_model_len=min(spec.positions or sampling.max_tokens + 1, sampling.max_tokens + 1),
+                max_model_len=min(spec.positions or longest, longest),
                 max_num_seqs=slots,
                 enable_prefix_caching=False,
                 tensor_parallel_size=settings.tensor_parallel,

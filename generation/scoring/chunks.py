@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from faithful.base.errors import FaithfulError
 from generation.scoring.kept_sums import KeptSums
 from generation.scoring.scorer import Scorer, TokenScores
 
@@ -78,8 +79,7 @@ def chunk_sums(
     lengths = np.array([len(document) for document in documents])
     ends = np.cumsum(lengths)
     borders = _borders(lengths, CHUNK_TOKENS[scorer.device.type])
-    loaded = ((number, kept.load(number)) for number in range(len(borders)))
-    known = {number: sums for number, sums in loaded if sums is not None}
+    known = {number for number in range(len(borders)) if kept.load(number) is not None}
     missing = [border for number, border in enumerate(borders) if number not in known]
 
     def batches() -> Iterator[Batch]:
@@ -99,16 +99,19 @@ def chunk_sums(
     results = scorer.in_order(score, batches(), int(lengths.max()))
     for number, (first, last) in enumerate(borders):
         if number in known:
-            yield known.pop(number)
+            sums = kept.load(number)
+            if sums is None:
+                raise FaithfulError(f"{kept.folder} changed while it was read; run the same command again.")
+            yield sums
             continue
         open_, left = fold(), last - first
         while left:
             places, scores = next(results)
             open_.add(places, scores)
             left -= len(places)
-        sums = open_.sums() | {"tokens": np.array(lengths[first:last].sum())}
-        kept.save(number, sums)
-        yield sums
+        found = open_.sums() | {"tokens": np.array(lengths[first:last].sum())}
+        kept.save(number, found)
+        yield found
 
 
 def _borders(lengths: np.ndarray, tokens: int) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from faithful.base.errors import FaithfulError
-from faithful.base.memory import available_memory, trim_memory
+from faithful.base.memory import available_memory, free_memory, trim_memory
 from faithful.models.spec import ModelSpec
 from generation.sampling.distribution import NEGATIVE_INFINITY, Sampling, scores, sure_limits, thresholds
 from generation.scoring.one_thread_each import one_thread_each
@@ -107,6 +107,11 @@ class Scorer:
         batch = 4 * COPIES_OF_LOGITS * max(LOGITS_PER_BATCH["cpu"], longest * self.spec.vocab_size)
         return max(1, min(torch.get_num_threads(), available_memory() // 2 // batch))
 
+    def _logits_per_batch(self) -> int:
+        """Of a GPU as many as half of its free memory holds; on a CPU `_at_once` divides the memory."""
+        most = LOGITS_PER_BATCH[self.device.type]
+        return most if self.device.type == "cpu" else min(most, free_memory("cuda") // 2 // (4 * COPIES_OF_LOGITS))
+
     @torch.inference_mode()
     def first_token(self) -> np.ndarray:
         """q(·; BOS): float64 [vocab]."""
@@ -121,7 +126,7 @@ class Scorer:
 
         Memory that the caller's work on a batch has freed is given back now and then.
         """
-        limit = LOGITS_PER_BATCH[self.device.type] // self.spec.vocab_size
+        limit = self._logits_per_batch() // self.spec.vocab_size
         order = sorted(range(len(documents)), key=lambda place: len(documents[place]))
         batch: list[int] = []
         for place in order:

@@ -62,6 +62,23 @@ def test_samples_that_went_through_text_are_not_condemned(through_text: Any, fam
     assert undocumented("Certificate", {*found["tests"], "against_drawn"}) == []
 
 
+def test_samples_are_drawn_as_every_corpus_is_and_as_many_together_as_memory_has_room_for(
+    through_text: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked, slots = retokenised.checked_engine, []
+
+    def engine(model: Any, spec: ModelSpec, sampling: Sampling, count: int) -> Any:
+        slots.append(count)
+        return checked(model, spec, sampling, count)
+
+    monkeypatch.setattr(retokenised, "checked_engine", engine)
+    (whole, _), (fewer, _) = through_text(OWN, 1), through_text(OWN, 1, 8)
+    monkeypatch.setattr(retokenised, "free_memory", lambda _: 1)
+    (alone, _) = through_text(OWN, 1, 8)
+    assert slots == [64, 8, 1]
+    assert [row.tolist() for row in alone] == [row.tolist() for row in fewer] == [row.tolist() for row in whole[:8]]
+
+
 def test_other_samples_are_told_through_their_text(through_text: Any, family_model: Model) -> None:
     cooler, _ = through_text(Sampling(temperature=0.6, max_tokens=31), 1)
     found = judged(family_model, cooler, *through_text(OWN, 2))

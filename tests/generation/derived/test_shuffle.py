@@ -5,11 +5,14 @@ from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from faithful.store.corpus import SPLITS, Corpus, Document
 from generation.configs.derive import ShuffleConfig
 from generation.derived.shuffle import shuffle, shuffled
+from generation.own.generate import DOMAINS
+from generation.sampling.seeds import sample_seed, uniforms
 from tests.generation.derived.test_derive import ROWS, Maker, ids, read
 
 
@@ -47,6 +50,19 @@ def test_shuffle_draws_every_order_equally_often() -> None:
     orders = Counter(tuple(shuffled(document, [1], seed).token_ids[:3]) for seed in range(6000))
     assert set(orders) == set(permutations((5, 6, 7)))
     assert sum((count - 1000) ** 2 / 1000 for count in orders.values()) < 20.5  # χ² on 5 degrees, p = 0.001
+
+
+def test_the_order_does_not_depend_on_the_uniforms_that_drew_the_tokens(maker: Maker, tmp_path: Path) -> None:
+    """Under the same seed: sorted by them, a document whose tokens are in the order of their ids would have these sorted."""
+    drawn = {}
+    for split, domain in DOMAINS.items():
+        by = uniforms(np.array([sample_seed(0, domain, index) for index in range(60)]), 40)
+        rows = (10 + 40 * by).astype(int).tolist()
+        drawn[split] = [Document(index, 0, row, "length") for index, row in enumerate(rows)]
+    out = shuffle(ShuffleConfig(maker.write(tmp_path / "own", drawn))).folder
+    for split in SPLITS:
+        found = [np.corrcoef(np.arange(40), row)[0, 1] for row in ids(out, split)]
+        assert abs(np.mean(found)) < 4 / np.sqrt(60 * 40)
 
 
 def test_shuffle_of_a_grown_corpus_begins_as_that_of_the_small_one(maker: Maker, tmp_path: Path) -> None:

@@ -95,3 +95,5 @@ def test_a_plan_for_a_gpu_that_is_not_here_is_refused_as_the_run_would_be(tmp_pa
         dry_run(replace(wish, engine="vllm"), "h200")
     with pytest.raises(FaithfulError, match="--tensor-parallel spreads a model over GPUs with vLLM"):
         dry_run(replace(wish, tensor_parallel=4), "h200")
+    with pytest.raises(FaithfulError, match="'vlm' is not an engine; choose"):
+        dry_run(replace(wish, engine="vlm"), "h200")

@@ -1,11 +1,14 @@
 """Arithmetic of the forecast."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from faithful.models.presets import presets
-from generation.own.forecast import bytes_on_disk, make_forecast, worker_memory
+from generation.own.forecast import bytes_on_disk, default_workers, make_forecast, worker_count, worker_memory
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
 
@@ -77,6 +80,28 @@ def test_the_cache_limits_what_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> 
     assert plan("pythia-2.8b", Sampling(max_tokens=511), workers=1).concurrency == 64
     monkeypatch.setattr("generation.own.forecast.available_memory", lambda: 2**30)
     assert plan("pythia-2.8b", Sampling(max_tokens=511), workers=1).concurrency == 1
+
+
+@pytest.mark.parametrize("cores", [1, 16])
+@pytest.mark.parametrize("threads", [1, 8, 64])
+def test_a_plan_and_a_run_start_the_same_workers(monkeypatch: pytest.MonkeyPatch, cores: int, threads: int) -> None:
+    """No more than there are shards, nor threads than cores, and one at least."""
+    monkeypatch.setattr("generation.own.forecast.os.sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr("generation.own.forecast.available_memory", lambda: 2**42)
+    settings, spec = replace(CPU, threads=threads), Mock(dtype="float32", load=None)
+    monkeypatch.setattr("generation.own.forecast.shape_of", lambda _: presets()["gpt2"].shape)
+    for train in (100_000, 10**8):
+        many = plan(settings=settings, train=train, workers=None).workers
+        assert many == default_workers(spec, settings, train + 50_000, 127)
+        assert many == max(1, min(cores // threads, -(-(train + 50_000) // 39_014)))
+
+
+@pytest.mark.parametrize("missing", [0, -1, -60_000])
+def test_a_cluster_repairs_with_one_worker(monkeypatch: pytest.MonkeyPatch, missing: int) -> None:
+    cluster: Any = SimpleNamespace(is_here=False, count=lambda workers, share: 8 // share.threads)
+    monkeypatch.setattr("generation.own.forecast.current_place", lambda: cluster)
+    assert worker_count(CPU, 2**30, missing, 127) == 1
+    assert worker_count(replace(CPU, threads=2), 2**30, 10**8, 127) == 4
 
 
 def test_memory_grows_with_the_batch_and_the_context() -> None:

@@ -15,7 +15,7 @@ from faithful.store.corpus_part import read_part
 from faithful.store.shard_files import EncodedShard
 from generation.own import generate as generating
 from generation.own.generate import generate
-from generation.own.part import PartSchedule, PartWish, at_least
+from generation.own.part import Lengths, PartSchedule, PartWish
 from generation.sampling.engine import EngineSettings
 from tests.generation.own.parts import config, draw_here, make_part
 from tests.generation.own.test_schedule import ROWS, length, prefix
@@ -91,8 +91,21 @@ def test_the_estimate_holds_but_for_four_standard_deviations() -> None:
     for _ in range(400):
         some = [shard_of(draw.randrange(10**6)) for _ in range(4)]
         others = sum(shard_of(draw.randrange(10**6)).tokens for _ in range(6))
-        low += others < at_least(6 * ROWS, some)
+        seen = Lengths.of(some)
+        low += seen is None or others < seen.at_least(6 * ROWS)
     assert low == 0
+
+
+def test_lengths_are_counted_once_for_each_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not again each time that someone asks what is to be drawn."""
+    counted, of = [], Lengths.of
+    monkeypatch.setattr(Lengths, "of", lambda shards: counted.append(len(shards)) or of(shards))
+    settings = replace(SETTINGS, shard_rows=50)
+    schedule = PartSchedule("train", PartWish(Part(0, 4)), 9000, None, [SKEWED], "train", 7, settings, [], [], [], 23.4)
+    for _ in range(5):
+        assert [schedule.done for _ in range(9)] == [False] * 9
+        schedule.shards.append(SKEWED)
+    assert counted == [1, 2, 3, 4, 5]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from faithful.store.corpus import Shard
 from generation.certificate.reference import is_reference
 from generation.configs.generate import GenerateConfig
 from generation.own import engines
+from generation.own import prepare as preparing
 from generation.own.prepare import (
     corpus_folder,
     corpus_to_go_on_with,
@@ -53,8 +54,13 @@ def test_a_folder_is_gone_on_with_where_it_holds_a_corpus_or_nothing(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "stated", [{"batch": 0}, {"shard_rows": -1}, {"workers": 0}, {"threads": 0}, {"tensor_parallel": 0}], ids=str
-)
+    "stated",
+    [
+        {"batch": 0}, {"shard_rows": -1}, {"workers": 0}, {"threads": 0}, {"tensor_parallel": 0}, {"tokens": -5},
+        {"held_out": 0},
+    ],
+    ids=str,
+)  # fmt: skip
 def test_counts_that_count_nothing_are_refused(stated: dict[str, int]) -> None:
     with pytest.raises(FaithfulError, match=next(iter(stated)).replace("_", "-")):
         refuse_bad_counts(GenerateConfig(model="gpt2", **stated))  # type: ignore[arg-type]
@@ -104,3 +110,18 @@ def test_a_quantised_model_is_another_corpus(tmp_path: Path, monkeypatch: pytest
         refuse_differences(config, folder, plain)
     assert is_reference(replace(manifest, shards=HELD_OUT), spec)
     assert not is_reference(replace(manifest, shards=HELD_OUT), replace(spec, load=None))
+
+
+@pytest.mark.parametrize(("most", "is_asked"), [(None, False), (64, True)])
+def test_a_corpus_that_is_there_is_gone_on_with_without_its_model(
+    monkeypatch: pytest.MonkeyPatch, most: int | None, is_asked: bool
+) -> None:
+    """But where the name hangs on the model's context: of a stated --max-tokens."""
+    asked = []
+    monkeypatch.setattr(preparing, "_resolve", lambda config: asked.append(config) or SimpleNamespace(positions=128))
+    monkeypatch.setattr(preparing, "corpus_to_go_on_with", lambda folder, part: "there")
+    monkeypatch.setattr(preparing, "refuse_differences", lambda config, folder, manifest: None)
+    monkeypatch.setattr(preparing, "spec_of", lambda manifest: "its model")
+    folder, _, spec = preparing.prepare(GenerateConfig(model="some-org/model", max_tokens=most))
+    assert folder.name == ("own-l64" if most else "own") and spec == "its model"
+    assert bool(asked) is is_asked

@@ -1,6 +1,9 @@
 """Whether vLLM computes what transformers computes: the reference text, and what a difference leads to (no vLLM needed)."""
 
+import os
+import signal as signals
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
+from generation.own import vllm_check
 from generation.own.vllm_check import Reference, _refer, reference, refuse_other_probabilities
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings
@@ -57,6 +61,26 @@ def test_the_reference_is_as_long_as_a_sample_and_scored_in_one_pass(
     assert len(known.token_ids) == 59 > model.config.sliding_window
     assert known.cap == EXACT
     np.testing.assert_allclose(known.log_p, Scorer(model, spec, Sampling()).log_p([known.token_ids]), atol=1e-4)
+
+
+@pytest.mark.parametrize(("signal", "is_memory"), [("SIGKILL", True), ("SIGSEGV", False), (None, False)])
+def test_only_what_the_system_kills_lacked_memory(
+    signal: str | None, is_memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_check, "_refer", partial(break_off, signal))
+    spec: Any = SimpleNamespace(name="some model")
+    if is_memory:
+        assert reference(spec, Sampling(max_tokens=60), SETTINGS) is None
+        return
+    with pytest.raises(
+        FaithfulError, match=r"some model with transformers.* broke off \(exit code -?\d+\); use --engine"
+    ):
+        reference(spec, Sampling(max_tokens=60), SETTINGS)
+
+
+def break_off(name: str | None, *_: Any) -> None:
+    """Main function of a process that ends without an answer."""
+    os.kill(os.getpid(), getattr(signals, name)) if name else os._exit(3)
 
 
 @pytest.mark.parametrize(

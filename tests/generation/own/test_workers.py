@@ -74,15 +74,18 @@ def test_what_a_worker_does_is_said() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("positions", "longest"), [(0, 32), (16, 16), (128, 32)])
+@pytest.mark.parametrize(
+    ("positions", "most", "longest"), [(0, 31, 32), (16, 31, 16), (128, 31, 32), (128, 1, 3), (0, 1, 3), (2, 1, 2)]
+)
 def test_vllm_is_told_the_longest_context_where_the_model_states_none(
-    monkeypatch: pytest.MonkeyPatch, positions: int, longest: int
+    monkeypatch: pytest.MonkeyPatch, positions: int, most: int, longest: int
 ) -> None:
+    """Three tokens at least, where the model has so many: a text of two is scored before the first sample."""
     told: dict[str, Any] = {}
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=lambda **stated: told.update(stated) or Mock()))
     monkeypatch.setattr(vllm_engine, "cpu_row_bytes", lambda *_: 1)
     spec: Any = Mock(positions=positions)
-    VllmEngine(spec, Sampling(max_tokens=31), EngineSettings("vllm", "cpu", 1, 8, 24, deterministic=False))
+    VllmEngine(spec, Sampling(max_tokens=most), EngineSettings("vllm", "cpu", 1, 8, 24, deterministic=False))
     assert told["max_model_len"] == longest
     assert told["tensor_parallel_size"] == 1
 

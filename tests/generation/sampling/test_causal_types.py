@@ -16,11 +16,11 @@ from faithful.hooks.hook_points import decoder_layers
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.load import load_model
 from faithful.models.spec import resolve_model
-from generation.own.self_check import checked_engine
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import Request, Sample
 from generation.sampling.seeds import sample_seed
 from generation.sampling.transformers_engine import TransformersEngine
+from generation.scoring.self_check import checked_engine
 from tests.causal_types import NOT_SMALL, TYPES, VOCAB, WIDTH, build_causal_type
 
 NOT_CAUSAL = {

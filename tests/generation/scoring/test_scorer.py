@@ -9,6 +9,7 @@ import torch
 
 from faithful.models.spec import ModelSpec
 from generation.sampling.distribution import Sampling, log_q
+from generation.scoring import scorer as scoring
 from generation.scoring.copies import copy_predictions
 from generation.scoring.scorer import BOUNDARY, IMPOSSIBLE, INSIDE, Scorer
 
@@ -102,6 +103,20 @@ def test_batches_hold_every_document_once_within_the_bound(family_model: Model) 
     padded = [len(batch) * max(len(documents[place]) for place in batch) for batch in batches]
     assert len(batches) > 1
     assert max(padded) * spec.vocab_size <= 2**20
+
+
+def test_a_batch_takes_half_of_a_gpus_free_memory_at_most(family_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, model = family_model("gpt2")
+    engine = Scorer(model, spec, Sampling())
+    engine.device = torch.device("cuda")
+    documents = random_documents(spec.vocab_size, 300, seed=5) * 30
+    sizes = []
+    for free in (2**40, 2**22):
+        monkeypatch.setattr(scoring, "free_memory", lambda _, free=free: free)
+        batches = list(engine.batches(documents))
+        padded = max(len(batch) * max(len(documents[place]) for place in batch) for batch in batches)
+        sizes.append(padded * spec.vocab_size * 4 * scoring.COPIES_OF_LOGITS)
+    assert sizes[1] <= 2**21 < sizes[0], "else all of them are one batch"
 
 
 def test_tokens_outside_are_boundary_within_rounding_and_impossible_beyond(family_model: Model) -> None:

@@ -14,13 +14,13 @@ from faithful.models.load import load_model
 from faithful.models.spec import ModelSpec, resolve_model
 from generation.configs.generate import GenerateConfig
 from generation.own.prepare import stated_sampling
-from generation.own.self_check import checked_engine
 from generation.sampling import transformers_engine
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import Request
 from generation.sampling.seeds import sample_seed
 from generation.sampling.transformers_engine import TransformersEngine, schedules
 from generation.scoring.scorer import Scorer
+from generation.scoring.self_check import checked_engine
 from tests.causal_types import VOCAB, build_causal_type
 
 Loader = Callable[[str], tuple[ModelSpec, Any]]
