@@ -24,7 +24,7 @@ def parse_count(text: str | int) -> int:
         FaithfulError: not a number, not whole, or not positive.
     """
     typed = _short(text)
-    match = re.fullmatch(rf"\s*({_WHOLE}\.?[0-9]*(?:e\+?[0-9]{{1,3}})?)\s*([kmbgt]?)\s*", typed.lower())
+    match = re.fullmatch(rf"\s*({_WHOLE}(?:\.[0-9]*)?(?:e\+?[0-9]{{1,3}})?)\s*([kmbgt]?)\s*", typed.lower())
     if match:
         value = Decimal(match[1].replace("_", "").replace(",", "")) * _SUFFIX[match[2]]
         if 1 <= value < 10**15 and value == int(value):
