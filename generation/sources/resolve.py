@@ -108,7 +108,7 @@ def resolve_source(
         _refuse_options(entry.name, {**hub, **reading})
         return _choose_text(_resolve_packaged(replace(entry, unit=unit or entry.unit)), None, None, (), None, pauses)
     if entry and entry.kind != "hub":
-        _refuse_options(entry.name, {**hub, **reading})
+        _refuse_options(entry.name, {**hub, **reading, **({"--unit": unit} if entry.kind == "noise" else {})})
         return _holding_out(_resolve_embedded(replace(entry, unit=unit or entry.unit)))
     path = Path(name).expanduser()
     if entry is None and path.exists():
@@ -124,6 +124,13 @@ def resolve_source(
         source = entry or Source(name=name.split("/")[-1], kind="hub", repo=name)
         if config and config != source.config:
             source = replace(source, data_files=(), fallback=())
+        if split and split != source.split:
+            if source.data_files:
+                raise FaithfulError(
+                    f"{source.name} is read from files of its split {source.split}, which are no {split}; leave --split out,"
+                    " or fetch the files that are and give their paths."
+                )
+            source = replace(source, fallback=())
         source = replace(source, config=config or source.config, split=split or source.split or "train")
         source = _pin(source, revision or source.revision, pauses)
     source = _holding_out(replace(source, unit=unit or source.unit))

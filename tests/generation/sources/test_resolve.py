@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from faithful.base.packages import PACKAGES
 from faithful.cli.sources_list import register
 from generation.files.templates import TEMPLATES
+from generation.sources.datasets_readers import ScriptError
 from generation.sources.resolve import resolve_source
 from generation.sources.rows import Rows
 from generation.sources.source import Row, Source
@@ -320,6 +321,31 @@ def test_names_that_stand_for_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_embedded_sets_take_no_options() -> None:
     assert refused("stdlib", revision="main") == "stdlib takes no --revision; leave that out."
     assert refused("prose", template="{text}") == "prose takes no --template; leave that out."
+
+
+def test_files_of_one_split_are_not_read_as_another() -> None:
+    assert refused("flan", split="validation") == (
+        "flan is read from files of its split train, which are no validation; leave --split out, or fetch the files that are"
+        " and give their paths."
+    )
+    assert "offline mode is on" in refused("flan", split="train")
+    assert "offline mode is on" in refused("flan", split="validation", config="other")
+
+
+@pytest.mark.parametrize("split", [None, "train", "validation"])
+def test_another_split_does_not_fall_back_to_the_copy_of_one(
+    split: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Source] = []
+
+    def opening(source: Source) -> Any:
+        opened.append(source)
+        raise ScriptError("is loaded by a script" if len(opened) == 1 else "reads the copy")
+
+    monkeypatch.setattr("generation.sources.resolve._pin", lambda source, *_: source)
+    monkeypatch.setattr("generation.sources.resolve.open_source", opening)
+    said = refused("openwebtext", **({"split": split} if split else {}))
+    assert said == ("is loaded by a script" if split == "validation" else "reads the copy")
 
 
 def test_without_a_network_the_hub_is_one_sentence() -> None:
