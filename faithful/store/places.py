@@ -21,7 +21,12 @@ def run_name(model: str) -> str:
     """Folder name of a model's run: the preset's name, else the last part of the id or path."""
     preset = find_preset(model)
     name = preset.name if preset else re.sub(r"\.gguf$", "", Path(model).resolve().name, flags=re.IGNORECASE)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name) or "run"
+    return as_folder(name) or "run"
+
+
+def as_folder(name: str) -> str:
+    """A name as that of a folder: letters and digits of any script, `.`, `_` and `-`, and never hidden."""
+    return re.sub(r"[^\w.-]+", "-", name).lstrip(".")
 
 
 def run_folder(name: str) -> Path:

@@ -17,14 +17,17 @@ from faithful.base.records import read_text
 from faithful.hub.card_file import merge_cards
 from faithful.hub.plan import is_plain_name
 from faithful.hub.repository import CARD, RECORD, ListedFile, Repository
+from faithful.options.fields import options_of
 from faithful.store.corpus import MANIFEST, SPLITS, Manifest, read_manifest
 from faithful.store.places import run_folder, run_name
 from faithful.store.token_bounds import refuse_outside
 from generation.configs.add import AddConfig
 from generation.external.prepare import AddPlan
+from generation.files.local_files import builder_of
+from generation.sources.datasets_readers import require_hub
 from generation.sources.resolve import find_entry
 from generation.writing.job import CorpusJob, CorpusResult, run_job
-from generation.writing.recorded import existing_corpus
+from generation.writing.recorded import existing_corpus, model_differences
 
 ARRIVING = ".arriving"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -69,8 +72,9 @@ def find_published(name: str, config: str | None = None, revision: str | None = 
         RevisionNotFoundError,
     )
 
-    if not HUB_ID.fullmatch(name) or find_entry(name) or Path(name).exists():
+    if not HUB_ID.fullmatch(name) or find_entry(name) or Path(name).exists() or builder_of(Path(name)):
         return None
+    require_hub(name)
     repository = Repository(name, "dataset")
     try:
         info = repository.patiently(repository.api.dataset_info, name, revision=revision)
@@ -123,16 +127,18 @@ class _Fetch(CorpusJob):
     """`there` is the published manifest; of what does not fit it nothing is fetched."""
 
     def __init__(self, config: AddConfig, published: PublishedCorpus) -> None:
-        stated = [name for name, value in vars(config).items() if value is not None and name not in TAKEN]
+        made = [option for option in options_of(AddConfig) if option.name not in TAKEN]
+        stated = [option.names[0].partition("/")[0] for option in made if getattr(config, option.name) is not None]
         if stated:
-            options = ", ".join(f"--{name.replace('_', '-')}" for name in stated)
-            raise FaithfulError(f"{config.name} is a finished corpus and is taken as it is; leave {options} out.")
+            raise FaithfulError(
+                f"{config.name} is a finished corpus and is taken as it is; leave {', '.join(stated)} out."
+            )
         self.config, self.published = config, published
         self.there = there = _manifest_of(published)
         _refuse_unlisted(published, there)
-        name, source = there.identity["model"]["name"], there.provenance["model"].get("source")
-        if config.model and config.model not in (name, source):
-            raise FaithfulError(f"{config.name} is made for {name}, not for {config.model}.")
+        if model_differences(config.model, there):
+            made_for = there.identity["model"]["name"]
+            raise FaithfulError(f"{config.name} is made for {made_for}, not for {config.model}; leave --for out.")
         self.folder, self.is_in_run = _folder(config, published, there), not config.out
         self.manifest = self.existing() or there
 

@@ -1,6 +1,5 @@
 """What a wish to add a comparison corpus comes down to: folder, manifest, model and source, checked before work starts."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -14,7 +13,7 @@ from faithful.models.spec import ModelSpec, resolve_model
 from faithful.options.fields import names_in
 from faithful.store.corpus import Manifest
 from faithful.store.manifest_parts import Identity, Kind, Option, Provenance, Reading
-from faithful.store.places import run_folder, run_name
+from faithful.store.places import as_folder, run_folder, run_name
 from generation.configs.add import READING, AddConfig
 from generation.external.declared import declared, wanted_samples
 from generation.files.local_files import PACKED, builder_of
@@ -55,7 +54,7 @@ def source_name(name: str) -> str:
     path = Path(name).expanduser()
     if builder_of(path) and not path.is_dir():
         path = (path.with_suffix("") if path.suffix.lower() in PACKED else path).with_suffix("")
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name) or "corpus"
+    return as_folder(path.resolve().name) or "corpus"
 
 
 def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None]:
@@ -70,8 +69,6 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
         value = getattr(config, option)
         if value is not None and value < 1:
             raise FaithfulError(f"--{option.replace('_', '-')} must be at least 1.")
-    if (config.seed or 0) < 0:
-        raise FaithfulError("--seed must not be negative.")
     wanted = wanted_samples(config)
     folder = corpus_folder(config)
     manifest = existing_corpus(folder)
@@ -86,6 +83,8 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
     context = stated_context(config, spec)
     source = resolve_source(config.name, **config.reading(), samples=wanted)
     _refuse_single_text(source)
+    if source.kind == "noise" and config.window:
+        raise FaithfulError(f"{source.name} is drawn in order and takes no --window; leave that out.")
     identity = external_identity(
         spec,
         source,

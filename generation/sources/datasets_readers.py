@@ -221,6 +221,20 @@ class ScriptError(FaithfulError):
     """A set is loaded by a Python script of its own."""
 
 
+def require_hub(repo: str) -> None:
+    """Make sure that the Hub answers, which is asked once and quickly.
+
+    Raises:
+        FaithfulError: there is no way to it.
+    """
+    reason = hub_problem()
+    if reason is not None:
+        raise FaithfulError(
+            f"Cannot reach the Hub for '{repo}' ({reason}); connect, or give local files or an embedded set (stdlib,"
+            " prose, noise)."
+        )
+
+
 def hub_revision(repo: str, revision: str | None) -> tuple[str, str | None]:
     """Commit sha of a revision (None is `main`) of a Hub set, and its licence tag where it states one.
 
@@ -229,12 +243,7 @@ def hub_revision(repo: str, revision: str | None) -> tuple[str, str | None]:
     """
     from huggingface_hub import HfApi
 
-    reason = hub_problem()
-    if reason is not None:
-        raise FaithfulError(
-            f"Cannot reach the Hub for '{repo}' ({reason}); connect, or give local files or an embedded set (stdlib,"
-            " prose, noise)."
-        )
+    require_hub(repo)
     try:
         info = HfApi().dataset_info(repo, revision=revision)
     except Exception as error:

@@ -26,6 +26,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("tiny", "tiny"), ("PYTHIA-2.8b", "pythia-2.8b"), ("EleutherAI/pythia-2.8b", "pythia-2.8b"),
         ("meta-llama/Llama-3.2-1B", "llama-3.2-1b"), ("org/My-Model-1B", "My-Model-1B"),
         ("/models/my model!/", "my-model-"), ("models/own_1", "own_1"),
+        ("models/日本語", "日本語"), ("models/.hidden", "hidden"), ("models/...", "run"),
     ],
 )  # fmt: skip
 def test_names_of_runs(model: str, name: str) -> None:

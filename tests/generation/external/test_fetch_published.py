@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from faithful.base.errors import FaithfulError
 from faithful.cli import app
 from faithful.hub.config import PublishConfig
-from faithful.store.corpus import read_manifest
+from faithful.hub.repository import Repository
+from faithful.store.corpus import read_manifest, write_manifest
 from generation.configs.add import AddConfig
 from generation.external.add import add, plan_add
 from studies.runs.publish import publish_corpus
@@ -42,6 +43,33 @@ def test_it_comes_once_and_takes_what_was_added(kind: str, hub: Hub, tmp_path: P
     assert add(wish).changed
     assert read_manifest(tmp_path / "back") == read_manifest(corpus)
     assert not add(wish).changed
+
+
+@pytest.mark.parametrize("name", ["gpt2", "openai-community/gpt2", "GPT2", None])
+def test_the_model_may_be_called_by_any_of_its_names(name: str | None, hub: Hub, tmp_path: Path) -> None:
+    corpus = own_corpus(tmp_path / "corpus")
+    manifest = read_manifest(corpus)
+    manifest.identity["model"]["name"] = manifest.provenance["model"]["source"] = "gpt2"
+    write_manifest(corpus, manifest)
+    publish_corpus(PublishConfig(corpus, NAME, accept_licence=True))
+    with pytest.raises(FaithfulError, match=f"^{NAME} is made for gpt2, not for tiny; leave --for out"):
+        plan_add(AddConfig(NAME, out=tmp_path / "back", model="tiny"))
+    assert plan_add(AddConfig(NAME, out=tmp_path / "back", model=name)).folder == tmp_path / "back"
+
+
+def test_options_are_refused_as_they_are_typed(hub: Hub, tmp_path: Path) -> None:
+    published(tmp_path, "own")
+    wish = AddConfig(NAME, out=tmp_path / "back", columns=("text",), shard_rows=9, ids=True)
+    with pytest.raises(FaithfulError, match="leave --column, --shard-rows, --ids out"):
+        add(wish)
+
+
+def test_what_is_no_name_on_the_hub_is_not_looked_up_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Repository, "patiently", lambda *_, **__: pytest.fail("the Hub is asked"))
+    with pytest.raises(FaithfulError, match=r"^'texts/foo\.jsonl' is no name of the catalog, no file or folder here"):
+        plan_add(AddConfig("texts/foo.jsonl", out=tmp_path / "new"))
+    with pytest.raises(FaithfulError, match=r"^Cannot reach the Hub for 'some/set' \(offline mode is on\); connect"):
+        plan_add(AddConfig("some/set", out=tmp_path / "new"))
 
 
 def test_a_corpus_of_another_source_is_not_written_over(hub: Hub, tmp_path: Path) -> None:

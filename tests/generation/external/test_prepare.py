@@ -43,6 +43,11 @@ def test_names_become_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, w
         "HuggingFaceFW/fineweb": "fineweb",
         "some-one/A set": "A-set",
         "a/b/notes.jsonl.gz": "notes",
+        "a/日本語.txt": "日本語",
+        "a/한국어 글.txt": "한국어-글",
+        "a/.hidden.txt": "hidden",
+        "a/...": "corpus",
+        "a/my notes!.txt": "my-notes-",
     }
     assert {name: source_name(name) for name in names} == names
     monkeypatch.chdir(tmp_path)
@@ -50,3 +55,15 @@ def test_names_become_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, w
     assert result.folder == Path("runs/tiny/corpora/noise")
     assert (tmp_path / "runs/current").read_text() == "tiny\n"
     assert add(AddConfig("noise", tokens=500, held_out=100, seed=2)).folder.name == "noise-s2"
+
+
+@pytest.mark.parametrize(
+    ("stated", "option"),
+    [({"unit": "passage"}, "--unit"), ({"unit": "document"}, "--unit"), ({"window": 9}, "--window")],
+)
+def test_noise_takes_nothing_that_would_only_give_it_another_name(
+    tmp_path: Path, stated: dict[str, Any], option: str
+) -> None:
+    with pytest.raises(FaithfulError, match=f"^noise .*takes no {option}; leave that out"):
+        add(AddConfig("noise", out=tmp_path / "noise", tokens=500, **stated))
+    assert not (tmp_path / "noise").exists()
