@@ -109,7 +109,7 @@ def parse_numbers(text: str | None, option: str) -> tuple[float, ...]:
     except ValueError:
         found = (math.nan,)
     if not all(map(math.isfinite, found)):
-        raise FaithfulError(f"'{_short(text)}' is no list of numbers; write {_before(option)}0.7,0.85,1.")
+        raise FaithfulError(f"'{_short(text)}' is no list of numbers; write {_example(option, '0.7,0.85,1')}.")
     return found
 
 
@@ -126,19 +126,21 @@ def parse_integers(text: str | None, option: str) -> tuple[int, ...]:
         if not all(re.fullmatch(r"[0-9]{1,19}", end) and int(end) <= LARGEST for end in ends) or int(ends[1]) < int(
             ends[0]
         ):
-            told = _before(option)
-            raise FaithfulError(f"'{_short(text)}' is no list of whole numbers; write {told}0-5 or {told}0,1,42.")
+            told = f"{_example(option, '0-5')} or {_example(option, '0,1,42')}"
+            raise FaithfulError(f"'{_short(text)}' is no list of whole numbers; write {told}.")
         if int(ends[1]) - int(ends[0]) >= MOST_LISTED - len(found):
             raise FaithfulError(
-                f"'{_short(text)}' lists more than {MOST_LISTED:,} numbers; write fewer, like {_before(option)}0-5."
+                f"'{_short(text)}' lists more than {MOST_LISTED:,} numbers; write fewer, like {_example(option, '0-5')}."
             )
         found += range(int(ends[0]), int(ends[1]) + 1)
     return tuple(found)
 
 
-def _before(option: str) -> str:
-    """What stands before a value: `--seeds `, `--set ks=`, `seeds = `."""
-    return option if option.endswith(("=", " ")) else f"{option} "
+def _example(option: str, value: str) -> str:
+    """How a value is stated: `--seeds 0-5`, `--set ks=0-5`, in TOML `seeds = "0-5"`."""
+    if option.endswith(" = "):
+        return f'{option}"{value}"'
+    return option + value if option.endswith("=") else f"{option} {value}"
 
 
 def per_second(count: float, seconds: float) -> float | None:

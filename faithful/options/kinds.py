@@ -19,6 +19,7 @@ class Kind:
         read: (what was parsed, name of the option) → the value; raises `FaithfulError` for what is none.
         write: the value → the texts to type, each after the option's name.
         repeats: whether it may be typed several times; `read` is then given a list.
+        is_count: whether it is a whole number that may be typed as 20k.
     """
 
     item: type[Any]
@@ -26,6 +27,7 @@ class Kind:
     read: Callable[[Any, str], Any] = lambda parsed, option: parsed
     write: Callable[[Any], list[str]] = lambda value: [str(value)]
     repeats: bool = False
+    is_count: bool = False
 
 
 def number(value: float) -> str:
@@ -50,6 +52,11 @@ def count_or_none(text: str) -> int:
     return 0 if text.strip() == "0" else parse_count(text)
 
 
+def as_place(path: Path) -> str:
+    """A path that no command takes for the name of a run: `./exp`."""
+    return str(path) if "/" in str(path) else f"./{path}"
+
+
 def _names(parsed: list[str], option: str) -> tuple[str, ...]:
     found = [part.strip() for text in parsed for part in text.split(",")]
     return tuple(filter(None, found)) if found != ["none"] else ()
@@ -61,10 +68,10 @@ KINDS: dict[Any, Kind] = {
     float: Kind(float, float, write=lambda value: [number(value)]),
     str: Kind(str, str),
     Path: Kind(Path, Path),
-    PLACE: Kind(Path, str),
+    PLACE: Kind(Path, str, write=lambda value: [as_place(value) if isinstance(value, Path) else value]),
     bool: Kind(bool, bool),
-    COUNT: Kind(int, str, lambda parsed, option: parse_count(parsed)),
-    COUNT_OR_NONE: Kind(int, str, lambda parsed, option: count_or_none(parsed)),
+    COUNT: Kind(int, str, lambda parsed, option: parse_count(parsed), is_count=True),
+    COUNT_OR_NONE: Kind(int, str, lambda parsed, option: count_or_none(parsed), is_count=True),
     NAMES: Kind(str, str, _names, lambda value: [",".join(value) or "none"], True),
     tuple[int, ...]: Kind(
         int, str, lambda parsed, option: parse_integers(",".join(parsed), option), lambda value: [integers(value)], True

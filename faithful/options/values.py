@@ -7,9 +7,9 @@ from typing import Any
 from faithful.base.errors import FaithfulError
 from faithful.base.suggest import did_you_mean
 from faithful.options.fields import Option
-from faithful.options.kinds import count_or_none
+from faithful.options.kinds import Kind, count_or_none
 
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 
 def read_values(options: Sequence[Option], table: Mapping[str, object], where: str, flag: str = "") -> dict[str, Any]:
@@ -31,28 +31,43 @@ def read_values(options: Sequence[Option], table: Mapping[str, object], where: s
                 f"{where} states '{name}', which is not known; choose among {', '.join(known)}.{did_you_mean(name, known)}"
             )
     return {
-        name: _value(known[name], value, f"{flag} {name}=" if flag else f"{where}.{name} = ")
+        name: read_value(known[name].kind, value, f"{flag} {name}=" if flag else f"{where}.{name} = ")
         for name, value in table.items()
     }
 
 
-def _value(option: Option, value: Any, typed: str) -> Any:
-    kind = option.kind
+def read_value(kind: Kind, value: Any, typed: str) -> Any:
+    """One value of a table as a field has it.
+
+    Args:
+        kind: of the field.
+        value: of TOML, or a text.
+        typed: what stands before it: `train.k = `, `--set k=`.
+
+    Raises:
+        FaithfulError: a value of another kind.
+    """
     try:
         if not kind.repeats:
-            return _item(kind.item, value)
+            return kind.read(_text_of_count(value), typed) if kind.is_count else _item(kind.item, value)
         if isinstance(value, str):
             return kind.read([value], typed)
         return tuple(_item(kind.item, one) for one in (value if isinstance(value, list) else [value]))
     except (TypeError, ValueError, KeyError, OverflowError):
         from faithful.base.shapes import shown
 
-        wanted = f"a list, each {KINDS[kind.item]}" if kind.repeats else KINDS[kind.item]
+        wanted = f"a list, each {WORDS[kind.item]}" if kind.repeats else WORDS[kind.item]
         raise FaithfulError(f"{typed.rstrip(' =')} cannot be {shown(value)}; give {wanted}.") from None
 
 
+def _text_of_count(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError
+    return str(value)
+
+
 def _item(kind: type[Any], value: Any) -> Any:
-    """One value; raises one of the errors that `_value` knows, or `FaithfulError`, for what is none."""
+    """One value; raises one of the errors that `read_value` knows, or `FaithfulError`, for what is none."""
     if kind is bool:
         return value if isinstance(value, bool) else {"true": True, "false": False}[value]
     if isinstance(value, bool) or not isinstance(value, str | int | float):

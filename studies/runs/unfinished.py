@@ -4,6 +4,7 @@ from pathlib import Path
 
 from faithful.base.errors import FaithfulError
 from faithful.formats.files import CONFIG, WEIGHTS
+from faithful.options.kinds import as_place
 from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import NAME, noted_corpora
 from faithful.store.places import read_steps
@@ -19,8 +20,7 @@ def refuse_unfinished_run(run: Path) -> None:
     """
     left = _steps_left(run)
     if left:
-        place = str(run) if "/" in str(run) else f"./{run}"
-        again = command_line(RunConfig, recipe=run / "recipe.toml", run=place)
+        again = command_line(RunConfig, recipe=run / "recipe.toml", run=as_place(run))
         raise FaithfulError(f"{run} is not finished: {', '.join(left)} still to do; run `{again}`, then publish it.")
 
 
@@ -52,8 +52,9 @@ def _steps_left(run: Path) -> list[str]:
     """Steps of a run's recipe that are not done."""
     if not (run / "recipe.toml").is_file():
         return []
-    from studies.runs.recipe import RESOLVED, steps_of
+    from studies.runs.recipe import steps_of
     from studies.runs.recipe_file import load_recipe
+    from studies.runs.refusals import RESOLVED
 
     done = read_steps(run)
     return [step.name for step in steps_of(load_recipe(run / RESOLVED), run) if step.name not in done]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from faithful.hub.config import PublishConfig
+from faithful.options.kinds import as_place
 from faithful.options.line import command_line
 from faithful.training.config import TrainConfig
 from generation.configs.add import AddConfig
@@ -61,7 +62,7 @@ def _option(run: Path) -> str | None:
     current = read_text(marker).strip() if marker.exists() else ""
     if current and run_folder(current).resolve() == run.resolve():
         return None
-    return run.name if run.parent == ROOT else str(run)
+    return run.name if run.parent == ROOT else as_place(run)
 
 
 def _kind_and_model(manifest: Path) -> tuple[str, str]:

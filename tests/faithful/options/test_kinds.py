@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
-from faithful.options.kinds import KINDS, Kind, integers, number
+from faithful.options.kinds import KINDS, Kind, as_place, integers, number
 from faithful.options.marks import COUNT, COUNT_OR_NONE, NAMES, PLACE
 
 
@@ -28,6 +28,16 @@ def read_back(kind: Kind, value: Any) -> Any:
 )  # fmt: skip
 def test_there_and_back(key: Any, value: Any) -> None:
     assert read_back(KINDS[key], value) == value
+
+
+def test_a_path_is_typed_as_no_name_of_a_run() -> None:
+    assert [KINDS[PLACE].write(Path(place)) for place in ("exp", "./exp", "runs/exp", "/exp")] == [
+        ["./exp"],
+        ["./exp"],
+        ["runs/exp"],
+        ["/exp"],
+    ]
+    assert as_place(Path("exp")) == "./exp"
 
 
 def test_every_kind_but_the_flag_is_walked() -> None:

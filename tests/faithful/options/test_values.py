@@ -22,6 +22,7 @@ def test_texts_and_values_of_toml_are_the_same() -> None:
     }  # fmt: skip
     assert read(depth=1000, shades=["a", "b"], heat=2, sure=True, home="x", parts=[0, "1", 2, 7]) == typed
     assert read(parts=5, depth="0", shades="none") == {"parts": (5,), "depth": 0, "shades": ()}
+    assert read(depth=0, wide=3) == {"depth": 0, "wide": 3}
 
 
 @pytest.mark.parametrize(
@@ -31,12 +32,15 @@ def test_texts_and_values_of_toml_are_the_same() -> None:
         ({"depth": 1.5}, "toy.depth cannot be 1.5; give a whole number"),
         ({"depth": True}, "toy.depth cannot be True; give a whole number"),
         ({"depth": "deep"}, "'deep' is not a positive whole number"),
+        ({"depth": -5}, "'-5' is not a positive whole number"),
+        ({"wide": 0}, "'0' is not a positive whole number"),
+        ({"wide": "0"}, "'0' is not a positive whole number"),
         ({"heat": "hot"}, "toy.heat cannot be 'hot'; give a number"),
         ({"heat": [1]}, "toy.heat cannot be .*; give a number"),
         ({"sure": "yes"}, "toy.sure cannot be 'yes'; give true or false"),
         ({"home": 3}, "toy.home cannot be 3; give a path"),
         ({"parts": [[1]]}, "toy.parts cannot be .*; give a list, each a whole number"),
-        ({"parts": "a"}, "'a' is no list of whole numbers; write toy.parts = 0-5 or"),
+        ({"parts": "a"}, 'is no list of whole numbers; write toy.parts = "0-5" or'),
     ],
 )
 def test_refusals(table: dict[str, Any], said: str) -> None:

@@ -57,3 +57,5 @@ class ToyOfSettings:
     """Where."""
     parts: Annotated[tuple[int, ...], SETTING] = ()
     """How many of each."""
+    wide: Annotated[Count, SETTING] = 1
+    """How wide."""

@@ -62,3 +62,16 @@ def test_another_model_another_run_and_no_run(run: Path, tmp_path: Path) -> None
     assert next_step(other) == "faithful train --run gpt2"
     lonely = corpus(tmp_path, "own", "own").rename(tmp_path / "lonely")
     assert following(lonely, "otherwise") == "otherwise"
+
+
+def test_a_run_beside_the_others_is_typed_as_a_place(run: Path) -> None:
+    """`--run exp` is `runs/exp`."""
+    beside = Path("exp")
+    corpus(beside, "own", "own")
+    corpus(beside, "prose", "external")
+    assert next_step(beside) == "faithful train --run ./exp"
+    for name in ("own", "prose"):
+        write(beside / f"saes/{name}/resid_pre.3-f8-k2/seed-0/cfg.json")
+    for study in STUDIES:
+        write(beside / "studies" / study / "summary.json")
+    assert next_step(beside) == "faithful report ./exp"
