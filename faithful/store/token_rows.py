@@ -263,6 +263,16 @@ def plan_tokens(corpus: Corpus, context: int, layout: str, split: str = "train")
     return Plan(usable, int(joined.lengths.sum()) - usable, joined.contexts(context, layout))
 
 
+def check_layout(layout: str) -> None:
+    """Refuse a layout that there is not.
+
+    Raises:
+        FaithfulError: it is none.
+    """
+    if layout not in LAYOUTS:
+        raise FaithfulError(f"'{layout}' is not a layout; choose {' or '.join(LAYOUTS)}.")
+
+
 def special_ids(spec: ModelSpec) -> frozenset[int]:
     """Ids that stand for no text: BOS, every end-of-text, and what the tokenizer marks as special."""
     tokenizer = load_tokenizer(spec.files, spec.hub_revision())
@@ -273,8 +283,7 @@ def special_ids(spec: ModelSpec) -> frozenset[int]:
 
 def _measure(corpus: Corpus, layout: str, split: str, bos_id: int, eos_ids: Sequence[int]) -> _Joined:
     """A split's documents in index order, as `packed` joins them."""
-    if layout not in LAYOUTS:
-        raise FaithfulError(f"'{layout}' is not a layout; choose {' or '.join(LAYOUTS)}.")
+    check_layout(layout)
     lengths, last, bos, first = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
     if layout == "aligned":
         lengths += [

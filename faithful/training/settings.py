@@ -10,14 +10,15 @@ from faithful.base.errors import FaithfulError
 from faithful.base.quantities import check_stated
 from faithful.hooks.hook import Hook
 from faithful.models.load import shape_of
-from faithful.models.presets import sae_defaults
+from faithful.models.presets import Preset, sae_defaults
+from faithful.models.presets import Shape as ModelShape
 from faithful.models.spec import ModelSpec, resolve_model, with_load
 from faithful.sae.variant import Variant
 from faithful.store.corpora_of_saes import bos_of, sampled_loads
 from faithful.store.corpus import Corpus
 from faithful.store.readings import Readings
 from faithful.store.shape import Shape
-from faithful.store.token_rows import Plan, plan_tokens
+from faithful.store.token_rows import Plan, check_layout, plan_tokens
 from faithful.training.config import Settings, TrainConfig
 from faithful.training.evaluate import default_eval_tokens, held_out
 from faithful.training.inherited import InheritedSettings
@@ -37,18 +38,14 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
             no context, SAEs in `out` that were trained on more tokens or do not agree in what is not stated; each names the
             fix.
     """
-    _refuse_impossible(config)
-    check_stated(config)
+    refuse_impossible(config)
     variants = variants_of(config.variant, config.settings)
     corpora = _open(config.corpora)
     spec = _model(config, corpora, device)
-    hook, shapes = _grid(config, spec, variants)
+    hook, shapes = _grid(config, spec.name, shape_of(spec), spec.preset, variants)
     before = InheritedSettings.find(config.out, spec, hook, shapes, {corpus.name for corpus in corpora})
     context = config.context or before.value("context") or spec.default_context
-    if context < 2 or (spec.positions and context > spec.positions):
-        raise FaithfulError(
-            f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions or 'any number'}."
-        )
+    _refuse_context(context, spec.name, spec.positions)
     usable = _usable(config, corpora, spec, context, device, readings or Readings(config.out))
     is_left_out = config.tokens is None and config.epochs is None
     tokens = before.value("tokens") if is_left_out else None
@@ -78,22 +75,26 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
     ), usable
 
 
-def _grid(config: TrainConfig, spec: ModelSpec, variants: tuple[Variant, ...]) -> tuple[Hook, tuple[Shape, ...]]:
+def _grid(
+    config: TrainConfig, name: str, shape: ModelShape, preset: Preset | None, variants: tuple[Variant, ...]
+) -> tuple[Hook, tuple[Shape, ...]]:
     """The hook, and widths and ks with each variant: as stated, else the preset's, else by rule."""
-    shape = shape_of(spec)
-    default = spec.preset or sae_defaults(shape.layers, shape.d_model)
+    default = preset or sae_defaults(shape.layers, shape.d_model)
     layer = config.layer if config.layer is not None else default.layer
     if not 0 <= layer < shape.layers:
-        raise FaithfulError(f"{spec.name} has layers 0 to {shape.layers - 1}, not {layer}; choose one with --layer.")
+        raise FaithfulError(f"{name} has layers 0 to {shape.layers - 1}, not {layer}; choose one with --layer.")
     widths, actives = dict.fromkeys(config.d_sae or (default.d_sae,)), dict.fromkeys(config.k or (default.k,))
     shapes = tuple(Shape(d_sae, k, variant) for d_sae in widths for k in actives for variant in variants)
     for d_sae, k, variant in shapes:
         if not 1 <= k <= d_sae:
             raise FaithfulError(f"k {k} does not fit {d_sae} latents; give a --k from 1 to --d-sae.")
         variant.check(d_sae, k)
-    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
-        raise FaithfulError("Name each seed once: --seeds 0-5.")
     return Hook(layer, config.hook), shapes
+
+
+def _refuse_context(context: int, name: str, positions: int | None) -> None:
+    if context < 2 or (positions and context > positions):
+        raise FaithfulError(f"A context of {context} tokens does not fit {name}: use 2 to {positions or 'any number'}.")
 
 
 def _batch_and_buffer(config: TrainConfig, before: InheritedSettings, tokens: int, context: int) -> tuple[int, int]:
@@ -112,8 +113,17 @@ def _batch_and_buffer(config: TrainConfig, before: InheritedSettings, tokens: in
     return batch, buffer or max(BUFFER_BATCHES * batch, 2 * context)
 
 
-def _refuse_impossible(config: TrainConfig) -> None:
-    """Refuse numbers that count or measure nothing."""
+def refuse_impossible(config: TrainConfig, preset: Preset | None = None) -> None:
+    """Refuse what no corpus can make right.
+
+    Args:
+        config: the wish.
+        preset: of the model, where what does not fit its shape is to be refused too.
+
+    Raises:
+        FaithfulError: a number that counts or measures nothing, a seed twice or none, tokens and epochs both, no layout; of a
+            preset a layer, a hook, a k or a context that cannot be.
+    """
     for name in ("tokens", "context", "batch", "buffer", "eval_tokens", "eval_every", "workers", "threads"):
         value = getattr(config, name)
         if value is not None and value < 1:
@@ -126,6 +136,15 @@ def _refuse_impossible(config: TrainConfig) -> None:
         raise FaithfulError("--checkpoint-minutes must be at least 0.")
     if min((config.data_seed, *config.seeds)) < 0:
         raise FaithfulError("--data-seed and --seeds must not be negative.")
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds):
+        raise FaithfulError("Name each seed once: --seeds 0-5.")
+    if config.epochs is not None and config.tokens is not None:
+        raise FaithfulError("Give --tokens or --epochs, not both.")
+    check_stated(config)
+    check_layout(config.layout)
+    if preset:
+        _grid(config, preset.name, preset.shape, preset, variants_of(config.variant, config.settings))
+        _refuse_context(config.context or preset.context, preset.name, preset.shape.positions)
 
 
 def _open(folders: tuple[Path, ...]) -> list[Corpus]:
@@ -204,8 +223,6 @@ def _budget(config: TrainConfig, corpora: list[Corpus], usable: dict[Path, Plan]
     then what such a corpus can give.
     """
     smallest = min(usable.values(), key=lambda found: found.usable)
-    if config.epochs is not None and config.tokens is not None:
-        raise FaithfulError("Give --tokens or --epochs, not both.")
     if config.epochs is not None:
         return int(config.epochs * smallest.usable)
     if config.tokens is None:

@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from faithful.base.devices import check_device
 from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock, write_text
 from faithful.base.progress import Reporter, remark, silent, within
-from faithful.base.records import read_record, read_text, write_record
+from faithful.base.records import read_record, write_record
 from faithful.base.version import __version__
 from faithful.store.corpus import read_manifest
 from faithful.store.places import STATE, read_steps, remember_run
@@ -30,14 +29,14 @@ from generation.derived.shuffle import shuffle
 from generation.derived.subsample import subsample
 from generation.external.add import add
 from generation.own.generate import generate
-from generation.sources.resolve import find_entry, resolve_source
 from studies.catalog import find_study
 from studies.common.study import HOW
 from studies.report.config import ReportConfig
 from studies.report.write import write_report
 from studies.runs.recipe_file import LEAST_SEEDS, CorpusPlan, Recipe, to_toml
+from studies.runs.refusals import RESOLVED, refuse_other_recipe, refuse_settings, refuse_short
 
-RESOLVED, REPORT, STUDY = "recipe.toml", "report", "study "
+REPORT, STUDY = "report", "study "
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def steps_of(recipe: Recipe, folder: Path, device: str | None = None) -> list[St
     Raises:
         FaithfulError: a corpus that cannot hold what is made of it, or trained on it.
     """
-    _refuse_short(recipe)
+    refuse_short(recipe)
     steps = [_corpus_step(recipe, folder, corpus, device) for corpus in recipe.corpora]
     corpora = {corpus.name: folder / "corpora" / corpus.name for corpus in recipe.corpora}
     trained = tuple(corpora[corpus.name] for corpus in recipe.corpora if corpus.train)
@@ -131,7 +130,8 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
     """Do what is missing of a run.
 
     A step is done again where its settings, what it works on or what it left are no longer what they were; what is finished
-    of it is kept. The report is written again after anything was done.
+    of it is kept. The report is written again after anything was done. Before a step is done again its record and the
+    report's are withdrawn: a run that is killed then is an unfinished one.
 
     Args:
         recipe: what to do.
@@ -141,12 +141,12 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
 
     Raises:
         FaithfulError: a run of another recipe in this folder, another process on it, a device, package or task that is not
-            here, or what a step refuses.
+            here, or what a step refuses; what can be known of that is refused before any is done.
     """
     steps = steps_of(recipe, folder, device)
-    _check(steps)
+    _refuse_settings(steps)
     with folder_lock(folder):
-        _refuse_other_recipe(recipe, folder)
+        refuse_other_recipe(recipe, folder)
         write_text(folder / RESOLVED, to_toml(recipe))
         remember_run(folder)
         state = read_steps(folder)
@@ -159,6 +159,9 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
             if _holds(state.get(step.name), key, outputs[step.name]) and not (step.name == REPORT and done):
                 skipped.append(step.name)
                 continue
+            if {step.name, REPORT} & state.keys():
+                state = {name: one for name, one in state.items() if name not in (step.name, REPORT)}
+                write_record(folder / STATE, state)
             began = time.monotonic()
             step.call(step.config, within(report, f"[{place + 1}/{len(steps)}] {step.name}"))
             done[step.name] = round(time.monotonic() - began, 2)
@@ -168,33 +171,30 @@ def run_recipe(recipe: Recipe, folder: Path, report: Reporter = silent, device: 
     return RunResult(folder, done, skipped)
 
 
-def _check(steps: list[Step]) -> None:
-    """Refuse what a step would refuse for what is not here: devices, packages of texts, tasks.
-
-    Raises:
-        FaithfulError: see there.
-    """
+def _refuse_settings(steps: list[Step], elsewhere: bool = False) -> None:
     for step in steps:
-        check_device(getattr(step.config, "device", None))
-        if isinstance(step.config, AddConfig):
-            entry = find_entry(step.config.name)
-            if entry and entry.kind == "package":
-                resolve_source(entry.name)
+        refuse_settings(step.config, elsewhere)
         if step.name.startswith(STUDY):
             find_study(step.name.removeprefix(STUDY)).check(step.config)
 
 
-def done_steps(recipe: Recipe, folder: Path, device: str | None = None) -> list[str]:
+def done_steps(recipe: Recipe, folder: Path, device: str | None = None, elsewhere: bool = False) -> list[str]:
     """Steps that `run_recipe` would not do again, by what is there; nothing is written.
 
     What needs a step that is to be done is to be done as well, though that step may leave what it left before.
 
+    Args:
+        recipe: what to do.
+        folder: `runs/NAME`.
+        device: see `steps_of`.
+        elsewhere: whether it is asked for another machine, so that no device need be here.
+
     Raises:
-        FaithfulError: a run of another recipe in this folder, or a device, package or task that is not here.
+        FaithfulError: a run of another recipe in this folder, or what `run_recipe` refuses before any step is done.
     """
     steps = steps_of(recipe, folder, device)
-    _check(steps)
-    _refuse_other_recipe(recipe, folder)
+    _refuse_settings(steps, elsewhere)
+    refuse_other_recipe(recipe, folder)
     state, keys = read_steps(folder), step_keys(steps, folder)
     outputs: dict[str, str | None] = {}
     done: list[str] = []
@@ -242,27 +242,6 @@ def _corpus_step(recipe: Recipe, folder: Path, corpus: CorpusPlan, device: str |
             config, call = GenerateConfig(model=recipe.model, out=out, **where | budget), generate
     needs = tuple(f"corpus {name}" for name in corpus.inputs)
     return Step(f"corpus {corpus.name}", needs, config, call, partial(_digest_of_corpus, out))
-
-
-def _refuse_short(recipe: Recipe) -> None:
-    """Refuse corpora that hold less than what is to be made of them, or trained on them, before anything is made.
-
-    Raises:
-        FaithfulError: there is one; names it.
-    """
-    wanted = [
-        (corpus.name, recipe.training_tokens, "SAEs are to be trained on") for corpus in recipe.corpora if corpus.train
-    ]
-    for corpus in recipe.corpora:
-        if corpus.how == "like":
-            wanted.append((corpus.inputs[0], recipe.most(corpus), f"{corpus.name} is to take"))
-    for name, tokens, what in wanted:
-        most = recipe.most(recipe.plan(name))
-        if tokens and most and most < tokens:
-            raise FaithfulError(
-                f"The corpus '{name}' is to hold {most:,} tokens at most, and {what} {tokens:,} of it; state more tokens for"
-                " it or what it is made of, or fewer there."
-            )
 
 
 def _key(step: Step, keys: Mapping[str, str], outputs: Mapping[str, str | None]) -> str:
@@ -331,21 +310,6 @@ def _digest_of_study(folder: Path) -> str | None:
         return None
     summary.pop("reused", None)
     return digest(summary) if (folder / "results.parquet").exists() else None
-
-
-def _refuse_other_recipe(recipe: Recipe, folder: Path) -> None:
-    """A run is of one recipe; a changed one wants another folder."""
-    path = folder / RESOLVED
-    if not path.exists():
-        return
-    texts = read_text(path), to_toml(recipe)
-    before, now = ([line for line in text.splitlines() if not line.startswith("#")] for text in texts)
-    if before != now:
-        changed = [line for line in now if line not in before] or [line for line in before if line not in now]
-        raise FaithfulError(
-            f"{folder} is a run of another recipe ({'; '.join(changed[:4])} is new or changed); give another --run, or delete"
-            f" {path} to go on with what fits."
-        )
 
 
 def _plain(value: Any, folder: Path) -> Any:

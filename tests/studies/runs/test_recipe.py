@@ -12,6 +12,7 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.store.corpus import Document, Manifest, read_manifest, to_table, write_manifest
+from faithful.store.places import read_steps
 from faithful.store.saes import read_grid
 from faithful.store.shard_files import write_shard
 from faithful.training.config import TrainConfig
@@ -311,3 +312,37 @@ def test_steps_told_before_models_could_be_loaded_otherwise_are_the_same_now() -
     for config in (GenerateConfig(), TrainConfig((Path("a"),), Path("b"), shard_model=True)):
         assert not _plain(config, Path("run")).keys() & {"load", "shard_model", "workers"}
     assert _plain(GenerateConfig(load="4bit"), Path("run"))["load"] == "4bit"
+
+
+def test_what_is_done_again_and_killed_is_unfinished_and_nothing_else_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = dict.fromkeys(("one", "two", "three", "report"), "first")
+    killed: list[str] = []
+
+    def steps(recipe: Any, folder: Path, device: str | None) -> list[Step]:
+        def call(config: tuple[str, str], _: Any) -> None:
+            if config[0] in killed:
+                raise KeyboardInterrupt
+            (folder / config[0]).write_text(config[1])
+
+        def step(name: str, *needs: str) -> Step:
+            path = folder / name
+            return Step(name, needs, (name, told[name]), call, lambda: path.read_text() if path.exists() else None)
+
+        return [step("one"), step("two"), step("three", "two"), step("report", "one", "two", "three")]
+
+    monkeypatch.setattr("studies.runs.recipe.steps_of", steps)
+    recipe = parse_recipe({"model": "tiny", "corpora": {"own": {}}}, "tried")
+    run_recipe(recipe, tmp_path)
+    for name, kept in (("two", ["one", "three"]), ("three", ["one", "two"]), ("report", ["one", "two", "three"])):
+        told[name] = f"second {name}"
+        killed[:] = [name]
+        with pytest.raises(KeyboardInterrupt):
+            run_recipe(recipe, tmp_path)
+        assert list(read_steps(tmp_path)) == kept
+        assert name not in done_steps(recipe, tmp_path)
+        killed.clear()
+        done = run_recipe(recipe, tmp_path).done
+        assert name in done and "one" not in done
+        assert read_steps(tmp_path).keys() == told.keys()
