@@ -2,20 +2,21 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from faithful.base.errors import FaithfulError
-from faithful.base.quantities import parse_count, parse_integers
 from faithful.base.records import read_toml
 from faithful.base.shapes import shown
 from faithful.base.suggest import did_you_mean
 from faithful.models.presets import Preset, find_preset
 from faithful.options.fields import Option, options_of
-from faithful.options.values import KINDS, read_values
+from faithful.options.kinds import KINDS
+from faithful.options.marks import COUNT
+from faithful.options.values import read_value, read_values
 from studies.catalog import find_study
 
 SOURCES = ("add", "like", "mix", "dedup", "shuffle")
@@ -126,7 +127,8 @@ def load_recipe(source: str | Path, changes: Mapping[str, Any] | None = None) ->
 
     Args:
         source: name of a shipped recipe, or a file.
-        changes: values by dotted name that replace the file's: `{"train.d_sae": "512", "corpora.own.tokens": "20k"}`.
+        changes: values by dotted name that replace the file's: `{"train.d_sae": "512", "corpora.own.tokens": "20k"}`. A
+            corpus that the file has not is added where they state what it is made from.
 
     Raises:
         FaithfulError: no such recipe, TOML that cannot be read, names or values that are not known, fewer than two
@@ -138,8 +140,15 @@ def load_recipe(source: str | Path, changes: Mapping[str, Any] | None = None) ->
         near = did_you_mean(str(source), shipped)
         raise FaithfulError(f"There is no recipe '{source}'; name a file, or one of {', '.join(shipped)}.{near}")
     table = read_toml(path, "it is no recipe, so mend it or name another")
+    corpora = list(_table(table.get("corpora", {}), "corpora"))
     for name, value in (changes or {}).items():
-        _change(table, name, value)
+        _change(table, _parts(name, corpora), name, value)
+    for name, corpus in _tables(table.get("corpora", {}), "corpora").items():
+        if name not in corpora and not set(SOURCES) & corpus.keys():
+            raise FaithfulError(
+                f"The recipe has no corpus '{name}', but {', '.join(corpora) or 'none'}; to add one, state what it is made"
+                f" from, as corpora.{name}.add=prose, or write it into the file.{did_you_mean(name, corpora)}"
+            )
     return parse_recipe(table, path.stem)
 
 
@@ -157,11 +166,11 @@ def parse_recipe(table: dict[str, Any], name: str) -> Recipe:
     if not table.get("model"):
         raise FaithfulError(f"The recipe '{name}' names no model; add `model = \"…\"`.")
     for key in ("name", "model"):
-        _expect(str, table.get(key, ""), key)
+        _expect_text(table.get(key, ""), key)
     if not FOLDER.fullmatch(str(table.get("name", "run"))):
         raise FaithfulError(f"The recipe's name {shown(table['name'])} cannot be a folder; choose a plain one.")
-    seeds = parse_integers(str(table.get("seeds", "0-5")), "seeds = ")
-    tokens = parse_count(table["tokens"]) if table.get("tokens") else None
+    seeds = read_value(KINDS[tuple[int, ...]], table.get("seeds", "0-5"), "seeds = ")
+    tokens = read_value(KINDS[COUNT], table["tokens"], "tokens = ") if "tokens" in table else None
     corpora = tuple(_corpus(key, value) for key, value in _tables(table.get("corpora", {}), "corpora").items())
     there: set[str] = set()
     for corpus in corpora:
@@ -197,7 +206,7 @@ def settings_of(config: Any) -> list[Option]:
 
 def to_toml(recipe: Recipe) -> str:
     """The recipe as TOML that `load_recipe` reads; what is left to the preset stands in a comment."""
-    lines = [f"{name} = {_literal(getattr(recipe, name))}" for name in ("name", "model")]
+    lines = [f"{name} = {literal(getattr(recipe, name))}" for name in ("name", "model")]
     lines.append(f'seeds = "{",".join(map(str, recipe.seeds))}"')
     if recipe.tokens is not None:
         lines.append(f"tokens = {recipe.tokens}")
@@ -273,10 +282,13 @@ def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:
     if len(stated) > 1:
         raise FaithfulError(f"The corpus '{name}' states {' and '.join(stated)}; keep one.")
     how = stated[0] if stated else "generate"
-    made_of, of, train = table.pop(how, ""), table.pop("of", ""), table.pop("train", True)
+    if "of" in table and how != "like":
+        raise FaithfulError(f"The corpus '{name}' states of, which says what `like` takes its part of; leave it out.")
+    made_of, of = table.pop(how, ""), table.pop("of", "")
+    train = read_value(KINDS[bool], table.pop("train", True), f"corpora.{name}.train = ")
     listed = made_of if how == "mix" and isinstance(made_of, list) else [made_of]
-    for key, value, kind in (*((how, entry, str) for entry in listed), ("of", of, str), ("train", train, bool)):
-        _expect(kind, value, f"corpora.{name}.{key}")
+    for key, value in (*((how, entry) for entry in listed), ("of", of)):
+        _expect_text(value, f"corpora.{name}.{key}")
     if not FOLDER.fullmatch(name):
         raise FaithfulError(f"The corpus {shown(name)} cannot be a folder; choose a plain name, like own or web-2.")
     mixed = tuple(part.strip() for entry in listed for part in entry.split(","))
@@ -286,13 +298,21 @@ def _corpus(name: str, table: dict[str, Any]) -> CorpusPlan:
     return CorpusPlan(name, how, source, inputs, train, options)
 
 
-def _expect(kind: type[Any], value: Any, where: str) -> None:
-    if not isinstance(value, kind):
-        raise FaithfulError(f"{where} cannot be {shown(value)}; give {KINDS[kind]}.")
+def _expect_text(value: Any, where: str) -> None:
+    if not isinstance(value, str):
+        raise FaithfulError(f"{where} cannot be {shown(value)}; give text.")
 
 
-def _change(table: dict[str, Any], name: str, value: Any) -> None:
-    *above, last = name.split(".")
+def _parts(name: str, corpora: Sequence[str]) -> list[str]:
+    """A dotted name taken apart; a corpus' own name may have dots in it."""
+    named = max((one for one in corpora if name.startswith(f"corpora.{one}.")), key=len, default=None)
+    if named is None:
+        return name.split(".")
+    return ["corpora", named, *name.removeprefix(f"corpora.{named}.").split(".")]
+
+
+def _change(table: dict[str, Any], parts: Sequence[str], name: str, value: Any) -> None:
+    *above, last = parts
     for part in above:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
@@ -301,10 +321,10 @@ def _change(table: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:
-    return [f"{name} = {_literal(value)}" for name, value in values.items()]
+    return [f"{name} = {literal(value)}" for name, value in values.items()]
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     """TOML of a plain value; JSON writes strings, numbers, booleans and lists as TOML does."""
     if isinstance(value, Path):
         value = str(value)
@@ -312,4 +332,4 @@ def _literal(value: Any) -> str:
 
 
 def _key(name: str) -> str:
-    return name if name.replace("-", "").replace("_", "").isalnum() else json.dumps(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else literal(name)

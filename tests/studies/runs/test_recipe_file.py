@@ -52,6 +52,34 @@ def test_changes_replace_values() -> None:
     assert recipe.seeds == tuple(range(8)) and recipe.tokens == 1_000_000
 
 
+def test_changes_reach_corpora_by_their_names_and_add_none_by_mistake(tmp_path: Path) -> None:
+    corpora = {"own": {}, "own-t0.7": {"temperature": 0.7}, "prose": {"add": "prose"}}
+    path = tmp_path / "tried.toml"
+    path.write_text(to_toml(parse_recipe({"model": "tiny", "corpora": corpora}, "tried")))
+    recipe = load_recipe(path, {"corpora.own-t0.7.tokens": "20k", "corpora.prose.train": "false"})
+    assert [corpus.options.get("tokens") for corpus in recipe.corpora] == [None, 20_000, None]
+    assert [corpus.train for corpus in recipe.corpora] == [True, True, False]
+    for typo, near in (("pose", "Did you mean prose"), ("own-t07", r"Did you mean own-t0\.7"), ("zebra", "")):
+        with pytest.raises(FaithfulError, match=f"has no corpus '{typo}', but own, own-t0.7, prose; .*{near}"):
+            load_recipe(path, {f"corpora.{typo}.tokens": "200k"})
+    added = load_recipe(path, {"corpora.web.add": "stdlib", "corpora.web.tokens": "20k"}).plan("web")
+    assert (added.how, added.source, added.options) == ("add", "stdlib", {"tokens": 20_000})
+
+
+@pytest.mark.parametrize("name", ["own-t0.7", "größe", "\U0001f600", "a b", "x_1-y"])
+def test_any_corpus_name_is_written_as_toml(name: str, tmp_path: Path) -> None:
+    recipe = parse_recipe({"model": "tiny", "corpora": {name: {}}}, "tried")
+    path = tmp_path / "tried.toml"
+    path.write_text(to_toml(recipe), encoding="utf-8")
+    assert load_recipe(path) == recipe
+
+
+def test_seeds_are_a_text_or_a_list() -> None:
+    corpora: dict[str, Any] = {"own": {}}
+    for seeds in ("0-2", [0, 1, 2], ["0", 1, "2"]):
+        assert parse_recipe({"model": "tiny", "corpora": corpora, "seeds": seeds}, "tried").seeds == (0, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
@@ -87,7 +115,24 @@ def test_changes_replace_values() -> None:
         ({"model": "tiny", "corpora": {"own": {}}, "studies": {"seeds": 1}}, "'studies.seeds' is a table"),
         ({"model": "tiny", "corpora": {"own": {}}, "studies": {"colours": {}}}, "'colours' is not a study"),
         ({"model": "tiny", "corpora": {"own": {}}, "studies": {"seeds": {"out": "x"}}}, "states 'out'"),
-        ({"model": "tiny", "corpora": {"own": {}}, "seeds": "many"}, "no list of whole numbers"),
+        (
+            {"model": "tiny", "corpora": {"own": {}}, "seeds": "many"},
+            'no list of whole numbers; write seeds = "0-5" or seeds = "0,1,42"',
+        ),
+        ({"model": "tiny", "corpora": {"own": {}}, "seeds": True}, "seeds cannot be True; give a list, each a whole"),
+        ({"model": "tiny", "corpora": {"own": {}}, "tokens": 0}, "'0' is not a positive whole number"),
+        ({"model": "tiny", "corpora": {"own": {"tokens": 0}}}, "'0' is not a positive whole number"),
+        ({"model": "tiny", "corpora": {"own": {"tokens": -5}}}, "'-5' is not a positive whole number"),
+        ({"model": "tiny", "corpora": {"own": {}}, "studies": {"seeds": {"tokens": 0}}}, "'0' is not a positive"),
+        (
+            {"model": "tiny", "corpora": {"own": {"train": "no"}}},
+            "corpora.own.train cannot be 'no'; give true or false",
+        ),
+        (
+            {"model": "tiny", "corpora": {"own": {}, "web": {"add": "x", "of": "own"}}},
+            "'web' states of, which says what",
+        ),
+        ({"model": "tiny", "corpora": {"own": {"of": "web"}}}, "'own' states of, which says what `like` takes"),
         ({"model": "tiny", "corpora": {"own": {}}, "variants": ["topk"]}, "'variants' is a table"),
         ({"model": "tiny", "corpora": {"own": {}}, "variants": {"aneal": {}}}, "no variant 'aneal'.*mean anneal"),
         ({"model": "tiny", "corpora": {"own": {}}, "variants": {"anneal": {"untl": 1}}}, "`untl`.*mean until"),
