@@ -7,7 +7,7 @@ from pathlib import Path
 from faithful.base.devices import known_device
 from faithful.base.quantities import format_bytes, format_count, format_seconds
 from faithful.models.load import shape_of
-from faithful.models.presets import DEFAULT_CONTEXT, Shape, sae_defaults
+from faithful.models.presets import DEFAULT_CONTEXT, DEFAULT_TOKENS, Shape, sae_defaults
 from faithful.models.spec import resolve_model
 from faithful.sae.config import StackConfig
 from faithful.training.config import TrainConfig
@@ -67,12 +67,18 @@ def costs(
     rate = device_flops(device, assume)
     preset = recipe.preset
     shape = preset.shape if preset else shape_of(resolve_model(recipe.model, device=device))
-    tokens = recipe.tokens or (preset.tokens if preset else 0)
-    found = [_corpus(recipe, corpus, folder, stated, tokens, assume, shape.vocab) for corpus in recipe.corpora]
+    tokens = recipe.tokens or (preset.tokens if preset else DEFAULT_TOKENS)
+    found = [_corpus(recipe, corpus, folder, stated, tokens, assume, shape) for corpus in recipe.corpora]
     work, stacks, weights = _work(recipe, shape, tokens, device)
     training, on_disk = sum(stack.memory(LARGEST_BATCH) for stack in stacks), sae_bytes(stacks, work.trained)
-    held = [recipe.most(corpus) or tokens for corpus in recipe.corpora if corpus.train]
-    read = work.trained * int(recipe.train.get("epochs", 1) * min(*held, recipe.training_tokens or tokens))
+    smallest = min(recipe.most(corpus) or tokens for corpus in recipe.corpora if corpus.train)
+    epochs = recipe.train.get("epochs")
+    each = (
+        epochs * smallest
+        if epochs
+        else min(smallest, recipe.training_tokens or (preset.tokens if preset else smallest))
+    )
+    read = work.trained * int(each)
     flops = read * (work.forward + work.step)
     found.append(Cost("train", read, flops, flops / rate, weights + training, on_disk))
     for name, values in recipe.studies.items():
@@ -110,16 +116,16 @@ def cost_rows(found: Sequence[Cost]) -> list[tuple[str, ...]]:
 
 
 def _corpus(
-    recipe: Recipe, corpus: CorpusPlan, folder: Path, device: str | None, tokens: int, assume: str | None, vocab: int
+    recipe: Recipe, corpus: CorpusPlan, folder: Path, device: str | None, tokens: int, assume: str | None, shape: Shape
 ) -> Cost:
     wanted = recipe.most(corpus) or tokens
     step = f"corpus {corpus.name}"
     if corpus.how != "generate":
-        return Cost(step, wanted, 0.0, wanted / READ_RATE, disk=bytes_on_disk(wanted, vocab))
+        return Cost(step, wanted, 0.0, wanted / READ_RATE, disk=bytes_on_disk(wanted, shape.vocab))
     values = {"device": device, "tokens": wanted} | corpus.options
     plan = dry_run(GenerateConfig(model=recipe.model, out=folder / "corpora" / corpus.name, **values), assume)
-    size, missing = recipe.preset.shape.params if recipe.preset else 0, max(0, wanted - plan.existing_tokens)
-    return Cost(step, missing, 2.0 * size * missing, plan.seconds, plan.memory_bytes, plan.disk_bytes)
+    missing = max(0, wanted - plan.existing_tokens)
+    return Cost(step, missing, 2.0 * shape.params * missing, plan.seconds, plan.memory_bytes, plan.disk_bytes)
 
 
 def _work(recipe: Recipe, shape: Shape, tokens: int, device: str) -> tuple[Work, list[StackConfig], int]:

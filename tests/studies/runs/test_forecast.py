@@ -1,5 +1,6 @@
 """The forecast of a recipe reads what its studies read."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,8 +8,15 @@ from typing import Any
 import pytest
 
 from faithful.base.errors import FaithfulError
+from faithful.models.presets import DEFAULT_TOKENS, find_preset, tiny_path
 from studies.runs.forecast import costs
-from studies.runs.recipe_file import load_recipe
+from studies.runs.recipe_file import load_recipe, parse_recipe
+
+
+@pytest.fixture
+def tiny_copy(tmp_path: Path) -> str:
+    """The embedded model as somebody's folder, which no preset knows."""
+    return str(shutil.copytree(tiny_path(), tmp_path / "mine"))
 
 
 def tokens_of(step: str, folder: Path, device: str, **changes: Any) -> int:
@@ -114,3 +122,30 @@ def test_every_variant_of_a_grid_is_counted(tmp_path: Path) -> None:
     assert step("train", **three).disk == 3 * step("train").disk
     assert step("train").flops < step("train", **three).flops < 3 * step("train").flops
     assert step("study fakes").flops < step("study fakes", **three).flops
+
+
+def train_of(folder: Path, table: dict[str, Any]) -> int:
+    recipe = parse_recipe({"corpora": {"own": {}, "web": {"add": "prose"}}} | table, "tried")
+    return next(one.tokens for one in costs(recipe, folder, "cpu") if one.step == "train")
+
+
+def test_training_reads_what_training_would_read(tmp_path: Path, tiny_copy: str) -> None:
+    """Two corpora: one pass over the smallest, at most what is stated; so many passes where they are stated."""
+    for model, default in (("gpt2", find_preset("gpt2").tokens), (tiny_copy, DEFAULT_TOKENS)):  # type: ignore[union-attr]
+        assert train_of(tmp_path, {"model": model}) == 2 * default
+        assert train_of(tmp_path, {"model": model, "train": {"epochs": 3}}) == 2 * 3 * default
+        stated = {"model": model, "tokens": "20k"}
+        assert train_of(tmp_path, stated) == 40_000
+        assert train_of(tmp_path, stated | {"train": {"tokens": "5k"}}) == 10_000
+        more = {"corpora": {"own": {"tokens": "90k"}, "web": {"add": "prose", "tokens": "60k"}}}
+        assert train_of(tmp_path, stated | more) == 40_000
+        assert train_of(tmp_path, stated | more | {"train": {"epochs": 1.5}}) == 2 * 90_000
+
+
+def test_sampling_is_counted_for_any_model(tmp_path: Path, tiny_copy: str) -> None:
+    table = {"tokens": "20k", "corpora": {"own": {}}}
+    named, local = (
+        costs(parse_recipe(table | {"model": model}, "tried"), tmp_path / "run", "cpu")[0].flops
+        for model in ("tiny", tiny_copy)
+    )
+    assert local == pytest.approx(named, rel=0.01) and named > 0
