@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from faithful.base.errors import FaithfulError
+from faithful.base.errors import FaithfulError, sentence_of
 from faithful.base.quantities import format_seconds
 
 T = TypeVar("T")
@@ -103,7 +103,16 @@ def hub_sentence(error: Exception, name: str) -> Exception:
             f"{name}: the Hub cannot be reached or does not answer ({reason.rstrip('.')}); run the same command again, and"
             " it goes on from what is there."
         )
+    if here := fault_here(error):
+        return here
     return FaithfulError(f"{name}: the Hub answers: {' '.join(reason.split()).rstrip('.')}.")
+
+
+def fault_here(error: Exception) -> FaithfulError | None:
+    """The sentence for what this machine refuses, such as room in the cache; None for what comes from elsewhere."""
+    if not isinstance(error, OSError) or not error.errno or is_transient(error):
+        return None
+    return FaithfulError(str(sentence_of(error)))
 
 
 def first_line(error: BaseException) -> str:

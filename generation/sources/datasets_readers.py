@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.errors import first_line, gated, is_gated, is_transient
+from faithful.hub.errors import fault_here, first_line, gated, is_gated, is_transient
 from faithful.hub.licences import stated_licence
 from faithful.hub.reachable import hub_problem
 from faithful.hub.set_files import refuse_foreign_files, refuse_other_files
@@ -257,6 +257,8 @@ def reading_fault(error: Exception, what: str) -> Exception:
         return error
     if is_gated(error):
         return gated(what)
+    if here := fault_here(error):
+        return here
     if isinstance(error, UnicodeDecodeError):
         return FaithfulError(
             f"{what} is not UTF-8 text ({error.reason}); it has to be converted before it can be read."
@@ -349,6 +351,8 @@ def _hub_fault(error: Exception, repo: str, config: str | None, revision: str | 
         return FaithfulError(f"{repo} has no revision '{revision}'; check --revision.")
     if is_gated(error):
         return gated(repo)
+    if here := fault_here(error):
+        return here
     if "Dataset scripts are no longer supported" in text:
         return ScriptError(
             f"{repo} is loaded by a script, which `datasets` refuses; name a revision without one, such as --revision"

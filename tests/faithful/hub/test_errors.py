@@ -1,5 +1,6 @@
 """What is tried again, when, and the sentences for what is not."""
 
+import errno
 import time
 from typing import Any
 
@@ -14,6 +15,7 @@ from faithful.hub.errors import (
     Attempts,
     ConnectionLostError,
     delay_of,
+    fault_here,
     first_line,
     hub_sentence,
     is_transient,
@@ -108,6 +110,29 @@ def test_sentences(error: Exception, words: str) -> None:
     found = hub_sentence(error, "user/x")
     assert isinstance(found, FaithfulError)
     assert words in str(found)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; mend that and run"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/cache/x"),
+            "/cache/x: Permission denied; mend that and run",
+        ),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "The memory ran out; end other programs"),
+    ],
+)
+def test_what_this_machine_refuses_is_not_said_of_the_hub(error: OSError, says: str) -> None:
+    for one in (hub_sentence(error, "user/x"), fault_here(error)):
+        assert isinstance(one, FaithfulError) and str(one).startswith(says)
+    for elsewhere in (
+        answer(404),
+        ConnectionResetError(errno.ECONNRESET, "reset"),
+        OSError("said"),
+        ValueError("ours"),
+    ):
+        assert fault_here(elsewhere) is None
 
 
 def test_a_fault_of_ours_gets_no_sentence() -> None:
