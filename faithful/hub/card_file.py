@@ -175,9 +175,12 @@ def metadata_of(card: str) -> dict[str, object]:
 def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table in Markdown."""
     lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in lines
-    )
+    return "\n".join(f"| {' | '.join(map(cell, row))} |" for row in lines)
+
+
+def cell(text: str) -> str:
+    """Markdown for a cell of a table: what would end it is escaped."""
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _listed(tags: Any) -> list[Any]:

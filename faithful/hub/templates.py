@@ -7,12 +7,15 @@ from typing import Any
 
 import jinja2
 
+from faithful.hub.card_file import cell
+
 
 def render_template(name: str, **values: Any) -> str:
     """A template of `data_cards`, filled in; a value that it lacks is an error."""
     source = (resources.files("data_cards") / name).read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=False)
     environment.globals["bibtex"] = bibtex
+    environment.filters["cell"] = cell
     return environment.from_string(source).render(**values)
 
 

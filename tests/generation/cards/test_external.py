@@ -51,6 +51,14 @@ def test_the_command_on_the_card_makes_the_same_bytes(corpus: Path, source: Path
     assert made.contents(tmp_path / "words") == made.contents(corpus)
 
 
+def test_a_template_with_a_bar_stays_in_its_cell(tmp_path: Path, family_folder: Folder) -> None:
+    rows = [json.dumps({"q": f"Why is it {place}?", "a": "So it is."}) for place in range(200)]
+    (tmp_path / "qa.jsonl").write_text("\n".join(rows))
+    model, out = str(family_folder("gpt2")), tmp_path / "qa"
+    add(AddConfig(str(tmp_path / "qa.jsonl"), model=model, template="{q} | {a}", out=out, tokens=500, held_out=100))
+    assert "| text | `q`, `a`: format string '{q} \\| {a}' |\n" in (out / "README.md").read_text()
+
+
 def test_cards_of_noise_and_of_derived_corpora(corpus: Path, tmp_path: Path, family_folder: Folder) -> None:
     noise = add(AddConfig("noise", model=str(family_folder("gpt2")), tokens=500, held_out=100, out=tmp_path / "noise"))
     front = front_of(noise.folder)
