@@ -16,6 +16,7 @@ from studies.statistics.headlines import Headline, Wording
 
 EMBEDDED = ("stdlib", "prose")
 """Sets of questions that need no network: which word continues a passage of the embedded text."""
+HUB = {"wmdp": "cais/wmdp", "mmlu": "cais/mmlu"}
 TOKENS_PER_QUESTION = 48
 LEAST = 8
 """Questions of a side, so that either half tells something."""
@@ -75,7 +76,7 @@ def refuse(config: UnlearningConfig) -> None:
     if named[0] is not None and named[0] == named[1]:
         raise FaithfulError(f"The questions of both sides are {named[0]}; name two sets of questions.")
     for place in named:
-        if place is not None and builder_of(Path(place)) and not Path(place).expanduser().exists():
+        if place is not None and hub_set(place) is None and builder_of(Path(place)) and not _is_here(place):
             raise FaithfulError(f"There is no file {place} with questions; see --forget-questions.")
     if config.answers not in ("text", "letters"):
         raise FaithfulError(f"'{config.answers}' is no way to answer; choose text or letters.")
@@ -91,6 +92,24 @@ def refuse(config: UnlearningConfig) -> None:
             f"There is no setting to clamp with{f' in {odd[0]:g}' if odd else ''}; thresholds are shares above 0, latents at"
             " least 1 and multipliers at least 0, and of each there is at least one."
         )
+
+
+def hub_set(place: str) -> tuple[str, str] | None:
+    """The Hub id and the config of `wmdp-bio` and its like and of `mmlu:SUBJECT`; None of any other place.
+
+    Raises:
+        FaithfulError: it names no part.
+    """
+    name, _, part = place.partition("-" if place.startswith("wmdp-") else ":")
+    if name not in HUB or _is_here(place):
+        return None
+    if not part:
+        raise FaithfulError(f"'{place}' names no part; write wmdp-bio, or mmlu:high_school_geography.")
+    return HUB[name], f"{name}-{part}" if name == "wmdp" else part
+
+
+def _is_here(place: str) -> bool:
+    return Path(place).expanduser().exists()
 
 
 def _warnings(summary: Mapping[str, Any]) -> list[str]:

@@ -14,12 +14,11 @@ from faithful.base.errors import FaithfulError
 from faithful.store.corpus import Corpus
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.probes.tasks.rows import rows_of
-from studies.unlearning.config import EMBEDDED, LEAST
+from studies.unlearning.config import EMBEDDED, LEAST, hub_set
 
 COLUMNS = ("question", "choices", "answer")
 HINT = "questions have question, choices (a list) and answer (the place, letter or text of the right choice)"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-HUB = {"wmdp": "cais/wmdp", "mmlu": "cais/mmlu"}
 CHOICES = 4
 PROMPT_TOKENS, LATEST = 24, 16
 PASSAGES_PER_QUESTION, LONGEST_PASSAGE = 4, 2000
@@ -107,14 +106,9 @@ def prompt(question: Question, letters: bool) -> tuple[str, list[str]]:
 
 def _read(place: str) -> Iterator[Question]:
     """Questions of a file or of a set on the Hub."""
-    name, _, part = place.partition("-" if place.startswith("wmdp-") else ":")
-    options: dict[str, str] = {}
-    known = None if Path(place).expanduser().exists() else HUB.get(name)
-    if known and not part:
-        raise FaithfulError(f"'{place}' names no part; write wmdp-bio, or mmlu:high_school_geography.")
-    if known:
-        options = {"config": place if name == "wmdp" else part, "split": "test"}
-    for number, row in enumerate(rows_of(known or place, COLUMNS, HINT, **options), 1):
+    known = hub_set(place)
+    repo, options = (known[0], {"config": known[1], "split": "test"}) if known else (place, {})
+    for number, row in enumerate(rows_of(repo, COLUMNS, HINT, **options), 1):
         one = _question(row, f"{place}, question {number}")
         distinct = {choice.strip() for choice in one.choices} - {""}
         if len(distinct) == len(one.choices):
@@ -193,11 +187,12 @@ def _continued(name: str, passages: Sequence[str], embedded: EmbeddedText) -> li
     cuts = list[tuple[str, str]]()
     encoded = embedded.encoder.backend.encode_batch(passages, add_special_tokens=False)
     for passage, one in zip(passages, encoded, strict=True):
-        for at in range(PROMPT_TOKENS, min(len(one.offsets), PROMPT_TOKENS + LATEST)):
-            begin, end = one.offsets[at]
-            word = passage[begin:end]
+        ends = [0, *(end for _, end in one.offsets)]
+        begins = [min(begin, end) for (begin, _), end in zip(one.offsets, ends, strict=False)]  # some leave a space out
+        for at in range(PROMPT_TOKENS, min(len(begins), PROMPT_TOKENS + LATEST)):
+            word = passage[begins[at] : ends[at + 1]]
             if len(word) > 2 and word[0] == " " and word[1:].isalpha():
-                cuts.append((passage[one.offsets[at - PROMPT_TOKENS][0] : begin], word))
+                cuts.append((passage[begins[at - PROMPT_TOKENS] : begins[at]], word))
                 break
     if len({word for _, word in cuts}) < CHOICES:
         raise FaithfulError(
