@@ -26,7 +26,7 @@ STEPS, MEMORY = 500, 10
 ARMIJO, SLACK = 1e-4, 1e-14
 ROUGH, FINE = 1e-2, 1e-4
 FLAT, ROUNDING = 1e-6, 1e-10
-BLOCK, SMALL = 4096, 2**19
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Probe:
         coefficients: float64 [d, outputs], of the features as they are; one output for two classes, else one per class.
         intercept: float64 [outputs].
         c: inverse strength of the L2 penalty, on standardised features.
-        losses: mean held-out cross-entropy in nats at each C tried, in rising order; none where C was given.
+        losses: mean held-out cross-entropy in nats at each C tried, in rising order.
         weights: float64 [d], what each feature counts for: Σ over the outputs of the absolute coefficients of the
             standardised features, 0 of one that does not vary.
         c_at_edge: whether the smallest or the largest C on the list was best.
@@ -62,23 +62,6 @@ class Probe:
         return (scores[:, 0] > 0).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(1)
 
 
-def fit(x: Any, y: np.ndarray, c: float, standardise: bool = True) -> Probe:
-    """The probe of one C: minimises C · Σ cross-entropy + ½‖w‖², the intercept free (scikit-learn's objective).
-
-    Args:
-        x: features [n, d], dense or scipy.sparse.
-        y: int64 [n], classes 0 … K − 1, each present.
-        c: inverse strength of the penalty.
-        standardise: as the module says; without it the penalty is on the coefficients of the features as they are.
-
-    Raises:
-        FaithfulError: fewer than two classes, or features that are not finite.
-    """
-    basis = _basis(x, standardise)
-    solution = _solve(basis, y, np.ones((len(y), 1), bool), _classes(y), c, None, FINE)
-    return basis.probe(solution[:, 0], c, ())
-
-
 def fit_cross_validated(x: Any, y: np.ndarray, folds: np.ndarray, cs: Sequence[float] = CS) -> Probe:
     """The probe at the C with the smallest held-out cross-entropy.
 
@@ -94,7 +77,7 @@ def fit_cross_validated(x: Any, y: np.ndarray, folds: np.ndarray, cs: Sequence[f
     Raises:
         FaithfulError: fewer than two classes, or features that are not finite.
     """
-    classes, basis, values = _classes(y), _basis(x, True), sorted(cs)
+    classes, basis, values = _classes(y), _basis(x), sorted(cs)
     used = folds[:, None] != np.unique(folds)
     solutions = None
     losses: list[float] = []
@@ -184,7 +167,7 @@ class _Basis:
         return Probe(coefficients.numpy(), intercept.numpy(), c, losses, weights.numpy())
 
 
-def _basis(x: Any, standardise: bool) -> _Basis:
+def _basis(x: Any) -> _Basis:
     n, d = x.shape
     means, scales, kept = [], [], []
     gram = torch.zeros((n, n) if d > n else (0, 0), dtype=torch.float64)
@@ -194,7 +177,7 @@ def _basis(x: Any, standardise: bool) -> _Basis:
         block = block - mean
         spread = block.square().mean(0).sqrt()
         varies = spread > FLAT * mean.abs()
-        scale = torch.where(varies, 1 / torch.where(varies, spread, 1.0), 0.0) if standardise else spread * 0 + 1
+        scale = torch.where(varies, 1 / torch.where(varies, spread, 1.0), 0.0)
         means.append(mean)
         scales.append(scale)
         block *= scale
@@ -205,7 +188,7 @@ def _basis(x: Any, standardise: bool) -> _Basis:
     mean, scale = torch.cat(means), torch.cat(scales)
     if not bool(mean.isfinite().all() and scale.isfinite().all()):
         raise FaithfulError("Features hold numbers that are not finite; run the model in float32, or check the SAE.")
-    unit = max(1, int(scale.count_nonzero())) ** 0.5 if standardise else 1.0
+    unit = max(1, int(scale.count_nonzero())) ** 0.5
     whole = torch.cat(kept, 1) / unit if kept else None
     squares, vectors = torch.linalg.eigh(gram / unit**2 if whole is None else whole.T @ whole)
     large = squares > ROUNDING * squares[-1]

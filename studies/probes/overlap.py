@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faithful.store.corpus import Corpus, flat_tokens
-from generation.writing.grams import GRAM, KnownGrams, grams_of
+from generation.writing.grams import KnownGrams, grams_of
 from studies.probes.tasks.examples import text_hash
 
 
@@ -16,15 +16,11 @@ class Overlap:
 
     Attributes:
         texts: whose whole text is a document of it, white space aside.
-        grams: of which it holds a run of 13 tokens in a row.
-        short: that have fewer than 13 tokens, so that only `texts` can tell.
-        examples: all of them.
+        grams: of which it holds a run of 13 tokens in a row; none of those that have fewer.
     """
 
     texts: int
     grams: int
-    short: int
-    examples: int
 
 
 def overlaps(corpus: Corpus, sides: Sequence[tuple[Sequence[str], Sequence[np.ndarray]]]) -> list[Overlap]:
@@ -46,7 +42,6 @@ def overlaps(corpus: Corpus, sides: Sequence[tuple[Sequence[str], Sequence[np.nd
     result, first = [], 0
     for origins, rows in sides:
         last = first + len(rows)
-        short = sum(len(ids) < GRAM for ids in rows)
-        result.append(Overlap(sum(one in met for one in origins), int(held[first:last].sum()), short, len(rows)))
+        result.append(Overlap(sum(one in met for one in origins), int(held[first:last].sum())))
         first = last
     return result

@@ -20,7 +20,7 @@ from studies.interventions.measure import (
     trained,
     without,
 )
-from studies.probes.fit import fit
+from studies.probes.fit import fit_cross_validated
 
 
 def planted(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, Read]:
@@ -97,4 +97,4 @@ def test_taking_latents_out_of_the_pool_is_taking_them_out_of_every_token() -> N
     found = without(tokens.mean(1).double().numpy(), read, np.array([2, 7]), np.arange(5))
     assert found == pytest.approx(expected.numpy(), abs=1e-5)
     y = np.array([0, 1, 0, 1, 0])
-    assert accuracy(fit(found, y, 1e6), found, y) == 1
+    assert accuracy(fit_cross_validated(found, y, np.array([0, 0, 1, 1, 0]), (1e6,)), found, y) == 1
