@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from faithful.base.errors import FaithfulError
 from faithful.options.marks import SETTING, CountOrNone, Names, names
 from studies.common.config import PanelConfig
 from studies.common.forecast import StudyCost, Work, by_device, panel_tokens
 from studies.common.study import Study
 from studies.statistics.headlines import Headline, Wording
 
+POOLINGS = ("mean", "last", "max")
+OURS, SAEBENCH, WITH_BOS = "ours", "saebench", "saebench-bos"
+METHODS = (OURS, SAEBENCH, WITH_BOS)
+"""How sparse probes are made: ours; SAEBench's; SAEBench's on features whose mean BOS is part of."""
 TASKS, CLASSES = 4, 2
 """Where they are not known before the work. SAEBench's probes are of each class."""
 PROBE_SECONDS, PROBE_ENTRY_SECONDS = 0.03, 1e-7
@@ -74,12 +79,34 @@ def _cost(config: ProbesConfig, work: Work) -> StudyCost:
     return StudyCost(read + panel, read * (work.forward + encode) + panel * work.forward, seconds)
 
 
-def _check(config: ProbesConfig) -> None:
-    """Refuse tasks that are not there."""
-    from studies.probes.tasks.packaged import find_tasks
+def refuse(config: ProbesConfig) -> None:
+    """Refuse settings that make no probe, and tasks that are not there, before anything is read.
 
-    for wish in config.tasks:
-        find_tasks(wish, config.text_column, config.label_column)
+    Raises:
+        FaithfulError: see `tasks_of` too.
+    """
+    from studies.probes.tasks.packaged import tasks_of
+
+    if config.pooling not in POOLINGS:
+        raise FaithfulError(f"'{config.pooling}' is no pooling; choose {', '.join(POOLINGS)}.")
+    unknown = [name for name in config.methods if name not in METHODS]
+    if unknown or OURS not in config.methods:
+        raise FaithfulError(
+            f"methods is {OURS}, and beside it {', '.join(METHODS[1:])}, not {','.join(config.methods)}."
+        )
+    if config.methods != (OURS,) and config.pooling != "mean":
+        raise FaithfulError("SAEBench pools by the mean; leave pooling out, or methods.")
+    for name, value, least in (
+        ("train_size", config.train_size, 4),
+        ("test_size", config.test_size, 2),
+        ("curve_points", config.curve_points, 1),
+        ("controls", config.controls, 0),
+        ("folds", config.folds, 2),
+        *(("ks", k, 1) for k in config.ks),
+    ):
+        if value is not None and value < least:
+            raise FaithfulError(f"{name} is at least {least}; {value} makes no probe.")
+    tasks_of(config.tasks, config.text_column, config.label_column)
 
 
 HEADLINE = Headline(
@@ -103,7 +130,7 @@ STUDY = Study(
     cost=_cost,
     shares_out="probes",
     headline=HEADLINE,
-    check=_check,
+    check=refuse,
     sizes={"tokens": panel_tokens, "train_size": train_examples, "test_size": held_out_examples},
     captions={
         "forest": "Accuracy of the probes on each task",

@@ -21,7 +21,6 @@ from generation.external.encoder import Encoder
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-POOLINGS = ("mean", "last", "max")
 ROWS_PER_FORWARD = 32
 SPARSE = 0.4
 

@@ -14,9 +14,6 @@ import numpy as np
 
 from studies.probes.tasks.examples import TaskData
 
-OURS, SAEBENCH, WITH_BOS = "ours", "saebench", "saebench-bos"
-METHODS = (OURS, SAEBENCH, WITH_BOS)
-"""How sparse probes are made: ours; SAEBench's; SAEBench's on features whose mean BOS is part of."""
 C, STEPS = 1.0, 1000
 
 Sides = dict[str, dict[str, list[str]]]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from studies.probes.config import OURS, WITH_BOS
 from studies.probes.fit import by_mean_difference, fit_cross_validated, spread_folds
-from studies.probes.saebench import OURS, WITH_BOS, saebench_accuracies
+from studies.probes.saebench import saebench_accuracies
 from studies.probes.silence import silence_entry
 from studies.probes.summary import Entry
 from studies.probes.tasks.examples import TaskData
@@ -98,9 +99,9 @@ def probe_cell(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: 
     Returns:
         an entry per probe: `input`, `probe` (`full` or `k-sparse`), `size` (training examples), `k` (None for the full
         probe), `accuracy` and `macro_f1` with intervals `accuracy_ci95` and `macro_f1_ci95` (bootstrap over the test
-        examples), `right` (which of them it answers rightly, as `pack` has it), `train_accuracy`, `c`, `c_at_edge`
-        (whether the largest or smallest C was best), `latents` (those of a k-sparse probe), `weights` (of the full probe on
-        all training codes, see `Probe`, as `pack_weights` has them).
+        examples), `right` (which of them it answers rightly, as `pack` has it), `c`, `c_at_edge` (whether the largest or
+        smallest C was best), `latents` (those of a k-sparse probe), `weights` (of the full probe on all training codes, see
+        `Probe`, as `pack_weights` has them).
     """
     with _few_threads(max(x.shape[0] * x.shape[1] for x in inputs.values())):
         return _probe_all(inputs, data, plan, k_sparse)
@@ -228,12 +229,7 @@ def _probe(
     if latents is not None:
         x, test = x[:, latents], test[:, latents]
     probe = fit_cross_validated(x, y, plan.folds[chosen])
-    entry = {
-        "c": probe.c,
-        "c_at_edge": probe.c_at_edge,
-        "train_accuracy": float(np.mean(probe.predict(x) == y)),
-    }
-    return entry, probe.predict(test), probe.weights
+    return {"c": probe.c, "c_at_edge": probe.c_at_edge}, probe.predict(test), probe.weights
 
 
 def _in_two_folds(y: np.ndarray, folds: np.ndarray, every: np.ndarray | None = None) -> bool:

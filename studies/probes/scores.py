@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from faithful.store.saes import TrainedSae
-from studies.probes.saebench import OURS
+from studies.probes.config import OURS
 from studies.probes.score import FULL, SPARSE, Plan, has_levels, unpack, unpack_weights
 from studies.probes.silence import SILENCE, SILENCES
 from studies.probes.summary import Entry, OnTask, TaskFound, WordsFound

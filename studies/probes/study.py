@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from faithful.base.digest import digest
-from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.base.progress import Progress, Reporter, counted, remark, remarks_of, silent
 from faithful.executor.jobs import Crew
@@ -31,11 +30,10 @@ from studies.common.results import Done, Row, write_results
 from studies.common.workers import study_crew
 from studies.probes import figures as probe_figures
 from studies.probes.bench import Bench
-from studies.probes.config import HEADLINE, ProbesConfig, held_out_examples, train_examples
-from studies.probes.features import POOLINGS, Pooled, pool_features, text_rows, with_bos
+from studies.probes.config import HEADLINE, OURS, WITH_BOS, ProbesConfig, held_out_examples, refuse, train_examples
+from studies.probes.features import Pooled, pool_features, text_rows, with_bos
 from studies.probes.fit import CS
 from studies.probes.overlap import overlaps
-from studies.probes.saebench import METHODS, OURS, WITH_BOS
 from studies.probes.score import BOS, DRAWS, FULL, SPARSE, plan_probes
 from studies.probes.scores import (
     SCORES,
@@ -82,7 +80,7 @@ def study_probes(config: ProbesConfig, report: Reporter = silent) -> Done:
     Raises:
         FaithfulError: settings that make no probe; what `resolve_input`, `tasks_of`, `load_task` and `load_panel` refuse.
     """
-    _refuse(config)
+    refuse(config)
     found = resolve_input(config)
     study = _Probes(config, found, report)
     with folder_lock(config.out):
@@ -296,13 +294,14 @@ class _Probes:
         return inputs
 
     def _key(self, name: str, place: int | None) -> list[Any]:
-        """All that decides a cell."""
+        """All that decides a cell; BOS stands in it where the tokenizer names another one."""
         config, spec = self.config, self.found.spec
+        begins = [] if spec.bos_id == self.found.tokenizer.bos_token_id else [{"bos": spec.bos_id}]
         return [
             None if place is None else self.every[place].sha256, self.data[name].sha256, spec.revision,
             spec.precision, self.found.hook.name, self.found.context, config.pooling, config.folds, config.curve_points,
             sorted(config.ks), config.seed, *([sorted(config.methods)] if config.methods != (OURS,) else []),
-            *([self.panel.sha256] if self.panel and place is not None and place >= len(self.saes) else []),
+            *([self.panel.sha256] if self.panel and place is not None and place >= len(self.saes) else []), *begins,
         ]  # fmt: skip
 
     def _baseline(self, name: str, probe: str = FULL, **at: Any) -> Entry:
@@ -376,25 +375,3 @@ class _Probes:
             "bootstrap_draws": DRAWS,
             "overlap_run_tokens": GRAM,
         }
-
-
-def _refuse(config: ProbesConfig) -> None:
-    if config.pooling not in POOLINGS:
-        raise FaithfulError(f"'{config.pooling}' is no pooling; choose {', '.join(POOLINGS)}.")
-    unknown = [name for name in config.methods if name not in METHODS]
-    if unknown or OURS not in config.methods:
-        raise FaithfulError(
-            f"methods is {OURS}, and beside it {', '.join(METHODS[1:])}, not {','.join(config.methods)}."
-        )
-    if config.methods != (OURS,) and config.pooling != "mean":
-        raise FaithfulError("SAEBench pools by the mean; leave pooling out, or methods.")
-    for name, value, least in (
-        ("train_size", config.train_size, 4),
-        ("test_size", config.test_size, 2),
-        ("curve_points", config.curve_points, 1),
-        ("controls", config.controls, 0),
-        ("folds", config.folds, 2),
-        *(("ks", k, 1) for k in config.ks),
-    ):
-        if value is not None and value < least:
-            raise FaithfulError(f"{name} is at least {least}; {value} makes no probe.")

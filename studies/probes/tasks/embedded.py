@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from faithful.base.errors import FaithfulError
 from faithful.embedded.passages import cut
 from faithful.embedded.stdlib_seen import passage_hash, seen_passages
 from faithful.models.spec import ModelSpec
@@ -95,7 +96,15 @@ class EmbeddedText:
 
         Args:
             source: `stdlib` or `prose`.
+
+        Raises:
+            FaithfulError: a context holds no passage.
         """
+        if self.encoder.limit < LEAST_TOKENS:
+            raise FaithfulError(
+                f"Passages of the embedded text have at least {LEAST_TOKENS} tokens and a context of {self._context} holds"
+                f" {self.encoder.limit} beside BOS; raise context, or name other texts."
+            )
         if source not in self._cut:
             with parallel_tokenising():
                 self._cut[source] = self._held_out(source)

@@ -6,7 +6,6 @@ Where a set has a split to test on, training texts of a group that is tested on 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,6 @@ from studies.probes.tasks.task import EMBEDDED, FILES, HUB, PACKAGE, Task, embed
 
 HELD_OUT = ("test", "validation", "dev", "eval")
 NO_CLASS = -1
-MOST_ROWS = 1_000_000
 OF_TESTED = "of a group among the test examples"
 FORMAT = 3
 
@@ -114,7 +112,8 @@ def _labelled(task: Task, draw: Draw) -> TaskData:
         return _by_hash(task, draw, lambda side: _read(task, source, side), revision)
     train = Reservoir(draw.train, draw.seed)
     for split in test_splits:
-        test = _held_out(task, split, draw)
+        test = Reservoir(draw.test, draw.seed)
+        untested = _read(task, _resolve(task, split), lambda origin, group, test=test: test)
         if any(label != str(NO_CLASS) for _, (_, label, _) in test.items()):
             break
     else:
@@ -126,14 +125,7 @@ def _labelled(task: Task, draw: Draw) -> TaskData:
     left_out = _read(
         task, source, lambda origin, group: TESTED if origin in tested else OF_TESTED if group in groups else train
     )
-    return drawn(task, train, test, left_out, revision)
-
-
-def _held_out(task: Task, split: str, draw: Draw) -> Reservoir:
-    """Test examples of a split."""
-    test = Reservoir(draw.test, draw.seed)
-    _read(task, _resolve(task, split), lambda origin, group: test)
-    return test
+    return drawn(task, train, test, left_out + untested, revision)
 
 
 def _read(task: Task, source: Source, side: Side) -> Counter[str]:
@@ -153,7 +145,7 @@ def _offer(task: Task, rows: Iterable[Found], side: Side) -> Counter[str]:
         rows not offered, by reason.
     """
     dropped: Counter[str] = Counter()
-    for text, value, group in islice(rows, MOST_ROWS):
+    for text, value, group in rows:
         label = _class_of(value, task)
         origin = text_hash(text)
         chosen = side(origin, group)

@@ -15,6 +15,7 @@ from faithful.models.tokenizer import load_tokenizer
 from generation.external.encoder import Encoder
 from studies.common.panel import ordinary_ids
 from studies.probes import features as probe_features
+from studies.probes.config import POOLINGS
 from studies.probes.features import Pooled, pool_batch, pool_features, text_rows
 from tests.studies.probes.data import random_sae
 
@@ -91,7 +92,7 @@ def test_masks_reach_the_model_and_special_tokens_no_pool(family_model: Model, m
     monkeypatch.setattr(TruncatedModel, "__call__", spied)
     sae = random_sae(truncated.d_in, 32, 2, 0)
     only = np.array([spec.bos_id], np.int64)
-    for pooling in probe_features.POOLINGS:
+    for pooling in POOLINGS:
         found = features(truncated, [sae], [plain, ended, only], ordinary, pooling)
         np.testing.assert_allclose(found.h[0], found.h[1], atol=1e-5)
         assert not found.h[2].any() and not found.rebuilt[0][2].any()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
 from faithful.models.tokenizer import load_tokenizer
 from generation.sources.resolve import resolve_source
@@ -83,3 +84,12 @@ def test_embedded_passages_are_held_out_unmarked_and_split_by_chapter_or_file(
 def test_test_modules_are_told_by_their_paths() -> None:
     assert all(map(is_test_module, ("test/x.py", "idlelib/idle_test/x.py", "a/test_b.py")))
     assert not any(map(is_test_module, ("latest/b.py", "c.py", "unittest/mock.py")))
+
+
+def test_a_context_that_holds_no_passage_is_refused(family_model: Model) -> None:
+    spec, _ = family_model("gpt2")
+    embedded = EmbeddedText(lambda: load_tokenizer(spec.source, None), spec, 32)
+    with pytest.raises(
+        FaithfulError, match="at least 32 tokens and a context of 32 holds 31 beside BOS; raise context"
+    ):
+        load_task(known_tasks()["novel"], Draw(40, 40, 0, 4), embedded)

@@ -111,7 +111,7 @@ def test_minus_one_of_a_named_class_is_no_label_and_groups_of_a_saved_set_are_ke
     folder = tmp_path / "saved"
     datasets.DatasetDict({"train": part("train", 90, 10), "test": part("test", 30, 4)}).save_to_disk(str(folder))
     plain = load_task(find_task(str(folder)), Draw(100, 100, 0, 4), no_text())
-    assert plain.labels == ("0", "1") and plain.left_out == {"no label": 30} and plain.train.groups is None
+    assert plain.labels == ("0", "1") and plain.left_out == {"no label": 30 + 10} and plain.train.groups is None
     assert (len(plain.train.y), len(plain.test.y)) == (60, 20)
     data = load_task(find_task(f"{folder}:text:label:user"), Draw(100, 100, 0, 4), no_text())
     assert data.train.groups and data.test.groups and not set(data.train.groups) & set(data.test.groups)
