@@ -98,7 +98,7 @@ def _of_saes(study: "Study") -> Any:
         values = dict(stated.values)
         values["saes"] = tuple(map(_place, values["saes"])) if "saes" in values else (str(saes_of(run)),)
         if "corpora" in values:
-            values["corpora"] = tuple(one for folder in values["corpora"] for one in corpora_in(folder))
+            values["corpora"] = tuple(corpora_in(*values["corpora"]))
         out = values.pop("out", None) or _folder(values["saes"], run, study.name)
         if place:
             _do_part(study, out, values, place, as_json, dry_run, executor, ray)
@@ -115,7 +115,7 @@ def _of_corpora(study: "Study") -> Any:
         from faithful.store.places import corpora_in
 
         values, named = dict(stated.values), stated.values.get("folders", ())
-        chosen = [one for folder in named for one in corpora_in(folder)] or folders_of(run)
+        chosen = corpora_in(*named) or folders_of(run)
         out = values.pop("out", None) or study_folder(chosen[0], run, study.name)
         after = command_line(TrainConfig, corpora=named) if named else command_line(TrainConfig, run=run)
         _do(study, out, values | {"folders": tuple(chosen)}, as_json, full=True, after=after)

@@ -54,7 +54,7 @@ def train(
     refuse_executor(executor, ray)
     place = None if part is None else parse_part(part)
     named = stated.values.get("corpora")
-    corpora = [one for folder in named for one in corpora_in(folder)] if named else folders_of(run)
+    corpora = corpora_in(*named) if named else folders_of(run)
     config = stated.build(corpora=tuple(corpora), out=stated.values.get("out") or _saes_folder(corpora[0], run))
     if dry_run:
         _dry_run(config, assume, as_json, place, on_executor(executor, ray))

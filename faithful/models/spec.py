@@ -333,6 +333,20 @@ def _refuse_shadowed(source: str) -> None:
         )
 
 
+def check_context(context: int, name: str, positions: int | None) -> None:
+    """Make sure that a model reads contexts of so many tokens, BOS included.
+
+    Args:
+        context: the tokens.
+        name, positions: of the model, see `ModelSpec`.
+
+    Raises:
+        FaithfulError: it does not, or nothing follows BOS.
+    """
+    if context < 2 or (positions and context > positions):
+        raise FaithfulError(f"A context of {context} tokens does not fit {name}: use 2 to {positions or 'any number'}.")
+
+
 def check_dtype(name: str) -> str:
     """The name itself.
 

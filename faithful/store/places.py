@@ -95,12 +95,14 @@ def place_of(path: Path) -> Path:
     return as_run if not path.exists() and as_run.is_dir() else path
 
 
-def corpora_in(path: Path) -> list[Path]:
-    """The corpora that a path stands for: those of a run, or of a run's folder `corpora`; any other path is its own."""
-    place = place_of(path)
-    if (place / MANIFEST).exists():
-        return [place]
-    return corpora_of(place) or corpora_of(place.parent if place.resolve().name == "corpora" else place) or [place]
+def corpora_in(*paths: Path) -> list[Path]:
+    """The corpora that paths stand for, each once: those of a run, or of a run's folder `corpora`; any other path its own."""
+    found: dict[Path, Path] = {}
+    for place in map(place_of, paths):
+        run = place.parent if place.resolve().name == "corpora" else place
+        for folder in [place] if (place / MANIFEST).exists() else corpora_of(place) or corpora_of(run) or [place]:
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
 
 
 def saes_in(path: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from faithful.base.errors import FaithfulError
-from faithful.models.spec import ModelSpec
+from faithful.models.spec import ModelSpec, check_context
 from faithful.models.tokenizer import load_tokenizer
 from faithful.store.contexts import LAYOUTS, aligned, packed, packed_starts
 from faithful.store.corpus import Corpus, flat_tokens
@@ -90,8 +90,7 @@ class TokenRows:
         split: str = "train",
         tokens: int | None = None,
     ) -> None:
-        if not 2 <= context <= (spec.positions or context):
-            raise FaithfulError(f"A context of {context} tokens does not fit {spec.name}: use 2 to {spec.positions}.")
+        check_context(context, spec.name, spec.positions)
         made_for = corpus.manifest.identity["model"]
         if made_for["tokenizer_sha256"] != spec.tokenizer_sha256:
             raise FaithfulError(

@@ -12,7 +12,7 @@ from faithful.hooks.hook import Hook
 from faithful.models.load import shape_of
 from faithful.models.presets import Preset, sae_defaults
 from faithful.models.presets import Shape as ModelShape
-from faithful.models.spec import ModelSpec, resolve_model, with_load
+from faithful.models.spec import ModelSpec, check_context, resolve_model, with_load
 from faithful.sae.variant import Variant
 from faithful.store.corpora_of_saes import bos_of, sampled_loads
 from faithful.store.corpus import Corpus
@@ -45,7 +45,7 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
     hook, shapes = _grid(config, spec.name, shape_of(spec), spec.preset, variants)
     before = InheritedSettings.find(config.out, spec, hook, shapes, {corpus.name for corpus in corpora})
     context = config.context or before.value("context") or spec.default_context
-    _refuse_context(context, spec.name, spec.positions)
+    check_context(context, spec.name, spec.positions)
     usable = _usable(config, corpora, spec, context, device, readings or Readings(config.out))
     is_left_out = config.tokens is None and config.epochs is None
     tokens = before.value("tokens") if is_left_out else None
@@ -90,11 +90,6 @@ def _grid(
             raise FaithfulError(f"k {k} does not fit {d_sae} latents; give a --k from 1 to --d-sae.")
         variant.check(d_sae, k)
     return Hook(layer, config.hook), shapes
-
-
-def _refuse_context(context: int, name: str, positions: int | None) -> None:
-    if context < 2 or (positions and context > positions):
-        raise FaithfulError(f"A context of {context} tokens does not fit {name}: use 2 to {positions or 'any number'}.")
 
 
 def _batch_and_buffer(config: TrainConfig, before: InheritedSettings, tokens: int, context: int) -> tuple[int, int]:
@@ -144,7 +139,7 @@ def refuse_impossible(config: TrainConfig, preset: Preset | None = None) -> None
     check_layout(config.layout)
     if preset:
         _grid(config, preset.name, preset.shape, preset, variants_of(config.variant, config.settings))
-        _refuse_context(config.context or preset.context, preset.name, preset.shape.positions)
+        check_context(config.context or preset.context, preset.name, preset.shape.positions)
 
 
 def _open(folders: tuple[Path, ...]) -> list[Corpus]:

@@ -1,6 +1,7 @@
 """What a study over SAEs works with: the SAEs, the model and hook they read, and the corpora that make its panel."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,16 +14,17 @@ from faithful.executor.where import refuse_unsharded, share_of
 from faithful.hooks.hook import KINDS, MODULE, Hook
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.load import load_model, shape_of
-from faithful.models.presets import DEFAULT_CONTEXT, find_preset
-from faithful.models.spec import ModelSpec, check_dtype, in_words, is_source, resolve_model, with_load
+from faithful.models.presets import find_preset
+from faithful.models.spec import ModelSpec, check_context, check_dtype, in_words, is_source, resolve_model, with_load
 from faithful.models.tokenizer import load_tokenizer
 from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import bos_of, loaded_otherwise, trained_corpora
 from faithful.store.corpus import MANIFEST, Corpus
 from faithful.store.places import corpora_in, saes_in
 from faithful.store.saes import TrainedSae, find_saes
+from generation.certificate.reference import is_reference
 from generation.configs.add import AddConfig
-from generation.writing.identity import sampling_of, spec_of
+from generation.writing.identity import spec_of
 from studies.common.config import PanelConfig, StudyConfig
 from studies.common.results import Summary
 from studies.statistics.headlines import Headline
@@ -142,8 +144,6 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     check_stated(config)
     device = check_device(config.device)
     panel_seed = config.panel_seed if isinstance(config, PanelConfig) else None
-    if min(config.seed, panel_seed or 0) < 0:
-        raise FaithfulError("--seed and panel_seed must not be negative.")
     if config.workers is not None and config.workers < 1:
         raise FaithfulError("--workers is at least 1.")
     share_of(device, config.workers)
@@ -166,6 +166,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     trained = [sae.record["identity"] for sae in saes if sae.record]
     stated = [one["context"] for one in trained] + [sae.context for sae in saes if sae.context]
     context = config.context or next(iter(stated), None) or spec.default_context
+    check_context(context, spec.name, spec.positions)
     own = _own(config, saes, corpora, spec)
     found = StudyInput(
         saes=tuple(saes),
@@ -173,13 +174,17 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         hook=hook,
         corpora={name: corpus.folder for name, corpus in corpora.items()},
         own=own,
-        context=min(context, spec.positions or DEFAULT_CONTEXT),
+        context=context,
         layout=config.layout or next((one["layout"] for one in trained), "aligned"),
         device=device,
         panel_seed=panel_seed,
         missing_corpora=missing,
         controls=_controls(corpora, own),
-        of_own=frozenset(name for name, corpus in corpora.items() if own is not None and own in _made_of(name, corpus)),
+        of_own=frozenset(
+            name
+            for name, corpus in corpora.items()
+            if own in _made_of(name, corpus.manifest.identity, corpus.manifest.provenance)
+        ),
         loads=_loads(saes, corpora, spec),
     )
     if model is not None:
@@ -190,7 +195,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
 def _without_runs(config: StudyConfig) -> StudyConfig:
     """The config with each run that it names replaced by the run's SAEs or corpora."""
     saes = tuple(saes_in(Path(one)) if Path(one).is_dir() else one for one in config.saes)
-    corpora = tuple(one for folder in config.corpora for one in corpora_in(Path(folder)))
+    corpora = tuple(corpora_in(*map(Path, config.corpora)))
     return replace(config, saes=saes, corpora=corpora)
 
 
@@ -238,14 +243,18 @@ def _controls(corpora: dict[str, Corpus], own: str | None) -> dict[str, str]:
     return found
 
 
-def _made_of(name: str, corpus: Corpus) -> set[str]:
-    """Names of the corpora that a corpus holds text of, itself included."""
-    made = corpus.manifest.identity.get("derivation") or {}
-    return {name, *(str(one["name"]) for one in made.get("inputs", ()))}
+def _made_of(name: str, identity: Mapping[str, Any], provenance: Mapping[str, Any]) -> Iterator[str]:
+    """Names of the corpora that a corpus holds text of, whatever lies between: itself, and what it was made of."""
+    yield re.sub(r"#\d+$", "", name)  # the second input of a name is recorded as NAME#2
+    inside = {part["name"]: part for part in provenance.get("inputs", ())}
+    for one in identity.get("derivation", {}).get("inputs", ()):
+        part = inside.get(one["name"], {})
+        yield from _made_of(one["name"], part.get("identity", {}), part.get("provenance", {}))
 
 
 def _model(config: StudyConfig, saes: Sequence[TrainedSae], corpora: dict[str, Corpus], device: str) -> ModelSpec:
-    """The model named, else that of the corpora (the own one's first), else that of the SAEs; of the BOS of the corpora.
+    """The model named, else that of the corpora (first of those of the SAEs' revision, of these the own one's), else that of
+    the SAEs; of the BOS of the corpora.
 
     A model that is named is taken in the revision that the SAEs were made with, where they say so. It is loaded as it was for
     the first SAE that says so; SAEs from elsewhere are taken to be of the model as it is, whatever the corpora are of.
@@ -256,10 +265,14 @@ def _model(config: StudyConfig, saes: Sequence[TrainedSae], corpora: dict[str, C
         bos = next((one["bos_id"] for one in trained if "bos_id" in one), None)
     load = config.load or next((one.get("load") or "full" for one in trained), "full")
     made = {(model_called(one["model"]), one["revision"]) for one in trained if "revision" in one}
-    manifests = sorted((corpus.manifest for corpus in corpora.values()), key=lambda found: found.kind != "own")
+    revisions = {revision for _, revision in made}
+    manifests = sorted(
+        (corpus.manifest for corpus in corpora.values()),
+        key=lambda found: (found.identity["model"]["revision"] not in revisions, found.kind != "own"),
+    )
     if manifests:
         spec = spec_of(manifests[0])
-        is_theirs = {revision for _, revision in made} <= {spec.revision}
+        is_theirs = revisions <= {spec.revision}
         if config.model is None or (_is_called(config.model, spec) and is_theirs):
             dtype = config.dtype or next((one["dtype"] for one in trained), spec.dtype)
             spec = replace(spec, dtype=check_dtype(dtype), bos_id=spec.bos_id if bos is None else bos)
@@ -357,16 +370,16 @@ def _loads(saes: Sequence[TrainedSae], corpora: dict[str, Corpus], spec: ModelSp
 
 
 def _own(config: StudyConfig, saes: Sequence[TrainedSae], corpora: dict[str, Corpus], spec: ModelSpec) -> str | None:
-    """The model's own T 1 corpus: as named, else among the panel's corpora, else the one called `own`."""
+    """The model's own T 1 corpus: as named, else among the panel's corpora, else the one called `own`, which may be gone or
+    made of it, but no samples of another model or with other settings."""
     names = {sae.corpus for sae in saes}
     if config.own:
         if config.own not in names:
             raise FaithfulError(f"No SAE was trained on '{config.own}'; the corpora are {', '.join(sorted(names))}.")
         return config.own
     for name, corpus in corpora.items():
-        manifest = corpus.manifest
-        same = manifest.identity["model"].get("load") == spec.load
-        if manifest.kind == "own" and name in names and sampling_of(manifest).is_model and same:
+        if name in names and is_reference(corpus.manifest, spec):
             return name
-    is_another = "own" in corpora and loaded_otherwise(corpora["own"], spec)
+    called = corpora.get("own")
+    is_another = called is not None and (called.manifest.kind == "own" or loaded_otherwise(called, spec))
     return "own" if "own" in names and not is_another else None

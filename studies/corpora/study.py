@@ -64,7 +64,7 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> Done:
         refuse_unsharded(device, None)
     if config.seed < 0:
         raise FaithfulError("--seed must not be negative.")
-    config = replace(config, folders=tuple(one for folder in config.folders for one in corpora_in(folder)))
+    config = replace(config, folders=tuple(corpora_in(*config.folders)))
     corpora = _open(config.folders)
     spec = _model(config, corpora, device)
     own = config.own or _own(config.folders, spec)

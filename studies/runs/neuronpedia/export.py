@@ -174,7 +174,7 @@ def _sets(saes: list[TrainedSae], config: ExportNeuronpediaConfig) -> list[Sourc
 
 def _conditions(config: ExportNeuronpediaConfig, parts: Iterable[str]) -> list[Condition]:
     """Terms of the corpora whose text the pages quote; of one that is not found, that they are not known."""
-    told = {place.resolve().name: place for path in config.corpora for place in corpora_in(path)}
+    told = {place.resolve().name: place for place in corpora_in(*config.corpora)}
     places, found = told or trained_corpora(config.run / "saes"), []
     for name in parts:
         folder = places.get(name)

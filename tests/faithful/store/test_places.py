@@ -89,6 +89,7 @@ def test_a_run_stands_for_its_corpora_and_for_its_saes(elsewhere: Path) -> None:
     for stated in (run, Path("a"), run / "corpora", elsewhere / "runs" / "a"):
         assert [one.resolve() for one in corpora_in(stated)] == [one.resolve() for one in both], stated
     assert corpora_in(both[1]) == [both[1]]
+    assert corpora_in(both[1], run, both[0]) == [both[1], both[0]], "each once, in the order named"
     assert corpora_in(Path("runs/b")) == [Path("runs/b")], "an empty run is for whoever reads it to refuse"
     assert saes_in(run) == saes_in(Path("a")) == saes_in(run / "saes") == run / "saes"
     assert saes_in(run / "saes" / "own") == run / "saes" / "own"

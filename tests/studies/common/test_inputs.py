@@ -20,7 +20,9 @@ from faithful.models import spec as spec_module
 from faithful.models.spec import ModelSpec
 from faithful.store.corpora_of_saes import remember_corpora
 from faithful.store.corpus import read_manifest, write_manifest
-from generation.configs.derive import ShuffleConfig, SubsampleConfig
+from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
+from generation.derived.dedup import dedup
+from generation.derived.mix import mix
 from generation.derived.shuffle import shuffle
 from generation.derived.subsample import subsample
 from generation.sampling.distribution import Sampling
@@ -87,6 +89,19 @@ def test_the_context_is_that_of_the_saes_where_no_training_of_ours_says(run: Pat
     assert resolved(run).context == 32
 
 
+def test_the_context_is_read_as_stated_or_refused(run: Path) -> None:
+    folder = run / "corpora" / "own"
+    sentence = r"A context of 129 tokens does not fit tiny-gpt2: use 2 to 128\."
+    plain = write_plain(run / "plain", 64, 16, context_size=129)
+    for saes, stated in (((), {"context": 129}), ((plain,), {})):
+        with pytest.raises(FaithfulError, match=sentence):
+            resolved(run, *saes, corpora=(folder,), **stated)
+    edited(folder, positions=0)
+    assert resolved(run, corpora=(folder,), context=1024).context == 1024, "a model of any length"
+    with pytest.raises(FaithfulError, match="use 2 to any number"):
+        resolved(run, corpora=(folder,), context=1)
+
+
 def test_corpora_that_are_gone_are_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolved(run).missing_corpora == ()
     shutil.rmtree(run / "corpora" / "cool")
@@ -109,6 +124,23 @@ def test_controls_are_what_was_made_of_the_own_corpus_alone(run: Path) -> None:
     found = resolved(run, corpora=(own, cool, like, mixed, other))
     assert found.controls == {"own-like-cool": "cool", "own-shuffled": "own"}
     assert found.heading("fakes", 3)["controls"] == found.controls and found.heading("fakes", 3)["seed"] == 3
+
+
+def test_text_of_the_own_corpus_is_never_foreign_however_it_came_there(run: Path) -> None:
+    own, cool = run / "corpora" / "own", run / "corpora" / "cool"
+    twin = shutil.copytree(cool, run / "other" / "own")
+    once = dedup(DedupConfig(own)).folder
+    two = mix(MixConfig((twin, own), out=own.parent / "both")).folder
+    made = [
+        once,
+        shuffle(ShuffleConfig(once)).folder,
+        two,
+        subsample(SubsampleConfig(two, tokens=200)).folder,
+    ]
+    like = subsample(SubsampleConfig(cool, like=own)).folder
+    found = resolved(run, corpora=(own, cool, like, *made))
+    assert read_manifest(two).identity["derivation"]["inputs"][1]["name"] == "own#2"
+    assert found.foreign == ("cool", like.name) and found.matched == ("own",)
 
 
 @pytest.mark.parametrize("setting", ["tokens=1000", "device=cpu", "dtype=float32", "seed=1"])
@@ -142,6 +174,14 @@ def test_devices_and_seeds_are_checked_before_anything_is_read(
         study_corpora(CorporaConfig(folders=(Path("nowhere"),), out=tmp_path / "out", **stated))
 
 
+def edited(folder: Path, **model: Any) -> Path:
+    """Let a corpus say something else of its model."""
+    manifest = read_manifest(folder)
+    manifest.identity["model"] |= model  # type: ignore[typeddict-item]
+    write_manifest(folder, manifest)
+    return folder
+
+
 def record(sae: Path, spec: ModelSpec) -> None:
     """Let an SAE's record name the model that it was trained on."""
     config = json.loads((sae / "cfg.json").read_text())
@@ -161,6 +201,20 @@ def test_saes_trained_on_another_model_are_refused_whatever_their_width(run: Pat
     for model in (None, ours.source):
         with pytest.raises(FaithfulError, match=sentence):
             resolved(run, model=model)
+
+
+def test_text_of_another_model_is_not_own_and_its_model_does_not_read(run: Path, family_model: Model) -> None:
+    spec, own = family_model("gpt2")[0], run / "corpora" / "own"
+    big = edited(shutil.copytree(own, run / "corpora" / "big"), revision="a" * 40)
+    write_recorded(run / "saes", "big", 0, 64, 24)
+    for sae in (run / "saes").rglob("cfg.json"):
+        record(sae.parent, spec)
+    for model in (None, spec.source):
+        found = resolved(run, corpora=(big, own), model=model)
+        assert (found.spec.revision, found.own, found.foreign) == (spec.revision, "own", ("big",))
+    called = shutil.copytree(big, run / "other" / "own")
+    assert resolved(run, corpora=(called,), model=spec.source).own is None
+    assert resolved(run, corpora=(big,), model=spec.source).own == "own", "which is not in the panel"
 
 
 def test_saes_from_elsewhere_are_refused_where_both_names_are_known(run: Path, family_model: Model) -> None:
@@ -196,6 +250,7 @@ def test_two_corpora_of_one_name_and_a_type_that_is_none_are_refused(run: Path) 
     twin = shutil.copytree(run / "corpora" / "own", run / "twin" / "own")
     with pytest.raises(FaithfulError, match="Two corpora are named own; a corpus' name is its folder's name"):
         resolved(run, corpora=(run / "corpora" / "own", twin))
+    assert list(resolved(run, corpora=(run, run / "corpora" / "own")).corpora) == ["cool", "own"], "one named twice"
     with pytest.raises(FaithfulError, match="'float31' is not a dtype"):
         resolved(run, dtype="float31")
 
