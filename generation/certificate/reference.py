@@ -64,6 +64,19 @@ def find_reference(folder: Path, spec: ModelSpec) -> Path | None:
     return None
 
 
+def refuse_other(folder: Path, spec: ModelSpec) -> None:
+    """Make sure that a corpus can be the reference.
+
+    Raises:
+        FaithfulError: it is not the model's own distribution.
+    """
+    if not is_reference(read_manifest(folder), spec):
+        raise FaithfulError(
+            f"{folder} is not sampled from {spec.name} at T 1 with nothing truncated, so it cannot be the reference;"
+            f" make one with `{command_line(GenerateConfig, model=spec.asked, load=spec.load)}`."
+        )
+
+
 class _Fold:
     """The sums of some documents by bands."""
 
@@ -97,12 +110,8 @@ def score_reference(
     Raises:
         FaithfulError: the corpus is not the model's own distribution.
     """
+    refuse_other(folder, spec)
     corpus = Corpus(folder)
-    if not is_reference(corpus.manifest, spec):
-        raise FaithfulError(
-            f"{folder} is not sampled from {spec.name} at T 1 with nothing truncated, so it cannot be the reference;"
-            f" make one with `{command_line(GenerateConfig, model=spec.asked, load=spec.load)}`."
-        )
     scorer = Scorer(model, spec, Sampling())
     limit = limit or REFERENCE_TOKENS[scorer.device.type]
     documents = first_documents(corpus.documents("test"), limit)

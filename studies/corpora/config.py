@@ -9,8 +9,6 @@ from faithful.options.marks import ARGUMENT, MAY_BE_MISSING, Count
 from studies.common.forecast import StudyCost, Work
 from studies.common.study import Study
 
-REFERENCE_TOKENS = 50_000
-
 
 @dataclass(frozen=True)
 class CorporaConfig:
@@ -54,8 +52,12 @@ def scored_tokens(device: str, context: int) -> int:
 
 
 def _cost(config: CorporaConfig, work: Work) -> StudyCost:
-    """A whole forward pass over every corpus, and over the own text that they are held against."""
-    read = work.corpora * (config.tokens or scored_tokens(work.device, work.context)) + REFERENCE_TOKENS
+    """A whole forward pass over every corpus, and over the held-out own text that they are held against."""
+    from generation.certificate.reference import REFERENCE_TOKENS
+    from generation.writing.splits import held_out_budget
+
+    held_out = min(REFERENCE_TOKENS[work.device], held_out_budget(work.tokens))
+    read = work.corpora * (config.tokens or scored_tokens(work.device, work.context)) + held_out
     return StudyCost(read, read * work.full)
 
 

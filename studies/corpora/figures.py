@@ -15,6 +15,8 @@ CURVES = {
     "distinct_2": "distinct 2-grams",
     "distinct_3": "distinct 3-grams",
 }
+SETTINGS = {"temperature": ("T", PALETTE[0]), "top_p": ("p", PALETTE[1])}
+"""What is swept: its letter and its colour."""
 LINEAR, LEAST = 0.25, 0.15
 TICKS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16)
 
@@ -25,9 +27,9 @@ def draw(cells: list[CorpusCell], folder: Path) -> None:
     _faithfulness(cells, hue, folder / "faithfulness.svg")
     _curves(cells, hue, folder / "diversity.svg")
     _lengths(cells, hue, folder / "lengths.svg")
-    own = [cell for cell in cells if _is_own(cell)]
-    if len(own) > 1:
-        _sweep(own, folder / "sweep.svg")
+    curves = sweep_curves(cells)
+    if curves:
+        _sweep(curves, folder / "sweep.svg")
 
 
 def _faithfulness(cells: list[CorpusCell], hue: dict[str, str], path: Path) -> None:
@@ -115,18 +117,26 @@ def _lengths(cells: list[CorpusCell], hue: dict[str, str], path: Path) -> None:
     save(figure, path)
 
 
-def _sweep(own: list[CorpusCell], path: Path) -> None:
+def sweep_curves(cells: list[CorpusCell]) -> dict[str, list[CorpusCell]]:
+    """By setting, own corpora that differ in it alone, by surprise gap; only settings of which there are two."""
+    own = [cell for cell in cells if _is_own(cell)]
+    curves = {name: [cell for cell in own if _only(cell, name)] for name in SETTINGS}
+    return {
+        name: sorted(members, key=lambda cell: cell["as_model"]["surprise_gap"])
+        for name, members in curves.items()
+        if len({cell["sampling"][name] for cell in members}) > 1
+    }
+
+
+def _sweep(curves: dict[str, list[CorpusCell]], path: Path) -> None:
     """Diversity against faithfulness over the sampling settings of the model's own corpora."""
     figure, axes = new_figure(3.2, 1, 2)
     for one, metric, title in (
         (axes[0], "distinct_2", "distinct 2-grams"),
         (axes[1], "ce", "cross-entropy, nats/token"),
     ):
-        for name, letter, colour in (("temperature", "T", PALETTE[0]), ("top_p", "p", PALETTE[1])):
-            members = [cell for cell in own if _only(cell, name)]
-            if len(members) < 2:
-                continue
-            members = sorted(members, key=lambda cell: cell["as_model"]["surprise_gap"])
+        for name, members in curves.items():
+            letter, colour = SETTINGS[name]
             x = [cell["as_model"]["surprise_gap"] for cell in members]
             y = [cell["figures"]["ce"] if metric == "ce" else cell["text"]["curves"][metric][-1] for cell in members]
             one.plot(x, y, "o-", color=colour, linewidth=1, markersize=4, label=name.replace("_", "-"))
@@ -145,7 +155,7 @@ def _sweep(own: list[CorpusCell], path: Path) -> None:
 
 def _is_own(cell: CorpusCell) -> bool:
     """Whether a corpus was sampled from the very model that scores it, whatever the settings."""
-    return cell["kind"] == "own" and "loaded_otherwise" not in cell
+    return cell["kind"] == "own" and cell["sampling"] is not None and "loaded_otherwise" not in cell
 
 
 def _only(cell: CorpusCell, name: str) -> bool:

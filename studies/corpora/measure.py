@@ -93,7 +93,7 @@ class Bench:
             "name": corpus.name,
             "kind": manifest.kind,
             "tokens": corpus.tokens(),
-            "sampling": manifest.identity.get("sampling"),
+            "sampling": manifest.identity["sampling"] if declares else None,
             "as_model": result | {"part": part.chosen},
             "as_declared": None if declares is None or is_own else self._declared(part, manifest, declares, report),
             "figures": dict(figures),

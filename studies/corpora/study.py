@@ -17,14 +17,14 @@ from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent, within
 from faithful.base.quantities import check_stated
 from faithful.executor.where import refuse_unsharded
-from faithful.models.spec import ModelSpec, resolve_model, with_load
+from faithful.models.spec import ModelSpec, check_dtype, resolve_model, with_load
 from faithful.options.line import command_line
 from faithful.store.corpora_of_saes import bos_of, loaded_otherwise
 from faithful.store.corpus import Corpus
 from faithful.store.manifest_parts import ModelPart
 from faithful.store.places import corpora_in
 from generation.certificate.certify import DEFAULT_TOKENS
-from generation.certificate.reference import find_reference
+from generation.certificate.reference import find_reference, refuse_other
 from generation.configs.add import AddConfig
 from generation.configs.generate import GenerateConfig
 from generation.own.generate import generate
@@ -56,18 +56,17 @@ def study_corpora(config: CorporaConfig, report: Reporter = silent) -> Done:
 
     Raises:
         FaithfulError: a device that is not there, no corpora, two of one name, different tokenizers, no own corpus to hold
-            them against, a damaged corpus, a model that cannot be loaded.
+            them against, a damaged corpus, a type that is none, a model that cannot be loaded.
     """
     check_stated(config)
     device = check_device(config.device)
     if config.shard_model:
         refuse_unsharded(device, None)
-    if config.seed < 0:
-        raise FaithfulError("--seed must not be negative.")
     config = replace(config, folders=tuple(corpora_in(*config.folders)))
     corpora = _open(config.folders)
     spec = _model(config, corpora, device)
     own = config.own or _own(config.folders, spec)
+    refuse_other(own, spec)
     most = config.budget or (SWEEP_LIMIT if config.temperatures or config.top_ps else None)
     budget = min(corpus.tokens() for corpus in corpora)
     budget = min(budget, most) if most else budget
@@ -123,7 +122,7 @@ def _model(config: CorporaConfig, corpora: list[Corpus], device: str) -> ModelSp
         spec = resolve_model(config.model, dtype=config.dtype, bos=bos, device=device)
     else:
         spec = spec_of((own or corpora)[0].manifest)
-        spec = replace(spec, dtype=config.dtype) if config.dtype else spec
+        spec = replace(spec, dtype=check_dtype(config.dtype)) if config.dtype else spec
     recorded = next((one.manifest.identity["model"] for one in own), ModelPart())
     is_theirs = recorded.get("revision") == spec.revision
     load = config.load or (recorded.get("load") if is_theirs else None)

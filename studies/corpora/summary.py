@@ -9,7 +9,8 @@ from studies.statistics.records import Measures
 
 class CorpusCell(TypedDict):
     """A corpus: what the certificate's tests say of it as the model's own text and as it was declared, its distance from the
-    model, and what its first tokens are like; `loaded_otherwise` says so of text of the model quantised otherwise."""
+    model, and what its first tokens are like; `sampling` is that of samples of this very model, else None;
+    `loaded_otherwise` says so of text of the model quantised otherwise."""
 
     key: str
     name: str

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,15 @@ def test_controls_and_other_methods_of_probes_take_their_time() -> None:
     assert seconds(controls=0, methods=("ours", "saebench")) - alone == pytest.approx(18 * 2 * 2 * PROBE_SECONDS)
     entries = 512 * 256 * (1 + 1 / 4 + 1 / 16) * PROBE_ENTRY_SECONDS
     assert seconds(controls=2) - alone == pytest.approx(6 * (3 * PROBE_SECONDS + entries))
+
+
+@pytest.mark.parametrize(
+    ("device", "tokens", "held_out"),
+    [("cpu", 10**8, 50_000), ("cpu", 10**5, 20_000), ("cuda", 10**8, 1_000_000), ("cuda", 10**7, 500_000)],
+)
+def test_a_study_of_corpora_reads_of_the_own_text_what_its_device_scores(
+    device: str, tokens: int, held_out: int
+) -> None:
+    config = KNOWN["corpora"].config(out=Path("out"), folders=(), tokens=1000)
+    found = KNOWN["corpora"].cost(config, replace(WORK, device=device, tokens=tokens))
+    assert found.tokens == 4000 + held_out and found.flops == (4000 + held_out) * WORK.full

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from studies.common.drawing import colours
-from studies.corpora.figures import _faithfulness, _is_own
+from studies.corpora.figures import _faithfulness, _is_own, sweep_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 USUAL = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
@@ -61,3 +61,24 @@ def test_corpora_are_told_apart_without_colours(tmp_path: Path) -> None:
 def test_text_of_the_model_quantised_otherwise_is_not_its_own() -> None:
     own = cell("own", 0.0, 0.0, kind="own")
     assert _is_own(own) and not _is_own(own | {"loaded_otherwise": "own-4bit was sampled from …"})
+    assert not _is_own(own | {"sampling": None}), "nor text of another model"
+
+
+def sampled(name: str, **settings: float) -> Any:
+    return cell(name, 0.0, 0.0, kind="own") | {"sampling": USUAL | settings}
+
+
+@pytest.mark.parametrize(
+    ("cells", "drawn"),
+    [
+        ([sampled("own"), sampled("t", temperature=0.7)], {"temperature": ["own", "t"]}),
+        ([sampled("own"), sampled("p", top_p=0.9)], {"top_p": ["own", "p"]}),
+        ([sampled("own"), sampled("k", top_k=40)], {}),
+        ([sampled("t", temperature=0.7), sampled("p", top_p=0.9)], {}),
+        ([sampled("own"), sampled("own-s1")], {}),
+        ([sampled("own"), cell("web", 1.0, 1.0)], {}),
+    ],
+)
+def test_a_sweep_is_drawn_where_two_corpora_differ_in_one_setting(cells: list[Any], drawn: dict[str, Any]) -> None:
+    found = sweep_curves(cells)
+    assert {name: [one["name"] for one in members] for name, members in found.items()} == drawn

@@ -1,6 +1,7 @@
 """`faithful study corpora` on corpora of a tiny model: what theory says, files, reuse, refusals."""
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
@@ -249,8 +250,33 @@ def test_refusals(run: Path, tmp_path: Path, family_model: Model) -> None:
     (foreign / "data" / "part-00000.parquet").write_bytes(b"broken")
     with pytest.raises(FaithfulError, match="missing or damaged"):
         study_corpora(configured(run, folders=(foreign,)))
-    with pytest.raises(FaithfulError, match="not sampled from"):
-        study_corpora(configured(run, own=run / "corpora" / "noise", out=tmp_path / "other"))
+    for other in ("noise", "own-t0.7"):
+        with pytest.raises(FaithfulError, match="not sampled from"):
+            study_corpora(
+                configured(run, own=run / "corpora" / other, out=tmp_path / "other", temperatures=(0.85,), budget=50)
+            )
+    assert not list((run / "corpora").glob("*0.85*")), "nothing is sampled first"
+    for model in (None, family_model("gpt2")[0].source):
+        with pytest.raises(FaithfulError, match="'foo' is not a dtype"):
+            study_corpora(configured(run, model=model, dtype="foo", out=tmp_path / "typed"))
+
+
+def test_a_corpus_named_twice_is_one(run: Path, tmp_path: Path) -> None:
+    own = run / "corpora" / "own"
+    twice = configured(
+        run, folders=(own, run / "corpora" / ".." / "corpora" / "own"), out=tmp_path, tokens=300, budget=300
+    )
+    assert list(study_corpora(twice).summary["corpora"]) == ["own"]
+
+
+def test_text_of_another_model_is_of_no_sampling_of_this_one(run: Path, tmp_path: Path) -> None:
+    own = run / "corpora" / "own"
+    other = shutil.copytree(own, tmp_path / "big")
+    manifest = read_manifest(other)
+    manifest.identity["model"]["revision"] = "a" * 40
+    write_manifest(other, manifest)
+    found = cells(study_corpora(configured(run, folders=(own, other), out=tmp_path / "out", tokens=300, budget=300)))
+    assert found["own"]["sampling"]["temperature"] == 1 and found["big"]["sampling"] is None
 
 
 def test_a_model_that_is_named_is_loaded_as_its_own_corpus_was_sampled(
