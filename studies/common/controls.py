@@ -9,9 +9,10 @@ A study that measures trained SAEs measures its controls in the same way and han
 
 The rule (`studies.statistics.sentences.standing`): a control is as good or better where the trained SAEs are not ahead in the
 mean over seeds, and the figure is no measure of quality there. Where they are, but the 95 % interval of their paired
-difference reaches 0, they are not shown to be better, which more seeds may do. Where the truth is known it stands beside
-them as `ORACLE`, which they must not be ahead of. A study does no more: its table of controls
-(`Study.tables`) and what the terminal and the report say of them (`Study.cautions`) are read off `summary["beside"]`.
+difference (over contexts or examples too where both sides are `Resampled`) reaches 0, they are not shown to be better, which
+more seeds may do. Where the truth is known it stands beside them as `ORACLE`, which they must not be ahead of. A study does
+no more: its table of controls (`Study.tables`) and what the terminal and the report say of them (`Study.cautions`) are read
+off `summary["beside"]`.
 """
 
 import copy
@@ -34,6 +35,7 @@ from faithful.store.shape import short_name
 from studies.common.codes import Moments
 from studies.statistics.estimates import Figures, contrast, estimate
 from studies.statistics.records import Beside
+from studies.statistics.resampled import Resampled
 
 PERMUTED, UNTRAINED = "permuted decoder", "untrained start"
 
@@ -211,9 +213,10 @@ def beside(
 
 
 def _of_seeds(trained: Figures, control: Figures) -> Figures:
-    """The figures of the seeds that the control has, where it lacks some."""
+    """The figures of the seeds that the control has, with what resamples make of them."""
     every: Mapping[Any, float | None] = trained
-    return trained if every.keys() <= control.keys() else {key: every[key] for key in every if key in control}
+    kept = {key: value for key, value in every.items() if key in control}
+    return Resampled(kept, trained.draws, trained.units) if isinstance(trained, Resampled) else kept
 
 
 def _has_figures(of: Figures) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studies.statistics.numbers import NONE, fixed, p_of, span
+from studies.statistics.numbers import NONE, fixed, listed, p_of, span
 from studies.statistics.sentences import ABOVE_TRUTH, AS_GOOD, NOT_SHOWN, ORACLE, standing
 
 MARKS = {AS_GOOD: "\u00a0‡", NOT_SHOWN: "\u00a0†", ABOVE_TRUTH: "\u00a0§"}
@@ -75,7 +75,9 @@ def control_tables(summary: Mapping[str, Any]) -> list[Table]:
         found["trained"] = plus_minus(one["trained"]["value"], one["trained"]["ci95"])
         found[one["control"]] = plus_minus(of["value"], of["ci95"]) + MARKS.get(standing(one), "")
     names = list(dict.fromkeys(name for found in rows.values() for name in found))
-    title = "Trained SAEs and their controls, 95 % interval over seeds; " + "; ".join(
+    drawn = {one["metric"]: 0 for one in summary.get("beside", ()) if "error_drawn" in one["trained"]}
+    over = f", of {listed(list(drawn))} over the examples or contexts drawn too" if drawn else ""
+    title = f"Trained SAEs and their controls, 95 % interval over seeds{over}; " + "; ".join(
         f"{mark.strip()}: {state}" for state, mark in MARKS.items() if state != ABOVE_TRUTH or ORACLE in names
     )
     cells = [(*place, *(found.get(name, NONE) for name in names)) for place, found in rows.items()]

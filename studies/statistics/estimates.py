@@ -40,7 +40,8 @@ class Estimate:
         freedom: degrees of freedom of `error` in the interval and in `p`: seeds − 1, for pairs those of `PairMean.freedom`;
             with `error_drawn` those of the sum.
         ci95: t interval.
-        p: two-sided p of the t statistic against 0; None also where the seeds do not vary around a mean that is not 0.
+        p: two-sided p of the t statistic against 0; None also where nothing varies, neither the seeds nor
+            what was drawn, around a mean that is not 0.
         jackknife_ci95: interval of the leave-one-seed-out jackknife, for pairs; for seeds it would be `ci95` itself.
         sign_flip_p: exact two-sided sign-flip p of the seeds' differences, of the jackknife's pseudo-values for pairs
             (see `sign_flip_p`); None above 40 seeds.
@@ -262,7 +263,7 @@ def _estimate(
         error=error,
         freedom=freedom,
         ci95=(value - reach * error, value + reach * error),
-        p=None if value and not varies else _t_p(value, error, freedom),
+        p=_t_p(value, error, freedom),
         jackknife_ci95=None if x.ndim == 1 else (value - of_jackknife * jackknife, value + of_jackknife * jackknife),
         sign_flip_p=sign_flip_p(mean.pseudo),
         sign_flip_least=2 / 2**n,

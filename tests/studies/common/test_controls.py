@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +27,8 @@ from studies.common.controls import (
     untrained_sae,
 )
 from studies.common.tables import control_tables
+from studies.statistics.estimates import contrast, estimate
+from studies.statistics.resampled import Resampled
 from studies.statistics.sentences import ABOVE_TRUTH, AS_GOOD, BEHIND, BELOW_TRUTH, NOT_SHOWN, ORACLE, standing
 from tests.studies.random_saes import random_sae, write_plain, write_recorded
 
@@ -154,6 +157,24 @@ def test_how_a_control_stands_and_what_is_said_of_it(of_control: list[float], hi
     assert table.header == ("metric", "corpus", "trained", PERMUTED)
     assert ("‡" in table.rows[0][3]) == (state == AS_GOOD) and ("†" in table.rows[0][3]) == (state == NOT_SHOWN)
     assert control_tables({}) == KNOWN["reconstruction"].cautions({}) == []
+
+
+def test_what_was_drawn_widens_the_interval_whatever_seeds_the_control_has() -> None:
+    """Beside a control of three of six seeds stands what its draws make of these three."""
+    rng = np.random.default_rng(0)
+    text = rng.normal(0, 0.05, 400)
+    values = {seed: 0.8 + 0.01 * seed for seed in range(6)}
+    trained = Resampled(values, {seed: value + text for seed, value in values.items()}, 40)
+    few = Resampled({seed: 0.6 + 0.01 * seed for seed in range(3)}, dict.fromkeys(range(3), 0.6 - text), 40)
+    plain = {"own": dict(trained)}, {UNTRAINED: {"own": dict(few)}}
+    (one,), (alone,) = beside("m", {"own": trained}, {UNTRAINED: {"own": few}}), beside("m", *plain)
+    same = Resampled({seed: values[seed] for seed in range(3)}, trained.draws, 40)
+    assert one["trained"] == estimate(same).summary() and one["trained"]["error_drawn"] > 0.04
+    assert one["ci95"] == list(contrast(same, few).ci95 or ()) and one["ahead"] == alone["ahead"]
+    assert one["ci95"][0] < alone["ci95"][0] and one["ci95"][1] > alone["ci95"][1]
+    (table,), (without,) = control_tables({"beside": [one]}), control_tables({"beside": [alone]})
+    assert "over seeds, of m over the examples or contexts drawn too; " in table.title
+    assert "over seeds; " in without.title
 
 
 @pytest.mark.parametrize(("of_truth", "state"), [(1.0, BELOW_TRUTH), (0.85, BELOW_TRUTH), (0.8, ABOVE_TRUTH)])

@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import stdtr
 
 from studies.statistics.components import mean_of_seeds
 from studies.statistics.estimates import Estimate, bootstrap_ci95, contrast, estimate, t_reach
+from studies.statistics.resampled import Resampled
 from studies.statistics.verdicts import verdict
 from tests.studies.statistics.drawn import (
     OWN,
@@ -120,6 +122,19 @@ def test_difference_that_no_seed_changes_has_no_p() -> None:
         assert found.value == pytest.approx(0.3) and found.p is None and not found.varies
         assert found.sign_flip_p == found.sign_flip_least == 2 / 64
         assert verdict(found, None, 0.01) == "cannot be decided: every seed gives the same difference"
+
+
+def test_what_was_drawn_alone_gives_a_p_where_no_seed_changes_anything() -> None:
+    rng = np.random.default_rng(0)
+    one, other = (
+        Resampled(dict.fromkeys(range(6), mean), dict.fromkeys(range(6), mean + noise), 50)
+        for mean, noise in ((0.7, rng.normal(0, 0.1, 400)), (0.4, np.zeros(400)))
+    )
+    found = contrast(one, other)
+    assert not found.varies and found.error_seeds == 0 and found.freedom == pytest.approx(49)
+    assert found.error_drawn == found.error == pytest.approx(0.1, rel=0.15)
+    assert found.p == pytest.approx(2 * stdtr(49, -found.value / found.error))
+    assert not verdict(found, found.p, 0.01).startswith("cannot be decided")
 
 
 def test_both_parts_of_the_error_add_up() -> None:
