@@ -1,5 +1,6 @@
 """GPUs that a forecast can be made for: the one here, or one named with `--assume`."""
 
+import re
 from dataclasses import dataclass
 
 from faithful.base.errors import FaithfulError
@@ -54,7 +55,7 @@ def gpu_here() -> Gpu | None:
     if not torch.cuda.is_available():
         return None
     name = torch.cuda.get_device_name()
-    listed = next((gpu for gpu in GPUS.values() if gpu.name in name), UNKNOWN)
+    listed = next((gpu for gpu in GPUS.values() if re.search(rf"(?<!\w){gpu.name}(?!\d)", name)), UNKNOWN)
     return Gpu(name, float(torch.cuda.mem_get_info()[1]), listed.bandwidth, listed.flops)
 
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from faithful.base.errors import FaithfulError
-from faithful.base.gpus import GPUS, forecast_gpu, known_gpu
+from faithful.base.gpus import GPUS, UNKNOWN, forecast_gpu, gpu_here, known_gpu
 from faithful.cli import app
 from generation.configs.generate import GenerateConfig
 from generation.own.dry_run import dry_run
@@ -17,6 +17,29 @@ def test_a_card_is_known_by_its_short_name() -> None:
     assert forecast_gpu("a100").bytes == 80e9
     with pytest.raises(FaithfulError, match=r"'h10' is no GPU .* Did you mean h100\?"):
         known_gpu("h10")
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("NVIDIA H100 80GB HBM3", "h100"),
+        ("NVIDIA H100NVL", "h100"),
+        ("NVIDIA A100-SXM4-80GB", "a100"),
+        ("NVIDIA GeForce RTX 4090", "4090"),
+        ("NVIDIA RTX A1000", None),
+        ("NVIDIA RTX 40900", None),
+        ("NVIDIA GA100", None),
+    ],
+)
+def test_the_card_here_is_known_by_a_word_of_its_name(
+    name: str, listed: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: name)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (1, 2))
+    found = gpu_here()
+    assert found is not None and (found.name, found.bytes) == (name, 2.0)
+    assert found.bandwidth == (GPUS[listed] if listed else UNKNOWN).bandwidth
 
 
 def test_a_generation_is_forecast_for_the_card() -> None:
