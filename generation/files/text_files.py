@@ -1,5 +1,6 @@
 """Local files of text: found, opened (plain, .gz, .zst) and read as rows, strictly: a fault names its file and line."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -32,11 +33,13 @@ class TextFiles:
         self.builder, self.paths, self.names = builder, paths, names
 
     def columns(self) -> list[str]:
-        """Every column of the first rows of the first file that has any.
+        """Every column of the first rows of the first file that has any; nothing of text files is read.
 
         Raises:
             FaithfulError: a file is damaged, or none holds rows.
         """
+        if self.builder == "text":
+            return ["text"]
         for file in range(len(self.paths)):
             rows = list(islice(self.rows(file), _SAMPLE))
             if rows:
@@ -66,7 +69,7 @@ class TextFiles:
         Raises:
             FaithfulError: a table lacks one of the columns, or the first rows of a file of objects have none of them.
         """
-        for file, path in enumerate(self.paths if len(self.paths) > 1 else ()):
+        for file, path in enumerate(self.paths if len(self.paths) > 1 and self.builder != "text" else ()):
             rows = list(islice(self.rows(file), 1 if self.builder == "csv" else _SAMPLE))
             found = list(dict.fromkeys(key for row in rows for key in row))
             lacking = [name for name in columns if name not in found]
@@ -125,8 +128,8 @@ class TextFiles:
                 rows = json_lines(path, islice(content, span.lines), span.line + 1)
             yield from islice(rows, skip, None)
 
-    def rows(self, file: int, skip: int = 0) -> Iterator[Mapping[str, Any]]:
-        """Rows of a file after the first `skip`.
+    def rows(self, file: int, skip: int = 0, *, beginning: bool = False) -> Iterator[Mapping[str, Any]]:
+        """Rows of a file after the first `skip`; with `beginning` no more than the first piece of a text.
 
         Raises:
             FaithfulError: not UTF-8, not of the type its name says, cut off; names the line.
@@ -134,12 +137,18 @@ class TextFiles:
         path = self.paths[file]
         with _faults_of(path), _open(path) as content:
             if self.builder == "text":
-                rows = _whole(content)
+                rows = _beginning(content) if beginning else _whole(content)
             elif self.builder == "json":
                 rows = json_rows(path, content)
             else:
                 rows = delimited_rows(path, partial(_open, path))
             yield from islice(rows, skip, None)
+
+
+def _beginning(content: BinaryIO) -> Iterator[Mapping[str, object]]:
+    """The first piece of a text, which may end within a character."""
+    piece = content.read(_PIECE)
+    yield {"text": codecs.getincrementaldecoder("utf-8-sig")().decode(piece, final=len(piece) < _PIECE)}
 
 
 def _whole(content: BinaryIO, size: int = -1, *, is_beginning: bool = True) -> Iterator[Mapping[str, object]]:

@@ -364,14 +364,15 @@ def _refuse_numbers(value: Any, column: str, where: str) -> None:
 
 
 def _first_rows(reader: Reader, where: str) -> list[Mapping[str, object]]:
-    """Some rows of the first file that has any, to see that rows can be read and have texts.
+    """Some rows of the first file that has any, of a text its first piece, to see that rows can be read and have texts.
 
     Raises:
         FaithfulError: they cannot, or there are none.
     """
     try:
         for file in range(len(reader.names)):
-            if rows := list(islice(reader.rows(file), _FIRST_ROWS)):
+            found = reader.rows(file, beginning=True) if isinstance(reader, TextFiles) else reader.rows(file)
+            if rows := list(islice(found, _FIRST_ROWS)):
                 return rows
     except Exception as error:
         raise reading_fault(error, where) from error

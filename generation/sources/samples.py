@@ -1,7 +1,7 @@
 """Samples of a model that others drew, as they stand in the rows of a source: which column says what."""
 
-import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -33,6 +33,7 @@ COUNTING = {"": (0, 0), ", ends counted": (0, 1), ", BOS counted": (1, 1), ", BO
 ROUND_TRIPS = tuple(ROUND_TRIP + what for what in COUNTING)
 COUNTED = (SAMPLES, TOO_LONG, PADDED, PUT_BACK, ENDS_UNKNOWN, *ROUND_TRIPS)
 """What is counted of samples beside the reasons why some are left out."""
+_IDS_AS_TEXT = re.compile(r"\s*\[\s*-?[0-9]+(?:\s*,\s*-?[0-9]+)+[\s,-]*\]?\s*")
 Opened = Callable[[tuple[str, ...]], Iterator[Mapping[str, object]]]
 
 
@@ -191,18 +192,12 @@ def refuse_other(samples: Samples, declared: Mapping[str, Any], row: Mapping[str
 
 
 def refuse_ids_as_text(value: Any, column: str, where: str) -> None:
-    """Refuse a text that is a list of numbers: it is no text, and its characters are no sample.
+    """Refuse a text that is a list of numbers, or the beginning of one: it is no text, and its characters are no sample.
 
     Raises:
         FaithfulError: it is one.
     """
-    if not isinstance(value, str) or not value.lstrip().startswith("["):
-        return
-    try:
-        values = json.loads(value)
-    except (ValueError, RecursionError):
-        return
-    if isinstance(values, list) and len(values) > 1 and all(type(one) is int for one in values):
+    if isinstance(value, str) and _IDS_AS_TEXT.fullmatch(value):
         raise FaithfulError(
             f"The column '{column}' of {where} holds lists of numbers written as text, such as {value[:20]!r}…: write token"
             " ids as lists (Parquet or JSON lines) and add them with --ids, or choose the column of the texts."

@@ -1,11 +1,13 @@
 """Which of the local files that were found are read."""
 
+import gzip
 from pathlib import Path
 
 import pytest
 
 from faithful.base.errors import FaithfulError
 from generation.files.local_files import choose_split
+from generation.files.text_files import _PIECE, TextFiles
 from generation.sources.resolve import resolve_source
 from generation.sources.rows import Rows
 
@@ -89,3 +91,36 @@ def test_a_single_object_without_a_text_is_left_out_and_counted(tmp_path: Path) 
     rows = Rows(resolve_source(str(tmp_path)), 0)
     assert [row.text for row in rows] == ["a"]
     assert rows.dropped == {"empty": 2}
+
+
+def test_that_a_text_is_a_text_is_known_without_reading_it() -> None:
+    reader = TextFiles("text", [Path("nowhere/a.txt"), Path("nowhere/b.txt")], ["a.txt", "b.txt"])
+    assert reader.columns() == ["text"] and reader.select(("text",)) is reader
+
+
+@pytest.mark.parametrize("ending", ["txt", "txt.gz"])
+def test_of_a_long_text_only_the_beginning_is_looked_at(tmp_path: Path, ending: str) -> None:
+    """Its first piece ends within a character; what is no UTF-8 far behind it is said when it is read."""
+    content = b"\xef\xbb\xbf" + b"a" * (_PIECE - 4) + "é".encode() * _PIECE + b"\xff"
+    for name in "ab":
+        path = tmp_path / f"{name}.{ending}"
+        path.write_bytes(gzip.compress(content, 1) if ending.endswith("gz") else content)
+    source = resolve_source(str(tmp_path), unit="document")
+    reader = TextFiles("text", [path], [path.name])
+    assert next(reader.rows(0, beginning=True)) == {"text": "a" * (_PIECE - 4)}
+    with pytest.raises(FaithfulError, match="is not UTF-8 text"):
+        list(Rows(source, 0))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"caf\xe9 noir", "is not UTF-8 text"),
+        (b"short \xc3", "is not UTF-8 text"),
+        (str(list(range(_PIECE))).encode(), "holds lists of numbers written as text"),
+    ],
+)
+def test_what_the_beginning_of_a_text_shows_is_refused_before_work(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(FaithfulError, match=says):
+        resolve_source(str(tmp_path / "a.txt"))
