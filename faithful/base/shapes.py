@@ -24,7 +24,8 @@ from typing import (
     is_typeddict,
 )
 
-LARGEST = 2**63 - 1
+from faithful.base.quantities import LARGEST
+
 SHOWN = 60
 _WORDS = {
     str: "text",
@@ -58,7 +59,7 @@ class Between:
 
 @dataclass(frozen=True)
 class Matches:
-    """Text that matches a pattern as a whole, or a list of at least one entry where it is of a list.
+    """Text that matches a pattern as a whole.
 
     Attributes:
         pattern: a regular expression.

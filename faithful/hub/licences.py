@@ -20,7 +20,7 @@ class _Paragraphs(TypedDict):
 def stated_licence(card: Any) -> str | None:
     """The licence tag of a card's metadata, several as `mit + apache-2.0`; None where it states none: never guessed."""
     licence = getattr(card, "license", None)
-    tags = licence if isinstance(licence, list) else [licence]
+    tags: list[Any] = licence if isinstance(licence, list) else [licence]
     return " + ".join(tags) if tags and all(isinstance(tag, str) and tag for tag in tags) else None
 
 
