@@ -107,12 +107,17 @@ def pairs_of(settings: Sequence[str] | None) -> dict[str, str]:
     """`NAME=VALUE` options as a table.
 
     Raises:
-        FaithfulError: one without `=`.
+        FaithfulError: one without `=`, or a name twice.
     """
+    pairs: dict[str, str] = {}
     for one in settings or ():
-        if "=" not in one:
+        name, equals, value = one.partition("=")
+        if not equals:
             raise FaithfulError(f"'{one}' is no setting; write --set NAME=VALUE.")
-    return dict(one.split("=", 1) for one in settings or ())
+        if name in pairs:
+            raise FaithfulError(f"--set states {name} twice; give it once.")
+        pairs[name] = value
+    return pairs
 
 
 _SET = inspect.Parameter(

@@ -7,7 +7,7 @@ import typer
 
 from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following
-from faithful.cli.shared import Json, Run
+from faithful.cli.shared import Json, RunOfCorpora, refuse_both
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from generation.configs.certify import CertifyConfig
@@ -18,9 +18,10 @@ app = typer.Typer(help="Add, derive, describe, certify and export corpora.", no_
 
 
 def _folders(folder: Path | None, run: str | None) -> list[Path]:
-    """The folder given, those of the run given in its place, else every corpus of the current run."""
+    """The corpora that the folder given stands for, else every corpus of the run given or the current one."""
     from faithful.store.places import corpora_in
 
+    refuse_both(folder, run)
     return corpora_in(folder) if folder is not None else folders_of(run)
 
 
@@ -53,7 +54,7 @@ def folders_of(run: str | None) -> list[Path]:
 @app.command(cls=Explained)
 @command
 @configured
-def stats(stated: Stated[StatsConfig], run: Run = None, as_json: Json = False) -> None:
+def stats(stated: Stated[StatsConfig], run: RunOfCorpora = None, as_json: Json = False) -> None:
     """Print a corpus' statistics: lengths, duplicates, diversity, compression."""
     from generation.cards.describe import statistics_of
     from generation.cards.parts import statistics_rows
@@ -75,7 +76,7 @@ def stats(stated: Stated[StatsConfig], run: Run = None, as_json: Json = False) -
 @configured
 def certify(
     stated: Stated[CertifyConfig],
-    run: Run = None,
+    run: RunOfCorpora = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 unless the verdict is `consistent`.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from faithful.cli.adapter import C, Explained, Stated, configured
 from faithful.cli.output.next_step import following
-from faithful.cli.shared import Json, Run
+from faithful.cli.shared import Json, RunOfCorpora, refuse_both
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
 from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
@@ -21,10 +21,11 @@ def register(app: typer.Typer) -> None:
         app.command(name, cls=Explained)(command(configured(function)))
 
 
-def mix(stated: Stated[MixConfig], run: Run = None, as_json: Json = False) -> None:
+def mix(stated: Stated[MixConfig], run: RunOfCorpora = None, as_json: Json = False) -> None:
     """Interleave corpora by their shares of the tokens; no document comes twice."""
     from generation.derived.mix import mix as run_mix
 
+    refuse_both(stated.values.get("folders"), run)
     folders = stated.values.get("folders") or tuple(_of_run(run))
     if "folders" not in stated.values:
         say(f"Corpora: {', '.join(map(str, folders)) or 'none'}")
@@ -32,7 +33,7 @@ def mix(stated: Stated[MixConfig], run: Run = None, as_json: Json = False) -> No
         _show(run_mix(stated.build(folders=folders), report), as_json)
 
 
-def shuffle(stated: Stated[ShuffleConfig], run: Run = None, as_json: Json = False) -> None:
+def shuffle(stated: Stated[ShuffleConfig], run: RunOfCorpora = None, as_json: Json = False) -> None:
     """Shuffle the tokens within each document: same unigrams and lengths, no syntax."""
     from generation.derived.shuffle import shuffle as run_shuffle
 
@@ -41,7 +42,7 @@ def shuffle(stated: Stated[ShuffleConfig], run: Run = None, as_json: Json = Fals
         _show(run_shuffle(config, report), as_json)
 
 
-def dedup(stated: Stated[DedupConfig], run: Run = None, as_json: Json = False) -> None:
+def dedup(stated: Stated[DedupConfig], run: RunOfCorpora = None, as_json: Json = False) -> None:
     """Keep the first of equal documents, and none in `test` that is in `train`."""
     from generation.derived.dedup import dedup as run_dedup
 
@@ -50,7 +51,7 @@ def dedup(stated: Stated[DedupConfig], run: Run = None, as_json: Json = False) -
         _show(run_dedup(config, report), as_json)
 
 
-def subsample(stated: Stated[SubsampleConfig], run: Run = None, as_json: Json = False) -> None:
+def subsample(stated: Stated[SubsampleConfig], run: RunOfCorpora = None, as_json: Json = False) -> None:
     """Take a part of a corpus, at random or with the lengths of another one (cutting longer documents where needed)."""
     from generation.derived.subsample import subsample as run_subsample
 
@@ -71,6 +72,7 @@ def _of_one(stated: Stated[C], run: str | None) -> C:
     """Of the folder given, else of the only one of the current run; says on stderr which."""
     from faithful.base.errors import FaithfulError
 
+    refuse_both(stated.values.get("folder"), run)
     if "folder" in stated.values:
         return stated.build()
     found = _of_run(run)

@@ -1,5 +1,6 @@
 """`faithful generate`, and `faithful corpus join` of what it made in parts."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,7 +59,8 @@ def generate(
     if not (dry_run or as_json):
         say(f"Reading {config.model or 'tiny'} and starting its engine …")
     if dry_run:
-        _dry_run(config, assume, as_json, wish, on_executor(executor, ray))
+        where = (f" --shards {shlex.quote(shards)}" if shards else "") + on_executor(executor, ray)
+        _dry_run(config, assume, as_json, wish, where)
         return
     from generation.own.generate import generate as run_generate
 

@@ -43,7 +43,7 @@ def run(
     refuse_executor(executor, ray)
     if dry_run:
         with _options_of_run():
-            _dry_run(found, folder, config.device, assume, as_json)
+            _dry_run(found, folder, config.device, assume, as_json, executor == "ray")
         return
     from studies.runs.recipe import enough_seeds, run_recipe
 
@@ -76,11 +76,13 @@ def _options_of_run() -> Iterator[None]:
         raise FaithfulError(str(error).replace("another --out", "another --run")) from error
 
 
-def _dry_run(found: Any, folder: Path, device: str | None, assume: str | None, as_json: bool) -> None:
+def _dry_run(found: Any, folder: Path, device: str | None, assume: str | None, as_json: bool, on_cluster: bool) -> None:
     from studies.runs.forecast import COST_HEADER, cost_rows, costs
     from studies.runs.recipe import done_steps
 
-    estimates = costs(found, folder, device, done_steps(found, folder, None if assume else device), assume)
+    estimates = costs(
+        found, folder, device, done_steps(found, folder, device, on_cluster or assume is not None), assume
+    )
     if as_json:
         print_json({"folder": str(folder), "steps": [vars(estimate) for estimate in estimates]})
         return

@@ -26,6 +26,9 @@ Part = Annotated[
     typer.Option("--part", help="Do one part of the work, 3/16; the parts 0/16 to 15/16 are all of it."),
 ]
 Run = Annotated[str | None, typer.Option(help="Run to take from what is not named, and to write to.")]
+RunOfCorpora = Annotated[
+    str | None, typer.Option("--run", help="Run to take the corpora from, where none is named.", show_default=False)
+]
 
 
 def refuse_executor(executor: str, address: str | None) -> None:
@@ -59,10 +62,37 @@ def working(executor: str, address: str | None) -> Iterator[None]:
         yield
 
 
+def refuse_both(named: object, run: str | None) -> None:
+    """Refuse corpora that are named, and a run to take them from.
+
+    Raises:
+        FaithfulError: both are stated.
+    """
+    from faithful.base.errors import FaithfulError
+
+    if named and run:
+        raise FaithfulError("--run is for corpora that are not named, and some are; leave out the one or the other.")
+
+
 def on_executor(executor: str, address: str | None) -> str:
     """What a command line says of the executor that it was told; nothing of the usual one."""
     where = f" --ray {shlex.quote(address)}" if address else ""
     return "" if executor == "local" else f" --executor {executor}{where}"
+
+
+def gpus_of(config: Any, assume: str | None = None) -> int:
+    """GPUs that a job is to have: one for each worker; all of this machine, two at least, where it spreads the model.
+
+    Args:
+        config: of the command.
+        assume: a GPU that is forecast for, whatever is here.
+    """
+    from faithful.base.devices import known_device
+    from faithful.executor.where import current_place
+
+    if not assume and known_device(getattr(config, "device", "cpu")) == "cpu":
+        return 0
+    return max(2, current_place().gpus()) if getattr(config, "shard_model", False) else config.workers or 1
 
 
 def array_line(command: str, part: Any, gpus: int, seconds: float | None = None) -> str:

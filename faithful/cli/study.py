@@ -18,6 +18,7 @@ from faithful.cli.shared import (
     Run,
     Where,
     array_line,
+    gpus_of,
     on_executor,
     refuse_executor,
     working,
@@ -170,7 +171,10 @@ def everything(
     ray: RayAddress = None,
     as_json: Json = False,
 ) -> None:
-    """Every study of a run, and optional ones done before, as told before, else with their defaults; then the report."""
+    """Every study of a run, and optional ones done before, as told before, else with their defaults; then the report.
+
+    One that asks a server is left out: where it was is not kept.
+    """
     from faithful.cli.corpus import folders_of
     from studies.catalog import KNOWN, STUDIES
     from studies.common.results import SUMMARY
@@ -180,6 +184,11 @@ def everything(
     home, folders = saes.parent, tuple(folders_of(run))
     found = {}
     optional = [one for one in KNOWN.values() if one.optional and (home / "studies" / one.name / SUMMARY).exists()]
+    for study in [one for one in optional if one.told(endpoint=None)]:
+        optional.remove(study)
+        say(
+            f"Not done again: {study.name}, whose endpoint is not kept; `{command_line(study.config, run=run)}` does it."
+        )
     with working(executor, ray):
         for study in sorted([*STUDIES.values(), *optional], key=lambda study: study.of_studies):
             stated = study.told(saes=(saes,), folders=folders, device=device, seed=seed)
@@ -277,8 +286,10 @@ def _part_of(study: "Study", part: str | None, dry_run: bool) -> Any:
     from faithful.base.quantities import parse_part
 
     if part is None:
-        if dry_run:
+        if dry_run and study.shares_out:
             raise FaithfulError("--dry-run of a study prints the line for its parts; add --part 0/16 for sixteen.")
+        if dry_run:
+            raise FaithfulError(f"--dry-run is of a study's parts, and study {study.name} has none; leave it out.")
         return None
     if not study.shares_out:
         raise FaithfulError(f"study {study.name} has no parts; leave out --part.")
@@ -296,13 +307,10 @@ def _do_part(
     ray: str | None,
 ) -> None:
     """Do a part of a study and say what is left; of a dry run the line for all parts."""
-    from faithful.base.devices import known_device
-
     wish = _wish(study, out, stated)
     whole = command_line(wish) + on_executor(executor, ray)
     if dry_run:
-        on_gpu = known_device(getattr(wish, "device", "cpu")) != "cpu"
-        line = array_line(whole, part, (wish.workers or 1) if on_gpu else 0)
+        line = array_line(whole, part, gpus_of(wish))
         if as_json:
             print_json({"sbatch": line})
         else:
@@ -373,9 +381,12 @@ def sae_probes(stated: Stated[SaeProbesConfig], run: Run = None, as_json: Json =
 
 
 def _evaluate(evaluate: Any, name: str, stated: Stated[Any], run: str | None, as_json: bool) -> None:
+    from faithful.store.places import run_folder
+
     stated_saes = stated.values.get("saes")
     saes = tuple(map(_place, stated_saes)) if stated_saes else (str(saes_of(run)),)
-    out = stated.values.get("out") or _home(str(saes[0])) / "evaluations" / name
+    home = run_folder(run) if run else _home(str(saes[0]))
+    out = stated.values.get("out") or home / "evaluations" / name
     with progress(quiet=as_json) as report:
         done = evaluate(stated.build(saes=saes, out=out), report)
     if as_json:

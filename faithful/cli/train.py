@@ -20,6 +20,7 @@ from faithful.cli.shared import (
     Run,
     Where,
     array_line,
+    gpus_of,
     on_executor,
     refuse_assumptions,
     refuse_executor,
@@ -106,14 +107,13 @@ def _card(out: Path) -> str:
 
 
 def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any, where: str) -> None:
-    from faithful.base.devices import known_device
     from faithful.training.forecast import longest_part, part_seconds, plan_rows, plan_training
 
     plan = plan_training(config, assume)
     line: dict[str, Any] = {}
     if part:
-        gpus = (config.workers or 1) if assume or known_device(config.device) != "cpu" else 0
-        line["sbatch"] = array_line(command_line(config) + where, part, gpus, longest_part(plan, part.of))
+        seconds = longest_part(plan, part.of)
+        line["sbatch"] = array_line(command_line(config) + where, part, gpus_of(config, assume), seconds)
         line["part_seconds"] = part_seconds(plan, part)
     if as_json:
         print_json({**plan.to_dict(), **line})

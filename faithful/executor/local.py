@@ -14,7 +14,7 @@ from typing import Any
 from faithful.base.errors import FaithfulError, sentence_of
 from faithful.base.files import reason_of
 from faithful.executor.child import environment, start_child
-from faithful.executor.protocol import Event, Main, Share
+from faithful.executor.protocol import Event, LinkGone, Main, Share
 
 GRACE_SECONDS, END_SECONDS = 0.3, 5.0
 
@@ -139,11 +139,19 @@ class LocalLink:
 
     def say(self, kind: str, content: Any = None) -> None:
         """Tell whoever started the process."""
-        self.connection.send_bytes(pickle.dumps((kind, content)))
+        packed = pickle.dumps((kind, content))
+        try:
+            self.connection.send_bytes(packed)
+        except OSError as error:
+            raise LinkGone from error
 
     def hear(self) -> tuple[str, Any]:
         """The next thing told; waits for it."""
-        kind, content = pickle.loads(self.connection.recv_bytes())
+        try:
+            packed = self.connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise LinkGone from error
+        kind, content = pickle.loads(packed)
         return kind, content
 
     def has_mail(self) -> bool:
@@ -156,13 +164,13 @@ def _begin(connection: Connection, main: Main, arguments: tuple[Any, ...]) -> No
     link = LocalLink(connection)
     try:
         main(link, *arguments)
-    except (EOFError, ConnectionError):
-        pass  # whoever gave the work is gone: nobody to work for
+    except LinkGone:
+        pass  # nobody to work for
     except Exception as error:
         sentence = sentence_of(error)
         if sentence is None:
             raise
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(LinkGone):
             link.say("failed", sentence)
     finally:
         connection.close()

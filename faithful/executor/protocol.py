@@ -17,14 +17,26 @@ Main = Callable[..., None]
 """A function of a module: (link, *arguments)."""
 
 
+class LinkGone(Exception):
+    """Whoever started the worker is gone: nobody to work for."""
+
+
 class Link(Protocol):
     """A worker's end of the line."""
 
     def say(self, kind: str, content: Any = None) -> None:
-        """Tell whoever started the worker."""
+        """Tell whoever started the worker.
+
+        Raises:
+            LinkGone: it is gone.
+        """
 
     def hear(self) -> tuple[str, Any]:
-        """The next thing told, kind and content; waits for it."""
+        """The next thing told, kind and content; waits for it.
+
+        Raises:
+            LinkGone: whoever started the worker is gone.
+        """
 
     def has_mail(self) -> bool:
         """Whether `hear` would answer at once."""

@@ -208,20 +208,22 @@ def connected(address: str | None = None) -> Iterator[None]:
             "include_dashboard": False,
             "_temp_dir": folder,
         }
-    with _own_signals():
-        try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **stated)
-        except Exception as error:  # whatever it is, there is no cluster
-            raise FaithfulError(
-                f"Ray cannot {f'connect to {address}' if address else 'start here'}: {one_line(error)}; run this on a node"
-                " of the cluster, with the same versions of Python and Ray."
-            ) from error
-        try:
-            yield
-        finally:
-            ray.shutdown()
-            if folder:
-                shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with _own_signals():
+            try:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **stated)
+            except Exception as error:  # whatever it is, there is no cluster
+                raise FaithfulError(
+                    f"Ray cannot {f'connect to {address}' if address else 'start here'}: {one_line(error)}; run this on a"
+                    " node of the cluster, with the same versions of Python and Ray."
+                ) from error
+            try:
+                yield
+            finally:
+                ray.shutdown()
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from faithful.base.errors import FaithfulError
-from faithful.executor.protocol import Executor, Link, Share, Worker
+from faithful.executor.protocol import Executor, Link, LinkGone, Share, Worker
 from generation.own.engines import ENGINES
 from generation.sampling.engine import EngineSettings, Request, Sample
 from generation.writing.hand import Hand, Place
@@ -205,7 +205,7 @@ def draw(line: Link, spec: "ModelSpec", sampling: "Sampling", settings: EngineSe
         while not link.stopped:
             link.cancelled = False
             _serve(engine, link, settings.deterministic)
-    except (FaithfulError, EOFError, ConnectionError):
+    except (FaithfulError, LinkGone):
         raise
     except MemoryError as error:
         raise FaithfulError("A worker ran out of memory; use fewer --workers or a smaller --batch.") from error

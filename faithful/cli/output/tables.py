@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from textwrap import wrap
 from typing import Any
 
 Rows = Sequence[tuple[str, ...]]
@@ -22,7 +21,7 @@ def tab_separated(title: str, rows: Rows, header: Sequence[str]) -> str:
 
 
 def fitted(rows: Rows, header: Sequence[str], width: int) -> tuple[Any, list[str]]:
-    """A rich table of at most `width` characters, and the headers of the columns that it leaves out.
+    """A rich table of at most `width` characters (a wide one counts as two), and the headers of columns that it leaves out.
 
     Words and intervals are never broken. The first column, which holds the names, stays, and so do those of `KEPT`; where
     even these do not fit the table is wider.
@@ -71,12 +70,26 @@ def _widths(needs: dict[int, tuple[int, int]], width: int) -> dict[int, int]:
 
 
 def _wrapped(cell: str, width: int) -> str:
-    lines = [wrap(line, max(1, width), break_on_hyphens=False) or [""] for line in cell.splitlines()]
-    return "\n".join(part for line in lines for part in line).replace(HARD_BLANK, " ")
+    return "\n".join(part for line in cell.splitlines() for part in _parts(line, width)).replace(HARD_BLANK, " ")
+
+
+def _parts(line: str, width: int) -> list[str]:
+    """A line broken at blanks; a word that is wider than the column wherever it must be."""
+    from rich.cells import cell_len, chop_cells
+
+    found = [""]
+    for word in re.findall(" *[^ ]+", line):
+        if cell_len(found[-1] + word) <= width:
+            found[-1] += word
+        else:
+            found += chop_cells(word.lstrip(" "), width)
+    return found if found[0] else found[1:] or found
 
 
 def _widest(cell: str) -> int:
-    return max(map(len, cell.splitlines()), default=0)
+    from rich.cells import cell_len
+
+    return max(map(cell_len, cell.splitlines()), default=0)
 
 
 def _longest(column: Sequence[str]) -> int:
@@ -84,7 +97,10 @@ def _longest(column: Sequence[str]) -> int:
 
 
 def _longest_word(cell: str) -> int:
-    return max((len(word) if len(word) <= NAME else 1 for word in re.split(r"[ \n]", cell)), default=0)
+    from rich.cells import cell_len
+
+    widths = [(word, cell_len(word)) for word in re.split(r"[ \n]", cell)]
+    return max(width if width <= NAME else max(map(cell_len, word)) for word, width in widths)
 
 
 def _longest_line(cell: str) -> int:

@@ -139,3 +139,5 @@ def test_settings_are_read_and_shown_at_the_end_of_the_help() -> None:
         ("parts=a", "write --set parts=0-5 or --set parts=0,1,42."),
     ):
         assert said in CliRunner().invoke(app, ["toy", "--set", words]).stderr
+    twice = CliRunner().invoke(app, ["toy", "--set", "depth=1", "--set", "depth=2"])
+    assert twice.exit_code == 2 and "--set states depth twice; give it once." in twice.stderr

@@ -1,9 +1,11 @@
 """`faithful evaluate …` as typed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from faithful.base.errors import FaithfulError
 from tests.faithful.cli.called import call, refused
 
 
@@ -18,6 +20,21 @@ def test_an_evaluation_that_is_not_to_be_had_is_refused_first() -> None:
     assert "unlearning is not run here: it needs gemma-2-2b-it" in refused(
         "evaluate", "saebench", "x", "--evals", "core,unlearning"
     )
+
+
+def test_where_it_goes_is_the_run_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[Path] = []
+
+    def evaluate(config: Any, report: object) -> None:
+        places.append(config.out)
+        raise FaithfulError("That is enough.")
+
+    monkeypatch.setattr("studies.bridge.evaluate.evaluate_saebench", evaluate)
+    for words in ([], ["--run", "mine"], ["--run", "./mine"], ["--run", "mine", "--out", "there"]):
+        assert "That is enough." in refused("evaluate", "saebench", "someone/saes", *words)
+    home = Path("runs")
+    at = "evaluations/saebench"
+    assert places == [home / "saes" / at, home / "mine" / at, Path("mine") / at, Path("there")]
 
 
 def test_both_are_listed() -> None:

@@ -73,5 +73,6 @@ def test_the_line_for_all_parts_has_all_gpus_of_a_job() -> None:
     words = ["generate", "--model", "pythia-2.8b", "--part", "0/16", "--dry-run", "--assume", "h100"]
     said = call(*words, "--workers", "2", "--tensor-parallel", "2", "--revision", "0123abc").output
     assert "--gpus=4" in said and "--revision 0123abc" in said
+    assert "--shards 3,1 --part $SLURM" in call(*words, "--shards", "3,1").output
     assert "sbatch" not in call(*words, "--out", "own").output, "all parts in one folder"
     assert json.loads(call(*words, "--json").stdout)["sbatch"] in call(*words).output

@@ -34,7 +34,7 @@ def test_a_dry_run_says_what_is_done_already(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     found = costs(load_recipe("demo"), tmp_path)
     done = [one.step for one in found if one.step not in ("study fakes", "report")]
-    monkeypatch.setattr("studies.runs.recipe.done_steps", lambda recipe, folder, device: done)
+    monkeypatch.setattr("studies.runs.recipe.done_steps", lambda *given: done)
     told = call("run", "demo", "--dry-run", "--json")
     assert told.exit_code == 0, told.output
     steps = {step.pop("step"): step for step in json.loads(told.stdout)["steps"]}
@@ -43,6 +43,16 @@ def test_a_dry_run_says_what_is_done_already(tmp_path: Path, monkeypatch: pytest
     assert [name for name, step in steps.items() if step != nothing] == ["study fakes", "report"]
     rows = call("run", "demo", "--dry-run").stdout.splitlines()
     assert sum(line.split("\t")[1:2] == ["done"] for line in rows) == len(done)
+
+
+def test_a_forecast_for_another_machine_needs_none_of_its_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    words = ("run", "pythia-2.8b", "--set", "train.device=cuda", "--dry-run", "--json")
+    assert "no GPU here" in call(*words).stderr
+    for more in (["--assume", "h100"], ["--assume", "h100", "--device", "cuda"], ["--executor", "ray"]):
+        done = call(*words, *more)
+        assert done.exit_code == 0, done.output
+    assert "seeds twice" in call("run", "demo", "--dry-run", "--set", "seeds=0-2", "--set", "seeds=0-7").stderr
 
 
 def test_a_step_that_wants_another_folder_names_the_option_of_run(

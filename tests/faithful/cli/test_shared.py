@@ -1,13 +1,14 @@
 """What commands have besides their configuration."""
 
 import shlex
+from dataclasses import dataclass
 
 import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import Part
-from faithful.cli.shared import array_line, refuse_assumptions, working
-from faithful.executor.where import current_place
+from faithful.cli.shared import array_line, gpus_of, refuse_assumptions, working
+from faithful.executor.where import Here, at, current_place
 from tests.faithful.cli.called import refused
 
 
@@ -41,6 +42,35 @@ def test_without_ray_the_command_that_installs_it_is_said(monkeypatch: pytest.Mo
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(FaithfulError, match=r"pip install 'faithful-sae\[ray\]'"), working("ray", None):
         pass
+
+
+@dataclass
+class Job:
+    device: str = "cuda"
+    workers: int | None = None
+    shard_model: bool = False
+
+
+def test_a_job_has_a_gpu_for_each_worker_or_all_for_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Machine(Here):
+        def gpus(self, each: int = 1) -> int:
+            return 8
+
+    assert [gpus_of(Job()), gpus_of(Job(workers=3)), gpus_of(Job("cpu", 3)), gpus_of(Job("cpu"), "h100")] == [
+        1,
+        3,
+        0,
+        1,
+    ]
+    monkeypatch.setattr(Here, "gpus", lambda self, each=1: 0)
+    assert gpus_of(Job(shard_model=True)) == 2, "of a machine that is not here"
+    with at(Machine()):
+        assert gpus_of(Job(shard_model=True)) == 8
+
+
+def test_corpora_are_named_or_taken_from_a_run() -> None:
+    for command in ("stats", "certify", "mix", "shuffle", "dedup", "subsample"):
+        assert "--run is for corpora that are not named" in refused("corpus", command, "a", "--run", "b")
 
 
 def test_the_line_for_a_batch_system_leaves_the_number_of_the_job_to_the_job() -> None:

@@ -211,6 +211,24 @@ def test_what_comes_after_a_study_of_corpora_is_to_train_on_all_of_them(
     assert done.stderr.splitlines()[-1] == f"Next: {after}"
 
 
+def test_a_dry_run_of_a_study_without_parts_is_refused_as_what_it_is(run: Path) -> None:
+    said = type_in("variants", "--dry-run").stderr
+    assert "--dry-run is of a study's parts, and study variants has none" in said and "add --part" not in said
+    assert "add --part 0/16" in type_in("seeds", "--dry-run").stderr
+
+
+def test_all_leaves_out_what_asks_a_server_and_says_so(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("faithful.cli.study._do", lambda study, *_, **__: done.append(study.name))
+    monkeypatch.setattr("studies.report.write.write_report", lambda config: Path("report.html"))
+    for name in ("explanations", "sparsity"):
+        write_text(run / "studies" / name / "summary.json", "{}")
+    told = type_in("all", "--run", "tried")
+    assert told.exit_code == 0, told.output
+    assert "sparsity" in done and "explanations" not in done
+    assert "Not done again: explanations, whose endpoint is not kept; `faithful explain --run tried`" in told.stderr
+
+
 @pytest.mark.slow
 def test_fakes_probes_and_all_as_typed(tmp_path: Path, family_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """With small sizes given once: `all` keeps them, and ends with the report."""

@@ -2,6 +2,7 @@
 
 import os
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
 from faithful.executor.child import environment
-from faithful.executor.local import LocalExecutor, stop_all
-from faithful.executor.protocol import Share
+from faithful.executor.local import LocalExecutor, LocalLink, stop_all
+from faithful.executor.protocol import LinkGone, Share
 
 
 def test_the_environment_is_restored_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +121,40 @@ def test_a_worker_is_told_and_says_and_has_last_words(share: Share) -> None:
         assert not workers[0].tell("a", 1)
     assert heard[workers[0]] == [("given", 0), ("a", 1), ("failed", "No such thing."), ("died", 0)]
     assert heard[workers[1]] == [("given", 1), ("died", 1)]
+
+
+def break_off(link: Any, error: type[Exception]) -> None:
+    """Work that raises what a pipe raises, too."""
+    link.say("begun")
+    raise error("of the work")
+
+
+@pytest.mark.parametrize(
+    ("error", "last"),
+    [
+        (EOFError, [("died", 1)]),
+        (ConnectionResetError, [("failed", "of the work; mend that and run the same command again."), ("died", 0)]),
+        (BrokenPipeError, [("failed", "of the work; mend that and run the same command again."), ("died", 0)]),
+    ],
+)
+def test_an_error_of_the_work_is_not_taken_for_the_end_of_its_giver(
+    error: type[Exception], last: list[tuple[str, Any]]
+) -> None:
+    heard: list[tuple[str, Any]] = []
+    with LocalExecutor() as executor:
+        executor.start(0, Share("cpu", inherits=True), break_off, error)
+        while not heard or heard[-1][0] != "died":
+            heard += [(kind, content) for _, kind, content in executor.events(60)]
+    assert heard == [("begun", None), *last]
+
+
+def test_a_pipe_that_nobody_holds_tells_so() -> None:
+    ours, theirs = Pipe()
+    link = LocalLink(theirs)
+    ours.close()
+    for use in (lambda: link.say("it"), link.hear):
+        with pytest.raises(LinkGone):
+            use()
 
 
 def hold(link: Any, folder: Path) -> None:

@@ -81,6 +81,20 @@ def test_an_address_that_nobody_answers_at_is_refused_at_once() -> None:
             pass
 
 
+def test_a_cluster_that_does_not_start_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def refuse(**stated: Any) -> None:
+        assert Path(stated["_temp_dir"]).is_dir()
+        raise RuntimeError("no port is free")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(FaithfulError, match="Ray cannot start here: no port is free"), connected():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_nodes_have_otherwise_is_named() -> None:
     same = look(None, ())["versions"]
     nodes = [

@@ -14,7 +14,7 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress
-from faithful.executor.protocol import Event, Main, Share
+from faithful.executor.protocol import Event, LinkGone, Main, Share
 from faithful.executor.where import Here, at
 from faithful.models.spec import resolve_model
 from faithful.store.corpus import from_table
@@ -184,7 +184,7 @@ class Line:
     def _run(self, main: Main, arguments: Any) -> None:
         try:
             main(self, *arguments)
-        except EOFError:
+        except LinkGone:
             self.inbox.put((self, "died", "it was killed"))
         except Exception as error:
             self.inbox.put((self, "failed", f"{type(error).__name__}: {error}"))
@@ -196,7 +196,7 @@ class Line:
     def say(self, kind: str, content: Any = None) -> None:
         self.said += 1
         if self.said == self.dies_after:
-            raise EOFError
+            raise LinkGone
         self.inbox.put((self, kind, content))
 
     def hear(self) -> tuple[str, Any]:

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from faithful.cli.output.tables import EDGE, fitted, tab_separated
@@ -47,6 +48,33 @@ def test_a_wide_terminal_gets_everything_in_one_line_each() -> None:
     assert (
         left_out == [] and len([line for line in text.splitlines() if "pw_mcc" in line and "no relevant" in line]) == 1
     )
+
+
+WIDE = [
+    ("漢字のコーパス", "日本語の文章は空白なしで書かれるので、どこで折り返してもよい", "differs"),
+    ("emoji 😀😀", "words with 😀 between 😀 them 😀 and on", "no relevant difference"),
+]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_wide_characters_are_counted_as_they_are_shown(width: int) -> None:
+    table, _ = fitted(WIDE, ("name", "text", "verdict"), width)
+    stream = io.StringIO()
+    Console(file=stream, width=width, color_system=None).print(table)
+    shown = stream.getvalue()
+    assert max(cell_len(line) for line in shown.splitlines()) <= width
+    assert "…" not in shown and "verdict" in shown
+    for name, text, _ in WIDE:
+        assert name in shown
+        if "text" in shown.splitlines()[1]:
+            assert all(one in shown for one in text if one != " ")
+            assert " ".join(shown.split()).count("between") == ("between" in shown)
+
+
+def test_a_text_of_wide_characters_is_broken_where_it_must_be() -> None:
+    text = "字" * 100
+    shown, _ = drawn(40, [("one", text)], ("name", "text"))
+    assert shown.count("字") == 100 and max(cell_len(line.rstrip()) for line in shown.splitlines()) <= 40
 
 
 def test_rows_without_a_header_are_all_shown_and_markup_is_text() -> None:
