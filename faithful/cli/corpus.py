@@ -51,6 +51,16 @@ def folders_of(run: str | None) -> list[Path]:
     return found
 
 
+def home_of(corpus: Path, run: str | None) -> Path:
+    """Where what is made of a corpus goes: the run named, else the run that it lies in, else beside it."""
+    from faithful.store.places import run_folder
+
+    if run:
+        return run_folder(run)
+    parent = corpus.resolve().parent
+    return parent.parent if parent.name == "corpora" else parent
+
+
 @app.command(cls=Explained)
 @command
 @configured

@@ -155,7 +155,7 @@ def _run(publish: Any, config: Any, dry_run: bool, as_json: bool, following: str
                    | {"published": [vars(done) for done in result.published]})  # fmt: skip
         return
     if dry_run:
-        _show_plans(result, config)
+        _show_plans(result)
         return
     for plan, done in zip(result.plans, result.published, strict=True):
         for note in plan.bundle.notes:
@@ -176,7 +176,7 @@ def _say_done(done: Any) -> None:
         say(f"{done.address} holds all this already, at {done.revision}: nothing to do.")
 
 
-def _show_plans(result: Any, config: Any) -> None:
+def _show_plans(result: Any) -> None:
     from faithful.base.quantities import format_bytes
 
     if result.unread:

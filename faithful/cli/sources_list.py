@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from textwrap import fill
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from faithful.cli.shared import Json
 from faithful.cli.show import command, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command("list")(command(sources_list))
 
 
-def sources_list(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
+def sources_list(as_json: Json = False) -> None:
     """List the comparison corpora known by name."""
     from generation.sources.resolve import catalog
 

@@ -71,7 +71,7 @@ def _commands() -> typer.Typer:
 
     app = typer.Typer()
     for study in KNOWN.values():
-        of = _of_nothing if not study.of_run else _of_saes if study.of_saes else _of_corpora
+        of = _of_saes if study.of_saes or not study.of_run else _of_corpora
         app.command(study.name, cls=Explained, help=_help(study))(command(configured(of(study), study.config)))
     app.command("all", help="Every study of the current run, and its report.")(command(everything))
     return app
@@ -92,75 +92,51 @@ def _of_saes(study: "Study") -> Any:
         full: Full = False,
         as_json: Json = False,
     ) -> None:
-        from faithful.store.places import corpora_in
-
         place = _part_of(study, part, dry_run)
         refuse_executor(executor, ray)
         values = dict(stated.values)
-        values["saes"] = tuple(map(_place, values["saes"])) if "saes" in values else (str(saes_of(run)),)
-        if "corpora" in values:
-            values["corpora"] = tuple(corpora_in(*values["corpora"]))
-        out = values.pop("out", None) or _folder(values["saes"], run, study.name)
+        out, after = (_about_saes if study.of_run else _about_itself)(study, values, run)
         if place:
             _do_part(study, out, values, place, as_json, dry_run, executor, ray)
             return
         with working(executor, ray):
-            _do(study, out, values, as_json, full=full, after=command_line(ReportConfig))
+            _do(study, out, values, as_json, full=full, after=after)
 
     return study_saes
 
 
+def _about_saes(study: "Study", values: dict[str, Any], run: str | None) -> tuple[Path, str]:
+    """Where a study of SAEs goes, and the command after it; `values` has their places then."""
+    from faithful.store.places import corpora_in
+
+    values["saes"] = tuple(map(_place, values["saes"])) if "saes" in values else (str(saes_of(run)),)
+    if "corpora" in values:
+        values["corpora"] = tuple(corpora_in(*values["corpora"]))
+    return values.pop("out", None) or _folder(values["saes"], run, study.name), command_line(ReportConfig)
+
+
+def _about_itself(study: "Study", values: dict[str, Any], run: str | None) -> tuple[Path, str]:
+    """The same of a study that makes what it works on."""
+    from faithful.store.places import run_folder
+
+    home = run_folder(run or study.name)
+    of_run = home / "studies" / study.name
+    out = values.pop("out", None) or of_run
+    return out, command_line(ReportConfig, run=home) if out.resolve() == of_run.resolve() else ""
+
+
 def _of_corpora(study: "Study") -> Any:
     def study_corpora(stated: Stated[Any], run: Run = None, as_json: Json = False) -> None:
-        from faithful.cli.corpus import folders_of
+        from faithful.cli.corpus import folders_of, home_of
         from faithful.store.places import corpora_in
 
         values, named = dict(stated.values), stated.values.get("folders", ())
         chosen = corpora_in(*named) or folders_of(run)
-        out = values.pop("out", None) or study_folder(chosen[0], run, study.name)
+        out = values.pop("out", None) or home_of(chosen[0], run) / "studies" / study.name
         after = command_line(TrainConfig, corpora=named) if named else command_line(TrainConfig, run=run)
         _do(study, out, values | {"folders": tuple(chosen)}, as_json, full=True, after=after)
 
     return study_corpora
-
-
-def _of_nothing(study: "Study") -> Any:
-    def study_alone(
-        stated: Stated[Any],
-        run: Run = None,
-        part: Part = None,
-        dry_run: DryRun = False,
-        executor: Where = "local",
-        ray: RayAddress = None,
-        full: Full = False,
-        as_json: Json = False,
-    ) -> None:
-        from faithful.store.places import run_folder
-
-        place = _part_of(study, part, dry_run)
-        refuse_executor(executor, ray)
-        values, home = dict(stated.values), run_folder(run or study.name)
-        of_run = home / "studies" / study.name
-        out = values.pop("out", None) or of_run
-        if place:
-            _do_part(study, out, values, place, as_json, dry_run, executor, ray)
-            return
-        is_there = out.resolve() == of_run.resolve()
-        after = command_line(ReportConfig, run=home) if is_there else ""
-        with working(executor, ray):
-            _do(study, out, values, as_json, full=full, after=after)
-
-    return study_alone
-
-
-def study_folder(corpus: Path, run: str | None, name: str) -> Path:
-    """Where a study goes: the run named, else the run that the first corpus lies in, else beside that corpus."""
-    from faithful.store.places import run_folder
-
-    if run:
-        return run_folder(run) / "studies" / name
-    parent = corpus.resolve().parent
-    return (parent.parent if parent.name == "corpora" else parent) / "studies" / name
 
 
 def everything(

@@ -48,7 +48,7 @@ def train(
 ) -> None:
     """Train the whole grid of SAEs of each corpus from one shared forward pass."""
     from faithful.base.quantities import parse_part
-    from faithful.cli.corpus import folders_of
+    from faithful.cli.corpus import folders_of, home_of
     from faithful.store.places import corpora_in
 
     refuse_assumptions(assume, dry_run)
@@ -56,7 +56,7 @@ def train(
     place = None if part is None else parse_part(part)
     named = stated.values.get("corpora")
     corpora = corpora_in(*named) if named else folders_of(run)
-    config = stated.build(corpora=tuple(corpora), out=stated.values.get("out") or _saes_folder(corpora[0], run))
+    config = stated.build(corpora=tuple(corpora), out=stated.values.get("out") or home_of(corpora[0], run) / "saes")
     if dry_run:
         _dry_run(config, assume, as_json, place, on_executor(executor, ray))
         return
@@ -121,16 +121,6 @@ def _dry_run(config: Any, assume: str | None, as_json: bool, part: Any, where: s
     print_table("Dry run: nothing was written", plan_rows(plan))
     if part:
         say(line["sbatch"])
-
-
-def _saes_folder(corpus: Path, run: str | None) -> Path:
-    """Where SAEs go: the run named, else the run that the first corpus lies in, else beside that corpus."""
-    from faithful.store.places import run_folder
-
-    if run:
-        return run_folder(run) / "saes"
-    parent = corpus.resolve().parent
-    return (parent.parent if parent.name == "corpora" else parent) / "saes"
 
 
 @contextmanager
