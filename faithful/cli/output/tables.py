@@ -108,5 +108,5 @@ def _longest_line(cell: str) -> int:
 
 
 def _glued(cell: str) -> str:
-    """The same with blanks that do not break inside an interval: `(0.1 to 0.2)`, `0.3 ± 0.1`."""
-    return re.sub(r"(?<=\d) (?=(to|±) [-−+\d])|(?<=to) (?=[-−+\d])|(?<=±) (?=\d)", HARD_BLANK, cell)
+    """The same with blanks that do not break inside an interval: `(0.1 to 0.2)`, `0.3 ± 0.1`; a tab is a blank."""
+    return re.sub(r"(?<=\d) (?=(to|±) [-−+\d])|(?<=to) (?=[-−+\d])|(?<=±) (?=\d)", HARD_BLANK, cell.expandtabs(1))
