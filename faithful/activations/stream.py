@@ -62,7 +62,12 @@ class StreamConfig:
     @property
     def prefix_tokens(self) -> int | None:
         """Stored tokens of the prefix that every pass is over; None is all the split has."""
-        return None if self.tokens is None else math.ceil(self.tokens / max(1.0, self.epochs))
+        return None if self.tokens is None else tokens_of_a_pass(self.tokens, self.epochs)
+
+
+def tokens_of_a_pass(tokens: int, epochs: float) -> int:
+    """Stored tokens of the prefix that every pass is over, of those of all passes: one over all of them below 1 pass."""
+    return math.ceil(round(tokens / max(1.0, epochs), 6))  # a division that comes out even is not to be rounded up
 
 
 @dataclass

@@ -24,14 +24,16 @@ def in_turn(work: Callable[[T], None], jobs: Iterable[T]) -> None:
     """Do jobs one after the other, also those after one that fails.
 
     Raises:
-        FaithfulError: what the jobs that failed raised, at the end.
+        FaithfulError: what the jobs that failed raised, at the end; a fault in the program stops them at once.
     """
     failures = []
     for job in jobs:
         try:
             work(job)
-        except FaithfulError as error:
-            failures.append(str(error))
+        except Exception as error:
+            if (sentence := sentence_of(error)) is None:
+                raise
+            failures.append(sentence)
     _refuse(failures)
 
 

@@ -246,15 +246,12 @@ def _download(repo: str, subfolder: str | None, revision: str | None) -> Path:
         return config.parent
     if config is None:
         raise FaithfulError(f"{place} holds no {CONFIG}; name the SAE's place in the repository.")
-    if {"num_latents", "expansion_factor"} & read_config(config).keys():
-        weights = fetch(prefix + SPARSIFY_WEIGHTS)
+    if fetch(prefix + WEIGHTS) is None:
+        if fetch(prefix + SPARSIFY_WEIGHTS) is None:
+            raise FaithfulError(f"{place} holds no weights beside its {CONFIG}; name another SAE.")
         above = prefix.split("/")[:-2]
         is_one_of_seeds = len(prefix.split("/")) > 2 and SEED.fullmatch(prefix.split("/")[-2])
         fetch("/".join([*(above[:-1] if is_one_of_seeds else above), SPARSIFY_CONFIG]))
-    else:
-        weights = fetch(prefix + WEIGHTS)
-    if weights is None:
-        raise FaithfulError(f"{place} holds no weights beside its {CONFIG}; name another SAE.")
     return config.parent
 
 

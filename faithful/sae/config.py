@@ -65,7 +65,8 @@ class StackConfig:
             (not 1 <= self.k <= self.d_sae, f"k {self.k} does not fit {self.d_sae} latents"),
             (
                 bool(odd),
-                f"the variant {self.variant.name} would keep {odd[0] if odd else self.k} latents",
+                f"the variant {self.variant.name} would keep {odd[0] if odd else self.k} of {self.d_sae} latents on its way"
+                f" to k {self.k}; use a smaller k, or other settings of {self.variant.name}",
             ),
             (not self.init_seeds, "a stack needs at least one init seed"),
             (min(self.init_seeds, default=0) < 0, "init seeds must not be negative"),

@@ -51,7 +51,7 @@ class ThresholdSAE(Autoencoder):
         found = []
         for piece in flat.split(max(1, SCORES // self.d_sae)):
             codes = self.encode(piece)
-            width = max(1, int((codes > 0).sum(1).max()))
+            width = max(1, int((codes > 0).sum(1).max())) if len(codes) else 1
             found.append(tuple(torch.topk(codes, width, dim=1, sorted=False)))
         widest = max(values.shape[1] for values, _ in found)
         values, latents = (

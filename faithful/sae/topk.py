@@ -40,7 +40,7 @@ class TopKSAE(Autoencoder):
     def encode_sparse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Values [..., k] (≥ 0, in no order) and latents [..., k] (int64) of x [..., d_in]."""
         flat = x.reshape(-1, self.d_in)
-        slices = chunks(len(flat), SCORES // self.d_sae, flat.device)
+        slices = chunks(len(flat), SCORES // self.d_sae, flat.device) or [slice(0)]
         found = [top_k(self.pre_activations(flat[part]), self.k) for part in slices]
         shape = (*x.shape[:-1], self.k)
         values, latents = (torch.cat(pieces).view(shape) for pieces in zip(*found, strict=True))

@@ -249,14 +249,20 @@ class _Shuffled:
         return self.tokens[self.offsets[document] : self.offsets[document + 1]]
 
 
-def plan_tokens(corpus: Corpus, context: int, layout: str, split: str = "train") -> Plan:
+def plan_tokens(corpus: Corpus, context: int, layout: str, split: str = "train", spec: ModelSpec | None = None) -> Plan:
     """What a split offers to training, its documents in index order.
+
+    Args:
+        corpus: opened.
+        context, layout, split: as in `TokenRows`.
+        spec: who reads it, by default the model that the corpus is of; in `packed` its BOS decides where contexts begin.
 
     Raises:
         FaithfulError: an unknown layout, or a damaged shard.
     """
     model = corpus.manifest.identity["model"]
-    joined = _measure(corpus, layout, split, model["bos_id"], model["eos_ids"])
+    bos_id, eos_ids = (spec.bos_id, spec.eos_ids) if spec else (model["bos_id"], model["eos_ids"])
+    joined = _measure(corpus, layout, split, bos_id, eos_ids)
     within = joined.within(context, layout)
     usable = int(within[-1]) if len(within) else 0
     return Plan(usable, int(joined.lengths.sum()) - usable, joined.contexts(context, layout))

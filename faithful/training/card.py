@@ -1,7 +1,7 @@
 """The card of a grid of SAEs: what each reaches, how to load it, how it was trained, whose licence to look at."""
 
 from collections.abc import Mapping, Sequence
-from math import prod
+from math import isclose, prod
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NotRequired, TypedDict
@@ -21,6 +21,7 @@ from faithful.store.manifest_parts import ModelPart
 from faithful.store.saes import FILES, TrainedSae, corpora_beside, read_grid
 from faithful.training.config import TrainConfig
 from faithful.training.identity import in_words
+from faithful.training.settings import default_lr
 from faithful.training.variants import typed_settings
 
 SETTINGS = (
@@ -202,7 +203,11 @@ def cells_table(cells: Sequence[TrainedSae]) -> str:
 def trained_by(cells: Sequence[TrainedSae], model: ModelFacts) -> TrainConfig | None:
     """What to tell `faithful train` to make the grid again, corpora by name, None where it was not one grid."""
     shared, identities = _shared(cells), [cell.identity for cell in cells]
-    if not {*RECORDED, "hook", "tokens", "epochs", "lr"} <= shared.keys() or not all(identities):
+    if not {*RECORDED, "hook", "tokens", "epochs"} <= shared.keys() or not all(identities):
+        return None
+    preset = find_preset(model["name"])
+    is_default = all(isclose(one["lr"], default_lr(preset, one["d_sae"])) for one in identities)
+    if "lr" not in shared and not is_default:
         return None
     kind, _, layer = str(shared["hook"]).partition(".")
     lists: dict[str, list[Any]] = {
@@ -224,7 +229,7 @@ def trained_by(cells: Sequence[TrainedSae], model: ModelFacts) -> TrainConfig | 
         hook=kind,
         d_sae=tuple(lists["d_sae"]),
         k=tuple(lists["k"]),
-        lr=shared["lr"],
+        lr=shared.get("lr"),
         **({"tokens": shared["tokens"]} if shared["epochs"] == 1 else {"epochs": shared["epochs"]}),
         variant=names,
         settings=settings,

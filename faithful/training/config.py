@@ -84,7 +84,7 @@ class TrainConfig:
     eval_every: Count | None = None
     """Tokens between looks at fvu, l0 and silent latents on held-out text, while it trains; default: none.
 
-    In the table (behind a stroke), train.jsonl and the report; at most 100 times, and no weight changes by it.
+    In the table (behind a stroke), train.jsonl and the report; about 100 times at most, and no weight changes by it.
     """
     workers: int | None = None
     """Processes, one per GPU; default 1, of a cluster all. Each takes corpora and shapes."""

@@ -106,7 +106,7 @@ class TrainingPass:
         self._finish(report)
 
     def _train(self, report: Reporter, logger: Any) -> None:
-        every = max(1, self.stream.steps // INTERVALS)
+        every = steps_between_lines(self.stream.steps)
         began = saved = time.monotonic()
         before = self.seconds
         for x in self.stream:
@@ -119,9 +119,10 @@ class TrainingPass:
                 if len(self.diverged) == len(self.cells):
                     return
             if time.monotonic() - saved > 60 * self.config.checkpoint_minutes and self.step < self.stream.steps:
+                self.seconds = before + time.monotonic() - began
                 self._save()
                 saved = time.monotonic()
-        if self.noted < self.step:
+        if self.noted < self.step and any(stack.summed for stack in self.stacks):
             self.seconds = before + time.monotonic() - began
             self._note(report, logger)
 
@@ -138,7 +139,9 @@ class TrainingPass:
         """Read the metrics, for which the device must be done with every step, keep them, and tell."""
         metrics = {stack: stack.metrics() for stack in self.stacks}
         found = [_with_report(metrics[stack][place], stack.report(place)) for stack, place in self.places]
-        tokens = self.stream.counts.tokens
+        tokens = round(
+            self.settings.tokens * self.step / self.stream.steps
+        )  # those in the buffer are not trained on yet
         if self._look(tokens):
             found = [_with_report(row, held) for row, held in zip(found, self.watched, strict=True)]
         for cell, rows, row in zip(self.cells, self.rows, found, strict=True):
@@ -248,6 +251,11 @@ class TrainingPass:
             f"On {cells[0].identity['corpus']} the loss of {losses}; train with a smaller --lr than {lr:.2g}, or check the"
             " model's weights."
         ]
+
+
+def steps_between_lines(steps: int) -> int:
+    """Steps of a training from one line of its log to the next: its first step and its last have one beside."""
+    return -(-steps // INTERVALS)
 
 
 def _with_report(metrics: StepFigures, report: Mapping[str, Any]) -> StepFigures:

@@ -133,7 +133,7 @@ def held_out(
     """
     most = tokens or default_eval_tokens(device)
     text = TokenRows(
-        corpus, spec, context, layout, "test", min(most, plan_tokens(corpus, context, layout, "test").usable)
+        corpus, spec, context, layout, "test", min(most, plan_tokens(corpus, context, layout, "test", spec).usable)
     )
     contexts = text.ordered(None)
     if not any(text.ordinary[contexts.rows(at, at + 1)[0][:-1]].any() for at in range(text.count)):

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from faithful.activations.stream import tokens_of_a_pass
 from faithful.base.errors import FaithfulError
 from faithful.base.quantities import check_stated
 from faithful.hooks.hook import Hook
@@ -55,7 +56,6 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
     else:
         _refuse_shorter(corpora, usable, tokens, epochs, config.out)
     batch, buffer = _batch_and_buffer(config, before, tokens, context)
-    base = spec.preset.lr * math.sqrt(spec.preset.d_sae) if spec.preset else 2e-4 * math.sqrt(2**14)
     return Settings(
         model=spec,
         hook=hook,
@@ -68,7 +68,7 @@ def settle(config: TrainConfig, device: str, readings: Readings | None = None) -
         buffer=buffer,
         drop_outliers=config.drop_outliers,
         shapes=shapes,
-        lrs=tuple(config.lr or before.value("lr", [shape]) or base / math.sqrt(shape.d_sae) for shape in shapes),
+        lrs=tuple(config.lr or before.value("lr", [shape]) or default_lr(spec.preset, shape.d_sae) for shape in shapes),
         seeds=config.seeds,
         deterministic=config.deterministic,
         gemm_dtype="bfloat16" if device.startswith("cuda") else None,
@@ -161,6 +161,12 @@ def _open(folders: tuple[Path, ...]) -> list[Corpus]:
     return corpora
 
 
+def default_lr(preset: Preset | None, d_sae: int) -> float:
+    """Learning rate of so many latents where none is stated: the preset's, or 2e-4 for 16,384, by 1/√d_sae."""
+    lr, latents = (preset.lr, preset.d_sae) if preset else (2e-4, 2**14)
+    return lr * math.sqrt(latents) / math.sqrt(d_sae)
+
+
 def _model(config: TrainConfig, corpora: list[Corpus], device: str) -> ModelSpec:
     first = min(corpora, key=lambda corpus: corpus.manifest.kind != "own")
     recorded = first.manifest.identity["model"]
@@ -195,7 +201,7 @@ def _usable(
     usable, how = {}, {"context": context, "layout": config.layout}
     most = config.eval_tokens or default_eval_tokens(device)
     for corpus in corpora:
-        plan = partial(plan_tokens, corpus, context, config.layout)
+        plan = partial(plan_tokens, corpus, context, config.layout, spec=spec)
         found = usable[corpus.folder] = Plan(*readings.of(corpus, "train", spec, how | {"what": "plan"}, plan))
         if not found.usable:
             raise FaithfulError(
@@ -236,7 +242,7 @@ def _budget(config: TrainConfig, corpora: list[Corpus], usable: dict[Path, Plan]
 
 def _refuse_shorter(corpora: list[Corpus], usable: dict[Path, Plan], tokens: int, epochs: float, out: Path) -> None:
     """Refuse corpora that cannot give what the SAEs that are there were trained on."""
-    needed = math.ceil(tokens / max(1.0, epochs))
+    needed = tokens_of_a_pass(tokens, epochs)
     for corpus in corpora:
         have = usable[corpus.folder].usable
         if have < needed:

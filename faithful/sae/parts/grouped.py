@@ -45,6 +45,10 @@ class Grouped(Variant):
         """See `Variant`."""
         return d_sae * (8 + WINDOW // 8)
 
+    def scratch(self, tokens: int, d_in: int, d_sae: int) -> int:
+        """See `Variant`: all codes, and which of them fire as bits are packed."""
+        return 8 * tokens * d_sae
+
     def begin(self, weights: Weights) -> State:
         """See `Variant`."""
         like = weights.b_enc

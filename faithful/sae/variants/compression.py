@@ -58,6 +58,11 @@ class Compression(Variant):
                 f"A share of {self.keep:g} keeps {self.kept(d_sae, self.keep)} of {d_sae} latents, and {k} fire per token;"
                 f" give the variant {self.name} a larger keep."
             )
+        if self.schedule == "gradual" and self.until <= self.warmup:
+            raise FaithfulError(
+                f"A fall that ends at {self.until:g} of the training cannot begin at {self.warmup:g}; give the variant"
+                f" {self.name} a smaller warmup, or a later until."
+            )
 
     @staticmethod
     def kept(d_sae: int, share: float) -> int:

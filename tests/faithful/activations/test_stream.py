@@ -15,7 +15,13 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from faithful.activations.stream import ActivationStream, StreamConfig, kept_activations, stream_rows
+from faithful.activations.stream import (
+    ActivationStream,
+    StreamConfig,
+    kept_activations,
+    stream_rows,
+    tokens_of_a_pass,
+)
 from faithful.base.errors import FaithfulError
 from faithful.hooks.hook import Hook
 from faithful.hooks.hook_points import decoder_layers
@@ -204,6 +210,16 @@ def test_epochs_repeat_the_prefix_in_new_orders(family_model: Models, corpora: C
     list(half)
     assert half.counts.rows == 75
     assert abs(half.counts.tokens / usable - 1.5) < 0.1
+
+
+def test_the_prefix_of_a_pass_is_never_longer_than_what_the_passes_were_counted_of() -> None:
+    """Whatever their number with two decimals: a budget is `int(epochs · usable)`."""
+    for hundredths in range(100, 500, 7):
+        epochs = hundredths / 100
+        usable = np.random.default_rng(hundredths).integers(100, 10**8, 500).tolist()
+        wrong = [one for one in [28_675, *usable] if not one - 1 <= tokens_of_a_pass(int(epochs * one), epochs) <= one]
+        assert wrong == [], epochs
+    assert tokens_of_a_pass(7, 0.5) == 7 and tokens_of_a_pass(7, 2) == 4
 
 
 def test_every_pass_is_read_whole_where_passes_differ_in_length(

@@ -45,6 +45,24 @@ def test_in_turn_a_job_that_fails_stops_none() -> None:
     in_turn(do, ["good"])
 
 
+def test_in_turn_what_a_user_can_mend_stops_none_and_a_fault_of_ours_does() -> None:
+    """A full disk, say, or memory that ran out in one of them."""
+    done: list[Exception | None] = []
+
+    def do(job: Exception | None) -> None:
+        done.append(job)
+        if job:
+            raise job
+
+    full, memory, fault = OSError(28, "No space left on device", "saes"), MemoryError(), ValueError("ours")
+    with pytest.raises(FaithfulError, match=r"^saes: No space left on device; .* The memory ran out"):
+        in_turn(do, [full, memory, None])
+    assert done == [full, memory, None]
+    with pytest.raises(ValueError, match="ours"):
+        in_turn(do, [fault, None])
+    assert done[3:] == [fault]
+
+
 @pytest.mark.parametrize("share", [ANEW, FORKED])
 def test_jobs_that_fail_or_kill_their_worker_stop_none(share: Share) -> None:
     told: list[tuple[str, int, str | None]] = []

@@ -269,6 +269,15 @@ class TestHub:
             torch.testing.assert_close(found.reconstruct(x), sae.reconstruct(x))
         assert found.model_name == "some/model"
 
+    def test_keys_that_both_formats_have_had_do_not_decide(self, hub: Path, sae: TopKSAE, x: Tensor) -> None:
+        """SAELens before version 3 wrote sparsify's `expansion_factor`."""
+        folder = hub / "main" / "blocks.8.hook_resid_pre"
+        save_sae(folder, sae, METADATA)
+        config = json.loads((folder / "cfg.json").read_text())
+        (folder / "cfg.json").write_text(json.dumps(config | {"expansion_factor": 32}))
+        found = load_sae("user/repo", "blocks.8.hook_resid_pre")
+        torch.testing.assert_close(found.reconstruct(x), sae.reconstruct(x))
+
     def test_refusals(self, hub: Path, sae: TopKSAE) -> None:
         save_sae(hub / "main" / "a", sae, METADATA)
         (hub / "main" / "a" / "sae_weights.safetensors").unlink()

@@ -115,6 +115,20 @@ def test_a_plan_counts_what_contexts_reach(corpus: tuple[ModelSpec, list[np.ndar
     )
 
 
+@pytest.mark.parametrize("layout", ["aligned", "packed"])
+@pytest.mark.parametrize("bos", [7, None])
+def test_what_a_reader_with_another_bos_finds_is_what_it_was_told(
+    family_model: Models, tmp_path: Path, layout: str, bos: int | None
+) -> None:
+    """As where one corpus was sampled from another BOS than the tokenizer's, which then begins all contexts."""
+    spec, _ = family_model("llama")
+    opened = Corpus(write_external(tmp_path / "text", spec, {"train": documents(spec, 60), "test": []}))
+    reader = replace(spec, bos_id=bos if bos else spec.eos_ids[0])
+    plan = plan_tokens(opened, CONTEXT, layout, spec=reader)
+    rows = TokenRows(opened, reader, CONTEXT, layout, tokens=plan.usable)
+    assert (rows.usable, rows.count) == (plan.usable, plan.rows)
+
+
 @pytest.mark.parametrize("context", [2, 5, CONTEXT])
 def test_every_order_counts_the_stored_tokens_that_its_rows_hold(
     corpus: tuple[ModelSpec, list[np.ndarray], Corpus], context: int

@@ -4,16 +4,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 import faithful
+from faithful.models.presets import find_preset
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import read_manifest, write_manifest
 from faithful.store.saes import corpora_beside, read_grid
-from faithful.training.card import model_facts, render_saes, write_saes_card
+from faithful.training.card import model_facts, render_saes, trained_by, write_saes_card
 from faithful.training.config import TrainConfig
+from faithful.training.settings import default_lr
 from faithful.training.train import train
 from generation.sampling.distribution import Sampling
 from tests.own import write_own
@@ -53,6 +56,24 @@ def test_the_snippet_loads_and_encodes(saes: Path, monkeypatch: pytest.MonkeyPat
     names["activations"] = torch.randn(7, faithful.load_sae(next(saes.glob("*/*/seed-0"))).d_in)
     exec(code, names)
     assert names["codes"].shape == (7, 48)
+
+
+def trained_at(cells: list[Any], lrs: dict[int, float]) -> TrainConfig | None:
+    """The command of a grid of several widths at their learning rates."""
+    wide = []
+    for cell in cells:
+        for d_sae, lr in lrs.items():
+            wide.append(Mock(identity=dict(cell.identity) | {"d_sae": d_sae, "lr": lr}, corpus=cell.corpus))
+    return trained_by(wide, {"hub": None, "name": "gpt2"})  # type: ignore[typeddict-item]
+
+
+def test_a_grid_of_widths_names_its_command_where_their_learning_rates_are_the_rules(saes: Path) -> None:
+    cells, preset = read_grid(saes), find_preset("gpt2")
+    by_rule = trained_at(cells, {wide: default_lr(preset, wide) for wide in (1024, 2048)})
+    assert by_rule is not None and by_rule.d_sae == (1024, 2048) and by_rule.lr is None
+    one = trained_at(cells, {1024: 3e-3, 2048: 3e-3})
+    assert one is not None and one.lr == 3e-3
+    assert trained_at(cells, {1024: 3e-3, 2048: 1e-3}) is None, "no single command makes them"
 
 
 def test_what_people_wrote_is_kept(saes: Path) -> None:

@@ -105,6 +105,22 @@ def test_cells_that_diverge_stop_no_cell_and_no_corpus_and_all_are_named(
         assert equal(tmp_path / corpus / SHAPE / "seed-1", undisturbed / corpus / SHAPE / "seed-1")
 
 
+def test_the_log_counts_what_was_trained_on_and_not_what_waits_in_the_buffer(whole: Saes) -> None:
+    """The buffer holds the whole corpus here."""
+    _, out = whole
+    for cell in out.glob("*/*/seed-0"):
+        rows = [json.loads(line) for line in (cell / "train.jsonl").read_text().splitlines()]
+        steps, tokens = rows[-1]["step"], record(cell)["identity"]["tokens"]
+        assert [row["tokens"] for row in rows] == [round(tokens * row["step"] / steps) for row in rows]
+        assert 0 < rows[0]["tokens"] < rows[-1]["tokens"] == tokens
+
+
+@pytest.mark.parametrize("steps_in_all", [1, 99, 150, 199, 200, 1024])
+def test_there_is_a_line_for_each_hundredth_of_a_training(steps_in_all: int) -> None:
+    every = train_pass.steps_between_lines(steps_in_all)
+    assert min(steps_in_all, 50) <= steps_in_all / every <= 100
+
+
 def test_a_corpus_without_a_cell_left_ends_at_once(whole: Saes, tmp_path: Path, steps: Steps) -> None:
     config, _ = whole
     steps.lost = {5: (0, 1)}

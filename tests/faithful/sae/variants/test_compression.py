@@ -61,3 +61,9 @@ def test_it_compresses_however_short_the_training() -> None:
 def test_fewer_latents_than_fire_are_refused() -> None:
     with pytest.raises(FaithfulError, match="keeps 3 of 96 latents, and 4 fire per token"):
         replace(CONFIG, variant=Compression(keep=0.03))
+
+
+def test_a_fall_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(FaithfulError, match=r"ends at 0\.2 of the training cannot begin at 0\.9; give the variant"):
+        replace(CONFIG, variant=Compression(warmup=0.9, until=0.2))
+    replace(CONFIG, variant=Compression(warmup=0.9, until=0.2, schedule="at once"))
