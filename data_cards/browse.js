@@ -263,7 +263,7 @@ async function showLatent(sae, latent, mine) {
   if (mine !== asked) return;
   document.title = name;
   page.replaceChildren(make("p", { class: "controls" }, make("a", { href: "#" }, "all latents"), ...beside), make("h1", {}, name),
-    make("p", { class: "soft" }, run.saes[sae].shape), said(sae, latent), make("div", { class: "columns" }, facts(sae, latent, record), histogram(record, name)),
+    make("p", { class: "soft" }, run.saes[sae].shape), said(sae, latent) ?? "", make("div", { class: "columns" }, facts(sae, latent, record), histogram(record, name)),
     make("h2", {}, "Where it is strongest"),
     ...(record.top.length ? record.top.map((one) => context(record, one)) : [make("p", {}, "It fires nowhere on this text.")]),
     ...(record.up ? [make("h2", {}, "What it adds to the logits"), make("p", { class: "soft" }, "Its decoder row through the final norm and the unembedding."),
@@ -283,7 +283,7 @@ async function show() {
     if (location.hash.length > 1 && latent >= 0 && latent < run.saes[sae]?.latents) await showLatent(sae, latent, mine);
     else await showList(mine);
   } catch (error) {
-    page.replaceChildren(make("p", { class: "warn" }, String(error.message)));
+    if (mine === asked) page.replaceChildren(make("p", { class: "warn" }, String(error.message)));
   }
 }
 

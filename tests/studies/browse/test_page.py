@@ -61,9 +61,16 @@ def test_a_latent_has_its_contexts_effects_and_partners(folder: Path) -> None:
     ):
         assert f">{title}</h" in page
     assert page.count('class="card"') == 4, "two other seeds, and the two of the other corpus that began otherwise"
-    assert EVIL not in page and 'role="img"' in page
+    assert EVIL not in page and 'role="img"' in page and ">null<" not in page
     clicked = opened(folder, f"#0/{fires}", "document.querySelector('.card a').click()")
     assert re.search(r"<h1>cool seed 1, latent \d+</h1>", clicked)
+
+
+def test_what_loads_late_or_never_does_not_replace_a_newer_page(folder: Path) -> None:
+    late = "const old=load;load=name=>name==='1-0'?new Promise((_,no)=>setTimeout(()=>no(new Error('gone')),500)):old(name);"
+    turned = "location.hash='#1/0';setTimeout(()=>{location.hash=''},100)"
+    assert "1–50 of 576 latents" in opened(folder, "", late + turned)
+    assert '<p class="warn">gone</p>' in opened(folder, "", f"{late}location.hash='#1/0'")
 
 
 def test_an_explanation_is_shown_and_searched(folder: Path) -> None:
