@@ -84,10 +84,11 @@ class Asking:
         return found
 
     def _ask(self, messages: Messages) -> Answer:
-        """What is kept, else what the model says; a question that is refused is asked again by the next command, unless none
-        was ever answered: then it is not the question."""
+        """What is kept, else what the model says. A question that is refused counts as one without an answer, which is not
+        kept; but where none was ever answered, it is not the question."""
         kept = self._answers.get(messages)
         if kept is not None:
+            self._has_answered.set()
             return Answer(**kept)
         if self._stopped.is_set():
             raise InterruptedError

@@ -14,7 +14,7 @@ from studies.statistics.headlines import Headline, Wording
 
 LEVEL = 0.05
 """One-sided p below which a latent's explanation tells more than chance."""
-LEAST = 5
+LEAST = 4
 """Judged contexts of either kind: of fewer no answer, however right, is below the level."""
 
 

@@ -68,18 +68,17 @@ class Endpoint:
             RefusedError: of this question.
             FaithfulError: no answer, in a sentence.
         """
+        newer = self._newer  # other threads may learn it meanwhile
         try:
-            return self._asked(messages, most)
+            return self._asked(messages, most, newer)
         except RefusedError as error:
-            if self._newer or not any(word in str(error) for word in ("max_tokens", "temperature")):
+            if newer or not any(word in str(error) for word in ("max_tokens", "temperature")):
                 raise
             self._newer = True  # OpenAI's models that reason refuse both
-            return self._asked(messages, most)
+            return self._asked(messages, most, newer=True)
 
-    def _asked(self, messages: Messages, most: int) -> Answer:
-        how: dict[str, Any] = (
-            {"max_completion_tokens": most} if self._newer else {"max_tokens": most, "temperature": 0.0}
-        )
+    def _asked(self, messages: Messages, most: int, newer: bool) -> Answer:
+        how: dict[str, Any] = {"max_completion_tokens": most} if newer else {"max_tokens": most, "temperature": 0.0}
         model = self._model
         with self._spoken(f"; {GO_ON}"):
             done = self._client.chat.completions.create(model=model, messages=cast(Any, messages), **how)

@@ -24,7 +24,7 @@ def address_of(stated: str | None) -> str:
         is_one = False
     if not is_one:
         raise FaithfulError(f"'{address}' is no address; write --endpoint as {LOCAL}.")
-    if parts.username or parts.query:
+    if parts.username or parts.password or parts.query or parts.fragment:
         raise FaithfulError(f"--endpoint holds more than an address; the key belongs in {KEY}.")
     return address
 

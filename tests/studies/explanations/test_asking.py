@@ -15,9 +15,10 @@ from studies.common.cache import ResultCache
 from studies.explanations.asking import Asking, Question
 from studies.explanations.config import STUDY, ExplanationsConfig
 from studies.explanations.endpoint import Endpoint
+from studies.explanations.prompts import explaining
 from studies.explanations.score import score
 from studies.explanations.study import study_explanations
-from tests.studies.explanations.oracle import Server, serving
+from tests.studies.explanations.oracle import Server, oracle, serving
 from tests.studies.explanations.test_evidence import drawn, word
 
 Explained = tuple[ExplanationsConfig, dict[str, Any], Server]
@@ -80,6 +81,22 @@ def test_a_question_that_is_refused_recognises_nothing_and_is_asked_again(explai
         assert study_explanations(config).summary == summary
     with serving(Server(status=400)) as server, pytest.raises(FaithfulError, match="refuses a question"):
         study_explanations(replace(config, endpoint=server.address, explainer="x", out=tmp_path / "none"))
+
+
+def test_a_question_that_is_always_refused_stops_no_further_command(tmp_path: Path) -> None:
+    found, _ = drawn()
+    hopeless = explaining(found[-1]["shown"])
+
+    def answering(messages: list[dict[str, str]]) -> str:
+        if messages == hopeless:
+            raise LookupError
+        return oracle(messages)
+
+    with serving(Server(answering)) as server:
+        for asked in (len(found), len(found) + 1):
+            said = Asking(Endpoint(server.address), ResultCache(tmp_path), 1, 64).explain(found, silent)
+            assert [bool(one["text"]) for one in said] == [True] * (len(found) - 1) + [False]
+            assert len(server.asked) == asked
 
 
 def test_explanations_that_are_cut_off_are_judged_by_nobody(explained: Explained, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """What is asked of a server, and what goes wrong with one, in a sentence."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,6 +56,22 @@ def test_models_that_reason_take_other_words() -> None:
         asked = Endpoint(server.address)
         assert [asked.ask(MESSAGES, 5).said for _ in range(2)] == ["x", "x"]
         assert server.asked == [{"messages": MESSAGES, "model": "oracle", "max_completion_tokens": 5}] * 2
+
+
+def test_several_at_once_learn_that_a_model_reasons() -> None:
+    together = Barrier(4)
+
+    def create(**how: Any) -> Any:
+        if "max_tokens" in how:
+            together.wait(10)  # all are asked before the first is refused
+            raise RefusedError("Unsupported parameter: 'max_tokens'")
+        choice = SimpleNamespace(message=SimpleNamespace(content="x"), finish_reason="stop")
+        return SimpleNamespace(usage=None, choices=[choice])
+
+    asked = Endpoint("http://127.0.0.1:1/v1", "m")
+    vars(asked)["_client"] = SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=create)))
+    with ThreadPoolExecutor(4) as pool:
+        assert [one.said for one in pool.map(lambda _: asked.ask(MESSAGES, 5), range(4))] == ["x"] * 4
 
 
 def test_an_answer_that_was_cut_off_is_none() -> None:

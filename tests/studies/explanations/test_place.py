@@ -22,7 +22,16 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         address_of(address)
 
 
-@pytest.mark.parametrize("address", ["https://me:secret@x.org/v1", "https://x.org/v1?key=secret"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:secret@x.org/v1",
+        "https://:secret@x.org/v1",
+        "https://secret@x.org/v1",
+        "https://x.org/v1?key=secret",
+        "https://x.org/v1#secret",
+    ],
+)
 def test_a_password_in_an_address_is_refused_and_not_repeated(address: str) -> None:
     with pytest.raises(FaithfulError, match="the key belongs in OPENAI_API_KEY") as raised:
         address_of(address)
