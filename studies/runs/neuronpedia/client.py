@@ -56,7 +56,7 @@ class Neuronpedia:
         self.address = address_of(server)
         if not os.environ.get(KEY):
             raise FaithfulError(f"{KEY} is not set; set it to the key of your account at Neuronpedia.")
-        self._answer: Any = None
+        self._answer: tuple[int, str] | None = None
 
     def make_model(self, name: str, layers: int, shown: str) -> None:
         """Make a model there.
@@ -115,7 +115,7 @@ class Neuronpedia:
         """A request of the client's to this server, which does not wait for ever and keeps the answer."""
 
         def keep(answer: Any, **_: Any) -> None:
-            self._answer = answer
+            self._answer = answer.status_code, answer.text  # read here: what is cut off is no answer
 
         self._answer = None
         request.BASE_URL = f"{self.address}/api"
@@ -128,6 +128,7 @@ class Neuronpedia:
         from neuronpedia.requests.base_request import NPInvalidResponseError, NPRateLimitError, NPUnauthorizedError
         from requests import ConnectionError as NotReached
         from requests import RequestException, Timeout
+        from requests.exceptions import ChunkedEncodingError as CutOff
 
         try:
             with redirect_stdout(StringIO()):
@@ -139,17 +140,17 @@ class Neuronpedia:
                 f"{self.address} takes no more requests for now (its rate limit); run the same command later: it goes on"
                 " from here."
             ) from None
-        except (NotReached, Timeout):
+        except (NotReached, Timeout, CutOff):
             raise FaithfulError(f"{self.address} does not answer, asked for {what}; {GO_ON}.") from None
         except (NPInvalidResponseError, RequestException, KeyError, TypeError) as error:
             raise self._sentence(what, error) from None
 
     def _sentence(self, what: str, error: Exception) -> FaithfulError:
         """What the server answered, where that is not what the client expects."""
-        status = self._answer.status_code if self._answer is not None else 0
-        if not status:
+        if self._answer is None:
             return FaithfulError(f"{self.address} did not take {what}: {first_line(error)}; {GO_ON}.")
-        said = " ".join(self._answer.text.split())[:200] or "nothing"
+        status, text = self._answer
+        said = " ".join(text.split())[:200] or "nothing"
         if status >= 500:
             return FaithfulError(f"{self.address} did not take {what}: status {status}, {said}; {GO_ON}.")
         if status >= 400:

@@ -63,6 +63,33 @@ def test_an_answer_that_is_not_expected_is_shown(
     assert isinstance(raised.value, RefusedError) == (400 <= status < 500)
 
 
+@pytest.mark.parametrize(
+    ("headers", "body", "said"),
+    [
+        ({"Content-Length": "100"}, b"{", "does not answer, asked for the model x"),
+        ({"Transfer-Encoding": "chunked"}, b"5\r\n{", "does not answer, asked for the model x"),
+        ({"Content-Length": "3", "Content-Encoding": "gzip"}, b"not", "did not take the model x: .*gzip"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_answer_that_is_cut_off_or_damaged(
+    status: int, headers: dict[str, str], body: bytes, said: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Handler) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    monkeypatch.setattr(Handler, "do_POST", broken)
+    with pytest.raises(FaithfulError, match=f"{said}.*goes on from here") as raised:
+        Neuronpedia(server.address).make_model("x", 2, "X")
+    assert not isinstance(raised.value, RefusedError)
+
+
 def test_limits_are_the_clients(server: Server) -> None:
     from neuronpedia.requests import feature_request
 
