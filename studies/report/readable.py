@@ -67,7 +67,7 @@ PATTERNS = (
     (re.compile(r"accuracy_k(\d+)"), "accuracy, probe on the best {} latents"),
     (re.compile(r"log_density_(\d+)"), "log10 of the density, percentile {}"),
 )
-NOTHING = re.compile(r"[−-]?0(\.0+)?( \([−-]?0(\.0+)? to [−-]?0(\.0+)?\))?( ± 0(\.0+)?)?")
+NOTHING = re.compile(r"[−-]?0(\.0+)?( \([−-]?0(\.0+)? to [−-]?0(\.0+)?\))?(\s±\s0(\.0+)?)?")
 LEAST = 3
 """Rows of zeros that are worth a sentence."""
 

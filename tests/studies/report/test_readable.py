@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from studies.common.tables import Table
+from studies.common.tables import Table, plus_minus
 from studies.report.readable import PATTERNS, WORDS, in_words, readable
 
 METRICS = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -26,6 +26,8 @@ def test_rows_of_nothing_are_one_sentence() -> None:
     assert shown.note == "0 to all digits shown: floor_init m0; floor_init m1; floor_init m2."
     missing = [("floor_init", f"m{i}", "0.0000", "–") for i in range(4)]
     assert len(readable(Table("", ("floor", "metric", "own", "prose"), missing)).rows) == 4, "what is missing is not 0"
+    halves = [(f"m{i}", plus_minus(0.0, [0.0, 0.0]), plus_minus(-0.00001, [-0.00002, 0.0])) for i in range(3)]
+    assert readable(Table("", ("metric", "own", "prose"), halves)).note == "0 to all digits shown: m0; m1; m2."
     assert len(readable(Table("", ("floor", "own"), [("x", "0.0000")])).rows) == 1, "one is no reason for a sentence"
 
 
