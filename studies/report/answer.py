@@ -34,6 +34,9 @@ KINDS = {
     UNCLEAR: "unclear",
     UNDECIDED: "undecided",
 }
+CHANGES = {DEPENDS: "the text that they are measured on", DEPENDS_ON_TASK: "the task"}
+OWN_NOT_COMPARED = "no SAEs of the model's own text were compared with SAEs of other text"
+NOTHING_COMPARED = "there was nothing to compare"
 FEW = re.compile(r"\d+ seeds?")
 GIVEN = (
     "Intervals and p-values are over init seeds and, but for shared features, over the examples and contexts that the SAEs"
@@ -112,7 +115,7 @@ def answer(run: RunFound) -> Answer:
     entries = [(line.study, line.entry) for line in lines if not line.control]
     said = [conclusion(entry) for _, entry in entries]
     of_run = _of_run(run)
-    known = [(KNOWN[name], study.summary) for name, study in of_run.items() if name in KNOWN]
+    known = [(study.record, study.summary) for study in of_run.values() if study.record]
     remarks = _controlled([(line.study, line.entry) for line in lines if line.control])
     remarks += [note for study, summary in known for note in study.cautions(summary)]
     remarks += [note for study, summary in known for note in study.remarks(summary)]
@@ -123,11 +126,17 @@ def answer(run: RunFound) -> Answer:
     if gone:
         remarks.append(f"Not in the panel, since their text was not where it had been: {listed(gone)}.")
     remarks += dict.fromkeys(one for study in run.studies.values() for one in study.summary.get("loads", ()))
-    missing = [] if run.of_truths else [name for name in STUDIES if name not in run.studies]
+    further = [f"{name} ({study.of})" for name, study in run.studies.items() if study.of != name]
+    if further:
+        remarks.append(
+            f"Shown and not counted in the answer, which counts a study once, from the folder of its name: {listed(further)}."
+        )
+    studied = {study.of for study in run.studies.values()}
+    missing = [] if run.of_truths else [name for name in STUDIES if name not in studied]
     if missing:
         remarks.append(f"Not studied in this run: {', '.join(missing)}.")
-    first = KNOWN.get(next(iter(run.studies), ""))
-    question = first.question if first and run.of_truths else QUESTION
+    first = next(iter(run.studies.values()), None)
+    question = first.record.question if first and first.record and run.of_truths else QUESTION
     paragraph = " ".join(_basis(entries, said, run.of_truths))
     findings = [(_subject(name), _found([one for one in entries if one[0] == name])) for name in dict(entries)]
     return Answer(question, _short(run, said), paragraph, findings, remarks)
@@ -144,24 +153,32 @@ def forest_lines(run: RunFound) -> list[Line]:
 
 
 def _of_run(run: RunFound) -> dict[str, StudyFound]:
-    """The studies that the answer counts."""
-    return {name: study for name, study in run.studies.items() if run.of_truths or name not in KNOWN or name in STUDIES}
+    """The studies that the answer counts: each once, from the folder of its name."""
+    return {
+        name: study
+        for name, study in run.studies.items()
+        if study.of == name and (run.of_truths or not study.record or name in STUDIES)
+    }
 
 
 def _short(run: RunFound, said: list[str]) -> str:
     total, differing = len(said), said.count(DIFFERS)
-    depending = {what: said.count(what) for what in (DEPENDS, DEPENDS_ON_TASK) if what in said}
+    depending = {what: said.count(what) for what in CHANGES if what in said}
     if not total:
-        of_saes = [name for name in run.studies if name in KNOWN and KNOWN[name].of_saes]
-        if of_saes:
-            return "No answer: no SAEs of the model's own text were compared with SAEs of other text."
-        return "No answer yet: no study of SAEs is finished."
+        if run.of_truths:
+            return f"No answer: {NOTHING_COMPARED}."
+        if any(study.record and study.record.headline for study in _of_run(run).values()):
+            return f"No answer: {OWN_NOT_COMPARED}."
+        return "No answer yet: no study that it rests on is finished."
     if said.count(UNDECIDED) == total:
         return "It cannot be decided."
+    if run.of_truths:
+        plural = "s" if total > 1 else ""
+        return f"{differing or 'None'} of {total} comparison{plural} {COUNTED[DIFFERS][differing > 1]}."
     if differing == total:
         return "Yes, in everything that was compared."
     if sum(depending.values()) == total:
-        return "It depends: which SAEs do better changes with the text that they are measured on."
+        return f"It depends: which SAEs do better changes with {listed(CHANGES[what] for what in depending)}."
     if differing or depending:
         counts = {DIFFERS: differing} | depending
         words = [f"{count} {COUNTED[what][count != 1]}" for what, count in counts.items() if count]
@@ -246,8 +263,8 @@ def _subject(study: str) -> str:
 
 
 def _by_part(study: str, entry: Contrast) -> str:
-    headline = STUDIES[study].headline
-    return part_by_part(headline.wording, entry) if headline else ""
+    headline = KNOWN[study].headline if study in KNOWN else None
+    return part_by_part(headline.wording, entry) if headline else entry["sentence"]
 
 
 def _names(names: Iterable[str]) -> str:

@@ -10,14 +10,13 @@ from faithful.base.errors import FaithfulError
 from faithful.base.records import parse_record, read_bytes, read_text
 from faithful.formats.record import MEND
 from faithful.store.corpus import Manifest, read_manifest
-from faithful.store.places import corpora_of, read_steps
+from faithful.store.places import corpora_of, read_steps, studies_of
 from faithful.store.saes import TrainedSae, read_sae, sae_folders
 from studies.catalog import KNOWN
-from studies.common.results import ModelRead, Summary, read_summary
-from studies.common.study import SETTINGS, read_settings
+from studies.common.results import SUMMARY, ModelRead, Summary, read_summary
+from studies.common.study import SETTINGS, Study, read_settings
 
 SAMPLES = 4
-LOG_POINTS = 300
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,17 @@ class CorpusFound:
 
 
 def training_log(sae: TrainedSae) -> list[dict[str, float]]:
-    """At most about 300 lines of an SAE's train.jsonl, evenly chosen, the last among them; a torn line is left out."""
+    """The lines of an SAE's train.jsonl; a torn one is left out."""
     path = sae.folder / "train.jsonl"
     if not path.is_file():
         return []
     content = read_bytes(path, MEND)
     if sae.record.get("log_sha256") not in (None, hashlib.sha256(content).hexdigest()):
         raise FaithfulError(f"{path} was edited or damaged: it is not the log that cfg.json beside it names; {MEND}.")
-    lines = content.decode(errors="replace").splitlines()
-    stride = max(1, len(lines) // LOG_POINTS)
     points = []
-    for place in sorted({*range(0, len(lines), stride), len(lines) - 1} - {-1}):
+    for place, line in enumerate(content.decode(errors="replace").splitlines()):
         try:
-            points.append(parse_record(lines[place], dict[str, float], f"{path}, line {place + 1}"))
+            points.append(parse_record(line, dict[str, float], f"{path}, line {place + 1}"))
         except FaithfulError:
             continue
     return points
@@ -78,6 +75,16 @@ class StudyFound:
     summary: Summary
 
     @property
+    def of(self) -> str:
+        """Name of the study that it is, whatever its folder is called."""
+        return self.summary.get("study", self.name)
+
+    @property
+    def record(self) -> Study | None:
+        """The study's record; None for one that is not ours."""
+        return KNOWN.get(self.of)
+
+    @property
     def figures(self) -> list[Path]:
         """Its SVG figures by name."""
         return sorted((self.folder / "figures").glob("*.svg"))
@@ -95,7 +102,7 @@ class RunFound:
     Attributes:
         folder: where it is.
         corpora, saes: by name and place.
-        studies: by name; only those that are finished.
+        studies: by the names of their folders; only those that are finished.
         recipe: text of its recipe.toml, None where there is none.
         steps: seconds of each step of its recipe.
     """
@@ -115,7 +122,7 @@ class RunFound:
     @property
     def of_truths(self) -> bool:
         """Whether it holds studies alone, of what they made themselves."""
-        of_run = any(KNOWN[name].of_run for name in self.studies if name in KNOWN)
+        of_run = any(study.record.of_run for study in self.studies.values() if study.record)
         return bool(self.studies) and not self.corpora and not self.saes and not of_run
 
     @property
@@ -144,7 +151,7 @@ def read_run(folder: Path) -> RunFound:
         folder=folder,
         corpora=[CorpusFound(path.name, path, read_manifest(path)) for path in corpora_of(folder)],
         saes=[read_sae(path, folder / "saes") for path in sae_folders(folder / "saes")],
-        studies=_studies(folder / "studies"),
+        studies=_studies(folder),
         recipe=_own_text(recipe, folder) if recipe.is_file() else None,
         steps={name: float(step["seconds"]) for name, step in steps.items()},
     )
@@ -166,8 +173,9 @@ def _own_text(path: Path, folder: Path) -> str:
     return read_text(path)
 
 
-def _studies(folder: Path) -> dict[str, StudyFound]:
-    """Finished studies, ours in the catalogue's order first."""
-    paths = {path.parent.name: path for path in sorted(folder.glob("*/summary.json"))}
-    order = [*(name for name in KNOWN if name in paths), *(name for name in paths if name not in KNOWN)]
-    return {name: StudyFound(name, paths[name].parent, read_summary(paths[name])) for name in order}
+def _studies(run: Path) -> dict[str, StudyFound]:
+    """Finished studies, ours in the catalogue's order first, each before those of it in further folders."""
+    found = [StudyFound(path.name, path, read_summary(path / SUMMARY)) for path in studies_of(run)]
+    order = [*KNOWN]
+    found.sort(key=lambda one: (order.index(one.of) if one.record else len(order), one.name != one.of, one.name))
+    return {one.name: one for one in found}

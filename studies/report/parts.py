@@ -9,12 +9,12 @@ from typing import Any, cast
 import numpy as np
 
 from faithful.store.saes import TrainedSae
-from studies.catalog import KNOWN, STUDIES
+from studies.catalog import KNOWN
 from studies.common.results import Summary
 from studies.common.study import Study
 from studies.common.tables import Table
 from studies.corpora.summary import CorporaSummary
-from studies.report.answer import Verdict, forest_lines, verdicts
+from studies.report.answer import NOTHING_COMPARED, OWN_NOT_COMPARED, Verdict, forest_lines, verdicts
 from studies.report.draft_figures import draft_source, reference_tables
 from studies.report.examples import Card, cards_of
 from studies.report.figures import draw_pit, draw_positions, draw_training, position_counts
@@ -62,14 +62,14 @@ class Fold:
 
 @dataclass(frozen=True)
 class StudyPart:
-    """A study, or that it was not done.
+    """A study.
 
     Attributes:
         name: of its folder.
         question: what it answers.
-        done: whether it is there.
         meaning: what its headline figure is, and what its figures are of that have no interval.
         verdicts: of its headline contrasts.
+        undecided: why it has none, '' where it never has any.
         tables, folds, pictures: its figures; lead: the one that stands before the tables, if any.
         examples: titles and latents.
         draft: what is said of the author's draft figures among the tables, '' where there are none.
@@ -77,9 +77,9 @@ class StudyPart:
 
     name: str
     question: str
-    done: bool
     meaning: str
     verdicts: list[Verdict]
+    undecided: str
     tables: list[Table]
     folds: list[Fold]
     pictures: list[Picture]
@@ -97,28 +97,26 @@ class Samples:
 
 
 def study_parts(run: RunFound) -> list[StudyPart]:
-    """Every study that there is to do, and what else lies among the run's studies; where nothing else is, that alone."""
-    names = [*({} if run.of_truths else STUDIES), *(name for name in run.studies if name not in STUDIES)]
-    return [_study(name, run.studies.get(name), run.saes) for name in names]
+    """Every study of the run."""
+    return [_study(study, run.saes) for study in run.studies.values()]
 
 
-def _study(name: str, found: StudyFound | None, saes: Sequence[TrainedSae]) -> StudyPart:
-    known = KNOWN.get(name)
-    question, meaning = (known.question, known.meaning) if known else (name, "")
-    if found is None:
-        return StudyPart(name, question, False, meaning, [], [], [], [], [], [], "")
-    summary = found.summary
-    found_tables = known.tables(summary) if known else [_metrics(f"Figures of {name}", summary["corpora"])]
+def _study(found: StudyFound, saes: Sequence[TrainedSae]) -> StudyPart:
+    known, summary = found.record, found.summary
+    question, meaning = (known.question, known.meaning) if known else (found.of, "")
+    found_tables = known.tables(summary) if known else [_metrics(f"Figures of {found.of}", summary["corpora"])]
     tables = [readable(table) for table in found_tables]
     details = known.details if known else ()
-    drafts = reference_tables(name, summary, _trained(saes))
+    drafts = reference_tables(found.of, summary, _trained(saes))
     leads = known.lead if known else ""
     return StudyPart(
-        name=name,
-        question=question,
-        done=True,
-        meaning=" ".join([meaning, *notes(name, summary)]).strip(),
-        verdicts=verdicts(name, summary),
+        name=found.name,
+        question=question if found.of == found.name else f"{question} ({found.name})",
+        meaning=" ".join([meaning, *notes(found.of, summary)]).strip(),
+        verdicts=verdicts(found.of, summary),
+        undecided=f"No headline contrast: {OWN_NOT_COMPARED if known.of_run else NOTHING_COMPARED}."
+        if known and known.headline
+        else "",
         tables=[*(table for table in tables if not table.title.startswith(details)), *drafts],
         folds=[
             *(Fold(one.title, [replace(one, title="")]) for one in tables if one.title.startswith(details)),
@@ -237,15 +235,14 @@ def overview(run: RunFound) -> list[tuple[str, str]]:
     """What the run is of, in a few lines."""
     seeds = sorted({str(sae.identity["init_seed"]) for sae in run.saes if "init_seed" in sae.identity}, key=int)
     shapes = list(dict.fromkeys(sae.shape_folder for sae in run.saes))
-    rows = [("model", model_line(run, short=True))]
+    rows = [] if run.of_truths else [("model", model_line(run, short=True))]
     if run.corpora:
         rows.append(("corpora", ", ".join(corpus.name for corpus in run.corpora)))
     if run.saes:
         rows.append(("SAEs", f"{len(run.saes)}: {', '.join(shapes)}"))
     if seeds:
         rows.append(("init seeds", ", ".join(seeds)))
-    done = [name for name in KNOWN if name in run.studies]
-    rows.append(("studies", ", ".join(done) or "none yet"))
+    rows.append(("studies", ", ".join(run.studies) or "none yet"))
     return rows
 
 

@@ -76,13 +76,13 @@ def _render(template: str, content: dict[str, object], show: Callable[[parts.Pic
 
 def _content(run: RunFound, folder: Path, config: ReportConfig) -> dict[str, object]:
     """What the templates show; the report's own figures are drawn in `folder`."""
-    studies = parts.study_parts(run)
+    studies, answered = parts.study_parts(run), answer(run)
     if config.no_text:
         studies = [replace(study, examples=[]) for study in studies]
     return {
         "name": run.name,
-        "model": run.model["name"],
-        "answer": answer(run),
+        "title": answered.question if run.of_truths else f"{run.model['name']}: {answered.question}",
+        "answer": answered,
         "overview": parts.overview(run),
         "studies": studies,
         "corpora": parts.corpora_table(run),

@@ -32,6 +32,11 @@ def run_of(**studies: list[dict[str, Any]]) -> RunFound:
         ([entry("differs"), entry("differs", "c")], "Yes, in everything that was compared."),
         ([entry("differs"), entry("cannot tell", "c")], "In part: of 2 comparisons 1 differs."),
         ([entry("depends on the text", parts=TURNED)], "It depends: which SAEs do better changes with the text"),
+        ([entry("depends on the task", parts=TURNED)], "It depends: which SAEs do better changes with the task."),
+        (
+            [entry("depends on the task", parts=TURNED), entry("depends on the text", "c", parts=TURNED)],
+            "It depends: which SAEs do better changes with the text that they are measured on and the task.",
+        ),
         (
             [entry("differs"), entry("depends on the text", "c", parts=TURNED), entry("cannot tell", "d")],
             "In part: of 3 comparisons 1 differs and 1 depends on the text.",
@@ -122,6 +127,49 @@ def test_a_reversal_is_told_once_with_direction_and_size() -> None:
         " prose (0.042 to 0.062) and 0.002 more on web (−0.008 to 0.012; not significant) than prose-corpus SAEs."
     )
     assert given.findings == [("the cross-entropy recovered", told)]
+
+
+def of(study: str, found: list[dict[str, Any]], **more: Any) -> Any:
+    return {"study": study, "corpora": {}, "contrasts": found} | more
+
+
+@pytest.mark.parametrize("study", ["reconstruction", "seeds"])
+def test_a_study_in_a_folder_of_another_name_is_not_counted(study: str) -> None:
+    """Whether it is beside the one that is, or not."""
+    given = [entry("depends on the text", parts=TURNED, seeds=6)]
+    found = {name: StudyFound(name, Path(name), of(study, given)) for name in (study, f"{study}-full")}
+    remark = (
+        f"Shown and not counted in the answer, which counts a study once, from the folder of its name: {study}-full"
+    )
+    both = answer(RunFound(Path("demo"), [], [], found))
+    assert both.paragraph.startswith("Of 1 headline comparison ") and remark in " ".join(both.remarks)
+    del found[study]
+    alone = answer(RunFound(Path("demo"), [], [], found))
+    assert alone.short == "No answer yet: no study that it rests on is finished." and remark in " ".join(alone.remarks)
+    assert not any(one.startswith("Not studied") and study in one for one in alone.remarks)
+
+
+def test_a_study_of_others_that_depends_says_so_in_its_own_words() -> None:
+    found = {"extra": StudyFound("extra", Path("extra"), of("extra", [entry("depends on the text", seeds=6)]))}
+    assert answer(RunFound(Path("demo"), [], [], found)).findings == [
+        ("extra", "Depends on the text: depends on the text prose.")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "short"),
+    [
+        (["differs", "differs"], "2 of 2 comparisons differ."),
+        (["differs", "cannot tell", "no relevant difference"], "1 of 3 comparisons differs."),
+        (["no relevant difference"], "None of 1 comparison differs."),
+        (["cannot be decided: 2 seeds"], "It cannot be decided."),
+        ([], "No answer: there was nothing to compare."),
+    ],
+)
+def test_truths_are_answered_in_words_of_their_own(said: list[str], short: str) -> None:
+    """There are no corpora, no SAEs of own text, and no yes to which variant it is."""
+    given = answer(run_of(synthetic=[entry(verdict, seeds=6) for verdict in said]))
+    assert (given.question, given.short) == (KNOWN["synthetic"].question, short)
 
 
 def test_optional_studies_are_not_missed_and_count_for_nothing_in_the_answer() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from faithful.base.errors import FaithfulError
-from studies.report.found import LOG_POINTS, RunFound, read_run, training_log
-from tests.studies.report.runs_made import MODEL, write_corpus, write_sae
+from studies.catalog import KNOWN
+from studies.report.found import RunFound, read_run, training_log
+from tests.studies.report.runs_made import MODEL, write_corpus, write_sae, write_study
 
 
 def test_a_run_is_read_whole(run: Path) -> None:
@@ -20,6 +21,20 @@ def test_a_run_is_read_whole(run: Path) -> None:
     assert [path.name for path in found.studies["seeds"].figures] == ["a <odd> name.svg", "sfr_curves.svg"]
     assert found.studies["seeds"].settings == {} and (found.recipe, found.steps) == (None, {})
     assert found.name == "demo" and found.model == MODEL
+
+
+def test_hidden_studies_are_none_and_further_folders_of_one_stand_behind_it(tmp_path: Path) -> None:
+    for name, study in (
+        ("again", "seeds"),
+        ("seeds", "seeds"),
+        (".old", "seeds"),
+        ("extra", "extra"),
+        ("fakes", "fakes"),
+    ):
+        write_study(tmp_path, name, {"study": study, "contrasts": []})
+    found = read_run(tmp_path).studies
+    assert list(found) == ["seeds", "again", "fakes", "extra"]
+    assert found["again"].record is KNOWN["seeds"] and found["extra"].record is None
 
 
 @pytest.mark.parametrize(("left", "name"), [("corpora", MODEL["name"]), ("saes", "tiny")])
@@ -39,13 +54,11 @@ def test_a_corpus_without_its_data_shows_no_samples(run: Path, tmp_path: Path) -
     assert read_run(tmp_path).corpora[0].samples() == []
 
 
-def test_a_training_log_is_thinned_and_its_torn_line_left_out(tmp_path: Path) -> None:
+def test_a_torn_line_of_a_training_log_is_left_out(tmp_path: Path) -> None:
     folder = tmp_path / "saes" / "own" / "f8" / "seed-0"
     write_sae(folder, "own", 0)
     (sae,) = read_run(tmp_path).saes
-    points = training_log(sae)
-    assert LOG_POINTS <= len(points) <= 1.5 * LOG_POINTS
-    assert points[0]["step"] == 1 and points[-1]["step"] < 700
+    assert [point["step"] for point in training_log(sae)] == list(range(1, 700))
     (folder / "train.jsonl").write_text('{"step": 1, "fvu": 0.5}\n')
     assert training_log(sae) == [{"step": 1, "fvu": 0.5}]
     (folder / "train.jsonl").unlink()

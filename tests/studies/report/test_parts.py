@@ -1,10 +1,18 @@
 """Parts of the page."""
 
-from studies.report.parts import CHECKS, notes
+from pathlib import Path
+
+import pytest
+
+from studies.common.study import Study
+from studies.report import parts
+from studies.report.found import RunFound, StudyFound, read_run
+from studies.report.parts import CHECKS, notes, study_parts
 from tests.studies.report.runs_made import (
     SHAPE,
     Page,
     entry,
+    write_run,
 )
 
 
@@ -23,6 +31,37 @@ def test_what_a_reader_needs_is_there(html: str) -> None:
     assert "Warning: own and prose fill different positions" in text
     top = next(attributes for tag, attributes in Page(html).elements if tag == "b" and attributes.get("class") == "top")
     assert top["title"] == "2"
+
+
+def test_a_study_in_a_folder_of_another_name_is_shown_as_what_it_is(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "demo")
+    first, _ = study_parts(read_run(run))
+    (run / "studies" / "seeds").rename(run / "studies" / "more")
+    more, _ = study_parts(read_run(run))
+    assert (more.name, more.question) == ("more", f"{first.question} (more)")
+    assert (more.tables, more.verdicts, more.meaning) == (first.tables, first.verdicts, first.meaning)
+    assert [one.title for one in more.pictures] == [one.title for one in first.pictures]
+
+
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        ("seeds", "No headline contrast: no SAEs of the model's own text were compared with SAEs of other text."),
+        ("synthetic", "No headline contrast: there was nothing to compare."),
+        ("corpora", ""),
+        ("variants", ""),
+        ("extra", ""),
+    ],
+)
+def test_why_there_is_no_verdict_is_said_of_studies_that_have_some(
+    study: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Study, "tables", lambda *_: [])
+    for name in ("notes", "verdicts"):
+        monkeypatch.setattr(parts, name, lambda *_: [])
+    found = StudyFound(study, Path(study), {"study": study, "corpora": {}, "contrasts": []})
+    (part,) = study_parts(RunFound(Path("demo"), [], [], {study: found}))
+    assert (part.undecided, part.verdicts) == (said, [])
 
 
 def test_figures_without_an_interval_say_what_they_are_of() -> None:

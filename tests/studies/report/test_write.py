@@ -6,6 +6,8 @@ from urllib.parse import unquote
 import pytest
 
 from faithful.base.errors import FaithfulError
+from studies.catalog import KNOWN
+from studies.common.study import Study
 from studies.common.tables import contrast_tables
 from studies.report.config import ReportConfig
 from studies.report.write import write_report
@@ -95,6 +97,24 @@ def test_a_page_to_pass_on_has_its_figures_beside_it_and_no_text_of_the_corpora(
     assert EVIL not in Page(html).text and "samples of" not in Page(html).text
 
 
+def test_a_run_of_truths_has_a_title_of_its_own_and_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Study, "tables", lambda *_: [])
+    sizes = {"truth_seeds": 1, "seeds": 2}
+    write_study(tmp_path, "synthetic", {"study": "synthetic", "corpora": {}, "contrasts": [], "sizes": sizes})
+    html = write_report(ReportConfig(tmp_path)).read_text(encoding="utf-8")
+    assert f"<title>{KNOWN['synthetic'].question}</title>" in html
+    assert "unknown" not in html and "own text" not in html
+    text = write_report(ReportConfig(tmp_path, markdown=True)).read_text(encoding="utf-8")
+    assert "No headline contrast: there was nothing to compare." in text and "unknown" not in text
+
+
+def test_a_run_with_a_study_in_another_folder_has_a_report(tmp_path: Path) -> None:
+    write_study(tmp_path, "seeds-full", seeds_summary())
+    text = write_report(ReportConfig(tmp_path, markdown=True)).read_text(encoding="utf-8")
+    assert text.startswith("# Does the text that") and "(seeds-full)\n" in text
+    assert f"faithful study seeds --out runs/{tmp_path.name}/studies/seeds-full --run {tmp_path.name}\n" in text
+
+
 def test_a_recipe_is_the_way_to_make_the_run_again(tmp_path: Path) -> None:
     run = write_run(tmp_path / "other")
     (run / "recipe.toml").write_text('model = "tiny"\nseeds = "0,1"\n')
@@ -111,7 +131,7 @@ def test_a_run_with_nothing_but_text_that_is_elsewhere(tmp_path: Path) -> None:
     write_corpus(tmp_path / "run" / "corpora" / "own", "own", ["gone"], [3])
     (tmp_path / "run" / "corpora" / "own" / "data" / "part-00000.parquet").unlink()
     text = Page(write_report(ReportConfig(tmp_path / "run")).read_text(encoding="utf-8")).text
-    assert "No answer yet: no study of SAEs is finished." in text and "samples of own" not in text
+    assert "No answer yet: no study that it rests on is finished." in text and "samples of own" not in text
     assert "No SAEs in this run." in text and "PIT histograms" in text
 
 
