@@ -1,6 +1,6 @@
 """What the report says of making the run again: sizes, settings, versions, commands, seconds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -9,8 +9,11 @@ from faithful.base.digest import digest
 from faithful.base.errors import FaithfulError
 from faithful.base.version import __version__
 from faithful.options.line import command_line, folded
+from faithful.store.corpus import Manifest
 from generation.cards.made_by import made_by
 from generation.configs.derive import MixConfig
+from generation.configs.generate import GenerateConfig
+from generation.writing.identity import sampling_of
 from studies.catalog import KNOWN
 from studies.common.study import HOW
 from studies.common.tables import Table
@@ -48,7 +51,8 @@ def provenance_table(run: RunFound) -> Table:
     """Versions, revisions and hashes, and every setting that decides the SAEs' weights."""
     from faithful.training.card import SETTINGS
 
-    rows: list[tuple[str, ...]] = [("report", "faithful", __version__), ("model", "name, revision", model_line(run))]
+    rows: list[tuple[str, ...]] = [("report", "faithful", __version__)]
+    rows += [] if run.of_truths else [("model", "name, revision", model_line(run))]
     for corpus in run.corpora:
         identity = corpus.manifest.identity
         rows.append((f"corpus {corpus.name}", "identity, SHA-256", digest(identity)))
@@ -84,8 +88,14 @@ def commands(run: RunFound) -> str:
         trained = trained_by(run.saes, facts)
         if trained is not None:
             corpora = tuple(home / "corpora" / corpus for corpus in trained.corpora)
-            lines.append(folded(replace(trained, corpora=corpora, out=home / "saes")))
-    lines += [study_command(run.studies[name], run.name) for name in KNOWN if name in run.studies]
+            # Its name may be none that can be loaded; corpora that were made for it say where it is.
+            made_for = {corpus.name: corpus.manifest.identity["model"]["revision"] for corpus in run.corpora}
+            says = all(made_for.get(one.name) == facts["revision"] for one in trained.corpora)
+            lines.append("# The number of held-out tokens to evaluate on is the default: what it was stands above.")
+            lines.append(
+                folded(replace(trained, corpora=corpora, model=None if says else trained.model, out=home / "saes"))
+            )
+    lines += [study_command(study, run.name) for study in run.studies.values() if study.record]
     lines.append(command_line(ReportConfig, run=run.name))
     if run.recipe is not None:
         lines = [command_line(RunConfig, recipe="recipe.toml", run=run.name), "", "# which is, step by step:", *lines]
@@ -93,13 +103,16 @@ def commands(run: RunFound) -> str:
 
 
 def study_command(study: StudyFound, run: str) -> str:
-    """`faithful study …` with all that the study was told; what is a default, and the SAEs of the run, are left out."""
-    config = KNOWN[study.name].config
+    """`faithful study …` with all that a study of ours was told; what is a default, and the SAEs of the run, are left out."""
+    config = KNOWN[study.of].config
     stated = {key: value for key, (value, _) in _stated(study).items() if key != "out"}
+    homes = {run, PurePath(study.settings.get("out", "")).parent.parent.name}  # a run may have been renamed since
     for key in {"saes", "folders", "corpora"} & stated.keys():
-        stated[key] = [_place(place, run) for place in stated[key]]
+        stated[key] = [_place(place, run, homes) for place in stated[key]]
     if config is CorporaConfig and "own" in stated:
-        stated["own"] = _place(stated["own"], run)
+        stated["own"] = _place(stated["own"], run, homes)
+    if study.name != study.of:
+        stated["out"] = f"runs/{run}/studies/{study.name}"
     stated["saes"] = [place for place in stated.get("saes", ()) if place != f"runs/{run}/saes"] or None
     return command_line(config, **stated, run=run)
 
@@ -119,7 +132,26 @@ def _makes(corpus: CorpusFound, run: RunFound, home: Path) -> str:
         config = replace(config, folder=places.get(inputs[0]["name"], config.folder))
     if getattr(config, "like", None):
         config = replace(config, like=places.get(config.like.name, config.like))
+    if isinstance(config, GenerateConfig):
+        config = replace(config, certify_tokens=_certified(corpus.manifest, str(config.device)))
     return folded(config)
+
+
+def _certified(manifest: Manifest, device: str) -> int | None:
+    """What a sampled corpus' certificate was asked to score, about; None where that is the default."""
+    from generation.certificate.certify import DEFAULT_TOKENS
+
+    if sampling_of(manifest).deterministic:
+        return None
+    if manifest.certificate is None:
+        return 0
+    scored, total, usual = manifest.certificate["tokens_scored"], manifest.tokens(), DEFAULT_TOKENS[device]
+    is_usual = (
+        scored == total
+        if total <= usual
+        else manifest.certificate.get("part", "").startswith(f"{usual / total:.3g} of ")
+    )
+    return None if is_usual else scored
 
 
 def _made_of(corpus: CorpusFound, others: Sequence[CorpusFound]) -> list[str]:
@@ -150,11 +182,8 @@ def steps_table(run: RunFound) -> Table:
 
 def _stated(study: StudyFound) -> dict[str, tuple[Any, Any]]:
     """What a study was told that is no default, and the default."""
-    if study.name not in KNOWN:
-        return {}
-    config = KNOWN[study.name].config
-    found = {}
-    for field in fields(config):
+    found: dict[str, tuple[Any, Any]] = {}
+    for field in fields(study.record.config) if study.record else ():
         default = list(field.default) if isinstance(field.default, tuple) else field.default
         value = study.settings.get(field.name)
         if value is not None and value != default:
@@ -164,19 +193,25 @@ def _stated(study: StudyFound) -> dict[str, tuple[Any, Any]]:
 
 def _default(study: StudyFound, key: str, default: Any) -> str:
     """What a setting is where it is not stated."""
-    size = KNOWN[study.name].sizes.get(key)
+    size = KNOWN[study.of].sizes.get(key)
     if default is not None or size is None:
         return _shown(default)
     context = (study.summary.get("sizes") or {}).get("context", 0)
     return f"{size('cpu', context):,} on a CPU, {size('cuda', context):,} on a GPU"
 
 
-def _place(place: str, run: str) -> str:
-    """A place inside the run as one below `runs/`, wherever the run lies; of other places on a disk the last name."""
+def _place(place: str, run: str, homes: Collection[str]) -> str:
+    """A place inside the run as one below `runs/`, wherever the run lies; of other places on a disk the last name.
+
+    Args:
+        place: as a study was told.
+        run: what the run is called.
+        homes: all that its folder was ever called, as far as it is known.
+    """
     parts = PurePath(place).parts
-    starts = [at for at, part in enumerate(parts) if part in INSIDE]
-    if starts:
-        return "/".join(("runs", run, *parts[starts[-1] :]))
+    for at, part in enumerate(parts):
+        if part in INSIDE and (at == 0 or parts[at - 1] in homes):
+            return "/".join(("runs", run, *parts[at:]))
     return parts[-1] if PurePath(place).is_absolute() else place
 
 

@@ -79,8 +79,10 @@ def write_corpus(folder: Path, kind: str, texts: list[str], lengths: list[int]) 
 def write_sae(folder: Path, corpus: str, seed: int) -> None:
     folder.mkdir(parents=True)
     identity = {
-        "model": "tiny", "corpus": corpus, "hook": "resid_pre.3", "init_seed": seed, "context": 9, "layout": "aligned",
-        "tokens": 1234, "batch": 16, "d_sae": 8, "k": 2, "lr": 1e-3,
+        "model": "tiny", "revision": MODEL["revision"], "corpus": corpus, "hook": "resid_pre.3", "init_seed": seed,
+        "context": 9, "layout": "aligned",
+        "tokens": 1234, "epochs": 1, "batch": 16, "buffer": 64, "d_sae": 8, "k": 2, "lr": 1e-3, "data_seed": 0,
+        "dtype": "float32", "drop_outliers": False,
     }  # fmt: skip
     record = {
         "version": "0.1.0",

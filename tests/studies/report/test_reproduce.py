@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from studies.report.found import StudyFound, read_run
 from studies.report.reproduce import commands, sizes_table, study_command
 from tests.own import write_own
 from tests.studies.report.runs_made import (
+    MODEL,
     seeds_summary,
+    write_corpus,
     write_run,
     write_study,
 )
@@ -46,6 +49,64 @@ def test_a_study_s_command_states_all_that_it_was_told(tmp_path: Path) -> None:
     )
     (folder / "settings.json").write_text(json.dumps({"saes": ["USER/REPO", "runs/demo/saes/own"]}))
     assert study_command(study, "demo") == "faithful study seeds USER/REPO runs/demo/saes/own --run demo"
+
+
+@pytest.mark.parametrize(
+    ("told", "typed"),
+    [
+        ("/data/runs/demo/corpora/prose", "runs/demo/corpora/prose"),
+        ("/data/runs/before/corpora/prose", "runs/demo/corpora/prose"),
+        ("/data/other/runs/foo/corpora/prose", "prose"),
+        ("runs/foo/corpora/prose", "runs/foo/corpora/prose"),
+        ("/data/corpora/prose", "prose"),
+        ("corpora/prose", "runs/demo/corpora/prose"),
+        ("/data/runs/demo/corpora/saes", "runs/demo/corpora/saes"),
+    ],
+)
+def test_places_of_the_run_are_told_from_others(told: str, typed: str, tmp_path: Path) -> None:
+    """The run was called otherwise when the study was done."""
+    write_study(tmp_path, "seeds", {})
+    folder = tmp_path / "studies" / "seeds"
+    (folder / "settings.json").write_text(json.dumps({"out": "/data/runs/before/studies/seeds", "corpora": [told]}))
+    assert study_command(StudyFound("seeds", folder, {}), "demo") == (
+        f"faithful study seeds --corpus {typed} --run demo"
+    )
+
+
+def test_training_takes_the_model_of_the_run_s_corpora_where_they_are_its_own(tmp_path: Path) -> None:
+    """Its name alone may be none that can be loaded."""
+    run = write_run(tmp_path / "small")
+    train = "faithful train --corpus runs/small/corpora/own --corpus runs/small/corpora/prose --out runs/small/saes"
+    said = commands(read_run(run)).replace(" \\\n ", "")
+    assert (
+        f"{train} --seeds 0,1 --layer 3 " in said
+        and "# The number of held-out tokens to evaluate on is the default" in said
+    )
+    for path in (run / "saes").rglob("cfg.json"):
+        path.write_text(path.read_text().replace(MODEL["revision"], "another"))
+    assert f"--model {MODEL['name']} --seeds" in commands(read_run(run)).replace(" \\\n ", "")
+
+
+@pytest.mark.parametrize(
+    ("total", "certificate", "stated"),
+    [
+        (50_000, {"tokens_scored": 50_000, "part": "every document"}, None),
+        (50_000, {"tokens_scored": 20_100, "part": "0.4 of the documents, chosen by a hash of their index"}, 20_100),
+        (800_000, {"tokens_scored": 98_000, "part": "0.125 of the documents, chosen by a hash of their index"}, None),
+        (800_000, {"tokens_scored": 800_000, "part": "every document"}, 800_000),
+        (800_000, None, 0),
+    ],
+)
+def test_a_corpus_is_certified_again_as_much(
+    total: int, certificate: dict[str, Any] | None, stated: int | None, tmp_path: Path
+) -> None:
+    write_corpus(tmp_path / "corpora" / "own", "own", ["a"], [2])
+    manifest = read_manifest(tmp_path / "corpora" / "own")
+    manifest.shards["train"] = [replace(one, tokens=total) for one in manifest.shards["train"]]
+    manifest.certificate = certificate  # type: ignore[assignment]
+    write_manifest(tmp_path / "corpora" / "own", manifest)
+    (line,) = [one for one in commands(read_run(tmp_path)).replace(" \\\n ", "").splitlines() if "generate" in one]
+    assert (f" --certify-tokens {stated}" in line) if stated is not None else ("--certify" not in line)
 
 
 def test_lists_and_the_study_of_corpora_have_options_of_their_own(tmp_path: Path) -> None:
