@@ -25,7 +25,7 @@ class AddConfig:
     name: Annotated[str, ARGUMENT]
     """Name from `faithful corpus list`, file, folder, or Hub id (org/name)."""
     model: Annotated[str | None, names("--for")] = None
-    """Model whose tokens it becomes: preset, Hub id, folder or GGUF file; default `tiny`."""
+    """Model whose tokens it becomes: preset, Hub id, folder or GGUF file; default: of the run's own text, else `tiny`."""
     tokens: Count | None = None
     """Training tokens: 20000, 20k, 100M; default the preset's, or all there is."""
     held_out: Count | None = None

@@ -1,6 +1,7 @@
 """What a wish to add a comparison corpus comes down to: folder, manifest, model and source, checked before work starts."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,9 +12,9 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
 from faithful.models.spec import ModelSpec, resolve_model
 from faithful.options.fields import names_in
-from faithful.store.corpus import Manifest
+from faithful.store.corpus import Manifest, read_manifest
 from faithful.store.manifest_parts import Identity, Kind, Option, Provenance, Reading
-from faithful.store.places import as_folder, run_folder, run_name
+from faithful.store.places import as_folder, corpora_of, current_run, run_folder, run_name
 from generation.configs.add import READING, AddConfig
 from generation.external.declared import declared, wanted_samples
 from generation.files.local_files import PACKED, builder_of
@@ -42,8 +43,34 @@ def corpus_folder(config: AddConfig) -> Path:
     """Folder of the corpus: `--out`, else `runs/MODEL/corpora/NAME` with a seed other than 0 in the name."""
     if config.out:
         return config.out
-    run = run_folder(config.run) if config.run else run_folder(run_name(config.model or "tiny"))
+    run = run_folder(config.run) if config.run else run_folder(run_name(model_of(config)))
     return run / "corpora" / (source_name(config.name) + (f"-s{config.seed}" if config.seed else ""))
+
+
+def model_of(config: AddConfig) -> str:
+    """The model whose tokens it becomes: as stated, else that of the own text of `--run` or the current run, else `tiny`."""
+    own = None if config.model else _own_text(config.run)
+    return config.model or (str(own.provenance["model"]["source"]) if own else "tiny")
+
+
+def _own_text(run: str | None) -> Manifest | None:
+    """Of a run's corpora that its model sampled the manifest of the first, `own` before others; None where none is there."""
+    with suppress(FaithfulError):
+        for folder in sorted(corpora_of(current_run(run)), key=lambda folder: folder.name != "own"):
+            with suppress(FaithfulError):
+                if (manifest := read_manifest(folder)).kind == "own":
+                    return manifest
+    return None
+
+
+def _refuse_another_tokenizer(config: AddConfig, spec: ModelSpec) -> None:
+    """Refuse text for another tokenizer than that of the run which is stated: nothing could be trained on both."""
+    own = _own_text(config.run) if config.run and config.model else None
+    if own and own.identity["model"]["tokenizer_sha256"] != spec.tokenizer_sha256:
+        raise FaithfulError(
+            f"The run {run_folder(config.run or '')} holds text of {own.identity['model']['name']}, whose tokenizer differs"
+            f" from {spec.name}'s; leave --for out, or name another --run."
+        )
 
 
 def source_name(name: str) -> str:
@@ -79,7 +106,8 @@ def prepare(config: AddConfig) -> tuple[Path, Manifest, ModelSpec, Source | None
             return folder, manifest, spec, None
         return folder, manifest, spec, reopen(config, folder, manifest)
     device = default_device()
-    spec = resolve_model(config.model or "tiny", revision=config.model_revision, bos=config.bos, device=device)
+    spec = resolve_model(model_of(config), revision=config.model_revision, bos=config.bos, device=device)
+    _refuse_another_tokenizer(config, spec)
     context = stated_context(config, spec)
     source = resolve_source(config.name, **config.reading(), samples=wanted)
     _refuse_single_text(source)
