@@ -16,7 +16,6 @@ from faithful.base.files import lock_file, open_own, reason_of, remove_temporari
 from faithful.base.records import check_archive
 from faithful.base.shapes import Count, check
 from faithful.sae.stack import StackState, select_cells
-from faithful.sae.variant import DEFAULT
 from faithful.store.shape import Shape
 from faithful.training.cell import Cell, LogRow
 
@@ -136,9 +135,6 @@ def stack_state(state: PassState, shape: Shape, init_seeds: tuple[int, ...]) -> 
     """
     for stack in state["stacks"]:
         of = stack["shape"]
-        if "variant" not in of:  # of a version before there were variants
-            of = {**of, "variant": DEFAULT}
-            stack = {**stack, "shape": of, "states": [{} for _ in of["init_seeds"]]}
         if (of["d_sae"], of["k"], of["variant"]) == (shape.d_sae, shape.k, shape.variant.label):
             return select_cells(stack, init_seeds)
     raise FaithfulError(

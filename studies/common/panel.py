@@ -85,7 +85,7 @@ def load_panel(found: StudyInput, tokens: int | None = None) -> Panel:
 def _held_out(found: StudyInput, tokens: int) -> dict[str, list[np.ndarray]]:
     """Contexts of held-out documents of each corpus, about `tokens` in all and equally many of each."""
     opened = {name: Corpus(folder) for name, folder in found.corpora.items()}
-    usable = [plan_tokens(corpus, found.context, found.layout, "test").usable for corpus in opened.values()]
+    usable = [plan_tokens(corpus, found.context, found.layout, "test", found.spec).usable for corpus in opened.values()]
     share = min(tokens // len(opened), *usable)
     if share < 1:
         raise FaithfulError(f"{tokens:,} tokens are too few for {len(opened)} corpora, or one has no held-out text.")
