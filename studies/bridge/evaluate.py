@@ -19,7 +19,7 @@ from studies.bridge.environment import check_environment
 from studies.bridge.inside import SEED
 from studies.bridge.outside import Evaluation, evaluate_outside, kept_figures
 from studies.bridge.results import rows_of
-from studies.common.config import StudyConfig
+from studies.common.config import PanelConfig
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
 from studies.common.results import Row, Summary, write_results
@@ -77,7 +77,7 @@ def evaluate_saebench(config: SaeBenchConfig, report: Reporter = silent) -> Eval
     """
     _refuse(config)
     versions = check_environment(config.python)
-    found = _input(config, config.dtype, config.corpora, config.tokens, config.context)
+    found = _input(config, config.dtype, config.corpora, config.context)
     saes = check_saes(found)
     if "absorption" in config.evals:
         absorption_layer(found.hook)
@@ -132,13 +132,12 @@ def _input(
     config: BridgeConfig,
     dtype: str | None,
     corpora: tuple[Path, ...] = (),
-    tokens: int | None = None,
     context: int | None = None,
 ) -> StudyInput:
     found = resolve_input(
-        StudyConfig(
-            config.saes, config.out, corpora, config.model, tokens=tokens, context=context, layout="packed",
-            device=config.device, dtype=dtype,
+        PanelConfig(
+            config.saes, config.out, corpora, config.model, context=context, layout="packed", device=config.device,
+            dtype=dtype,
         )
     )  # fmt: skip
     if found.spec.load:

@@ -22,20 +22,14 @@ class StudyConfig(SaesConfig):
     """What every study that runs SAEs on text is told; None and empty are left to the SAEs."""
 
     corpora: Annotated[tuple[Path, ...], names("--corpus")] = ()
-    """Corpus of the panel, or a run; repeat it. Default: those trained on, where they are still found.
-
-    Their held-out parts make the panel.
-    """
+    """Corpus, or a run, that says which model reads the text and which SAEs are of its own; repeat it. Default: those trained
+    on, where they are still found."""
     model: str | None = None
     """Preset name, Hub id, folder or GGUF file; default: the corpora's."""
     own: str | None = None
     """Name of the model's own corpus, which the others are contrasted with."""
-    tokens: Count | None = None
-    """Tokens of the panel in all; default 30k on a CPU, 200k on a GPU."""
     context: Annotated[CountOrNone | None, SETTING] = None
     """Tokens per context, BOS included; by default as the SAEs were trained."""
-    layout: Annotated[str | None, SETTING] = None
-    """aligned or packed; by default as the SAEs were trained."""
     device: str | None = None
     """cpu or cuda; default: what the machine has."""
     dtype: str | None = None
@@ -58,5 +52,14 @@ class StudyConfig(SaesConfig):
 class PanelConfig(StudyConfig):
     """What every study that reads a panel of held-out text is told."""
 
+    corpora: Annotated[tuple[Path, ...], names("--corpus")] = ()
+    """Corpus of the panel, or a run; repeat it. Default: those trained on, where they are still found.
+
+    Their held-out parts make the panel.
+    """
+    tokens: Count | None = None
+    """Tokens of the panel in all; default 30k on a CPU, 200k on a GPU."""
+    layout: Annotated[str | None, SETTING] = None
+    """aligned or packed; by default as the SAEs were trained."""
     panel_seed: Annotated[int | None, SETTING] = None
     """Draws the documents of the panel among all that are held out; by default the first ones are read."""

@@ -143,7 +143,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
     """
     check_stated(config)
     device = check_device(config.device)
-    panel_seed = config.panel_seed if isinstance(config, PanelConfig) else None
+    panel_seed, layout = (config.panel_seed, config.layout) if isinstance(config, PanelConfig) else (None, None)
     if config.workers is not None and config.workers < 1:
         raise FaithfulError("--workers is at least 1.")
     share_of(device, config.workers)
@@ -175,7 +175,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         corpora={name: corpus.folder for name, corpus in corpora.items()},
         own=own,
         context=context,
-        layout=config.layout or next((one["layout"] for one in trained), "aligned"),
+        layout=layout or next((one["layout"] for one in trained), "aligned"),
         device=device,
         panel_seed=panel_seed,
         missing_corpora=missing,

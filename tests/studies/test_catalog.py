@@ -14,9 +14,11 @@ import pytest
 
 from faithful.base.errors import FaithfulError
 from faithful.models.spec import ModelSpec
+from faithful.options.fields import field_texts
 from faithful.store.corpora_of_saes import remember_corpora
 from generation.sampling.distribution import Sampling
 from studies.catalog import FOLDERS, KNOWN, STUDIES, find_study
+from studies.common.config import PanelConfig
 from tests.own import write_own
 from tests.studies.random_saes import write_recorded
 from tests.test_contributing import blocks
@@ -78,6 +80,14 @@ def test_records_are_read_without_anything_heavy() -> None:
     said = "import sys, studies.catalog; print(sorted({'torch', 'numpy', 'polars', 'matplotlib'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_only_studies_that_read_a_panel_are_told_of_it() -> None:
+    others = [one.config for one in KNOWN.values() if one.of_saes and not issubclass(one.config, PanelConfig)]
+    assert {config.COMMAND for config in others} >= {"study absorption", "study interventions"}
+    for config in others:
+        texts = field_texts(config)
+        assert "layout" not in texts and "panel" not in " ".join(texts.values()), config.COMMAND
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_what_is_left_out_is_as_the_study_there_was_told(run: Path, monkeypatch:
 
     each = [str(run / "saes" / name) for name in ("cool", "own")]
     for words, told in (
-        ([], f"corpora {own}, tokens 300, device cpu, ks 1,2; state an option to change it."),
+        ([], f"corpora {own}, device cpu, tokens 300, ks 1,2; state an option to change it."),
         ([*each, "--tokens", "300", "--json"], f"corpora {own}, device cpu, ks 1,2; state an option to change it."),
     ):
         again = type_in("reconstruction", *words)

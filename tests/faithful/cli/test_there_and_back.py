@@ -95,12 +95,12 @@ COMMANDS: dict[str, list[Any]] = {
     "studies.absorption.study.study_absorption": [
         AbsorptionConfig(("some/one",), OUT),
         AbsorptionConfig(
-            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, (A, B), True, 0, 3
+            ("some/one",), OUT, (A,), "tiny", "own", 64, "cpu", "float32", 3, 2, (A, B), True, 9, 0, 3
         ),
     ],
     "studies.sparsity.study.study_sparsity": [
         SparsityConfig(("some/one",), OUT),
-        SparsityConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4, 64_000),
+        SparsityConfig(("some/one",), OUT, (A,), "tiny", "own", 64, "cpu", "float32", 3, 2, 9, "packed", 4, 64_000),
     ],
     "studies.variants.study.study_variants": [
         VariantsConfig(("some/one",), OUT),
@@ -110,41 +110,41 @@ COMMANDS: dict[str, list[Any]] = {
         SeedsConfig(("-x", "b"), Path("-y"), (Path("-c"),), "-m", own="-o"),
         SeedsConfig(("some/one",), OUT),
         SeedsConfig(
-            ("some/one", "b b/c"), OUT, (A, B), "tiny", "own", 5000, 64, "packed", "cpu", "float32", 3, 2, 4,
+            ("some/one", "b b/c"), OUT, (A, B), "tiny", "own", 64, "cpu", "float32", 3, 2, 5000, "packed", 4,
             gaussian_seeds=0, gaussian_steps=7, examples=0,
         ),
     ],
     "studies.fakes.study.study_fakes": [
         FakesConfig(("some/one",), OUT),
         FakesConfig(
-            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4, 64_000, 1, 0.99, 0.3
+            ("some/one",), OUT, (A,), "tiny", "own", 64, "cpu", "float32", 3, 2, 9, "packed", 4, 64_000, 1, 0.99, 0.3
         ),
     ],
     "studies.probes.study.study_probes": [
         ProbesConfig(("some/one",), OUT),
         ProbesConfig(
-            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4,
+            ("some/one",), OUT, (A,), "tiny", "own", 64, "cpu", "float32", 3, 2, 9, "packed", 4,
             ("sst2", "a b.csv:text:label"), "a text", "the label", "max", 5, 6, 2, (1, 2, 3, 9), 7, 1, ("ours", "saebench"),
         ),
     ],
     "studies.explanations.study.study_explanations": [
         ExplanationsConfig(("some/one",), OUT),
         ExplanationsConfig(
-            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4, "https://x/v1", "some/model",
+            ("some/one",), OUT, (A,), "tiny", "own", 64, "cpu", "float32", 3, 2, 9, "packed", 4, "https://x/v1", "some/model",
             7, 4, 6, 64, 2,
         ),
     ],
     "studies.unlearning.study.study_unlearning": [
         UnlearningConfig(("some/one",), OUT),
         UnlearningConfig(
-            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4, "own", "b c", "wmdp-bio",
+            ("some/one",), OUT, (A,), "tiny", "own", 64, "cpu", "float32", 3, 2, 9, "packed", 4, "own", "b c", "wmdp-bio",
             "mmlu:anatomy", 300, "letters", (0.1, 0.2), (3,), (2.0,), 0.05,
         ),
     ],
     "studies.interventions.study.study_interventions": [
         InterventionsConfig(("some/one",), OUT),
         InterventionsConfig(
-            ("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, "a b.csv:text:a:b", "real:bbc",
+            ("some/one",), OUT, (A,), "tiny", "own", 64, "cpu", "float32", 3, 2, "a b.csv:text:a:b", "real:bbc",
             300, 200, (3,),
         ),
     ],
@@ -168,7 +168,7 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.reconstruction.study.study_reconstruction": [
         ReconstructionConfig(("some/one",), OUT),
-        ReconstructionConfig(("some/one",), OUT, (A,), "tiny", "own", 9, 64, "packed", "cpu", "float32", 3, 2, 4, (1, 8), 1),
+        ReconstructionConfig(("some/one",), OUT, (A,), "tiny", "own", 64, "cpu", "float32", 3, 2, 9, "packed", 4, (1, 8), 1),
     ],
     "studies.runs.publish.publish_run": [
         PublishConfig(A, "me/it"),

@@ -16,7 +16,7 @@ from faithful.base.errors import FaithfulError
 from studies.bridge import evaluate
 from studies.bridge.config import PYTHON, SaeBenchConfig, SaeProbesConfig
 from studies.bridge.evaluate import evaluate_sae_probes, evaluate_saebench
-from studies.common.config import StudyConfig
+from studies.common.config import PanelConfig, StudyConfig
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel
 from studies.probes.config import ProbesConfig
@@ -60,7 +60,7 @@ def test_saes_of_the_quantised_model_are_refused_before_a_text_is_read(
 
 def test_what_is_handed_over_and_what_comes_back(config: SaeBenchConfig, tmp_path: Path, run: Path) -> None:
     done = evaluate_saebench(config)
-    found = resolve_input(StudyConfig(config.saes, config.out, config.corpora, layout="packed", device="cpu"))
+    found = resolve_input(PanelConfig(config.saes, config.out, config.corpora, layout="packed", device="cpu"))
     panel = load_panel(found, 400)
     handed = pl.read_parquet(tmp_path / "handed" / "rows" / "rows.parquet")["tokens"].to_list()
     assert np.array_equal(handed, np.stack(panel.rows)) and len(handed[0]) == found.context

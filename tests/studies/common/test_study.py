@@ -53,9 +53,9 @@ def test_a_record_that_says_nothing_more_has_nothing_to_say(study: Study) -> Non
 
 
 def test_how_many_workers_did_it_is_not_kept(study: Study, tmp_path: Path) -> None:
-    study.run(study.config(saes=("saes",), out=tmp_path, tokens=7, workers=4, shard_model=True), lambda _: None)
+    study.run(study.config(saes=("saes",), out=tmp_path, context=7, workers=4, shard_model=True), lambda _: None)
     config, kept = study.configure(tmp_path, {"saes": ("saes",)})
-    assert (config.workers, config.shard_model, kept) == (None, False, {"tokens": 7})
+    assert (config.workers, config.shard_model, kept) == (None, False, {"context": 7})
 
 
 def test_of_what_all_studies_are_told_it_hears_what_it_can(study: Study) -> None:

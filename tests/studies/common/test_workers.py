@@ -119,10 +119,9 @@ def sparse(run: Path, out: Path, workers: int) -> None:
 
 
 def intervened(run: Path, out: Path, workers: int) -> None:
-    sizes: dict[str, Any] = {"train_size": 8, "test_size": 8, "latents": (2, 5)}
-    study_interventions(
-        InterventionsConfig(pair=f"{run / 'boats.csv'}:text:parent:other", **sizes, **common(run, out, workers))
-    )
+    told = common(run, out, workers) | {"train_size": 8, "test_size": 8, "latents": (2, 5)}
+    del told["tokens"]
+    study_interventions(InterventionsConfig(pair=f"{run / 'boats.csv'}:text:parent:other", **told))
 
 
 def unlearned(run: Path, out: Path, workers: int) -> None:

@@ -44,8 +44,8 @@ def test_a_study_s_command_states_all_that_it_was_told(tmp_path: Path) -> None:
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(told))
     assert study_command(study, "demo") == (
-        "faithful study seeds --corpus runs/demo/corpora/own --corpus 'my prose' --model tiny --tokens 8000"
-        " --set context=64 --seed 3 --set gaussian_steps=150 --run demo"
+        "faithful study seeds --corpus runs/demo/corpora/own --corpus 'my prose' --model tiny"
+        " --set context=64 --seed 3 --tokens 8000 --set gaussian_steps=150 --run demo"
     )
     (folder / "settings.json").write_text(json.dumps({"saes": ["USER/REPO", "runs/demo/saes/own"]}))
     assert study_command(study, "demo") == "faithful study seeds USER/REPO runs/demo/saes/own --run demo"
