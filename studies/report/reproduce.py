@@ -89,7 +89,7 @@ def commands(run: RunFound) -> str:
         if trained is not None:
             corpora = tuple(home / "corpora" / corpus for corpus in trained.corpora)
             # Its name may be none that can be loaded; corpora that were made for it say where it is.
-            made_for = {corpus.name: corpus.manifest.identity["model"]["revision"] for corpus in run.corpora}
+            made_for = {corpus.name: corpus.manifest.identity["model"].get("revision") for corpus in run.corpora}
             says = all(made_for.get(one.name) == facts["revision"] for one in trained.corpora)
             lines.append("# The number of held-out tokens to evaluate on is the default: what it was stands above.")
             lines.append(
@@ -146,11 +146,8 @@ def _certified(manifest: Manifest, device: str) -> int | None:
     if manifest.certificate is None:
         return 0
     scored, total, usual = manifest.certificate["tokens_scored"], manifest.tokens(), DEFAULT_TOKENS[device]
-    is_usual = (
-        scored == total
-        if total <= usual
-        else manifest.certificate.get("part", "").startswith(f"{usual / total:.3g} of ")
-    )
+    part = manifest.certificate.get("part", "")  # in words
+    is_usual = scored == total if total <= usual else part.startswith(f"{usual / total:.3g} of ")
     return None if is_usual else scored
 
 
