@@ -38,8 +38,8 @@ class SaeFound:
     def record(self, latent: int) -> dict[str, Any]:
         """What the page of a latent shows: `max`, its largest activation on text; `text` and `noise`, tokens by activation in
         equal bins up to the largest one on either (`end`); `top` and `fifths`, see `Firings.contexts`; `up` and `down`, ids
-        of tokens and what is added to their logits; `partners`, an SAE's place, its latent and the cosine each; `weights`,
-        task by task."""
+        of tokens and what is added to their logits, where that is anything; `partners`, an SAE's place, its latent and the
+        cosine each; `weights`, task by task."""
         top, fifths = self.text.contexts(latent)
         largest, end = (
             float(self.text.largest[latent]),
@@ -49,8 +49,10 @@ class SaeFound:
             "max": short(largest), "end": short(end), "text": self.text.histogram(latent, end),
             "noise": self.noise.histogram(latent, end), "top": top, "fifths": fifths,
         }  # fmt: skip
-        if self.effects is not None:
-            of = self.effects
+        of = self.effects
+        if of is not None and (
+            of.up[latent].any() or of.down[latent].any()
+        ):  # not of a row of zeros, as of a shut gate
             for name, ids, values in (("up", of.raised, of.up), ("down", of.lowered, of.down)):
                 found[name] = [ids[latent].tolist(), [short(value) for value in values[latent].tolist()]]
         found["partners"] = [
