@@ -103,8 +103,8 @@ def _drawn(name: str, labels: tuple[str, str], found: Iterable[tuple[str, ...]],
             )
     taken: dict[tuple[bool, int], list[tuple[str, list[int]]]] = {}
     for origin in sorted(distinct, key=lambda one: priority(one, draw.seed)):
-        text, group, values = distinct[origin]
-        bits = [classes[at].index(values[at]) for at in range(2)]
+        text, group, of_text = distinct[origin]
+        bits = [classes[at].index(of_text[at]) for at in range(2)]
         side = is_for_test(group if group != text else origin, draw)
         here = taken.setdefault((side, 2 * bits[0] + bits[1]), [])
         most = draw.test if side else draw.train * (2 if bits[0] == bits[1] else 1)

@@ -112,8 +112,7 @@ def _labelled(task: Task, draw: Draw) -> TaskData:
         return _by_hash(task, draw, lambda side: _read(task, source, side), revision)
     train = Reservoir(draw.train, draw.seed)
     for split in test_splits:
-        test = Reservoir(draw.test, draw.seed)
-        untested = _read(task, _resolve(task, split), lambda origin, group, test=test: test)
+        test, untested = _held_out(task, split, draw)
         if any(label != str(NO_CLASS) for _, (_, label, _) in test.items()):
             break
     else:
@@ -126,6 +125,12 @@ def _labelled(task: Task, draw: Draw) -> TaskData:
         task, source, lambda origin, group: TESTED if origin in tested else OF_TESTED if group in groups else train
     )
     return drawn(task, train, test, left_out + untested, revision)
+
+
+def _held_out(task: Task, split: str, draw: Draw) -> tuple[Reservoir, Counter[str]]:
+    """Test examples of a split, and rows not offered, by reason."""
+    test = Reservoir(draw.test, draw.seed)
+    return test, _read(task, _resolve(task, split), lambda origin, group: test)
 
 
 def _read(task: Task, source: Source, side: Side) -> Counter[str]:
