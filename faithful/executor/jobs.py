@@ -176,8 +176,7 @@ def _take_jobs(link: Link, work: Work, shared: Any, share: Share) -> None:
         try:
             found = work(shared, job, lambda point: link.say("told", point))
         except Exception as error:
-            sentence = None if isinstance(error, ConnectionError) else sentence_of(error)
-            if sentence is None:
+            if (sentence := sentence_of(error)) is None:
                 raise
             link.say("failed", sentence)
         else:
