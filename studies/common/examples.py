@@ -48,7 +48,6 @@ def latent_examples(
     parts: Sequence[str],
     part_of_rows: np.ndarray,
     tokenizer: Any,
-    per_latent: int = PER_LATENT,
     partners: Mapping[int, Partner] | None = None,
 ) -> ExampleBlock:
     """The contexts in which latents are most active.
@@ -61,12 +60,11 @@ def latent_examples(
         sae: which of its codes.
         parts, part_of_rows: names of the corpora, and for each row the place of its own.
         tokenizer: of the model.
-        per_latent: contexts of each.
         partners: by latent, for those that have one.
     """
     rows: list[ExampleRow] = []
     for latent in latents:
-        found = _contexts(latent, coded, sae, parts, part_of_rows, tokenizer, per_latent)
+        found = _contexts(latent, coded, sae, parts, part_of_rows, tokenizer, PER_LATENT)
         partner = (partners or {}).get(latent)
         beside: list[ExampleRow] = [{}] * len(found)
         if partner is not None:

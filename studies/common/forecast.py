@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Size = Callable[[str, int], int]
-"""What a setting is where nobody states it, by the device (`cpu`, `cuda` or `cuda:1`) and the tokens of a context."""
+"""What a setting is where nobody states it, by the device (`cpu` or `cuda`) and the tokens of a context."""
 
 
 def by_device(cpu: int, cuda: int) -> Size:

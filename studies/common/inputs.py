@@ -30,6 +30,8 @@ from studies.common.results import Summary
 from studies.statistics.headlines import Headline
 from studies.statistics.sentences import too_few
 
+WHOLE_PANEL, RANDOM_TOKENS = "panel", "random tokens"
+"""What stands among the parts of the panel for all of it, and for what is no text: no corpus of a panel is called so."""
 PUBLISHERS = {"gpt2": "openai-community", "pythia": "EleutherAI", "gemma": "google"}
 
 
@@ -139,7 +141,8 @@ def resolve_input(config: StudyConfig) -> StudyInput:
 
     Raises:
         FaithfulError: a device that is not there, no SAEs, several models or hooks, a model that is not known, not the
-            SAEs' or of another width, two corpora of one name, a corpus of another tokenizer.
+            SAEs' or of another width, two corpora of one name, one that cannot be called so, a corpus of another tokenizer, a
+            context that does not fit the model.
     """
     check_stated(config)
     device = check_device(config.device)
@@ -222,6 +225,10 @@ def _corpora(config: StudyConfig, saes: Sequence[TrainedSae]) -> tuple[dict[str,
                 missing.append(name)
     corpora: dict[str, Corpus] = {}
     for corpus in map(Corpus, folders):
+        if corpus.name in (WHOLE_PANEL, RANDOM_TOKENS):
+            raise FaithfulError(
+                f"Studies call something else '{corpus.name}'; give the folder {corpus.folder} another name."
+            )
         if corpus.name in corpora:
             raise FaithfulError(
                 f"Two corpora are named {corpus.name}; a corpus' name is its folder's name, so rename one."

@@ -24,12 +24,13 @@ class ReconstructionConfig(PanelConfig):
 
 
 def _cost(config: ReconstructionConfig, work: Work) -> StudyCost:
-    """Codes of the panel, and the model above the hook for each SAE at each divisor, two controls of some at one, and three
-    references; the panel is read once more for the untrained starts."""
+    """Codes of the panel, once for all divisors and once at each, and the model above the hook for each SAE at each divisor,
+    two controls of some at one, and three references; up to it once for each, once more for the untrained starts."""
     read = config.tokens or panel_tokens(work.device, work.context)
     controls = 2 * work.trained * min(config.controls, work.seeds)
     spliced = (len(config.ks) * work.saes + controls + 3) * (work.full - work.forward)
-    return StudyCost(read, read * (spliced + work.encode + (work.forward if controls else 0)))
+    encoded = (1 + len(config.ks) + 2 * controls / max(1, work.saes)) * work.encode
+    return StudyCost(read, read * (spliced + encoded + (3 if controls else 2) * work.forward))
 
 
 HEADLINE = Headline(

@@ -19,7 +19,7 @@ from faithful.store.saes import TrainedSae, ordered_shapes
 from studies.common.cache import ResultCache
 from studies.common.codes import ROWS_AT_ONCE, ROWS_PER_FORWARD, Moments, moments_of
 from studies.common.controls import ControlSae, control_saes
-from studies.common.inputs import StudyInput
+from studies.common.inputs import WHOLE_PANEL, StudyInput
 from studies.common.panel import Panel
 from studies.common.workers import jobs_of, study_crew
 from studies.reconstruction.config import ReconstructionConfig
@@ -27,7 +27,8 @@ from studies.reconstruction.summary import RebuiltCell
 
 FORMAT = 3
 ROWS_ON_CPU = 4
-PANEL, REBUILT = "panel", "rebuilt"
+PANEL, REBUILT = WHOLE_PANEL, ""
+"""What stands for all of the text, and for the pass without losses, in the place of a part: no corpus is called so."""
 
 
 class _Reduced:
@@ -210,10 +211,13 @@ class Bench:
 
 
 def _pooled(parts: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Losses over several texts, weighted by their scored tokens; what is derived is derived anew."""
+    """Losses over several texts, weighted by their scored tokens, nan without any; what is derived is derived anew."""
     weights = np.array([part["scored_tokens"] for part in parts], np.float64)
     names = ("ce_clean", "ce_sae", "ce_zero", "ce_mean", "kl")
-    found = {name: float(np.average([part[name] for part in parts], weights=weights)) for name in names}
+    found = {
+        name: float(np.average([part[name] for part in parts], weights=weights)) if weights.any() else math.nan
+        for name in names
+    }
     clean, with_sae, zero = found["ce_clean"], found["ce_sae"], found["ce_zero"]
     return found | {
         "ce_diff": with_sae - clean,

@@ -10,6 +10,7 @@ from studies.common.forecast import StudyCost, Work, panel_tokens
 from studies.common.study import Study
 from studies.seeds.chance import floor_notes
 from studies.statistics.headlines import Headline, Wording
+from studies.statistics.numbers import listed
 
 ASSIGNMENTS = 3
 """How many are solved for a pair of SAEs: for all decoder rows, those that fire, and the encoder rows."""
@@ -24,7 +25,7 @@ class SeedsConfig(PanelConfig):
     COMMAND: ClassVar = "study seeds"
 
     gaussian_seeds: Annotated[CountOrNone, SETTING] = 2
-    """SAEs trained per corpus and shape on Gaussian activations for `floor_gaussian`; 0 leaves it out."""
+    """SAEs trained per corpus and shape on Gaussian activations for `floor_gaussian`, at least 2; 0 leaves it out."""
     gaussian_steps: Annotated[CountOrNone | None, SETTING] = None
     """At most so many steps of each; by default as many as the corpus' SAEs were trained."""
     examples: Annotated[CountOrNone, SETTING] = 5
@@ -50,6 +51,9 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
     shapes = sorted({one["pairs"] for one in summary.get("between_shapes", {}).values()})
     apart = "; ".join(" and ".join(two) for two in summary.get("not_compared", ()))
     found = [f"A floor is the mean over {_or(floors)} of decoders, without an interval."] if floors else []
+    missing = "; ".join(f"{listed(floors)} of {name}" for name, floors in summary.get("floors_missing", {}).items())
+    if missing:
+        found.append(f"Not made, for want of held-out text or of two SAEs whose training is known: {missing}.")
     if shapes:
         found.append(
             f"Figures between shapes are means over {_or(shapes)} of SAEs, without an interval: those pairs share SAEs."

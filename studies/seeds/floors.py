@@ -84,7 +84,7 @@ class FloorMaker:
             names: corpora to make floors for.
 
         Returns:
-            {corpus: {floor: figures}}, and {corpus: floors that it lacks}.
+            {corpus: {floor: figures}}, and {corpus: floors that were wanted and that it lacks}.
         """
         jobs = [(floor, name, tuple(saes)) for floor in SHARED for name in names[:1]]
         if self.panel is not None and names:
@@ -97,7 +97,8 @@ class FloorMaker:
                 for one in names if floor in SHARED else [name]:
                     if figures is not None:
                         floors[one][floor] = figures
-        missing = {name: [floor for floor in FLOORS if floor not in floors[name]] for name in names}
+        wanted = [floor for floor in FLOORS if floor != "floor_gaussian" or self.config.gaussian_seeds]
+        missing = {name: [floor for floor in wanted if floor not in floors[name]] for name in names}
         return floors, {name: floors_of for name, floors_of in missing.items() if floors_of}
 
     def make(self, job: tuple[str, str, tuple[TrainedSae, ...]], report: Reporter) -> Measures | None:

@@ -126,9 +126,9 @@ class OnPanel:
     covariance: Tensor | None
 
     @classmethod
-    def of(cls, codes: Codes, narrow: int = NARROW) -> "OnPanel":
-        """That of codes; `narrow`: the most latents whose covariance is computed."""
-        if codes.d_sae > narrow:
+    def of(cls, codes: Codes) -> "OnPanel":
+        """That of codes."""
+        if codes.d_sae > NARROW:
             return cls(codes, codes.density, None)
         matrix = _columns(_some(codes))
         mean = np.asarray(matrix.mean(0)).ravel()

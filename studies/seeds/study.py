@@ -50,8 +50,12 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
     assignments that ten rounds do not prove 8 bytes × d_sae², at most 3 GiB.
 
     Raises:
-        FaithfulError: no two SAEs to compare, and what `resolve_input` and `load_panel` refuse.
+        FaithfulError: no two SAEs to compare, a floor of one SAE, and what `resolve_input` and `load_panel` refuse.
     """
+    if config.gaussian_seeds == 1:
+        raise FaithfulError(
+            "A floor is of pairs of SAEs; gaussian_seeds is at least 2, or 0 to leave that of Gaussian activations out."
+        )
     found = resolve_input(config)
     own_first = sorted(found.saes, key=lambda sae: found.names.index(sae.corpus))
     groups = ordered_shapes(own_first)

@@ -7,12 +7,11 @@ from typing import Any
 
 from faithful.formats.files import CONFIG
 from faithful.store.saes import TrainedSae
+from studies.common.inputs import WHOLE_PANEL
 from studies.common.results import SUMMARY, read_summary
 from studies.statistics.estimates import Figures
 from studies.variants.config import IF_MEASURED, OF_STUDIES
 
-PANEL = "panel"
-"""What `study reconstruction` calls all of its text."""
 Read = dict[tuple[str, str], dict[str, dict[Any, float | None]]]
 """By corpus and shape, metric, and seed or pair of seeds."""
 
@@ -88,7 +87,11 @@ def _shared(rows: list[dict[str, Any]], metric: str) -> Found:
 
 def _plain(rows: list[dict[str, Any]], metric: str) -> Found:
     """A figure of each SAE by itself, or on the panel; with all its latents where it was measured with fewer too."""
-    of = [row for row in rows if row["metric"] == metric and row["other"] in (None, PANEL) and row["seed"] is not None]
+    of = [
+        row
+        for row in rows
+        if row["metric"] == metric and row["other"] in (None, WHOLE_PANEL) and row["seed"] is not None
+    ]
     for row in sorted(of, key=lambda row: -1.0 if row["parameter"] is None else row["parameter"]):
         if metric != "fake_contrast" or row["parameter"] is None:
             yield row, row["seed"], row["value"]

@@ -255,6 +255,13 @@ def test_two_corpora_of_one_name_and_a_type_that_is_none_are_refused(run: Path) 
         resolved(run, dtype="float31")
 
 
+@pytest.mark.parametrize("name", ["panel", "random tokens"])
+def test_a_corpus_is_not_called_as_tables_call_another_text(name: str, run: Path) -> None:
+    other = shutil.copytree(run / "corpora" / "cool", run / "corpora" / name)
+    with pytest.raises(FaithfulError, match=f"Studies call something else '{name}'; give the folder .*{name} another"):
+        resolved(run, corpora=(run / "corpora" / "own", other))
+
+
 def write_identity(folder: Path, d_in: int, hook: str, **metadata: Any) -> Path:
     """A standard SAE that gives back exactly what is left of an activation without its mean."""
     ones = torch.full((d_in, 1), d_in**-0.5)

@@ -1,5 +1,6 @@
 """What replacing activations by reconstructions does: known answers, pooled sums, and what is kept."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from studies.common.config import StudyConfig
 from studies.common.inputs import resolve_input
 from studies.common.panel import load_panel
 from studies.reconstruction.config import ReconstructionConfig
-from studies.reconstruction.measure import PANEL, Bench
+from studies.reconstruction.measure import PANEL, REBUILT, Bench, _pooled
 from studies.reconstruction.study import study_reconstruction
 
 
@@ -90,6 +91,24 @@ def test_every_k_is_measured_once_from_the_largest(run: Path, tmp_path: Path) ->
     assert bench._levels(free) == [None]
     assert [one.result()["tokens"] for one in [*map(filled, bench._qualities(sae))]] == [2, 2, 2]
     assert "model" not in vars(found)
+
+
+def test_text_without_a_token_to_score_has_no_losses() -> None:
+    names = ("ce_clean", "ce_sae", "ce_zero", "ce_mean", "kl")
+    nothing, some = (dict.fromkeys(names, value) | {"scored_tokens": tokens} for value, tokens in ((0.0, 0), (2.0, 7)))
+    found = _pooled([nothing, nothing])
+    assert found.pop("scored_tokens") == 0 and all(math.isnan(value) for value in found.values())
+    assert _pooled([nothing, some])["ce_sae"] == 2.0
+
+
+def test_a_corpus_may_be_called_as_a_pass_was(run: Path, tmp_path: Path) -> None:
+    config = ReconstructionConfig((run / "saes",), tmp_path, controls=0)
+    found = resolve_input(StudyConfig(saes=(run / "saes",), out=tmp_path, device="cpu"))
+    panel = load_panel(found, 500)
+    bench = Bench(config, found, replace(panel, parts={"rebuilt": panel.parts["own"]}))
+    (sae, *_) = found.saes
+    bench._cells.keep(sae, "sums of rebuilt", {})
+    assert bench._lacking([sae], "rebuilt") == (sae,) and bench._lacking([sae], REBUILT) == ()
 
 
 def filled(quality: Quality) -> Quality:

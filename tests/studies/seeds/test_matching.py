@@ -148,7 +148,8 @@ def test_covariances_of_chosen_latents_are_those_of_their_sums(narrow: int, monk
     values = np.where(rng.random((1000, 40)) < 0.9, 50 + rng.random((1000, 40)), 0).astype(np.float32)
     values[:100] = 0
     chosen, none = rng.random(40) < 0.5, np.zeros(40, bool)
-    found, empty = OnPanel.of(codes(values), narrow).covariances(lambda: decoder, (chosen, none))
+    monkeypatch.setattr("studies.seeds.matching.NARROW", narrow)
+    found, empty = OnPanel.of(codes(values)).covariances(lambda: decoder, (chosen, none))
     u = values[:, chosen].astype(float) @ decoder.double().numpy()[chosen]
     np.testing.assert_allclose(found.numpy(), np.cov(u.T, bias=True), rtol=1e-5, atol=1e-5 * np.var(u))
     assert not empty.any()
@@ -161,5 +162,6 @@ def test_of_many_tokens_some_are_taken_evenly(monkeypatch: pytest.MonkeyPatch) -
     wanted = OnPanel.of(codes(values[::3])).covariances(lambda: decoder, (every,))[0]
     monkeypatch.setattr("studies.seeds.matching.MOST_TOKENS", 400)
     for narrow in (0, 40):
-        found = OnPanel.of(codes(values), narrow).covariances(lambda: decoder, (every,))[0]
+        monkeypatch.setattr("studies.seeds.matching.NARROW", narrow)
+        found = OnPanel.of(codes(values)).covariances(lambda: decoder, (every,))[0]
         np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-4, atol=1e-6)

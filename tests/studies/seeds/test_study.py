@@ -189,6 +189,13 @@ def test_saes_of_one_corpus_without_seeds_are_pairs_of_their_own(run: Path, tmp_
     values = table.filter((pl.col("metric") == "shared_feature_ratio") & pl.col("other").is_not_null())["value"]
     assert len(values) == 9 and mean["ci95"] is None and mean["value"] == pytest.approx(values.mean())
     assert summary["floors_missing"] == {"web": ["floor_gaussian"]}
+    missing = "Not made, for want of held-out text or of two SAEs whose training is known: floor_gaussian of web."
+    assert missing in STUDY.notes(summary)
+
+
+def test_a_floor_of_one_sae_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FaithfulError, match="gaussian_seeds is at least 2, or 0"):
+        study_seeds(SeedsConfig(("nowhere",), tmp_path, gaussian_seeds=1))
 
 
 def test_corpora_of_other_seeds_are_compared_by_all_their_pairs(run: Path, tmp_path: Path) -> None:
@@ -198,6 +205,7 @@ def test_corpora_of_other_seeds_are_compared_by_all_their_pairs(run: Path, tmp_p
     points: list[Progress] = []
     config = SeedsConfig(tuple(saes), tmp_path, tokens=1000, device="cpu", gaussian_seeds=0)
     summary = study_seeds(config, points.append).summary
+    assert not summary["floors_missing"], "what was left out is not missing"
     assert {(point.step.partition(" ")[0], point.unit) for point in points} == {
         ("codes", "contexts"),
         ("pairs", "pairs"),

@@ -6,20 +6,14 @@ from pathlib import Path
 from faithful.store.places import corpora_in
 from faithful.training.config import TrainConfig
 from faithful.training.train import train
-from studies.reconstruction import measure
 from studies.reconstruction.config import ReconstructionConfig
 from studies.reconstruction.study import study_reconstruction
 from studies.seeds.config import SeedsConfig
 from studies.seeds.study import study_seeds
-from studies.variants import measured
 from studies.variants.config import STUDY
 from tests.studies.variants.known import studied
 
 SEEDS = (0, 1, 2)
-
-
-def test_the_panel_is_called_as_reconstruction_calls_it() -> None:
-    assert measured.PANEL == measure.PANEL
 
 
 def test_tables_of_the_real_studies_are_read(run: Path, tmp_path: Path) -> None:
