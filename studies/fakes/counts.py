@@ -31,6 +31,7 @@ from studies.fakes.rules import (
     Firing,
     FiringCounter,
     Resampled,
+    as_json,
     bound,
     fake_code,
     fake_contrast,
@@ -41,7 +42,7 @@ from studies.fakes.rules import (
 )
 from studies.fakes.summary import FakeCell, ForeignCell
 
-FORMAT = 6
+FORMAT = 7
 SWEEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 EXAMPLE_CONTEXTS = 64
 TEXT, NOISE, THRESHOLDS, UNTRAINED = "text", "random tokens", "codes of text", "untrained"
@@ -260,7 +261,6 @@ def _figures(
     foreign: ForeignCell | None,
 ) -> FakeCell:
     """One SAE's shares by rule, sweep, control and part, and its densest fake latents."""
-    width = len(noise.fired)
     shares = {
         "fake_contrast": fake_contrast(noise, panel),
         "fake_notes": fake_notes(noise),
@@ -281,7 +281,7 @@ def _figures(
     top = fake[np.argsort(-noise.fired[fake], kind="stable")][:20]
     return {
         "figures": figures,
-        "resampled": {name: draws.tolist() for name, draws in resampled_shares(noise, panel).items()},
+        "resampled": {name: as_json(draws) for name, draws in resampled_shares(noise, panel).items()},
         "l0_noise": noise.l0,
         "l0_panel": panel.l0,
         "silent_on_panel": int((panel.fired == 0).sum()),
@@ -292,10 +292,10 @@ def _figures(
             for place, name in enumerate(("1", *(f"q{quantile:g}" for quantile in QUANTILES)))
         },
         "parts": {name: float(fake_contrast(noise, part).mean()) for name, part in parts.items()},
-        "parts_resampled": {name: resampled_contrast(noise, part).tolist() for name, part in parts.items()},
+        "parts_resampled": {name: as_json(resampled_contrast(noise, part)) for name, part in parts.items()},
         "top_fakes": [
             {"latent": int(i), "noise": float(noise.density[i]), "panel": float(panel.density[i])} for i in top
         ],
         "foreign": foreign,
-        "densities": [[round(float(noise.density[i]), 6), round(float(panel.density[i]), 6)] for i in range(width)],
+        "densities": np.stack([noise.density, panel.density], 1).tolist(),
     }

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from studies.common.foreign import RULE, ForeignRule
-from studies.common.inputs import StudyInput
+from studies.common.inputs import RANDOM_TOKENS, StudyInput
 from studies.fakes.config import FOREIGN
-from studies.fakes.rules import Firing, resampled_foreign
+from studies.fakes.rules import Firing, as_json, resampled_foreign
 from studies.fakes.summary import ForeignCell, ForeignStatistics
 from studies.statistics.estimates import estimate
 from studies.statistics.resampled import Resampled
 from studies.statistics.verdicts import Comparison, judge
 
 SWEEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-NOISE = "random tokens"
+NOISE = RANDOM_TOKENS
 """What stands for them among the texts."""
 
 Figures = dict[int, float | None]
@@ -38,9 +38,9 @@ def foreign_cell(noise: Firing, parts: Mapping[str, Firing], corpus: str, *, is_
     return {
         "strong_own": float((own.strong > RULE.often).mean()),
         "foreign": {name: float(RULE.foreign(own.strong, part.strong).mean()) for name, part in others.items()},
-        "foreign_resampled": {name: resampled_foreign(own, part).tolist() for name, part in others.items()},
+        "foreign_resampled": {name: as_json(resampled_foreign(own, part)) for name, part in others.items()},
         "woken": {name: float(RULE.foreign(one.strong, own.strong).mean()) for name, one in stimuli.items()},
-        "woken_resampled": {name: resampled_foreign(one, own).tolist() for name, one in stimuli.items()},
+        "woken_resampled": {name: as_json(resampled_foreign(one, own)) for name, one in stimuli.items()},
         "sweep_foreign": {
             name: {
                 f"{p:g}": float(ForeignRule(often=p, seldom=p / 10).foreign(own.strong, part.strong).mean())
@@ -80,7 +80,7 @@ class ForeignFigures:
         cells: Mapping[int, Any] = self.cells[corpus]
         there = {seed: cell for seed, cell in cells.items() if cell is not None and text in cell[rule]}
         figures = {seed: there[seed][rule][text] if seed in there else None for seed in cells}
-        draws = {seed: np.array(cell[f"{rule}_resampled"][text]) for seed, cell in there.items()}
+        draws = {seed: np.array(cell[f"{rule}_resampled"][text], float) for seed, cell in there.items()}
         return Resampled(figures, draws, min(self.contexts[name] for name in (corpus, text)))
 
     def mean(self, rule: str, corpus: str) -> Resampled | None:

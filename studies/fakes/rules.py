@@ -26,7 +26,7 @@ class Resampled:
     """What Poisson weights of the contexts make of the rules.
 
     Attributes:
-        shares: float64 [rules, draws], share of the latents that each of `OF_NOISE` calls fake.
+        shares: float64 [rules, draws], share of the latents that each of `OF_NOISE` calls fake; nan in a draw without tokens.
         dense, rare: uint8 [draws, ⌈d_sae / 8⌉], bits of the latents that fire on more than 1 % of the tokens, and on less
             than a tenth of that: both sides of `fake_contrast`.
         often, seldom: the same of the latents that fire strongly so: both sides of `ForeignRule`.
@@ -37,6 +37,11 @@ class Resampled:
     rare: np.ndarray
     often: np.ndarray
     seldom: np.ndarray
+
+    @property
+    def is_empty(self) -> np.ndarray:
+        """Which draws hold no token, bool [draws]."""
+        return np.isnan(self.shares[-1])
 
 
 @dataclass(frozen=True)
@@ -158,15 +163,17 @@ class _Drawn:
 
     def result(self) -> Resampled:
         """The rules, draw by draw."""
-        tokens, (fired, above, summed, strong) = self._tokens.double(), [one.double() for one in self._sums]
-        fake = [summed > NOTES_SHARE * self._noted.double(), above > CODE_SHARE * tokens]
-        fake += [fired > p * tokens for p in DENSITIES]
+        tokens, noted = self._tokens.double(), self._noted.double()
+        fired, above, summed, strong = (one.double() for one in self._sums)
+        fake = [(summed > NOTES_SHARE * noted, noted), (above > CODE_SHARE * tokens, tokens)]
+        fake += [(fired > p * tokens, tokens) for p in DENSITIES]
+        shares = [torch.where(read[:, 0] > 0, one.double().mean(1), torch.nan) for one, read in fake]
         sides = (
             fired > CONTRAST * tokens, fired * LANGUAGE < CONTRAST * tokens,
             strong > RULE.often * tokens, strong < RULE.seldom * tokens,
         )  # fmt: skip
         bits = [np.packbits(side.cpu().numpy(), axis=1) for side in sides]
-        return Resampled(torch.stack([one.double().mean(1) for one in fake]).cpu().numpy(), *bits)
+        return Resampled(torch.stack(shares).cpu().numpy(), *bits)
 
 
 def fake_notes(noise: Firing) -> np.ndarray:
@@ -210,24 +217,32 @@ def resampled_shares(noise: Firing, panel: Firing) -> dict[str, np.ndarray]:
 
 
 def resampled_contrast(noise: Firing, text: Firing) -> np.ndarray:
-    """Share of latents fake by `fake_contrast` in each draw, float64 [draws], on any text whose contexts were resampled."""
+    """Share of latents fake by `fake_contrast` in each draw, float64 [draws], on any text whose contexts were resampled; nan
+    where a draw holds no token."""
     assert noise.resampled is not None and text.resampled is not None
-    return _share(noise.resampled.dense & text.resampled.rare, noise)
+    return _share(noise.resampled.dense & text.resampled.rare, noise, text)
 
 
 def resampled_foreign(often: Firing, seldom: Firing) -> np.ndarray:
     """Share of the latents that fire strongly on the one text and hardly on the other in each draw, float64 [draws]."""
     assert often.resampled is not None and seldom.resampled is not None
-    return _share(often.resampled.often & seldom.resampled.seldom, often)
+    return _share(often.resampled.often & seldom.resampled.seldom, often, seldom)
 
 
-def _share(bits: np.ndarray, firing: Firing) -> np.ndarray:
-    return np.asarray(np.unpackbits(bits, axis=1).sum(1) / len(firing.fired), np.float64)
+def _share(bits: np.ndarray, *sides: Firing) -> np.ndarray:
+    """Share of the latents whose bits are set, draw by draw; nan where a draw of either side holds no token."""
+    shares = np.unpackbits(bits, axis=1).sum(1) / len(sides[0].fired)
+    return np.where(np.any([side.resampled.is_empty for side in sides if side.resampled], axis=0), np.nan, shares)
 
 
-def interval(shares: Sequence[float] | np.ndarray) -> list[float]:
-    """95 % interval of a share from its draws: percentiles."""
-    low, high = np.percentile(shares, [2.5, 97.5])
+def as_json(shares: np.ndarray) -> list[float | None]:
+    """Draws as a cell keeps them: None where they are undefined."""
+    return [None if np.isnan(share) else float(share) for share in shares]
+
+
+def interval(shares: Sequence[float | None] | np.ndarray) -> list[float]:
+    """95 % interval of a share from its draws, those that are defined: percentiles."""
+    low, high = np.nanpercentile(np.array(shares, float), [2.5, 97.5])
     return [float(low), float(high)]
 
 

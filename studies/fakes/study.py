@@ -150,7 +150,7 @@ def _summary(
         draws: Any = of(*place)
         units = min(noise_contexts, rows)
         return {
-            name: Resampled(figures[name], {seed: np.array(one) for seed, one in draws[name].items()}, units)
+            name: Resampled(figures[name], {seed: np.array(one, float) for seed, one in draws[name].items()}, units)
             for name in names
         }
 

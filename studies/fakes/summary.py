@@ -54,19 +54,20 @@ class ForeignCell(TypedDict):
 
     strong_own: float
     foreign: dict[str, float]
-    foreign_resampled: dict[str, list[float]]
+    foreign_resampled: dict[str, list[float | None]]
     woken: dict[str, float]
-    woken_resampled: dict[str, list[float]]
+    woken_resampled: dict[str, list[float | None]]
     sweep_foreign: dict[str, dict[str, float]]
     l0_ratio: dict[str, float]
 
 
 class FakeCell(TypedDict):
-    """An SAE's shares by rule, sweep, control and part of the panel; `resampled` under each resample of the contexts;
+    """An SAE's shares by rule, sweep, control and part of the panel; `resampled` under each resample of the contexts, None
+    where that holds no token;
     `foreign` where its own text is in the panel; `densities` on random tokens and on text per latent."""
 
     figures: dict[str, float | None]
-    resampled: dict[str, list[float]]
+    resampled: dict[str, list[float | None]]
     l0_noise: float
     l0_panel: float
     silent_on_panel: int
@@ -74,7 +75,7 @@ class FakeCell(TypedDict):
     sweep_density: dict[str, float]
     sweep_tau: dict[str, dict[str, float]]
     parts: dict[str, float]
-    parts_resampled: dict[str, list[float]]
+    parts_resampled: dict[str, list[float | None]]
     top_fakes: list[TopFake]
     foreign: ForeignCell | None
     densities: list[list[float]]

@@ -14,8 +14,8 @@ from studies.common.config import StudyConfig
 from studies.common.foreign import RULE
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import load_panel, noise_rows
-from studies.fakes.counts import CONTROLS, TEXT, FakeCounts, _reads, thresholds_of
-from studies.fakes.rules import fake_code
+from studies.fakes.counts import CONTROLS, TEXT, FakeCounts, _figures, _reads, thresholds_of
+from studies.fakes.rules import Firing, Resampled, fake_code, fake_contrast, latents_of
 from tests.studies.fakes.counted import CONTEXTS, LENGTH, count
 
 
@@ -69,6 +69,20 @@ def test_what_is_counted_is_not_read_again_but_with_another_seed(
         "the seed is of controls and resamples"
     )
     assert cell["resampled"]["fake_contrast"] != other["resampled"]["fake_contrast"]
+
+
+def test_what_is_left_of_a_latent_is_what_the_rule_says() -> None:
+    """301 of 30,099 tokens are more than 1 %, by less than the sixth digit shows; so are 30 less than .1 %."""
+    silent = Resampled(np.zeros((5, 2)), *(np.zeros((2, 1), np.uint8) for _ in range(4)))
+
+    def firing(*fired: int) -> Firing:
+        return Firing(30_099, 9, np.array(fired), np.zeros((5, 3), np.int64), np.zeros(3, np.int64), silent)
+
+    noise, text = firing(301, 300, 3000), firing(30, 0, 31)
+    cell = _figures(noise, text, {}, {}, None)
+    fake = latents_of(cell["densities"])["fake"]
+    assert fake.tolist() == fake_contrast(noise, text).tolist() == [True, False, False]
+    assert cell["figures"]["fake_contrast"] == fake.mean()
 
 
 def test_a_text_that_several_controls_stand_beside_is_read_once() -> None:

@@ -1,6 +1,8 @@
 """The rules of fake latents, held against loops."""
 
+import json
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,14 +11,18 @@ from studies.fakes import rules as fake_rules
 from studies.fakes.rules import (
     CONTRAST,
     OF_NOISE,
+    as_json,
     bound,
     fake_code,
     fake_contrast,
     fake_density,
     fake_notes,
     interval,
+    resampled_contrast,
+    resampled_foreign,
     resampled_shares,
 )
+from studies.statistics.resampled import Drawn
 from tests.studies.fakes.counted import CONTEXTS, LENGTH, WIDTH, count, draw
 
 
@@ -91,6 +97,24 @@ def test_planted_noise_latents_are_found_and_dense_ones_are_not() -> None:
     assert fake_density(noise, CONTRAST).tolist() == [True, True, False, True]
     low, high = interval(resampled_shares(noise, text)["fake_contrast"])
     assert low == high == 0.25
+
+
+def test_a_draw_without_tokens_is_left_out() -> None:
+    """Of one context of text more than a third of the draws hold nothing: they say nothing of how rare a latent is there."""
+    noise, text = (
+        count(draw([0.2, 0.9], 2.0, seed)[:contexts], text=str(seed)) for seed, contexts in ((2, 40), (3, 1))
+    )
+    seldom = np.random.default_rng([0, 4, zlib.crc32(b"3")]).poisson(1.0, (200, 1))[:, 0] == 0
+    assert noise.resampled is not None and text.resampled is not None and 50 < seldom.sum() < 100
+    assert (np.isnan(text.resampled.shares) == seldom).all() and not noise.resampled.is_empty.any()
+    silent = replace(text, resampled=replace(text.resampled, rare=np.full((200, 1), 255, np.uint8)))
+    of_both = (resampled_contrast(noise, silent), resampled_foreign(silent, noise), resampled_foreign(noise, silent))
+    for shares in of_both:
+        kept = json.loads(json.dumps(as_json(shares), allow_nan=False))
+        assert [one is None for one in kept] == seldom.tolist()
+        of_mean = Drawn.of([0], {0: np.array(kept, float)}, 9)
+        assert of_mean is not None and np.isfinite(of_mean.variance)
+    assert interval(as_json(of_both[0])) == [1.0, 1.0]
 
 
 def test_interval_widens_where_contexts_decide() -> None:
