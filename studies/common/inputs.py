@@ -186,7 +186,7 @@ def resolve_input(config: StudyConfig) -> StudyInput:
         of_own=frozenset(
             name
             for name, corpus in corpora.items()
-            if own in _made_of(name, corpus.manifest.identity, corpus.manifest.provenance)
+            if own is not None and own in _made_of(name, corpus.manifest.identity, corpus.manifest.provenance)
         ),
         loads=_loads(saes, corpora, spec),
     )
