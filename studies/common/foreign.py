@@ -50,7 +50,7 @@ class ForeignRule:
 
 RULE = ForeignRule()
 """Share and quantile from sweeps on planted truth, seen with the foreign features alone; 1 % and 0.1 % are the paper's, and
-few rates were tried (docs/metrics.md)."""
+few rates were tried."""
 
 
 def quantiles_of(values: Tensor, latents: Tensor, d_sae: int, quantiles: Sequence[float]) -> Tensor:
