@@ -54,7 +54,7 @@ function number(value) { return value === null || value === undefined ? "–" : 
 function percent(value) { return value === null || value === undefined ? "–" : `${number(100 * value)} %`; }
 function yes(value) { return value === null || value === undefined ? "–" : value ? "fake" : "no"; }
 function string(id) { return strings.get(id) ?? `#${id}`; }
-function explanation(list, latent) { return list.explanations?.[latent] ?? ""; }
+function explanation(list, latent) { return list.explanations[latent] ?? ""; }
 function token(id) { return make("span", { class: "token" }, string(id).replace(/\n/g, "↵")); }
 function title(sae, latent) { return `${data.get("run").saes[sae].name}, latent ${latent}`; }
 function link(sae, latent, text) { return make("a", { href: `#${sae}/${latent}` }, text ?? title(sae, latent)); }
@@ -224,7 +224,7 @@ function facts(sae, latent, record) {
 function said(sae, latent) {
   const list = data.get(String(sae));
   const text = explanation(list, latent);
-  const doubt = list.explained?.includes(latent) ? null : make("span", { class: "soft" }, " (not shown to tell where it fires better than chance: p ≥ 0.05)");
+  const doubt = list.explained.includes(latent) ? null : make("span", { class: "soft" }, " (not shown to tell where it fires better than chance: p ≥ 0.05)");
   return text ? make("p", {}, make("strong", {}, "Explanation: "), text, doubt) : null;
 }
 

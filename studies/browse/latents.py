@@ -74,9 +74,9 @@ class SaeFound:
         found: dict[str, Any] = {
             name: [short(value) for value in of[: len(words)]] for name, of in (figures | self.studied.columns).items()
         }
-        if said := {latent: one for latent, one in self.studied.explanations.items() if latent < len(words)}:
-            found["explanations"] = {latent: one.text for latent, one in said.items()}
-            found["explained"] = [latent for latent, one in said.items() if one.explained]
+        said = {latent: one for latent, one in self.studied.explanations.items() if latent < len(words)}
+        found["explanations"] = {latent: one.text for latent, one in said.items()}
+        found["explained"] = [latent for latent, one in said.items() if one.explained]
         return found | {"tokens": [strongest for strongest, _ in words], "raised": [raised for _, raised in words]}
 
 

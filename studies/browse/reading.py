@@ -20,12 +20,12 @@ CODES = {digit: place for place, digit in enumerate(DIGITS)}
 
 
 class ListPage(TypedDict):
-    """Of the list of an SAE's latents: the share of tokens of text on which each fires; where a model put some into words,
-    the explanations by latent, and the latents of which they tell more than chance."""
+    """Of the list of an SAE's latents: the share of tokens of text on which each fires; what a model said of some, by latent,
+    and the latents of which that tells more than chance."""
 
     density: list[float]
-    explanations: NotRequired[dict[str, str]]
-    explained: NotRequired[list[Count]]
+    explanations: dict[str, str]
+    explained: list[Count]
 
 
 class SaePage(TypedDict):
@@ -94,7 +94,7 @@ class Pages:
         run: what they say of the run.
 
     Raises:
-        FaithfulError: no pages there, of an earlier version, or damaged.
+        FaithfulError: no pages there, or damaged.
     """
 
     def __init__(self, folder: Path, again: str) -> None:
@@ -129,11 +129,6 @@ class Pages:
     def listed(self, place: int) -> ListPage:
         """What the list of an SAE's latents says of each."""
         found: ListPage = self._data(str(place), ListPage)
-        if ("explanations" in found) != ("explained" in found):
-            raise FaithfulError(
-                f"The pages in {self.folder} are of an earlier version and do not say which explanations tell more than"
-                f" chance; make them again with `{self.again}`."
-            )
         return found
 
     def records(self, place: int) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -117,8 +117,8 @@ def export_neuronpedia(config: ExportNeuronpediaConfig, report: Reporter = silen
     if _explained_since(config.run, pages, places.values()):
         notes.append(f"The pages show no explanations yet; `{pages.again}` takes up those of `faithful explain`.")
     latents, silent = sum(batch["latents"] for batch in batches), sum(source["silent"] for source in sources)
-    explained = sum(source.get("explained", 0) for source in sources)
-    withheld = sum(source.get("withheld", 0) for source in sources)
+    explained = sum(source["explained"] for source in sources)
+    withheld = sum(source["withheld"] for source in sources)
     return Export(
         out, name, [of["name"] for of in sets], latents, len(batches), size, silent, explained, withheld,
         len(conditions), tuple(notes),
@@ -190,8 +190,8 @@ def _write_set(
 ) -> Source:
     """The files of one SAE; nothing where they are there, made of the same."""
     listed = pages.listed(place)
-    said = explanations(listed.get("explanations", {}), config.explanation_method)
-    chosen = {EXPLAINED: said.keys() & listed.get("explained", []), ALL: said.keys(), NONE: set()}[config.explanations]
+    said = explanations(listed["explanations"], config.explanation_method)
+    chosen = {EXPLAINED: said.keys() & listed["explained"], ALL: said.keys(), NONE: set()}[config.explanations]
     sent = {latent: said[latent] for latent in sorted(chosen)}
     key = digest([WORDING, model, of["source"], config.batch, sorted(sent.items()), pages.sha256(place)])
     before = read_cache(folder / SOURCE, Source)
@@ -227,7 +227,7 @@ def _write_set(
 def _explained_since(run: Path, pages: Pages, places: Iterable[int]) -> bool:
     """Whether latents of a run were explained of which the pages say nothing."""
     there = run / "studies" / EXPLANATIONS_STUDY.name / EXPLANATIONS
-    return there.is_file() and not any("explanations" in pages.listed(place) for place in places)
+    return there.is_file() and not any(pages.listed(place)["explanations"] for place in places)
 
 
 def _is_there(folder: Path, batch: Batch) -> bool:

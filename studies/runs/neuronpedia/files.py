@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import sha256_file
@@ -64,8 +64,8 @@ class Source(TypedDict):
 
     key: str
     silent: Count
-    explained: NotRequired[Count]
-    withheld: NotRequired[Count]
+    explained: Count
+    withheld: Count
     batches: list[Batch]
 
 

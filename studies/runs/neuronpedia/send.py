@@ -192,8 +192,8 @@ def _state(folder: Path, of: SourceSet, upload: Upload, address: str) -> SetStat
     latents, size = (sum(one["latents"] for one in source["batches"]), sum(one["bytes"] for one in source["batches"]))
     before, makes = len(sent["accepted"]), not sent["made"] and len(sent["accepted"]) < len(present)
     return SetState(
-        of["name"], of["source"], latents, len(present), size, source["silent"], source.get("explained", 0),
-        source.get("withheld", 0), before, makes,
+        of["name"], of["source"], latents, len(present), size, source["silent"], source["explained"],
+        source["withheld"], before, makes,
     )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ def test_chunks_hold_every_latent_of_every_sae(pages: Done, studied_run: Path) -
     for place in range(6):
         assert [len(read(pages.folder, f"{place}-{chunk}")) for chunk in (0, 1)] == [64, 32]
         lists = read(pages.folder, str(place))
+        assert (lists.pop("explanations"), lists.pop("explained")) == ({}, [])
         assert set(lists) == {"density", "noise", "max", "stable", "best", "tokens", "raised"}
         assert {len(column) for column in lists.values()} == {96}
     assert pages.bytes == sum(
