@@ -1,7 +1,8 @@
 """The founding variants on language models, as docs/variants-models.md: `python -m benchmarks.variants_models_page RUN …`.
 
 Each RUN is a finished run with a grid of variants and `faithful study variants` over it: `faithful run variants` on the
-embedded model, and a run of its own on another. The page is made of that study's summary and the run's records alone.
+embedded model, and a run of its own on another. The page is made of that study's summary and the run's records alone; models
+whose RUN is not named keep the section that they have.
 
 The run on SmolLM2 has the corpora own, wiki and c4 of `make real` in runs/smollm2/corpora, and is made by
 
@@ -14,6 +15,10 @@ The run on SmolLM2 has the corpora own, wiki and c4 of `make real` in runs/smoll
     faithful study fakes smollm2 --tokens 4k --set noise_tokens=8k
     faithful study probes smollm2 --tokens 4k --task real:film --task real:bbc --set train_size=256 --set test_size=200 \\
         --set ks=1,10 --set curve_points=2
+    faithful study absorption smollm2
+    faithful study unlearning smollm2 --corpus runs/smollm2/corpora/own --corpus runs/smollm2/corpora/c4 \\
+        --corpus runs/smollm2/corpora/wiki --forget c4 --retain wiki --tokens 6k --set questions=48 \\
+        --set thresholds=0.01 --set latents=20 --set multipliers=4,16
     faithful study variants smollm2
 """
 
@@ -34,13 +39,13 @@ from studies.variants.config import ELSEWHERE, STUDY
 PAGE = Path(__file__).parents[1] / "docs" / "variants-models.md"
 INTRODUCTION = """# The founding variants on language models
 
-Made by `benchmarks/variants_models_page.py`. The four founding records describe variants of the SAE whose trainings never
-ran, with tables of evaluations that show nothing. Here they are trained (`compression` is 000, `sharing` 001, `orthogonal`
-002, `correlation` 003), beside TopK, ReLU with L1 (`standard`) and SAEs that learn only in part (`frozen-decoder`,
-`soft-frozen`, `frozen-encoder`), and measured by everything that the run's studies measure (the script has the commands).
-[variants.md](variants.md) has the same on known truth, [metrics.md](metrics.md) what each figure means.
-Intervals are 95 %, over init seeds. A figure by
-which a frozen control does as well as TopK is no measure of quality."""
+Made by `benchmarks/variants_models_page.py`. The four founding records ([training.md](training.md) says what they are)
+describe variants of the SAE whose trainings never ran, with tables of evaluations that show nothing. Here they are trained
+(`compression` is 000, `sharing` 001, `orthogonal` 002, `correlation` 003), beside TopK, ReLU with L1 (`standard`) and SAEs
+that learn only in part (`frozen-decoder`; on `tiny` also `soft-frozen` and `frozen-encoder`), and measured by everything that
+the run's studies measure (the script has the commands). [variants.md](variants.md) has the same on known truth,
+[metrics.md](metrics.md) what each figure means. Intervals are 95 %, over init seeds. A figure by which a frozen control does
+as well as TopK is no measure of quality."""
 
 
 def main() -> None:
@@ -49,15 +54,15 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--page", type=Path, default=PAGE)
     told = parser.parse_args()
-    write_text(told.page, page_of([read_run(run) for run in told.runs]))
+    before = told.page.read_text(encoding="utf-8") if told.page.exists() else ""
+    write_text(told.page, page_of([read_run(run) for run in told.runs], before))
 
 
-def page_of(runs: Iterable[RunFound]) -> str:
-    """The page, of runs alone."""
-    parts = [INTRODUCTION, f"Made on {machine()}."]
-    for run in runs:
-        parts += _of_run(run)
-    return "\n\n".join(parts) + "\n"
+def page_of(runs: Iterable[RunFound], before: str = "") -> str:
+    """The page: sections of runs, and of the models of the page before that none of them is of."""
+    sections = {one.partition("\n")[0]: one.rstrip() for one in before.split("\n## ")[1:]}
+    sections |= {run.model["name"]: "\n\n".join(_of_run(run)) for run in runs}
+    return "\n\n## ".join([INTRODUCTION, *sections.values()]) + "\n"
 
 
 def _of_run(run: RunFound) -> Iterable[str]:
@@ -67,11 +72,11 @@ def _of_run(run: RunFound) -> Iterable[str]:
     on = ", ".join(dict.fromkeys(sae.corpus for sae in run.saes))
     took = f"; the whole run took {hours:.1f} hours beside other work" if hours else ""
     tokens = sorted({sae.identity["tokens"] for sae in run.saes})
-    yield f"## {run.model['name']}"
+    yield run.model["name"]
     yield (
         f"{sizes['saes']} SAEs of {on} × {sizes['seeds']} init seeds, each"
         f" trained on {tokens[0]:,} tokens at {summary['hook']}{took}."
-        f" {' '.join([*STUDY.notes(summary), *STUDY.warnings(summary)])}"
+        f" {' '.join([*STUDY.notes(summary), *STUDY.warnings(summary)])} Made on {machine()}."
     )
     led = [one for one in summary["contrasts"] if one["headline"]]
     told = [one for one in led if one["verdict"] in SIGNIFICANT]

@@ -15,3 +15,13 @@ def test_the_page_has_what_differs_every_figure_and_no_other_corpus(by_hand: Pat
     assert f"Of {len(led)} comparisons with TopK on own, {len(told)} differ:" in page
     assert all(f"- {one['sentence']}" in page for one in told)
     assert "| anneal-s2 |" in page and "Exploratory: other corpora" not in page
+
+
+def test_a_model_that_is_not_made_again_keeps_its_section(by_hand: Path) -> None:
+    studied(by_hand)
+    run = read_run(by_hand)
+    name, once = run.model["name"], page_of([run])
+    other = f"{once.rstrip()}\n\n## Another\n\n### As it was\n\n- a | b\n"
+    again = page_of([run], other.replace("comparisons with TopK", "stale"))
+    assert again == other and again.count(f"\n## {name}\n") == 1
+    assert page_of([run], once) == once
