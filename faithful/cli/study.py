@@ -11,7 +11,6 @@ from typer.core import TyperGroup
 from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following, next_step
 from faithful.cli.shared import (
-    DryRun,
     Json,
     Part,
     RayAddress,
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
 KEPT = "Options that are left out are those of the study that is there already."
 Full = Annotated[bool, typer.Option("--full", help="Every table.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
+OfParts = Annotated[
+    bool, typer.Option("--dry-run", help="With --part: print the line that a batch system takes; write nothing.")
+]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice of the studies; default 0.")]
 
 outside = typer.Typer(help="Other packages' evaluations of SAEs, in an environment of their own.", no_args_is_help=True)
@@ -86,7 +88,7 @@ def _of_saes(study: "Study") -> Any:
         stated: Stated[Any],
         run: Run = None,
         part: Part = None,
-        dry_run: DryRun = False,
+        dry_run: OfParts = False,
         executor: Where = "local",
         ray: RayAddress = None,
         full: Full = False,
