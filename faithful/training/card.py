@@ -223,7 +223,7 @@ def trained_by(cells: Sequence[TrainedSae], model: ModelFacts) -> TrainConfig | 
     return TrainConfig(
         corpora=tuple(map(Path, lists["corpus"])),
         out=Path("saes"),
-        model=model["hub"] or model["name"],
+        model=model["hub"] or (preset.name if preset else None),  # of others the corpora say where they are
         seeds=tuple(lists["init_seed"]),
         layer=int(layer),
         hook=kind,
