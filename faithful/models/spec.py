@@ -326,7 +326,7 @@ def check_unchanged(spec: ModelSpec) -> None:
 
 def _refuse_shadowed(source: str) -> None:
     """Refuse a Hub id that is a folder here too: transformers would read the folder."""
-    if Path(source).is_dir():
+    if (folder := Path(source)).is_dir() and not folder.is_absolute():
         raise FaithfulError(
             f"{source} is a folder here, which hides the model of that name on the Hub; give ./{source} for the folder, or"
             " run in another place for the Hub's."

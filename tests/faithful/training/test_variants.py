@@ -156,7 +156,7 @@ def test_saelens_reads_an_sae_of_a_variant(corpus: Path, tmp_path: Path) -> None
         (("--variant", "thrifty", "--set", "thrifty.price"), "is no setting of a variant"),
         (("--variant", "thrifty", "--set", "thrifty.price=0,-1"), "`price` is -1, and a number of at least 0 is meant"),
         (("--variant", "thrifty", "--set", "thrifty.start=2.5"), "`start` is 2.5, and a whole number is meant"),
-        (("--variant", "thrifty", "--set", "thrifty.start=2,17"), "the variant thrifty would keep 68 latents"),
+        (("--variant", "thrifty", "--set", "thrifty.start=2,17"), "the variant thrifty would keep 68 of 64 latents"),
         (("--variant", "thrifty", "--set", "thrifty.price=1", "--set", "thrifty.price=2"), "states thrifty.price twice"),
         (
             ("--variant", "topk,thrifty", "--set", "thrifty.prize=1"),

@@ -192,6 +192,7 @@ def test_every_kind_of_corpus_is_an_input(corpora: dict[str, Path], tmp_path: Pa
     ]
     assert second.manifest.identity["derivation"] == {
         "operation": "shuffle",
+        "version": 2,
         "inputs": [
             {
                 "name": "both",
