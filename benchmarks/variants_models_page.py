@@ -19,6 +19,7 @@ The run on SmolLM2 has the corpora own, wiki and c4 of `make real` in runs/smoll
     faithful study unlearning smollm2 --corpus runs/smollm2/corpora/own --corpus runs/smollm2/corpora/c4 \\
         --corpus runs/smollm2/corpora/wiki --forget c4 --retain wiki --tokens 6k --set questions=48 \\
         --set thresholds=0.01 --set latents=20 --set multipliers=4,16
+    faithful study interventions smollm2
     faithful study variants smollm2
 """
 
