@@ -1,7 +1,7 @@
 """What a training will take, before a weight is loaded: memory, arithmetic, time."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,19 @@ from faithful.models.load import empty_model, shape_of
 from faithful.models.spec import in_words
 from faithful.sae.config import StackConfig
 from faithful.sae.variant import DEFAULT
+from faithful.store.corpus import Corpus
 from faithful.store.shape import short_name
 from faithful.store.token_rows import Plan
 from faithful.training.config import Settings, TrainConfig
-from faithful.training.evaluate import EVAL_TOKENS
+from faithful.training.evaluate import EVAL_TOKENS, default_eval_tokens
 from faithful.training.settings import settle
 
 CPU_FLOPS_PER_THREAD = 3e10
 GPU_SHARE = 0.4
 """Of a GPU's dense operations that a training reaches (estimate)."""
 DOCUMENT_BYTES = 50
+SHARED_PASSES = 3
+"""Of an evaluation through the layers above the hook, for all SAEs of a corpus: as it is, with 0, with the mean."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class TrainPlan:
         tokens, unusable: stored tokens per corpus, and those beyond the contexts, by corpus.
         steps, batch: about so many steps per corpus.
         forward_flops, sae_flops: per token: the truncated forward pass, and all SAEs of a corpus.
+        evaluation_flops: of one SAE on held-out text: the layers above the hook with its reconstruction in place.
         disk: bytes of all SAEs.
         memory: see `Memory`.
         seconds: estimated, all corpora.
@@ -87,6 +91,7 @@ class TrainPlan:
     batch: int
     forward_flops: float
     sae_flops: float
+    evaluation_flops: float
     disk: int
     memory: Memory
     seconds: float
@@ -107,7 +112,7 @@ def plan_training(config: TrainConfig, assume: str | None = None) -> TrainPlan:
     device = "cuda" if assume and known_gpu(assume) else check_device(config.device)
     if config.shard_model and not assume:
         refuse_unsharded(device, config.workers)
-    return forecast(*settle(config, device), device, assume)
+    return forecast(*settle(config, device), device, config.eval_tokens, assume)
 
 
 def device_flops(device: str, assume: str | None = None) -> float:
@@ -117,19 +122,25 @@ def device_flops(device: str, assume: str | None = None) -> float:
     return CPU_FLOPS_PER_THREAD * torch.get_num_threads()
 
 
-def forecast(settings: Settings, usable: dict[Path, Plan], device: str, assume: str | None = None) -> TrainPlan:
-    """Forecast what `settle` found."""
+def forecast(
+    settings: Settings, usable: dict[Path, Plan], device: str, eval_tokens: int | None, assume: str | None = None
+) -> TrainPlan:
+    """Forecast what `settle` found, with so many held-out tokens to evaluate on, by default those of the device."""
     model, seeds = empty_model(settings.model), len(settings.seeds)
     refuse_several_streams(model)
     truncated = TruncatedModel(model, settings.hook)
     stacks = [settings.stack(truncated.d_in, shape, settings.seeds, 1) for shape in settings.shapes]
     forward = forward_flops(model, settings)
     sae = float(sum(stack.flops(1) for stack in stacks))
+    held_out = max(Corpus(folder).tokens("test") for folder in usable)
+    evaluation = min(eval_tokens or default_eval_tokens(device), held_out) * flops_above(model, settings)
+    cells = len(usable) * seeds * len(settings.shapes)
+    flops = len(usable) * settings.tokens * (forward + sae) + (cells + SHARED_PASSES * len(usable)) * evaluation
     return TrainPlan(
         model=settings.model.name + (f" {in_words(settings.model.load)}" if settings.model.load else ""),
         hook=settings.hook.name,
         corpora=[folder.resolve().name for folder in usable],
-        cells=len(usable) * seeds * len(settings.shapes),
+        cells=cells,
         shapes=[
             (d_sae, k, lr, short_name(variant.name, asdict(variant)))
             for (d_sae, k, variant), lr in zip(settings.shapes, settings.lrs, strict=True)
@@ -140,9 +151,10 @@ def forecast(settings: Settings, usable: dict[Path, Plan], device: str, assume: 
         batch=settings.batch,
         forward_flops=forward,
         sae_flops=sae,
+        evaluation_flops=evaluation,
         disk=sae_bytes(stacks, len(usable)),
         memory=_memory(settings, usable, model, truncated, stacks, device.partition(":")[0]),
-        seconds=len(usable) * settings.tokens * (forward + sae) / device_flops(device, assume),
+        seconds=flops / device_flops(device, assume),
     )
 
 
@@ -150,8 +162,12 @@ def part_seconds(plan: TrainPlan, part: Part) -> float:
     """Of one part: each corpus that it has cells of is a forward pass of its own."""
     each, run = plan.cells // len(plan.corpora), part.run_of(plan.cells)
     passes = (run.stop - 1) // each - run.start // each + 1 if run else 0
-    flops = passes * plan.forward_flops + len(run) / each * plan.sae_flops
-    return plan.seconds * flops / (len(plan.corpora) * (plan.forward_flops + plan.sae_flops))
+
+    def flops(passes: int, cells: int) -> float:
+        training = plan.tokens * (passes * plan.forward_flops + cells / each * plan.sae_flops)
+        return training + (cells + SHARED_PASSES * passes) * plan.evaluation_flops
+
+    return plan.seconds * flops(passes, len(run)) / flops(len(plan.corpora), plan.cells)
 
 
 def longest_part(plan: TrainPlan, of: int) -> float:
@@ -163,9 +179,20 @@ def longest_part(plan: TrainPlan, of: int) -> float:
 def forward_flops(model: Any, settings: Settings) -> float:
     """FLOPs per token of the layers up to the hook: two per weight of theirs, and attention over half a context."""
     layers = decoder_layers(model)[1][: settings.hook.layer + (settings.hook.kind != "resid_pre")]
+    return _flops(model, list(layers), settings.context)
+
+
+def flops_above(model: Any, settings: Settings) -> float:
+    """FLOPs per token of the layers above the hook, and of the logits."""
+    config = model.config.get_text_config()
+    every = _flops(model, list(decoder_layers(model)[1]), settings.context)
+    return every - forward_flops(model, settings) + 2.0 * config.hidden_size * config.vocab_size
+
+
+def _flops(model: Any, layers: Sequence[Any], context: int) -> float:
     width = int(model.config.get_text_config().hidden_size)
     weights = sum(weight.numel() for layer in layers for weight in layer.parameters())
-    return 2.0 * weights + 2.0 * settings.context * width * len(layers)
+    return 2.0 * weights + 2.0 * context * width * len(layers)
 
 
 def sae_bytes(stacks: list[StackConfig], corpora: int) -> int:

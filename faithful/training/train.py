@@ -109,7 +109,7 @@ def train(
         Corpus(folder).refuse_damaged()
     where.refuse_unseen(config.out, *dict(jobs))
     if announce:
-        announce(forecast(settings, usable, device))
+        announce(forecast(settings, usable, device, config.eval_tokens))
     with locked_together(config.out), folder_lock(config.out):  # as other trainings may, and who publishes may not
         if workers == 1 and where.is_here:
             model = load_model(settings.model, device)

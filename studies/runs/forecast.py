@@ -11,7 +11,8 @@ from faithful.models.presets import DEFAULT_CONTEXT, DEFAULT_TOKENS, Shape, sae_
 from faithful.models.spec import resolve_model
 from faithful.sae.config import StackConfig
 from faithful.training.config import TrainConfig
-from faithful.training.forecast import device_flops, sae_bytes
+from faithful.training.evaluate import default_eval_tokens
+from faithful.training.forecast import SHARED_PASSES, device_flops, sae_bytes
 from faithful.training.settings import LARGEST_BATCH
 from faithful.training.variants import variants_of
 from generation.configs.generate import GenerateConfig
@@ -79,7 +80,10 @@ def costs(
         else min(smallest, recipe.training_tokens or (preset.tokens if preset else smallest))
     )
     read = work.trained * int(each)
-    flops = read * (work.forward + work.step)
+    evaluated = (work.saes + SHARED_PASSES * work.trained) * (
+        recipe.train.get("eval_tokens") or default_eval_tokens(device)
+    )
+    flops = read * (work.forward + work.step) + evaluated * (work.full - work.forward)
     found.append(Cost("train", read, flops, flops / rate, weights + training, on_disk))
     for name, values in recipe.studies.items():
         study = find_study(name)

@@ -14,7 +14,9 @@ from faithful.activations.stream import ActivationStream, StreamConfig, stream_r
 from faithful.base.errors import FaithfulError
 from faithful.hooks.truncated import TruncatedModel
 from faithful.models.spec import ModelSpec
+from faithful.store.corpus import Corpus
 from faithful.training import train as training
+from faithful.training.evaluate import EVAL_TOKENS
 from faithful.training.forecast import CPU_FLOPS_PER_THREAD, plan_rows, plan_training
 from faithful.training.settings import settle
 from faithful.training.train import train
@@ -83,10 +85,21 @@ def test_the_forecast_states_what_is_held_and_computed(
     truncated = TruncatedModel(model, hook)
     with FlopCounterMode(display=False) as counter:
         truncated(torch.randint(5, 200, (4, 32)))
-    assert plan.forward_flops == pytest.approx(counter.get_total_flops() / 128, rel=0.08)
+    below = counter.get_total_flops()
+    assert plan.forward_flops == pytest.approx(below / 128, rel=0.08)
     assert plan.sae_flops == sum(2 * (2 * d_in * d_sae + 8 * 4 * d_in) for d_sae in (96, 55))
     rate = CPU_FLOPS_PER_THREAD * torch.get_num_threads()
-    assert plan.seconds == pytest.approx(plan.tokens * (plan.forward_flops + plan.sae_flops) / rate)
+    held_out, context = Corpus(corpora["own"]).tokens("test"), torch.randint(5, 200, (4, 32))
+    with FlopCounterMode(display=False) as counter:
+        model(context)
+    above = (counter.get_total_flops() - below) / 128
+    assert config.eval_tokens and config.eval_tokens < held_out < EVAL_TOKENS["cpu"]
+    assert plan.evaluation_flops == pytest.approx(config.eval_tokens * above, rel=0.08)
+    evaluation = (plan.cells + 3) * plan.evaluation_flops
+    training = plan.tokens * (plan.forward_flops + plan.sae_flops)
+    assert plan.seconds == pytest.approx((training + evaluation) / rate)
+    by_default = plan_training(replace(config, eval_tokens=None))
+    assert by_default.evaluation_flops == pytest.approx(held_out * plan.evaluation_flops / config.eval_tokens)
     two = plan_training(replace(config, corpora=(corpora["own"], corpora["cool"])))
     assert two.seconds == pytest.approx(2 * plan.seconds) and two.memory.saes == memory.saes
     shown = dict(plan_rows(plan))

@@ -142,10 +142,11 @@ def test_a_part_hashes_no_corpus_that_it_does_not_train_on(
 
 def test_the_longest_part_has_a_forward_pass_of_each_of_its_corpora(corpora: dict[str, Path], tmp_path: Path) -> None:
     plan = plan_training(configured(corpora, tmp_path, corpora=tuple(corpora.values()), seeds=range(6)))
-    one = plan.seconds / 2
+    one, each = plan.seconds / 2, plan.evaluation_flops
+    shared, sae = plan.tokens * plan.forward_flops + 3 * each, plan.tokens * plan.sae_flops + 6 * each
+    forward = shared / (shared + sae)
     assert longest_part(plan, 1) == part_seconds(plan, Part(0, 1)) == pytest.approx(plan.seconds)
     assert longest_part(plan, 2) == pytest.approx(one)
-    forward = plan.forward_flops / (plan.forward_flops + plan.sae_flops)
     assert longest_part(plan, 4) == pytest.approx(one * (forward + (1 - forward) / 2))
     assert part_seconds(plan, Part(0, 150)) == 0.0, "of more parts than SAEs the first have none"
     for of in (12, 13, 100, 150, 10**9 - 1):

@@ -122,6 +122,9 @@ def test_every_variant_of_a_grid_is_counted(tmp_path: Path) -> None:
     assert step("train", **three).disk == 3 * step("train").disk
     assert step("train").flops < step("train", **three).flops < 3 * step("train").flops
     assert step("study fakes").flops < step("study fakes", **three).flops
+    more, fewer = (step("train", **{"train.eval_tokens": count}).flops for count in ("20k", "10k"))
+    none = 2 * fewer - more
+    assert more == step("train").flops and 0 < none < fewer < more, "20k held-out tokens are evaluated on by default"
 
 
 def train_of(folder: Path, table: dict[str, Any]) -> int:
