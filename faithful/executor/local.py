@@ -163,9 +163,8 @@ def _begin(connection: Connection, main: Main, arguments: tuple[Any, ...]) -> No
     """Main function of a process: errors that a user can mend are its last words."""
     link = LocalLink(connection)
     try:
-        main(link, *arguments)
-    except LinkGone:
-        pass  # nobody to work for
+        with contextlib.suppress(LinkGone):  # there is nobody to work for any more
+            main(link, *arguments)
     except Exception as error:
         sentence = sentence_of(error)
         if sentence is None:
