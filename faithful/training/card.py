@@ -223,7 +223,8 @@ def trained_by(cells: Sequence[TrainedSae], model: ModelFacts) -> TrainConfig | 
     return TrainConfig(
         corpora=tuple(map(Path, lists["corpus"])),
         out=Path("saes"),
-        model=model["hub"] or (preset.name if preset else None),  # of others the corpora say where they are
+        # A folder may bear a preset's name with other weights: of those the corpora say where they are.
+        model=model["hub"] or (preset.name if preset and Path(preset.source).is_absolute() else None),
         seeds=tuple(lists["init_seed"]),
         layer=int(layer),
         hook=kind,

@@ -1,6 +1,7 @@
 """Grids of SAEs and whole runs on a local Hub, and the way back."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from generation.external.fetch_published import fetch_published, find_published
 from studies.runs.publish import publish_corpus, publish_run, publish_saes
 from tests.faithful.hub.server import yaml_errors
 from tests.faithful.hub.state import Fault, Hub
-from tests.faithful.hub.things import REQUESTS, external_corpus, grid, own_corpus, unfilled, whole_run
+from tests.faithful.hub.things import REQUESTS, REVISION, external_corpus, grid, own_corpus, unfilled, whole_run
 
 NAME = "user/things"
 PLACE = "own/resid_pre.2-f32-k4/seed-42"
@@ -49,8 +50,26 @@ class TestSaes:
         assert f'SAE.from_pretrained("{NAME}", "own/resid_pre.2-f32-k4/seed-0")' in card
         assert f"| `{PLACE}` | 0.2920 | 4.00 | 0.9000 | 3 |" in card
         assert 'carry a name that begins with "Llama"' in card
-        assert "faithful train --corpus " in card and " --model Llama-3.2-1B --seeds" in card
+        assert "faithful train --corpus " in card
         assert "--seeds 0,42 --layer 2 --d-sae 32 --k 4" in card.replace(" \\\n ", "")
+
+    @pytest.mark.parametrize(
+        ("model", "revision", "named"),
+        [
+            ("tiny", REVISION, "tiny"),
+            ("Llama-3.2-1B", "4e20de362430cd3b72f300e6b0f18e50e7166e08", "meta-llama/Llama-3.2-1B"),
+            ("Llama-3.2-1B", REVISION, None),
+            ("mine", REVISION, None),
+        ],
+        ids=["embedded", "hub", "folder of a preset's name", "folder"],
+    )
+    def test_the_card_trains_again_by_the_same_weights(
+        self, hub: Hub, tmp_path: Path, model: str, revision: str, named: str | None
+    ) -> None:
+        saes = grid(tmp_path / "saes", model=model, revision=revision)
+        card = publish_saes(PublishConfig(saes, NAME), dry_run=True).plans[0].card
+        command = next(line for line in card.replace(" \\\n ", "").splitlines() if line.startswith("faithful train"))
+        assert re.findall(r"--model (\S+)", command) == ([named] if named else [])
 
     def test_edits_of_people_survive(self, hub: Hub, tmp_path: Path) -> None:
         saes = grid(tmp_path / "saes")

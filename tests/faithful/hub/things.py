@@ -104,6 +104,7 @@ def grid(
     model: str = "tiny",
     lr: float = 0.001,
     width: int = 16,
+    revision: str = REVISION,
 ) -> Path:
     """A grid of SAEs as `faithful train` leaves it, with what is not to be published."""
     for corpus in corpora:
@@ -113,7 +114,7 @@ def grid(
             decoder = torch.randn(32, width, generator=noise)
             sae = TopKSAE(decoder.T.clone(), torch.zeros(32), decoder, torch.zeros(width), 4, {})
             identity = {
-                "model": model, "revision": REVISION, "dtype": "float32", "hook": "resid_pre.2",
+                "model": model, "revision": revision, "dtype": "float32", "hook": "resid_pre.2",
                 "corpus": corpus, "prefix_sha256": "2" * 64, "tokens": 1000, "epochs": 1.0, "context": 32,
                 "layout": "aligned", "data_seed": 0, "batch": 256, "buffer": 8192, "drop_outliers": False, "d_sae": 32,
                 "k": 4, "lr": lr, "init_seed": seed,
