@@ -84,6 +84,9 @@ def _help(study: "Study") -> str:
 
 
 def _of_saes(study: "Study") -> Any:
+    if not study.shares_out:
+        return _of_tables(study)
+
     def study_saes(
         stated: Stated[Any],
         run: Run = None,
@@ -94,7 +97,7 @@ def _of_saes(study: "Study") -> Any:
         full: Full = False,
         as_json: Json = False,
     ) -> None:
-        place = _part_of(study, part, dry_run)
+        place = _part_of(part, dry_run)
         refuse_executor(executor, ray)
         values = dict(stated.values)
         out, after = (_about_saes if study.of_run else _about_itself)(study, values, run)
@@ -105,6 +108,17 @@ def _of_saes(study: "Study") -> Any:
             _do(study, out, values, as_json, full=full, after=after)
 
     return study_saes
+
+
+def _of_tables(study: "Study") -> Any:
+    """The command of a study that reads what others left: no work to share out, here or on a cluster."""
+
+    def study_tables(stated: Stated[Any], run: Run = None, full: Full = False, as_json: Json = False) -> None:
+        values = dict(stated.values)
+        out, after = _about_saes(study, values, run)
+        _do(study, out, values, as_json, full=full, after=after)
+
+    return study_tables
 
 
 def _about_saes(study: "Study", values: dict[str, Any], run: str | None) -> tuple[Path, str]:
@@ -254,24 +268,20 @@ def _wish(study: "Study", out: Path, stated: Mapping[str, object]) -> Any:
     return wish
 
 
-def _part_of(study: "Study", part: str | None, dry_run: bool) -> Any:
+def _part_of(part: str | None, dry_run: bool) -> Any:
     """The part that was asked for, None for all.
 
     Raises:
-        FaithfulError: no part, of a study that has none, or a dry run of all.
+        FaithfulError: no part, or a dry run of all.
     """
     from faithful.base.errors import FaithfulError
     from faithful.base.quantities import parse_part
 
-    if part is None:
-        if dry_run and study.shares_out:
-            raise FaithfulError("--dry-run of a study prints the line for its parts; add --part 0/16 for sixteen.")
-        if dry_run:
-            raise FaithfulError(f"--dry-run is of a study's parts, and study {study.name} has none; leave it out.")
-        return None
-    if not study.shares_out:
-        raise FaithfulError(f"study {study.name} has no parts; leave out --part.")
-    return parse_part(part)
+    if part is not None:
+        return parse_part(part)
+    if dry_run:
+        raise FaithfulError("--dry-run of a study prints the line for its parts; add --part 0/16 for sixteen.")
+    return None
 
 
 def _do_part(

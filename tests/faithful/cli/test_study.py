@@ -211,10 +211,12 @@ def test_what_comes_after_a_study_of_corpora_is_to_train_on_all_of_them(
     assert done.stderr.splitlines()[-1] == f"Next: {after}"
 
 
-def test_a_dry_run_of_a_study_without_parts_is_refused_as_what_it_is(run: Path) -> None:
-    said = type_in("variants", "--dry-run").stderr
-    assert "--dry-run is of a study's parts, and study variants has none" in said and "add --part" not in said
-    assert "add --part 0/16" in type_in("seeds", "--dry-run").stderr
+@pytest.mark.parametrize("option", ["--part", "--dry-run", "--executor", "--ray"])
+def test_options_of_work_that_is_shared_out_are_of_the_studies_that_have_some(run: Path, option: str) -> None:
+    refused = type_in("variants", option)
+    assert refused.exit_code == 2 and f"No such option: {option}" in refused.stderr
+    assert option not in type_in("variants", "--help").stdout
+    assert option in type_in("seeds", "--help").stdout
 
 
 def test_all_leaves_out_what_asks_a_server_and_says_so(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
