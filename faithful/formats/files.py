@@ -18,7 +18,7 @@ from faithful.formats.dictionaries import from_dictionary_learning
 from faithful.formats.keys import SAE_LENS_HARMLESS, SAE_LENS_READ, refuse_unknown
 from faithful.formats.peers import from_sae_lens, from_sparsify
 from faithful.formats.record import MEND, Config, Run, read_config, seal_config, weights_sha256
-from faithful.hub.errors import first_line
+from faithful.hub.repository import Repository
 from faithful.sae.autoencoder import Autoencoder
 
 CONFIG = "cfg.json"
@@ -225,20 +225,10 @@ def _read_folder(folder: Path, config: Config, read: Callable[[Path], dict[str, 
 
 def _download(repo: str, subfolder: str | None, revision: str | None) -> Path:
     """Folder of a Hub repository's SAE in the local cache, with the files that are there."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    place = f"{repo}/{subfolder}" if subfolder else repo
+    place, hub = f"{repo}/{subfolder}" if subfolder else repo, Repository(repo, "model")
 
     def fetch(name: str) -> Path | None:
-        try:
-            return Path(hf_hub_download(repo, name, revision=revision))
-        except LocalEntryNotFoundError as error:
-            raise FaithfulError(f"{place} is not in the local cache and the Hub cannot be reached; connect.") from error
-        except EntryNotFoundError:
-            return None
-        except Exception as error:  # no such repository, gated, a dropped line: each has its own type
-            raise FaithfulError(f"Cannot download {place}: {first_line(error)}.") from error
+        return hub.find(name, revision)
 
     prefix = f"{subfolder}/" if subfolder else ""
     config = fetch(prefix + CONFIG)

@@ -25,6 +25,10 @@ class ConnectionLostError(FaithfulError):
     """A connection did not come back; what is stored can be gone on from."""
 
 
+class UnreachableError(FaithfulError):
+    """There is no way to the Hub, and what was asked for is not in the client's cache."""
+
+
 class Attempts:
     """Attempts at one piece of work: what may pass is waited for, as long as the server asks or for growing pauses.
 
@@ -79,21 +83,24 @@ def connection_lost(what: str, attempts: int, error: Exception) -> Exception:
     )
 
 
-def hub_sentence(error: Exception, name: str) -> Exception:
+def hub_sentence(error: Exception, name: str, revision: str | None = None) -> Exception:
     """An error of the client in one sentence; one of this program stays as it is.
 
     Args:
         error: what was raised.
         name: the repository that was asked for.
+        revision: what of it.
     """
     if isinstance(error, FaithfulError) or not is_of_the_client(error):
         return error
+    if found := refused(error, name, revision):
+        return found
     status = status_of(error)
     reason = str(getattr(error, "server_message", None) or "") or first_line(error)
     if status == 401:
         return FaithfulError("The Hub does not accept the token; log in again with `hf auth login`, or mend HF_TOKEN.")
     if status == 403:
-        return FaithfulError(f"The Hub token may not write to {name}; log in with one that may.")
+        return FaithfulError(f"The Hub refuses {name} to this token ({reason.rstrip('.')}); log in with one that may.")
     if _lacks_xet(error):
         return FaithfulError("This Hub has no Xet storage; set HF_HUB_DISABLE_XET=1 and run the same command again.")
     if type(error).__name__ == "OfflineModeIsEnabled":
@@ -106,6 +113,21 @@ def hub_sentence(error: Exception, name: str) -> Exception:
     if here := fault_here(error):
         return here
     return FaithfulError(f"{name}: the Hub answers: {' '.join(reason.split()).rstrip('.')}.")
+
+
+def refused(error: Exception, name: str, revision: str | None) -> FaithfulError | None:
+    """The sentence for a repository, or a revision of it, that the Hub does not have for us; None for all else."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, RevisionNotFoundError):
+        return FaithfulError(f"{name} has no revision '{revision}'; check --revision.")
+    if isinstance(error, GatedRepoError):
+        return FaithfulError(f"{name} is gated: accept its terms on the Hub and log in with `hf auth login`.")
+    if isinstance(error, RepositoryNotFoundError):
+        return FaithfulError(
+            f"There is no '{name}' on the Hub, or it is private: check the name, or log in with `hf auth login`."
+        )
+    return None
 
 
 def fault_here(error: Exception) -> FaithfulError | None:
@@ -164,9 +186,11 @@ def is_of_the_client(error: BaseException) -> bool:
 
 
 def cause_of(error: Exception) -> Exception:
-    """What went wrong in an upload: the client hides it behind a RuntimeError."""
-    inner = error.__cause__
-    return inner if type(error) is RuntimeError and isinstance(inner, Exception) and is_of_the_client(error) else error
+    """What went wrong: the client hides it behind a RuntimeError in an upload, behind the lack of a copy in a download."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    inner, hides = error.__cause__, type(error) is RuntimeError or isinstance(error, LocalEntryNotFoundError)
+    return inner if hides and isinstance(inner, Exception) and is_of_the_client(error) else error
 
 
 def status_of(error: BaseException | None) -> int | None:

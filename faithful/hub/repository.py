@@ -13,10 +13,12 @@ from faithful.hub.errors import (
     PAUSES_OF_A_CALL,
     PAUSES_OF_A_PATIENT_CALL,
     Attempts,
+    UnreachableError,
     cause_of,
     hub_sentence,
     watched,
 )
+from faithful.hub.reachable import hub_problem
 
 T = TypeVar("T")
 RECORD = "faithful.json"
@@ -104,10 +106,14 @@ class Repository:
     ) -> T:
         """Call; what may pass (429, 5xx, a broken line, silence) is tried again after the server's delay or a growing pause.
 
+        Args:
+            call: what of the client's; `args` and `kwargs` go to it.
+            pauses: see `Attempts`.
+
         Raises:
             FaithfulError: it did not pass, or it is of the lasting kind.
         """
-        attempts = self.attempts(pauses)
+        attempts = self.attempts(pauses, kwargs.get("revision"))
         while True:
             try:
                 with watched():
@@ -115,9 +121,9 @@ class Repository:
             except Exception as error:  # the client has a type for each status, and httpx its own
                 attempts.wait(cause_of(error))
 
-    def attempts(self, pauses: tuple[float, ...] = PAUSES_OF_A_CALL) -> Attempts:
+    def attempts(self, pauses: tuple[float, ...] = PAUSES_OF_A_CALL, revision: str | None = None) -> Attempts:
         """Attempts at a call to this repository."""
-        return Attempts(pauses, lambda error, _: hub_sentence(error, self.name))
+        return Attempts(pauses, lambda error, _: hub_sentence(error, self.name, revision))
 
     def check_right_to_write(self) -> None:
         """Make sure, before anything is sent, that there is a token and that it may write here.
@@ -201,6 +207,30 @@ class Repository:
         return Path(
             self.patiently(hf_hub_download, self.name, path, repo_type=self.kind, revision=revision, local_dir=folder)
         )
+
+    def find(self, path: str, revision: str | None) -> Path | None:
+        """A file in the client's cache, fetched where it is not there; None where the repository has none of the name.
+
+        Raises:
+            UnreachableError: it is not there, and there is no way to the Hub.
+            FaithfulError: the Hub does not give it.
+        """
+        return self.patiently(self._found, path, revision=revision)
+
+    def _found(self, path: str, revision: str | None) -> Path | None:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        try:
+            return Path(hf_hub_download(self.name, path, repo_type=self.kind, revision=revision))
+        except LocalEntryNotFoundError as error:
+            if reason := hub_problem():
+                raise UnreachableError(
+                    f"{path} of {self.name} is not in the local cache and the Hub cannot be reached ({reason}); connect."
+                ) from error
+            raise
+        except EntryNotFoundError:
+            return None
 
     def text(self, path: str, revision: str) -> str:
         """Content of a small file."""

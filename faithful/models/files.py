@@ -12,8 +12,10 @@ from typing import Any
 from faithful.base.errors import FaithfulError, one_line
 from faithful.base.files import sha256_file
 from faithful.base.suggest import did_you_mean
+from faithful.hub.errors import UnreachableError, first_line
 from faithful.hub.licences import stated_licence
 from faithful.hub.reachable import hub_problem
+from faithful.hub.repository import Repository
 from faithful.models.presets import find_preset, presets
 
 _told: set[tuple[str, str]] = set()
@@ -54,30 +56,23 @@ def optional_file(source: str, name: str, revision: str | None) -> Path | None:
     if Path(source).is_dir():
         path = Path(source) / name
         return path if path.exists() else None
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import GatedRepoError
 
     cached = try_to_load_from_cache(source, name, revision=revision)
     if cached is not None:
         return Path(cached) if isinstance(cached, str) else None
     try:
-        return Path(hf_hub_download(source, name, revision=revision))
-    except LocalEntryNotFoundError as error:
-        if (source, revision) not in _told and hub_problem():
-            return None
-        raise FaithfulError(f"Cannot read {name} of {source}: {one_line(error)}.") from error
-    except EntryNotFoundError:
+        return Repository(source, "model").find(name, revision)
+    except UnreachableError:
+        if (source, revision) in _told:
+            raise
         return None
-    except GatedRepoError as error:  # the Hub tells everybody a gated model's commit, and nobody its files
-        if isinstance(try_to_load_from_cache(source, "config.json", revision=revision), str):
+    except FaithfulError as error:  # the Hub tells everybody a gated model's commit, and nobody its files
+        is_gated = isinstance(error.__cause__, GatedRepoError)
+        if is_gated and isinstance(try_to_load_from_cache(source, "config.json", revision=revision), str):
             return None  # somebody who has a login fetched it: what is here is what there is, as without a network
-        raise FaithfulError(_gated(source)) from error
-    except HfHubHTTPError as error:
-        raise FaithfulError(f"Cannot read {name} of {source}: {one_line(error)}.") from error
-
-
-def _gated(repo: str) -> str:
-    return f"{repo} is gated: accept its licence on the Hub and log in, then run again."
+        raise
 
 
 def read_model_json(path: Path) -> dict[str, Any]:
@@ -126,27 +121,24 @@ def hub_revision(repo: str, revision: str | None) -> tuple[str, str | None]:
     Raises:
         FaithfulError: gated or missing, no such revision, neither the Hub nor the cache has it.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     reason = hub_problem()
     if reason is None:
+        hub = Repository(repo, "model")
         try:
-            info = HfApi().model_info(repo, revision=revision)
+            info = hub.patiently(hub.api.model_info, repo, revision=revision)
             if info.sha:
                 _told.add((repo, info.sha))
                 return info.sha, stated_licence(info.card_data)
-        except GatedRepoError:
-            raise FaithfulError(_gated(repo)) from None
-        except RepositoryNotFoundError:
-            raise FaithfulError(
-                f"There is no model '{repo}' on the Hub (or it is private and you are not logged in);"
-                f" {_short_names(repo)}"
-            ) from None
-        except RevisionNotFoundError:
-            raise FaithfulError(f"{repo} has no revision '{revision}'; check the name.") from None
-        except Exception as error:  # no answer, a fault of the server: each client library has its own type
-            reason = one_line(error)
+        except Exception as error:  # what is not of the client passes `patiently`, such as an answer that is no JSON
+            cause = error.__cause__ or error
+            if isinstance(cause, RepositoryNotFoundError) and not isinstance(cause, GatedRepoError):
+                raise FaithfulError(f"{error} {_short_names(repo)}") from cause
+            if isinstance(cause, RepositoryNotFoundError | RevisionNotFoundError):
+                raise
+            reason = first_line(cause)
     try:
         path = snapshot_download(repo, revision=revision, local_files_only=True, allow_patterns=["config.json"])
         return Path(path).name, None

@@ -28,8 +28,9 @@ from faithful.formats.files import (
 )
 from faithful.formats.record import Config, Figures, Identity, Metadata, Own, own_record, weights_sha256
 from faithful.hooks.hook import Hook
-from faithful.hub.errors import first_line
+from faithful.hub.errors import PAUSES_OF_A_PATIENT_CALL
 from faithful.hub.local_files import is_named
+from faithful.hub.repository import Repository
 from faithful.sae.autoencoder import Autoencoder
 from faithful.store.corpora_of_saes import noted_corpora
 from faithful.store.corpus import MANIFEST, Manifest, read_manifest
@@ -343,13 +344,12 @@ def _on_hub(source: str) -> list[TrainedSae]:
         raise FaithfulError(
             f"There is no folder {source}; train SAEs with `faithful train`, or name another place.{near}"
         )
-    from huggingface_hub import HfApi
-
     repo, place = "/".join(source.split("/")[:2]), "/".join(source.split("/")[2:])
+    hub = Repository(repo, "model")
     try:
-        files = HfApi().list_repo_files(repo)
-    except Exception as error:  # no such repository, gated, a dropped line: each has its own type
-        raise FaithfulError(f"There is no folder {source}, and the Hub answers: {first_line(error)}.") from error
+        files = hub.patiently(hub.api.list_repo_files, repo, pauses=PAUSES_OF_A_PATIENT_CALL)
+    except FaithfulError as error:
+        raise FaithfulError(f"There is no folder {source}. {error}") from error
     parents = sorted({name.rpartition("/")[0] for name in files if Path(name).name in (CONFIG, DICTIONARY_WEIGHTS)})
     places = [parent for parent in parents if not place or parent == place or parent.startswith(place + "/")]
     if not places:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.errors import fault_here, first_line, gated, is_gated, is_transient
+from faithful.hub.errors import fault_here, first_line, gated, is_gated, is_transient, refused
 from faithful.hub.licences import stated_licence
 from faithful.hub.reachable import hub_problem
 from faithful.hub.set_files import refuse_foreign_files, refuse_other_files
@@ -214,7 +214,7 @@ def open_hub(
         names = [_path_in(str(file), repo, revision) for file in made.config.data_files[split]]
         return Stream(_small_tables(made), split, names)
     except Exception as error:
-        raise _hub_fault(error, repo, config) from error
+        raise _hub_fault(error, repo, config, revision) from error
 
 
 class ScriptError(FaithfulError):
@@ -340,15 +340,13 @@ def _path_in(file: str, repo: str, revision: str) -> str:
     return file.removeprefix(f"hf://datasets/{repo}@{revision}/") if "://" in file else PurePosixPath(file).name
 
 
-def _hub_fault(error: Exception, repo: str, config: str | None, revision: str | None = None) -> Exception:
+def _hub_fault(error: Exception, repo: str, config: str | None, revision: str | None) -> Exception:
     """The sentence for what the Hub or the library said; a broken connection stays as it is."""
-    from huggingface_hub.errors import RevisionNotFoundError
-
     if isinstance(error, FaithfulError) or is_transient(error):
         return error
+    if found := refused(error, repo, revision):
+        return found
     text = str(error)
-    if isinstance(error, RevisionNotFoundError):
-        return FaithfulError(f"{repo} has no revision '{revision}'; check --revision.")
     if is_gated(error):
         return gated(repo)
     if here := fault_here(error):

@@ -241,7 +241,7 @@ def test_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     asked: list[str] = []
 
-    def fetch(repo: str, name: str, revision: str | None = None) -> str:
+    def fetch(repo: str, name: str, revision: str | None = None, repo_type: str = "model") -> str:
         asked.append(name)
         if not (tmp_path / name).exists():
             raise EntryNotFoundError(f"no {name}")

@@ -251,7 +251,7 @@ class TestHub:
     def hub(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         from huggingface_hub.errors import EntryNotFoundError
 
-        def fetch(repo: str, name: str, revision: str | None = None) -> str:
+        def fetch(repo: str, name: str, revision: str | None = None, repo_type: str = "model") -> str:
             path = tmp_path / repo / (revision or "main") / name
             if not path.exists():
                 raise EntryNotFoundError(f"no {name}")

@@ -100,7 +100,7 @@ def test_another_error_passes_as_it_is(slept: list[float]) -> None:
     ("error", "words"),
     [
         (answer(401), "does not accept the token"),
-        (answer(403), "may not write to user/x"),
+        (answer(403), "The Hub refuses user/x to this token (403 said); log in with one that may."),
         (answer(503), "the Hub cannot be reached or does not answer (503 said)"),
         (answer(404), "user/x: the Hub answers: 404 said."),
         (OfflineModeIsEnabled("off"), "Offline mode is on"),

@@ -1,11 +1,12 @@
-"""A Hub that is silent or late."""
+"""A Hub that is silent or late, and files that it has or has not for us."""
 
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from faithful.base.errors import FaithfulError
-from faithful.hub.errors import is_of_the_client
+from faithful.hub.errors import UnreachableError, is_of_the_client
 from faithful.hub.repository import Repository
 from tests.faithful.hub.named import NAME, publish
 from tests.faithful.hub.state import Fault, Hub
@@ -70,3 +71,54 @@ class TestSilenceAndDelays:
             publish(corpus)
         assert not is_of_the_client(ValueError("ours"))
         assert is_of_the_client(ConnectionResetError())
+
+
+class TestFiles:
+    """One file of a model, as models and SAEs are read."""
+
+    @pytest.fixture
+    def place(self, hub: Hub) -> Repository:
+        hub.create("model", NAME)
+        hub.edit("model", NAME, "config.json", b"{}")
+        return Repository(NAME, "model")
+
+    def test_a_file_or_none(self, place: Repository, hub: Hub) -> None:
+        found = place.find("config.json", None)
+        assert found is not None and found.read_bytes() == b"{}"
+        assert place.find("other.json", None) is None
+
+    def test_a_broken_line_is_tried_again(self, place: Repository, hub: Hub, pauses: list[float]) -> None:
+        hub.faults.append(Fault("HEAD /user/things/resolve", "reset"))
+        assert place.find("config.json", None) is not None
+        assert not hub.faults and pauses
+
+    @pytest.mark.parametrize(
+        ("name", "revision", "fault", "says"),
+        [
+            (NAME, None, {"X-Error-Code": "GatedRepo"}, "user/things is gated: accept its terms"),
+            (NAME, None, {}, "The Hub refuses user/things to this token ("),
+            (NAME, "v9", None, "user/things has no revision 'v9'; check --revision."),
+            ("user/nothing", None, None, "There is no 'user/nothing' on the Hub, or it is private: check the name"),
+        ],
+    )
+    def test_what_the_hub_has_not_for_us_is_said_at_once(
+        self, place: Repository, hub: Hub, pauses: list[float], name: str, revision: str | None,
+        fault: dict[str, str] | None, says: str,
+    ) -> None:  # fmt: skip
+        if fault is not None:
+            hub.faults.append(Fault("/resolve/", 403, headers=fault))
+        with pytest.raises(FaithfulError) as caught:
+            Repository(name, "model").find("config.json", revision)
+        assert str(caught.value).startswith(says) and pauses == []
+
+    def test_without_a_way_to_the_hub_nobody_waits(
+        self, place: Repository, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = place.find("config.json", None)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert place.find("config.json", None) == found
+        with pytest.raises(
+            UnreachableError, match=r"^other\.json of user/things is .* \(offline mode is on\); connect\.$"
+        ):
+            place.find("other.json", None)
+        assert pauses == []

@@ -258,8 +258,8 @@ def test_a_folder_called_like_a_model_of_the_hub_is_never_taken_for_it(
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        (GatedRepoError, "some/model is gated: accept its licence on the Hub and log in, then run again."),
-        (HfHubHTTPError, "Cannot read adapter_config.json of some/model: 401 Client Error."),
+        (GatedRepoError, "some/model is gated: accept its terms on the Hub and log in with `hf auth login`."),
+        (HfHubHTTPError, "some/model: the Hub answers: 401 Client Error."),
     ],
 )
 def test_a_model_whose_files_the_hub_keeps_is_a_sentence(

@@ -16,7 +16,11 @@ from faithful.formats.files import WEIGHTS, load_sae, save_sae
 from faithful.hooks.hook import Hook
 from faithful.store import saes as grid
 from faithful.store.saes import find_saes, ordered_shapes, read_sae, seed_numbers
+from tests.faithful.hub.conftest import hub, pauses
+from tests.faithful.hub.state import Hub
 from tests.studies.random_saes import random_sae, write_plain, write_recorded
+
+__all__ = ["hub", "pauses"]
 
 
 def write_old(folder: Path, k: int) -> None:
@@ -158,3 +162,11 @@ def test_one_tensor_is_as_the_whole_sae_has_it(tmp_path: Path, monkeypatch: pyte
     shutil.copy(tmp_path / "other" / WEIGHTS, tmp_path / "ours" / WEIGHTS)
     with pytest.raises(FaithfulError, match=r"are not those that its cfg\.json was written for"):
         read_sae(tmp_path / "ours").tensor("W_dec")
+
+
+def test_a_place_on_the_hub_that_it_has_not_for_us(hub: Hub, pauses: list[float]) -> None:
+    with pytest.raises(
+        FaithfulError, match=r"^There is no folder user/nothing/own\. There is no 'user/nothing' on the Hub, or"
+    ):
+        find_saes(["user/nothing/own"])
+    assert pauses == []

@@ -325,13 +325,11 @@ def test_a_hub_id_of_the_catalog_is_read_as_the_catalog_says(hub: Results) -> No
     assert hub[0]["by its Hub id"]["name"] == "flan"
 
 
-GATED = (
-    "The set '{}' is gated or missing: check the name, accept its terms on the Hub, and log in with `hf auth login`."
-)
+MISSING = "There is no '{}' on the Hub, or it is private: check the name, or log in with `hf auth login`."
 SENTENCES = {
-    "gated": GATED.format("closed/gated"),
-    "missing": GATED.format("open/nothing"),
-    "private": GATED.format("private/nothing"),
+    "gated": "closed/gated is gated: accept its terms on the Hub and log in with `hf auth login`.",
+    "missing": MISSING.format("open/nothing"),
+    "private": MISSING.format("private/nothing"),
     "revision": "open/web has no revision 'v9'; check --revision.",
     "config missing": "open/many has several configs; choose one with --config: a, b.",
     "config": "open/many has no config 'c'; choose one with --config: a, b.",
