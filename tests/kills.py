@@ -42,7 +42,8 @@ if __name__ == "__main__":
     import transformers.models.gpt2.modeling_gpt2
     import faithful.cli, faithful.hub.publish, studies.runs.recipe, generation.cards.describe
     import generation.sampling.transformers_engine
-    import studies.fakes.study, studies.probes.study, studies.reconstruction.study, studies.report.write, studies.seeds.study
+    import studies.absorption.study, studies.fakes.study, studies.probes.study, studies.reconstruction.study
+    import studies.browse.write, studies.report.write, studies.seeds.study, studies.sparsity.study
     forking = multiprocessing.get_context("fork")
     multiprocessing.get_context = lambda method=None: forking
     from faithful.__main__ import main
@@ -98,6 +99,11 @@ COMMANDS = {
     "join": "corpus join parts/0 parts/1 --out made --certify-tokens 500",
     "add": "corpus add prose --out made --tokens 3000 --held-out 800 --shard-rows 8",
     "mix": "corpus mix runs/r/corpora/own runs/r/corpora/prose --out made --tokens 1500",
+    "shuffle": "corpus shuffle runs/r/corpora/own --out made --shard-rows 8",
+    "dedup": "corpus dedup runs/r/corpora/own --near --out made --shard-rows 8",
+    "subsample": "corpus subsample runs/r/corpora/own --tokens 500 --out made --shard-rows 8",
+    "certify": "corpus certify runs/r/corpora/own",
+    "export": "corpus export runs/r/corpora/own --context 32 --out made",
     "train": f"{TRAIN} --out made",
     "study corpora": "study corpora runs/r/corpora/own runs/r/corpora/prose --out made --tokens 600",
     "study seeds": f"study seeds runs/r/saes {STUDY} --set gaussian_seeds=2 --set gaussian_steps=20",
@@ -105,6 +111,9 @@ COMMANDS = {
     "study reconstruction": f"study reconstruction runs/r/saes {STUDY} --set ks=1,4 --workers 2",
     "study probes": f"study probes runs/r/saes {STUDY} --set train_size=64 --set test_size=64 --set ks=1"
     " --set curve_points=1 --workers 2",
+    "study sparsity": f"study sparsity runs/r/saes {STUDY} --workers 2",
+    "study absorption": "study absorption runs/r/saes --corpus runs/r/corpora/own --out made --tokens 600 --workers 2",
+    "browse": "browse r --out made --tokens 600",
     "run": "run recipe.toml --run made",
     "publish": "publish run runs/r user/things --accept-licence",
 }
