@@ -92,6 +92,24 @@ def test_rooms_and_files_are_of_a_size_to_be_overlooked() -> None:
     assert long == {"studies/seeds/assignment.py"}
 
 
+def code_lines(function: ast.FunctionDef, lines: list[str]) -> int:
+    """Lines of a function without its docstring, comments and blank ones."""
+    is_said = ast.get_docstring(function, clean=False) is not None
+    said = range(function.body[0].lineno, (function.body[0].end_lineno or 0) + 1) if is_said else range(0)
+    own = range(function.lineno, (function.end_lineno or 0) + 1)
+    return sum(lines[n - 1].strip()[:1] not in ("", "#") for n in own if n not in said)
+
+
+def test_functions_are_of_a_size_to_be_read_at_once() -> None:
+    long: dict[str, int] = {}
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        counts = {f"{path.relative_to(ROOT)} {one.name}": code_lines(one, text.splitlines()) for one in functions}
+        long |= {name: lines for name, lines in counts.items() if lines > 60}
+    assert long == {}
+
+
 def test_the_modules_of_contributing_fit_into_their_rooms() -> None:
     """Each where the page puts it, with the test of its name that the page names."""
     examples = [Path(name) for name in re.findall(r"[Hh]ere\s`(\S+\.py)`", CONTRIBUTING)]

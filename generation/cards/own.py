@@ -41,18 +41,6 @@ def render_own(corpus: Corpus, at: Address) -> str:
     provenance = manifest.provenance["model"]
     certificate, statistics = manifest.certificate, manifest.statistics or {}
     model_import, model_id = _in_python(provenance["source"])
-    round_trip = statistics.get("round_trip_rate")
-    remark = (
-        f"; {1 - round_trip:.1%} of the samples would change if their text were tokenised again"
-        if round_trip is not None
-        else ""
-    )
-    ended = statistics.get("eos_rate", 0.0)
-    length = (
-        f"{1 - ended:.1%} of the samples were cut at {sampling.max_tokens} tokens and are beginnings of documents."
-        if sampling.mode == "documents"
-        else f"Every sample is a stream of {sampling.max_tokens} tokens that runs over end-of-text."
-    )
     figures = figures_beside(certificate)
     return render_template(
         "corpus.md.jinja",
@@ -67,7 +55,7 @@ def render_own(corpus: Corpus, at: Address) -> str:
         export_command=command_line(ExportConfig, folder=at.typed, context=sampling.max_tokens + 1, out="input_ids"),
         sae=_sae_settings(model["name"]),
         has_kl="first_token_kl" in figures,
-        round_trip_remark=remark,
+        round_trip_remark=_round_trip_remark(statistics),
         model_import=model_import,
         model_id=model_id,
         training_tokens=manifest.tokens(),
@@ -93,7 +81,7 @@ def render_own(corpus: Corpus, at: Address) -> str:
         else "Not certified yet: run `faithful corpus certify`.",
         statistics_rows=statistics_rows(statistics | figures),
         samples=sample_texts(corpus, 3),
-        length_remark=length,
+        length_remark=_length_remark(statistics, sampling),
         remarks=_remarks(statistics),
         licence=licence_paragraph(provenance),
     )
@@ -209,6 +197,18 @@ def _promise(manifest: Manifest) -> str:
     return (
         "The same command gives the same seeds and the same distribution; equal bytes are not promised by this engine."
     )
+
+
+def _round_trip_remark(statistics: Statistics) -> str:
+    kept = statistics.get("round_trip_rate")
+    return "" if kept is None else f"; {1 - kept:.1%} of the samples would change if their text were tokenised again"
+
+
+def _length_remark(statistics: Statistics, sampling: Sampling) -> str:
+    if sampling.mode == "streams":
+        return f"Every sample is a stream of {sampling.max_tokens} tokens that runs over end-of-text."
+    cut = 1 - statistics.get("eos_rate", 0.0)
+    return f"{cut:.1%} of the samples were cut at {sampling.max_tokens} tokens and are beginnings of documents."
 
 
 def _remarks(statistics: Statistics) -> list[str]:

@@ -14,7 +14,7 @@ from faithful.base.progress import Reporter, silent
 from faithful.base.quantities import check_stated
 from faithful.executor.where import refuse_unsharded
 from faithful.models.load import load_model
-from faithful.models.spec import check_dtype, with_load
+from faithful.models.spec import ModelSpec, check_dtype, with_load
 from faithful.store.corpus import Corpus, Manifest, read_manifest, write_manifest
 from faithful.store.manifest_parts import Certificate
 from generation.certificate.conclude import NO_CERTIFICATE
@@ -54,15 +54,8 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     device = check_device(config.device)
     if config.shard_model:
         refuse_unsharded(device, None)
-    corpus = Corpus(config.folder)
+    corpus = _whole_corpus(config)
     manifest = corpus.manifest
-    if config.split not in manifest.shards:
-        raise FaithfulError(f"'{config.split}' is not a split; choose train or test.")
-    if corpus.tokens(config.split) == 0:
-        raise FaithfulError(
-            f"{config.folder} holds no {config.split} tokens yet; run the command that makes it again to fill it."
-        )
-    corpus.refuse_damaged(config.split)
     began = time.time()
     declares = declares_sampling(manifest)
     declared = sampling_of(manifest) if declares else Sampling()
@@ -71,10 +64,7 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
         return cast(Certificate, dict.fromkeys(KEYS) | {"verdict": NO_CERTIFICATE, "tokens_scored": 0, "tests": {}})
     sampling = replace(sampling, greedy=declared.greedy)
     as_declared = declares and sampling == declared
-    spec = spec_of(manifest)
-    if config.dtype:
-        spec = replace(spec, dtype=check_dtype(config.dtype))
-    spec = replace(with_load(spec, config.load), sharded=config.shard_model)
+    spec = _spec_stated(config, spec_of(manifest))
     limit = None if config.everything else config.tokens or DEFAULT_TOKENS[device]
     part = choose_part(corpus, config.split, limit, report)
     model = model if model is not None else load_model(spec, device)
@@ -110,17 +100,33 @@ def certify(config: CertifyConfig, report: Reporter = silent, model: Any = None)
     }
     if spec.load:
         result["load"] = spec.load
-    usual = as_declared or (not declares and not config.overrides())
-    if (
-        usual
-        and config.split == "train"
-        and spec.precision == spec_of(manifest).precision
-        and os.access(config.folder, os.W_OK)
-    ):
+    as_usual = as_declared or (not declares and not config.overrides())
+    in_its_precision = spec.precision == spec_of(manifest).precision
+    if config.split == "train" and as_usual and in_its_precision and os.access(config.folder, os.W_OK):
         not_stored = _store(config.folder, manifest, result, time.time() - began)
         result = result | {"stored": not_stored is None} | ({"not_stored": not_stored} if not_stored else {})
     forget_sums(config.folder)
     return result
+
+
+def _whole_corpus(config: CertifyConfig) -> Corpus:
+    """The corpus, whose split holds tokens and no damage."""
+    corpus = Corpus(config.folder)
+    if config.split not in corpus.manifest.shards:
+        raise FaithfulError(f"'{config.split}' is not a split; choose train or test.")
+    if corpus.tokens(config.split) == 0:
+        raise FaithfulError(
+            f"{config.folder} holds no {config.split} tokens yet; run the command that makes it again to fill it."
+        )
+    corpus.refuse_damaged(config.split)
+    return corpus
+
+
+def _spec_stated(config: CertifyConfig, spec: ModelSpec) -> ModelSpec:
+    """The corpus' model, loaded as the options state."""
+    if config.dtype:
+        spec = replace(spec, dtype=check_dtype(config.dtype))
+    return replace(with_load(spec, config.load), sharded=config.shard_model)
 
 
 def _store(folder: Path, scored: Manifest, result: Certificate, seconds: float) -> str | None:

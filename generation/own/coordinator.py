@@ -5,10 +5,12 @@ Workers keep what they draw and make shards of it themselves, so that a coordina
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 from faithful.base.errors import FaithfulError
 from faithful.base.progress import Progress, Reporter
-from faithful.executor.protocol import Worker, is_fault
+from faithful.executor.protocol import Executor, Worker, is_fault
 from faithful.executor.where import current_place
 from faithful.models.spec import ModelSpec
 from faithful.store.shard_files import EncodedShard
@@ -44,82 +46,122 @@ def draw_all(
     Raises:
         FaithfulError: a worker reports an error, or workers keep dying.
     """
-    by_split = {schedule.split: schedule for schedule in schedules}
-    deaths, told = 0, 0.0
+    told = 0.0
     with current_place().executor("worker") as executor:
-        allowed = DEATHS_ALLOWED * (workers if executor.replaces else 1)
-        crew = [start_drawer(executor, number, spec, sampling, settings) for number in range(workers)]
-        known: dict[Worker, Drawer] = {drawer.worker: drawer for drawer in crew}
+        start = partial(start_drawer, executor, spec=spec, sampling=sampling, settings=settings)
+        crew = _Crew(executor, workers, start, schedules)
         while not all(schedule.done for schedule in schedules):
             for said_by, kind, content in executor.events(1.0):
-                worker = known[said_by]
-                if kind == "drawn":
-                    turn, (split, shard), lengths = content
-                    if worker.deliver(turn, (split, shard), lengths):
-                        by_split[split].add(shard, lengths)
-                elif kind == "shard":
-                    (split, shard), made = content
-                    worker.making.discard((split, shard))
-                    by_split[split].take(shard, made)
-                elif kind == "ready":
-                    worker.ready_at = time.monotonic()
-                elif kind == "step" and content[0] == worker.turn:
-                    worker.in_flight = content[1]
-                elif kind == "want":
-                    worker.idle |= content == worker.turn
-                elif kind == "more" and content == worker.turn and not _assign(worker, schedules):
-                    worker.decline()
-                elif kind == "failed":
-                    raise FaithfulError(content)
-                elif kind == "died" and worker in crew:
-                    if is_fault(content):
-                        raise FaithfulError(
-                            f"A worker ended by a fault of its own (exit code {content}), which the lines above tell, or on"
-                            " a cluster its node's Ray logs. Committed shards are kept."
-                        )
-                    deaths += 1
-                    if deaths > allowed:
-                        how = content if isinstance(content, str) else f"exit code {content}"
-                        raise FaithfulError(
-                            f"Workers keep dying (last {how}); run again with fewer --workers or a smaller"
-                            " --batch. Committed shards are kept."
-                        )
-                    _give_back([*worker.owed, *worker.making], by_split)
-                    fresh = start_drawer(executor, worker.number, spec, sampling, settings)
-                    crew[crew.index(worker)] = known[fresh.worker] = fresh
+                crew.hear(said_by, kind, content)
             for schedule in schedules:
                 while work := schedule.to_make():
-                    place, rows = (schedule.split, work[0]), work[1]
-                    holder = next(worker for worker in crew if place in worker.owed)
-                    if holder.make(place, rows):
-                        _give_back(holder.cancel(), by_split)
+                    crew.make((schedule.split, work[0]), work[1])
                 while whole := schedule.whole():
                     commit(schedule.split, *whole)
-                    deaths = 0
-            for worker in crew:
-                if any(shard not in by_split[split].open for split, shard in worker.owed):
-                    _give_back(worker.cancel(), by_split)
-                if worker.idle:
-                    _assign(worker, schedules)
+                    crew.deaths = 0
+            crew.employ()
             if time.monotonic() - told > 0.2:
                 told = time.monotonic()
-                _tell(schedules, crew, report)
+                _tell(schedules, crew.drawers, report)
         _tell(schedules, [], report)
 
 
-def _assign(worker: Drawer, schedules: list[SplitSchedule]) -> bool:
-    for schedule in schedules:
-        work = schedule.next_range()
-        if work is not None:
-            worker.assign(work)
-            return True
-    return False
+class _Crew:
+    """The workers of a generation: what they say is noted in the schedules, what these want is given to them.
 
+    Args:
+        executor: where they live.
+        count: how many.
+        start: starts one, from its number.
+        schedules: one per split.
 
-def _give_back(shards: Iterable[Place], by_split: dict[str, SplitSchedule]) -> None:
-    """Put shards that a worker had, and that are still wanted, back into the queue."""
-    for split, shard in shards:
-        by_split[split].give_back(shard)
+    Attributes:
+        drawers: those that live.
+        deaths: of workers since the last committed shard.
+    """
+
+    def __init__(
+        self, executor: Executor, count: int, start: Callable[[int], Drawer], schedules: list[SplitSchedule]
+    ) -> None:
+        self.start, self.schedules = start, schedules
+        self.by_split = {schedule.split: schedule for schedule in schedules}
+        self.allowed = DEATHS_ALLOWED * (count if executor.replaces else 1)
+        self.deaths = 0
+        self.drawers = [start(number) for number in range(count)]
+        self.known: dict[Worker, Drawer] = {drawer.worker: drawer for drawer in self.drawers}
+
+    def hear(self, said_by: Worker, kind: str, content: Any) -> None:
+        """Note what a worker says, or that it died.
+
+        Raises:
+            FaithfulError: see `draw_all`.
+        """
+        worker = self.known[said_by]
+        if kind == "drawn":
+            turn, (split, shard), lengths = content
+            if worker.deliver(turn, (split, shard), lengths):
+                self.by_split[split].add(shard, lengths)
+        elif kind == "shard":
+            (split, shard), made = content
+            worker.making.discard((split, shard))
+            self.by_split[split].take(shard, made)
+        elif kind == "ready":
+            worker.ready_at = time.monotonic()
+        elif kind == "step" and content[0] == worker.turn:
+            worker.in_flight = content[1]
+        elif kind == "want":
+            worker.idle |= content == worker.turn
+        elif kind == "more" and content == worker.turn and not self._assign(worker):
+            worker.decline()
+        elif kind == "failed":
+            raise FaithfulError(content)
+        elif kind == "died" and worker in self.drawers:
+            self._replace(worker, content)
+
+    def make(self, place: Place, rows: int) -> None:
+        """Have a shard made of its first rows by the worker that has them."""
+        holder = next(worker for worker in self.drawers if place in worker.owed)
+        if holder.make(place, rows):
+            self._give_back(holder.cancel())
+
+    def employ(self) -> None:
+        """Take from workers what is not wanted any more, and give work to those that have none."""
+        for worker in self.drawers:
+            if any(shard not in self.by_split[split].open for split, shard in worker.owed):
+                self._give_back(worker.cancel())
+            if worker.idle:
+                self._assign(worker)
+
+    def _replace(self, worker: Drawer, how: int | str) -> None:
+        """Start another worker in place of a dead one, and give its work back."""
+        if is_fault(how):
+            raise FaithfulError(
+                f"A worker ended by a fault of its own (exit code {how}), which the lines above tell, or on"
+                " a cluster its node's Ray logs. Committed shards are kept."
+            )
+        self.deaths += 1
+        if self.deaths > self.allowed:
+            last = how if isinstance(how, str) else f"exit code {how}"
+            raise FaithfulError(
+                f"Workers keep dying (last {last}); run again with fewer --workers or a smaller"
+                " --batch. Committed shards are kept."
+            )
+        self._give_back([*worker.owed, *worker.making])
+        fresh = self.start(worker.number)
+        self.drawers[self.drawers.index(worker)] = self.known[fresh.worker] = fresh
+
+    def _assign(self, worker: Drawer) -> bool:
+        for schedule in self.schedules:
+            work = schedule.next_range()
+            if work is not None:
+                worker.assign(work)
+                return True
+        return False
+
+    def _give_back(self, shards: Iterable[Place]) -> None:
+        """Put shards that a worker had, and that are still wanted, back into the queue."""
+        for split, shard in shards:
+            self.by_split[split].give_back(shard)
 
 
 def _tell(schedules: list[SplitSchedule], crew: list[Drawer], report: Reporter) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,11 +107,14 @@ def study_seeds(config: SeedsConfig, report: Reporter = silent) -> Done:
         write_results(config.out, summary, rows)
         matcher.codes.clear()
         write_examples(config.out / "examples.parquet", examples)
-        leading = studied[first]
-        histograms = {name: _histogram(pairs) for name, pairs in leading.within.items()}
-        seeds_figures.draw(leading.curves(), histograms, leading.matrix(), config.out / "figures")
-        seeds_figures.draw_stability(leading.summary, config.out / "figures")
+        _draw(studied[first], config.out / "figures")
     return Done(config.out, summary, matcher.reused)
+
+
+def _draw(leading: "_Shape", folder: Path) -> None:
+    histograms = {name: _histogram(pairs) for name, pairs in leading.within.items()}
+    seeds_figures.draw(leading.curves(), histograms, leading.matrix(), folder)
+    seeds_figures.draw_stability(leading.summary, folder)
 
 
 def _meet(groups: dict[str, list[TrainedSae]], wanted: dict[str, list[SaePair]], one: str, other: str) -> bool:
