@@ -22,7 +22,7 @@ from benchmarks.shared import RESULTS, machine, write_unit
 from generation.configs.add import AddConfig
 from generation.external.add import add
 from studies.browse.config import BrowseConfig
-from studies.browse.write import write_pages
+from studies.browse.write import browse
 from tests.studies.random_saes import write_plain
 
 LATENTS, K, D_IN, SEEDS, TOKENS, REPEATS = 18_432, 32, 256, 2, 30_000, 9
@@ -79,7 +79,7 @@ def main() -> None:
             folder = run / "saes" / "prose" / "wide" / f"seed-{seed}"
             write_plain(folder, D_IN, LATENTS, K, seed, model_name="tiny", hook_name="blocks.2.hook_resid_pre")
         begun = time.perf_counter()
-        done = write_pages(BrowseConfig(run, corpora=(corpus,), model="tiny", tokens=TOKENS, device="cpu"))
+        done = browse(BrowseConfig(run, corpora=(corpus,), model="tiny", tokens=TOKENS, device="cpu"))
         seconds = time.perf_counter() - begun
         print(f"{SEEDS} SAEs of {LATENTS:,} latents: {done.bytes / 1e6:.1f} MB in {seconds:.0f} s")
         found: dict[str, Any] = {"bytes": done.bytes, "seconds": seconds, "milliseconds": {}}

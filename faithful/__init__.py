@@ -17,6 +17,8 @@ _HOMES = {
     "load_model": "faithful.models.load",
     "resolve_model": "faithful.models.spec",
     "PublishConfig": "faithful.hub.config",
+    "PublishCorpusConfig": "faithful.hub.config",
+    "PublishSaesConfig": "faithful.hub.config",
     "publish_corpus": "studies.runs.publish",
     "publish_saes": "studies.runs.publish",
     "publish_run": "studies.runs.publish",
@@ -37,13 +39,15 @@ _HOMES = {
     "ExportConfig": "generation.configs.export",
     "export": "generation.writing.export",
     "generate": "generation.own.generate",
+    "join": "generation.own.join",
     "MixConfig": "generation.configs.derive",
     "mix": "generation.derived.mix",
     "GenerateConfig": "generation.configs.generate",
+    "JoinConfig": "generation.configs.generate",
     "Sampling": "generation.sampling.distribution",
     "ShuffleConfig": "generation.configs.derive",
     "shuffle": "generation.derived.shuffle",
-    "corpus_statistics": "generation.writing.statistics",
+    "statistics_of": "generation.cards.describe",
     "SubsampleConfig": "generation.configs.derive",
     "subsample": "generation.derived.subsample",
     "CorporaConfig": "studies.corpora.config",
@@ -74,6 +78,18 @@ _HOMES = {
     "study_unlearning": "studies.unlearning.study",
     "VariantsConfig": "studies.variants.config",
     "study_variants": "studies.variants.study",
+    "SaeBenchConfig": "studies.bridge.config",
+    "SaeProbesConfig": "studies.bridge.config",
+    "evaluate_saebench": "studies.bridge.evaluate",
+    "evaluate_sae_probes": "studies.bridge.evaluate",
+    "BrowseConfig": "studies.browse.config",
+    "browse": "studies.browse.write",
+    "top_contexts": "studies.browse.top_contexts",
+    "LatentContext": "studies.browse.top_contexts",
+    "ExportNeuronpediaConfig": "studies.runs.neuronpedia.config",
+    "PublishNeuronpediaConfig": "studies.runs.neuronpedia.config",
+    "export_neuronpedia": "studies.runs.neuronpedia.export",
+    "publish_neuronpedia": "studies.runs.neuronpedia.send",
 }
 
 if TYPE_CHECKING:
@@ -81,30 +97,36 @@ if TYPE_CHECKING:
     from faithful.base.errors import FaithfulError
     from faithful.formats.exports import export_dictionary_learning, export_sparsify
     from faithful.formats.files import load_sae, save_sae
-    from faithful.hub.config import PublishConfig
+    from faithful.hub.config import PublishConfig, PublishCorpusConfig, PublishSaesConfig
     from faithful.models.load import load_model
     from faithful.models.presets import presets
     from faithful.models.spec import ModelSpec, resolve_model
     from faithful.store.corpus import Corpus
     from faithful.training.config import TrainConfig
     from faithful.training.train import train
+    from generation.cards.describe import statistics_of
     from generation.certificate.certify import certify
     from generation.configs.add import AddConfig
     from generation.configs.certify import CertifyConfig
     from generation.configs.derive import DedupConfig, MixConfig, ShuffleConfig, SubsampleConfig
     from generation.configs.export import ExportConfig
-    from generation.configs.generate import GenerateConfig
+    from generation.configs.generate import GenerateConfig, JoinConfig
     from generation.derived.dedup import dedup
     from generation.derived.mix import mix
     from generation.derived.shuffle import shuffle
     from generation.derived.subsample import subsample
     from generation.external.add import add
     from generation.own.generate import generate
+    from generation.own.join import join
     from generation.sampling.distribution import Sampling
     from generation.writing.export import export
-    from generation.writing.statistics import corpus_statistics
     from studies.absorption.config import AbsorptionConfig
     from studies.absorption.study import study_absorption
+    from studies.bridge.config import SaeBenchConfig, SaeProbesConfig
+    from studies.bridge.evaluate import evaluate_sae_probes, evaluate_saebench
+    from studies.browse.config import BrowseConfig
+    from studies.browse.top_contexts import LatentContext, top_contexts
+    from studies.browse.write import browse
     from studies.corpora.config import CorporaConfig
     from studies.corpora.study import study_corpora
     from studies.explanations.config import ExplanationsConfig
@@ -119,6 +141,9 @@ if TYPE_CHECKING:
     from studies.reconstruction.study import study_reconstruction
     from studies.report.config import ReportConfig
     from studies.report.write import write_report
+    from studies.runs.neuronpedia.config import ExportNeuronpediaConfig, PublishNeuronpediaConfig
+    from studies.runs.neuronpedia.export import export_neuronpedia
+    from studies.runs.neuronpedia.send import publish_neuronpedia
     from studies.runs.publish import publish_corpus, publish_run, publish_saes
     from studies.runs.recipe import run_recipe
     from studies.runs.recipe_file import load_recipe
@@ -136,6 +161,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AbsorptionConfig",
     "AddConfig",
+    "BrowseConfig",
     "CertifyConfig",
     "CorporaConfig",
     "Corpus",
@@ -143,16 +169,24 @@ __all__ = [
     "EncodedText",
     "ExplanationsConfig",
     "ExportConfig",
+    "ExportNeuronpediaConfig",
     "FaithfulError",
     "FakesConfig",
     "GenerateConfig",
     "InterventionsConfig",
+    "JoinConfig",
+    "LatentContext",
     "MixConfig",
     "ModelSpec",
     "ProbesConfig",
     "PublishConfig",
+    "PublishCorpusConfig",
+    "PublishNeuronpediaConfig",
+    "PublishSaesConfig",
     "ReconstructionConfig",
     "ReportConfig",
+    "SaeBenchConfig",
+    "SaeProbesConfig",
     "Sampling",
     "SeedsConfig",
     "ShuffleConfig",
@@ -163,26 +197,32 @@ __all__ = [
     "UnlearningConfig",
     "VariantsConfig",
     "add",
+    "browse",
     "certify",
-    "corpus_statistics",
     "dedup",
     "encode_text",
+    "evaluate_sae_probes",
+    "evaluate_saebench",
     "export",
     "export_dictionary_learning",
+    "export_neuronpedia",
     "export_sparsify",
     "generate",
+    "join",
     "load_model",
     "load_recipe",
     "load_sae",
     "mix",
     "presets",
     "publish_corpus",
+    "publish_neuronpedia",
     "publish_run",
     "publish_saes",
     "resolve_model",
     "run_recipe",
     "save_sae",
     "shuffle",
+    "statistics_of",
     "study_absorption",
     "study_corpora",
     "study_explanations",
@@ -196,6 +236,7 @@ __all__ = [
     "study_unlearning",
     "study_variants",
     "subsample",
+    "top_contexts",
     "train",
     "write_report",
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,3 +30,4 @@ def test_every_cell_runs_after_those_before_it(tmp_path: Path) -> None:
     assert "as it was sampled: consistent" in said and "as if at temperature 0.7: not" in said, said
     assert "the same codes in SAELens: True" in said
     assert said.count("fires most on") == 8
+    assert len(re.findall(r"^\d+\.\d\d on .* in .*$", said, re.MULTILINE)) == 5

@@ -51,23 +51,37 @@ def encode_text(sae: Autoencoder, text: str, spec: ModelSpec, model: Any = None)
         FaithfulError: an empty text, one longer than the model's or the SAE's contexts, an SAE that names no hook of ours or
             is of another width than the model.
     """
-    hook = sae.hook
-    if hook is None:
-        raise FaithfulError(f"The SAE names no place that is read here (it says {sae.hook_name!r}); name another SAE.")
     tokenizer = load_tokenizer(spec.files, spec.hub_revision())
     ids = tokenizer.encode(text, add_special_tokens=False)
     limits = [most - 1 for most in (spec.positions, sae.metadata.get("context_size")) if most]
     if not ids or any(len(ids) > most for most in limits):
         most = f", at most {min(limits):,}, as the model's and the SAE's contexts hold" if limits else ""
         raise FaithfulError(f"The text has {len(ids):,} tokens; give one of 1 or more{most}.")
-    truncated = TruncatedModel(load_model(spec) if model is None else model, hook)
-    if truncated.d_in != sae.d_in:
-        raise FaithfulError(
-            f"The SAE reads {sae.d_in:,} dimensions and {spec.name} has {truncated.d_in:,}; name the model it is of."
-        )
+    truncated = reader(sae, spec, model)
     token_ids = torch.tensor(ids, dtype=torch.int64)
     rows = torch.cat([torch.tensor([spec.bos_id]), token_ids])[None].to(truncated.device)
     hidden = truncated(rows)[0, 1:].cpu()
     with torch.no_grad():
         codes = sae.encode(hidden.to(sae.W_dec.device)).cpu()
     return EncodedText([tokenizer.decode([one]) for one in ids], token_ids, hidden, codes)
+
+
+def reader(sae: Autoencoder, spec: ModelSpec, model: Any = None) -> TruncatedModel:
+    """The model up to the SAE's hook.
+
+    Args:
+        sae: from `load_sae`.
+        spec: the model that the SAE was trained on.
+        model: the loaded model; by default it is loaded.
+
+    Raises:
+        FaithfulError: an SAE that names no hook of ours or is of another width than the model.
+    """
+    if sae.hook is None:
+        raise FaithfulError(f"The SAE names no place that is read here (it says {sae.hook_name!r}); name another SAE.")
+    truncated = TruncatedModel(load_model(spec) if model is None else model, sae.hook)
+    if truncated.d_in != sae.d_in:
+        raise FaithfulError(
+            f"The SAE reads {sae.d_in:,} dimensions and {spec.name} has {truncated.d_in:,}; name the model it is of."
+        )
+    return truncated

@@ -107,11 +107,11 @@ def browse(stated: Stated[BrowseConfig], as_json: Json = False) -> None:
     """Write a folder of pages over every latent of a run's SAEs, to open from a disk or to send to the Hub as a Space."""
     from faithful.base.quantities import format_bytes
     from faithful.store.places import current_run
-    from studies.browse.write import write_pages
+    from studies.browse import write
 
     run = current_run(stated.values.get("run"))
     with progress(quiet=as_json) as report:
-        done = write_pages(stated.build(run=run), report)
+        done = write.browse(stated.build(run=run), report)
     if as_json:
         missing = [{"what": what, "command": line} for what, line in done.missing]
         sizes = {"saes": done.saes, "latents": done.latents, "bytes": done.bytes}

@@ -67,7 +67,7 @@ class Done:
         return self.folder / PAGE
 
 
-def write_pages(config: BrowseConfig, report: Reporter = silent) -> Done:
+def browse(config: BrowseConfig, report: Reporter = silent) -> Done:
     """Write the pages of a run's SAEs.
 
     The model reads the held-out text and as many random tokens once for all SAEs; activations lie in files meanwhile, 4 bytes

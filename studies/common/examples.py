@@ -64,7 +64,7 @@ def latent_examples(
     """
     rows: list[ExampleRow] = []
     for latent in latents:
-        found = _contexts(latent, coded, sae, parts, part_of_rows, tokenizer, PER_LATENT)
+        found = strongest_contexts(latent, coded, sae, parts, part_of_rows, tokenizer, PER_LATENT)
         partner = (partners or {}).get(latent)
         beside: list[ExampleRow] = [{}] * len(found)
         if partner is not None:
@@ -96,7 +96,7 @@ def _beside(
     partner: Partner, coded: CodedText, parts: Sequence[str], part_of_rows: np.ndarray, tokenizer: Any, count: int
 ) -> list[ExampleRow]:
     """The partner's columns for so many rows: in each its next context, in the last ones none where it has fewer."""
-    found = _contexts(partner.latent, coded, partner.sae, parts, part_of_rows, tokenizer, count)
+    found = strongest_contexts(partner.latent, coded, partner.sae, parts, part_of_rows, tokenizer, count)
     nothing: ExampleRow = {"corpus": None, "tokens": [], "values": []}
     return [
         {
@@ -112,7 +112,7 @@ def _beside(
     ]
 
 
-def _contexts(
+def strongest_contexts(
     latent: int, coded: CodedText, sae: int, parts: Sequence[str], part_of_rows: np.ndarray, tokenizer: Any, most: int
 ) -> list[ExampleRow]:
     """The contexts in which a latent is most active: `corpus`, `tokens` and `values` around its strongest token."""

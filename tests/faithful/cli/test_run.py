@@ -79,7 +79,7 @@ def test_browse_says_what_lacks_and_which_file_to_open(tmp_path: Path, monkeypat
             Path("runs/tried/browse"), 2, 1024, 2**20, [("whether a latent is fake", "faithful study fakes runs/tried")]
         )
 
-    monkeypatch.setattr("studies.browse.write.write_pages", write)
+    monkeypatch.setattr("studies.browse.write.browse", write)
     done = call("browse", "tried", "--sae", "own", "--tokens", "9k")
     assert done.exit_code == 0, done.output
     assert told == [BrowseConfig(Path("runs/tried"), saes=("own",), tokens=9000)]

@@ -178,7 +178,7 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "studies.runs.publish.publish_corpus": [PublishCorpusConfig(A, "me/it", False, "v2", True, True)],
     "studies.runs.publish.publish_saes": [PublishSaesConfig(A, "me/it", True, "v2", True)],
-    "studies.browse.write.write_pages": [
+    "studies.browse.write.browse": [
         BrowseConfig(OUT),
         BrowseConfig(OUT, A, ("own", "a b/seed-0"), (A, B), "tiny", 64, 9000, "cpu", 3),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from studies.browse.config import BrowseConfig
-from studies.browse.write import Done, write_pages
+from studies.browse.write import Done, browse
 from studies.seeds import figures as seeds_figures
 from studies.seeds.config import SeedsConfig
 from studies.seeds.study import study_seeds
@@ -31,7 +31,7 @@ def studied_run(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pages(studied_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Its pages; never change them."""
     out = tmp_path_factory.mktemp("pages") / "browse"
-    return write_pages(BrowseConfig(studied_run, out, tokens=600, device="cpu"))
+    return browse(BrowseConfig(studied_run, out, tokens=600, device="cpu"))
 
 
 def read(folder: Path, name: str) -> Any:

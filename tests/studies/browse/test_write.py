@@ -15,7 +15,7 @@ from faithful.store.saes import find_saes
 from studies.browse import write
 from studies.browse.config import BrowseConfig
 from studies.browse.studied import Studied
-from studies.browse.write import MARK, Done, chosen, refuse_foreign, write_pages
+from studies.browse.write import MARK, Done, browse, chosen, refuse_foreign
 from studies.common.config import PanelConfig
 from studies.common.inputs import resolve_input
 from tests.command import lasting_bytes
@@ -75,11 +75,11 @@ def test_pages_written_again_are_the_same_and_parts_of_a_run_can_be_asked_for(
     studied_run: Path, tmp_path: Path
 ) -> None:
     config = BrowseConfig(studied_run, tmp_path / "pages", saes=("own/seed-1", "cool"), **FEW)
-    done = write_pages(config)
+    done = browse(config)
     assert (done.saes, done.latents) == (4, 280)
     first = lasting_bytes(done.folder)
     assert {name for name in first if "/" not in name} == {"index.html", "page.js", "page.css", "README.md", MARK}
-    assert write_pages(config) == done and lasting_bytes(done.folder) == first
+    assert browse(config) == done and lasting_bytes(done.folder) == first
     assert [path.name for path in tmp_path.iterdir()] == ["pages"], "nothing is left beside them"
     assert "sdk: static" in (done.folder / "README.md").read_text()
 
@@ -97,7 +97,7 @@ def test_what_was_not_written_here_is_never_replaced(studied_run: Path, tmp_path
     ):
         before = lasting_bytes(tmp_path)
         with pytest.raises(FaithfulError, match=said):
-            write_pages(BrowseConfig(studied_run, place, **FEW))
+            browse(BrowseConfig(studied_run, place, **FEW))
         assert lasting_bytes(tmp_path) == before
     (tmp_path / "link").symlink_to(pages.folder)
     with pytest.raises(FaithfulError, match="was not written by"):
@@ -117,7 +117,7 @@ def test_saes_that_are_not_there_are_refused_by_name(studied_run: Path, tmp_path
     empty = tmp_path / "empty"
     empty.mkdir(parents=True)
     with pytest.raises(FaithfulError, match="holds no SAEs"):
-        write_pages(BrowseConfig(empty))
+        browse(BrowseConfig(empty))
     assert not list(empty.iterdir())
 
 
@@ -156,7 +156,7 @@ def test_pages_that_were_to_be_replaced_come_back_when_that_fails(
 
     monkeypatch.setattr(Path, "rename", fails)
     with pytest.raises(OSError, match="no room"):
-        write_pages(BrowseConfig(studied_run, out, latents=2, saes=("own/seed-0",), tokens=500, device="cpu"))
+        browse(BrowseConfig(studied_run, out, latents=2, saes=("own/seed-0",), tokens=500, device="cpu"))
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["browse"]
 
@@ -166,10 +166,10 @@ def test_text_that_is_gone_is_named_and_can_be_named_elsewhere(studied_run: Path
     shutil.copytree(studied_run, run)
     (run / "corpora" / "cool").rename(elsewhere)
     said: list[str] = []
-    done = write_pages(BrowseConfig(run, **FEW), lambda progress: said.append(str(progress)))
+    done = browse(BrowseConfig(run, **FEW), lambda progress: said.append(str(progress)))
     assert read(done.folder, "run")["parts"] == ["own"]
     assert any("held-out text of cool, which is not where it was" in one for one in said)
-    done = write_pages(BrowseConfig(run, corpora=(elsewhere,), **FEW))
+    done = browse(BrowseConfig(run, corpora=(elsewhere,), **FEW))
     assert read(done.folder, "run")["parts"] == ["cool"]
 
 

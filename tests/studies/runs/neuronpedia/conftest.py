@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from studies.browse.config import BrowseConfig
-from studies.browse.write import write_pages
+from studies.browse.write import browse
 from studies.runs.neuronpedia.client import KEY
 from studies.runs.neuronpedia.config import ExportNeuronpediaConfig
 from studies.runs.neuronpedia.export import Export, export_neuronpedia
@@ -28,7 +28,7 @@ def paged(run: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("saes", "corpora"):
         (folder / name).symlink_to(run / name)
-    write_pages(BrowseConfig(folder, saes=("own/seed-0", "cool/seed-1"), latents=70, tokens=300, device="cpu"))
+    browse(BrowseConfig(folder, saes=("own/seed-0", "cool/seed-1"), latents=70, tokens=300, device="cpu"))
     return folder
 
 
