@@ -138,7 +138,7 @@ def answer(run: RunFound) -> Answer:
     first = next(iter(run.studies.values()), None)
     question = first.record.question if first and first.record and run.of_truths else QUESTION
     paragraph = " ".join(_basis(entries, said, run.of_truths))
-    findings = [(_subject(name), _found([one for one in entries if one[0] == name])) for name in dict(entries)]
+    findings = [(subject(name), _found([one for one in entries if one[0] == name])) for name in dict(entries)]
     return Answer(question, _short(run, said), paragraph, findings, remarks)
 
 
@@ -146,7 +146,7 @@ def forest_lines(run: RunFound) -> list[Line]:
     """The headline contrasts of the studies that the answer counts, as the first picture shows them."""
     controls = _controls(run)
     return [
-        Line(name, _subject(name), KINDS.get(conclusion(entry), "plain"), entry, entry["b"] in controls)
+        Line(name, subject(name), KINDS.get(conclusion(entry), "plain"), entry, entry["b"] in controls)
         for name, study in _of_run(run).items()
         for entry in headlines(study.summary)
     ]
@@ -223,7 +223,7 @@ def _controls(run: RunFound) -> dict[str, str]:
 def _controlled(entries: list[tuple[str, Contrast]]) -> list[str]:
     """What the controls say: own text against own text of other lengths or in another order."""
     parts = [
-        f"{_subject(study)}{f' on {text_of(entry)}' if entry.get('text') else ''}:"
+        f"{subject(study)}{f' on {text_of(entry)}' if entry.get('text') else ''}:"
         f" {conclusion(entry)} ({entry['a']} against {entry['b']})"
         for study, entry in entries
     ]
@@ -256,9 +256,9 @@ def _each(entries: list[Contrast]) -> str:
     return listed(f"{name} on {listed(of)} text" if of else name for name, of in texts.items())
 
 
-def _subject(study: str) -> str:
+def subject(study: str) -> str:
     """What a study compares, as a noun."""
-    headline = STUDIES[study].headline if study in STUDIES else None
+    headline = KNOWN[study].headline if study in KNOWN else None
     return headline.wording.subject if headline else study
 
 

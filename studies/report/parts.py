@@ -14,7 +14,7 @@ from studies.common.results import Summary
 from studies.common.study import Study
 from studies.common.tables import Table
 from studies.corpora.summary import CorporaSummary
-from studies.report.answer import NOTHING_COMPARED, OWN_NOT_COMPARED, Verdict, forest_lines, verdicts
+from studies.report.answer import NOTHING_COMPARED, OWN_NOT_COMPARED, Verdict, forest_lines, subject, verdicts
 from studies.report.draft_figures import draft_source, reference_tables
 from studies.report.examples import Card, cards_of
 from studies.report.figures import draw_pit, draw_positions, draw_training, position_counts
@@ -66,6 +66,7 @@ class StudyPart:
 
     Attributes:
         name: of its folder.
+        label: it in a few words, for the contents.
         question: what it answers.
         meaning: what its headline figure is, and what its figures are of that have no interval.
         verdicts: of its headline contrasts.
@@ -76,6 +77,7 @@ class StudyPart:
     """
 
     name: str
+    label: str
     question: str
     meaning: str
     verdicts: list[Verdict]
@@ -111,7 +113,8 @@ def _study(found: StudyFound, saes: Sequence[TrainedSae]) -> StudyPart:
     leads = known.lead if known else ""
     return StudyPart(
         name=found.name,
-        question=question if found.of == found.name else f"{question} ({found.name})",
+        label=_also_in(_label(found.of), found),
+        question=_also_in(question, found),
         meaning=" ".join([meaning, *notes(found.of, summary)]).strip(),
         verdicts=verdicts(found.of, summary),
         undecided=f"No headline contrast: {OWN_NOT_COMPARED if known.of_run else NOTHING_COMPARED}."
@@ -127,6 +130,16 @@ def _study(found: StudyFound, saes: Sequence[TrainedSae]) -> StudyPart:
         examples=[(block["title"], cards_of(block["rows"])) for block in summary.get("examples") or ()],
         draft=draft_source() if drafts else "",
     )
+
+
+def _label(study: str) -> str:
+    """What a study compares, as an entry of the contents."""
+    return subject(study)[:1].upper() + subject(study)[1:]
+
+
+def _also_in(text: str, found: StudyFound) -> str:
+    """The text, with the folder's name where that is not the study's."""
+    return text if found.of == found.name else f"{text} ({found.name})"
 
 
 def _caption(study: Study | None, stem: str) -> str:
