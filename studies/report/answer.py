@@ -1,7 +1,7 @@
 """The report's first paragraph and its verdicts, put together from the headline contrasts of every study."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from studies.catalog import KNOWN, STUDIES
@@ -20,6 +20,7 @@ from studies.statistics.sentences import (
     UNCLEAR,
     UNDECIDED,
     part_by_part,
+    sized,
     text_of,
 )
 from studies.statistics.verdicts import CONDITIONAL, SEEDS_FOR_VERDICT
@@ -35,6 +36,8 @@ KINDS = {
     UNDECIDED: "undecided",
 }
 CHANGES = {DEPENDS: "the text that they are measured on", DEPENDS_ON_TASK: "the task"}
+NOTABLE = (DIFFERS, DEPENDS, DEPENDS_ON_TASK, DIFFERS_LITTLE)
+"""Verdicts of which a study's sentence tells the largest comparison: of the first that it has."""
 OWN_NOT_COMPARED = "no SAEs of the model's own text were compared with SAEs of other text"
 NOTHING_COMPARED = "there was nothing to compare"
 FEW = re.compile(r"\d+ seeds?")
@@ -137,7 +140,7 @@ def answer(run: RunFound) -> Answer:
         remarks.append(f"Not studied in this run: {', '.join(missing)}.")
     first = next(iter(run.studies.values()), None)
     question = first.record.question if first and first.record and run.of_truths else QUESTION
-    paragraph = " ".join(_basis(entries, said, run.of_truths))
+    paragraph = " ".join([*_basis(entries, said, run.of_truths), *(_sizes(run) if entries else ())])
     findings = [(subject(name), _found([one for one in entries if one[0] == name])) for name in dict(entries)]
     return Answer(question, _short(run, said), paragraph, findings, remarks)
 
@@ -197,7 +200,8 @@ def _basis(entries: list[tuple[str, Contrast]], said: list[str], of_truths: bool
     a, b = _names(entry["a"] for _, entry in entries), _names(entry["b"] for _, entry in entries)
     counts = [f"{said.count(kind)} {words[said.count(kind) != 1]}" for kind, words in COUNTED.items() if kind in said]
     plural = "s" if len(entries) > 1 else ""
-    compared = f"{a} with {b}" if of_truths else f"SAEs trained on {a} with SAEs trained on {b}"
+    of_own = f"SAEs trained on {a} (the model's own text) with SAEs trained on {b}"
+    compared = f"{a} with {b}" if of_truths else of_own
     found = [f"Of {len(entries)} headline comparison{plural} of {compared}, {listed(counts)}."]
     undecided = [
         (name, entry["seeds"], str(entry["verdict"]).removeprefix(f"{UNDECIDED}: "))
@@ -213,6 +217,32 @@ def _basis(entries: list[tuple[str, Contrast]], said: list[str], of_truths: bool
     if other:
         found.append(f"Why else nothing can be decided: {'; '.join(other)}.")
     return found
+
+
+def _sizes(run: RunFound) -> list[str]:
+    """How many SAEs the comparisons rest on, and how much text those were trained and are measured on."""
+    trained = [sae.identity["tokens"] for sae in run.saes if "tokens" in sae.identity]
+    panels = [study.summary.get("sizes", {}).get("panel_tokens") or {} for study in _of_run(run).values()]
+    measured = [tokens for panel in panels for tokens in panel.values()]
+    if not trained:
+        return []
+    seeds = len({sae.identity.get("init_seed") for sae in run.saes})
+    said = f"{len(run.saes)} SAEs, {seeds} init seed{'s' if seeds > 1 else ''}, were trained on {_range(trained)} tokens each"
+    return [said + (f" and measured on {_range(measured)} held-out tokens of each corpus." if measured else ".")]
+
+
+def _range(counts: Sequence[int]) -> str:
+    return " to ".join(f"{one:,}" for one in dict.fromkeys((min(counts), max(counts))))
+
+
+def margins(lines: Sequence[Line]) -> str:
+    """The margins of relevance that the first picture is drawn in: `1 point of features shared across seeds`."""
+    known = {line.study: (line.entry["margin"], KNOWN[line.study].headline) for line in lines if line.study in KNOWN}
+    return ", ".join(
+        f"{sized(margin, headline.wording)} of {headline.wording.subject}"
+        for margin, headline in known.values()
+        if headline and margin is not None
+    )
 
 
 def _controls(run: RunFound) -> dict[str, str]:
@@ -231,29 +261,21 @@ def _controlled(entries: list[tuple[str, Contrast]]) -> list[str]:
 
 
 def _found(entries: list[tuple[str, Contrast]]) -> str:
-    """What a study says: the sentences of the contrasts that differ, of two corpora of which either is ahead part by part
-    and once; then what does not, by verdict."""
-    found: dict[tuple[str, ...], str] = {}
-    for study, entry in entries:
-        said = conclusion(entry)
-        if said in (DEPENDS, DEPENDS_ON_TASK):
-            found[entry["a"], entry["b"]] = f"{said.capitalize()}: {_by_part(study, entry)}."
-        elif said in (DIFFERS, DIFFERS_LITTLE):
-            found[entry["a"], entry["b"], entry["metric"]] = f"{entry['sentence'].partition(ONE_BY_ONE)[0]}."
-    sentences = [one[0].upper() + one[1:] for one in found.values()]
-    for kind in (SAME, UNCLEAR, UNDECIDED):
-        chosen = [entry for _, entry in entries if conclusion(entry) == kind]
-        if chosen:
-            sentences.append(f"{kind.capitalize()}: {_names(entry['a'] for entry in chosen)} against {_each(chosen)}.")
-    return " ".join(sentences)
-
-
-def _each(entries: list[Contrast]) -> str:
-    """Names of the other corpora, each with the texts that the entries are on."""
-    texts: dict[str, list[str]] = {}
-    for entry in entries:
-        texts.setdefault(entry["b"], []).extend([entry["text"]] if entry.get("text") else [])
-    return listed(f"{name} on {listed(of)} text" if of else name for name, of in texts.items())
+    """What a study says, in one sentence: how many of its comparisons came to which verdict, and the largest that differs."""
+    said = [conclusion(entry) for _, entry in entries]
+    counts = {kind: said.count(kind) for kind in COUNTED if kind in said}
+    words = [f"{count} {COUNTED[kind][count != 1]}" for kind, count in counts.items()]
+    told = (
+        f"of {len(said)} comparisons {listed(words)}" if len(said) > 1 else "".join(COUNTED[kind][0] for kind in counts)
+    )
+    for kind in NOTABLE:
+        if kind in counts:
+            chosen = [one for one, verdict in zip(entries, said, strict=True) if verdict == kind]
+            study, entry = max(chosen, key=lambda one: abs(one[1].get("difference") or 0.0))
+            largest = _extremes(study, entry) if kind in CHANGES else entry["sentence"].partition(ONE_BY_ONE)[0]
+            told += f"{'; the largest' if counts[kind] > 1 else ''}: {largest}"
+            break
+    return f"{told[:1].upper()}{told[1:]}."
 
 
 def subject(study: str) -> str:
@@ -262,9 +284,15 @@ def subject(study: str) -> str:
     return headline.wording.subject if headline else study
 
 
-def _by_part(study: str, entry: Contrast) -> str:
+def _extremes(study: str, entry: Contrast) -> str:
+    """A contrast that depends on the text or task, on the two parts that are furthest apart."""
     headline = KNOWN[study].headline if study in KNOWN else None
-    return part_by_part(headline.wording, entry) if headline else entry["sentence"]
+    parts = entry.get("parts", {}) if headline else {}
+    sizes = {name: part["difference"] for name, part in parts.items() if part["difference"] is not None}
+    if headline is None or not sizes:
+        return entry["sentence"]
+    ends = [max(sizes, key=lambda name: sizes[name]), min(sizes, key=lambda name: sizes[name])]
+    return part_by_part(headline.wording, entry, ends)
 
 
 def _names(names: Iterable[str]) -> str:

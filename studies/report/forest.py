@@ -9,7 +9,7 @@ from studies.statistics.records import Contrast, Difference
 
 LINEAR = 2.0
 """Margins up to which the axis is linear; beyond it is logarithmic, so that a large difference leaves room for small ones."""
-ROW, REST = 0.27, 1.15
+ROW, REST = 0.21, 1.05
 """Inches of height: of a row, and of axis, legend and edges."""
 LOOKS = {
     "differs": ("o", "#b3471a", True, "differs"),
@@ -68,7 +68,7 @@ def draw_forest(lines: Sequence[Line], path: Path) -> bool:
     axes.set_xlabel("difference in margins of relevance; within the grey it is too small to matter")
     kinds = dict.fromkeys(line.kind for line in shown)
     marks = [axes.plot([], [], label=LOOKS[kind][3], **_look(kind))[0] for kind in LOOKS if kind in kinds]
-    figure.legend(handles=marks, loc="outside lower center", ncols=min(3, len(marks)), frameon=False, fontsize=8)
+    figure.legend(handles=marks, loc="outside lower center", ncols=min(4, len(marks)), frameon=False, fontsize=8)
     save(figure, path)
     return True
 

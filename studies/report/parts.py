@@ -14,7 +14,7 @@ from studies.common.results import Summary
 from studies.common.study import Study
 from studies.common.tables import Table
 from studies.corpora.summary import CorporaSummary
-from studies.report.answer import NOTHING_COMPARED, OWN_NOT_COMPARED, Verdict, forest_lines, subject, verdicts
+from studies.report.answer import NOTHING_COMPARED, OWN_NOT_COMPARED, Verdict, forest_lines, margins, subject, verdicts
 from studies.report.draft_figures import draft_source, reference_tables
 from studies.report.examples import Card, cards_of
 from studies.report.figures import draw_pit, draw_positions, draw_training, position_counts
@@ -248,7 +248,8 @@ def overview(run: RunFound) -> list[tuple[str, str]]:
     """What the run is of, in a few lines."""
     seeds = sorted({str(sae.identity["init_seed"]) for sae in run.saes if "init_seed" in sae.identity}, key=int)
     shapes = list(dict.fromkeys(sae.shape_folder for sae in run.saes))
-    rows = [] if run.of_truths else [("model", model_line(run, short=True))]
+    rows = [("run", run.name)]
+    rows += [] if run.of_truths else [("model", model_line(run, short=True))]
     if run.corpora:
         rows.append(("corpora", ", ".join(corpus.name for corpus in run.corpora)))
     if run.saes:
@@ -316,10 +317,11 @@ def run_pictures(run: RunFound, folder: Path) -> dict[str, Picture]:
     if compared:
         certificates |= {name: cell["as_model"] for name, cell in compared["cells"].items()}
     found: dict[str, Picture] = {}
-    shares = _positions(run)
+    shares, lines = _positions(run), forest_lines(run)
     for name, title, drawn in (
-        ("answer", "Every headline comparison with its 95 % interval in margins of relevance; small marks: its parts",
-         lambda path: draw_forest(forest_lines(run), path)),
+        ("answer", f"Every headline comparison with its 95 % interval, in margins of relevance ({margins(lines)}); small"
+         " marks: the texts or tasks that it is made of",
+         lambda path: draw_forest(lines, path)),
         ("pit", "PIT histograms: flat is faithful, tilted another temperature, cut off truncated; grey is chance",
          lambda path: draw_pit(certificates, path)),
         ("positions", "Where the training tokens stand in their contexts",

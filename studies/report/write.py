@@ -80,7 +80,6 @@ def _content(run: RunFound, folder: Path, config: ReportConfig) -> dict[str, obj
     if config.no_text:
         studies = [replace(study, examples=[]) for study in studies]
     return {
-        "name": run.name,
         "title": answered.question if run.of_truths else f"{run.model['name']}: {answered.question}",
         "answer": answered,
         "overview": parts.overview(run),

@@ -81,7 +81,7 @@ def sentence(wording: Wording, entry: Mapping[str, Any]) -> str:
     elif said.startswith(UNDECIDED):
         found = f"{said}; {_claimed(wording, entry, seeds)}"
     elif said in SIGNIFICANT:
-        margin = _size(entry["margin"], wording)
+        margin = sized(entry["margin"], wording)
         found = _claimed(wording, entry, seeds) + (f", by less than the margin of {margin}" if said != DIFFERS else "")
     else:
         found = _not_told_apart(wording, entry, seeds)
@@ -118,7 +118,7 @@ def too_few(headline: Headline, reach: float) -> str:
     """That what was drawn cannot resolve the margin, however many seeds there are: `reach` is half its 95 % interval."""
     wording = headline.wording
     amount = _number(reach, _decimals([reach], wording), wording) + wording.unit
-    margin = _size(headline.margin, wording)
+    margin = sized(headline.margin, wording)
     return f"the {wording.drawn} alone leave ±{amount} open, more than the margin of {margin}"
 
 
@@ -174,7 +174,7 @@ def _left_out(seeds: Sequence[int], replicate: str) -> list[str]:
     return [f"{replicate}{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} left out"]
 
 
-def _size(value: float, wording: Wording) -> str:
+def sized(value: float, wording: Wording) -> str:
     """A margin in the sentence's unit: `1 point`, `0.005`."""
     number = f"{value * wording.scale:g}"
     return number + (wording.unit.removesuffix("s") if number == "1" else wording.unit)

@@ -7,11 +7,13 @@ import pytest
 
 from studies.catalog import KNOWN, STUDIES
 from studies.probes.study import AT_CEILING
-from studies.report.answer import answer
-from studies.report.found import RunFound, StudyFound
+from studies.report.answer import answer, forest_lines, margins
+from studies.report.found import RunFound, StudyFound, read_run
 from studies.statistics.verdicts import Comparison, judge, summarise
 from tests.studies.headlines import HEADLINES
 from tests.studies.report.runs_made import entry, pairs
+
+OF_OWN = "SAEs trained on own (the model's own text)"
 
 
 def part(difference: float, verdict: str = "differs") -> dict[str, Any]:
@@ -58,13 +60,39 @@ def test_it_counts_and_says_of_each_study_what_it_found() -> None:
     fakes[1] |= {"text": "foreign", "texts": ["c", "d"]}
     given = answer(run_of(seeds=[entry("differs", seeds=6), entry("cannot tell", "c", seeds=6)], fakes=fakes))
     assert given.paragraph.startswith(
-        "Of 4 headline comparisons of SAEs trained on own with SAEs trained on prose, c and d, 1 differs,"
+        f"Of 4 headline comparisons of {OF_OWN} with SAEs trained on prose, c and d, 1 differs,"
     )
     assert given.paragraph.endswith("2 show no relevant difference and 1 cannot tell.")
     assert given.findings == [
-        ("features shared across seeds", "Differs prose. Cannot tell: own against c."),
-        ("fake features", "No relevant difference: own against c and d on foreign text."),
+        ("features shared across seeds", "Of 2 comparisons 1 differs and 1 cannot tell: differs prose."),
+        ("fake features", "Of 2 comparisons 2 show no relevant difference."),
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([entry("differs", difference=0.1), entry("differs", "c", difference=-0.3), entry("cannot tell", "d")],
+         "Of 3 comparisons 2 differ and 1 cannot tell; the largest: differs c."),
+        ([entry("differs by less than the margin", "c", difference=0.4), entry("differs", difference=0.1)],
+         "Of 2 comparisons 1 differs and 1 differs by less than the margin: differs prose."),
+        ([entry("differs", sentence="it differs; one by one: a, b and c")], "Differs: it differs."),
+        ([entry("no relevant difference")], "Shows no relevant difference."),
+    ],
+)  # fmt: skip
+def test_a_study_says_one_sentence_however_much_it_compares(found: list[dict[str, Any]], told: str) -> None:
+    """How many of how many, and the largest that differs: the others, and the parts of each, stand in its section."""
+    given = answer(run_of(seeds=[one | {"seeds": 6} for one in found]))
+    assert given.findings == [("features shared across seeds", told)]
+
+
+def test_it_says_on_how_much_it_rests(run: Path) -> None:
+    found = read_run(run)
+    assert answer(found).paragraph.endswith(
+        "4 SAEs, 2 init seeds, were trained on 1,234 tokens each and measured on 2,689 to 2,724 held-out tokens of each"
+        " corpus."
+    )
+    assert margins(forest_lines(found)) == "1 point of features shared across seeds"
 
 
 def test_fewer_than_six_seeds_cannot_be_decided() -> None:
@@ -85,7 +113,7 @@ def test_a_control_is_told_but_not_counted() -> None:
     found.studies["seeds"].summary["controls"] = {"own-like-prose": "prose"}
     given = answer(found)
     assert given.short == "Yes, in everything that was compared."
-    assert "Of 1 headline comparison of SAEs trained on own with SAEs trained on prose, 1 differs." in given.paragraph
+    assert f"Of 1 headline comparison of {OF_OWN} with SAEs trained on prose, 1 differs." in given.paragraph
     assert given.remarks[0] == (
         "Controls, which the answer does not count: features shared across seeds: no relevant difference (own against"
         " own-like-prose)."
@@ -120,11 +148,11 @@ def test_a_reversal_is_told_once_with_direction_and_size() -> None:
     ]
     given = answer(run_of(reconstruction=both))
     assert given.paragraph.startswith(
-        "Of 2 headline comparisons of SAEs trained on own with SAEs trained on prose, 2 depend on the"
+        f"Of 2 headline comparisons of {OF_OWN} with SAEs trained on prose, 2 depend on the"
     )
     told = (
-        "Depends on the text: of the cross-entropy, own-corpus SAEs recover 0.263 more on own (0.253 to 0.273), 0.052 less on"
-        " prose (0.042 to 0.062) and 0.002 more on web (−0.008 to 0.012; not significant) than prose-corpus SAEs."
+        "Of 2 comparisons 2 depend on the text; the largest: of the cross-entropy, own-corpus SAEs recover 0.263 more on own"
+        " (0.253 to 0.273) and 0.052 less on prose (0.042 to 0.062) than prose-corpus SAEs."
     )
     assert given.findings == [("the cross-entropy recovered", told)]
 

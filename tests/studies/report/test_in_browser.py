@@ -24,7 +24,8 @@ parent.postMessage(JSON.stringify({
   folds: document.querySelectorAll('details').length, folded: folded.map(one => one.outerHTML.slice(0, 80)),
   small: [...document.querySelectorAll('p, td, li')].filter(one => parseFloat(getComputedStyle(one).fontSize) < 9).length,
   contents: getComputedStyle(document.querySelector('nav')).display, nav: box('nav'), last: box('#again h2'),
-  figure: box('figure'), position: getComputedStyle(document.querySelector('figure')).position, drawn: box('figure svg').width,
+  figure: box('figure'), drawn: box('figure svg').width,
+  position: getComputedStyle(document.querySelector('figure')).position,
 }), '*');
 """
 PHONE, DESK = 390, 1200

@@ -50,7 +50,8 @@ def test_the_answer_stands_before_everything_and_verdicts_before_tables(html: st
     text = Page(html).text
     order = [
         "Does the text that a sparse autoencoder is trained on decide what it finds?", "In part: of 2 comparisons 1 differs",
-        "Every headline comparison", "features shared across seeds", "Own-corpus SAEs share", "What to bear in mind",
+        "Every headline comparison", "(1 point of features shared", "less than the margin: own-corpus SAEs share",
+        "What to bear in mind",
         "own-corpus SAEs share", "Within a corpus", "Sizes", "Reproduce it",
     ]  # fmt: skip
     place = 0
