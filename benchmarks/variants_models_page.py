@@ -43,8 +43,8 @@ INTRODUCTION = """# The founding variants on language models
 Made by `benchmarks/variants_models_page.py`. The four founding records ([training.md](training.md) says what they are)
 describe variants of the SAE whose trainings never ran, with tables of evaluations that show nothing. Here they are trained
 (`compression` is 000, `sharing` 001, `orthogonal` 002, `correlation` 003), beside TopK, ReLU with L1 (`standard`) and SAEs
-that learn only in part (`frozen-decoder`; on `tiny` also `soft-frozen` and `frozen-encoder`), and measured by everything that
-the run's studies measure (the script has the commands). [variants.md](variants.md) has the same on known truth,
+that learn only in part (`frozen-decoder`; on `tiny` also `soft-frozen` and `frozen-encoder`), and measured by what
+the tables name of the run's studies (the script has the commands). [variants.md](variants.md) has the same on known truth,
 [metrics.md](metrics.md) what each figure means. Intervals are 95 %, over init seeds. A figure by which a frozen control does
 as well as TopK is no measure of quality."""
 

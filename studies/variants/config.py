@@ -96,10 +96,16 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
     measured = {one["metric"] for one in summary["contrasts"]}
     others = [name for name in WITHOUT_VERDICT if name in measured]
     drawn = f": {listed(others)}, which depend on that draw most, have no verdict here" if others else ""
+    of_no_quality = sorted(measured & IF_MEASURED["interventions"].keys())
     return [
         f"The family of Holm is {verdicts} of every variant on {summary['own']}; other corpora, shapes and the frozen"
         " controls are exploratory. Every interval is over the init seeds alone and leaves out which test examples, random"
-        f" tokens and contexts of text were drawn{drawn}."
+        f" tokens and contexts of text were drawn{drawn}.",
+        *(
+            [f"Known not to measure quality, as faithful study interventions says: {listed(of_no_quality)}."]
+            if of_no_quality
+            else []
+        ),
     ]
 
 

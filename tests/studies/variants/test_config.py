@@ -14,7 +14,10 @@ def test_what_is_lacking_and_what_came_out_alike_is_said() -> None:
         "On own and prose the SAEs of sharing are TopK's, bit for bit: what the variant adds never acted in the training,"
         " and there is nothing to compare.",
     ]
-    (note,) = STUDY.notes({"own": "own", "contrasts": [{"metric": "fvu"}, {"metric": "accuracy"}, {"metric": "scr"}]})
+    note, mark = STUDY.notes(
+        {"own": "own", "contrasts": [{"metric": "fvu"}, {"metric": "accuracy"}, {"metric": "scr"}]}
+    )
+    assert mark.startswith("Known not to measure quality") and mark.endswith(": scr.")
     assert "fvu, alive_share and shared_feature_ratio of every variant on own" in note
     (alone,) = STUDY.notes({"own": "own", "contrasts": [{"metric": "fvu"}]})
     assert alone.endswith("contexts of text were drawn."), "a run whose other studies were not done"
