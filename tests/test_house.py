@@ -153,6 +153,67 @@ def test_parquet_is_read_in_row_groups_without_its_columns_being_fetched_ahead()
         assert told.get("pre_buffer") == "False", f"{path}:{call.lineno}"
 
 
+def names_of_any(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
+    """By module: names that stand for a type with `dict[str, Any]` in it, its own ones and those that it imports."""
+    found: dict[str, set[str]] = {module: set() for module in trees}
+    while True:
+        before = sum(map(len, found.values()))
+        for module, tree in trees.items():
+            for node in tree.body:
+                if isinstance(node, ast.ImportFrom):
+                    of = found.get(node.module or "", set())
+                    found[module] |= {one.asname or one.name for one in node.names if one.name in of}
+                elif isinstance(node, ast.Assign) and count_of_any(ast.unparse(node.value), found[module]):
+                    found[module] |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        if before == sum(map(len, found.values())):
+            return found
+
+
+def count_of_any(annotation: str, names: set[str]) -> int:
+    """How often a type says `dict[str, Any]`, itself or by a name."""
+    return annotation.count("dict[str, Any]") + sum(word in names for word in re.findall(r"\w+", annotation))
+
+
+def annotations(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """The types in a function's signature."""
+    arguments = [one.annotation for one in ast.walk(function.args) if isinstance(one, ast.arg)]
+    return [ast.unparse(one) for one in [*arguments, function.returns] if one is not None]
+
+
+def test_few_signatures_hold_a_dict_of_anything() -> None:
+    """At most 80, where JSON, TOML and the arguments of other packages come in and go out; by another name it counts too."""
+    trees = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
+        for path in SOURCES
+    }
+    names = names_of_any(trees)
+    counted = {
+        f"{module}:{function.lineno} {function.name}": count
+        for module, tree in trees.items()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (count := sum(count_of_any(one, names[module]) for one in annotations(function)))
+    }
+    assert sum(counted.values()) <= 80, "\n".join(f"{count} {where}" for where, count in counted.items())
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("def f(a: 'dict[str, Any] | None', *b: list[dict[str, Any]]) -> dict[str, int]: ...", 2),
+        ("class A:\n    async def f(self) -> Mapping[str, dict[str, Any]]: ...", 1),
+        ("Found = dict[str, Any]\nEvery = list[Found]\ndef f(a: Found, b: Every) -> int: ...", 2),
+        ("from other import Found as One\ndef f(a: One) -> Found: ...", 1),
+        ("def f(a: object) -> None:\n    b: dict[str, Any] = {}", 0),
+    ],
+)
+def test_a_dict_of_anything_is_counted_by_whatever_name(source: str, count: int) -> None:
+    trees = {"here": ast.parse(source), "other": ast.parse("Found = dict[str, Any]")}
+    names = names_of_any(trees)["here"]
+    functions = [one for one in ast.walk(trees["here"]) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert sum(count_of_any(said, names) for one in functions for said in annotations(one)) == count
+
+
 def test_every_module_that_has_logic_has_a_test_of_its_name() -> None:
     """In the mirrored place."""
     modules = {str(path.relative_to(ROOT)) for path in SOURCES if path.name[:2] != "__" and has_logic(path)}

@@ -16,7 +16,7 @@ from faithful.store.saes import TrainedSae
 from studies.bridge.config import BridgeConfig, SaeBenchConfig, SaeProbesConfig
 from studies.bridge.data import absorption_layer, check_saes, model_folder, rows_at_once, write_rows, write_tasks
 from studies.bridge.environment import check_environment
-from studies.bridge.inside import SEED
+from studies.bridge.inside import SEED, Told
 from studies.bridge.outside import Evaluation, evaluate_outside, kept_figures
 from studies.bridge.results import rows_of
 from studies.common.config import PanelConfig
@@ -85,8 +85,8 @@ def evaluate_saebench(config: SaeBenchConfig, report: Reporter = silent) -> Eval
     panel = load_panel(found, config.tokens) if "core" in config.evals else None
     with folder_lock(config.out), model_folder(found) as folder:
         work = config.out / ".work"
-        job = _job(found, folder) | {"tasks": str((work / "tasks.json").resolve()) if tasks else ""}
-        job["offline"] = bool(folder) and ("sparse_probing" not in config.evals or bool(tasks))
+        offline = bool(folder) and ("sparse_probing" not in config.evals or bool(tasks))
+        job = _job(found, folder, offline, str((work / "tasks.json").resolve()) if tasks else "")
         evaluations = []
         for name in dict.fromkeys(config.evals):
             settings, data = _settings(name, config, found, work, tasks, panel)
@@ -115,7 +115,7 @@ def evaluate_sae_probes(config: SaeProbesConfig, report: Reporter = silent) -> E
         "max_seq_len": min(ROOM, found.spec.positions or ROOM),
     }
     with folder_lock(config.out), model_folder(found) as folder:
-        job = _job(found, folder) | {"offline": bool(folder)}
+        job = _job(found, folder, bool(folder))
         evaluations = [Evaluation("sae_probes", settings, digest([settings, versions, _identity(found)]))]
         return _evaluate(config, found.heading("sae-probes", SEED), job, evaluations, saes, report)
 
@@ -151,10 +151,13 @@ def _identity(found: StudyInput) -> list[Any]:
     return [found.spec.revision, found.spec.precision, found.hook.name, found.context]
 
 
-def _job(found: StudyInput, folder: str) -> dict[str, Any]:
+def _job(found: StudyInput, folder: str, offline: bool, tasks: str = "") -> Told:
     spec = found.spec
     name = re.sub(r"[^\w.-]+", "-", spec.name) if folder else spec.source
-    return {"model": name, "folder": folder, "device": found.device, "dtype": spec.dtype, "context": found.context}
+    return {
+        "model": name, "folder": folder, "device": found.device, "dtype": spec.dtype, "context": found.context,
+        "offline": offline, "tasks": tasks,
+    }  # fmt: skip
 
 
 def _settings(
@@ -206,7 +209,7 @@ def _tasks(config: SaeBenchConfig, found: StudyInput) -> dict[str, Any]:
 
 
 def _evaluate(
-    config: BridgeConfig, summary: Summary, job: Mapping[str, Any], evaluations: Sequence[Evaluation],
+    config: BridgeConfig, summary: Summary, job: Told, evaluations: Sequence[Evaluation],
     saes: Mapping[str, TrainedSae], report: Reporter,
 ) -> Evaluated:  # fmt: skip
     """Run what is not there yet, and leave rows and a summary of all that is."""
@@ -225,7 +228,7 @@ def _evaluate(
     return Evaluated(config.out, whole, rows, failed)
 
 
-def _read(summary: Summary) -> dict[str, Any]:
+def _read(summary: Summary) -> dict[str, object]:
     return {"model": summary["model"], "hook": summary["hook"]}
 
 

@@ -16,16 +16,44 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-Job = dict[str, Any]
 SEED = 42
 ENDING = "_custom_sae_eval_results.json"
 
 
+class Told(TypedDict):
+    """Model, device and data of a job.
+
+    Attributes:
+        model: the name that the SAEs have for it.
+        folder: where it is, empty where it is found by its name.
+        device, dtype: it is computed on and in.
+        context: tokens.
+        offline: whether everything is on this machine.
+        tasks: a file of labelled texts, empty where `sparse_probing` takes its own sets.
+    """
+
+    model: str
+    folder: str
+    device: str
+    dtype: str
+    context: int
+    offline: bool
+    tasks: str
+
+
+class Job(Told):
+    """A job: the folder for what is written, SAEs with their names and folders, and evaluations with their settings."""
+
+    out: str
+    saes: list[dict[str, str]]
+    evals: dict[str, dict[str, Any]]
+
+
 def main(path: str) -> None:
     """Run every evaluation of a job in turn."""
-    job = json.loads(Path(path).read_text(encoding="utf-8"))
+    job: Job = json.loads(Path(path).read_text(encoding="utf-8"))
     os.environ["JAXTYPING_DISABLE"] = "1"  # its checks of shapes take the sizes of one call for those of another
     os.environ |= {"TRANSFORMERS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"} if job["offline"] else {}
     _find_model(job)

@@ -15,7 +15,7 @@ from faithful.base.errors import FaithfulError
 from faithful.base.files import write_json, write_text
 from faithful.base.progress import Progress, Reporter
 from faithful.store.saes import TrainedSae
-from studies.bridge.inside import ENDING
+from studies.bridge.inside import ENDING, Job, Told
 
 INSIDE = Path(__file__).with_name("inside.py")
 LAST_WORDS = 300
@@ -43,7 +43,7 @@ class Evaluation:
 def evaluate_outside(
     python: Path,
     out: Path,
-    job: Mapping[str, Any],
+    job: Told,
     evaluations: Sequence[Evaluation],
     saes: Mapping[str, TrainedSae],
     report: Reporter,
@@ -56,7 +56,7 @@ def evaluate_outside(
     Args:
         python: of the environment.
         out: folder of the results.
-        job: model, device and data; see `studies.bridge.inside`.
+        job: model, device and data.
         evaluations: those wanted.
         saes: by names that file names may have.
         report: SAEs done.
@@ -84,7 +84,7 @@ def kept_figures(out: Path, name: str, key: str, saes: Mapping[str, TrainedSae])
 def _make(
     python: Path,
     out: Path,
-    job: Mapping[str, Any],
+    job: Told,
     one: Evaluation,
     saes: Mapping[str, TrainedSae],
     report: Reporter,
@@ -97,7 +97,8 @@ def _make(
         return
     told = [{"name": path.stem, "folder": str(saes[name].folder.resolve())} for name, path in left.items()]
     path, said = work / "job.json", work / "log"
-    write_json(path, {**job, "out": str(work.resolve()), "saes": told, "evals": {one.name: dict(one.settings)}})
+    whole: Job = {**job, "out": str(work.resolve()), "saes": told, "evals": {one.name: dict(one.settings)}}
+    write_json(path, whole)
     try:
         for done in _run(python, path, said, work / one.name):
             report(Progress(f"SAEBench {one.name}", min(done, len(left)), len(left), "SAEs"))

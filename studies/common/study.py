@@ -92,7 +92,7 @@ class Study:
     remarks: Callable[[Mapping[str, Any]], list[str]] = _nothing
     verdicts: Callable[[Mapping[str, Any]], list[tuple[str, str]]] = _nothing
 
-    def told(self, **shared: Any) -> dict[str, Any]:
+    def told(self, **shared: object) -> dict[str, object]:
         """Of what all studies of a run are told, what this one's configuration has a field for."""
         return {name: value for name, value in shared.items() if name in {one.name for one in fields(self.config)}}
 
@@ -156,7 +156,7 @@ class Study:
             return done
         raise TypeError(f"study {self.name} shares out {self.shares_out}, and asks for none with `own`")
 
-    def configure(self, out: Path, stated: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def configure(self, out: Path, stated: Mapping[str, object]) -> tuple[Any, dict[str, object]]:
         """What to tell it: what is stated; the rest as the study in a folder was told, if of the same SAEs or corpora.
 
         Args:

@@ -12,6 +12,7 @@ from studies.fakes.config import FOREIGN
 from studies.fakes.rules import Firing, as_json, resampled_foreign
 from studies.fakes.summary import ForeignCell, ForeignStatistics
 from studies.statistics.estimates import estimate
+from studies.statistics.records import Figure
 from studies.statistics.resampled import Resampled
 from studies.statistics.verdicts import Comparison, judge
 
@@ -98,10 +99,10 @@ class ForeignFigures:
             found[seed] = value
         return found
 
-    def by_metric(self) -> dict[str, dict[str, Any]]:
+    def by_metric(self) -> dict[str, dict[str, Figures]]:
         """Figures that are contrasted like all others, by metric and corpus; over several texts the mean."""
         known = [corpus for corpus in self.cells if corpus in self.contexts]
-        found: dict[str, dict[str, Any]] = {
+        found: dict[str, dict[str, Figures]] = {
             "strong_own": {corpus: self.plain(corpus, "strong_own") for corpus in known},
             "woken_noise": {corpus: self.on("woken", corpus, NOISE) for corpus in known},
             "woken_text": {corpus: one for corpus in known if (one := self.mean("woken", corpus)) is not None},
@@ -135,7 +136,7 @@ class ForeignFigures:
         ]
         texts = sorted(self.contexts.keys() - {NOISE}, key=lambda name: (name != own, name))
 
-        def over(rule: str, among: Sequence[str]) -> dict[str, dict[str, Any]]:
+        def over(rule: str, among: Sequence[str]) -> dict[str, dict[str, Figure]]:
             return {
                 corpus: {text: estimate(self.on(rule, corpus, text)).summary() for text in among if text != corpus}
                 for corpus in known

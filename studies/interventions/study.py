@@ -148,7 +148,9 @@ class Bench:
         rows = self.rows["scr"]
         return moments_of(self.found.truncated, rows[:: -(-len(rows) // ROWS_OF_MOMENTS)], self.ordinary)
 
-    def cells(self, of: tuple[Spurious, Trained], workers: int | None, report: Reporter) -> dict[str, Any]:
+    def cells(
+        self, of: tuple[Spurious, Trained], workers: int | None, report: Reporter
+    ) -> dict[str, dict[str, Figures]]:
         """Of every SAE by its hash: `trained` and each control, by number of latents."""
         self.of, spec = of, self.found.spec
         rows = [[row.tolist() for row in self.rows[name]] for name in self.rows]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def _curves(
     tasks: Mapping[str, dict[str, OnTask]],
     names: Sequence[str],
     hue: dict[str, str],
-    over: str,
+    over: Literal["size", "k"],
     path: Path,
 ) -> None:
     """Accuracy on the codes over the training examples (`size`), or over the latents used (`k`), a panel per task."""

@@ -171,7 +171,7 @@ def unpack_weights(text: str) -> np.ndarray:
 
 def _as_saebench(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: Sequence[str]) -> list[Entry]:
     """Sparse probes made otherwise than ours: entries without intervals, and without `right`."""
-    entries = []
+    entries: list[Entry] = []
     for method in plan.methods:
         for name in k_sparse:
             x = None if method == OURS else inputs.get(name + BOS if method == WITH_BOS else name)
@@ -185,7 +185,8 @@ def _as_saebench(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse
 
 
 def _probe_all(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: Sequence[str]) -> list[Entry]:
-    entries, predicted = [], []
+    entries: list[Entry] = []
+    predicted = []
     for name, x in inputs.items():
         if name.endswith(BOS):
             continue
@@ -200,8 +201,8 @@ def _probe_all(inputs: Mapping[str, Any], data: TaskData, plan: Plan, k_sparse: 
             ranked = by_mean_difference(train, data.train.y)
             for k in (k for k in plan.ks if k <= train.shape[1]):
                 entry, answer, _ = _probe(train, test, data, plan, len(data.train.y), ranked[:k])
-                shown = {"k": k, **entry, "latents": ranked[:k].tolist()}
-                entries.append({"input": name, "probe": SPARSE, "size": len(data.train.y), **shown})
+                at: Entry = {"input": name, "probe": SPARSE, "size": len(data.train.y), "k": k}
+                entries.append({**at, **entry, "latents": ranked[:k].tolist()})
                 predicted.append(answer)
     scores = score(data.test.y, np.array(predicted).T, len(data.labels), plan.seed)
     right = [pack(one == data.test.y) for one in predicted]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from faithful.store.saes import TrainedSae
 from studies.probes.config import OURS
 from studies.probes.score import FULL, SPARSE, Plan, has_levels, unpack, unpack_weights
 from studies.probes.silence import SILENCE, SILENCES
-from studies.probes.summary import Entry, OnTask, TaskFound, WordsFound
+from studies.probes.summary import Entry, OnTask, Score, Silence, TaskFound, WordsFound
 from studies.probes.tasks.examples import TaskData
 from studies.probes.tasks.levels import FINE
 from studies.statistics.estimates import Figures, estimate
@@ -26,7 +26,7 @@ from studies.statistics.records import Figure
 from studies.statistics.resampled import Resampled, resample_counts
 from studies.statistics.stable import share_of_stable
 
-SCORES = ("accuracy", "macro_f1")
+SCORES: tuple[Score, ...] = ("accuracy", "macro_f1")
 START = "start"
 """What an input is called that is the codes of an SAE before its first step."""
 
@@ -97,7 +97,7 @@ class ProbeScores:
         found = {}
         for corpus in self.names:
 
-            def of(input_: str, probe: str, metric: str, corpus: str = corpus, **at: Any) -> Figure:
+            def of(input_: str, probe: str, metric: Score, corpus: str = corpus, **at: int) -> Figure:
                 return estimate(self._of(corpus, name, input_, probe, metric, **at)).summary()
 
             found[corpus] = {
@@ -112,10 +112,10 @@ class ProbeScores:
             }
         return found
 
-    def _mean(self, corpus: str, input_: str, probe: str, metric: str, k: int | None) -> Figures:
+    def _mean(self, corpus: str, input_: str, probe: str, metric: Score, k: int | None) -> Figures:
         """Mean over the unmarked tasks."""
         several = [
-            self._of(corpus, name, input_, probe, metric, **({"size": self.full[name]} if k is None else {"k": k}))
+            self._of(corpus, name, input_, probe, metric, size=self.full[name] if k is None else None, k=k)
             for name in self.unmarked
         ]
         if not several:
@@ -125,7 +125,9 @@ class ProbeScores:
             return Resampled.mean(resampled)
         return {seed: mean_of([one[seed] for one in several]) for seed in several[0]}
 
-    def _of(self, corpus: str, name: str, input_: str, probe: str, metric: str, **at: Any) -> dict[int, float | None]:
+    def _of(
+        self, corpus: str, name: str, input_: str, probe: str, metric: Literal[Score, Silence], **at: int | None
+    ) -> dict[int, float | None]:
         """A score by seed; an accuracy knows its resamples."""
         found = {
             seed: find_entry(self.cells[name, place], input_, probe, **at)
@@ -238,11 +240,15 @@ def task_found(
         "majority": data.majority,
         "words": words,
         "ceiling": is_marked,
-        "baseline": {key: baseline[key] for key in ("accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95", "c")}
-        | {
+        "baseline": {
+            "accuracy": baseline["accuracy"],
+            "accuracy_ci95": baseline["accuracy_ci95"],
+            "macro_f1": baseline["macro_f1"],
+            "macro_f1_ci95": baseline["macro_f1_ci95"],
+            "c": baseline["c"],
             "curve": [
-                {"size": size} | {metric: entry_of(of_h, "h", FULL, size=size)[metric] for metric in SCORES}
-                for size in plan.sizes
+                {"size": one["size"], "accuracy": one["accuracy"], "macro_f1": one["macro_f1"]}
+                for one in (entry_of(of_h, "h", FULL, size=size) for size in plan.sizes)
             ],
             "k_sparse": [{"k": k, "accuracy": entry_of(of_h, "h", SPARSE, k=k)["accuracy"]} for k in ks_of(of_h, "h")],
         },
@@ -266,15 +272,18 @@ def name_of(method: str) -> str:
     return method.replace("-", "_")
 
 
-def find_entry(entries: Sequence[Entry], input_: str, probe: str, **at: Any) -> Entry | None:
+def find_entry(
+    entries: Sequence[Entry], input_: str, probe: str, size: int | None = None, k: int | None = None
+) -> Entry | None:
     """The entry of an input's probe at a size or a k; None where a task leaves no such probe."""
     for one in entries:
-        if one["input"] == input_ and one["probe"] == probe and all(one[key] == value for key, value in at.items()):
+        is_there = (size is None or one["size"] == size) and (k is None or one["k"] == k)
+        if is_there and (one["input"], one["probe"]) == (input_, probe):
             return one
     return None
 
 
-def entry_of(entries: Sequence[Entry], input_: str, probe: str, **at: Any) -> Entry:
+def entry_of(entries: Sequence[Entry], input_: str, probe: str, **at: int) -> Entry:
     """The same of a probe that every task leaves."""
     found = find_entry(entries, input_, probe, **at)
     assert found is not None
@@ -283,7 +292,8 @@ def entry_of(entries: Sequence[Entry], input_: str, probe: str, **at: Any) -> En
 
 def ks_of(entries: Sequence[Entry], input_: str) -> list[int]:
     """Sizes of the k-sparse probes among entries."""
-    return [one["k"] for one in entries if one["input"] == input_ and one["probe"] == SPARSE]
+    of = [one["k"] for one in entries if one["input"] == input_ and one["probe"] == SPARSE]
+    return [k for k in of if k is not None]
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:

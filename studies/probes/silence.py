@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from studies.probes.summary import Entry
+from studies.probes.summary import Entry, Silence
 from studies.probes.tasks.examples import TaskData
 from studies.probes.tasks.levels import coarse_of
 
 SILENCE = "silence"
-SILENCES = ("silent", "hole", "hole_chance")
+SILENCES: tuple[Silence, ...] = ("silent", "hole", "hole_chance")
 DRAWS = 200
 
 
@@ -34,7 +34,8 @@ def silence_entry(train: Any, test: Any, data: TaskData, seed: int) -> Entry:
     above = np.array(coarse_of(data.labels))
     of_train, of_test = above[data.train.y], above[data.test.y]
     generator = np.random.default_rng([seed, 2])
-    silent, holes, chances, classes = [], [], [], {}
+    silent, holes, chances = [], [], []
+    classes: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(above):
         own = of_train == name
         latent = int(np.argmax(_mean(train, own) - _mean(train, ~own)))

@@ -173,11 +173,11 @@ class _Probes:
                 for metric in SCORES:
                     if metric not in entry:
                         continue
-                    full = entry["probe"] == FULL
                     kind = {FULL: "", SPARSE: "k_sparse_"}.get(entry["probe"], f"{name_of(entry['probe'])}_")
                     label = f"{kind}{metric}:{name}:{entry['input']}"
-                    low, high = entry.get(f"{metric}_ci95", (None, None))
-                    at = float(entry["size"] if full else entry["k"])
+                    ends = {"accuracy": entry.get("accuracy_ci95"), "macro_f1": entry.get("macro_f1_ci95")}
+                    low, high = ends[metric] or (None, None)
+                    at = float(entry["size"] if entry["k"] is None else entry["k"])
                     rows.append(Row("probes", corpus, label, entry[metric], at, low, high, seed=seed, shape=shape))
                 for figure in SILENCES if entry["probe"] == SILENCE else ():
                     label = f"coarse_{figure}:{name.removesuffix(FINE)}"
@@ -204,7 +204,7 @@ class _Probes:
                 entry_of(self.cells[name, place], START, FULL, size=self.plans[name].sizes[-1])
                 for name in self.unmarked
             ]
-            starts.setdefault(sae.corpus, {})[sae.seed] = mean_of([one[HEADLINE.metric] for one in found])
+            starts.setdefault(sae.corpus, {})[sae.seed] = mean_of([one["accuracy"] for one in found])
         frozen = {name: self.accuracies[one] for name, one in frozen_shapes(self.saes, shape).items()}
         return beside(HEADLINE.metric, trained, {PERMUTED: trained, UNTRAINED: starts, **frozen})
 
@@ -304,8 +304,8 @@ class _Probes:
             *([self.panel.sha256] if self.panel and place is not None and place >= len(self.saes) else []), *begins,
         ]  # fmt: skip
 
-    def _baseline(self, name: str, probe: str = FULL, **at: Any) -> Entry:
-        return entry_of(self.cells[name, None], "h", probe, **at or {"size": self.plans[name].sizes[-1]})
+    def _baseline(self, name: str) -> Entry:
+        return entry_of(self.cells[name, None], "h", FULL, size=self.plans[name].sizes[-1])
 
     def _shape(self, saes: Sequence[TrainedSae], is_headline: bool) -> ProbesStatistics:
         """Statistics of the SAEs of one shape."""

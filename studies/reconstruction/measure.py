@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -226,6 +225,6 @@ def _pooled(parts: Sequence[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def _plain(spliced: Spliced) -> dict[str, Any]:
+def _plain(spliced: Spliced) -> dict[str, object]:
     """As JSON."""
     return {"losses": spliced.losses, "contexts": {name: one.tolist() for name, one in spliced.contexts.items()}}

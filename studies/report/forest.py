@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 from studies.common.drawing import new_figure, save
 from studies.statistics.records import Contrast, Difference
@@ -21,6 +21,16 @@ LOOKS = {
     "plain": (".", "#5c5c5c", False, "other"),
 }
 """Marker, colour, whether it is filled, and words of each kind of verdict."""
+
+
+class Look(TypedDict):
+    """A mark, as matplotlib is told."""
+
+    marker: str
+    color: str
+    markerfacecolor: str
+    markersize: float
+    linestyle: str
 
 
 class Line(NamedTuple):
@@ -86,7 +96,7 @@ def _draw(axes: Any, place: int, line: Line) -> None:
     axes.plot(cast(float, line.entry["difference"]) / margin, place, **_look(line.kind))
 
 
-def _look(kind: str) -> dict[str, Any]:
+def _look(kind: str) -> Look:
     marker, colour, filled, _ = LOOKS[kind]
     inside = colour if filled else "white"
     return {"marker": marker, "color": colour, "markerfacecolor": inside, "markersize": 5.5, "linestyle": "none"}

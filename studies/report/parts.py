@@ -24,7 +24,7 @@ from studies.report.readable import readable
 from studies.report.words import DEGREES, DRAWN, OF_TRUTHS, TEXTS
 from studies.statistics.headlines import FOREIGN
 from studies.statistics.numbers import NONE, listed, p_of, plain, span
-from studies.statistics.records import Contrast, Measures
+from studies.statistics.records import Contrast
 
 CHECKS = (
     "contrast", "metric", "difference", "95 % interval", "± seeds", "± drawn", "df", "p", "Holm p", "sign-flip p (least)",
@@ -230,7 +230,7 @@ def _checks(entry: Contrast) -> tuple[str, ...]:
     )
 
 
-def _metrics(title: str, corpora: Mapping[str, Measures]) -> Table:
+def _metrics(title: str, corpora: Mapping[str, Mapping[str, object]]) -> Table:
     """Every figure of every corpus, metrics down."""
     metrics = dict.fromkeys(metric for found in corpora.values() for metric in found)
     rows = [(metric, *(_figure(found.get(metric)) for found in corpora.values())) for metric in metrics]

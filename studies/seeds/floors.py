@@ -33,13 +33,14 @@ from studies.seeds.matching import (
     OnPanel,
     assign_alive,
     covariance_rows,
+    curve_of,
     match,
+    numbers_of,
     panel_figures,
     random_rows,
 )
 from studies.seeds.pairs import mean_of
-from studies.seeds.summary import Floors
-from studies.statistics.records import Measures
+from studies.seeds.summary import Floors, PairFigures
 
 SHARED, OWN = ("floor_random", "floor_init"), ("floor_covariance", "floor_gaussian")
 SMALL_WIDTH, DRAWS, DRAWS_WHEN_WIDE = 4096, 3, 2
@@ -101,7 +102,7 @@ class FloorMaker:
         missing = {name: [floor for floor in wanted if floor not in floors[name]] for name in names}
         return floors, {name: floors_of for name, floors_of in missing.items() if floors_of}
 
-    def make(self, job: tuple[str, str, tuple[TrainedSae, ...]], report: Reporter) -> Measures | None:
+    def make(self, job: tuple[str, str, tuple[TrainedSae, ...]], report: Reporter) -> PairFigures | None:
         """A floor of a corpus, for SAEs of one shape; None where it cannot be made."""
         floor, name, saes = job
         d_sae, d_in = saes[0].d_sae, saes[0].d_in
@@ -119,7 +120,7 @@ class FloorMaker:
             loads = self._gaussian([sae for sae in saes if sae.corpus == name], self._moments_of(name), report)
         return self._of_saes(loads) if len(loads) > 1 else None
 
-    def random_pair(self, one: TrainedSae, other: TrainedSae) -> Measures:
+    def random_pair(self, one: TrainedSae, other: TrainedSae) -> PairFigures:
         """`floor_random` of two widths."""
         return self._of_rows(self._drawn([partial(random_rows, sae.d_sae, sae.d_in) for sae in (one, other)]))
 
@@ -147,17 +148,17 @@ class FloorMaker:
             return Moments(torch.zeros(d_in), torch.zeros(d_in, d_in, dtype=torch.float64), 0)
         return pooled([self._moments_of(name) for name in self.panel.parts])
 
-    def _of_rows(self, decoders: Sequence[Rows]) -> Measures:
+    def _of_rows(self, decoders: Sequence[Rows]) -> PairFigures:
         """Mean figures over all pairs of decoders, kept by their hash."""
         return self._cache.once(
             lambda: self._figures([Directions(partial(self._moved, rows)) for rows in decoders]),
             [hashlib.sha256(rows().numpy().data).hexdigest() for rows in decoders],
         )
 
-    def _of_saes(self, saes: Sequence[Load]) -> Measures:
+    def _of_saes(self, saes: Sequence[Load]) -> PairFigures:
         """The same over all pairs of SAEs, those on the panel included."""
 
-        def measure() -> Measures:
+        def measure() -> PairFigures:
             seen = None
             if self.panel is not None:
                 coded = code_text(self.found.truncated, InTurn(saes), self.panel.rows, self.panel.ordinary)
@@ -173,9 +174,10 @@ class FloorMaker:
         device = self.found.device
         return Directions(lambda: load().W_dec.to(device), lambda: load().W_enc.to(device).T)
 
-    def _figures(self, directions: Sequence[Directions], seen: Sequence[OnPanel] | None = None) -> Measures:
+    def _figures(self, directions: Sequence[Directions], seen: Sequence[OnPanel] | None = None) -> PairFigures:
         """Mean figures over all pairs, `sfr_curve` point by point; `assignment_gap` is the largest one."""
-        found, gaps = [], []
+        found: list[PairFigures] = []
+        gaps = []
         for i, j in combinations(range(len(directions)), 2):
             one = match(directions[i], directions[j])
             figures = one.figures()
@@ -185,9 +187,10 @@ class FloorMaker:
                 figures |= panel_figures(one.partners, alive, (seen[i], seen[j]), decoders, self.config.seed)
             found.append(figures)
             gaps.append(one.assignment.proof.gap)
-        means = {metric: mean_of([one[metric] for one in found]) for metric in found[0] if metric != "sfr_curve"}
-        curve = np.mean([one["sfr_curve"] for one in found], axis=0).tolist()
-        return means | {"sfr_curve": curve, "pairs": len(found), "assignment_gap": max(gaps)}
+        numbers = [numbers_of(one) for one in found]
+        means = {metric: mean_of([one[metric] for one in numbers]) for metric in numbers[0]}
+        curve = np.mean([curve_of(one) for one in found], axis=0).tolist()
+        return {**means, "sfr_curve": curve, "pairs": len(found), "assignment_gap": max(gaps)}
 
     def _gaussian(self, saes: Sequence[TrainedSae], moments: Moments, report: Reporter) -> list[Load]:
         """SAEs trained on Gaussian activations as a corpus' SAEs were on its own."""

@@ -11,7 +11,8 @@ from torch import Tensor
 from faithful.sae.sparse import decode
 from studies.common.codes import Codes
 from studies.seeds.assignment import Assignment, Rows, assign_read, threads_for
-from studies.statistics.records import Measures
+from studies.seeds.summary import PairFigures
+from studies.statistics.records import Numbers
 
 THRESHOLD = 0.7
 CURVE = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -71,11 +72,11 @@ class Match:
         """Who is matched with whom, by decoder."""
         return Partners(self.assignment.rows, self.assignment.columns, self.assignment.cosines)
 
-    def figures(self) -> Measures:
+    def figures(self) -> PairFigures:
         """`shared_feature_ratio`, `sfr_curve` (a list, at `CURVE`), `pw_mcc`, `top1_ratio`; with encoders `sfr_encoder` and
         `sfr_both`."""
         cosines, shared = self.assignment.cosines, self.partners.shared
-        found: Measures = {
+        found: PairFigures = {
             "shared_feature_ratio": float(shared.mean()),
             "sfr_curve": [float((cosines > at).mean()) for at in CURVE],
             "pw_mcc": float(cosines.mean()),
@@ -91,6 +92,18 @@ class Match:
             found["sfr_encoder"] = float((self.encoders.cosines > THRESHOLD).mean())
             found["sfr_both"] = float((shared & (self.encoder_cosines > THRESHOLD)).mean())
         return found
+
+
+def numbers_of(figures: PairFigures) -> Numbers:
+    """Those that are single numbers."""
+    return {name: value for name, value in figures.items() if not isinstance(value, list)}
+
+
+def curve_of(figures: PairFigures) -> list[float]:
+    """`sfr_curve`, the shared feature ratio at the thresholds of `CURVE`."""
+    curve = figures["sfr_curve"]
+    assert isinstance(curve, list)
+    return curve
 
 
 def match(one: Directions, other: Directions) -> Match:

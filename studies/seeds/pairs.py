@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -21,15 +22,31 @@ from studies.common.panel import Panel
 from studies.common.workers import Job, jobs_of, study_crew
 from studies.seeds.assignment import Assignment
 from studies.seeds.latents import Explained, from_start
-from studies.seeds.matching import Directions, OnPanel, Partners, assign_alive, match, panel_figures
-from studies.seeds.summary import Assignments
-from studies.statistics.records import Measures
+from studies.seeds.matching import Directions, OnPanel, Partners, assign_alive, match, numbers_of, panel_figures
+from studies.seeds.summary import Assignments, PairFigures
+from studies.statistics.records import Numbers
 
 VERSION, CODES_VERSION, START = 3, 4, 2
 CODES, PAIRS, LATENTS = "codes", "pairs", "latents"
 
 Solved = dict[str, tuple[str, float]]
 SaePair = tuple[TrainedSae, TrainedSae]
+
+
+class _OnText(TypedDict):
+    """What is kept of what a pair does on a text."""
+
+    figures: Numbers
+    solved: Solved
+
+
+class _Matched(TypedDict):
+    """What is kept of a pair matched, see `Pair`."""
+
+    figures: PairFigures
+    columns: torch.Tensor
+    cosines: torch.Tensor
+    solved: Solved
 
 
 @dataclass(frozen=True)
@@ -46,15 +63,15 @@ class Pair:
 
     one: TrainedSae
     other: TrainedSae
-    figures: Measures
+    figures: PairFigures
     columns: np.ndarray
     cosines: np.ndarray
     solved: Solved
 
     @property
-    def metrics(self) -> dict[str, float | None]:
+    def metrics(self) -> Numbers:
         """Figures that are single numbers."""
-        return {name: value for name, value in self.figures.items() if not isinstance(value, list)}
+        return numbers_of(self.figures)
 
     @property
     def partners(self) -> Partners:
@@ -191,14 +208,14 @@ class Matcher:
         pair = Pair(*saes, found["figures"], found["columns"].numpy(), found["cosines"].numpy(), found["solved"])
         if self.panel is not None:
             more = self._cache.once(lambda: self._on_panel(pair), *self._on_text(saes))
-            pair = replace(pair, figures=pair.figures | more["figures"], solved=pair.solved | more["solved"])
+            pair = replace(pair, figures={**pair.figures, **more["figures"]}, solved=pair.solved | more["solved"])
         return pair
 
     def _directions(self, sae: TrainedSae) -> Directions:
         device = self.found.device
         return Directions(lambda: sae.tensor("W_dec").to(device), lambda: sae.tensor("W_enc").T.to(device))
 
-    def _match(self, saes: SaePair) -> Measures:
+    def _match(self, saes: SaePair) -> _Matched:
         """What matching the weights of two SAEs gives."""
         d_sae, found = saes[0].d_sae, match(*map(self._directions, saes))
         columns = torch.full((d_sae,), -1, dtype=torch.int32)
@@ -208,7 +225,7 @@ class Matcher:
         solved = _solved(decoders=found.assignment, encoders=found.encoders)
         return {"figures": found.figures(), "columns": columns, "cosines": cosines, "solved": solved}
 
-    def _on_panel(self, pair: Pair) -> Measures:
+    def _on_panel(self, pair: Pair) -> _OnText:
         a, b = self._seen(pair.one), self._seen(pair.other)
         decoders = self._directions(pair.one).decoder, self._directions(pair.other).decoder
         alive = assign_alive(decoders, (a.density, b.density))

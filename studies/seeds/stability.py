@@ -10,8 +10,8 @@ import numpy as np
 from faithful.store.saes import TrainedSae
 from studies.common.results import Row
 from studies.seeds.pairs import Pair, mean_of
+from studies.seeds.summary import Bin, Ranged
 from studies.statistics.estimates import estimate
-from studies.statistics.records import Measures
 from studies.statistics.stable import STABLE, share_of_stable
 
 EDGES = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
@@ -81,10 +81,10 @@ def reappearances(pairs: Sequence[Pair]) -> dict[TrainedSae, tuple[np.ndarray, i
     return {sae: (counts / others, others) for sae, (counts, others) in found.items()}
 
 
-def stability(latents: Sequence[Latents], numbers: Mapping[TrainedSae, int]) -> Measures:
+def stability(latents: Sequence[Latents], numbers: Mapping[TrainedSae, int]) -> dict[str, Ranged | list[Bin]]:
     """Means over the SAEs of one corpus. Those of the start have an interval over seeds; the others do not, since every SAE
     takes part in what the others are: `range` is their smallest and largest. `reappearance` is a curve over `EDGES`."""
-    found: Measures = {}
+    found: dict[str, Ranged | list[Bin]] = {}
     each = [(numbers[one.sae], one.figures()) for one in latents]
     for name in FIGURES:
         values = {seed: figures[name] for seed, figures in each}
@@ -92,7 +92,7 @@ def stability(latents: Sequence[Latents], numbers: Mapping[TrainedSae, int]) -> 
         if not known:
             continue
         if name.startswith("start"):
-            found[name] = estimate(values).summary()
+            found[name] = {**estimate(values).summary()}
         else:
             ends = [min(known), max(known)]
             found[name] = {"value": mean_of(known), "ci95": None, "seeds": len(known), "range": ends}

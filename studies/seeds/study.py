@@ -22,13 +22,13 @@ from studies.seeds.chance import AT_CHANCE, at_chance
 from studies.seeds.config import HEADLINE, SeedsConfig
 from studies.seeds.examples import reproducible_latents
 from studies.seeds.floors import FloorMaker
-from studies.seeds.matching import CURVE
+from studies.seeds.matching import CURVE, curve_of, numbers_of
 from studies.seeds.pairs import Matcher, Pair, SaePair, assignments, mean_of, of_one_init, pairs_of
 from studies.seeds.stability import Latents, reappearances, stability, stability_rows
 from studies.seeds.summary import Floors, SeedsStatistics, SeedsSummary
 from studies.seeds.tables import METRICS
 from studies.statistics.estimates import Figures, estimate
-from studies.statistics.records import Beside, Measures
+from studies.statistics.records import Beside, Figure, Numbers
 from studies.statistics.stable import write_reappearance
 from studies.statistics.verdicts import summarise
 
@@ -205,11 +205,11 @@ class _Shape:
         floors = {name: {floor: one[HEADLINE.metric] for floor, one in of.items()} for name, of in self.floors.items()}
         return at_chance({name: floors.get(name, {}) | of for name, of in shared.items()})
 
-    def _across(self, pairs: Sequence[Pair]) -> Measures:
+    def _across(self, pairs: Sequence[Pair]) -> dict[str, Figure]:
         """Means over all pairs of SAEs of two corpora; an interval where both corpora have the same seeds."""
         seeds = [{self.numbers[sae] for sae in side} for side in zip(*((p.one, p.other) for p in pairs), strict=True)]
         paired = seeds[0] == seeds[1] and min(seeds[0]) >= 0
-        found: Measures = {}
+        found: dict[str, Figure] = {}
         for metric in pairs[0].metrics:
             values = {self._seeds(pair): pair.metrics[metric] for pair in pairs}
             one = estimate(values) if paired else None
@@ -231,10 +231,12 @@ class _Shape:
         ]  # fmt: skip
         for name, values in self.floors.items():
             for floor, found in values.items():
-                curve = zip(CURVE, found["sfr_curve"], strict=True)
+                curve, numbers = zip(CURVE, curve_of(found), strict=True), numbers_of(found)
                 rows += [Row("seeds", name, floor, one, at, shape=self.shape) for at, one in curve]
-                others = [metric for metric in METRICS[1:] if metric in found]
-                rows += [Row("seeds", name, f"{floor}_{metric}", found[metric], shape=self.shape) for metric in others]
+                others = [metric for metric in METRICS[1:] if metric in numbers]
+                rows += [
+                    Row("seeds", name, f"{floor}_{metric}", numbers[metric], shape=self.shape) for metric in others
+                ]
         return rows + [row for of in self.latents.values() for row in stability_rows(of, self.shape)]
 
     def curves(self) -> dict[str, seeds_figures.Curve]:
@@ -242,8 +244,7 @@ class _Shape:
         curves = {}
         for name, pairs in self.within.items():
             points = [
-                estimate({self._seeds(pair): pair.figures["sfr_curve"][at] for pair in pairs})
-                for at in range(len(CURVE))
+                estimate({self._seeds(pair): curve_of(pair.figures)[at] for pair in pairs}) for at in range(len(CURVE))
             ]
             ends = [point.ci95 for point in points]
             certain = [end for end in ends if end is not None]
@@ -252,7 +253,7 @@ class _Shape:
                 mean=[point.value for point in points],
                 low=[low for low, _ in certain] if whole else None,
                 high=[high for _, high in certain] if whole else None,
-                floors={floor: values["sfr_curve"] for floor, values in self.floors.get(name, {}).items()},
+                floors={floor: curve_of(values) for floor, values in self.floors.get(name, {}).items()},
             )
         return curves
 
@@ -270,7 +271,8 @@ def _beside(studied: Mapping[str, _Shape], first: str, frozen: Mapping[str, str]
     """The ratio of the SAEs of a shape beside those of their controls: permuted rows are matched as well in any order, of the
     starts the mean over their pairs is known (`floor_init`)."""
     of = studied[first]
-    starts = {name: one["floor_init"][HEADLINE.metric] for name, one in of.floors.items() if "floor_init" in one}
+    of_starts = {name: numbers_of(one["floor_init"]) for name, one in of.floors.items() if "floor_init" in one}
+    starts = {name: one for name, numbers in of_starts.items() if (one := numbers[HEADLINE.metric]) is not None}
     controls = {PERMUTED: of.ratios, UNTRAINED: starts, **{name: studied[one].ratios for name, one in frozen.items()}}
     return beside(HEADLINE.metric, of.ratios, controls)
 
@@ -279,24 +281,24 @@ def _beside(studied: Mapping[str, _Shape], first: str, frozen: Mapping[str, str]
 class _Between:
     """Pairs of SAEs of two shapes."""
 
-    summary: dict[str, Measures]
+    summary: dict[str, Numbers]
     rows: list[Row]
 
 
 def _between_shapes(crossed: dict[tuple[str, str], list[Pair]], floors: FloorMaker) -> _Between:
     """Mean figures of SAEs of two shapes, by shapes and corpora, beside random rows of the same widths."""
-    summary: dict[str, Measures] = {}
+    summary: dict[str, Numbers] = {}
     rows: list[Row] = []
     for (shape, other_shape), matched in crossed.items():
         found: dict[tuple[str, str], list[Pair]] = {}
         for pair in matched:
             found.setdefault((pair.one.corpus, pair.other.corpus), []).append(pair)
             rows += _pair_rows(pair, f"{shape} × {other_shape}")
-        floor = floors.random_pair(matched[0].one, matched[0].other)["shared_feature_ratio"] if matched else None
+        drawn = numbers_of(floors.random_pair(matched[0].one, matched[0].other)) if matched else {}
         for (corpus, other_corpus), pairs in found.items():
-            means: Measures = {m: mean_of([pair.metrics[m] for pair in pairs]) for m in pairs[0].metrics}
+            means = {m: mean_of([pair.metrics[m] for pair in pairs]) for m in pairs[0].metrics}
             name = f"{corpus} {shape} × {other_corpus} {other_shape}"
-            summary[name] = means | {"floor_random": floor, "pairs": len(pairs)}
+            summary[name] = means | {"floor_random": drawn["shared_feature_ratio"], "pairs": len(pairs)}
     return _Between(summary, rows)
 
 
@@ -307,7 +309,7 @@ def _pair_rows(pair: Pair, shape: str) -> list[Row]:
         "other_seed": pair.other.seed,
         "shape": shape,
     }
-    curve = zip(CURVE, pair.figures["sfr_curve"], strict=True)
+    curve = zip(CURVE, curve_of(pair.figures), strict=True)
     rows = [Row("seeds", pair.one.corpus, "sfr_curve", one, at, **place) for at, one in curve]
     gaps = {f"assignment_gap_{which}".removesuffix("_decoders"): gap for which, (_, gap) in pair.solved.items()}
     figures = pair.metrics | gaps

@@ -1,12 +1,29 @@
 """What `faithful study seeds` leaves in its summary.json, beside what every study does."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from studies.common.results import Summary
-from studies.statistics.records import Measures, Statistics
+from studies.statistics.records import Figure, Measures, Statistics
 
-Floors = dict[str, dict[str, Measures]]
+PairFigures = dict[str, float | list[float] | None]
+"""Of two SAEs matched, by metric: `sfr_curve` is a list, see `studies.seeds.matching.curve_of`, all others are numbers."""
+
+Floors = dict[str, dict[str, PairFigures]]
 """By corpus and floor the figures of a pair, means over the `pairs` drawn."""
+
+
+class Ranged(Figure):
+    """A figure without an interval: the `range` is its smallest and largest of an SAE."""
+
+    range: NotRequired[list[float]]
+
+
+class Bin(TypedDict):
+    """Latents that fire as often: the upper edge of their density, how probably they reappear, how many an SAE has."""
+
+    density: float
+    value: float
+    latents: float
 
 
 class Assignments(TypedDict):

@@ -1,6 +1,6 @@
 """Tables of the seed study for the terminal and the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studies.common.tables import Table, cell, contrast_tables
@@ -8,7 +8,7 @@ from studies.seeds.chance import FLOORS, highest_floor
 from studies.seeds.stability import FIGURES
 from studies.seeds.summary import SeedsSummary
 from studies.statistics.numbers import NONE, fixed, span
-from studies.statistics.records import Measures
+from studies.statistics.records import Figure
 
 METRICS = (
     "shared_feature_ratio", "pw_mcc", "top1_ratio", "sfr_alive", "sfr_weighted", "sfr_encoder", "sfr_both",
@@ -103,7 +103,7 @@ def _of_bin(found: Any) -> str:
     return NONE if found is None else f"{fixed(found['value'])} ({found['latents']:,.0f})"
 
 
-def _pairs(found: dict[str, Measures], metrics: Sequence[str]) -> list[tuple[str, ...]]:
+def _pairs(found: Mapping[str, Mapping[str, Figure | float | None]], metrics: Sequence[str]) -> list[tuple[str, ...]]:
     return [(name, *(cell(values.get(metric)) for metric in metrics)) for name, values in found.items()]
 
 

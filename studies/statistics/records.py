@@ -14,6 +14,9 @@ class Figure(TypedDict):
     left_out: NotRequired[list[int]]
 
 
+Numbers = dict[str, float | None]
+"""Figures of one thing that was measured, by metric; None where one is not defined."""
+
 Measures = dict[str, Any]
 """A corpus' figures by metric: each a `Figure`, or a number or a word that has no interval."""
 

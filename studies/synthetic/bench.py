@@ -22,7 +22,7 @@ from faithful.sae.variant import DEFAULT
 from faithful.training.identity import ALGORITHM
 from studies.common.cache import ResultCache
 from studies.common.controls import PERMUTED, UNTRAINED, permuted_sae, untrained_topk
-from studies.statistics.records import Measures
+from studies.statistics.records import Numbers
 from studies.statistics.sentences import ORACLE
 from studies.synthetic.config import HIGHER, SyntheticConfig
 from studies.synthetic.evaluate import evaluate, evaluate_oracle
@@ -80,7 +80,7 @@ class Bench:
     config: SyntheticConfig
     held: Held | None = field(default=None, repr=False)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> object:
         """To be pickled: without what is held."""
         return vars(self) | {"held": None}
 
@@ -124,7 +124,7 @@ class Bench:
             self.cache.once(partial(agreement, rows[one], rows[other]), *self.key(job, one, other))
         self.cache.once(partial(self._measure_oracle, job, truth), *self._oracle_key(job))
 
-    def _measure_oracle(self, job: Job, truth: Truth) -> Measures:
+    def _measure_oracle(self, job: Job, truth: Truth) -> Numbers:
         features = torch.cat(list(truth.features(EVALUATION, self.config.tokens)))
         return _of_control(ORACLE, evaluate_oracle(truth, features).figures)
 
@@ -132,7 +132,7 @@ class Bench:
         held, seed = self.hold(job), stack.config.init_seeds[cell]
         sae = self.sae(job, stack, cell)
         found = evaluate(sae, held.truth, held.features)
-        own = {f"own_{name}": value for name, value in stack.report(cell).items()}
+        own: Numbers = {f"own_{name}": value for name, value in stack.report(cell).items()}
         if job.arm.label == DEFAULT:
             own |= of_controls(sae, seed, held)
         kept = {"figures": found.figures | own, "rows": found.rows.half()}
@@ -164,11 +164,11 @@ class Bench:
             f" {stack.config.lr:g}; train with a smaller --lr."
         )
 
-    def figures(self, job: Job, seed: int) -> Measures:
+    def figures(self, job: Job, seed: int) -> Numbers:
         """Figures of one SAE; of topk with those of its controls, the truth itself among them."""
         return dict(self._kept(job, seed)["figures"]) | (self._oracle(job) if job.arm.label == DEFAULT else {})
 
-    def pair(self, job: Job, one: int, other: int) -> Measures:
+    def pair(self, job: Job, one: int, other: int) -> Numbers:
         """Figures of two SAEs of a job, in any order."""
         return self.cache.get(*self.key(job, one, other)) or {}
 
@@ -184,7 +184,7 @@ class Bench:
     def _missing(self, job: Job) -> tuple[int, ...]:
         return tuple(seed for seed in self.config.seeds if not self.cache.has_tensors(*self.key(job, seed)))
 
-    def _oracle(self, job: Job) -> Measures:
+    def _oracle(self, job: Job) -> Numbers:
         return self.cache.get(*self._oracle_key(job)) or {}
 
     def _oracle_key(self, job: Job) -> tuple[Any, ...]:
@@ -211,17 +211,17 @@ class Bench:
         return (*about, variant.label, variant.version, *sorted(seeds))
 
 
-def of_controls(sae: Autoencoder, seed: int, held: Held) -> Measures:
+def of_controls(sae: Autoencoder, seed: int, held: Held) -> Numbers:
     """`METRIC:CONTROL`: what the controls of a trained SAE with so many latents for each token have on its truth."""
     start = untrained_topk(seed, sae.d_sae, sae.k or 0, held.x.mean(0))
     made = {PERMUTED: permuted_sae(sae, seed), UNTRAINED: start}
-    found: Measures = {}
+    found: Numbers = {}
     for name, one in made.items():
         found |= _of_control(name, evaluate(one, held.truth, held.features).figures)
     return found
 
 
-def _of_control(name: str, figures: Measures) -> Measures:
+def _of_control(name: str, figures: Numbers) -> Numbers:
     return {f"{metric}:{name}": figures[metric] for metric in HIGHER}
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from faithful.sae.autoencoder import Autoencoder
-from studies.statistics.records import Measures
+from studies.statistics.records import Numbers
 from studies.synthetic.firing import absorption, detection
 from studies.synthetic.recovery import recovered, unit
 from studies.synthetic.truths import Truth
@@ -23,7 +23,7 @@ class Evaluated(NamedTuple):
         rows: [A, d], float32, unit norm, decoder rows of the latents that fire.
     """
 
-    figures: Measures
+    figures: Numbers
     rows: Tensor
 
 
@@ -57,7 +57,7 @@ def _evaluated(
         missed += float((rebuilt - x[part]).double().square().sum())
     alive = fires.any(0)
     fires, rows = fires[:, alive], unit(decoder[alive])
-    figures: Measures = {
+    figures: Numbers = {
         "fvu": missed / float((x - x.mean(0)).double().square().sum()),
         "l0": float(fires.sum(1).double().mean()),
         "dead": int((~alive).sum()),

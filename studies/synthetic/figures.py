@@ -1,14 +1,18 @@
 """The figures of `faithful study synthetic`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from studies.common.drawing import MARKERS, PALETTE, label_points, new_figure, save
+from studies.statistics.records import Figure
 from studies.synthetic.planted import QUANTILES, SHARES, WITH
 from studies.synthetic.summary import SyntheticSummary
 from studies.synthetic.truths import FOREIGN
+
+SAID: dict[Literal["found", "flagged_else"], str] = {"found": "found", "flagged_else": "others flagged"}
 
 
 def draw(summary: SyntheticSummary, folder: Path) -> None:
@@ -68,7 +72,7 @@ def _planted(summary: SyntheticSummary, path: Path) -> None:
     figure, grid = new_figure(0.5 + 1.7 * len(names), len(names), 2)
     for row, name in zip(np.atleast_2d(grid), names, strict=True):
         sweep = summary["planted"][name][WITH]["sweep"]
-        for axes, (what, said) in zip(row, {"found": "found", "flagged_else": "others flagged"}.items(), strict=True):
+        for axes, (what, said) in zip(row, SAID.items(), strict=True):
             for place, quantile in enumerate(QUANTILES):
                 values = [sweep[f"{quantile:g} {share:g}"][FOREIGN][what]["value"] for share in SHARES]
                 shown = [np.nan if value is None else value for value in values]
@@ -83,5 +87,5 @@ def _planted(summary: SyntheticSummary, path: Path) -> None:
 
 
 def _value(summary: SyntheticSummary, name: str, metric: str) -> float | None:
-    found: dict[str, Any] = summary["corpora"][name]
+    found: Mapping[str, Figure] = summary["corpora"][name]
     return found[metric]["value"] if metric in found else None

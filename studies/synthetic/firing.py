@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from studies.statistics.records import Measures
+from studies.statistics.records import Numbers
 from studies.synthetic.recovery import THRESHOLD
 from studies.synthetic.truths import Truth
 
@@ -11,7 +11,7 @@ BANDS = {"low": (0.0, 0.75), "middle": (0.75, 1.25), "high": (1.25, float("inf")
 """Of the true features that fire at once, over their mean: from, and up to but without."""
 
 
-def detection(fires: Tensor, features: Tensor, rows: Tensor, truth: Truth) -> Measures:
+def detection(fires: Tensor, features: Tensor, rows: Tensor, truth: Truth) -> Numbers:
     """Latents as detectors of the features that they are nearest to, mean over the latents.
 
     It is high for random directions too where their codes are trained: never a figure to look at alone.
@@ -34,7 +34,7 @@ def detection(fires: Tensor, features: Tensor, rows: Tensor, truth: Truth) -> Me
     return {"precision": float(precision.mean()), "recall": float(recall.mean()), "f1": float(f1.mean())}
 
 
-def absorption(fires: Tensor, features: Tensor, rows: Tensor, truth: Truth) -> Measures:
+def absorption(fires: Tensor, features: Tensor, rows: Tensor, truth: Truth) -> Numbers:
     """How much rather a parent's latent is silent where a child fires: P(silent | a child fires) − P(silent | alone).
 
     Only parents that were found count, by their nearest latent. Where a child fires more features do than where its parent
@@ -60,7 +60,7 @@ def absorption(fires: Tensor, features: Tensor, rows: Tensor, truth: Truth) -> M
     silent, l0 = ~fires[:, latents], features.sum(1)
     strata = torch.nn.functional.one_hot(l0).float().T  # [L, N]
     counts = [strata @ which.float() for which in (child, child & silent, alone, alone & silent)]
-    found = {
+    found: Numbers = {
         "parents": len(parents),
         "absorption": _risk_difference(*counts),
         "absorption_raw": _risk_difference(*(one.sum(0) for one in counts)),

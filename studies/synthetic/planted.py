@@ -6,7 +6,7 @@ is the truth alone. A rule is told a stimulus too, and flags latents; right are 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final, TypedDict
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from faithful.executor.where import share_of
 from faithful.sae.autoencoder import Autoencoder
 from studies.common.foreign import RULE, ForeignRule
 from studies.statistics.estimates import estimate
-from studies.statistics.records import Figure, Measures
+from studies.statistics.records import Figure, Numbers
 from studies.synthetic.bench import Bench, Job, one_thread
 from studies.synthetic.plan import planted_arms
 from studies.synthetic.recovery import THRESHOLD, unit
@@ -33,14 +33,44 @@ QUANTILES = (0.9, 0.99, 0.999)
 OWN, ITS = "the truth", "its training"
 STIMULI = ("isotropic noise", "noise of the truth's covariance", FOREIGN, ITS)
 WITH, WITHOUT = "with foreign tokens", "without"
-DENSITY, STRONG = "density", "strong"
+DENSITY: Final = "density"
+STRONG: Final = "strong"
+
+Counts = dict[str, list[int]]
+"""By stimulus: foreign latents that a rule flags, and others."""
 
 
-def study_planted(bench: Bench, report: Reporter) -> dict[str, Any]:
-    """What rules find, by variant and truth and by what the SAEs were trained on: `learned`, latents that are foreign
-    features; `found` and `flagged_else` by rule and stimulus, the share of them that is flagged and how many others are;
-    `l0` over that on the truth, by text; `sweep`, the same two by quantile, share and stimulus. Of the truth seeds it looks
-    at the first three at most, of the init seeds at the first two.
+class Judged(TypedDict):
+    """What each rule makes of one SAE: `learned` are its latents that are foreign features, `l0` is by text."""
+
+    learned: int
+    l0: Numbers
+    density: Counts
+    strong: Counts
+    sweep: dict[str, Counts]
+
+
+class Flagged(TypedDict):
+    """Means over truths: the share of the foreign latents that a rule flags, and how many others."""
+
+    found: Figure
+    flagged_else: Figure
+
+
+class Planted(TypedDict):
+    """Means over truths of `Judged`: of each rule by stimulus, of the sweep by quantile and share and then by stimulus."""
+
+    learned: Figure
+    l0: dict[str, Figure]
+    density: dict[str, Flagged]
+    strong: dict[str, Flagged]
+    sweep: dict[str, dict[str, Flagged]]
+
+
+def study_planted(bench: Bench, report: Reporter) -> dict[str, dict[str, Planted]]:
+    """What rules find, by variant and truth and by what the SAEs were trained on.
+
+    Of the truth seeds it looks at the first three at most, of the init seeds at the first two.
 
     Raises:
         FaithfulError: a training that diverged.
@@ -51,7 +81,7 @@ def study_planted(bench: Bench, report: Reporter) -> dict[str, Any]:
     left = [job for job in jobs if bench.cache.get(*_key(bench, job)) is None]
     with Crew(_work, bench, config.workers, share_of("cpu", config.workers, threads=1), "study") as crew:
         crew.run(left, within(report, "planted"))
-    found: dict[str, dict[int, dict[str, list[Measures]]]] = {}
+    found: dict[str, dict[int, dict[str, list[Judged]]]] = {}
     for job in jobs:
         found.setdefault(f"{job.arm.label} on {job.truth}", {})[job.truth_seed] = (
             bench.cache.get(*_key(bench, job)) or {}
@@ -74,7 +104,7 @@ def _work(bench: Bench, job: Job, report: Reporter) -> None:
     mixed = held.x.clone()
     mixed[::EVERY] = foreign.activations(TRAINING, len(mixed[::EVERY]))
     texts = texts_of(held.features @ held.truth.vectors, foreign, job.truth_seed)
-    kept: dict[str, list[Measures]] = {}
+    kept: dict[str, list[Judged]] = {}
     seeds = tuple(sorted(config.seeds[:SEEDS]))
     for trained, x in ((WITH, mixed), (WITHOUT, held.x)):
         stack = bench.train(job, seeds, x, within(report, trained))
@@ -97,27 +127,27 @@ def texts_of(own: Tensor, foreign: Truth, seed: int) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def judged(sae: Autoencoder, texts: Mapping[str, Tensor], foreign: Truth) -> Measures:
+def judged(sae: Autoencoder, texts: Mapping[str, Tensor], foreign: Truth) -> Judged:
     """What each rule makes of one SAE."""
     is_foreign = ((unit(sae.W_dec) @ foreign.vectors.T).amax(1) > THRESHOLD).numpy()
     ordered = {name: sae.encode(x).T.contiguous().sort(1).values for name, x in texts.items()}
     fires = {name: _density(one, torch.zeros(sae.d_sae)) for name, one in ordered.items()}
     l0 = {name: float(one.sum()) for name, one in fires.items()}
-    found: Measures = {
-        "learned": int(is_foreign.sum()),
-        "l0": {name: value / l0[OWN] if l0[OWN] else None for name, value in l0.items()},
-        DENSITY: {one: _counts(RULE, fires[one], fires[OWN], is_foreign) for one in STIMULI},
-        "sweep": {},
-    }
+    sweep: dict[str, Counts] = {}
     for quantile in dict.fromkeys((*QUANTILES, RULE.quantile)):
         reference = reference_of(ordered[ITS], quantile)
         for share in dict.fromkeys((*SHARES, RULE.share)):
             rule = replace(RULE, quantile=quantile, share=share)
             strong = {one: _density(ordered[one], share * reference) for one in (*STIMULI, OWN)}
             counts = {one: _counts(rule, strong[one], strong[OWN], is_foreign) for one in STIMULI}
-            found["sweep"][f"{quantile:g} {share:g}"] = counts
-    found[STRONG] = found["sweep"][f"{RULE.quantile:g} {RULE.share:g}"]
-    return found
+            sweep[f"{quantile:g} {share:g}"] = counts
+    return {
+        "learned": int(is_foreign.sum()),
+        "l0": {name: value / l0[OWN] if l0[OWN] else None for name, value in l0.items()},
+        DENSITY: {one: _counts(RULE, fires[one], fires[OWN], is_foreign) for one in STIMULI},
+        "sweep": sweep,
+        STRONG: sweep[f"{RULE.quantile:g} {RULE.share:g}"],
+    }
 
 
 def reference_of(ordered: Tensor, quantile: float) -> Tensor:
@@ -140,32 +170,33 @@ def _counts(rule: ForeignRule, stimulus: np.ndarray, own: np.ndarray, is_foreign
     return [int((flagged & is_foreign).sum()), int((flagged & ~is_foreign).sum())]
 
 
-def _means(by_truth: Mapping[int, Sequence[Measures]]) -> dict[str, Any]:
+def _means(by_truth: Mapping[int, Sequence[Judged]]) -> Planted:
     """Means over truths of those over their SAEs."""
+    truths = [seed for seed, saes in by_truth.items() for _ in saes]
+    every = [one for saes in by_truth.values() for one in saes]
 
-    def mean(figure: Any) -> Figure:
-        values: dict[int, float | None] = {}
-        for seed, saes in by_truth.items():
-            given = [one for one in map(figure, saes) if one is not None]
-            values[seed] = float(np.mean(given)) if given else None
-        return estimate(values).summary()
+    def mean(values: Sequence[float | None]) -> Figure:
+        """Of a figure of every SAE."""
+        of: dict[int, list[float]] = {seed: [] for seed in by_truth}
+        for seed, value in zip(truths, values, strict=True):
+            of[seed] += [] if value is None else [value]
+        return estimate({seed: float(np.mean(given)) if given else None for seed, given in of.items()}).summary()
 
-    def both(path: tuple[str, ...]) -> dict[str, Figure]:
-        def counts(one: Any) -> Any:
-            for step in path:
-                one = one[step]
-            return one
-
+    def flagged(counts: Sequence[Counts]) -> dict[str, Flagged]:
+        """By stimulus, of the counts of every SAE."""
+        pairs = [(of, one["learned"]) for of, one in zip(counts, every, strict=True)]
         return {
-            "found": mean(lambda one: counts(one)[0] / one["learned"] if one["learned"] else None),
-            "flagged_else": mean(lambda one: counts(one)[1]),
+            at: {
+                "found": mean([of[at][0] / learned if learned else None for of, learned in pairs]),
+                "flagged_else": mean([of[at][1] for of in counts]),
+            }
+            for at in STIMULI
         }
 
-    (first, *_), *_ = by_truth.values()
     return {
-        "learned": mean(lambda one: one["learned"]),
-        "l0": {text: mean(lambda one, text=text: one["l0"][text]) for text in first["l0"]},
-        DENSITY: {one: both((DENSITY, one)) for one in STIMULI},
-        STRONG: {one: both((STRONG, one)) for one in STIMULI},
-        "sweep": {at: {one: both(("sweep", at, one)) for one in STIMULI} for at in first["sweep"]},
+        "learned": mean([one["learned"] for one in every]),
+        "l0": {text: mean([one["l0"][text] for one in every]) for text in every[0]["l0"]},
+        DENSITY: flagged([one[DENSITY] for one in every]),
+        STRONG: flagged([one[STRONG] for one in every]),
+        "sweep": {at: flagged([one["sweep"][at] for one in every]) for at in every[0]["sweep"]},
     }

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studies.statistics.records import Measures
+from studies.statistics.records import Numbers
 from studies.synthetic.truths import Truth
 
 THRESHOLD, STRICT = 0.7, 0.9
@@ -39,7 +39,7 @@ def rows_of(rows: Tensor, truth: Truth) -> Rows:
     return Rows(rows, _reaches(rows, truth.vectors), _reaches(rows, sums))
 
 
-def recovered(rows: Tensor, truth: Truth) -> Measures:
+def recovered(rows: Tensor, truth: Truth) -> Numbers:
     """What firing latents' rows [A, d], unit norm, have found.
 
     Returns:
@@ -64,7 +64,7 @@ def recovered(rows: Tensor, truth: Truth) -> Measures:
     }
 
 
-def agreement(one: Rows, other: Rows) -> Measures:
+def agreement(one: Rows, other: Rows) -> Numbers:
     """Whether what two seeds share is true.
 
     Latents are matched one to one so that the sum of their cosines is largest; two are shared where that is above 0.7.

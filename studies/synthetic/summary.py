@@ -9,11 +9,12 @@ from studies.common.controls import PERMUTED, UNTRAINED, beside
 from studies.common.results import Row, Summary
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import Headline
-from studies.statistics.records import Beside, Contrast, Figure, Measures
+from studies.statistics.records import Beside, Contrast, Figure, Numbers
 from studies.statistics.sentences import ORACLE
 from studies.statistics.verdicts import Comparison, judge
 from studies.synthetic.bench import Bench, Job
 from studies.synthetic.config import EXPLORED, HIGHER, JUDGED
+from studies.synthetic.planted import Planted
 
 Values = dict[int, dict[Any, float | None]]
 """Figures by truth seed, and there by init seed or pair of them."""
@@ -26,12 +27,12 @@ class SyntheticSummary(Summary, total=False):
     Attributes:
         arms: variants as they were asked for, with all their parameters.
         truths: names of the entries of `corpora`, by truth.
-        planted: what rules find of planted foreign latents (`studies.synthetic.planted`).
+        planted: what rules find of planted foreign latents, by variant and truth and by what the SAEs were trained on.
     """
 
     arms: dict[str, str]
     truths: dict[str, list[str]]
-    planted: dict[str, Any]
+    planted: dict[str, dict[str, Planted]]
 
 
 def name_of(job: Job) -> str:
@@ -45,12 +46,12 @@ def measured(bench: Bench, jobs: Iterable[Job]) -> dict[str, dict[str, Values]]:
     for job in jobs:
         of = found.setdefault(name_of(job), {})
         seeds = bench.config.seeds
-        every: dict[Any, Measures] = {seed: bench.figures(job, seed) for seed in seeds}
+        every: dict[Any, Numbers] = {seed: bench.figures(job, seed) for seed in seeds}
         every |= {pair: bench.pair(job, *pair) for pair in bench.pairs}
         for key, figures in every.items():
             for metric, value in figures.items():
-                is_figure = isinstance(value, int | float) and math.isfinite(value)
-                of.setdefault(metric, {}).setdefault(job.truth_seed, {})[key] = float(value) if is_figure else None
+                figure = None if value is None or not math.isfinite(value) else float(value)
+                of.setdefault(metric, {}).setdefault(job.truth_seed, {})[key] = figure
     return found
 
 

@@ -1,11 +1,12 @@
 """The tables of `faithful study synthetic`."""
 
+from collections.abc import Mapping
 from itertools import product
 
 from studies.common.tables import Table, cell, plus_minus, sizes
 from studies.statistics.numbers import fixed, p_of
-from studies.statistics.records import Measures
-from studies.synthetic.planted import DENSITY, OWN, STIMULI, STRONG, WITH
+from studies.statistics.records import Figure
+from studies.synthetic.planted import DENSITY, OWN, STIMULI, STRONG, WITH, Flagged
 from studies.synthetic.summary import SyntheticSummary
 
 FOUND = {
@@ -49,12 +50,11 @@ def _figures(title: str, summary: SyntheticSummary, truth: str, names: list[str]
     return Table(title, ("variant", *there.values()), rows)
 
 
-def _value(figures: Measures, metric: str) -> float | None:
-    value: float | None = figures[metric]["value"] if metric in figures else None
-    return value
+def _value(figures: Mapping[str, Figure], metric: str) -> float | None:
+    return figures[metric]["value"] if metric in figures else None
 
 
-def _cell(figures: Measures, metric: str) -> str:
+def _cell(figures: Mapping[str, Figure], metric: str) -> str:
     ends = figures[metric]["ci95"] if metric in figures else None
     return plus_minus(_value(figures, metric), ends, 0 if metric in WHOLE else 3)
 
@@ -80,8 +80,8 @@ def _planted(summary: SyntheticSummary) -> list[Table]:
     for name, by_training in summary["planted"].items():
         for trained, of in by_training.items():
             about = (name, trained, cell(of["learned"], 1))
-            for rule, stimulus in product((DENSITY, STRONG), STIMULI):
-                rules.append((*about, rule, stimulus, *_both(of[rule][stimulus])))
+            for (rule, flagged), stimulus in product(((DENSITY, of[DENSITY]), (STRONG, of[STRONG])), STIMULI):
+                rules.append((*about, rule, stimulus, *_both(flagged[stimulus])))
             l0.append((name, trained, *(cell(value, 2) for text, value in of["l0"].items() if text != OWN)))
             for at, by_stimulus in of["sweep"].items() if trained == WITH else ():
                 figures = (part for one in STIMULI for part in _both(by_stimulus[one], ends=False))
@@ -98,7 +98,7 @@ def _planted(summary: SyntheticSummary) -> list[Table]:
     ]
 
 
-def _both(of: Measures, ends: bool = True) -> tuple[str, str]:
+def _both(of: Flagged, ends: bool = True) -> tuple[str, str]:
     if not ends:
         return fixed(of["found"]["value"], 2), fixed(of["flagged_else"]["value"], 1)
     return cell(of["found"], 2), cell(of["flagged_else"], 1)

@@ -16,6 +16,7 @@ from studies.common.panel import load_panel
 from studies.common.results import Done, Row, write_results
 from studies.probes.tasks.embedded import EmbeddedText
 from studies.statistics.estimates import estimate
+from studies.statistics.records import Figure
 from studies.statistics.resampled import Resampled
 from studies.statistics.verdicts import summarise
 from studies.unlearning import figures as unlearning_figures
@@ -203,10 +204,10 @@ class _Shape:
         """What is lost with a control, of the SAEs that have it, by their places."""
         return {at: self._lost(at, control) for at, cell in enumerate(self.cells) if control in cell["controls"]}
 
-    def _curve(self, name: str) -> list[dict[str, Any]]:
+    def _curve(self, name: str) -> list[dict[str, Figure | float]]:
         """Every setting with the mean accuracy lost on both sides, over all questions."""
         mine = [at for at, sae in enumerate(self.saes) if sae.corpus == name]
-        curve = []
+        curve: list[dict[str, Figure | float]] = []
         for place, setting in enumerate(self.settings):
             lost = {
                 f"{side}_lost": estimate(

@@ -8,7 +8,7 @@ from typing import Any
 from faithful.formats.files import CONFIG
 from faithful.store.saes import TrainedSae
 from studies.common.inputs import WHOLE_PANEL
-from studies.common.results import SUMMARY, read_summary
+from studies.common.results import SUMMARY, Row, read_summary
 from studies.statistics.estimates import Figures
 from studies.variants.config import IF_MEASURED, OF_STUDIES
 
@@ -51,8 +51,9 @@ def read_figures(saes: Sequence[TrainedSae], studies: Path) -> tuple[Read, dict[
             rows = list(_rows(path))
             for metric in [headline.metric for headline in headlines]:
                 for row, key, value in readers.get(name, _plain)(rows, metric):
-                    if (row["corpus"], row["shape"]) in found:
-                        found[row["corpus"], row["shape"]].setdefault(metric, {})[key] = value
+                    of = found.get((row.corpus, row.shape or ""))
+                    if of is not None:
+                        of.setdefault(metric, {})[key] = value
     return found, left_out
 
 
@@ -63,63 +64,59 @@ def _tasks(folder: Path) -> list[str] | None:
     return summary.get("unmarked")
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _rows(path: Path) -> Iterator[Row]:
     import polars as pl
 
     from faithful.base.errors import FaithfulError
 
     try:
-        yield from pl.read_parquet(path).iter_rows(named=True)
+        yield from (Row(**row) for row in pl.read_parquet(path).iter_rows(named=True))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise FaithfulError(f"Cannot read {path}: {error}; run the study again.") from error
 
 
-Found = Iterator[tuple[dict[str, Any], Any, float | None]]
-Reader = Callable[[list[dict[str, Any]], str], Found]
+Found = Iterator[tuple[Row, Any, float | None]]
+Reader = Callable[[list[Row], str], Found]
 
 
-def _shared(rows: list[dict[str, Any]], metric: str) -> Found:
+def _shared(rows: list[Row], metric: str) -> Found:
     """Pairs of SAEs of one corpus."""
     for row in rows:
-        if row["metric"] == metric and row["other"] is None and row["other_seed"] is not None:
-            yield row, (row["seed"], row["other_seed"]), row["value"]
+        if row.metric == metric and row.other is None and row.other_seed is not None:
+            yield row, (row.seed, row.other_seed), row.value
 
 
-def _plain(rows: list[dict[str, Any]], metric: str) -> Found:
+def _plain(rows: list[Row], metric: str) -> Found:
     """A figure of each SAE by itself, or on the panel; with all its latents where it was measured with fewer too."""
-    of = [
-        row
-        for row in rows
-        if row["metric"] == metric and row["other"] in (None, WHOLE_PANEL) and row["seed"] is not None
-    ]
-    for row in sorted(of, key=lambda row: -1.0 if row["parameter"] is None else row["parameter"]):
-        if metric != "fake_contrast" or row["parameter"] is None:
-            yield row, row["seed"], row["value"]
+    of = [row for row in rows if row.metric == metric and row.other in (None, WHOLE_PANEL) and row.seed is not None]
+    for row in sorted(of, key=lambda row: -1.0 if row.parameter is None else row.parameter):
+        if metric != "fake_contrast" or row.parameter is None:
+            yield row, row.seed, row.value
 
 
-def _middle(rows: list[dict[str, Any]], metric: str) -> Found:
+def _middle(rows: list[Row], metric: str) -> Found:
     """A figure of each SAE at the middle one of the numbers of latents that it was measured with."""
-    of = [row for row in rows if row["metric"] == metric]
-    counts = sorted({row["parameter"] for row in of})
+    of = [row for row in rows if row.metric == metric]
+    counts = sorted({row.parameter for row in of if row.parameter is not None})
     for row in of:
-        if row["parameter"] == counts[len(counts) // 2]:
-            yield row, row["seed"], row["value"]
+        if row.parameter == counts[len(counts) // 2]:
+            yield row, row.seed, row.value
 
 
-def _accuracies(rows: list[dict[str, Any]], metric: str, tasks: list[str] | None) -> Found:
+def _accuracies(rows: list[Row], metric: str, tasks: list[str] | None) -> Found:
     """The mean over tasks (None: all) of a probe on all codes, trained on all examples."""
-    of: dict[tuple[str, str, int], dict[str, dict[str, Any]]] = {}
+    of: dict[tuple[str, str | None, int], dict[str, Row]] = {}
     for row in rows:
-        kind, _, place = row["metric"].partition(":")
+        kind, _, place = row.metric.partition(":")
         task, _, side = place.rpartition(":")
-        if kind == metric and side == "f" and row["seed"] is not None and (tasks is None or task in tasks):
-            on = of.setdefault((row["corpus"], row["shape"], row["seed"]), {})
-            if task not in on or row["parameter"] > on[task]["parameter"]:
+        if kind == metric and side == "f" and row.seed is not None and (tasks is None or task in tasks):
+            on = of.setdefault((row.corpus, row.shape, row.seed), {})
+            if task not in on or (row.parameter or 0) > (on[task].parameter or 0):
                 on[task] = row
     for on in of.values():
-        values = [row["value"] for row in on.values()]
+        values = [row.value for row in on.values() if row.value is not None]
         one = next(iter(on.values()))
-        yield one, one["seed"], None if None in values else sum(values) / len(values)
+        yield one, one.seed, sum(values) / len(values) if len(values) == len(on) else None
 
 
 def of_metric(read: Read, corpus: str, shape: str, metric: str) -> Figures:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from faithful.base.errors import FaithfulError
 from faithful.base.files import folder_lock
@@ -16,6 +16,7 @@ from generation.writing.identity import sampling_of
 from studies.common.results import Done, Row, write_results
 from studies.statistics.estimates import estimate
 from studies.statistics.headlines import Headline
+from studies.statistics.records import Figure
 from studies.statistics.verdicts import CONDITIONAL, Comparison, judge_together
 from studies.variants.config import MEASURED, WITHOUT_VERDICT, VariantsConfig
 from studies.variants.figures import draw
@@ -163,7 +164,7 @@ def _comparisons(group: Group, read: Read, is_family: bool, same: Sequence[str])
     return found
 
 
-def _figures(group: Group, read: Read) -> dict[str, dict[str, Any]]:
+def _figures(group: Group, read: Read) -> dict[str, dict[str, Figure]]:
     """Each variant's figures with their intervals."""
     return {
         variant: {metric: estimate(values).summary() for metric, values in read[group.corpus, shape].items() if values}
