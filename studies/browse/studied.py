@@ -1,22 +1,21 @@
 """What the studies of a run say of single latents: stability, partners, fakes, probe weights; and what adds what lacks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from faithful.base.records import read_record
 from faithful.options.line import command_line
 from faithful.store.saes import TrainedSae
 from studies.common.cache import ResultCache
-from studies.common.results import SUMMARY
+from studies.common.results import SUMMARY, read_summary
 from studies.explanations.config import STUDY as EXPLANATIONS_STUDY
 from studies.explanations.kept import EXPLANATIONS, Explanation, read_explanations
 from studies.fakes.config import FakesConfig
 from studies.probes.config import ProbesConfig
-from studies.probes.summary import ProbesSummary
 from studies.seeds.config import SeedsConfig
 from studies.seeds.matching import THRESHOLD
 from studies.seeds.pairs import PAIRS, VERSION, of_one_init
@@ -91,9 +90,9 @@ class Studied:
     @cached_property
     def _averaged(self) -> list[str]:
         """Tasks of the probes that are not at their ceiling."""
-        summary = self.run / "studies" / "probes" / SUMMARY
-        unmarked = read_record(summary, ProbesSummary)["unmarked"] if summary.exists() else []
-        return [task for task in unmarked if task in self.tasks]
+        path = self.run / "studies" / "probes" / SUMMARY
+        summary: Mapping[str, Any] = read_summary(path) if path.exists() else {"unmarked": []}
+        return [task for task in summary["unmarked"] if task in self.tasks]
 
     @cached_property
     def missing(self) -> list[tuple[str, str]]:

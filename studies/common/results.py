@@ -3,10 +3,11 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
+from faithful.base.errors import FaithfulError
 from faithful.base.files import write_atomically
-from faithful.base.records import read_record, write_record
+from faithful.base.records import fit, read_record, write_record
 from faithful.base.shapes import Count
 from studies.statistics.records import Statistics
 
@@ -75,10 +76,11 @@ class ModelRead(TypedDict, total=False):
 class Summary(Statistics, total=False):
     """What every study's summary holds; further keys are its own.
 
-    `sizes` says what was used, by name; `shapes` holds the statistics of the SAEs of each shape, those of `shape` stand at
-    the top too.
+    `format` numbers the form of both files, and stands in the file alone; `sizes` says what was used, by name; `shapes` holds
+    the statistics of the SAEs of each shape, those of `shape` stand at the top too.
     """
 
+    format: Count
     study: str
     model: ModelRead
     hook: str
@@ -111,12 +113,15 @@ class Done:
     taken: tuple[str, ...] = ()
 
 
+FORMAT = 1
+"""Of both files as they are written here; those that state none are of it too."""
 SUMMARY = "summary.json"
+MEND = "delete it and run the study again"
 COLUMNS = ("study", "corpus", "other", "seed", "other_seed", "metric", "parameter", "value", "low", "high", "shape")
 
 
 def write_results(folder: Path, summary: Summary, rows: list[Row]) -> None:
-    """Write both files atomically.
+    """Write both files atomically, with the number of their form.
 
     Raises:
         FaithfulError: the folder cannot be written.
@@ -128,13 +133,22 @@ def write_results(folder: Path, summary: Summary, rows: list[Row]) -> None:
     schema = {name: types.get(name, pl.Int64) for name in COLUMNS}
     table = pl.DataFrame([dataclasses.asdict(row) for row in rows], schema=schema)
     write_atomically(folder / "results.parquet", lambda path: table.write_parquet(path))
-    write_record(folder / SUMMARY, summary)
+    write_record(folder / SUMMARY, {"format": FORMAT, **summary})
 
 
 def read_summary(path: Path) -> Summary:
-    """A study's `summary.json`.
+    """A study's `summary.json`, as `write_results` was given it.
 
     Raises:
-        FaithfulError: it is damaged.
+        FaithfulError: it is damaged, or of a later form.
     """
-    return read_record(path, Summary, "delete it and run the study again")
+    found: dict[str, Any] = read_record(path, dict, MEND)
+    stated = found.get("format")
+    if isinstance(stated, int) and stated > FORMAT:
+        raise FaithfulError(
+            f"{path} has format {stated}, and this version reads {FORMAT} and those before: update faithful, or {MEND}."
+        )
+    fit(found, Summary, str(path), MEND)
+    summary = cast(Summary, found)
+    summary.pop("format", None)
+    return summary

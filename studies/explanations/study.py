@@ -10,13 +10,12 @@ from scipy.stats import binomtest
 
 from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter, silent
-from faithful.base.records import read_record
 from faithful.store.saes import TrainedSae, ordered_shapes, seed_numbers
 from studies.common.controls import PERMUTED, UNTRAINED, beside, frozen_shapes
 from studies.common.examples import write_examples
 from studies.common.inputs import StudyInput, resolve_input
 from studies.common.panel import Panel, load_panel
-from studies.common.results import SUMMARY, Done, ExampleBlock, Row, write_results
+from studies.common.results import SUMMARY, Done, ExampleBlock, Row, read_summary, write_results
 from studies.explanations import figures as explanations_figures
 from studies.explanations.asking import Judgement
 from studies.explanations.bench import SHUFFLED, TRAINED, Bench, ExplainedCell
@@ -80,7 +79,8 @@ def study_explanations(config: ExplanationsConfig, report: Reporter = silent) ->
 def _explained_before(config: ExplanationsConfig) -> str | None:
     """Who explained in the study that is there."""
     path = config.out / SUMMARY
-    return read_record(path, ExplanationsSummary).get("explainer") if path.exists() else None
+    summary: Mapping[str, Any] = read_summary(path) if path.exists() else {}
+    return summary.get("explainer")
 
 
 def _share(scores: Sequence[Score]) -> float | None:
