@@ -198,3 +198,12 @@ def test_sparse_probing_is_what_study_probes_says_of_the_same_tasks(tmp_path: Pa
         assert sorted(found["parameter"]) == list(KS)
         for k, value in found.select("parameter", "value").rows():
             assert value == pytest.approx(theirs[f"sparse_probing:sae_top:{task}", k], abs=2e-3), (task, k)
+
+
+@pytest.mark.slow
+@with_saebench
+def test_sae_probes_itself_runs_on_an_sae(config: SaeBenchConfig, run: Path, tmp_path: Path) -> None:
+    sae = next((run / "saes" / "own").glob("*/seed-0"))
+    told = SaeProbesConfig((sae,), tmp_path / "probes", python=REAL, device="cpu", datasets=("105_click_bait",))
+    found = {(row.metric, row.parameter): row.value for row in evaluate_sae_probes(told).rows}
+    assert 0.5 < found["sae_probes:test_acc", 1] <= 1
