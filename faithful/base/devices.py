@@ -10,6 +10,16 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def processors(device: str) -> list[str]:
+    """What torch computes with here: the CPU's vector instructions, or each GPU's name. Both decide bytes."""
+    import torch
+
+    if device == "cpu":
+        return [str(torch.backends.cpu.get_cpu_capability())]
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [torch.cuda.get_device_name(number) for number in range(count)]
+
+
 def known_device(name: str | None) -> str:
     """The device asked for, here or elsewhere; by default what this machine has.
 

@@ -71,14 +71,15 @@ def doctor(ray: Cluster = None, as_json: Json = False) -> None:
 def _cluster(address: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from faithful.executor.ray_cluster import connected, differences, look_at_nodes
+    from faithful.executor.ray_cluster import connected, differences, look_at_nodes, mixture
     from faithful.executor.ray_host import look
 
     with connected(address):
         nodes = look_at_nodes()
     wrong = differences(nodes)
+    mixed = [] if wrong else [sentence for device in ("cpu", "cuda") if (sentence := mixture(nodes, device))]
     if as_json:
-        print_json({"nodes": [asdict(node) for node in nodes], "differences": wrong})
+        print_json({"nodes": [asdict(node) for node in nodes], "differences": wrong + mixed})
         return
     ours = look(None, ())["versions"]
     names = list(ours)
@@ -88,7 +89,7 @@ def _cluster(address: str, as_json: bool) -> None:
         for node in nodes
     ]
     print_table(f"The Ray cluster at {address}", rows, ("node", "CPUs", "GPUs", *names))
-    for sentence in wrong:
+    for sentence in wrong + mixed:
         say(sentence)
     say(
         "Work is refused until every node has the versions of this machine."

@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from faithful.base.errors import FaithfulError, one_line
 from faithful.base.files import write_text
 from faithful.executor.protocol import Share
 from faithful.executor.ray_executor import RayExecutor
-from faithful.executor.ray_host import look
+from faithful.executor.ray_host import look, look_at_processors
 from faithful.executor.where import Place, at, current_place, refuse_missing_gpus
 
 INSTALL = "pip install 'faithful-sae[ray]'"
@@ -37,6 +37,7 @@ class RayNode:
         name: host name and address.
         cpus, gpus: what Ray hands out of it.
         versions: of Python and the packages that decide what comes out.
+        processors: what torch computes with, by device: vector instructions, names of GPUs. Empty where paths were asked for.
         unseen: paths asked for that it does not see.
         problem: why it could not be asked; '' where it could.
     """
@@ -45,14 +46,22 @@ class RayNode:
     cpus: int
     gpus: int
     versions: dict[str, str]
+    processors: dict[str, list[str]] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
     problem: str = ""
 
 
 class RayPlace:
-    """The cluster that this process is connected to; see `faithful.executor.where.Place`."""
+    """The cluster that this process is connected to; see `faithful.executor.where.Place`.
+
+    Args:
+        nodes: what was found of its nodes, with their processors.
+    """
 
     is_here = False
+
+    def __init__(self, nodes: Sequence[RayNode] = ()) -> None:
+        self.nodes = nodes
 
     @property
     def device(self) -> str | None:
@@ -84,11 +93,18 @@ class RayPlace:
         return Share(device, threads or 1)
 
     def check_device(self, name: str | None) -> str:
-        """The device asked for, by default the GPUs of the cluster."""
+        """The device asked for, by default the GPUs of the cluster; of one kind on all nodes."""
         device = known_device(name or self.device)
+        self.processor(device)
+        return device
+
+    def processor(self, device: str) -> str:
+        """See `faithful.executor.where.Place`."""
         if device == "cuda":
             refuse_missing_gpus(1)
-        return device
+        if mixed := mixture(self.nodes, device):
+            raise FaithfulError(mixed)
+        return next(iter(_kinds(self.nodes, device)), "")
 
     def refuse_unseen(self, *folders: Path) -> None:
         """Refuse folders that a node does not see: every node is asked for a file that is written into the first one.
@@ -131,7 +147,7 @@ def on_ray(address: str | None = None) -> Iterator[Place]:
         differing = differences(nodes)
         if differing:
             raise FaithfulError(f"{' '.join(differing[:3])} Install the same versions on every node.")
-        where = RayPlace()
+        where = RayPlace(nodes)
         with at(where):
             yield where
 
@@ -147,10 +163,11 @@ def look_at_nodes(token: Path | None = None, needed: Sequence[Path] = ()) -> lis
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     nodes = [node for node in _alive() if any(_room(node))]
+    task, stated = (ray.remote(look), (token, needed)) if token else (ray.remote(max_calls=1)(look_at_processors), ())
     asked = [
-        ray.remote(look)
-        .options(num_cpus=0, max_retries=1, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], False))
-        .remote(token, needed)
+        task.options(
+            num_cpus=0, max_retries=1, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], False)
+        ).remote(*stated)
         for node in nodes
     ]
     found = []
@@ -158,7 +175,7 @@ def look_at_nodes(token: Path | None = None, needed: Sequence[Path] = ()) -> lis
         name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}:{node['NodeManagerPort']})"
         try:
             seen = ray.get(question, timeout=LOOK_SECONDS)
-            found.append(RayNode(name, *_room(node), seen["versions"], tuple(seen["unseen"])))
+            found.append(RayNode(name, *_room(node), seen["versions"], seen.get("processors", {}), tuple(seen["unseen"])))
         except Exception as error:  # whatever keeps a node from answering
             if all(node["NodeID"] != other["NodeID"] for other in _alive()):
                 continue  # it was dead already, which Ray had not noticed yet
@@ -179,6 +196,26 @@ def differences(nodes: Sequence[RayNode]) -> list[str]:
                 theirs, ours = node.versions.get(name, "none"), here.get(name, "none")
                 sentences.append(f"{node.name} has {name} {theirs}, and this machine has {ours}.")
     return sentences
+
+
+def mixture(nodes: Sequence[RayNode], device: str) -> str:
+    """A sentence where the nodes that have such a device do not all compute with one kind; '' where they do."""
+    kinds = _kinds(nodes, device)
+    if len(kinds) < 2 and "" not in kinds:
+        return ""
+    what = "GPUs" if device == "cuda" else "vector instructions"
+    found = ", ".join(f"{kind or 'none that torch sees'} on {name}" for kind, name in kinds.items())
+    return f"The nodes have no one kind of {what} ({found}), which decides the bytes that come out; take nodes of one."
+
+
+def _kinds(nodes: Sequence[RayNode], device: str) -> dict[str, str]:
+    """What the nodes compute with, and the first that has it; '' is of GPUs that torch does not see."""
+    kinds: dict[str, str] = {}
+    for node in nodes:
+        if node.gpus if device == "cuda" else node.cpus:
+            for kind in node.processors[device] or [""]:
+                kinds.setdefault(kind, node.name)
+    return kinds
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from faithful.base.devices import processors
 from faithful.base.version import __version__
 from faithful.executor.local import LocalExecutor
 from faithful.executor.protocol import Link, Share
@@ -87,6 +88,13 @@ def run_packed(link: Link, packed: bytes) -> None:
     """What the worker runs: what was packed."""
     main, arguments = pickle.loads(packed)
     main(link, *arguments)
+
+
+def look_at_processors() -> dict[str, Any]:
+    """What `look` says, and what torch computes with on each device: of a task that has the process to itself."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":  # as Ray hides the GPUs from who asks for none
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+    return look(None, ()) | {"processors": {device: processors(device) for device in ("cpu", "cuda")}}
 
 
 def look(token: Path | None, needed: Sequence[Path]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol
 
-from faithful.base.devices import check_device, default_device
+from faithful.base.devices import check_device, default_device, processors
 from faithful.base.errors import FaithfulError
 from faithful.executor.local import LocalExecutor
 from faithful.executor.protocol import Executor, Share
@@ -47,6 +47,13 @@ class Place(Protocol):
 
         Raises:
             FaithfulError: neither `cpu` nor `cuda`, or no GPU there for `cuda`.
+        """
+
+    def processor(self, device: str) -> str:
+        """What workers compute with, one kind for all: the CPU's vector instructions, or the name of the GPUs.
+
+        Raises:
+            FaithfulError: another place has several kinds, or no GPU for `cuda`.
         """
 
     def refuse_unseen(self, *folders: Path) -> None:
@@ -89,6 +96,10 @@ class Here:
     def check_device(self, name: str | None) -> str:
         """See `faithful.base.devices`."""
         return check_device(name)
+
+    def processor(self, device: str) -> str:
+        """Of the CPU, or of the first GPU."""
+        return next(iter(processors(device)), "no GPU here")
 
     def refuse_unseen(self, *folders: Path) -> None:
         """All of them are seen."""

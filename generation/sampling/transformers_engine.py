@@ -298,8 +298,3 @@ def cache_argument(model: Any) -> str | None:
     """The argument by which a model takes back the cache that it gave, None where it has none."""
     stated = inspect.signature(model.forward).parameters
     return next((name for name in CACHES if name in stated), None)
-
-
-def cpu_instruction_set() -> str:
-    """The vector instructions that torch uses here: part of what decides the bytes."""
-    return str(torch.backends.cpu.get_cpu_capability())

@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from faithful.base.errors import FaithfulError
 from faithful.base.records import Part
+from faithful.executor.where import current_place
 from faithful.models.presets import find_preset
 from faithful.models.spec import ModelSpec
 from faithful.store.corpus import Manifest
@@ -57,15 +58,15 @@ def model_provenance(spec: ModelSpec) -> ModelPart:
 
 
 def engine_identity(settings: EngineSettings, load: str | None = None) -> EnginePart:
-    """Engine, versions and device kind of this machine under the given settings; that of what quantises where `load` does."""
+    """Engine, versions and processor of where the samples are drawn; the version of what quantises where `load` does.
+
+    Raises:
+        FaithfulError: a cluster whose nodes have different processors, or no GPU for `cuda`.
+    """
     import torch
 
-    from generation.sampling.transformers_engine import cpu_instruction_set
-
-    if settings.device == "cpu":
-        device = {"device": "cpu", "instructions": cpu_instruction_set()}
-    else:
-        device = {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU here"}
+    processor = current_place().processor(settings.device)
+    device = {"device": "cpu", "instructions": processor} if settings.device == "cpu" else {"device": processor}
     quantises = ("bitsandbytes",) if load else ()
     modules = dict.fromkeys((settings.name, "transformers", "tokenizers", "numpy", "pyarrow", *quantises))
     versions = {name: module_version(name) for name in modules} | {"torch": torch.__version__}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from faithful.base.devices import check_device, known_device
+from faithful.base.devices import check_device, known_device, processors
 from faithful.base.errors import FaithfulError
 
 
@@ -21,3 +21,13 @@ def test_a_gpu_that_is_not_here_is_known_and_refused(monkeypatch: pytest.MonkeyP
         check_device("cuda")
     with pytest.raises(FaithfulError, match="'mps' is not a device"):
         known_device("mps")
+
+
+def test_processors_are_the_vector_instructions_and_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert processors("cpu") == [torch.backends.cpu.get_cpu_capability()]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert processors("cuda") == []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: f"GPU {number}")
+    assert processors("cuda") == ["GPU 0", "GPU 1"]

@@ -31,7 +31,10 @@ def test_doctor_is_a_table() -> None:
 
 def test_doctor_of_a_cluster_names_its_nodes_and_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = look(None, ())["versions"]
-    nodes = [RayNode("near (a:1)", 4, 2, ours), RayNode("far (b:2)", 4, 0, ours | {"torch": "1.0"})]
+    nodes = [
+        RayNode("near (a:1)", 4, 2, ours, {"cpu": ["AVX2"], "cuda": ["A100", "H100"]}),
+        RayNode("far (b:2)", 4, 0, ours | {"torch": "1.0"}),
+    ]
     monkeypatch.setattr(ray_cluster, "connected", lambda address: nullcontext())
     monkeypatch.setattr(ray_cluster, "look_at_nodes", lambda: nodes)
     result = call("doctor", "--ray", "head:6379")
@@ -42,4 +45,6 @@ def test_doctor_of_a_cluster_names_its_nodes_and_what_differs(monkeypatch: pytes
     answer = json.loads(call("doctor", "--ray", "head:6379", "--json").stdout)
     assert [node["gpus"] for node in answer["nodes"]] == [2, 0]
     del nodes[1]
-    assert "Next: faithful generate --executor ray --ray head:6379" in call("doctor", "--ray", "head:6379").stderr
+    said = call("doctor", "--ray", "head:6379").stderr
+    assert "A100 on near (a:1), H100 on near (a:1)" in said
+    assert "Next: faithful generate --executor ray --ray head:6379" in said

@@ -1,7 +1,7 @@
 """Clusters without a cluster: addresses, room, versions and folders that nodes do not see."""
 
 import socket
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ import pytest
 from faithful.base.errors import FaithfulError
 from faithful.executor import ray_cluster
 from faithful.executor.protocol import Share
-from faithful.executor.ray_cluster import RayNode, RayPlace, connected, differences
+from faithful.executor.ray_cluster import RayNode, RayPlace, connected, differences, mixture, on_ray
 from faithful.executor.ray_host import look
-from faithful.executor.where import at, refuse_missing_gpus, share_of
+from faithful.executor.where import at, current_place, refuse_missing_gpus, share_of
+from generation.sampling.engine import EngineSettings
+from generation.writing.identity import engine_identity
 
 NODES = [
     {"Alive": True, "NodeID": "a", "Resources": {"CPU": 8.0, "GPU": 3.0}},
@@ -106,6 +108,57 @@ def test_what_nodes_have_otherwise_is_named() -> None:
         f"b has torch 1.0, and this machine has {same['torch']}.",
         "c cannot load faithful: No module named 'faithful'.",
     ]
+
+
+def computing(name: str, cpu: str, *gpus: str) -> RayNode:
+    """A node with these processors."""
+    return RayNode(name, 8, len(gpus), look(None, ())["versions"], {"cpu": [cpu], "cuda": list(gpus)})
+
+
+@pytest.mark.parametrize(
+    ("found", "device", "kind", "sentence"),
+    [
+        ([computing("a", "AVX2"), computing("b", "AVX512", "H100", "H100")], "cuda", "H100", ""),
+        ([computing("a", "AVX2", "H100"), computing("b", "AVX2", "H100")], "cpu", "AVX2", ""),
+        ([computing("a", "AVX2"), computing("b", "AVX512")], "cpu", "", "vector instructions (AVX2 on a, AVX512 on b)"),
+        ([computing("a", "AVX2", "A100"), computing("b", "AVX2", "H100")], "cuda", "", "GPUs (A100 on a, H100 on b)"),
+        ([computing("a", "AVX2", "A100", "H100")], "cuda", "", "GPUs (A100 on a, H100 on a)"),
+        ([RayNode("a", 8, 1, {}, {"cpu": ["AVX2"], "cuda": []})], "cuda", "", "GPUs (none that torch sees on a)"),
+    ],
+)  # fmt: skip
+def test_nodes_compute_with_one_kind_which_is_recorded(
+    nodes: list[dict[str, Any]], found: list[RayNode], device: str, kind: str, sentence: str
+) -> None:
+    where = RayPlace(found)
+    engine = EngineSettings("transformers", device, 1, 8, 24, deterministic=False)
+    with at(where):
+        if sentence:
+            assert sentence in mixture(found, device)
+            for refused in (lambda: where.check_device(device), lambda: engine_identity(engine)):
+                with pytest.raises(FaithfulError, match="take nodes of one"):
+                    refused()
+            return
+        assert where.check_device(device) == device and not mixture(found, device)
+        assert engine_identity(engine)["device" if device == "cuda" else "instructions"] == kind
+
+
+@pytest.mark.parametrize(
+    ("node", "sentence"),
+    [
+        (RayNode("far", 1, 0, {"torch": "1.0"}), r"far has .*\. Install the same versions on every node\."),
+        (RayNode("far", 1, 0, {}, problem="no module"), r"far cannot load faithful: no module\. Install"),
+    ],
+    ids=["versions", "problem"],
+)
+def test_a_cluster_of_other_versions_is_refused(node: RayNode, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [computing("near", "AVX2")]
+    monkeypatch.setattr(ray_cluster, "connected", lambda address: nullcontext())
+    monkeypatch.setattr(ray_cluster, "look_at_nodes", lambda: found)
+    with on_ray("head:6379") as where:
+        assert where is current_place() and not where.is_here and where.processor("cpu") == "AVX2"
+    found.append(node)
+    with pytest.raises(FaithfulError, match=sentence), on_ray("head:6379"):
+        pass
 
 
 def test_a_folder_that_a_node_does_not_see_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

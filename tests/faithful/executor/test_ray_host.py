@@ -10,7 +10,7 @@ import pytest
 
 from faithful.executor import ray_host
 from faithful.executor.protocol import Share
-from faithful.executor.ray_host import Host, look, run_packed
+from faithful.executor.ray_host import Host, look, look_at_processors, run_packed
 
 
 def answer(link: Any, first: int) -> None:
@@ -61,6 +61,18 @@ def test_a_node_says_its_versions_and_what_it_does_not_see(tmp_path: Path) -> No
     assert found["unseen"] == [str(tmp_path / "token")]
     assert {"python", "faithful", "torch", "transformers"} <= found["versions"].keys()
     assert "+" not in found["versions"]["torch"]
+
+
+def test_a_node_says_what_torch_computes_with_also_where_ray_hides_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def names(device: str) -> list[str]:
+        assert "CUDA_VISIBLE_DEVICES" not in os.environ
+        return [f"a {device}"]
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(ray_host, "processors", names)
+    found = look_at_processors()
+    assert found["processors"] == {"cpu": ["a cpu"], "cuda": ["a cuda"]}
+    assert found["versions"] == look(None, ())["versions"]
 
 
 def test_what_is_packed_is_run() -> None:
