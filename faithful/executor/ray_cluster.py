@@ -175,7 +175,9 @@ def look_at_nodes(token: Path | None = None, needed: Sequence[Path] = ()) -> lis
         name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}:{node['NodeManagerPort']})"
         try:
             seen = ray.get(question, timeout=LOOK_SECONDS)
-            found.append(RayNode(name, *_room(node), seen["versions"], seen.get("processors", {}), tuple(seen["unseen"])))
+            found.append(
+                RayNode(name, *_room(node), seen["versions"], seen.get("processors", {}), tuple(seen["unseen"]))
+            )
         except Exception as error:  # whatever keeps a node from answering
             if all(node["NodeID"] != other["NodeID"] for other in _alive()):
                 continue  # it was dead already, which Ray had not noticed yet
