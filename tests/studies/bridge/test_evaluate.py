@@ -197,7 +197,8 @@ def test_sparse_probing_is_what_study_probes_says_of_the_same_tasks(tmp_path: Pa
         found = ours.filter(pl.col("metric") == f"saebench_accuracy:{task}:f")
         assert sorted(found["parameter"]) == list(KS)
         for k, value in found.select("parameter", "value").rows():
-            assert value == pytest.approx(theirs[f"sparse_probing:sae_top:{task}", k], abs=2e-3), (task, k)
+            # From one CPU to another SAEBench's own figures move by one text of 512: two of them, here.
+            assert value == pytest.approx(theirs[f"sparse_probing:sae_top:{task}", k], abs=4e-3), (task, k)
 
 
 @pytest.mark.slow
