@@ -65,7 +65,7 @@ class Checkpoint:
 def open_checkpoints(cells: list[Cell]) -> Iterator[None]:
     """Hold a shared lock on the checkpoints of a corpus, under which they are read and written.
 
-    Shared, since another process may train cells of other shapes from the same folder. Whoever is alone there (gets the lock
+    Shared, since another process may train other cells from the same folder. Whoever is alone there (gets the lock
     exclusively) first deletes what a killed process left half-written.
 
     Raises:

@@ -200,9 +200,9 @@ def _prefix_sha256(folder: Path, settings: Settings, readings: Readings, rows: T
 
 
 def _jobs(missing: dict[Path, list[Cell]], workers: int) -> list[tuple[Path, list[Cell]]]:
-    """One job per corpus, each of which is a forward pass; one is cut in two while there are too few for the workers."""
+    """One job per corpus, each of which is a forward pass; the largest is cut while there are too few for workers."""
     jobs = [(folder, cells) for folder, cells in missing.items() if cells]
-    while len(jobs) < workers and (wide := [job for job in jobs if len(_by_shape(job[1])) > 1]):
+    while len(jobs) < workers and (wide := [job for job in jobs if len(job[1]) > 1]):
         widest = max(wide, key=lambda job: _latents(job[1]))
         jobs.remove(widest)
         jobs += [(widest[0], half) for half in _halves(widest[1])]
@@ -210,18 +210,16 @@ def _jobs(missing: dict[Path, list[Cell]], workers: int) -> list[tuple[Path, lis
 
 
 def _halves(cells: list[Cell]) -> tuple[list[Cell], list[Cell]]:
-    """Cut cells between shapes, into about equally many latents."""
-    halves: tuple[list[Cell], list[Cell]] = ([], [])
-    for group in sorted(_by_shape(cells), key=_latents, reverse=True):
-        min(halves, key=_latents).extend(group)
-    return halves
-
-
-def _by_shape(cells: list[Cell]) -> list[list[Cell]]:
+    """Cut cells between shapes, into about equally many latents; those of one shape between seeds."""
     shapes: dict[Shape, list[Cell]] = {}
     for cell in cells:
         shapes.setdefault(cell.shape, []).append(cell)
-    return list(shapes.values())
+    if len(shapes) == 1:
+        return cells[: len(cells) // 2], cells[len(cells) // 2 :]
+    halves: tuple[list[Cell], list[Cell]] = ([], [])
+    for group in sorted(shapes.values(), key=_latents, reverse=True):
+        min(halves, key=_latents).extend(group)
+    return halves
 
 
 def _latents(cells: list[Cell]) -> int:

@@ -223,7 +223,9 @@ def test_loggers_that_cannot_be_are_refused_first_and_those_opened_are_closed(
         (2, 2, [["a", 8, 16, 32, 64], ["b", 8, 16, 32, 64]]),
         (1, 2, [["a", 8, 16, 32], ["a", 64]]),
         (2, 3, [["a", 8, 16, 32], ["a", 64], ["b", 8, 16, 32, 64]]),
-        (1, 9, [["a", 8], ["a", 16], ["a", 32], ["a", 64]]),
+        (1, 4, [["a", 8, 16], ["a", 32], ["a", 64], ["a", 64]]),
+        (1, 6, [["a", 8, 16], ["a", 32], ["a", 32], ["a", 64], ["a", 64], ["a", 64]]),
+        (1, 20, [["a", width] for width in (8, 16, 32, 64)] * 3),
     ],
 )
 def test_forward_passes_are_as_few_as_workers_allow(
@@ -234,6 +236,13 @@ def test_forward_passes_are_as_few_as_workers_allow(
     found = [[folder.name, *sorted({cell.shape.d_sae for cell in group})] for folder, group in jobs]
     assert sorted(found, key=str) == sorted(expected, key=str)
     assert sum(len(group) for _, group in jobs) == 12 * corpora
+
+
+@pytest.mark.parametrize(("workers", "seeds"), [(1, [6]), (2, [3, 3]), (4, [1, 1, 2, 2]), (6, [1] * 6), (8, [1] * 6)])
+def test_the_seeds_of_one_shape_are_shared_out(workers: int, seeds: list[int], tmp_path: Path) -> None:
+    jobs = training._jobs({tmp_path: cells(tmp_path, "own", {8: 6})}, workers)
+    assert sorted(len(group) for _, group in jobs) == seeds
+    assert {cell.seed for _, group in jobs for cell in group} == set(range(6))
 
 
 def test_a_stopped_cell_stays_as_it_is_and_the_others_do_not_see_it() -> None:
