@@ -3,9 +3,11 @@
 python -m benchmarks.bench_driver [--engines 64,256,1024] [--tokens 10000000]      (a minute or two for each)
 
 The engines are simulated in the driver's own process: they answer at once and draw nothing, and the processor time that
-they take themselves is not counted. What is measured is the driver's own: reading messages, its schedule, and writing
-the shards that workers have made, on one thread. An engine gives 10k tokens/s, so that n of them ask for n × 10k/s. How
-fast a worker makes a shard (text, sums, Parquet, checksum) on a thread beside its engine is said first.
+they take themselves is not counted. They say all that workers say: `ready`, `want`, `more` halfway through a range, `step`
+every 0.2 s of their own time, `drawn` and `shard`. What is measured is the driver's own: unpickling messages, its schedule,
+and writing the shards that workers have made, on one thread; Ray's own transport is outside of it. An engine gives 10k
+tokens/s, so that n of them ask for n × 10k/s. How fast a worker makes a shard (text, sums, Parquet, checksum) on a thread
+beside its engine is said first.
 """
 
 import argparse
@@ -29,13 +31,14 @@ from faithful.store.corpus import shard_path
 from faithful.store.shard_files import EncodedShard
 from generation.own.coordinator import draw_all
 from generation.own.schedule import SplitSchedule
-from generation.own.workers import MESSAGE_SAMPLES, Range
+from generation.own.workers import MESSAGE_SAMPLES, STEP_SECONDS, Range
 from generation.sampling.distribution import Sampling
 from generation.sampling.engine import EngineSettings, Request, Sample
 from generation.sampling.seeds import sample_seed
 from generation.writing.hand import Hand, Place
 
-ENGINE_RATE, LONGEST = 10_000, 511
+ENGINE_RATE, LONGEST, SLOTS = 10_000, 511, 256
+STEP_TOKENS = int(ENGINE_RATE * STEP_SECONDS)
 
 
 class Engines:
@@ -105,21 +108,25 @@ class Simulated:
     """An engine that has drawn what it is asked for; every shard that it makes has the bytes of the same one."""
 
     def __init__(self, engines: Engines) -> None:
-        self.engines, self.node, self.times = engines, "here", 0
-        self.work: deque[tuple[Range, tuple[Request, ...]]] = deque()
+        self.engines, self.node, self.times, self.unsaid, self.is_last = engines, "here", 0, 0, False
+        self.work: deque[tuple[Range, tuple[Request, ...], bool]] = deque()
         self.ranges: dict[Place, Range] = {}
-        self.said: deque[tuple[str, Any]] = deque([("want", 0)])
+        self.said: deque[tuple[str, Any]] = deque([("ready", None), ("want", 0)])
 
     def tell(self, kind: str, content: Any = None) -> bool:
-        """Take a range, or drop all on `cancel`."""
+        """Take a range, hear that there is no more, or drop all on `cancel`."""
         if kind == "range":
             requests = content.requests
             self.ranges[content.place] = content
             parts = [requests[i : i + MESSAGE_SAMPLES] for i in range(0, len(requests), MESSAGE_SAMPLES)]
-            self.work.extend((content, part) for part in parts)
+            self.is_last = False
+            self.work.extend((content, part, place == len(parts) // 2) for place, part in enumerate(parts))
+        elif kind == "nothing":
+            self.is_last = True
         elif kind == "cancel":
             self.work.clear()
             self.times += 1
+            self.is_last = False
             self.said.append(("want", self.times))
         elif kind == "make":
             place, rows = content
@@ -141,13 +148,17 @@ class Simulated:
         if self.said:
             return pickle.dumps(self.said.popleft())
         if not self.work:
-            return None
-        work, part = self.work.popleft()
-        if not self.work:
-            self.said.append(("want", self.times))
-        return pickle.dumps(
-            ("drawn", (self.times, work.place, {request.index: length_of(request) for request in part}))
-        )
+            if not self.is_last:
+                return None
+            self.is_last = False
+            return pickle.dumps(("want", self.times))
+        work, part, is_half = self.work.popleft()
+        if is_half:
+            self.said.append(("more", self.times))
+        lengths = {request.index: length_of(request) for request in part}
+        steps, self.unsaid = divmod(self.unsaid + sum(lengths.values()), STEP_TOKENS)
+        self.said.extend([("step", (self.times, SLOTS * LONGEST // 2))] * steps)
+        return pickle.dumps(("drawn", (self.times, work.place, lengths)))
 
 
 class There(Here):
@@ -164,7 +175,7 @@ class There(Here):
 def measure(engines: int, tokens: int, rows: int) -> None:
     """Draw and commit a corpus with so many engines; say what the driver took for it."""
     spec = resolve_model("tiny")
-    settings = EngineSettings("vllm", "cuda", 1, 256, rows, deterministic=False)
+    settings = EngineSettings("vllm", "cuda", 1, SLOTS, rows, deterministic=False)
     schedule = SplitSchedule("train", "train", 0, tokens, settings, [], [], [], 0.6 * LONGEST)
     simulated, writing, most = [0.0], [0.0], [0]
     executor = Engines(spec, rows, simulated)

@@ -1,6 +1,6 @@
 """Kills on a real Ray cluster of this machine: a head and three raylets, and what is left equals one local run.
 
-python -m benchmarks.ray_kills [--tokens 200000] [--kills 50] [--cells 12]      (an hour on two cores)
+python -m benchmarks.ray_kills [--tokens 200000] [--kills 50] [--cells 12]      (half an hour on two cores)
 
 Of the kills a tenth are of whole raylets (another takes their place), a fifth of the driver (started again), the others of
 actors, each with SIGKILL, once a shard was committed since the last. Then a grid of SAEs and `study fakes`, whose actors are

@@ -2,12 +2,18 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import typer
+from typer.core import TyperGroup
+
+from faithful.cli import app
+from tests.faithful.cli.called import call
 
 TOP = Path(__file__).parents[1]
 PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
@@ -30,6 +36,34 @@ def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
         target = page.parent / name if name else page
         assert target.exists(), f"{page.name} links {link}"
         assert not anchor or anchor in _heads(target), f"{page.name} links {link}"
+
+
+def _commands_on_scale() -> list[str]:
+    """The `faithful` lines of docs/scale.md, in blocks and in sentences; variables of a shell are 0."""
+    found = []
+    for code in re.findall(r"```.*?```|`[^`]+`", (TOP / "docs" / "scale.md").read_text(encoding="utf-8"), re.DOTALL):
+        text = re.sub(r"\$\w+", "0", code if code.startswith("```") else " ".join(code.split()))
+        found += re.findall(r"(?<![\w./@-])faithful [a-z][^'`#&\n]*", text)
+    return sorted({line.strip() for line in found})
+
+
+@pytest.mark.parametrize("line", _commands_on_scale())
+def test_every_command_of_the_page_on_scale_parses(line: str) -> None:
+    words, found = shlex.split(line)[1:], typer.main.get_command(app)
+    while isinstance(found, TyperGroup):
+        found = found.get_command(found.context_class(found), words.pop(0))
+    found.make_context("faithful", words)
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in _commands_on_scale() if re.match(r"faithful (generate|run) .*--dry-run", line)]
+)
+def test_a_dry_run_of_the_page_on_scale_runs(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call(*shlex.split(line.replace("--assume GPU", "--assume h100"))[1:])
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"Dry run.*: nothing was written", result.stdout)
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:

@@ -87,7 +87,7 @@ class TrainConfig:
     In the table (behind a stroke), train.jsonl and the report; about 100 times at most, and no weight changes by it.
     """
     workers: int | None = None
-    """Processes, one per GPU; default 1, of a cluster all. Each takes corpora and shapes."""
+    """Processes, one per GPU; default 1, of a cluster all. Each takes corpora, shapes or seeds."""
     threads: int | None = None
     """CPU threads per process; default: the cores."""
     deterministic: bool = False
