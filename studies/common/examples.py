@@ -18,7 +18,7 @@ from studies.common.codes import CodedText
 from studies.common.results import ExampleBlock, ExampleRow
 
 AROUND = 24
-PER_LATENT = 3
+PER_LATENT = 5
 
 
 @dataclass(frozen=True)

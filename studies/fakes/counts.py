@@ -112,8 +112,7 @@ class FakeCounts:
         blocks = []
         for place, sae in enumerate(shown):
             notes = {
-                one["latent"]: f"latent {one['latent']}; fires on {one['noise']:.2%} of random tokens,"
-                f" {one['panel']:.3%} of text"
+                one["latent"]: f"fires on {one['noise']:.2%} of random tokens, {one['panel']:.3%} of text"
                 for one in cells[sae.sha256]["top_fakes"][:count]
             }
             blocks += [

@@ -91,7 +91,7 @@ STUDY = Study(
         "across_corpora": "Features shared within and across corpora",
         "reappearance": "How probably a latent reappears with another seed, against how often it fires",
     },
-    details=("Floors: ", "How probably a latent", "How the optimal assignments"),
+    details=("Floors: ", "How probably a latent"),
     notes=_notes,
     warnings=floor_notes,
 )

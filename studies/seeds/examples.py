@@ -39,14 +39,17 @@ def reproducible_latents(
         mine = [pair for pair in pairs if pair.one == first]
         mean = np.mean([pair.cosines for pair in mine], axis=0)
         place = places[first]
-        usable = np.flatnonzero((coded.codes[place].density > 0) & np.isfinite(mean))
+        density = coded.codes[place].density
+        usable = np.flatnonzero((density > 0) & np.isfinite(mean))
         order = [int(latent) for latent in usable[np.argsort(-mean[usable], kind="stable")]]
         most = order[:count]
         least = [latent for latent in order[::-1] if latent not in most][:count]
         for title, latents in (("most", most), ("least", least)):
             partners = {latent: _partner(mine[0], latent, places) for latent in latents}
             notes = {
-                latent: f"mean matched cosine over {len(mine)} other seeds {mean[latent]:.2f}" for latent in latents
+                latent: f"fires on {density[latent]:.2%} of the text; mean matched cosine over {len(mine)} other seeds"
+                f" {mean[latent]:.2f}"
+                for latent in latents
             }
             shown.append(
                 latent_examples(

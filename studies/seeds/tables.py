@@ -28,20 +28,11 @@ def seeds_tables(summary: SeedsSummary) -> list[Table]:
         tables.append(Table(title, ("floor", "metric", *names), _floors(summary)))
     tables += _stability(summary)
     if summary["across"]:
-        header = ("corpora", *_spaced(BETWEEN))
-        tables.append(Table("Across corpora, other seeds", header, _pairs(summary["across"], BETWEEN)))
+        tables.append(Table("Across corpora, other seeds", ("corpora", *BETWEEN), _pairs(summary["across"], BETWEEN)))
     if summary["between_shapes"]:
-        header = ("SAEs", *_spaced(BETWEEN), "floor random")
-        rows = _pairs(summary["between_shapes"], (*BETWEEN, "floor_random"))
-        tables.append(Table("Between shapes", header, rows))
-    tables += contrast_tables(summary)
-    if found := summary.get("assignments"):
-        title = (
-            f"How the optimal assignments were found: no other one is better by more than {found['largest_gap']:.3g}"
-        )
-        rows = [(path, str(count)) for path, count in found["paths"].items()]
-        tables.append(Table(title, ("path", "assignments"), rows))
-    return tables
+        metrics = (*BETWEEN, "floor_random")
+        tables.append(Table("Between shapes", ("SAEs", *metrics), _pairs(summary["between_shapes"], metrics)))
+    return tables + contrast_tables(summary)
 
 
 def _by_corpus(summary: SeedsSummary, metrics: Sequence[str]) -> list[tuple[str, ...]]:
@@ -105,7 +96,3 @@ def _of_bin(found: Any) -> str:
 
 def _pairs(found: Mapping[str, Mapping[str, Figure | float | None]], metrics: Sequence[str]) -> list[tuple[str, ...]]:
     return [(name, *(cell(values.get(metric)) for metric in metrics)) for name, values in found.items()]
-
-
-def _spaced(metrics: Sequence[str]) -> list[str]:
-    return [metric.replace("_", " ") for metric in metrics]

@@ -54,13 +54,15 @@ def test_partners_come_with_their_own_contexts(tmp_path: Path) -> None:
     assert table["partner_tokens"].to_list()[::2] == [["t20", "t21", "t22"], [], None]
 
 
-def test_the_three_strongest_contexts_are_shown() -> None:
+def test_the_five_strongest_contexts_are_shown() -> None:
     """However many tokens of one excite the latent."""
-    length, strengths = 300, (1.0, 5.0, 3.0, 2.0)
+    length, strengths = 300, (1.0, 6.0, 3.0, 2.0, 4.0, 5.0)
     rows = [np.arange(length + 1) for _ in strengths]
     values = torch.tensor(strengths).repeat_interleave(length)[:, None]
     codes = Codes(values, torch.zeros(len(values), 1, dtype=torch.int32), 1)
     owners = np.repeat(np.arange(len(strengths)), length)
     text = CodedText(rows, owners, np.tile(np.arange(1, length + 1), len(strengths)), [codes])
-    block = latent_examples("shown", [0], {0: ""}, text, 0, list("abcd"), np.arange(4), TOKENIZER)
-    assert [(row["corpus"], max(row["values"])) for row in block["rows"]] == [("b", 5.0), ("c", 3.0), ("d", 2.0)]
+    block = latent_examples("shown", [0], {0: ""}, text, 0, list("abcdef"), np.arange(6), TOKENIZER)
+    assert [(row["corpus"], max(row["values"])) for row in block["rows"]] == [
+        ("b", 6.0), ("f", 5.0), ("e", 4.0), ("c", 3.0), ("d", 2.0),
+    ]  # fmt: skip

@@ -12,7 +12,6 @@ def test_floors_are_shown_on_request(studied: tuple[Path, dict[str, Any]]) -> No
     shown, full = ([table.title for table in study.tables(summary, full)] for full in (False, True))
     assert [title.partition(":")[0] for title in full if title not in shown] == [
         "Floors", "How probably a latent reappears with another seed, by its density; in brackets latents of an SAE",
-        "How the optimal assignments were found",
     ]  # fmt: skip
     (rows,) = [table.rows for table in study.tables(summary, False) if table.title.startswith("Within a corpus")]
     assert rows[-1] == (
