@@ -109,6 +109,7 @@ STUDY = Study(
         "sweep": "Diversity and faithfulness over sampling settings",
     },
     lead="faithfulness",
+    details=("Certificate",),
     of_saes=False,
     notes=lambda summary: [
         "Figures without an interval are of one corpus each, as it was drawn: nothing is replicated, and no interval over"

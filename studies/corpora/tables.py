@@ -44,12 +44,15 @@ def faithfulness_rows(cells: list[CorpusCell]) -> Rows:
 
 
 def verdict_rows(cells: list[CorpusCell]) -> Rows:
-    """What the certificate says of each corpus."""
+    """What the certificate says of each corpus: as the model's own text, and where any declares something else, as that."""
+    any_declared = any(cell["as_declared"] for cell in cells)
     rows: list[tuple[str, ...]] = []
     for cell in cells:
         scored, declared = cell["as_model"], cell["as_declared"]
-        rows.append((cell["name"], scored["verdict"], scored["reason"], declared["verdict"] if declared else ""))
-    return ("corpus", "as the model's own text", "because", "as it was declared"), rows
+        told = (declared["verdict"] if declared else "",) if any_declared else ()
+        rows.append((cell["name"], scored["verdict"], scored["reason"], *told))
+    header = ("corpus", "as the model's own text", "because")
+    return (*header, "as it was declared") if any_declared else header, rows
 
 
 def test_rows(cells: list[CorpusCell]) -> Rows:

@@ -115,6 +115,7 @@ STUDY = Study(
         "sweeps": "Fake features over the rules' thresholds",
         "foreign": "Latents that fire strongly on their SAE's own text and hardly on another, the reverse, and over p",
     },
+    details=("What those intervals", "Of the most", "Over p", "Over τ", "fake_contrast: the same one by one"),
     of_seeds_alone="Intervals of the controls, of the thresholds' sweeps and of shares of the bound are over the seeds"
     " alone.",
 )

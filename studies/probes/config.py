@@ -137,6 +137,7 @@ STUDY = Study(
         "learning_curves": "Accuracy over the number of training examples",
         "k_sparse": "Accuracy of probes on few latents",
     },
+    details=("Accuracy on each task", "accuracy: the same one by one"),
     of_seeds_alone="Intervals of macro_f1 and stable_weight are over the seeds alone.",
     notes=lambda summary: [
         "accuracy_h, macro_f1_h, words and majority are single values that no seed changes: one probe on the activations, one"

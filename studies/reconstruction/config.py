@@ -1,7 +1,8 @@
 """What `faithful study reconstruction` is told, and its record."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from faithful.options.marks import SETTING, CountOrNone
 from studies.common.config import PanelConfig
@@ -33,6 +34,17 @@ def _cost(config: ReconstructionConfig, work: Work) -> StudyCost:
     return StudyCost(read, read * (spliced + encoded + (3 if controls else 2) * work.forward))
 
 
+def _notes(summary: Mapping[str, Any]) -> list[str]:
+    """What a recovery of more than all means, where there is one."""
+    matrix = summary.get("matrices", {}).get("ce_recovered", {})
+    above = any((figure.get("value") or 0) > 1 for of in matrix.values() for figure in of.values())
+    return [ABOVE] if above else []
+
+
+ABOVE = (
+    "Where ce_recovered is above 1, the cross-entropy with the SAE in place was lower than the model's own: on text that the"
+    " model does not expect a reconstruction can lose what misleads it; it is a property of that text, not a mistake."
+)
 HEADLINE = Headline(
     metric="ce_recovered",
     margin=0.005,
@@ -62,5 +74,7 @@ STUDY = Study(
         "matrices": "SAEs of each corpus on the text of each corpus",
         "reduced_k": "Quality with fewer active latents",
     },
+    details=("ce_diff: ", "kl: ", "ce_recovered: the same one by one"),
+    notes=_notes,
     of_seeds_alone="Intervals of fvu, mse, cosine, l2_ratio and l0 are over the seeds alone.",
 )

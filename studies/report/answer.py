@@ -8,6 +8,7 @@ from studies.catalog import KNOWN, STUDIES
 from studies.common.results import Summary
 from studies.report.forest import Line
 from studies.report.found import RunFound, StudyFound
+from studies.report.readable import in_words
 from studies.statistics.numbers import listed
 from studies.statistics.records import Contrast
 from studies.statistics.sentences import (
@@ -39,6 +40,7 @@ CHANGES = {DEPENDS: "the text that they are measured on", DEPENDS_ON_TASK: "the 
 NOTABLE = (DIFFERS, DEPENDS, DEPENDS_ON_TASK, DIFFERS_LITTLE)
 """Verdicts of which a study's sentence tells the largest comparison: of the first that it has."""
 OWN_NOT_COMPARED = "no SAEs of the model's own text were compared with SAEs of other text"
+UNCOUNTED = "not counted in the answer"
 NOTHING_COMPARED = "there was nothing to compare"
 FEW = re.compile(r"\d+ seeds?")
 GIVEN = (
@@ -83,11 +85,13 @@ class Verdict:
         kind: `differs`, `depends`, `little`, `same`, `unclear`, `undecided` or `plain`: how it is coloured.
         label: the verdict in words.
         sentence: what it says.
+        aside: why it is not among those that the answer counts, '' where it is.
     """
 
     kind: str
     label: str
     sentence: str
+    aside: str = ""
 
 
 def headlines(summary: Summary) -> list[Contrast]:
@@ -101,15 +105,27 @@ def conclusion(entry: Contrast) -> str:
     return UNDECIDED if said.startswith(UNDECIDED) else said
 
 
-def verdicts(name: str, summary: Summary) -> list[Verdict]:
-    """The verdicts of a study: those of its own, and those of its headline contrasts."""
-    study = KNOWN.get(name)
-    found = [Verdict("plain", *one) for one in study.verdicts(summary)] if study else []
-    found += [
-        Verdict(KINDS.get(conclusion(entry), "plain"), conclusion(entry), entry["sentence"])
+def verdicts(name: str, summary: Summary, is_counted: bool = True) -> list[Verdict]:
+    """The verdicts of a study: those of its headline contrasts, and those of its own.
+
+    Args:
+        name: of the study.
+        summary: its.
+        is_counted: whether the answer counts its headlines.
+    """
+    study, controls = KNOWN.get(name), summary.get("controls", {})
+    notes = [Verdict("plain", "note", in_words(note)) for note in (study.cautions(summary) if study else ())]
+    found = [
+        Verdict(
+            KINDS.get(conclusion(entry), "plain"),
+            conclusion(entry),
+            entry["sentence"],
+            f"a control, {UNCOUNTED}" if entry["b"] in controls else "" if is_counted else UNCOUNTED,
+        )
         for entry in headlines(summary)
     ]
-    return [*(Verdict("plain", "note", note) for note in (study.cautions(summary) if study else ())), *found]
+    own = study.verdicts(summary) if study else []
+    return [*notes, *found, *(Verdict("plain", *one, UNCOUNTED if study and study.headline else "") for one in own)]
 
 
 def answer(run: RunFound) -> Answer:
@@ -117,7 +133,7 @@ def answer(run: RunFound) -> Answer:
     lines = forest_lines(run)
     entries = [(line.study, line.entry) for line in lines if not line.control]
     said = [conclusion(entry) for _, entry in entries]
-    of_run = _of_run(run)
+    of_run = counted_studies(run)
     known = [(study.record, study.summary) for study in of_run.values() if study.record]
     remarks = _controlled([(line.study, line.entry) for line in lines if line.control])
     remarks += [note for study, summary in known for note in study.cautions(summary)]
@@ -142,7 +158,7 @@ def answer(run: RunFound) -> Answer:
     question = first.record.question if first and first.record and run.of_truths else QUESTION
     paragraph = " ".join([*_basis(entries, said, run.of_truths), *(_sizes(run) if entries else ())])
     findings = [(subject(name), _found([one for one in entries if one[0] == name])) for name in dict(entries)]
-    return Answer(question, _short(run, said), paragraph, findings, remarks)
+    return Answer(question, _short(run, said), paragraph, findings, [in_words(one) for one in remarks])
 
 
 def forest_lines(run: RunFound) -> list[Line]:
@@ -150,12 +166,12 @@ def forest_lines(run: RunFound) -> list[Line]:
     controls = _controls(run)
     return [
         Line(name, subject(name), KINDS.get(conclusion(entry), "plain"), entry, entry["b"] in controls)
-        for name, study in _of_run(run).items()
+        for name, study in counted_studies(run).items()
         for entry in headlines(study.summary)
     ]
 
 
-def _of_run(run: RunFound) -> dict[str, StudyFound]:
+def counted_studies(run: RunFound) -> dict[str, StudyFound]:
     """The studies that the answer counts: each once, from the folder of its name."""
     return {
         name: study
@@ -170,7 +186,7 @@ def _short(run: RunFound, said: list[str]) -> str:
     if not total:
         if run.of_truths:
             return f"No answer: {NOTHING_COMPARED}."
-        if any(study.record and study.record.headline for study in _of_run(run).values()):
+        if any(study.record and study.record.headline for study in counted_studies(run).values()):
             return f"No answer: {OWN_NOT_COMPARED}."
         return "No answer yet: no study that it rests on is finished."
     if said.count(UNDECIDED) == total:
@@ -222,7 +238,7 @@ def _basis(entries: list[tuple[str, Contrast]], said: list[str], of_truths: bool
 def _sizes(run: RunFound) -> list[str]:
     """How many SAEs the comparisons rest on, and how much text those were trained and are measured on."""
     trained = [sae.identity["tokens"] for sae in run.saes if "tokens" in sae.identity]
-    panels = [study.summary.get("sizes", {}).get("panel_tokens") or {} for study in _of_run(run).values()]
+    panels = [study.summary.get("sizes", {}).get("panel_tokens") or {} for study in counted_studies(run).values()]
     measured = [tokens for panel in panels for tokens in panel.values()]
     if not trained:
         return []

@@ -14,13 +14,22 @@ from studies.common.results import Summary
 from studies.common.study import Study
 from studies.common.tables import Table
 from studies.corpora.summary import CorporaSummary
-from studies.report.answer import NOTHING_COMPARED, OWN_NOT_COMPARED, Verdict, forest_lines, margins, subject, verdicts
+from studies.report.answer import (
+    NOTHING_COMPARED,
+    OWN_NOT_COMPARED,
+    Verdict,
+    counted_studies,
+    forest_lines,
+    margins,
+    subject,
+    verdicts,
+)
 from studies.report.draft_figures import draft_source, reference_tables
 from studies.report.examples import Card, cards_of
 from studies.report.figures import draw_pit, draw_positions, draw_training, position_counts
 from studies.report.forest import draw_forest
 from studies.report.found import RunFound, StudyFound
-from studies.report.readable import readable
+from studies.report.readable import in_words, readable
 from studies.report.words import DEGREES, DRAWN, OF_TRUTHS, TEXTS
 from studies.statistics.headlines import FOREIGN
 from studies.statistics.numbers import NONE, listed, p_of, plain, span
@@ -100,14 +109,14 @@ class Samples:
 
 def study_parts(run: RunFound) -> list[StudyPart]:
     """Every study of the run."""
-    return [_study(study, run.saes) for study in run.studies.values()]
+    counted = counted_studies(run)
+    return [_study(study, run.saes, study.name in counted) for study in run.studies.values()]
 
 
-def _study(found: StudyFound, saes: Sequence[TrainedSae]) -> StudyPart:
+def _study(found: StudyFound, saes: Sequence[TrainedSae], is_counted: bool) -> StudyPart:
     known, summary = found.record, found.summary
     question, meaning = (known.question, known.meaning) if known else (found.of, "")
     found_tables = known.tables(summary) if known else [_metrics(f"Figures of {found.of}", summary["corpora"])]
-    tables = [readable(table) for table in found_tables]
     details = known.details if known else ()
     drafts = reference_tables(found.of, summary, _trained(saes))
     leads = known.lead if known else ""
@@ -116,13 +125,13 @@ def _study(found: StudyFound, saes: Sequence[TrainedSae]) -> StudyPart:
         label=_also_in(_label(found.of), found),
         question=_also_in(question, found),
         meaning=" ".join([meaning, *notes(found.of, summary)]).strip(),
-        verdicts=verdicts(found.of, summary),
+        verdicts=verdicts(found.of, summary, is_counted),
         undecided=f"No headline contrast: {OWN_NOT_COMPARED if known.of_run else NOTHING_COMPARED}."
         if known and known.headline
         else "",
-        tables=[*(table for table in tables if not table.title.startswith(details)), *drafts],
+        tables=[*(readable(table) for table in found_tables if not table.title.startswith(details)), *drafts],
         folds=[
-            *(Fold(one.title, [replace(one, title="")]) for one in tables if one.title.startswith(details)),
+            *(_fold(table) for table in found_tables if table.title.startswith(details)),
             *_folds(summary, known),
         ],
         pictures=[Picture(_caption(known, path.stem), path) for path in found.figures if path.stem != leads],
@@ -172,6 +181,12 @@ def notes(name: str, summary: Summary) -> list[str]:
     return found
 
 
+def _fold(table: Table) -> Fold:
+    """A table that is closed, under its title."""
+    shown = readable(table)
+    return Fold(shown.title, [replace(shown, title="")])
+
+
 def _folds(summary: Summary, known: Study | None) -> list[Fold]:
     """All contrasts with every check, the parts of the panel, the further shapes."""
     about = OF_TRUTHS.format(least=known.headline.least) if known and known.headline and not known.of_run else DEGREES
@@ -180,11 +195,11 @@ def _folds(summary: Summary, known: Study | None) -> list[Fold]:
     others = [entry for entry in summary["contrasts"] if not entry["headline"]]
     folds = []
     if headline:
-        tables = [Table("", CHECKS, [_checks(entry) for entry in headline])]
+        tables: list[Table] = [readable(Table("", CHECKS, [_checks(entry) for entry in headline]))]
         margins = {entry["metric"]: f"{entry['margin']:g}" for entry in headline}
         several = len({*margins.values()}) > 1
         said = (
-            listed(f"{margin} of {metric}" for metric, margin in margins.items())
+            listed(f"{margin} of {in_words(metric)}" for metric, margin in margins.items())
             if several
             else f"{headline[0]['margin']:g}"
         )
@@ -198,7 +213,7 @@ def _folds(summary: Summary, known: Study | None) -> list[Fold]:
         folds.append(
             Fold(
                 f"{len(others)} exploratory contrast{'s' if len(others) > 1 else ''}",
-                [Table("", CHECKS, [_checks(entry) for entry in others])],
+                [readable(Table("", CHECKS, [_checks(entry) for entry in others]))],
                 "Not corrected for their number: something to look into, no verdict."
                 + ("" if headline else f" {about}"),
             )
@@ -206,7 +221,7 @@ def _folds(summary: Summary, known: Study | None) -> list[Fold]:
     for shape, found in (summary.get("shapes") or {}).items():
         if shape != summary.get("shape"):
             rows = [_checks(entry) for entry in found["contrasts"]]
-            tables = [_metrics("", found["corpora"])] + ([Table("Contrasts", CHECKS, rows)] if rows else [])
+            tables = [_metrics("", found["corpora"])] + ([readable(Table("Contrasts", CHECKS, rows))] if rows else [])
             folds.append(Fold(f"SAEs of {shape}", tables))
     return folds
 
@@ -234,7 +249,7 @@ def _metrics(title: str, corpora: Mapping[str, Mapping[str, object]]) -> Table:
     """Every figure of every corpus, metrics down."""
     metrics = dict.fromkeys(metric for found in corpora.values() for metric in found)
     rows = [(metric, *(_figure(found.get(metric)) for found in corpora.values())) for metric in metrics]
-    return Table(title, ("metric", *corpora), rows)
+    return readable(Table(title, ("metric", *corpora), rows))
 
 
 def _figure(value: Any) -> str:
@@ -301,7 +316,7 @@ def saes_table(run: RunFound) -> Table:
             )
         )
     header = ("SAE", *metrics, "training tokens", "seconds")
-    return Table("SAEs on held-out text of their own corpus", header, rows)
+    return readable(Table("SAEs on held-out text of their own corpus", header, rows))
 
 
 def samples(run: RunFound) -> list[Samples]:

@@ -33,7 +33,7 @@ WORDS = {
     "start_encoder": "cosine of encoder rows with their start",
     "start_decoder_stable": "decoder rows with their start, stable ones",
     "start_decoder_unstable": "decoder rows with their start, the others",
-    "fake_contrast": "fake: fires on random tokens, hardly on text",
+    "fake_contrast": "fake features, on random tokens and hardly on text",
     "fake_contrast_matched": "fake, against the own corpus' text",
     "fake_contrast_foreign": "fake, against other corpora's text",
     "fake_contrast_shuffled": "fake on shuffled text",
@@ -49,7 +49,21 @@ WORDS = {
     "macro_f1_h": "macro F1, probe on the activations",
     "accuracy_h_hat": "accuracy, probe on the reconstruction",
     "macro_f1_h_hat": "macro F1, probe on the reconstruction",
+    "fake_density": "fires on more than p of random tokens",
+    "foreign_text": "features that the other's text lacks",
+    "strong_own": "fires strongly on more than 1 % of its own text",
+    "woken_text": "strong on the other text alone",
+    "woken_noise": "strong on random tokens alone",
+    "l0_ratio_text": "latents per token there, over those on its own text",
+    "l0_ratio_noise": "latents per random token, over those on its own text",
+    "majority": "always the most frequent class",
     "ce_recovered": "cross-entropy recovered",
+    "ce_recovered_matched": "cross-entropy recovered on the own corpus' text",
+    "ce_recovered_foreign": "cross-entropy recovered on other corpora's text",
+    "ce_diff": "cross-entropy that the SAE adds",
+    "kl": "divergence of the predictions",
+    "mse": "mean squared error",
+    "l2_ratio": "length of the reconstruction over the activation's",
     "fvu": "variance left unexplained",
     "l0": "latents that fire per token",
     "never_fired": "latents that never fired",
@@ -60,9 +74,23 @@ WORDS = {
     "nearest_cosine_over_welch": "overlap with the nearest row over the least that the largest can be",
     "silent_share": "latents that never fire",
     "alive_share": "latents that ever fire",
+    "full_absorption": "parent silent where one other latent stands in",
+    "absorption_fraction_032": "share of the parent that others stand in for, sae-bench 0.3.2",
+    "absorption_fraction_060": "share of the parent that others stand in for, sae-bench 0.6.0",
+    "main_silent": "parent silent, whatever else fires",
+    "main_f1": "F1 of the parent's latents alone",
+    "split_latents": "latents of the parent beyond the first",
+    "unlearned": "accuracy lost on what is to be forgotten, less that on the rest",
+    "forget_lost": "accuracy lost on what is to be forgotten",
+    "retain_lost": "accuracy lost on the rest",
+    "best_of_all": "the best setting, chosen and scored on the same questions",
 }
 """What a figure's name means in a few words; docs/metrics.md defines each."""
 PATTERNS = (
+    (re.compile(r"fake_density_(\d+)_of_bound"), "fires on more than {} % of random tokens, of the most there can be"),
+    (re.compile(r"scr_n(\d+)"), "SCR with {} latents out"),
+    (re.compile(r"tpp_n(\d+)"), "TPP with {} latents out"),
+    (re.compile(r"accuracy:(\w+)"), "accuracy on {}"),
     (re.compile(r"fake_density_(\d+)"), "fires on more than {} % of random tokens"),
     (re.compile(r"accuracy_k(\d+)"), "accuracy, probe on the best {} latents"),
     (re.compile(r"log_density_(\d+)"), "log10 of the density, percentile {}"),
@@ -84,19 +112,28 @@ def readable(table: Table) -> Shown:
     empty = [row for row in table.rows if _is_nothing(row)] if len(table.header) > 1 else []
     empty = empty if len(empty) >= LEAST else []
     rows = [tuple(map(in_words, row)) for row in table.rows if row not in empty]
-    said = "; ".join(" ".join(one for one in row if not NOTHING.fullmatch(one)) for row in empty)
-    return Shown(
-        table.title, tuple(map(in_words, table.header)), rows, f"0 to all digits shown: {said}." if said else ""
-    )
+    said = "; ".join(", ".join(words_of(one) or one for one in row if not NOTHING.fullmatch(one)) for row in empty)
+    note = f"0 to all digits shown: {said}." if said else ""
+    return Shown(in_words(table.title), tuple(map(in_words, table.header)), rows, note)
 
 
-def in_words(cell: str) -> str:
-    """`pw_mcc` as `mean cosine of matched features (pw_mcc)`; what is no name of a figure as it is."""
-    words = WORDS.get(cell)
+def words_of(name: str) -> str | None:
+    """What a figure's name means in a few words; None for what is no name of a figure."""
     for pattern, template in PATTERNS:
-        if found := pattern.fullmatch(cell):
-            words = template.format(*found.groups())
-    return f"{words} ({cell})" if words and "_" in cell else words or cell
+        if found := pattern.fullmatch(name):
+            return template.format(*found.groups())
+    return WORDS.get(name)
+
+
+def in_words(text: str) -> str:
+    """`pw_mcc` as `mean cosine of matched features (pw_mcc)`, alone or in a sentence; what is no name of a figure as it is.
+
+    In a sentence only names with an underscore are, which are no words of their own.
+    """
+    words = words_of(text)
+    if words:
+        return f"{words} ({text})" if "_" in text else words
+    return re.sub(r"\b[a-z]\w*_\w+", lambda name: in_words(name[0]) if words_of(name[0]) else name[0], text)
 
 
 def _is_nothing(row: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """What the report says of intervals whatever came out; what a study's own figures mean stands in its record."""
 
+NAMES = "Names of figures in brackets, as (pw_mcc), are those of results.parquet; docs/metrics.md defines each."
 DEGREES = (
     "Intervals are Student's t with df degrees of freedom: seeds − 1 for figures of seeds; for figures of pairs of seeds,"
     " which share seeds, Satterthwaite's, between half the number n of seeds and n − 1, and n − 1 where the seeds seem to add"

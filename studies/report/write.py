@@ -24,6 +24,7 @@ from studies.report.config import ReportConfig
 from studies.report.examples import Example
 from studies.report.found import RunFound, read_run
 from studies.report.svg import inline_svg
+from studies.report.words import NAMES
 
 NUMERIC = re.compile(r"^[<+−–-]?\s?\d|^–$")
 
@@ -82,6 +83,7 @@ def _content(run: RunFound, folder: Path, config: ReportConfig) -> dict[str, obj
     return {
         "title": answered.question if run.of_truths else f"{run.model['name']}: {answered.question}",
         "answer": answered,
+        "names": NAMES,
         "overview": parts.overview(run),
         "studies": studies,
         "corpora": parts.corpora_table(run),

@@ -95,8 +95,9 @@ def test_the_study(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert values == sorted(values, reverse=True) and values[0] > 0
         assert 0 <= summary["sweeps"]["silent_on_panel"][name]["value"] <= 96
     tables = {table.title: table.rows for table in fakes_tables(summary)}
-    first = next(iter(tables))
-    assert "64 contexts of random tokens, 1,984 tokens; fake_notes: the first 64)" in first and "1,000" not in first
+    first, rules, *_ = tables
+    assert "64 contexts of random tokens, 1,984 tokens)" in first and rules.endswith("of the first 64 contexts")
+    assert "fake_notes" not in [row[0] for row in tables[first]]
     assert summary["sizes"]["fake_notes_contexts"] == 64
     (over_tau,) = [rows for title, rows in tables.items() if title.startswith("Over τ and p")]
     assert len(over_tau) == 4 * 3

@@ -52,11 +52,11 @@ def test_rules_errors_controls_and_sweeps() -> None:
     }
     sizes = {"noise_contexts": 64, "noise_tokens": 1984, "fake_notes_contexts": 32}
     summary: Any = {"corpora": {"own": figures}, "sizes": sizes, "sweeps": sweeps, "contrasts": []}
-    rules, errors, controls, bounds, over_p, over_tau = fakes_tables(summary)
-    assert "(64 contexts of random tokens, 1,984 tokens; fake_notes: the first 32)" in rules.title
-    assert rules.rows[0] == ("fake_contrast", "0.2500") and rules.rows[1] == ("fake_notes", "–"), (
-        "no texts are compared"
-    )
+    fakes, rules, errors, controls, bounds, over_p, over_tau = fakes_tables(summary)
+    assert "(64 contexts of random tokens, 1,984 tokens)" in fakes.title
+    assert fakes.rows == [("fake_contrast", "0.2500")], "no texts are compared, and only fakes are called so"
+    assert "no share of fakes" in rules.title and "the paper's notes: of the first 32 contexts" in rules.title
+    assert rules.rows[0] == ("fake_notes", "–")
     assert errors.rows[:2] == [("fake_contrast", "0.0100 + 0.0200"), ("fake_notes", "–")]
     assert controls.rows == [("fake_contrast_shuffled", "0.5000")], "a control that was not read has no row"
     assert [row[0] for row in bounds.rows] == ["fake_contrast_of_bound", "fake_density_1_of_bound"]

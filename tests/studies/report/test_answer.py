@@ -7,7 +7,7 @@ import pytest
 
 from studies.catalog import KNOWN, STUDIES
 from studies.probes.study import AT_CEILING
-from studies.report.answer import answer, forest_lines, margins
+from studies.report.answer import UNCOUNTED, answer, forest_lines, margins, verdicts
 from studies.report.found import RunFound, StudyFound, read_run
 from studies.statistics.verdicts import Comparison, judge, summarise
 from tests.studies.headlines import HEADLINES
@@ -182,6 +182,23 @@ def test_a_study_of_others_that_depends_says_so_in_its_own_words() -> None:
     assert answer(RunFound(Path("demo"), [], [], found)).findings == [
         ("extra", "Depends on the text: depends on the text prose.")
     ]
+
+
+def test_verdicts_that_the_answer_does_not_count_say_so() -> None:
+    """Those of a family beside the headlines, of a control, of an optional study: a badge alone looks like a headline's."""
+    foreign = {"contrasts": [entry("differs", b="c")]}
+    summary: Any = {
+        "corpora": {}, "contrasts": [entry("differs"), entry("cannot tell", "own-like-prose")], "foreign": foreign,
+        "controls": {"own-like-prose": "prose"},
+    }  # fmt: skip
+    said = {(one.label, one.sentence): one.aside for one in verdicts("fakes", summary)}
+    assert said == {
+        ("differs", "differs prose"): "",
+        ("cannot tell", "cannot tell own-like-prose"): "a control, not counted in the answer",
+        ("differs", "differs c"): UNCOUNTED,
+    }
+    (explained,) = verdicts("explanations", {"corpora": {}, "contrasts": [entry("differs")]}, is_counted=False)
+    assert explained.aside == UNCOUNTED
 
 
 @pytest.mark.parametrize(
