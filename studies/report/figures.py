@@ -15,18 +15,20 @@ COLUMNS = 3
 
 
 def draw_training(saes: Sequence[TrainedSae], path: Path) -> bool:
-    """Loss and dead latents along training, a row per shape, a thin line per SAE, dashed on held-out text (variance
-    unexplained, latents that never fire there) where that was looked at; False where no SAE has a log."""
+    """Loss, latents that fire and dead latents along training, a row per shape, a thin line per SAE, dashed on held-out text
+    (variance unexplained, latents that fire, those that never fire there) where that was looked at; False where no SAE has a
+    log."""
     logs = [(sae, points) for sae in saes if len(points := [p for p in training_log(sae) if "step" in p]) > 1]
     if not logs:
         return False
     hue = colours(list(dict.fromkeys(sae.corpus for sae, _ in logs)))
     shapes = list(dict.fromkeys(sae.shape_folder for sae, _ in logs))
-    figure, grid = new_figure(0.6 + 2.1 * len(shapes), len(shapes), 2)
-    for shape, axes in zip(shapes, np.reshape(grid, (-1, 2)), strict=True):
+    figure, grid = new_figure(0.6 + 2.1 * len(shapes), len(shapes), 3)
+    for shape, axes in zip(shapes, np.reshape(grid, (-1, 3)), strict=True):
         for one, metric, looked, title in (
             (axes[0], "fvu", "held_out_fvu", "share of variance unexplained"),
-            (axes[1], "dead_in_training", "held_out_never_fired", "latents dead in training"),
+            (axes[1], "l0", "held_out_l0", "latents that fire per token"),
+            (axes[2], "dead_in_training", "held_out_never_fired", "latents dead in training"),
         ):
             labelled: set[str] = set()
             for sae, points in logs:
@@ -41,9 +43,10 @@ def draw_training(saes: Sequence[TrainedSae], path: Path) -> bool:
                     one.plot(
                         *zip(*held_out, strict=True), color=hue[sae.corpus], linewidth=0.9, linestyle="--", marker="."
                     )
-            one.set_title(f"{title}, {shape}", fontsize=9, loc="left")
+            one.set_title(title, fontsize=8, loc="left")
             one.set(xlabel="step", ylim=(0, None))
             one.grid(linewidth=0.3)
+        axes[0].set_ylabel(shape, fontsize=7)
         axes[0].legend(frameon=False, fontsize=8, loc="upper right")
     save(figure, path)
     return True

@@ -438,6 +438,12 @@ def test_the_live_table_has_a_row_per_cell_with_speed_and_time_left() -> None:
     assert column(last, "tokens/s") == ["2,000", "2,000", "400"]
     assert column(last, "ETA") == ["2 s", "2 s", "14 s"]
     assert column(last, "fvu") == ["0.2500", "0.2500", "0.6000"]
+    looked = point("own", 6000, 0.25, "f96-k4 seed 0", "f96-k4 seed 1")
+    looked.cells[1].update(held_out_fvu=0.31, held_out_l0=3.5, held_out_never_fired=1500)
+    beside = table.told(looked, 12.5)
+    assert column(beside, "fvu") == ["0.2500", "0.2500 / 0.3100", "0.6000"]
+    assert column(beside, "l0")[:2] == ["3.9", "3.9 / 3.5"]
+    assert column(beside, "dead")[:2] == ["1,200", "1,200 / 1,500"]
     Console(file=written, width=150).print(table.told(Progress("evaluating own", 0, 100, unit="contexts"), 13.0))
     shown = " ".join(written.getvalue().split())
     for said in (
