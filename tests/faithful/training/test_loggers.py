@@ -51,23 +51,40 @@ def test_a_run_holds_the_figures_of_every_cell(name: str, monkeypatch: pytest.Mo
     ]  # fmt: skip
 
 
-def test_tensorboard_has_a_writer_for_each_cell_and_no_figure_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[Any] = []
+@pytest.mark.slow
+def test_wandb_keeps_a_run_on_disk_when_it_is_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real package."""
+    import wandb
 
-    class Writer:
-        def __init__(self, folder: Path) -> None:
-            self.folder = folder
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    settings: Any = SimpleNamespace(hook=SimpleNamespace(name="resid_pre.3"))
+    logger = open_logger("wandb", CELLS, settings)
+    logger.log(7, ROWS)
+    logger.close()
+    wandb.teardown()  # its process has written everything when it has ended
+    [written] = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    content = written.read_bytes()
+    for key in ("own/k4 seed 0/fvu", "own/k4 seed 0/held_out_fvu", "own/k4 seed 1/fvu", "resid_pre.3"):
+        assert key.encode() in content
 
-        def add_scalar(self, key: str, value: float, step: int) -> None:
-            said.append((self.folder.name, key, value, step))
 
-        def close(self) -> None:
-            said.append(self.folder.name)
+def test_tensorboard_has_a_file_for_each_cell_and_no_figure_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real package, its files read back."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    monkeypatch.chdir(tmp_path)
+    require_logger("tensorboard")
     logger = open_logger("tensorboard", CELLS, None)  # type: ignore[arg-type]
     logger.log(7, ROWS)
     logger.close()
-    assert said == [
-        ("seed-0", "fvu", 0.5, 7), ("seed-0", "held_out_fvu", 0.6, 7), ("seed-1", "fvu", 0.4, 7), "seed-0", "seed-1",
-    ]  # fmt: skip
+    found = {}
+    for cell in CELLS:
+        events = EventAccumulator(str(cell.folder)).Reload()
+        found[cell.folder.name] = {
+            key: [(one.step, round(one.value, 6)) for one in events.Scalars(key)] for key in events.Tags()["scalars"]
+        }
+    assert found == {"seed-0": {"fvu": [(7, 0.5)], "held_out_fvu": [(7, 0.6)]}, "seed-1": {"fvu": [(7, 0.4)]}}
