@@ -178,7 +178,7 @@ def test_saelens_trains_on_the_rows_as_they_are(sampled: Path, monkeypatch: pyte
         return batch
 
     monkeypatch.setattr(store, "get_batch_tokens", noted)
-    sae = run_snippet(sampled, "With SAELens:")["sae"]
+    sae = run_snippet(sampled, "<summary>With SAELens<")["sae"]
     ours = ids(sampled.parent / "rows" / "train.parquet")
     assert len(seen) >= Corpus(sampled).tokens() // CONTEXT
     assert seen == list(islice(ours * (len(seen) // len(ours) + 1), len(seen)))
@@ -207,7 +207,7 @@ def test_sparsify_trains_on_the_rows_as_they_are(
             seen.extend(batch.tolist())
 
     monkeypatch.setattr(sparsify.Trainer, "fit", noted)
-    run_snippet(sampled, "With sparsify:")
+    run_snippet(sampled, "<summary>With sparsify<")
     ours = ids(sampled.parent / "rows" / "train.parquet")
     whole = len(ours) // 8 * 8
     assert seen[:whole] == ours[:whole]
