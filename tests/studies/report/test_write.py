@@ -46,6 +46,18 @@ def test_ids_are_unique_and_every_reference_has_its_target(html: str) -> None:
     assert len(wanted) > 20 and {one[1:] for one in wanted if one} <= set(ids)
 
 
+def test_every_figure_says_what_it_shows_to_who_does_not_see_it(html: str, run: Path) -> None:
+    elements = Page(html).elements
+    pictures = [
+        attributes.get("aria-label") or attributes.get("alt") for tag, attributes in elements if tag in ("svg", "img")
+    ]
+    drawn = len(list(run.glob("studies/*/figures/*.svg")))
+    assert drawn == 2 and len(pictures) == drawn + 4 == sum(tag == "figure" for tag, _ in elements)
+    assert all(label and label != "None" for label in pictures) and len(set(pictures)) == len(pictures)
+    markdown = write_report(ReportConfig(run, markdown=True)).read_text(encoding="utf-8")
+    assert len(re.findall(r"!\[[^\]]+\]\(", markdown)) == len(pictures)
+
+
 def test_the_answer_stands_before_everything_and_verdicts_before_tables(html: str) -> None:
     text = Page(html).text
     order = [

@@ -61,6 +61,7 @@ def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run_demo()
     assert sorted(first["done"]) == sorted(STEPS) and first["skipped"] == []
     html = unescape((RUN / "report.html").read_text(encoding="utf-8"))
+    assert (RUN / "report.html").stat().st_size < 2_000_000, "a page that can be sent"
     assert "Not done:" not in html and "It cannot be decided." in html
     for study in STUDIES.values():
         assert study.question in html
