@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from faithful.cli import add, corpus, derive, generate, machine, publish, run, sources_list, study, train
+from faithful.cli import generate, machine, run, study, train
+from faithful.cli.shared import lazy
 
 
 def _version(wanted: bool) -> None:
@@ -22,6 +23,20 @@ PANELS = {
     "Results": ("report", "browse", "export", "publish"),
 }
 """Under which headings the help lists the commands."""
+GROUPS = {
+    "corpus": ("faithful.cli.corpus:register", "Add, derive, describe, certify and export corpora."),
+    "study": ("faithful.cli.study:studies", "Compare corpora, and the SAEs trained on them."),
+    "evaluate": (
+        "faithful.cli.evaluate:register",
+        "Other packages' evaluations of SAEs, in an environment of their own.",
+    ),
+    "export": ("faithful.cli.publish:exports", "Write files of latents for others' tools."),
+    "publish": (
+        "faithful.cli.publish:register",
+        "Publish corpora, SAEs and runs on the Hugging Face Hub, and latents at Neuronpedia.",
+    ),
+}
+"""Commands of two words by the first: what adds them once one is asked for, and the help."""
 app = typer.Typer(
     name="faithful",
     help="Does the text you train a sparse autoencoder on decide what you find?\n\n"
@@ -46,16 +61,10 @@ def faithful(
         typer.echo(ctx.get_help())
 
 
-generate.register(app, corpus.app)
-add.register(corpus.app)
-sources_list.register(corpus.app)
-derive.register(corpus.app)
-app.add_typer(corpus.app, name="corpus")
-train.register(app)
-study.register(app)
-run.register(app)
-publish.register(app)
-machine.register(app)
+for module in (generate, train, study, run, machine):
+    module.register(app)
+for name, (adding, text) in GROUPS.items():
+    app.add_typer(typer.Typer(cls=lazy(adding), help=text, no_args_is_help=True), name=name)
 app.registered_commands.sort(
     key=lambda info: [name for names in PANELS.values() for name in names].index(str(info.name))
 )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from faithful.cli import add, derive, generate
 from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following
 from faithful.cli.shared import Json, RunOfCorpora, refuse_both
@@ -14,7 +15,13 @@ from generation.configs.certify import CertifyConfig
 from generation.configs.export import ExportConfig
 from generation.configs.stats import StatsConfig
 
-app = typer.Typer(help="Add, derive, describe, certify and export corpora.", no_args_is_help=True)
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for function in (stats, certify, export, generate.join):
+        app.command(function.__name__, cls=Explained)(command(configured(function)))
+    add.register(app)
+    derive.register(app)
 
 
 def _folders(folder: Path | None, run: str | None) -> list[Path]:
@@ -61,9 +68,6 @@ def home_of(corpus: Path, run: str | None) -> Path:
     return parent.parent if parent.name == "corpora" else parent
 
 
-@app.command(cls=Explained)
-@command
-@configured
 def stats(stated: Stated[StatsConfig], run: RunOfCorpora = None, as_json: Json = False) -> None:
     """Print a corpus' statistics: lengths, duplicates, diversity, compression."""
     from generation.cards.describe import statistics_of
@@ -81,9 +85,6 @@ def stats(stated: Stated[StatsConfig], run: RunOfCorpora = None, as_json: Json =
     say(f"Next: {_after([Path(one) for one in results])}")
 
 
-@app.command(cls=Explained)
-@command
-@configured
 def certify(
     stated: Stated[CertifyConfig],
     run: RunOfCorpora = None,
@@ -125,9 +126,6 @@ def certify(
         raise typer.Exit(1)
 
 
-@app.command(cls=Explained)
-@command
-@configured
 def export(
     config: ExportConfig,
     output_format: Annotated[str, typer.Option("--format", help="input_ids is the only one.")] = "input_ids",

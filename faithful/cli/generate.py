@@ -24,19 +24,16 @@ from faithful.cli.shared import (
 )
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
-from generation.configs.certify import CertifyConfig
 from generation.configs.generate import GenerateConfig, JoinConfig
-from generation.configs.stats import StatsConfig
 
 Shards = Annotated[
     str | None, typer.Option(help="With --part: shards of the whole corpus, as `corpus join` prints them.")
 ]
 
 
-def register(app: typer.Typer, corpora: typer.Typer) -> None:
-    """Add the commands."""
+def register(app: typer.Typer) -> None:
+    """Add `generate`."""
     app.command("generate", cls=Explained)(command(configured(generate)))
-    corpora.command("join", cls=Explained)(command(configured(join)))
 
 
 def generate(
@@ -112,6 +109,8 @@ def _show(result: Any, as_json: bool, part: Any = None) -> None:
         folder = result.folder.as_posix()
         say(f"Next, when all parts are there: faithful corpus join {folder} … --out CORPUS")
         return
+    from generation.configs.stats import StatsConfig
+
     _summary(result.folder)
     say(f"Next: {following(result.folder, command_line(StatsConfig, folder=result.folder))}")
 
@@ -160,6 +159,7 @@ def _summary(folder: Path) -> None:
     from faithful.store.corpus import Corpus
     from generation.cards.own import certificate_rows, sampling_rows, test_rows
     from generation.cards.parts import sample_texts, statistics_rows
+    from generation.configs.certify import CertifyConfig
     from generation.writing.identity import sampling_of
 
     corpus = Corpus(folder)

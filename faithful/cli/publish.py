@@ -14,23 +14,21 @@ from faithful.options.line import command_line
 from generation.configs.add import AddConfig
 from studies.runs.neuronpedia.config import ExportNeuronpediaConfig, PublishNeuronpediaConfig
 
-app = typer.Typer(
-    help="Publish corpora, SAEs and runs on the Hugging Face Hub, and latents at Neuronpedia.", no_args_is_help=True
-)
-exports = typer.Typer(help="Write files of latents for others' tools.", no_args_is_help=True)
-
 Dry = Annotated[bool, typer.Option("--dry-run", help="List files, bytes, commits and the card; send nothing.")]
 
 
-def register(parent: typer.Typer) -> None:
-    """Add the commands."""
-    parent.add_typer(exports, name="export")
-    parent.add_typer(app, name="publish")
+def register(app: typer.Typer) -> None:
+    """Add the commands of `publish`."""
+    for function in (corpus, saes, run):
+        app.command(function.__name__, cls=Explained)(command(configured(function)))
+    app.command("neuronpedia", cls=Explained)(command(configured(publish_neuronpedia)))
 
 
-@app.command(cls=Explained)
-@command
-@configured
+def exports(app: typer.Typer) -> None:
+    """Add the command of `export`."""
+    app.command("neuronpedia", cls=Explained)(command(configured(export_neuronpedia)))
+
+
 def corpus(config: PublishCorpusConfig, dry_run: Dry = False, as_json: Json = False) -> None:
     """Publish a corpus as a data set, in one commit."""
     from studies.runs.publish import publish_corpus
@@ -39,9 +37,6 @@ def corpus(config: PublishCorpusConfig, dry_run: Dry = False, as_json: Json = Fa
     _run(publish_corpus, config, dry_run, as_json, f'load_dataset("{config.name}"), or {fetched}')
 
 
-@app.command(cls=Explained)
-@command
-@configured
 def saes(config: PublishSaesConfig, dry_run: Dry = False, as_json: Json = False) -> None:
     """Publish a grid of SAEs as a model that SAELens loads from, in one commit."""
     from studies.runs.publish import publish_saes
@@ -49,9 +44,6 @@ def saes(config: PublishSaesConfig, dry_run: Dry = False, as_json: Json = False)
     _run(publish_saes, config, dry_run, as_json, _study_of(config.name))
 
 
-@app.command(cls=Explained)
-@command
-@configured
 def run(config: PublishConfig, dry_run: Dry = False, as_json: Json = False) -> None:
     """Publish a run: its corpora as a data set, its SAEs and results as a model, linked to each other."""
     from faithful.store.places import run_folder
@@ -61,9 +53,6 @@ def run(config: PublishConfig, dry_run: Dry = False, as_json: Json = False) -> N
     _run(publish_run, replace(config, path=folder), dry_run, as_json, _study_of(config.name))
 
 
-@exports.command("neuronpedia", cls=Explained)
-@command
-@configured
 def export_neuronpedia(stated: Stated[ExportNeuronpediaConfig], as_json: Json = False) -> None:
     """Write the upload records of Neuronpedia for a run's latents, from the pages of `faithful browse`."""
     from faithful.base.quantities import format_bytes
@@ -84,9 +73,6 @@ def export_neuronpedia(stated: Stated[ExportNeuronpediaConfig], as_json: Json = 
     say(f"Next: {command_line(following, dry_run=True)}")
 
 
-@app.command("neuronpedia", cls=Explained)
-@command
-@configured
 def publish_neuronpedia(
     stated: Stated[PublishNeuronpediaConfig], dry_run: DryRun = False, as_json: Json = False
 ) -> None:

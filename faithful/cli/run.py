@@ -11,7 +11,6 @@ from faithful.cli.adapter import Explained, Stated, configured, pairs_of
 from faithful.cli.output.next_step import next_step
 from faithful.cli.shared import Assume, DryRun, Json, RayAddress, Where, refuse_assumptions, refuse_executor, working
 from faithful.cli.show import command, print_json, print_table, progress, say
-from faithful.hub.config import PublishConfig
 from faithful.options.line import command_line
 from studies.browse.config import BrowseConfig
 from studies.report.config import ReportConfig, RunConfig
@@ -34,6 +33,7 @@ def run(
 ) -> None:
     """Generate, add, train, study and report, as a recipe says; what is done is not done again."""
     from faithful.base.quantities import format_seconds
+    from faithful.hub.config import PublishConfig
     from faithful.store.places import run_folder
     from studies.runs.recipe_file import load_recipe
 

@@ -4,9 +4,12 @@ import math
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would take; write nothing.")]
@@ -29,6 +32,33 @@ Run = Annotated[str | None, typer.Option(help="Run to take from what is not name
 RunOfCorpora = Annotated[
     str | None, typer.Option("--run", help="Run to take the corpora from, where none is named.", show_default=False)
 ]
+
+
+def lazy(adding: str) -> type[TyperGroup]:
+    """The class of a group whose commands are there when one of them is asked for, and not for the help above it.
+
+    Args:
+        adding: function that adds them to the app that it is given, as `package.module:function`.
+    """
+
+    class Lazy(TyperGroup):
+        """The group."""
+
+        def list_commands(self, ctx: Any) -> list[str]:
+            """Names of its commands."""
+            if not self.commands:
+                app = typer.Typer()
+                module, _, function = adding.partition(":")
+                getattr(import_module(module), function)(app)
+                self.commands.update(typer.main.get_group(app).commands)
+            return super().list_commands(ctx)
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            """One of them."""
+            self.list_commands(ctx)
+            return super().get_command(ctx, cmd_name)
+
+    return Lazy
 
 
 def refuse_executor(executor: str, address: str | None) -> None:

@@ -1,12 +1,10 @@
-"""`faithful study NAME`, each as its record in the catalog says, `faithful study all`, and `faithful evaluate`."""
+"""`faithful study NAME`, each as its record in the catalog says, and `faithful study all`."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import typer.main
-from typer.core import TyperGroup
 
 from faithful.cli.adapter import Explained, Stated, configured
 from faithful.cli.output.next_step import following, next_step
@@ -24,8 +22,6 @@ from faithful.cli.shared import (
 )
 from faithful.cli.show import command, print_json, print_table, progress, say
 from faithful.options.line import command_line
-from faithful.training.config import TrainConfig
-from studies.bridge.config import SaeBenchConfig, SaeProbesConfig
 from studies.explanations.config import STUDY as EXPLAIN
 from studies.report.config import ReportConfig
 
@@ -40,43 +36,20 @@ OfParts = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice of the studies; default 0.")]
 
-outside = typer.Typer(help="Other packages' evaluations of SAEs, in an environment of their own.", no_args_is_help=True)
+
+def register(app: typer.Typer) -> None:
+    """Add `explain`."""
+    app.command("explain", cls=Explained, help=_help(EXPLAIN))(command(configured(_of_saes(EXPLAIN), EXPLAIN.config)))
 
 
-class Studies(TyperGroup):
-    """A command for each study of the catalog, which is read when one of them is asked for, and not for `faithful --help`."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Their names."""
-        if not self.commands:
-            self.commands.update(typer.main.get_group(_commands()).commands)
-        return super().list_commands(ctx)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """One of them."""
-        self.list_commands(ctx)
-        return super().get_command(ctx, cmd_name)
-
-
-def register(parent: typer.Typer) -> None:
-    """Add the commands."""
-    app = typer.Typer(cls=Studies, help="Compare corpora, and the SAEs trained on them.", no_args_is_help=True)
-    parent.add_typer(app, name="study")
-    parent.add_typer(outside, name="evaluate")
-    parent.command("explain", cls=Explained, help=_help(EXPLAIN))(
-        command(configured(_of_saes(EXPLAIN), EXPLAIN.config))
-    )
-
-
-def _commands() -> typer.Typer:
+def studies(app: typer.Typer) -> None:
+    """Add the commands of `study`."""
     from studies.catalog import KNOWN
 
-    app = typer.Typer()
     for study in KNOWN.values():
         of = _of_saes if study.of_saes or not study.of_run else _of_corpora
         app.command(study.name, cls=Explained, help=_help(study))(command(configured(of(study), study.config)))
     app.command("all", help="Every study of the current run, and its report.")(command(everything))
-    return app
 
 
 def _help(study: "Study") -> str:
@@ -125,7 +98,7 @@ def _about_saes(study: "Study", values: dict[str, Any], run: str | None) -> tupl
     """Where a study of SAEs goes, and the command after it; `values` has their places then."""
     from faithful.store.places import corpora_in
 
-    values["saes"] = tuple(map(_place, values["saes"])) if "saes" in values else (str(saes_of(run)),)
+    values["saes"] = tuple(map(place_of, values["saes"])) if "saes" in values else (str(saes_of(run)),)
     if "corpora" in values:
         values["corpora"] = tuple(corpora_in(*values["corpora"]))
     return values.pop("out", None) or _folder(values["saes"], run, study.name), command_line(ReportConfig)
@@ -145,6 +118,7 @@ def _of_corpora(study: "Study") -> Any:
     def study_corpora(stated: Stated[Any], run: Run = None, as_json: Json = False) -> None:
         from faithful.cli.corpus import folders_of, home_of
         from faithful.store.places import corpora_in
+        from faithful.training.config import TrainConfig
 
         values, named = dict(stated.values), stated.values.get("folders", ())
         chosen = corpora_in(*named) or folders_of(run)
@@ -205,7 +179,7 @@ def saes_of(run: str | None) -> Path:
     return where / "saes"
 
 
-def _place(source: str) -> str:
+def place_of(source: str) -> str:
     """What a place of SAEs stands for: of a run the folder of its SAEs; a place on the Hub as it is."""
     from faithful.store.places import saes_in
 
@@ -324,7 +298,7 @@ def _folder(sources: tuple[str, ...], run: str | None, name: str) -> Path:
     from faithful.store.places import run_folder
     from faithful.store.saes import sae_folders
 
-    home = run_folder(run) if run else _home(sources[0])
+    home = run_folder(run) if run else home_of_saes(sources[0])
     places = [Path(source) for source in sources]
     named = {folder.resolve() for place in places for folder in sae_folders(place)}
     of_run = {folder.resolve() for folder in sae_folders(home / "saes")}
@@ -337,7 +311,7 @@ def _folder(sources: tuple[str, ...], run: str | None, name: str) -> Path:
     return out
 
 
-def _home(source: str) -> Path:
+def home_of_saes(source: str) -> Path:
     """The folder of the run that SAEs lie in, else the folder that they lie in; of `USER/REPO/place` `runs/REPO`."""
     from faithful.store.places import run_folder, run_name
 
@@ -346,46 +320,3 @@ def _home(source: str) -> Path:
         return run_folder(run_name("/".join(source.split("/")[:2])))
     parents = [place.resolve(), *place.resolve().parents]
     return next((parent for parent in parents if parent.name == "saes"), parents[0]).parent
-
-
-@outside.command(cls=Explained)
-@command
-@configured
-def saebench(stated: Stated[SaeBenchConfig], run: Run = None, as_json: Json = False) -> None:
-    """Run evaluations of SAEBench on SAEs, on their model and on text that is here."""
-    from studies.bridge.evaluate import evaluate_saebench
-
-    _evaluate(evaluate_saebench, "saebench", stated, run, as_json)
-
-
-@outside.command("sae-probes", cls=Explained)
-@command
-@configured
-def sae_probes(stated: Stated[SaeProbesConfig], run: Run = None, as_json: Json = False) -> None:
-    """Run the k-sparse probes of sae-probes on SAEs and their model."""
-    from studies.bridge.evaluate import evaluate_sae_probes
-
-    _evaluate(evaluate_sae_probes, "sae-probes", stated, run, as_json)
-
-
-def _evaluate(evaluate: Any, name: str, stated: Stated[Any], run: str | None, as_json: bool) -> None:
-    from faithful.store.places import run_folder
-
-    stated_saes = stated.values.get("saes")
-    saes = tuple(map(_place, stated_saes)) if stated_saes else (str(saes_of(run)),)
-    home = run_folder(run) if run else _home(str(saes[0]))
-    out = stated.values.get("out") or home / "evaluations" / name
-    with progress(quiet=as_json) as report:
-        done = evaluate(stated.build(saes=saes, out=out), report)
-    if as_json:
-        print_json(done.summary | {"folder": str(done.folder), "rows": [vars(row) for row in done.rows]})
-    else:
-        from studies.bridge.results import bridge_table
-
-        table = bridge_table(done.rows)
-        print_table(table.title, table.rows, table.header)
-        say(f"SAEBench's own JSON and results.parquet: {done.folder}")
-    if done.failed:
-        from faithful.base.errors import FaithfulError
-
-        raise FaithfulError(done.failed)

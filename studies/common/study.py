@@ -1,4 +1,7 @@
-"""A study's record: all that the command line, recipes, forecasts, the report and a publication know of it."""
+"""A study's record: all that the command line, recipes, forecasts, the report and a publication know of it.
+
+What its methods work with is imported when they are called: `faithful --help` reads records.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -6,19 +9,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, get_args, get_type_hints
 
-from faithful.base.files import folder_lock
 from faithful.base.progress import Reporter
 from faithful.base.quantities import Part
-from faithful.base.records import fit, read_record, write_record
-from faithful.executor.parts import PartDone, as_part
-from faithful.executor.where import current_place
 from studies.common.forecast import Size, StudyCost, Work
-from studies.common.tables import Table, control_tables
 from studies.statistics.headlines import Headline
-from studies.statistics.sentences import not_told_apart
 
 if TYPE_CHECKING:
+    from faithful.executor.parts import PartDone
     from studies.common.results import Done, Summary
+    from studies.common.tables import Table
 
 SETTINGS = "settings.json"
 DEFAULTS = "delete it to begin with the defaults"
@@ -96,13 +95,17 @@ class Study:
         """Of what all studies of a run are told, what this one's configuration has a field for."""
         return {name: value for name, value in shared.items() if name in {one.name for one in fields(self.config)}}
 
-    def tables(self, summary: "Summary", full: bool = True) -> list[Table]:
+    def tables(self, summary: "Summary", full: bool = True) -> "list[Table]":
         """Its tables for the terminal, the report and the cards; not `full` leaves the details out."""
+        from studies.common.tables import control_tables
+
         found: list[Table] = self._of("tables", f"{self.name}_tables")(summary) + control_tables(summary)
         return [table for table in found if full or not table.title.startswith(self.details)]
 
     def cautions(self, summary: Mapping[str, Any]) -> list[str]:
         """What to say of a summary before anything else: its warnings, and the metrics that do not tell a control."""
+        from studies.statistics.sentences import not_told_apart
+
         return [*self.warnings(summary), *not_told_apart(summary)]
 
     def load(self) -> "Callable[[Any, Any], Done]":
@@ -125,6 +128,10 @@ class Study:
         Raises:
             FaithfulError: what its function refuses, a folder that cannot be written, or that a node does not see.
         """
+        from faithful.base.files import folder_lock
+        from faithful.base.records import write_record
+        from faithful.executor.where import current_place
+
         function = self.load()
         current_place().refuse_unseen(config.out)
         before = _figures(config.out)
@@ -137,7 +144,7 @@ class Study:
                     path.unlink(missing_ok=True)
         return done
 
-    def run_part(self, config: Any, part: Part, report: Reporter) -> PartDone:
+    def run_part(self, config: Any, part: Part, report: Reporter) -> "PartDone":
         """Do a part and keep what comes of it, without results; others may do theirs in the same folder at the same time.
 
         Args:
@@ -148,6 +155,9 @@ class Study:
         Raises:
             FaithfulError: see `run`; the folder's locks do not reach other machines.
         """
+        from faithful.executor.parts import PartDone, as_part
+        from faithful.executor.where import current_place
+
         current_place().refuse_unseen(config.out)
         try:
             with as_part(part, config.out):
@@ -170,6 +180,8 @@ class Study:
         Raises:
             FaithfulError: settings.json cannot be read.
         """
+        from faithful.base.records import fit
+
         hints, recorded = get_type_hints(self.config), read_settings(out / SETTINGS)
         if recorded and not self._of_the_same(recorded, stated, out):
             recorded = {}
@@ -235,4 +247,6 @@ def read_settings(path: Path) -> Mapping[str, Any]:
     Raises:
         FaithfulError: the record is damaged.
     """
+    from faithful.base.records import read_record
+
     return read_record(path, Settings, DEFAULTS) if path.exists() else {}

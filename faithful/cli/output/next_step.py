@@ -2,13 +2,8 @@
 
 from pathlib import Path
 
-from faithful.hub.config import PublishConfig
 from faithful.options.kinds import as_place
 from faithful.options.line import command_line
-from faithful.training.config import TrainConfig
-from generation.configs.add import AddConfig
-from generation.configs.generate import GenerateConfig
-from studies.report.config import ReportConfig
 
 PLACES = ("corpora", "saes", "studies")
 
@@ -29,8 +24,13 @@ def following(folder: Path, otherwise: str) -> str:
 
 def next_step(run: Path) -> str:
     """The next command for a run: other text, SAEs for every corpus, each study, the report, its publication."""
+    from faithful.hub.config import PublishConfig
     from faithful.store.places import corpora_of
+    from faithful.training.config import TrainConfig
+    from generation.configs.add import AddConfig
+    from generation.configs.generate import GenerateConfig
     from studies.catalog import STUDIES
+    from studies.report.config import ReportConfig
 
     kinds = {folder.name: _kind_and_model(folder / "corpus.json") for folder in corpora_of(run)}
     at = _option(run)

@@ -1,30 +1,50 @@
 """The command line as typed: what goes to stdout, what to stderr, and with which exit code."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
+from faithful.cli import PANELS, app
 from tests.faithful.cli.called import call
 
+LIBRARIES = {"torch", "transformers", "polars", "datasets", "pyarrow", "numpy", "scipy", "matplotlib", "jinja2"}
+PROCESSES = {"multiprocessing", "socket", "ctypes"}
 
-@pytest.mark.parametrize("words", ["--help", "study probes --help"])
-def test_help_imports_nothing_heavy(words: str) -> None:
+
+def loaded(*words: str) -> dict[str, list[str]]:
+    """Modules that a help has loaded, each with the configurations in it."""
     code = """
-import sys
+import json, sys
 sys.argv[0] = "faithful"
 from faithful.__main__ import main
 try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-heavy = {"torch", "transformers", "polars", "datasets", "pyarrow", "numpy", "scipy", "matplotlib", "jinja2"}
-print("HEAVY", sorted(heavy & set(sys.modules)))
+ours = ("faithful.", "generation.", "studies.")
+print(json.dumps({
+    name: [kind.COMMAND for kind in vars(module).values() if hasattr(kind, "COMMAND") and kind.__module__ == name]
+    if name.startswith(ours) else [] for name, module in sys.modules.items()
+}))
 """
-    done = subprocess.run([sys.executable, "-c", code, *words.split()], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "HEAVY []"
     assert "Usage: faithful" in done.stdout
+    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_the_help_of_a_command_imports_nothing_heavy() -> None:
+    assert LIBRARIES & loaded("study", "probes", "--help").keys() == set()
+
+
+def test_the_help_of_all_imports_nothing_heavy_and_no_options_of_commands_that_it_shows_in_groups() -> None:
+    found = loaded("--help")
+    assert (LIBRARIES | PROCESSES) & found.keys() == set()
+    alone = {one.callback.config.__module__ for one in app.registered_commands if hasattr(one.callback, "config")}
+    assert {name for name, commands in found.items() if commands} == alone
 
 
 @pytest.mark.parametrize(
@@ -46,8 +66,6 @@ def test_the_module_is_the_command() -> None:
 
 def test_without_a_command_the_help_lists_all_under_headings_and_nothing_failed() -> None:
     from typer.testing import CliRunner
-
-    from faithful.cli import PANELS, app
 
     bare = CliRunner().invoke(app, [])
     assert bare.exit_code == 0

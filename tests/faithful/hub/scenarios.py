@@ -13,19 +13,14 @@ NAME = "user/things"
 
 def main() -> None:
     run = Path(sys.argv[1])
-    import typer
     from datasets import load_dataset
     from huggingface_hub import HfApi
     from sae_lens import SAE
     from typer.testing import CliRunner
 
-    from faithful.cli import app as faithful_app
-    from faithful.cli.publish import register
+    from faithful.cli import app
     from faithful.models.presets import tiny_path
     from faithful.store.saes import find_saes
-
-    app = typer.Typer()
-    register(app)
 
     def publish(*arguments: str) -> dict[str, Any]:
         done = CliRunner().invoke(app, ["publish", *arguments])
@@ -55,11 +50,9 @@ def main() -> None:
         "1",
     ]
     generated = CliRunner().invoke(
-        faithful_app, ["generate", "--model", "user/model", "--out", str(run / "from-hub"), *arguments]
+        app, ["generate", "--model", "user/model", "--out", str(run / "from-hub"), *arguments]
     )
-    studied = CliRunner().invoke(
-        faithful_app, ["study", "seeds", NAME, "--tokens", "500", "--out", str(run / "from-hub-seeds")]
-    )
+    studied = CliRunner().invoke(app, ["study", "seeds", NAME, "--tokens", "500", "--out", str(run / "from-hub-seeds")])
     result = {
         "studied": {"code": studied.exit_code, "out": studied.stdout, "err": studied.stderr},
         "generated": {"code": generated.exit_code, "err": generated.stderr},

@@ -6,7 +6,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from faithful.base.files import folder_lock
-from faithful.cli.corpus import app
+from faithful.cli import app
 from faithful.store.corpus import read_manifest
 from generation.cards.card import write_card
 from generation.cards.describe import statistics_of
@@ -27,7 +27,7 @@ def test_statistics_show_the_figures_that_need_the_model(own: Path) -> None:
 
 def test_a_folder_that_another_process_holds_gets_figures_that_are_not_stored(own: Path) -> None:
     with folder_lock(own):
-        done = CliRunner().invoke(app, ["certify", str(own), "--tokens", "1000", "--device", "cpu", "--json"])
+        done = CliRunner().invoke(app, ["corpus", "certify", str(own), "--tokens", "1000", "--device", "cpu", "--json"])
     assert done.exit_code == 0, done.output
     assert f"Not stored in {own}: another process is writing" in done.stderr
     assert json.loads(done.stdout)["stored"] is False

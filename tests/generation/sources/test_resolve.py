@@ -13,12 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import typer
 from datasets import Dataset, DatasetDict
 from typer.testing import CliRunner
 
 from faithful.base.packages import PACKAGES
-from faithful.cli.sources_list import register
+from faithful.cli import app
 from generation.files.templates import TEMPLATES
 from generation.sources.datasets_readers import ScriptError
 from generation.sources.resolve import resolve_source
@@ -359,15 +358,12 @@ def test_structures_are_no_text(tmp_path: Path) -> None:
 
 
 def test_corpus_list_prints_every_set() -> None:
-    app = typer.Typer()
-    register(app)
-    app.command("other")(lambda: None)
-    shown = CliRunner().invoke(app, ["list"])
+    shown = CliRunner().invoke(app, ["corpus", "list"])
     assert shown.exit_code == 0
     assert all(name in shown.stdout for name in ENTRIES)
     assert "odc-by?" in shown.stdout
     assert shown.stderr.strip().splitlines()[-1].startswith("Next: faithful corpus add")
-    facts = json.loads(CliRunner().invoke(app, ["list", "--json"]).stdout)
+    facts = json.loads(CliRunner().invoke(app, ["corpus", "list", "--json"]).stdout)
     assert list(facts) == list(ENTRIES)
     assert facts["flan"]["leave_out"] == ["sst2", "cola", "ag_news", "yelp"]
     assert facts["stdlib"]["data_files"] == ["tiny/stdlib.jsonl.zst"]
