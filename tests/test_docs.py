@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from faithful.cli import app
+from tests import browser
 from tests.faithful.cli.called import call
 
 TOP = Path(__file__).parents[1]
@@ -85,18 +86,33 @@ def test_every_page_of_the_docs_is_in_the_contents_of_the_site() -> None:
     assert sorted(contents) == sorted({page.name for page in PAGES[2:]} | made_when_it_is_built)
 
 
-@pytest.mark.slow
-def test_the_site_is_built_without_a_warning_and_asks_nobody_for_anything(tmp_path: Path) -> None:
-    """MkDocs is strict here: a page outside the contents, a link or an anchor that leads nowhere ends it."""
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built. MkDocs is strict: a page outside the contents, a link or an anchor that leads nowhere ends it."""
+    folder = tmp_path_factory.mktemp("built") / "site"
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")],
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)],
         cwd=TOP, capture_output=True, text=True, check=False, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, timeout=600,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    pages = {page.name: page.read_text(encoding="utf-8") for page in (tmp_path / "site").glob("*.html")}
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_has_every_page(site: Path) -> None:
+    pages = {page.name: page.read_text(encoding="utf-8") for page in site.glob("*.html")}
     assert {page.stem for page in PAGES[2:]} <= {Path(name).stem for name in pages}
     assert "faithful corpus certify" in pages["commands.html"] and "Raises" in pages["python.html"]
     for name, text in pages.items():
         loaded = re.findall(r"<(?:script|img|iframe)[^>]* src=.?(https?:[^ >]+)", text)
         loaded += [link for link in re.findall(r"<link[^>]*>", text) if "http" in link and "stylesheet" in link]
         assert not loaded, f"{name} loads {loaded}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(browser.BROWSER is None, reason="there is no browser here")
+@pytest.mark.parametrize("name", ["index.html", "quickstart.html"])
+def test_a_page_of_the_site_opens_from_the_disk_and_asks_nobody_for_anything(site: Path, name: str) -> None:
+    asked = "performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith('file:'))"
+    shown = browser.opened(site / name, then=f"document.documentElement.dataset.asked = {asked}.join(' ')")
+    assert re.findall(r'data-asked="([^"]*)"', shown) == [""]

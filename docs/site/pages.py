@@ -32,6 +32,13 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return markdown.replace("](docs/", "](").replace("[docs/", "[")
 
 
+def on_post_build(config: Any) -> None:
+    """The index of the search as a script too, which a page that was opened from the disk asks for."""
+    folder = Path(config["site_dir"]) / "search"
+    index = (folder / "search_index.json").read_text(encoding="utf-8")
+    (folder / "search_index.js").write_text(f"var __index = {index};\n", encoding="utf-8")
+
+
 def commands() -> str:
     """Every command with its help, as Markdown."""
     from typer.main import get_command
