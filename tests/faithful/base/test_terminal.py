@@ -1,5 +1,6 @@
 """Text of others on the terminal, readers that are gone, closed streams, odd encodings, Ctrl-C: with real processes."""
 
+import contextlib
 import errno
 import io
 import json
@@ -286,3 +287,29 @@ def test_a_terminal_that_is_closed_stops_no_work(tmp_path: Path) -> None:
     process.communicate(b"x", timeout=60)
     assert process.returncode == 0
     assert (tmp_path / "done").read_text() == "done"
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_no_color_is_heeded_on_a_terminal(no_color: bool) -> None:
+    """Bars and tables; bold is no colour (no-color.org)."""
+    ours, theirs = pty.openpty()
+    code = (
+        "from faithful.base.terminal import run\nfrom faithful.cli.show import print_table, progress\n"
+        "from faithful.base.progress import Progress\n"
+        "def start():\n"
+        "    with progress() as report:\n"
+        "        for done in range(5): report(Progress('work', done, 5))\n"
+        "    print_table('title', [('a', 'b')], ('one', 'two'))\n"
+        "run(start)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    environment |= {"TERM": "xterm-256color"} | ({"NO_COLOR": "1"} if no_color else {})
+    with subprocess.Popen([sys.executable, "-c", code], stdout=theirs, stderr=theirs, env=environment):
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # what Linux says when the other end is closed
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert b"work" in shown and b"title" in shown
+    assert bool(re.search(rb"\x1b\[(?:\d+;)*(?:[349][0-7]|[34]8;)", shown)) is not no_color

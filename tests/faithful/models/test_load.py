@@ -23,10 +23,13 @@ Folder = Callable[[str], Path]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_loads_in_its_dtype(family_folder: Folder, dtype: str) -> None:
-    model = load_model(resolve_model(str(family_folder("llama")), dtype=dtype), "cpu")
+def test_loads_in_its_dtype_without_a_bar(family_folder: Folder, dtype: str, capfd: pytest.CaptureFixture[str]) -> None:
+    spec = resolve_model(str(family_folder("llama")), dtype=dtype)
+    capfd.readouterr()
+    model = load_model(spec, "cpu")
     assert {parameter.dtype for parameter in model.parameters()} == {getattr(torch, dtype)}
     assert not model.training
+    assert capfd.readouterr().err == ""
 
 
 def test_gemma2_runs_eagerly_and_caps(family_folder: Folder) -> None:
