@@ -106,8 +106,8 @@ def _show(result: Any, as_json: bool, part: Any = None) -> None:
         )
         return
     if part:
-        folder = result.folder.as_posix()
-        say(f"Next, when all parts are there: faithful corpus join {folder} … --out CORPUS")
+        line = command_line(JoinConfig, parts=(result.folder, Path("OTHERS")), out=Path("CORPUS"))
+        say(f"Next, when all parts are there: {line}")
         return
     from generation.configs.stats import StatsConfig
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -67,6 +68,13 @@ def test_an_unknown_model_offline_says_what_to_do() -> None:
     said = refused("generate", "--model", "someone/nothing")
     assert "someone/nothing" in said
     assert "faithful models" in said or "offline" in said
+
+
+def test_the_command_that_joins_a_part_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Mock(folder=Path("my part"), note="Done.")
+    monkeypatch.setattr("generation.own.generate.generate", lambda *_: made)
+    told = call("generate", "--part", "0/2").stderr
+    assert told.endswith("Next, when all parts are there: faithful corpus join 'my part' OTHERS --out CORPUS\n")
 
 
 def test_the_line_for_all_parts_has_all_gpus_of_a_job() -> None:
