@@ -1,6 +1,7 @@
 """Whether SAEs share more than chance gives."""
 
 from studies.report.answer import verdicts
+from studies.report.readable import in_words
 from studies.seeds.chance import at_chance, floor_notes
 
 
@@ -23,7 +24,7 @@ def test_the_first_thing_said_is_that_chance_gives_as_much() -> None:
         " chance gives"
     )
     assert "nothing to compare" in said and "hardly trained" in said
-    assert verdicts("seeds", {"corpora": corpora, "contrasts": []})[0].sentence == said
+    assert verdicts("seeds", {"corpora": corpora, "contrasts": []})[0].sentence == in_words(said)
     corpora["b"] = corpora["b"] | {"shared_feature_ratio": {"value": 0.4, "ci95": [0.3, 0.5], "seeds": 6}}
     assert at_chance(corpora) == ["own"] and "a comparison says little" in floor_notes({"corpora": corpora})[0]
     two_seeds = {"own": {"shared_feature_ratio": {"value": 0.001, "ci95": None, "seeds": 2}, "floor_random": 0.0015}}
