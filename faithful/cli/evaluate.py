@@ -47,7 +47,7 @@ def _evaluate(evaluate: Any, name: str, stated: Stated[Any], run: str | None, as
 
         table = bridge_table(done.rows)
         print_table(table.title, table.rows, table.header)
-        say(f"SAEBench's own JSON and results.parquet: {done.folder}")
+        say(f"What the package wrote (json) and results.parquet: {done.folder}")
     if done.failed:
         from faithful.base.errors import FaithfulError
 
